@@ -1,0 +1,387 @@
+//! Names on the wire (RFC 1035, section 3.1): one bounded walk, case-blind hash and compare, suffixes.
+//!
+//! The hash of a name is made label by label from the right, each label's own hash from eight bytes at a time:
+//! `hash(suffix) = chain(hash(suffix without its first label), label_hash(first label))`. A forward walk collects the
+//! label hashes, and every suffix is then one step from the next shorter one. Nothing here needs more than a bounded
+//! loop, so that the same hash can be made in eBPF.
+
+use std::fmt;
+
+use arrayvec::ArrayVec;
+
+use super::consts::{LABEL_LEN_MAX, LABELS_MAX, NAME_LEN_MAX};
+
+/// The hash of the root, where every chain begins.
+pub const ROOT_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Why a name does not parse; the caller knows what that means for the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+/// What one walk over a name in a packet found.
+#[derive(Debug)]
+pub struct Walk {
+    /// Where each label begins (its length byte), counted from the name's first byte. The root is not among them.
+    starts: ArrayVec<u8, LABELS_MAX>,
+    /// The hash of each label.
+    hashes: ArrayVec<u64, LABELS_MAX>,
+    /// Bytes of the name, its root included: 1 to 255.
+    len: u8,
+}
+
+impl Walk {
+    /// Walks the uncompressed name at `at` in `packet`. A pointer, a label type other than 0, a name over 255 bytes
+    /// and one that leaves the packet are damage (RFC 1035, section 3.1; no pointer of a query is ever followed).
+    ///
+    /// # Errors
+    /// [`Damaged`], with nothing to tell the cases apart: they get the same answer.
+    #[inline]
+    pub fn new(packet: &[u8], at: usize) -> Result<Self, Damaged> {
+        let mut walk = Self { starts: ArrayVec::new(), hashes: ArrayVec::new(), len: 0 };
+        let mut start = 0;
+        loop {
+            let len = usize::from(*packet.get(at + start).ok_or(Damaged)?);
+            if len == 0 {
+                walk.len = (start + 1) as u8;
+                return Ok(walk);
+            }
+            // The root byte is still to come: with it the name has at least start + 1 + len + 1 bytes.
+            if len > LABEL_LEN_MAX || start + len + 2 > NAME_LEN_MAX {
+                return Err(Damaged);
+            }
+            let first = at + start + 1;
+            let hash = label_hash(packet, first, len).ok_or(Damaged)?;
+            // 255 bytes hold at most 127 labels, so neither push can fail.
+            walk.starts.push(start as u8);
+            walk.hashes.push(hash);
+            start += len + 1;
+        }
+    }
+
+    /// Bytes of the name, its root included.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "no name is empty: the root has one byte")]
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Labels of the name, the root not counted.
+    #[inline]
+    #[must_use]
+    pub fn labels(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Where the suffix of `labels` labels begins, counted from the name's first byte.
+    #[inline]
+    #[must_use]
+    pub fn suffix_start(&self, labels: usize) -> usize {
+        match self.starts.len().checked_sub(labels) {
+            Some(index) if labels > 0 => usize::from(self.starts[index]),
+            _ => self.len() - 1,
+        }
+    }
+
+    /// The hashes of the suffixes of 1, 2, 3 ... labels.
+    #[inline]
+    pub fn suffix_hashes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.hashes.iter().rev().scan(ROOT_HASH, |hash, &label| {
+            *hash = chain(*hash, label);
+            Some(*hash)
+        })
+    }
+}
+
+/// Extends the hash of a suffix by the label before it.
+#[inline]
+#[must_use]
+pub const fn chain(suffix: u64, label: u64) -> u64 {
+    (suffix.rotate_left(29) ^ label).wrapping_mul(0xD6E8_FEB8_6659_FD93)
+}
+
+/// The hash of the label whose `len` bytes begin at `first`, upper case folded; `None` when it leaves the packet.
+#[inline]
+fn label_hash(packet: &[u8], first: usize, len: usize) -> Option<u64> {
+    // The length takes part, so that no padding makes two labels alike.
+    let mut hash = len as u64;
+    let mut at = first;
+    let mut left = len;
+    while left > 8 {
+        hash = mix(hash ^ fold(word(packet, at, 8)?));
+        at += 8;
+        left -= 8;
+    }
+    Some(mix(hash ^ fold(word(packet, at, left)?)))
+}
+
+#[inline]
+const fn mix(hash: u64) -> u64 {
+    let hash = hash.wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    hash ^ (hash >> 32)
+}
+
+/// The `len` (1 to 8) bytes at `at` as a little-endian number, zero above them.
+#[inline]
+fn word(packet: &[u8], at: usize, len: usize) -> Option<u64> {
+    // A slot is longer than its datagram, so the eight bytes are nearly always there; what is behind `len` is cut off.
+    if let Some(bytes) = packet.get(at..at + 8) {
+        let all = u64::from_le_bytes(bytes.try_into().ok()?);
+        return Some(all & (u64::MAX >> (64 - 8 * len)));
+    }
+    let bytes = packet.get(at..at + len)?;
+    let mut padded = [0; 8];
+    padded[..len].copy_from_slice(bytes);
+    Some(u64::from_le_bytes(padded))
+}
+
+/// Eight bytes with ASCII upper case made lower (RFC 4343); other bytes stay.
+#[inline]
+const fn fold(bytes: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let low7 = bytes & (0x7F * ONES);
+    let from_a = low7 + (0x80 - b'A' as u64) * ONES;
+    let past_z = low7 + (0x7F - b'Z' as u64) * ONES;
+    let upper = (from_a ^ past_z) & !bytes & (0x80 * ONES);
+    bytes | (upper >> 2)
+}
+
+/// Whether two uncompressed wire names are equal but for ASCII case (RFC 4343).
+///
+/// Length bytes are at most 63, below every letter, so that the bytes of a name can be folded without telling labels
+/// from lengths.
+#[inline]
+#[must_use]
+pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (a_words, a_rest) = a.as_chunks::<8>();
+    let (b_words, b_rest) = b.as_chunks::<8>();
+    a_words.iter().zip(b_words).all(|(a, b)| fold(u64::from_le_bytes(*a)) == fold(u64::from_le_bytes(*b)))
+        && a_rest.eq_ignore_ascii_case(b_rest)
+}
+
+/// A name of our own: uncompressed, absolute, with the letter case that it was given.
+#[derive(Clone, Debug)]
+pub struct Name(ArrayVec<u8, NAME_LEN_MAX>);
+
+impl Name {
+    /// The root.
+    #[must_use]
+    pub fn root() -> Self {
+        let mut wire = ArrayVec::new();
+        wire.push(0);
+        Self(wire)
+    }
+
+    /// The uncompressed name that `wire` begins with, and nothing of what follows.
+    ///
+    /// # Errors
+    /// [`Damaged`] as [`Walk::new`].
+    pub fn from_wire(wire: &[u8]) -> Result<Self, Damaged> {
+        let len = Walk::new(wire, 0)?.len();
+        Ok(Self(wire[..len].try_into().map_err(|_| Damaged)?))
+    }
+
+    /// The name's wire form.
+    #[must_use]
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The hash that [`Walk::suffix_hashes`] gives for this name.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let walk = Walk::new(&self.0, 0).expect("a Name is well formed");
+        walk.suffix_hashes().last().unwrap_or(ROOT_HASH)
+    }
+
+    /// The labels from left to right, the root not among them.
+    pub fn labels(&self) -> impl Iterator<Item = &[u8]> {
+        self.suffixes()
+            .filter_map(|suffix| suffix[1..].get(..usize::from(suffix[0])).filter(|l| !l.is_empty()))
+    }
+
+    /// The wire forms of the name, of its parent, of its parent's parent ... down to the root.
+    pub fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = Some(self.as_wire());
+        std::iter::from_fn(move || {
+            let suffix = rest?;
+            let label_len = usize::from(suffix[0]);
+            rest = (label_len > 0).then(|| &suffix[label_len + 1..]);
+            Some(suffix)
+        })
+    }
+
+    /// Labels of the name, the root not counted.
+    #[must_use]
+    pub fn label_count(&self) -> usize {
+        self.labels().count()
+    }
+
+    /// The name without its first label; `None` for the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        self.suffixes()
+            .nth(1)
+            .map(|suffix| Self(suffix.try_into().expect("a suffix is no longer than its name")))
+    }
+
+    /// `label` put before this name; `None` when the result would pass 255 bytes.
+    #[must_use]
+    pub fn prepend(&self, label: &[u8]) -> Option<Self> {
+        debug_assert!((1..=LABEL_LEN_MAX).contains(&label.len()));
+        let mut wire = ArrayVec::new();
+        wire.push(label.len() as u8);
+        wire.try_extend_from_slice(label).ok()?;
+        wire.try_extend_from_slice(&self.0).ok()?;
+        Some(Self(wire))
+    }
+
+    /// Whether the name is `apex` or below it.
+    #[must_use]
+    pub fn is_at_or_below(&self, apex: &Self) -> bool {
+        self.suffixes().any(|suffix| eq_ignore_case(suffix, &apex.0))
+    }
+
+    /// Whether the first label is the asterisk label (RFC 4592, section 2.1.1).
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        self.0.starts_with(b"\x01*")
+    }
+
+    /// The name in lower case: the form in which names are keys.
+    #[must_use]
+    pub fn to_lowercase(&self) -> Self {
+        let mut lower = self.clone();
+        lower.0.make_ascii_lowercase();
+        lower
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        eq_ignore_case(&self.0, &other.0)
+    }
+}
+
+impl Eq for Name {}
+
+/// Presentation form with its final dot (RFC 1035, section 5.1): `\.` and `\\` for the two special bytes, `\DDD` for
+/// what cannot be printed.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() == 1 {
+            return f.write_str(".");
+        }
+        for label in self.labels() {
+            for &byte in label {
+                match byte {
+                    b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => {
+                        write!(f, "\\{}", char::from(byte))?
+                    }
+                    b'!'..=b'~' => write!(f, "{}", char::from(byte))?,
+                    _ => write!(f, "\\{byte:03}")?,
+                }
+            }
+            f.write_str(".")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(labels: &[&[u8]]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        for label in labels {
+            wire.push(label.len() as u8);
+            wire.extend_from_slice(label);
+        }
+        wire.push(0);
+        wire
+    }
+
+    #[test]
+    fn walk_finds_every_suffix() {
+        let packet = wire(&[b"a-label-of-17-byt", b"in-addr", b"arpa"]);
+        let walk = Walk::new(&packet, 0).unwrap();
+        assert_eq!((walk.len(), walk.labels()), (packet.len(), 3));
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|labels| walk.suffix_start(labels)),
+            [packet.len() - 1, packet.len() - 6, packet.len() - 14, 0, packet.len() - 1]
+        );
+        let hashes: Vec<u64> = walk.suffix_hashes().collect();
+        assert_eq!(hashes[0], Name::from_wire(b"\x04arpa\0").unwrap().hash());
+        assert_eq!(hashes[1], Name::from_wire(b"\x07IN-addr\x04ARPA\0").unwrap().hash());
+        assert_eq!(hashes[2], Name::from_wire(&packet).unwrap().hash());
+    }
+
+    #[test]
+    fn hash_is_the_same_with_and_without_room_behind_the_name() {
+        for len in 1..=LABEL_LEN_MAX {
+            let tight = wire(&[&vec![b'Q'; len]]);
+            let mut roomy = tight.clone();
+            roomy.extend_from_slice(&[0xEE; 64]);
+            let hash = |packet: &[u8]| Walk::new(packet, 0).unwrap().suffix_hashes().last();
+            assert_eq!(hash(&tight), hash(&roomy), "length {len}");
+        }
+    }
+
+    #[test]
+    fn fold_touches_upper_case_alone() {
+        for byte in 0..=255_u8 {
+            for position in 0..8 {
+                let bytes = u64::from(byte) << (8 * position);
+                assert_eq!(
+                    fold(bytes),
+                    u64::from(byte.to_ascii_lowercase()) << (8 * position),
+                    "byte {byte}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_name_length_from_1_to_255_parses_and_256_does_not() {
+        for len in 1..=NAME_LEN_MAX + 2 {
+            let mut name = Vec::new();
+            while name.len() + 1 < len {
+                let label = (len - name.len() - 2).min(LABEL_LEN_MAX);
+                if label == 0 {
+                    break;
+                }
+                name.push(label as u8);
+                name.extend(std::iter::repeat_n(b'x', label));
+            }
+            name.push(0);
+            let walked = Walk::new(&name, 0).map(|walk| walk.len());
+            assert_eq!(walked, if name.len() <= NAME_LEN_MAX { Ok(name.len()) } else { Err(Damaged) });
+        }
+    }
+
+    #[test]
+    fn damage_is_damage() {
+        for packet in
+            [&b""[..], b"\x01", b"\x01a", b"\x40a\0", b"\x80a\0", b"\xC0\x0C", b"\x3Fabc\0", b"\x01a\xC0\0"]
+        {
+            assert!(Walk::new(packet, 0).is_err(), "{packet:02x?}");
+        }
+    }
+
+    #[test]
+    fn names_print_compare_and_nest() {
+        let name = Name::from_wire(b"\x03a.b\x02\x00\xFF\x07Example\0").unwrap();
+        assert_eq!(name.to_string(), "a\\.b.\\000\\255.Example.");
+        assert_eq!(name.parent().unwrap().to_string(), "\\000\\255.Example.");
+        assert_eq!(name, name.to_lowercase());
+        assert!(name.is_at_or_below(&Name::from_wire(b"\x07eXAMPLE\0").unwrap()));
+        assert!(!name.is_at_or_below(&Name::from_wire(b"\x06xample\0").unwrap()));
+        assert_eq!(Name::root().to_string(), ".");
+        assert_eq!(Name::root().parent(), None);
+        assert_eq!((Name::root().label_count(), name.label_count()), (0, 3));
+    }
+}

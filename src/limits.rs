@@ -1,0 +1,40 @@
+//! Every bound and size that we chose, each with its reason. Numbers that a standard fixes live in
+//! [`crate::dns::consts`].
+
+/// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes, one with
+/// TSIG and cookies under 400; what is longer is answered FORMERR.
+pub const QUERY_LEN_MAX: usize = 2048;
+
+/// Bytes of a slot that a transport offers to a datagram or message: one more than [`QUERY_LEN_MAX`], so that the
+/// length alone says "too long", rounded up so that slots start on cache lines.
+pub const SLOT_PAYLOAD_LEN: usize = 2112;
+const _: () = assert!(SLOT_PAYLOAD_LEN > QUERY_LEN_MAX && SLOT_PAYLOAD_LEN.is_multiple_of(64));
+
+/// Smallest and largest UDP payload that we may be configured to send, in bytes. 1232 is what passes an IPv6 path of
+/// 1280 bytes unfragmented (RFC 9715).
+pub const EDNS_UDP_SIZE_MIN: usize = 512;
+/// See [`EDNS_UDP_SIZE_MIN`].
+pub const EDNS_UDP_SIZE_MAX: usize = 1232;
+const _: () = assert!(EDNS_UDP_SIZE_MAX <= SLOT_PAYLOAD_LEN);
+
+/// Largest reply over TCP, in bytes: the length prefix of RFC 1035, section 4.2.2, counts no further.
+pub const TCP_REPLY_LEN_MAX: usize = 65_535;
+
+/// Longest NSID payload and node name, in bytes: with it the longest negative answer still fits 512 bytes.
+pub const NSID_LEN_MAX: usize = 128;
+
+/// Links of a chain of CNAMEs (synthesised ones included) that an answer follows. Longer chains are an error of the
+/// zone; resolvers stop at 8 to 16.
+pub const CHAIN_LINKS_MAX: usize = 8;
+
+/// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test, too few
+/// to make two broken programs keep each other busy.
+pub const ERROR_REPLIES_PER_SECOND_MAX: u32 = 1000;
+
+/// Zones that one node serves. Bounded so that a mistaken `dir` does not eat the memory.
+pub const ZONES_MAX: usize = 100_000;
+
+/// Records in one zone file, and bytes of it.
+pub const ZONE_RECORDS_MAX: usize = 1_000_000;
+/// See [`ZONE_RECORDS_MAX`].
+pub const ZONE_FILE_LEN_MAX: u64 = 256 << 20;

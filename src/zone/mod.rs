@@ -1,0 +1,134 @@
+//! What we serve: zones as checked records, from zone files and built in (RFC 7534, RFC 7535).
+//!
+//! A [`ZoneSet`] that exists is fit to be compiled: whatever a zone may not hold was refused when it was loaded.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::dns::name::Name;
+
+/// Which zones to serve, and with whose name.
+#[derive(Clone, Debug)]
+pub struct ZoneOptions {
+    /// The 19 zones delegated to the direct addresses (RFC 7534).
+    pub direct: bool,
+    /// empty.as112.arpa (RFC 7535).
+    pub dname: bool,
+    /// home.arpa and service.arpa.
+    pub special_use: bool,
+    /// A directory whose `*.zone` files are served: `example.com.zone` is the zone example.com.
+    pub dir: Option<PathBuf>,
+    /// Zones named one by one.
+    pub entries: Vec<ZoneEntry>,
+    /// What the hostname zones say.
+    pub identity: Identity,
+}
+
+/// A zone that the operator named.
+#[derive(Clone, Debug)]
+pub struct ZoneEntry {
+    /// The apex, as text.
+    pub name: String,
+    /// Where its records come from.
+    pub source: ZoneSource,
+    /// Serve it although its name is broader than anybody means (`.`, `arpa`, `in-addr.arpa`, `ip6.arpa`).
+    pub force: bool,
+    /// Where it was configured (`as112d.toml:12:8`), for messages; empty when there is no such place.
+    pub place: String,
+}
+
+/// Where the records of a zone come from.
+#[derive(Clone, Debug)]
+pub enum ZoneSource {
+    /// A zone file.
+    File(PathBuf),
+    /// The records of the direct zones (RFC 7534, section 3.5, db.dd-empty).
+    DdEmpty,
+    /// The records of empty.as112.arpa (RFC 7534, section 3.5, db.dr-empty).
+    DrEmpty,
+}
+
+/// Who this node is (RFC 7534, section 3.5).
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// The node's name: at most [`NSID_LEN_MAX`](crate::limits::NSID_LEN_MAX) bytes.
+    pub node: String,
+    /// "Name of Facility or similar".
+    pub facility: Option<String>,
+    /// "City, Country".
+    pub location: Option<String>,
+    /// A LOC record in presentation form.
+    pub loc: Option<String>,
+    /// Further TXT records of one string each.
+    pub extra_txt: Vec<String>,
+    /// The node's own addresses, for hostname.as112.net alone.
+    pub unique_ip: Vec<IpAddr>,
+    /// MNAME of the hostname zones.
+    pub hostname_soa_mname: Option<String>,
+    /// RNAME of the hostname zones, as a domain name.
+    pub hostname_soa_rname: Option<String>,
+}
+
+/// One mistake, with its place and the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// `file:line:column`, `file:line`, `file`, or empty where no file is to blame.
+    pub place: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// One resource record of class IN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The owner, with the letter case of the file.
+    pub owner: Name,
+    /// The type.
+    pub rtype: u16,
+    /// Time to live, in seconds.
+    pub ttl: u32,
+    /// The rdata in wire form; names in it are not compressed.
+    pub rdata: Vec<u8>,
+}
+
+/// What a zone is for: the dimension by which statistics are split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The zones delegated to the direct addresses (RFC 7534, section 2.2).
+    Direct,
+    /// empty.as112.arpa, where DNAMEs lead (RFC 7535).
+    Dname,
+    /// hostname.as112.net and hostname.as112.arpa: who answers here.
+    Hostname,
+    /// home.arpa and service.arpa, delegated to the same servers (RFC 8375, RFC 9665).
+    Special,
+    /// A zone that the operator configured.
+    Configured,
+}
+
+/// One zone, checked: one SOA and at least one NS at the apex, every record inside.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    /// The apex.
+    pub apex: Name,
+    /// What it is for.
+    pub service: Service,
+    /// The records, in the order of the file; the SOA comes first.
+    pub records: Vec<Record>,
+}
+
+/// All zones of a node, none twice.
+#[derive(Clone, Debug, Default)]
+pub struct ZoneSet {
+    /// The zones, in the order in which they were configured.
+    pub zones: Vec<Zone>,
+}
