@@ -1,4 +1,14 @@
 //! The wire vocabulary of the DNS. Bytes in, values out: no I/O, no clock, no heap.
 
 pub mod consts;
+pub mod edns;
 pub mod name;
+pub mod query;
+pub mod reply;
+
+/// The 16-bit number at `at`, in network order; `None` when it leaves the packet.
+#[inline]
+#[must_use]
+pub fn u16_at(packet: &[u8], at: usize) -> Option<u16> {
+    packet.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+}

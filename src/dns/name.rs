@@ -279,7 +279,7 @@ impl fmt::Display for Name {
             for &byte in label {
                 match byte {
                     b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => {
-                        write!(f, "\\{}", char::from(byte))?
+                        write!(f, "\\{}", char::from(byte))?;
                     }
                     b'!'..=b'~' => write!(f, "{}", char::from(byte))?,
                     _ => write!(f, "\\{byte:03}")?,

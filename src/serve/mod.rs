@@ -1,6 +1,19 @@
-//! One decision per packet.
+//! One decision per packet. [`serve`] performs no I/O, takes no lock, allocates nothing and never waits; every transport
+//! calls it.
+
+pub mod snapshot;
 
 use std::net::SocketAddr;
+
+use crate::answer::{RuleRef, Tail, dname};
+use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
+use crate::dns::edns::{Opt, OptReply};
+use crate::dns::query::{Header, Query, Question, Reject, Tsig, parse};
+use crate::dns::reply::{Reply, bad_key};
+use crate::limits::TCP_REPLY_LEN_MAX;
+use crate::stats::counters::Tally;
+
+use snapshot::Snapshot;
 
 /// How a query came in: what of its transport may matter to the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,4 +45,295 @@ pub enum Verdict {
     Reply(usize),
     /// No reply. A connection is closed once the answers already due are sent.
     Drop,
+}
+
+/// What a dynamic update (RFC 2136) gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpdatePolicy {
+    /// REFUSED: the requestor stops there (RFC 2136, section 4.5).
+    #[default]
+    Refused,
+    /// NOTIMP: the requestor tries the next server (RFC 2136, section 4.6).
+    Notimp,
+    /// Nothing.
+    Drop,
+}
+
+/// UDP source ports that no DNS client has: 0 cannot be answered, the others belong to services that answer whatever
+/// they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so that two programs could keep each other busy.
+const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
+
+/// Decides what the packet in the first `len` bytes of `slot` gets, and makes the reply in the same place. A slot for UDP
+/// holds at least [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN) bytes, one for TCP [`TCP_REPLY_LEN_MAX`]. Of a
+/// packet over [`QUERY_LEN_MAX`](crate::limits::QUERY_LEN_MAX) bytes the first so many and one more suffice.
+#[inline]
+pub fn serve(
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    slot: &mut [u8],
+    len: usize,
+    tally: &mut Tally,
+) -> Verdict {
+    let Some(header) = Header::read(slot, len) else {
+        tally.dropped_short += 1;
+        return Verdict::Drop;
+    };
+    if header.is_response() {
+        tally.dropped_response += 1;
+        return Verdict::Drop;
+    }
+    if arrival.transport == Transport::Udp && is_refused_source(snapshot, arrival) {
+        tally.dropped_source += 1;
+        return Verdict::Drop;
+    }
+    tally.queries += 1;
+    let service = Service { snapshot, transport: arrival.transport, header };
+    match parse(slot, len, &header) {
+        Ok(query) => service.answer(slot, &query, tally),
+        Err(reject) => service.reject(slot, &reject, tally),
+    }
+}
+
+#[inline]
+fn is_refused_source(snapshot: &Snapshot, arrival: &Arrival) -> bool {
+    let port = arrival.peer.port();
+    (port <= 464 && SOURCE_PORTS_REFUSED.contains(&port))
+        || arrival.peer == arrival.local
+        || snapshot.is_listener(&arrival.peer)
+}
+
+/// One query's answering: what stays the same whatever the answer is.
+struct Service<'a> {
+    snapshot: &'a Snapshot,
+    transport: Transport,
+    header: Header,
+}
+
+impl Service<'_> {
+    #[inline]
+    fn answer(&self, slot: &mut [u8], query: &Query, tally: &mut Tally) -> Verdict {
+        let Query { question, opt, tsig } = query;
+        if let Some(tsig) = tsig {
+            return self.unknown_key(slot, question, opt.as_ref(), tsig, tally);
+        }
+        if question.qclass != class::IN {
+            return self.other_class(slot, question, opt.as_ref(), tally);
+        }
+        if matches!(question.qtype, rtype::AXFR | rtype::IXFR) {
+            return self.refuse(slot, question, opt.as_ref(), None, tally);
+        }
+        let name = &slot[HEADER_LEN..HEADER_LEN + question.name.len()];
+        let answers = &self.snapshot.answers;
+        let Some(found) = answers.find(name, &question.name) else {
+            return self.refuse(slot, question, opt.as_ref(), Some(EDE_NOT_AUTHORITATIVE), tally);
+        };
+        match found.rule {
+            RuleRef::Set(set) if !set.is_followed_at_run_time(question.qtype) => {
+                let tail = answers.select(set, question.qtype, self.transport != Transport::Udp);
+                self.ready(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start, tally)
+            }
+            _ => self.chain(slot, question, opt.as_ref(), tally),
+        }
+    }
+
+    /// A tail that was compiled.
+    #[inline]
+    fn ready(
+        &self,
+        slot: &mut [u8],
+        question: &Question,
+        opt: Option<&Opt>,
+        tail: &Tail,
+        node_at: usize,
+        tally: &mut Tally,
+    ) -> Verdict {
+        let opt_reply = opt.map(|opt| self.opt(opt));
+        let room = self.room(opt, opt_reply.as_ref());
+        let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(tail.rcode);
+        if tail.authoritative {
+            reply.set(flag::AA);
+        }
+        if question.end + tail.len() <= room {
+            self.snapshot.answers.write(&mut reply, tail, node_at, HEADER_LEN);
+        } else {
+            reply.set(flag::TC);
+            tally.truncated += 1;
+        }
+        finish(reply, opt_reply.as_ref(), tail.rcode, tally)
+    }
+
+    /// An answer that is put together at run time.
+    #[cold]
+    fn chain(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>, tally: &mut Tally) -> Verdict {
+        let opt_reply = opt.map(|opt| self.opt(opt));
+        let room = self.room(opt, opt_reply.as_ref());
+        let mut reply = Reply::with_question(slot, &self.header, question.end);
+        let over_tcp = self.transport != Transport::Udp;
+        let ending = dname::follow(&self.snapshot.answers, &mut reply, question, over_tcp, room);
+        if !ending.fits {
+            reply = Reply::with_question(slot, &self.header, question.end);
+            reply.set(flag::TC);
+            tally.truncated += 1;
+        }
+        reply.set(flag::AA);
+        finish(reply.rcode(ending.rcode), opt_reply.as_ref(), ending.rcode, tally)
+    }
+
+    #[cold]
+    fn refuse(
+        &self,
+        slot: &mut [u8],
+        question: &Question,
+        opt: Option<&Opt>,
+        error: Option<u16>,
+        tally: &mut Tally,
+    ) -> Verdict {
+        let opt_reply = opt.map(|opt| OptReply { error, ..self.opt(opt) });
+        let reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::REFUSED);
+        finish(reply, opt_reply.as_ref(), rcode::REFUSED, tally)
+    }
+
+    /// Class CH says who answers (RFC 4892); every other class is refused.
+    #[cold]
+    fn other_class(
+        &self,
+        slot: &mut [u8],
+        question: &Question,
+        opt: Option<&Opt>,
+        tally: &mut Tally,
+    ) -> Verdict {
+        let name = &slot[HEADER_LEN..HEADER_LEN + question.name.len()];
+        let is_text = question.qclass == class::CH && question.qtype == rtype::TXT;
+        let Some(record) = self.snapshot.chaos.record(name).filter(|_| is_text) else {
+            return self.refuse(slot, question, opt, None, tally);
+        };
+        let opt_reply = opt.map(|opt| self.opt(opt));
+        let mut reply = Reply::with_question(slot, &self.header, question.end);
+        if question.end + record.len() <= self.room(opt, opt_reply.as_ref()) {
+            reply.append(record, [1, 0, 0]);
+        } else {
+            reply.set(flag::TC);
+            tally.truncated += 1;
+        }
+        finish(reply, opt_reply.as_ref(), rcode::NOERROR, tally)
+    }
+
+    /// A TSIG whose key nobody has: none is ever configured.
+    #[cold]
+    fn unknown_key(
+        &self,
+        slot: &mut [u8],
+        question: &Question,
+        opt: Option<&Opt>,
+        tsig: &Tsig,
+        tally: &mut Tally,
+    ) -> Verdict {
+        let record = bad_key(slot, tsig);
+        let opt_reply = opt.map(|opt| self.opt(opt));
+        let room = self.room(opt, opt_reply.as_ref());
+        let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::NOTAUTH);
+        tally.replies_notauth += 1;
+        let fits = question.end + record.len() <= room;
+        if !fits {
+            reply.set(flag::TC);
+            tally.truncated += 1;
+        }
+        if let Some(opt) = opt_reply {
+            reply.opt(&opt);
+        }
+        if fits {
+            reply.tsig(&record);
+        }
+        Verdict::Reply(reply.finish())
+    }
+
+    /// A packet that is no query.
+    #[cold]
+    fn reject(&self, slot: &mut [u8], reject: &Reject, tally: &mut Tally) -> Verdict {
+        let header = &self.header;
+        match *reject {
+            Reject::Opcode => {
+                finish(Reply::new(slot, header).rcode(rcode::NOTIMP), None, rcode::NOTIMP, tally)
+            }
+            Reject::Question => {
+                finish(Reply::new(slot, header).rcode(rcode::FORMERR), None, rcode::FORMERR, tally)
+            }
+            Reject::QuestionAbsent(opt) => {
+                let reply = Reply::new(slot, header).rcode(rcode::FORMERR);
+                finish(reply, Some(&self.opt(&opt)), rcode::FORMERR, tally)
+            }
+            Reject::Update { question_end } => {
+                let rcode = match self.snapshot.update {
+                    UpdatePolicy::Refused => rcode::REFUSED,
+                    UpdatePolicy::Notimp => rcode::NOTIMP,
+                    UpdatePolicy::Drop => {
+                        tally.dropped_update += 1;
+                        return Verdict::Drop;
+                    }
+                };
+                finish(Reply::with_question(slot, header, question_end).rcode(rcode), None, rcode, tally)
+            }
+            Reject::Records { question_end } => {
+                let reply = Reply::with_question(slot, header, question_end).rcode(rcode::FORMERR);
+                finish(reply, None, rcode::FORMERR, tally)
+            }
+            Reject::Version { question_end, opt } => {
+                tally.replies_badvers += 1;
+                let mut reply = Reply::with_question(slot, header, question_end);
+                reply.opt(&OptReply {
+                    udp_size: self.snapshot.edns_udp_size,
+                    extended_rcode: (rcode::BADVERS >> 4) as u8,
+                    dnssec_ok: opt.dnssec_ok,
+                    ..OptReply::default()
+                });
+                Verdict::Reply(reply.finish())
+            }
+        }
+    }
+
+    /// The OPT that answers `opt`.
+    #[inline]
+    fn opt(&self, opt: &Opt) -> OptReply<'_> {
+        OptReply {
+            udp_size: self.snapshot.edns_udp_size,
+            extended_rcode: 0,
+            dnssec_ok: opt.dnssec_ok,
+            nsid: opt.nsid.then_some(&self.snapshot.nsid[..]),
+            keepalive: match self.transport {
+                Transport::Tcp { keepalive } if opt.keepalive => Some(keepalive),
+                _ => None,
+            },
+            error: None,
+        }
+    }
+
+    /// How long the reply may be before its OPT.
+    #[inline]
+    fn room(&self, opt: Option<&Opt>, reply: Option<&OptReply<'_>>) -> usize {
+        let whole = match (self.transport, opt) {
+            (Transport::Tcp { .. }, _) => TCP_REPLY_LEN_MAX,
+            (Transport::Udp, None) => UDP_LEN_MAX,
+            (Transport::Udp, Some(opt)) => {
+                usize::from(opt.udp_size.min(self.snapshot.edns_udp_size)).max(UDP_LEN_MAX)
+            }
+        };
+        whole - reply.map_or(0, OptReply::len)
+    }
+}
+
+/// Appends OPT, counts the reply and ends it.
+#[inline]
+fn finish(mut reply: Reply<'_>, opt: Option<&OptReply<'_>>, rcode: u8, tally: &mut Tally) -> Verdict {
+    match rcode {
+        rcode::NXDOMAIN => tally.replies_nxdomain += 1,
+        rcode::NOERROR => tally.replies_noerror += 1,
+        rcode::REFUSED => tally.replies_refused += 1,
+        rcode::FORMERR => tally.replies_formerr += 1,
+        rcode::NOTIMP => tally.replies_notimp += 1,
+        _ => tally.replies_yxdomain += 1,
+    }
+    if let Some(opt) = opt {
+        reply.opt(opt);
+    }
+    Verdict::Reply(reply.finish())
 }

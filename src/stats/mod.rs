@@ -1,1 +1,3 @@
-//! Under construction.
+//! Numbers that shards count and others read.
+
+pub mod counters;

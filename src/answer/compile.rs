@@ -1,0 +1,196 @@
+//! Zones become tails. For every name that answers something, its exact set and the rule for what is below it.
+
+use std::collections::HashMap;
+
+use super::tail::Encoder;
+use super::tree::{Model, Owner, OwnerName, Place, Tree, ZoneTree};
+use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
+use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
+use crate::dns::name::Name;
+use crate::limits::TCP_REPLY_LEN_MAX;
+use crate::zone::{Service, ZoneSet};
+
+/// The longest answer over UDP that a zone can give, before OPT.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// The zone's apex.
+    pub apex: Name,
+    /// What the zone is for.
+    pub service: Service,
+    /// Bytes, header and question included, for the longest name that gets the answer.
+    pub len: usize,
+}
+
+impl Answers {
+    /// Compiles a set of zones. Beside the answers comes the extent of each zone, in the order of the set.
+    #[must_use]
+    pub fn compile(set: &ZoneSet) -> (Self, Vec<Extent>) {
+        let tree = Tree::new(set);
+        let mut compiler = Compiler { tree: &tree, out: Self::empty(), shared: HashMap::new(), extent: 0 };
+        let mut extents = Vec::new();
+        for zone in &set.zones {
+            let Some(zone_tree) = tree.zone(&zone.apex) else { continue };
+            compiler.extent = 0;
+            let mut owners: Vec<&Owner<'_>> = zone_tree.owners.values().collect();
+            // In the order of the names: the same zones always make the same answers.
+            owners.sort_unstable_by(|a, b| a.name.as_wire().cmp(b.name.as_wire()));
+            for owner in owners {
+                compiler.owner(zone_tree, owner);
+            }
+            extents.push(Extent { apex: zone.apex.clone(), service: zone.service, len: compiler.extent });
+        }
+        let mut answers = compiler.out;
+        answers.index();
+        (answers, extents)
+    }
+
+    fn empty() -> Self {
+        Self {
+            table: Box::new([0]),
+            nodes: Vec::new(),
+            depths: 0,
+            types: Vec::new(),
+            tails: Vec::new(),
+            relocations: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Builds the table over the nodes: at most half full.
+    fn index(&mut self) {
+        let len = (self.nodes.len() * 2 + 2).next_power_of_two();
+        let mut table = vec![0; len].into_boxed_slice();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let mut at = node.hash as usize & (len - 1);
+            while table[at] != 0 {
+                at = (at + 1) & (len - 1);
+            }
+            table[at] = index as u32 + 1;
+        }
+        self.table = table;
+    }
+}
+
+/// What the tails of one set have in common.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    /// The owner that a lookup matches.
+    node: &'a Name,
+    /// The name looked up, where the set is for one name alone.
+    name: Option<&'a Name>,
+}
+
+impl Asked<'_> {
+    fn name_len_max(&self) -> usize {
+        self.name.map_or(NAME_LEN_MAX, |name| name.as_wire().len())
+    }
+}
+
+struct Compiler<'t> {
+    tree: &'t Tree<'t>,
+    out: Answers,
+    /// Bytes that stand in the arena already, so that equal tails share them.
+    shared: HashMap<Vec<u8>, Span>,
+    extent: usize,
+}
+
+impl<'t> Compiler<'t> {
+    /// Makes the node of an owner, unless another zone or a cut hides it.
+    fn owner(&mut self, zone: &'t ZoneTree<'t>, owner: &'t Owner<'t>) {
+        let name = &owner.name;
+        let is_ours = self.tree.zone_of(name).is_some_and(|deepest| std::ptr::eq(deepest, zone));
+        let place = self.tree.place(name);
+        if !is_ours || matches!(place, Place::Cut(_, _, false)) {
+            return;
+        }
+        let exact = self.set(place, Asked { node: name, name: Some(name) });
+        let below = Asked { node: name, name: None };
+        let below = if let Place::Cut(..) = place {
+            Rule::Set(self.set(Place::Cut(zone, owner, false), below))
+        } else if owner.rrsets.contains_key(&rtype::DNAME) {
+            Rule::Dname(self.dname(owner))
+        } else if let Some(wildcard) = zone.wildcard(owner) {
+            Rule::Set(self.set(Place::Wildcard(zone, wildcard), below))
+        } else {
+            Rule::Set(self.set(Place::Nothing(zone), below))
+        };
+        let lower = name.to_lowercase();
+        let name = self.bytes(lower.as_wire());
+        self.out.depths |= 1 << lower.label_count();
+        self.out.nodes.push(Node { hash: lower.hash(), name, exact, below });
+    }
+
+    /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for ANY.
+    fn set(&mut self, place: Place<'t>, asked: Asked<'_>) -> Set {
+        let other = self.tree.resolve(place, asked.name, 0);
+        let mut types = Vec::new();
+        for &qtype in &other.types {
+            let model = self.tree.resolve(place, asked.name, qtype);
+            types.push((qtype, self.tail(&model, asked, true)));
+        }
+        let any_udp = self.tail(&self.tree.any(place, asked.name, false), asked, true);
+        let any_tcp = self.tail(&self.tree.any(place, asked.name, true), asked, false);
+        let span = Span { start: self.out.types.len() as u32, len: types.len() as u32 };
+        self.out.types.extend(types);
+        Set {
+            types: span,
+            other: self.tail(&other, asked, true),
+            any: [any_udp, any_tcp],
+            link: self.link(place, asked),
+            looped: other.looped,
+        }
+    }
+
+    fn tail(&mut self, model: &Model<'_>, asked: Asked<'_>, over_udp: bool) -> TailId {
+        let mut encoder = Encoder::new(asked.node);
+        let counts = encoder.model(model);
+        if over_udp {
+            self.extent = self.extent.max(HEADER_LEN + asked.name_len_max() + 4 + encoder.bytes.len());
+        }
+        self.push(encoder, counts, model.rcode, model.authoritative)
+    }
+
+    fn push(&mut self, encoder: Encoder, counts: [u16; 3], rcode: u8, authoritative: bool) -> TailId {
+        let Encoder { mut bytes, mut relocations, .. } = encoder;
+        let len = bytes.len() as u32;
+        if bytes.len() > TCP_REPLY_LEN_MAX {
+            bytes.clear();
+            relocations.clear();
+        }
+        let bytes = self.bytes(&bytes);
+        let span = Span { start: self.out.relocations.len() as u32, len: relocations.len() as u32 };
+        self.out.relocations.extend(relocations);
+        self.out.tails.push(Tail { bytes, relocations: span, len, counts, rcode, authoritative });
+        TailId(self.out.tails.len() as u32 - 1)
+    }
+
+    /// The CNAME of a place alone, for chains that are followed at run time.
+    fn link(&mut self, place: Place<'t>, asked: Asked<'_>) -> Option<Link> {
+        let (Place::Exact(_, owner) | Place::Wildcard(_, owner)) = place else { return None };
+        let cname = owner.rrsets.get(&rtype::CNAME)?;
+        let mut encoder = Encoder::new(asked.node);
+        let name = if asked.name.is_some() { encoder.node() } else { OwnerName::Question };
+        let count = encoder.rrset(&name, cname);
+        let record = self.push(encoder, [count, 0, 0], 0, true);
+        Some(Link { record, target: self.bytes(&cname.rdatas[0]) })
+    }
+
+    fn dname(&mut self, owner: &Owner<'_>) -> Dname {
+        let dname = &owner.rrsets[&rtype::DNAME];
+        let mut encoder = Encoder::new(&owner.name);
+        let count = encoder.rrset(&encoder.node(), dname);
+        let record = self.push(encoder, [count, 0, 0], 0, true);
+        Dname { record, target: self.bytes(&dname.rdatas[0]), ttl: dname.ttl }
+    }
+
+    /// Puts bytes into the arena, once.
+    fn bytes(&mut self, bytes: &[u8]) -> Span {
+        if let Some(&span) = self.shared.get(bytes) {
+            return span;
+        }
+        let span = Span { start: self.out.bytes.len() as u32, len: bytes.len() as u32 };
+        self.out.bytes.extend_from_slice(bytes);
+        self.shared.insert(bytes.to_vec(), span);
+        span
+    }
+}

@@ -1,0 +1,146 @@
+//! Everything that a shard reads, in one immutable value.
+
+use std::net::SocketAddr;
+
+use super::UpdatePolicy;
+use crate::answer::Answers;
+use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
+use crate::dns::edns::OPT_LEN;
+use crate::dns::name::eq_ignore_case;
+use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX};
+use crate::zone::{Problem, Service, ZoneSet};
+
+/// What answers depend on beside the zones.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The largest UDP reply, and what our OPT says: 512 to 1232 bytes.
+    pub edns_udp_size: u16,
+    /// The payload of NSID (RFC 5001): at most 128 bytes.
+    pub nsid: Vec<u8>,
+    /// What id.server and hostname.bind say: 1 to 128 bytes.
+    pub node: String,
+    /// What version.bind and version.server say; `None` refuses them.
+    pub version: Option<String>,
+    /// What updates get.
+    pub update: UpdatePolicy,
+    /// The addresses that we listen on: a packet that claims to come from one of them is dropped.
+    pub listeners: Vec<SocketAddr>,
+}
+
+/// What shards serve from.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) answers: Answers,
+    pub(super) edns_udp_size: u16,
+    pub(super) nsid: Box<[u8]>,
+    pub(super) chaos: Chaos,
+    pub(super) update: UpdatePolicy,
+    listeners: Vec<SocketAddr>,
+}
+
+impl Snapshot {
+    /// Compiles zones and settings.
+    ///
+    /// # Errors
+    /// Settings out of their range, and an identity whose largest answer would not fit a datagram without EDNS: "should
+    /// fit within a 512-octet DNS/UDP datagram" (RFC 7534, section 3.5). OPT and NSID count, so that TC never happens.
+    pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
+        let (answers, extents) = Answers::compile(zones);
+        let opt_len = OPT_LEN + 4 + settings.nsid.len();
+        let mut problems = settings.problems();
+        for extent in extents.iter().filter(|extent| extent.service == Service::Hostname) {
+            let len = extent.len + opt_len;
+            if len > UDP_LEN_MAX {
+                problems.push(problem(format!(
+                    "the identity is too long: the largest answer of {} would have {len} bytes, {} more than fit a \
+                     datagram (RFC 7534, section 3.5); shorten [identity] extra_txt, facility, location or nsid",
+                    extent.apex,
+                    len - UDP_LEN_MAX
+                )));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            answers,
+            edns_udp_size: settings.edns_udp_size,
+            nsid: settings.nsid.into(),
+            chaos: Chaos::new(&settings.node, settings.version.as_deref()),
+            update: settings.update,
+            listeners: settings.listeners,
+        })
+    }
+
+    /// Whether `peer` is one of our own listeners.
+    #[inline]
+    pub(super) fn is_listener(&self, peer: &SocketAddr) -> bool {
+        self.listeners.iter().any(|listener| listener.port() == peer.port() && listener.ip() == peer.ip())
+    }
+}
+
+impl Settings {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !(EDNS_UDP_SIZE_MIN..=EDNS_UDP_SIZE_MAX).contains(&usize::from(self.edns_udp_size)) {
+            problems.push(problem(format!("edns_udp_size is {}, not 512 to 1232", self.edns_udp_size)));
+        }
+        if self.nsid.len() > NSID_LEN_MAX {
+            problems.push(problem(format!("nsid has {} bytes, over {NSID_LEN_MAX}", self.nsid.len())));
+        }
+        if self.node.is_empty() || self.node.len() > NSID_LEN_MAX {
+            problems.push(problem(format!(
+                "the node's name has {} bytes, not 1 to {NSID_LEN_MAX}",
+                self.node.len()
+            )));
+        }
+        if self.version.as_ref().is_some_and(|version| version.len() > 255) {
+            problems.push(problem(
+                "version_txt is over 255 bytes, the longest string of a TXT record".to_owned(),
+            ));
+        }
+        problems
+    }
+}
+
+fn problem(message: String) -> Problem {
+    Problem { place: String::new(), message }
+}
+
+/// The answers in class CH (RFC 4892): one TXT record, TTL 0.
+#[derive(Debug)]
+pub(super) struct Chaos {
+    node: Vec<u8>,
+    version: Option<Vec<u8>>,
+}
+
+impl Chaos {
+    fn new(node: &str, version: Option<&str>) -> Self {
+        Self { node: text_record(node), version: version.map(text_record) }
+    }
+
+    /// The record for a name in wire form, if it has one.
+    pub(super) fn record(&self, name: &[u8]) -> Option<&[u8]> {
+        let is = |known: &[u8]| eq_ignore_case(name, known);
+        if is(b"\x02id\x06server\0") || is(b"\x08hostname\x04bind\0") {
+            Some(&self.node)
+        } else if is(b"\x07version\x04bind\0") || is(b"\x07version\x06server\0") {
+            self.version.as_deref()
+        } else {
+            None
+        }
+    }
+}
+
+/// A TXT record of class CH whose owner is the question's name, at offset 12.
+fn text_record(text: &str) -> Vec<u8> {
+    let mut record = Vec::new();
+    record.extend((POINTER | 12).to_be_bytes());
+    record.extend(rtype::TXT.to_be_bytes());
+    record.extend(class::CH.to_be_bytes());
+    record.extend([0; 4]);
+    record.extend((text.len() as u16 + 1).to_be_bytes());
+    record.push(text.len() as u8);
+    record.extend(text.bytes());
+    record
+}
