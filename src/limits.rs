@@ -38,3 +38,22 @@ pub const ZONES_MAX: usize = 100_000;
 pub const ZONE_RECORDS_MAX: usize = 1_000_000;
 /// See [`ZONE_RECORDS_MAX`].
 pub const ZONE_FILE_LEN_MAX: u64 = 256 << 20;
+
+/// Values of one entry of a zone file: rdata of 65,535 bytes can be as many empty strings, and little else may stand
+/// with them.
+pub const ZONE_ENTRY_TOKENS_MAX: usize = 66_000;
+
+/// Files within files that `$INCLUDE` opens. Operators use one or two; a file that includes itself ends here.
+pub const ZONE_INCLUDE_DEPTH_MAX: usize = 8;
+
+/// Mistakes told of one zone file. Nobody mends more at once, and a file that is no zone file is all mistakes.
+pub const ZONE_PROBLEMS_MAX: usize = 100;
+
+/// Wire length of one RRset, owners counted as pointers: it must fit a reply over TCP beside the question, a chain of
+/// aliases and OPT.
+pub const RRSET_LEN_MAX: usize = 60_000;
+const _: () = assert!(RRSET_LEN_MAX + 4096 < TCP_REPLY_LEN_MAX);
+
+/// Longest reply that an identity may cause, in bytes, OPT and the longest NSID included: with it nothing that a node
+/// says of itself is ever truncated.
+pub const IDENTITY_REPLY_LEN_MAX: usize = crate::dns::consts::UDP_LEN_MAX;

@@ -2,8 +2,23 @@
 //!
 //! A [`ZoneSet`] that exists is fit to be compiled: whatever a zone may not hold was refused when it was loaded.
 
+mod builtin;
+mod check;
+mod file;
+mod load;
+mod loc;
+mod print;
+mod rdata;
+mod rewrite;
+mod text;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+pub use builtin::missing;
+pub use load::load;
+pub use print::write_zone;
+pub use text::name_from_text;
 
 use crate::dns::name::Name;
 

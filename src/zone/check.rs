@@ -1,0 +1,235 @@
+//! What a zone may not hold, although it reads well: whoever serves it may rely on every sentence here.
+//!
+//! Exact duplicates of a record are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset differ, all
+//! get the lowest: RFC 2181, section 5.2, calls the difference an error and lets a server that meets one do so. Data at
+//! and below a delegation may stand and is kept; the answers leave it out.
+
+use std::collections::{HashMap, HashSet};
+
+use super::file::{Contents, Placed};
+use super::{Problem, Record, rdata};
+use crate::dns::consts::rtype;
+use crate::dns::name::Name;
+use crate::limits::{RRSET_LEN_MAX, ZONE_PROBLEMS_MAX};
+
+/// Why records of this type are not served; `None` for those that are.
+pub(super) fn type_refusal(rtype: u16) -> Option<&'static str> {
+    /// KEY, SIG and NXT: DNSSEC before RFC 4034.
+    const OLD_DNSSEC: [u16; 3] = [24, 25, 30];
+    match rtype {
+        rtype::DS => Some(
+            "signed zones are not served, and a DS without signatures proves nothing: take the record out",
+        ),
+        rtype::DNSKEY
+        | rtype::RRSIG
+        | rtype::NSEC
+        | rtype::NSEC3
+        | rtype::NSEC3PARAM
+        | rtype::CDS
+        | rtype::CDNSKEY => Some("signed zones are not served: give the zone as it is before signing"),
+        old if OLD_DNSSEC.contains(&old) => {
+            Some("signed zones are not served: give the zone as it is before signing")
+        }
+        // Query types and meta types (RFC 6895, section 3.1), and zero, which is reserved.
+        0 | rtype::OPT | 128..=255 => {
+            Some("this type stands for no data and cannot be in a zone: take the record out")
+        }
+        _ => None,
+    }
+}
+
+/// The records of a zone fit to be served, the SOA first, or everything that is wrong with them.
+pub(super) fn check(apex: &Name, mut contents: Contents) -> Result<Vec<Record>, Vec<Problem>> {
+    let mut check = Check { apex, contents: &contents, owners: HashMap::new(), problems: Vec::new() };
+    check.group();
+    check.apex();
+    for owner in check.in_order() {
+        check.owner(owner);
+    }
+    let Check { problems, .. } = check;
+    contents.problems.extend(problems);
+    if contents.problems.is_empty() { Ok(settle(contents.records)) } else { Err(contents.problems) }
+}
+
+struct Check<'a> {
+    apex: &'a Name,
+    contents: &'a Contents,
+    /// The records of each owner, by its wire form in lower case, as indices in their order.
+    owners: HashMap<Vec<u8>, Vec<usize>>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    fn placed(&self, index: usize) -> &'a Placed {
+        &self.contents.records[index]
+    }
+
+    fn refuse(&mut self, index: usize, message: String) {
+        if self.problems.len() < ZONE_PROBLEMS_MAX {
+            let place = place(self.contents, self.placed(index));
+            self.problems.push(Problem { place, message });
+        }
+    }
+
+    /// Collects the records by owner and refuses those outside the zone.
+    fn group(&mut self) {
+        for (index, Placed { record, .. }) in self.contents.records.iter().enumerate() {
+            if record.owner.is_at_or_below(self.apex) {
+                self.owners.entry(key(&record.owner)).or_default().push(index);
+            } else {
+                let message = format!(
+                    "{} is outside the zone {}: is a final dot missing or too many?",
+                    record.owner, self.apex
+                );
+                self.refuse(index, message);
+            }
+        }
+    }
+
+    /// The records of each owner, owners in the order in which the file first names them.
+    fn in_order(&self) -> Vec<Vec<usize>> {
+        let mut owners: Vec<_> = self.owners.values().cloned().collect();
+        owners.sort_unstable_by_key(|records| records[0]);
+        owners
+    }
+
+    /// One SOA and at least one NS at the apex (RFC 1035, section 5.2).
+    fn apex(&mut self) {
+        let types: Vec<u16> = match self.owners.get(&key(self.apex)) {
+            Some(records) => records.iter().map(|&index| self.placed(index).record.rtype).collect(),
+            None => Vec::new(),
+        };
+        for (wanted, name) in [(rtype::SOA, "SOA"), (rtype::NS, "NS")] {
+            if !types.contains(&wanted) {
+                let place = self.contents.files.first().cloned().unwrap_or_default();
+                let message = format!("the zone {} has no {name} record at its apex: write one", self.apex);
+                self.problems.push(Problem { place, message });
+            }
+        }
+    }
+
+    fn owner(&mut self, mut records: Vec<usize>) {
+        self.drop_duplicates(&mut records);
+        let owner = &self.placed(records[0]).record.owner;
+        let of = |rtype: u16| -> Vec<usize> {
+            records.iter().copied().filter(|&index| self.placed(index).record.rtype == rtype).collect()
+        };
+        let (soas, nses, cnames, dnames) =
+            (of(rtype::SOA), of(rtype::NS), of(rtype::CNAME), of(rtype::DNAME));
+        let is_apex = owner == self.apex;
+        let line = |index: usize| self.placed(index).line;
+
+        let mut wrong: Vec<(usize, String)> = Vec::new();
+        if let (false, [first, ..]) = (is_apex, soas.as_slice()) {
+            wrong.push((*first, format!("a SOA belongs at the apex, {}, alone", self.apex)));
+        }
+        for (several, name) in [(&soas, "SOA"), (&cnames, "CNAME"), (&dnames, "DNAME")] {
+            for &index in several.iter().skip(1) {
+                wrong.push((
+                    index,
+                    format!("a second {name} at {owner}; the first is on line {}", line(several[0])),
+                ));
+            }
+        }
+        if let (Some(&cname), Some(&other)) =
+            (cnames.first(), records.iter().find(|index| !cnames.contains(index)))
+        {
+            let message =
+                format!("{owner} has a CNAME and, on line {}, other data: keep one of them", line(other));
+            wrong.push((cname, message));
+        }
+        if let (false, Some(&dname), Some(&ns)) = (is_apex, dnames.first(), nses.first()) {
+            let message = format!("{owner} has a DNAME and, on line {}, an NS: keep one of them", line(ns));
+            wrong.push((dname, message));
+        }
+        if owner.is_wildcard() {
+            for (found, name) in [(&nses, "NS"), (&dnames, "DNAME")] {
+                if let Some(&index) = found.first() {
+                    wrong.push((
+                        index,
+                        format!("a wildcard cannot own an {name} record: write the names out"),
+                    ));
+                }
+            }
+        }
+        if let Some(dname) = self.dname_above(owner) {
+            let message =
+                format!("{owner} is below the DNAME on line {}, which hides it: take one out", line(dname));
+            wrong.push((records[0], message));
+        }
+        wrong.extend(self.too_long(&records));
+        for (index, message) in wrong {
+            self.refuse(index, message);
+        }
+    }
+
+    /// Leaves the first of equal records.
+    fn drop_duplicates(&self, records: &mut Vec<usize>) {
+        if records.len() > 1 {
+            let mut seen = HashSet::new();
+            records.retain(|&index| {
+                let record = &self.placed(index).record;
+                seen.insert((record.rtype, rdata::canonical(record.rtype, &record.rdata)))
+            });
+        }
+    }
+
+    /// A DNAME at a name above `owner` (RFC 6672, section 2.4).
+    fn dname_above(&self, owner: &Name) -> Option<usize> {
+        let lower = owner.to_lowercase();
+        let above = owner.label_count() - self.apex.label_count();
+        lower.suffixes().skip(1).take(above).find_map(|suffix| {
+            let mut records = self.owners.get(suffix)?.iter().copied();
+            records.find(|&index| self.placed(index).record.rtype == rtype::DNAME)
+        })
+    }
+
+    /// The first record of each RRset of one owner that no reply can hold.
+    fn too_long(&self, records: &[usize]) -> Vec<(usize, String)> {
+        let mut rrsets: HashMap<u16, (usize, usize)> = HashMap::new();
+        for &index in records {
+            let record = &self.placed(index).record;
+            // A pointer to the owner, type, class, TTL and length: 12 bytes.
+            rrsets.entry(record.rtype).or_insert((index, 0)).1 += 12 + record.rdata.len();
+        }
+        let too_long = rrsets.into_values().filter(|&(_, len)| len > RRSET_LEN_MAX);
+        let mut too_long: Vec<_> = too_long
+            .map(|(index, len)| {
+                let message = format!(
+                    "the RRset that begins here has {len} bytes, at most {RRSET_LEN_MAX} fit a reply"
+                );
+                (index, message)
+            })
+            .collect();
+        too_long.sort_unstable();
+        too_long
+    }
+}
+
+/// `file:line` of a record.
+fn place(contents: &Contents, placed: &Placed) -> String {
+    format!("{}:{}", contents.files[placed.file], placed.line)
+}
+
+fn key(owner: &Name) -> Vec<u8> {
+    owner.to_lowercase().as_wire().to_vec()
+}
+
+/// Drops duplicates, gives every RRset its lowest TTL and puts the SOA first.
+fn settle(placed: Vec<Placed>) -> Vec<Record> {
+    let mut ttls: HashMap<(Vec<u8>, u16), u32> = HashMap::new();
+    for Placed { record, .. } in &placed {
+        let ttl = ttls.entry((key(&record.owner), record.rtype)).or_insert(record.ttl);
+        *ttl = record.ttl.min(*ttl);
+    }
+    let mut seen = HashSet::new();
+    let mut records: Vec<Record> = placed.into_iter().map(|placed| placed.record).collect();
+    records.retain_mut(|record| {
+        let rrset = (key(&record.owner), record.rtype);
+        record.ttl = ttls[&rrset];
+        seen.insert((rrset, rdata::canonical(record.rtype, &record.rdata)))
+    });
+    // Stable: the others keep the order of the file.
+    records.sort_by_key(|record| record.rtype != rtype::SOA);
+    records
+}

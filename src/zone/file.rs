@@ -1,0 +1,355 @@
+//! Zone files (RFC 1035, section 5; RFC 2308, section 4) as records, every mistake with its file, line and column.
+//!
+//! Owners, times, classes and the directives are read here; rdata is what the `domain` crate makes of it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use domain::base::iana::{Class, Rtype};
+
+use super::check::type_refusal;
+use super::rewrite::{Entries, Entry, Line, Mistake, Token, column, seconds};
+use super::text::{resolve, shorten};
+use super::{Problem, Record, rdata};
+use crate::dns::consts::{TTL_MAX, class};
+use crate::dns::name::Name;
+use crate::limits::{ZONE_FILE_LEN_MAX, ZONE_INCLUDE_DEPTH_MAX, ZONE_PROBLEMS_MAX, ZONE_RECORDS_MAX};
+
+/// A record and where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    /// The record.
+    pub(super) record: Record,
+    /// The file, as an index of [`Contents::files`].
+    pub(super) file: usize,
+    /// The line on which the record begins.
+    pub(super) line: u32,
+}
+
+/// All records of a zone file and of the files it includes, not yet checked.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// The records, in their order.
+    pub(super) records: Vec<Placed>,
+    /// The names of the files. The first is the zone file itself.
+    pub(super) files: Vec<String>,
+    /// What was wrong.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Reads the zone file at `path`. `origin` completes its relative names until `$ORIGIN` says otherwise.
+pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let mut reader = Reader::new(dir.canonicalize().ok());
+    match reader.slurp(path) {
+        Ok(source) => reader.read(&source, path, Scope::new(origin, dir)),
+        Err(reason) => reader.contents.problems.push(Problem {
+            place: path.display().to_string(),
+            message: format!("cannot read the zone file: {reason}; check the path and who may read it"),
+        }),
+    }
+    reader.contents
+}
+
+/// Reads a zone file that is at hand as text and is called `name` in messages. It includes no other file.
+pub(super) fn read_text(name: &str, text: &str, origin: &Name) -> Contents {
+    let mut reader = Reader::new(None);
+    reader.read(text.as_bytes(), Path::new(name), Scope::new(origin, PathBuf::new()));
+    reader.contents
+}
+
+/// What a line of a file may leave out. An included file begins with its includer's, and gives nothing back.
+#[derive(Clone, Debug)]
+struct Scope {
+    origin: Name,
+    /// `$TTL`.
+    default_ttl: Option<u32>,
+    /// The last TTL written at a record: it stands in where there is no `$TTL` (RFC 1035, section 5.1).
+    last_ttl: Option<u32>,
+    last_owner: Option<Name>,
+    /// The directory of the file, for `$INCLUDE`.
+    dir: PathBuf,
+    file: usize,
+    depth: usize,
+}
+
+impl Scope {
+    fn new(origin: &Name, dir: PathBuf) -> Self {
+        Self {
+            origin: origin.clone(),
+            default_ttl: None,
+            last_ttl: None,
+            last_owner: None,
+            dir,
+            file: 0,
+            depth: 0,
+        }
+    }
+}
+
+struct Reader {
+    contents: Contents,
+    /// No included file lies outside of it; `None` where nothing may be included.
+    root: Option<PathBuf>,
+    /// How many bytes the zone file and what it includes may still have.
+    bytes_left: u64,
+}
+
+impl Reader {
+    fn new(root: Option<PathBuf>) -> Self {
+        Self { contents: Contents::default(), root, bytes_left: ZONE_FILE_LEN_MAX }
+    }
+
+    /// The bytes of a file; not those of a pipe or device, which might never end or never begin.
+    fn slurp(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        let words = |error: std::io::Error| error.to_string();
+        if !path.metadata().map_err(words)?.is_file() {
+            return Err("it is not a regular file".to_owned());
+        }
+        let mut source = Vec::new();
+        let file = File::open(path).map_err(words)?;
+        let len = file.take(self.bytes_left + 1).read_to_end(&mut source).map_err(words)?;
+        self.bytes_left = self.bytes_left.checked_sub(len as u64).ok_or_else(|| {
+            format!("with what it includes it is longer than {} MiB", ZONE_FILE_LEN_MAX >> 20)
+        })?;
+        Ok(source)
+    }
+
+    /// Reads one file, entry by entry, on through mistakes.
+    fn read(&mut self, source: &[u8], path: &Path, mut scope: Scope) {
+        scope.file = self.contents.files.len();
+        self.contents.files.push(path.display().to_string());
+        for entry in Entries::new(source) {
+            let done = match entry {
+                Ok(entry) => self.entry(&mut scope, &entry),
+                Err(mistake) => Err(mistake),
+            };
+            if let Err(mistake) = done {
+                let place = format!("{}:{}:{}", path.display(), mistake.line, column(source, mistake.at));
+                self.contents.problems.push(Problem { place, message: mistake.message });
+            }
+            if self.contents.problems.len() >= ZONE_PROBLEMS_MAX {
+                return self.give_up();
+            }
+        }
+    }
+
+    /// Says once, under the name of the zone file, that the rest was not read.
+    fn give_up(&mut self) {
+        if self.contents.problems.len() == ZONE_PROBLEMS_MAX {
+            let message = "too many mistakes: mend these first, the rest was not read".to_owned();
+            self.contents.problems.push(Problem { place: self.contents.files[0].clone(), message });
+        }
+    }
+
+    fn entry(&mut self, scope: &mut Scope, entry: &Entry<'_>) -> Result<(), Mistake> {
+        let first = &entry.tokens[0];
+        if first.raw.starts_with(b"$") {
+            return self.directive(scope, first, &entry.tokens[1..]);
+        }
+        if self.contents.records.len() >= ZONE_RECORDS_MAX {
+            return Err(first.mistake(format!("more than {ZONE_RECORDS_MAX} records: split the zone")));
+        }
+        let (owner, rest) = if entry.blank {
+            let owner = scope.last_owner.clone().ok_or_else(|| {
+                first.mistake(
+                    "the line begins with a blank, so its owner is the one before, and there is none",
+                )
+            })?;
+            (owner, entry.tokens.as_slice())
+        } else {
+            (name(first, &scope.origin)?, &entry.tokens[1..])
+        };
+        // The owner holds for the lines below it even where the rest of its own line is wrong.
+        scope.last_owner = Some(owner.clone());
+        let record = self.record(scope, owner, first, rest)?;
+        self.contents.records.push(Placed { record, file: scope.file, line: first.line });
+        Ok(())
+    }
+
+    fn record(
+        &self,
+        scope: &mut Scope,
+        owner: Name,
+        first: &Token<'_>,
+        rest: &[Token<'_>],
+    ) -> Result<Record, Mistake> {
+        let header = Header::new(first, rest)?;
+        scope.last_ttl = header.ttl.or(scope.last_ttl);
+        let rtype = header.rtype.to_int();
+        if let Some(reason) = type_refusal(rtype) {
+            return Err(header.rtype_token.mistake(reason));
+        }
+        let rdata = read_rdata(&header, &scope.origin)?;
+        let ttl = header.ttl.or(scope.default_ttl).or(scope.last_ttl).ok_or_else(|| {
+            first.mistake(
+                "the record has no TTL, and there is none to inherit: put `$TTL 1h` at the top of the file",
+            )
+        })?;
+        Ok(Record { owner, rtype, ttl, rdata })
+    }
+
+    fn directive(
+        &mut self,
+        scope: &mut Scope,
+        directive: &Token<'_>,
+        values: &[Token<'_>],
+    ) -> Result<(), Mistake> {
+        let word = directive.text().to_ascii_uppercase();
+        let one = |what: &str| match values {
+            [value] => Ok(value),
+            [] => Err(directive.mistake(format!("{word} needs {what}"))),
+            [_, extra, ..] => Err(extra.mistake(format!("{word} takes {what} and nothing more"))),
+        };
+        match word.as_str() {
+            "$TTL" => scope.default_ttl = Some(ttl(one("a time")?)?),
+            "$ORIGIN" => scope.origin = name(one("a name")?, &scope.origin)?,
+            "$INCLUDE" => match values {
+                [path] => self.include(scope, path, None)?,
+                [path, origin] => self.include(scope, path, Some(origin))?,
+                _ => return Err(directive.mistake("$INCLUDE takes a file and, if need be, an origin")),
+            },
+            "$GENERATE" => {
+                let message =
+                    "$GENERATE is not supported: write the records out (named-compilezone does it for you)";
+                return Err(directive.mistake(message));
+            }
+            _ => {
+                let message = format!("`{word}` is no directive: there are $TTL, $ORIGIN and $INCLUDE");
+                return Err(directive.mistake(message));
+            }
+        }
+        Ok(())
+    }
+
+    fn include(
+        &mut self,
+        scope: &Scope,
+        path: &Token<'_>,
+        origin: Option<&Token<'_>>,
+    ) -> Result<(), Mistake> {
+        let mut inner = scope.clone();
+        if let Some(origin) = origin {
+            inner.origin = name(origin, &scope.origin)?;
+        }
+        inner.depth += 1;
+        if inner.depth > ZONE_INCLUDE_DEPTH_MAX {
+            let message =
+                format!("$INCLUDE goes deeper than {ZONE_INCLUDE_DEPTH_MAX} files: does it come back here?");
+            return Err(path.mistake(message));
+        }
+        let text = String::from_utf8_lossy(path.raw).replace('"', "");
+        let shown = scope.dir.join(&text);
+        let refused = |reason: &str| path.mistake(format!("cannot include `{}`: {reason}", shorten(&text)));
+        let root = self.root.clone().ok_or_else(|| refused("this zone has no directory"))?;
+        let real = shown.canonicalize().map_err(|error| refused(&error.to_string()))?;
+        if !real.starts_with(&root) {
+            return Err(refused("it lies outside the directory of the zone file: move it there"));
+        }
+        let source = self.slurp(&real).map_err(|reason| refused(&reason))?;
+        inner.dir = shown.parent().map_or_else(PathBuf::new, Path::to_owned);
+        self.read(&source, &shown, inner);
+        Ok(())
+    }
+}
+
+/// What stands between owner and rdata.
+struct Header<'t, 's> {
+    ttl: Option<u32>,
+    rtype: Rtype,
+    rtype_token: Token<'s>,
+    rdata: &'t [Token<'s>],
+}
+
+impl<'t, 's> Header<'t, 's> {
+    /// Reads `[TTL] [class] type` or `[class] [TTL] type`.
+    fn new(first: &Token<'s>, tokens: &'t [Token<'s>]) -> Result<Self, Mistake> {
+        let (mut time, mut seen_class) = (None, false);
+        for (index, token) in tokens.iter().enumerate() {
+            let text = token.text();
+            if text.starts_with(|first: char| first.is_ascii_digit()) && time.is_none() {
+                time = Some(ttl(token)?);
+            } else if let Ok(rtype) = Rtype::from_str(&text) {
+                return Ok(Self { ttl: time, rtype, rtype_token: *token, rdata: &tokens[index + 1..] });
+            } else if let Ok(class) = Class::from_str(&text)
+                && !seen_class
+            {
+                if class.to_int() != class::IN {
+                    return Err(token.mistake(format!("class {text}: only zones of class IN are served")));
+                }
+                seen_class = true;
+            } else {
+                let text = shorten(&text);
+                let message =
+                    format!("`{text}` is no record type; a line without an owner begins with a blank");
+                return Err(token.mistake(message));
+            }
+        }
+        let last = tokens.last().unwrap_or(first);
+        Err(last.mistake("the record ends before its type"))
+    }
+}
+
+fn name(token: &Token<'_>, origin: &Name) -> Result<Name, Mistake> {
+    match token.raw {
+        b"@" => Ok(origin.clone()),
+        _ if token.is_quoted() => Err(token.mistake("a name stands without quotes")),
+        _ => resolve(&token.text(), origin).map_err(|message| token.mistake(message)),
+    }
+}
+
+fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {
+    let seconds = seconds(token)?;
+    if seconds > TTL_MAX {
+        return Err(token.mistake(format!("a TTL is at most {TTL_MAX} seconds (RFC 2181, section 8)")));
+    }
+    Ok(seconds)
+}
+
+/// The rdata behind `header`, in wire form.
+fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake> {
+    let rtype = header.rtype.to_int();
+    let line = Line::new(rtype, &shape(header.rtype).to_string(), header.rtype_token, header.rdata)?;
+    let rdata = rdata::from_line(line.text.as_bytes(), origin).map_err(|refusal| {
+        let (ahead, message) = explain(&refusal.message, header.rtype);
+        line.token_at(refusal.read, ahead).mistake(message)
+    })?;
+    if !rdata::is_well_formed(rtype, &rdata) {
+        let message =
+            format!("this is not the rdata of a {} record: a length, name or number is wrong", header.rtype);
+        return Err(line.last().mistake(message));
+    }
+    Ok(rdata)
+}
+
+/// The type whose rdata is written as that of `rtype`: the crate knows not all that operators write.
+fn shape(rtype: Rtype) -> Rtype {
+    match rtype {
+        Rtype::AFSDB | Rtype::RT | Rtype::KX => Rtype::MX,
+        Rtype::SPF => Rtype::TXT,
+        other => other,
+    }
+}
+
+/// The crate's reason in our words, and whether the token behind the place where it stopped is to blame.
+fn explain(reason: &str, rtype: Rtype) -> (bool, String) {
+    let words = match reason {
+        "trailing tokens" => return (true, format!("nothing may follow the rdata of a {rtype} record")),
+        "unexpected end of entry" | "short buffer" => {
+            format!("the {rtype} record ends too early: a value is missing")
+        }
+        "unknown record type with concrete data" => {
+            format!(r"the rdata of type {rtype} must be written as `\# length hex` (RFC 3597)")
+        }
+        "bad name" | "long domain name" => {
+            "the name is wrong: a label has 1 to 63 bytes, a name at most 255".to_owned()
+        }
+        "bad charstr" => {
+            "the string is longer than 255 bytes: split it into several, each in quotes".to_owned()
+        }
+        other => format!("{other}, in the rdata of a {rtype} record"),
+    };
+    (false, words)
+}

@@ -1,0 +1,172 @@
+//! From what the operator wants to a checked [`ZoneSet`], or to every mistake on the way.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::builtin::{self, Card, Hostname};
+use super::check::check;
+use super::file::{Contents, read_file};
+use super::{Problem, Service, Zone, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource, name_from_text};
+use crate::dns::name::Name;
+use crate::limits::ZONES_MAX;
+
+/// Reads and checks every zone that `options` asks for, and the hostname zones, which are always served.
+///
+/// # Errors
+/// Every mistake that was found, in the order of the zones.
+pub fn load(options: &ZoneOptions) -> Result<ZoneSet, Vec<Problem>> {
+    let mut loader = Loader::default();
+    if options.direct {
+        for name in builtin::direct() {
+            loader.builtin(&name, Service::Direct, "direct", builtin::dd_empty);
+        }
+    }
+    if options.dname {
+        loader.builtin(builtin::DNAME, Service::Dname, "dname", builtin::dr_empty);
+    }
+    loader.hostnames(&options.identity);
+    if options.special_use {
+        for name in builtin::SPECIAL_USE {
+            loader.builtin(name, Service::Special, "special_use", builtin::dd_empty);
+        }
+    }
+    for entry in &options.entries {
+        loader.entry(entry);
+    }
+    if let Some(dir) = &options.dir {
+        loader.dir(dir);
+    }
+    if loader.problems.is_empty() { Ok(loader.set) } else { Err(loader.problems) }
+}
+
+#[derive(Default)]
+struct Loader {
+    set: ZoneSet,
+    /// What serves each apex (in lower case) already, as the end of a sentence.
+    taken: HashMap<Vec<u8>, String>,
+    problems: Vec<Problem>,
+}
+
+impl Loader {
+    /// A zone whose records are compiled in. `key` is the switch that turns it off.
+    fn builtin(&mut self, name: &str, service: Service, key: &str, records: fn(&Name) -> Contents) {
+        let apex = builtin_name(name);
+        self.take(&apex, format!("is built in; take this zone out, or set {key} = false in [zones]"));
+        self.add(apex.clone(), service, records(&apex));
+    }
+
+    fn hostnames(&mut self, identity: &super::Identity) {
+        let card = Card::new(identity);
+        for zone in [Hostname::Net, Hostname::Arpa] {
+            let apex = builtin_name(zone.name());
+            self.take(
+                &apex,
+                "is built in and always served; say in [identity] what it shall hold".to_owned(),
+            );
+            if let Ok(card) = &card {
+                self.add(apex.clone(), Service::Hostname, card.fill(zone, &apex));
+            }
+        }
+        self.problems.extend(card.err().into_iter().flatten());
+    }
+
+    fn entry(&mut self, entry: &ZoneEntry) {
+        match name_from_text(&entry.name) {
+            Ok(apex) => self.configured(&apex, &entry.source, entry.force, &entry.place),
+            Err(message) => self.refuse(&entry.place, message),
+        }
+    }
+
+    /// A zone that the operator configured at `place`.
+    fn configured(&mut self, apex: &Name, source: &ZoneSource, force: bool, place: &str) {
+        if is_too_broad(apex) && !force {
+            let message = format!(
+                "{apex} is the world's, and serving it hides all that is below it; if that is what you mean, give \
+                 it a [[zone]] of its own with force = true"
+            );
+            return self.refuse(place, message);
+        }
+        let by = if place.is_empty() { "another zone".to_owned() } else { place.to_owned() };
+        if let Some(reason) = self.take(apex, format!("is configured by {by}; take one of the two out")) {
+            return self.refuse(place, format!("the zone {apex} {reason}"));
+        }
+        let contents = match source {
+            ZoneSource::File(path) => read_file(path, apex),
+            ZoneSource::DdEmpty => builtin::dd_empty(apex),
+            ZoneSource::DrEmpty => builtin::dr_empty(apex),
+        };
+        self.add(apex.clone(), Service::Configured, contents);
+    }
+
+    /// Every `*.zone` file of `dir`, in the order of their names.
+    fn dir(&mut self, dir: &Path) {
+        let refusal = |error: std::io::Error| {
+            format!("cannot read the zone directory: {error}; check the path and who may read it")
+        };
+        let paths: Result<Vec<PathBuf>, _> =
+            fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+        let mut paths = match paths {
+            Ok(paths) => paths,
+            Err(error) => return self.refuse(&dir.display().to_string(), refusal(error)),
+        };
+        paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".zone"));
+        paths.sort();
+        for path in paths {
+            let place = path.display().to_string();
+            let stem =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".zone"));
+            let apex = match stem {
+                Some("") => {
+                    Err("the file's name says no zone: name it after its apex, as in example.com.zone"
+                        .to_owned())
+                }
+                Some(stem) => name_from_text(stem)
+                    .map_err(|message| format!("{message}; the file is named after its zone")),
+                None => Err("the file's name is not text: name it after its zone".to_owned()),
+            };
+            match apex {
+                Ok(apex) => self.configured(&apex, &ZoneSource::File(path), false, &place),
+                Err(message) => self.refuse(&place, message),
+            }
+        }
+    }
+
+    /// Marks `apex` as served. What served it before, if anything did.
+    fn take(&mut self, apex: &Name, by: String) -> Option<String> {
+        let key = apex.to_lowercase().as_wire().to_vec();
+        if let Some(earlier) = self.taken.get(&key) {
+            return Some(earlier.clone());
+        }
+        self.taken.insert(key, by);
+        None
+    }
+
+    fn add(&mut self, apex: Name, service: Service, contents: Contents) {
+        if self.set.zones.len() == ZONES_MAX {
+            // Once: no zone is added after it, and so no second one is one too many.
+            let message = format!("more than {ZONES_MAX} zones: serve fewer from one node");
+            if self.problems.last().is_none_or(|last| last.message != message) {
+                self.refuse("", message);
+            }
+            return;
+        }
+        match check(&apex, contents) {
+            Ok(records) => self.set.zones.push(Zone { apex, service, records }),
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+
+    fn refuse(&mut self, place: &str, message: String) {
+        self.problems.push(Problem { place: place.to_owned(), message });
+    }
+}
+
+fn builtin_name(name: &str) -> Name {
+    name_from_text(name).expect("the names that are built in are names")
+}
+
+/// The names above everything that the reverse tree and the special-use zones hold: nobody serves them by intent.
+fn is_too_broad(apex: &Name) -> bool {
+    [".", "arpa", "in-addr.arpa", "ip6.arpa"].into_iter().any(|broad| *apex == builtin_name(broad))
+}

@@ -1,0 +1,301 @@
+//! The one pass over a zone file before the `domain` crate reads it: the file is cut into entries and tokens
+//! (RFC 1035, section 5.1), and each record becomes one plain line of which every piece remembers its place.
+//!
+//! The crate stops at its first error, says only roughly where, and refuses what operators write: times with units,
+//! LOC in presentation form, bytes above ASCII. Here every token keeps its line and column, so that a mistake is told
+//! where it was made, and the next entry is read after it.
+
+use super::text::seconds_from_text;
+use super::{loc, rdata};
+use crate::dns::consts::rtype;
+use crate::limits::ZONE_ENTRY_TOKENS_MAX;
+
+/// A mistake in the text of one file.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    /// The line, counted from 1.
+    pub(super) line: u32,
+    /// The offset in the file's bytes.
+    pub(super) at: usize,
+    /// What is wrong and what to do.
+    pub(super) message: String,
+}
+
+/// A word or a quoted string.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token<'a> {
+    /// The bytes as they stand in the file, quotes and escapes included.
+    pub(super) raw: &'a [u8],
+    /// The line on which it stands, counted from 1.
+    pub(super) line: u32,
+    /// The offset of its first byte in the file.
+    pub(super) at: usize,
+    /// No blank before it: `alpn="h2"` is two tokens that belong together.
+    glued: bool,
+}
+
+impl Token<'_> {
+    /// Whether it stands in quotes, where nothing but escapes has a meaning.
+    pub(super) fn is_quoted(&self) -> bool {
+        self.raw.starts_with(b"\"")
+    }
+
+    /// The token in printable ASCII: what is not becomes `\DDD`. Quotes stay.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::with_capacity(self.raw.len());
+        let mut bytes = self.raw.iter().copied();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'\\' => match bytes.next() {
+                    Some(escaped @ b' '..=b'~') => text.extend(['\\', char::from(escaped)]),
+                    Some(escaped) => text.push_str(&format!("\\{escaped:03}")),
+                    None => text.push('\\'),
+                },
+                b' '..=b'~' => text.push(char::from(byte)),
+                _ => text.push_str(&format!("\\{byte:03}")),
+            }
+        }
+        text
+    }
+
+    /// A mistake that this token is to blame for.
+    pub(super) fn mistake(&self, message: impl Into<String>) -> Mistake {
+        Mistake { line: self.line, at: self.at, message: message.into() }
+    }
+}
+
+/// The tokens of one record or directive: a line, or several in parentheses. There is at least one.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    /// The line began with a blank: it has no owner of its own.
+    pub(super) blank: bool,
+    /// The tokens.
+    pub(super) tokens: Vec<Token<'a>>,
+}
+
+/// Cuts a file into entries. After a mistake it goes on with the next entry.
+#[derive(Debug)]
+pub(super) struct Entries<'a> {
+    source: &'a [u8],
+    at: usize,
+    line: u32,
+}
+
+impl<'a> Entries<'a> {
+    /// The entries of `source`.
+    pub(super) fn new(source: &'a [u8]) -> Self {
+        // Editors of Windows put a byte order mark before the text. It is no part of it.
+        let at = if source.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+        Self { source, at, line: 1 }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.source.get(self.at).copied()
+    }
+
+    fn mistake(&self, message: &str) -> Mistake {
+        Mistake { line: self.line, at: self.at, message: message.to_owned() }
+    }
+
+    /// Passes a token; `None` when it did not end as it should.
+    fn token(&mut self, glued: bool) -> (Token<'a>, Option<Mistake>) {
+        let (start, quoted) = (self.at, self.peek() == Some(b'"'));
+        let mut mistake = None;
+        self.at += usize::from(quoted);
+        loop {
+            match self.peek() {
+                None | Some(b'\n') if quoted => {
+                    mistake = mistake.or_else(|| {
+                        let message = "a quoted string does not end on its line: close it with `\"`";
+                        Some(Mistake { at: start, ..self.mistake(message) })
+                    });
+                    break;
+                }
+                None | Some(b'\n') => break,
+                Some(b'"') if quoted => {
+                    self.at += 1;
+                    break;
+                }
+                Some(b' ' | b'\t' | b'\r' | b';' | b'(' | b')' | b'"') if !quoted => break,
+                Some(b'\\') => mistake = mistake.or(self.escape()),
+                Some(_) => self.at += 1,
+            }
+        }
+        (Token { raw: &self.source[start..self.at], line: self.line, at: start, glued }, mistake)
+    }
+
+    /// Passes a backslash and what it escapes: one character, or three digits up to 255.
+    fn escape(&mut self) -> Option<Mistake> {
+        let mistake = self.mistake("`\\` is followed by one character or by three digits up to 255");
+        self.at += 1;
+        match self.peek() {
+            None | Some(b'\n' | b'\r') => Some(mistake),
+            Some(b'0'..=b'9') => {
+                let digits = self.source.get(self.at..self.at + 3);
+                let is_byte = digits.is_some_and(|digits| {
+                    digits.iter().all(u8::is_ascii_digit) && digits <= b"255".as_slice()
+                });
+                self.at += if is_byte { 3 } else { 1 };
+                (!is_byte).then_some(mistake)
+            }
+            Some(_) => {
+                self.at += 1;
+                None
+            }
+        }
+    }
+
+    fn skip_comment(&mut self) {
+        let rest = &self.source[self.at..];
+        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<Entry<'a>, Mistake>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut entry = Entry { blank: matches!(self.peek(), Some(b' ' | b'\t')), tokens: Vec::new() };
+        // The first mistake of the entry. The rest of it is passed all the same, so that the next one begins aright.
+        let mut mistake: Option<Mistake> = None;
+        let mut opened: Vec<Mistake> = Vec::new();
+        let mut glued = false;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'\n' => {
+                    self.at += 1;
+                    self.line += 1;
+                    if opened.is_empty() {
+                        if mistake.is_some() || !entry.tokens.is_empty() {
+                            break;
+                        }
+                        entry.blank = matches!(self.peek(), Some(b' ' | b'\t'));
+                    }
+                }
+                b' ' | b'\t' | b'\r' => self.at += 1,
+                b';' => self.skip_comment(),
+                b'(' if opened.len() < PARENTHESES_MAX => {
+                    opened.push(
+                        self.mistake("this `(` is never closed: put `)` behind the last value of the record"),
+                    );
+                    self.at += 1;
+                }
+                b')' if opened.pop().is_some() => self.at += 1,
+                b'(' | b')' => {
+                    let message =
+                        if byte == b')' { "`)` without a `(`" } else { "too many `(` in each other" };
+                    mistake = mistake.or_else(|| Some(self.mistake(message)));
+                    self.at += 1;
+                }
+                _ => {
+                    let (token, wrong) = self.token(glued);
+                    mistake = mistake.or(wrong);
+                    if entry.tokens.len() < ZONE_ENTRY_TOKENS_MAX {
+                        entry.tokens.push(token);
+                    } else {
+                        mistake = mistake.or_else(|| Some(token.mistake("the entry has too many values")));
+                    }
+                    glued = true;
+                    continue;
+                }
+            }
+            glued = false;
+        }
+        match opened.into_iter().next().or(mistake) {
+            Some(mistake) => Some(Err(mistake)),
+            None if entry.tokens.is_empty() => None,
+            None => Some(Ok(entry)),
+        }
+    }
+}
+
+/// Parentheses within parentheses: RFC 1035 has none, other servers read a few.
+const PARENTHESES_MAX: usize = 8;
+
+/// One record as the crate reads it, and where its pieces come from.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    /// `. 0 IN type rdata` and a line feed.
+    pub(super) text: String,
+    /// Where a piece begins in the text, and the token that it was.
+    pieces: Vec<(usize, Token<'a>)>,
+}
+
+impl<'a> Line<'a> {
+    /// The line for the type in `rtype_token` and the rdata in `tokens`. `name` is what the crate shall take the type
+    /// for.
+    pub(super) fn new(
+        rtype: u16,
+        name: &str,
+        rtype_token: Token<'a>,
+        tokens: &[Token<'a>],
+    ) -> Result<Self, Mistake> {
+        let mut line = Self { text: ". 0 IN".to_owned(), pieces: Vec::with_capacity(tokens.len() + 1) };
+        line.push(name, Token { glued: false, ..rtype_token });
+        let is_generic = tokens.first().is_some_and(|token| token.raw == b"\\#");
+        match rtype {
+            rtype::LOC if !is_generic => line.push_loc(rtype_token, tokens)?,
+            rtype::SOA if !is_generic => {
+                for (index, &token) in tokens.iter().enumerate() {
+                    // MNAME, RNAME and SERIAL are what they are; the four that follow are times.
+                    let text =
+                        if (3..7).contains(&index) { seconds(&token)?.to_string() } else { token.text() };
+                    line.push(&text, token);
+                }
+            }
+            _ => tokens.iter().for_each(|&token| line.push(&token.text(), token)),
+        }
+        line.text.push('\n');
+        Ok(line)
+    }
+
+    fn push(&mut self, text: &str, token: Token<'a>) {
+        if !token.glued {
+            self.text.push(' ');
+        }
+        self.pieces.push((self.text.len(), token));
+        self.text.push_str(text);
+    }
+
+    fn push_loc(&mut self, rtype_token: Token<'a>, tokens: &[Token<'a>]) -> Result<(), Mistake> {
+        let texts: Vec<String> = tokens.iter().map(Token::text).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let rdata = loc::from_text(&texts).map_err(|refusal| {
+            let token = tokens.get(refusal.token).or(tokens.last()).unwrap_or(&rtype_token);
+            token.mistake(refusal.message)
+        })?;
+        self.push(&rdata::generic(&rdata), Token { glued: false, ..rtype_token });
+        Ok(())
+    }
+
+    /// The token that stopped a reader which had passed `read` bytes of the text, or did not like what `read` begins
+    /// with if `ahead`.
+    pub(super) fn token_at(&self, read: usize, ahead: bool) -> Token<'a> {
+        let passed = self.pieces.partition_point(|&(start, _)| start < read || (ahead && start == read));
+        self.pieces[passed.saturating_sub(1)].1
+    }
+
+    /// The last token of the record.
+    pub(super) fn last(&self) -> Token<'a> {
+        self.pieces[self.pieces.len() - 1].1
+    }
+}
+
+/// The seconds that `token` says, with units or without.
+pub(super) fn seconds(token: &Token<'_>) -> Result<u32, Mistake> {
+    let text = token.text();
+    seconds_from_text(&text).ok_or_else(|| {
+        token.mistake(format!(
+            "`{text}` is not a time: write seconds, or numbers with units such as 1h30m or 1W"
+        ))
+    })
+}
+
+/// The column of offset `at`, counted from 1 in characters.
+pub(super) fn column(source: &[u8], at: usize) -> usize {
+    let before = &source[..at];
+    let line = before.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    // The bytes of a character behind its first, in UTF-8, are 10xxxxxx. So is the byte order mark, whole.
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+    line.iter().filter(|&&byte| byte & 0xC0 != 0x80).count() + 1
+}
