@@ -16,6 +16,8 @@
 //!
 //! [`limits`] and [`dns::consts`] are open to all.
 
+#![warn(missing_docs, unreachable_pub)]
+
 pub mod limits;
 
 pub mod dns;

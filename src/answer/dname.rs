@@ -69,7 +69,7 @@ impl<'a> Chain<'a, '_, '_> {
         loop {
             let name = self.names[self.names.len() - 1].clone();
             let Ok(walk) = Walk::new(name.as_wire(), 0) else { return rcode::NOERROR };
-            let Some(found) = self.answers.find(name.as_wire(), &walk) else { return rcode::NOERROR };
+            let Some(found) = self.answers.find(name.as_wire(), 0, &walk) else { return rcode::NOERROR };
             let is_last = self.names.is_full();
             let target_at = match found.rule {
                 RuleRef::Dname(_) if is_last => return rcode::NOERROR,

@@ -172,15 +172,17 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Finds what decides the answer for `name`, whose wire form was walked to `walk`: the longest suffix that exists.
+    /// Finds what decides the answer for the name at `at` in `packet`, whose walk is `walk`: its longest suffix that
+    /// exists.
     #[inline]
     #[must_use]
-    pub fn find(&self, name: &[u8], walk: &Walk) -> Option<Found<'_>> {
+    pub fn find(&self, packet: &[u8], at: usize, walk: &Walk) -> Option<Found<'_>> {
+        let name = &packet[at..at + walk.len()];
         let labels = walk.labels();
         let depth_max = 127 - self.depths.leading_zeros() as usize;
         let mut hashes = ArrayVec::<u64, { LABELS_MAX + 1 }>::new();
         hashes.push(ROOT_HASH);
-        hashes.extend(walk.suffix_hashes().take(depth_max));
+        hashes.extend(walk.suffix_hashes(packet, at).take(depth_max));
         let mut depths = self.depths & (u128::MAX >> (LABELS_MAX - labels));
         while depths != 0 {
             let depth = 127 - depths.leading_zeros() as usize;

@@ -1,9 +1,10 @@
 //! Names on the wire (RFC 1035, section 3.1): one bounded walk, case-blind hash and compare, suffixes.
 //!
 //! The hash of a name is made label by label from the right, each label's own hash from eight bytes at a time:
-//! `hash(suffix) = chain(hash(suffix without its first label), label_hash(first label))`. A forward walk collects the
-//! label hashes, and every suffix is then one step from the next shorter one. Nothing here needs more than a bounded
-//! loop, so that the same hash can be made in eBPF.
+//! `hash(suffix) = chain(hash(suffix without its first label), label_hash(first label))`. A forward walk notes where the
+//! labels begin, and every suffix is then one step from the next shorter one: only as many labels are hashed as the
+//! longest name that anybody looks for has. Nothing here needs more than a bounded loop, so that the same hash can be
+//! made in eBPF.
 
 use std::fmt;
 
@@ -23,8 +24,6 @@ pub struct Damaged;
 pub struct Walk {
     /// Where each label begins (its length byte), counted from the name's first byte. The root is not among them.
     starts: ArrayVec<u8, LABELS_MAX>,
-    /// The hash of each label.
-    hashes: ArrayVec<u64, LABELS_MAX>,
     /// Bytes of the name, its root included: 1 to 255.
     len: u8,
 }
@@ -37,7 +36,7 @@ impl Walk {
     /// [`Damaged`], with nothing to tell the cases apart: they get the same answer.
     #[inline]
     pub fn new(packet: &[u8], at: usize) -> Result<Self, Damaged> {
-        let mut walk = Self { starts: ArrayVec::new(), hashes: ArrayVec::new(), len: 0 };
+        let mut walk = Self { starts: ArrayVec::new(), len: 0 };
         let mut start = 0;
         loop {
             let len = usize::from(*packet.get(at + start).ok_or(Damaged)?);
@@ -49,11 +48,8 @@ impl Walk {
             if len > LABEL_LEN_MAX || start + len + 2 > NAME_LEN_MAX {
                 return Err(Damaged);
             }
-            let first = at + start + 1;
-            let hash = label_hash(packet, first, len).ok_or(Damaged)?;
-            // 255 bytes hold at most 127 labels, so neither push can fail.
+            // 255 bytes hold at most 127 labels, so this push cannot fail.
             walk.starts.push(start as u8);
-            walk.hashes.push(hash);
             start += len + 1;
         }
     }
@@ -83,11 +79,13 @@ impl Walk {
         }
     }
 
-    /// The hashes of the suffixes of 1, 2, 3 ... labels.
+    /// The hashes of the suffixes of 1, 2, 3 ... labels of the name, which still stands at `at` in `packet`.
     #[inline]
-    pub fn suffix_hashes(&self) -> impl Iterator<Item = u64> + '_ {
-        self.hashes.iter().rev().scan(ROOT_HASH, |hash, &label| {
-            *hash = chain(*hash, label);
+    pub fn suffix_hashes(&self, packet: &[u8], at: usize) -> impl Iterator<Item = u64> {
+        self.starts.iter().rev().scan(ROOT_HASH, move |hash, &start| {
+            let label = at + usize::from(start);
+            let len = usize::from(*packet.get(label)?);
+            *hash = chain(*hash, label_hash(packet, label + 1, len)?);
             Some(*hash)
         })
     }
@@ -194,7 +192,7 @@ impl Name {
     #[must_use]
     pub fn hash(&self) -> u64 {
         let walk = Walk::new(&self.0, 0).expect("a Name is well formed");
-        walk.suffix_hashes().last().unwrap_or(ROOT_HASH)
+        walk.suffix_hashes(&self.0, 0).last().unwrap_or(ROOT_HASH)
     }
 
     /// The labels from left to right, the root not among them.
@@ -314,7 +312,7 @@ mod tests {
             [0, 1, 2, 3, 4].map(|labels| walk.suffix_start(labels)),
             [packet.len() - 1, packet.len() - 6, packet.len() - 14, 0, packet.len() - 1]
         );
-        let hashes: Vec<u64> = walk.suffix_hashes().collect();
+        let hashes: Vec<u64> = walk.suffix_hashes(&packet, 0).collect();
         assert_eq!(hashes[0], Name::from_wire(b"\x04arpa\0").unwrap().hash());
         assert_eq!(hashes[1], Name::from_wire(b"\x07IN-addr\x04ARPA\0").unwrap().hash());
         assert_eq!(hashes[2], Name::from_wire(&packet).unwrap().hash());
@@ -326,7 +324,7 @@ mod tests {
             let tight = wire(&[&vec![b'Q'; len]]);
             let mut roomy = tight.clone();
             roomy.extend_from_slice(&[0xEE; 64]);
-            let hash = |packet: &[u8]| Walk::new(packet, 0).unwrap().suffix_hashes().last();
+            let hash = |packet: &[u8]| Walk::new(packet, 0).unwrap().suffix_hashes(packet, 0).last();
             assert_eq!(hash(&tight), hash(&roomy), "length {len}");
         }
     }

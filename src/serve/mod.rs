@@ -122,9 +122,8 @@ impl Service<'_> {
         if matches!(question.qtype, rtype::AXFR | rtype::IXFR) {
             return self.refuse(slot, question, opt.as_ref(), None, tally);
         }
-        let name = &slot[HEADER_LEN..HEADER_LEN + question.name.len()];
         let answers = &self.snapshot.answers;
-        let Some(found) = answers.find(name, &question.name) else {
+        let Some(found) = answers.find(slot, HEADER_LEN, &question.name) else {
             return self.refuse(slot, question, opt.as_ref(), Some(EDE_NOT_AUTHORITATIVE), tally);
         };
         match found.rule {
