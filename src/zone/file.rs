@@ -54,9 +54,9 @@ pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
 }
 
 /// Reads a zone file that is at hand as text and is called `name` in messages. It includes no other file.
-pub(super) fn read_text(name: &str, text: &str, origin: &Name) -> Contents {
+pub(super) fn read_text(name: &str, text: impl AsRef<[u8]>, origin: &Name) -> Contents {
     let mut reader = Reader::new(None);
-    reader.read(text.as_bytes(), Path::new(name), Scope::new(origin, PathBuf::new()));
+    reader.read(text.as_ref(), Path::new(name), Scope::new(origin, PathBuf::new()));
     reader.contents
 }
 
@@ -317,9 +317,12 @@ fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake
         line.token_at(refusal.read, ahead).mistake(message)
     })?;
     if !rdata::is_well_formed(rtype, &rdata) {
-        let message =
-            format!("this is not the rdata of a {} record: a length, name or number is wrong", header.rtype);
-        return Err(line.last().mistake(message));
+        // The crate reads over empty labels.
+        let dots = header.rdata.iter().find(|token| !token.is_quoted() && token.text().contains(".."));
+        return Err(match dots {
+            Some(token) => token.mistake("the name has an empty label: two dots touch"),
+            None => header.rtype_token.mistake(format!("this is not the rdata of a {} record", header.rtype)),
+        });
     }
     Ok(rdata)
 }

@@ -10,6 +10,8 @@ mod loc;
 mod print;
 mod rdata;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::net::IpAddr;

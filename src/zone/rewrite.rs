@@ -274,11 +274,6 @@ impl<'a> Line<'a> {
         let passed = self.pieces.partition_point(|&(start, _)| start < read || (ahead && start == read));
         self.pieces[passed.saturating_sub(1)].1
     }
-
-    /// The last token of the record.
-    pub(super) fn last(&self) -> Token<'a> {
-        self.pieces[self.pieces.len() - 1].1
-    }
 }
 
 /// The seconds that `token` says, with units or without.

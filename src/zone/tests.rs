@@ -1,0 +1,668 @@
+//! Zones as files: what loads, what is refused and where, and that neither ends in a panic.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::dns::consts::rtype;
+
+const NOTHING: ZoneOptions = ZoneOptions {
+    direct: false,
+    dname: false,
+    special_use: false,
+    dir: None,
+    entries: Vec::new(),
+    identity: Identity {
+        node: String::new(),
+        facility: None,
+        location: None,
+        loc: None,
+        extra_txt: Vec::new(),
+        unique_ip: Vec::new(),
+        hostname_soa_mname: None,
+        hostname_soa_rname: None,
+    },
+};
+
+fn options() -> ZoneOptions {
+    ZoneOptions { identity: Identity { node: "node".to_owned(), ..Identity::default() }, ..NOTHING }
+}
+
+fn everything() -> ZoneOptions {
+    ZoneOptions { direct: true, dname: true, special_use: true, ..options() }
+}
+
+fn zone<'a>(set: &'a ZoneSet, apex: &str) -> &'a Zone {
+    let apex = name_from_text(apex).unwrap();
+    set.zones.iter().find(|zone| zone.apex == apex).unwrap()
+}
+
+/// Loads `text` as the file of the zone `example`; places without the directory.
+fn load_example(text: &[u8]) -> Result<Vec<Record>, Vec<Problem>> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("example.zone"), text).unwrap();
+    load_dir(dir.path()).map(|set| zone(&set, "example").records.clone())
+}
+
+fn load_dir(dir: &Path) -> Result<ZoneSet, Vec<Problem>> {
+    load(&ZoneOptions { dir: Some(dir.to_owned()), ..options() }).map_err(|mut problems| {
+        let prefix = format!("{}/", dir.display());
+        problems.iter_mut().for_each(|problem| problem.place = problem.place.replace(&prefix, ""));
+        problems
+    })
+}
+
+fn shown(records: &[Record]) -> Vec<String> {
+    let mut text = String::new();
+    let zone = Zone { apex: Name::root(), service: Service::Configured, records: records.to_vec() };
+    write_zone(&zone, &mut text).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What `text` has behind a good head; `None` for the head itself.
+fn tail(text: &str) -> Vec<String> {
+    let head = "@ 1h IN SOA ns hostmaster 1 2 3 4 5\n@ NS ns\n";
+    let records = load_example(format!("{head}{text}").as_bytes());
+    shown(&records.unwrap_or_else(|problems| panic!("{text}\n{problems:#?}")))[2..].to_vec()
+}
+
+#[test]
+fn the_built_in_zones_are_those_of_the_rfcs() {
+    let set = load(&everything()).unwrap();
+    let count = |service| set.zones.iter().filter(|zone| zone.service == service).count();
+    assert_eq!(
+        [Service::Direct, Service::Dname, Service::Hostname, Service::Special, Service::Configured]
+            .map(count),
+        [19, 1, 2, 2, 0]
+    );
+    let numbers = b"\x00\x00\x00\x01\x00\x09\x3A\x80\x00\x00\x00\x3C\x00\x09\x3A\x80\x00\x09\x3A\x80";
+    let direct_soa =
+        [b"\x08prisoner\x04iana\x03org\0\x0Ahostmaster\x0Croot-servers\x03org\0", &numbers[..]].concat();
+    let dname_soa =
+        [b"\x09blackhole\x05as112\x04arpa\0\x03noc\x03dns\x05icann\x03org\0", &numbers[..]].concat();
+    let direct_ns = [&b"\x0Bblackhole-1\x04iana\x03org\0"[..], b"\x0Bblackhole-2\x04iana\x03org\0"];
+    let dname_ns = [&b"\x09blackhole\x05as112\x04arpa\0"[..]];
+    for zone in &set.zones {
+        let of = |rtype| zone.records.iter().filter(move |record| record.rtype == rtype);
+        let is_dname = zone.apex.to_string().ends_with("as112.arpa.");
+        let (soa, ns) = if is_dname { (&dname_soa, &dname_ns[..]) } else { (&direct_soa, &direct_ns[..]) };
+        assert_eq!(&zone.records[0].rdata, soa, "{}", zone.apex);
+        assert_eq!(
+            of(rtype::NS).map(|record| record.rdata.as_slice()).collect::<Vec<_>>(),
+            ns,
+            "{}",
+            zone.apex
+        );
+        let others = zone.records.len() - 1 - ns.len();
+        assert_eq!(others, if zone.service == Service::Hostname { 2 } else { 0 }, "{}", zone.apex);
+        assert!(zone.records.iter().all(|record| record.ttl == 604_800 && record.owner == zone.apex));
+    }
+    let net = zone(&set, "hostname.as112.net");
+    assert_eq!(net.records[3].rdata, b"\x04node");
+    assert_eq!(net.records[4].rdata, b"\x2fSee http://www.as112.net/ for more information.");
+    assert_eq!(net.records[3..], {
+        let mut arpa = zone(&set, "hostname.as112.arpa").records[2..].to_vec();
+        arpa.iter_mut().for_each(|record| record.owner = net.apex.clone());
+        arpa
+    });
+}
+
+#[test]
+fn a_full_identity_makes_the_sample_of_the_rfc() {
+    let identity = Identity {
+        node: "node".to_owned(),
+        facility: Some("Name of Facility or similar".to_owned()),
+        location: Some("City, Country".to_owned()),
+        loc: Some("45 25 0.000 N 75 42 0.000 W 80.00m 1m 10000m 10m".to_owned()),
+        unique_ip: vec!["203.0.113.1".parse().unwrap()],
+        extra_txt: vec!["first".to_owned(), "second".to_owned()],
+        hostname_soa_mname: Some("server.example.net".to_owned()),
+        hostname_soa_rname: Some("admin.example.net.".to_owned()),
+    };
+    let mut options = ZoneOptions { identity, ..NOTHING };
+    let texts = |options: &ZoneOptions, apex: &str| {
+        let lines = shown(&zone(&load(options).unwrap(), apex).records);
+        lines.iter().map(|line| line.split_once(" IN ").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    let soa = "SOA server.example.net. admin.example.net. 1 604800 60 604800 604800";
+    let loc = "LOC 45 25 0.000 N 75 42 0.000 W 80.00m 1.00m 10000.00m 10.00m";
+    let place = r#"TXT "Name of Facility or similar" "City, Country""#;
+    let see = r#"TXT "See http://www.as112.net/ for more information.""#;
+    let extra = [r#"TXT "first""#, r#"TXT "second""#];
+    let ns = ["NS blackhole-1.iana.org.", "NS blackhole-2.iana.org."];
+    let ip = r#"TXT "Unique IP: 203.0.113.1.""#;
+    assert_eq!(
+        texts(&options, "hostname.as112.net"),
+        [soa, ns[0], ns[1], place, see, ip, extra[0], extra[1], loc]
+    );
+    assert_eq!(
+        texts(&options, "hostname.as112.arpa"),
+        [soa, "NS blackhole.as112.arpa.", place, see, extra[0], extra[1], loc]
+    );
+    assert_eq!(missing(&options.identity), Vec::<String>::new());
+
+    options.identity.unique_ip.push("2001:db8::1".parse().unwrap());
+    options.identity.facility = None;
+    let net = texts(&options, "hostname.as112.net");
+    assert_eq!(net[3], r#"TXT "City, Country""#);
+    assert_eq!(net[5], r#"TXT "Unique IP: 203.0.113.1 and 2001:db8::1.""#);
+    assert_eq!(missing(&Identity::default()).len(), 5);
+}
+
+#[test]
+fn a_bad_identity_is_refused_field_by_field() {
+    type Change = fn(&mut Identity);
+    let cases: [(Change, &str); 11] = [
+        (|identity| identity.node.clear(), "node has 0 bytes"),
+        (|identity| identity.node = "x".repeat(129), "node has 129 bytes"),
+        (|identity| identity.facility = Some("x".repeat(256)), "facility has 256 bytes"),
+        (|identity| identity.location = Some(String::new()), "location is empty"),
+        (|identity| identity.extra_txt = vec!["x".repeat(256)], "extra_txt has 256 bytes"),
+        (|identity| identity.unique_ip = vec!["2001:db8:1:2:3:4:5:6".parse().unwrap(); 12], "unique_ip has"),
+        (|identity| identity.loc = Some("45 N".to_owned()), "loc: the LOC record ends before its E or W"),
+        (|identity| identity.hostname_soa_mname = Some("a..b".to_owned()), "hostname_soa_mname: `a..b`"),
+        (|identity| identity.hostname_soa_rname = Some("noc@example.net".to_owned()), "written as a name"),
+        (|identity| identity.extra_txt = vec!["x".repeat(99), "y".repeat(99), "z".repeat(99)], "TXT records"),
+        (|identity| identity.hostname_soa_mname = Some("a-long-label.".repeat(9)), "because of the SOA"),
+    ];
+    for (change, fragment) in cases {
+        let mut options = options();
+        change(&mut options.identity);
+        let problems = load(&options).unwrap_err();
+        assert!(
+            problems.iter().all(|problem| problem.message.contains(fragment)),
+            "{fragment}: {problems:?}"
+        );
+        assert!(problems.iter().all(|problem| problem.message.starts_with("identity: ")), "{problems:?}");
+    }
+}
+
+#[test]
+fn what_the_rfcs_print_loads_as_printed() {
+    let set = load_example(include_bytes!("../../zones/db.hostname.as112.net")).unwrap();
+    assert_eq!(set.len(), 7);
+    let rfc7535 = "$ORIGIN AS112.ARPA.\n$TTL 3600\n\n\
+        @       IN      SOA     BLACKHOLE.AS112.ARPA. NOC.DNS.ICANN.ORG. (\n\
+        \x20                                1               ; serial\n\
+        \x20                                10800           ; refresh\n\
+        \x20                                3600            ; retry\n\
+        \x20                                1209600         ; expire\n\
+        \x20                                3600 )          ; negative cache TTL\n\n\
+        \x20               NS      A.IANA-SERVERS.NET.\n\
+        \x20               NS      B.IANA-SERVERS.NET.\n\
+        \x20               NS      C.IANA-SERVERS.NET.\n\n\
+        BLACKHOLE       A       192.31.196.1\n\
+        \x20               AAAA    2001:4:112::1\n\n\
+        HOSTNAME        NS      BLACKHOLE\n\n\
+        EMPTY           NS      BLACKHOLE\n";
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("as112.arpa.zone"), rfc7535).unwrap();
+    let set = load_dir(dir.path()).unwrap();
+    let lines = shown(&zone(&set, "as112.arpa").records);
+    assert_eq!(lines.len(), 8);
+    assert_eq!(
+        lines[0],
+        "AS112.ARPA. 3600 IN SOA BLACKHOLE.AS112.ARPA. NOC.DNS.ICANN.ORG. 1 10800 3600 1209600 3600"
+    );
+    assert_eq!(lines[5], "BLACKHOLE.AS112.ARPA. 3600 IN AAAA 2001:4:112::1");
+    assert_eq!(lines[7], "EMPTY.AS112.ARPA. 3600 IN NS BLACKHOLE.AS112.ARPA.");
+}
+
+#[test]
+fn what_operators_write_is_read() {
+    for (text, lines) in [
+        ("a 1W A 192.0.2.1", &["a.example. 604800 IN A 192.0.2.1"][..]),
+        ("a IN 1h30m A 192.0.2.1", &["a.example. 5400 IN A 192.0.2.1"]),
+        (
+            "$ttl 1M\na A 192.0.2.1\r\n\tAAAA 2001:db8::1\r\n",
+            &["a.example. 60 IN A 192.0.2.1", "a.example. 60 IN AAAA 2001:db8::1"],
+        ),
+        ("$ORIGIN b\na TXT 1W 1h ; 1W", &[r#"a.b.example. 3600 IN TXT "1W" "1h""#]),
+        (
+            "1W TXT \"1W ; ( )\" (\n 1h30m ; )\n \"\\\"\" )",
+            &[r#"1W.example. 3600 IN TXT "1W ; ( )" "1h30m" "\"""#],
+        ),
+        ("1h 1h TXT 1h", &[r#"1h.example. 3600 IN TXT "1h""#]),
+        ("a TXT S\u{e3}o", &[r#"a.example. 3600 IN TXT "S\195\163o""#]),
+        (
+            "a LOC 45 25 N 75 42 W 80m",
+            &["a.example. 3600 IN LOC 45 25 0.000 N 75 42 0.000 W 80.00m 1.00m 10000.00m 10.00m"],
+        ),
+        (
+            "a LOC ( 0 N ; line\n 0 E\n -1 )",
+            &["a.example. 3600 IN LOC 0 0 0.000 N 0 0 0.000 E -1.00m 1.00m 10000.00m 10.00m"],
+        ),
+        (r"a TYPE65280 \# 3 0102 03", &[r"a.example. 3600 IN TYPE65280 \# 3 010203"]),
+        (r"a A \# 4 C0000201", &["a.example. 3600 IN A 192.0.2.1"]),
+        ("a CLASS1 TYPE1 192.0.2.1", &["a.example. 3600 IN A 192.0.2.1"]),
+        ("a AFSDB 1 Db", &[r"a.example. 3600 IN AFSDB \# 14 0001024462076578616d706c6500"]),
+        ("a HTTPS 1 . alpn=\"h2,h3\" port=8443", &["a.example. 3600 IN HTTPS 1 . alpn=h2,h3 port=8443"]),
+        ("*.a A 192.0.2.1", &["*.a.example. 3600 IN A 192.0.2.1"]),
+        (r"a\.b\032c A 192.0.2.1", &[r"a\.b\032c.example. 3600 IN A 192.0.2.1"]),
+        (
+            "d NS ns.d\nns.d A 192.0.2.1\nx.d TXT hidden",
+            &[
+                "d.example. 3600 IN NS ns.d.example.",
+                "ns.d.example. 3600 IN A 192.0.2.1",
+                "x.d.example. 3600 IN TXT \"hidden\"",
+            ],
+        ),
+        // Twice the same, but for the letter case of a name in it; and two TTLs in one RRset.
+        ("a NS b\na NS B\nA NS b", &["a.example. 3600 IN NS b.example."]),
+        ("a 9 TXT 1\na 5 TXT 2", &[r#"a.example. 5 IN TXT "1""#, r#"a.example. 5 IN TXT "2""#]),
+    ] {
+        assert_eq!(tail(text), lines, "{text}");
+    }
+    // The SOA may stand anywhere, and comes first. A byte order mark is no part of the file.
+    let records =
+        load_example(b"\xEF\xBB\xBF@ 1d NS ns ; M\xFCnchen\n\n@ SOA ns hostmaster 1 1d 2H 3w 4m").unwrap();
+    assert_eq!(
+        shown(&records),
+        [
+            "example. 86400 IN SOA ns.example. hostmaster.example. 1 86400 7200 1814400 240",
+            "example. 86400 IN NS ns.example.",
+        ]
+    );
+}
+
+/// Texts behind a good head of two lines, and the one problem of each: the place behind `example.zone:` and a part of
+/// the message.
+const REFUSED: &[(&str, &str, &str)] = &[
+    // The text.
+    ("a A (192.0.2.1", "3:5", "never closed"),
+    ("a A 192.0.2.1 )\n", "3:15", "without a `(`"),
+    ("a TXT \"open\nb A 192.0.2.1", "3:7", "does not end on its line"),
+    ("a TXT \"\\300\"", "3:8", "three digits up to 255"),
+    ("a TXT x\\", "3:8", "three digits up to 255"),
+    ("a A ((((((((( 192.0.2.1 )))))))))", "3:13", "too many `("),
+    // Owners and headers.
+    ("a..b A 192.0.2.1", "3:1", "empty label"),
+    ("\"a\" A 192.0.2.1", "3:1", "without quotes"),
+    ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa A 192.0.2.1", "3:1", "longer than 63"),
+    ("a 1h IN", "3:6", "ends before its type"),
+    ("a", "3:1", "ends before its type"),
+    ("a 1h 1h A 192.0.2.1", "3:6", "no record type"),
+    ("a IN IN A 192.0.2.1", "3:6", "no record type"),
+    ("NS ns1", "3:4", "no record type"),
+    ("a 1h30 A 192.0.2.1", "3:3", "not a time"),
+    ("a 2147483648 A 192.0.2.1", "3:3", "at most 2147483647"),
+    ("$TTL 4000W", "3:6", "at most 2147483647"),
+    ("a CH TXT x", "3:3", "class IN"),
+    // Directives.
+    ("$TTL", "3:1", "needs a time"),
+    ("$TTL 1 2", "3:8", "nothing more"),
+    ("$ORIGIN a..", "3:9", "empty label"),
+    ("$GENERATE 1-9 a$ A 192.0.2.$", "3:1", "$GENERATE is not supported"),
+    ("$MAGIC", "3:1", "no directive"),
+    ("$INCLUDE", "3:1", "takes a file"),
+    ("$INCLUDE absent", "3:10", "No such file"),
+    ("$INCLUDE ../../../../../../../../etc/hostname", "3:10", "outside the directory"),
+    ("$INCLUDE /etc/passwd", "3:10", "outside the directory"),
+    ("$INCLUDE .", "3:10", "not a regular file"),
+    ("$INCLUDE example.zone", "3:10", "deeper than 8"),
+    // Rdata.
+    ("a A 192.0.2.256", "3:5", "expected IPv4 address"),
+    ("a A ( ; here\n\n  192.0.2.256 )", "5:3", "expected IPv4 address"),
+    ("a A 192.0.2.1 2", "3:15", "nothing may follow"),
+    ("a MX ten mail", "3:6", "expected decimal number"),
+    ("a MX 10", "3:6", "a value is missing"),
+    ("a MX", "3:3", "a value is missing"),
+    ("a MX 10 m..x", "3:9", "empty label"),
+    ("a NS aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "3:6", "1 to 63 bytes"),
+    ("a SOA a b 1 1W 1X 1W 1W", "3:16", "not a time"),
+    ("a LOC 45 N 75 W", "3:15", "before its altitude"),
+    ("a LOC", "3:3", "before its N or S"),
+    ("a WKS x", "3:3", r"\# length hex"),
+    (r"a A \# 3 010203", "3:3", "not the rdata of a A record"),
+    (r"a NS \# 4 0161c000", "3:3", "not the rdata of a NS record"),
+    (r"a TXT \# 0", "3:3", "not the rdata of a TXT record"),
+    (r"a LOC \# 1 00", "3:3", "not the rdata of a LOC record"),
+    // Types.
+    ("a DS 1 8 2 ABCD", "3:3", "signed zones are not served"),
+    ("a DNSKEY 256 3 8 AA==", "3:3", "signed zones are not served"),
+    ("a RRSIG x", "3:3", "signed zones are not served"),
+    ("a NSEC b A", "3:3", "signed zones are not served"),
+    ("a NSEC3 x", "3:3", "signed zones are not served"),
+    ("a NSEC3PARAM 1 0 0 -", "3:3", "signed zones are not served"),
+    ("a CDS 0 0 0 00", "3:3", "signed zones are not served"),
+    ("a CDNSKEY 0 3 0 AA==", "3:3", "signed zones are not served"),
+    (r"a TYPE24 \# 0", "3:3", "signed zones are not served"),
+    (r"a OPT \# 0", "3:3", "stands for no data"),
+    (r"a ANY \# 0", "3:3", "stands for no data"),
+    ("a TSIG x", "3:3", "stands for no data"),
+    (r"a TYPE0 \# 0", "3:3", "stands for no data"),
+    // What stands together.
+    ("@ SOA ns hostmaster 2 2 3 4 5", "3", "a second SOA at example.; the first is on line 1"),
+    ("a SOA ns hostmaster 2 2 3 4 5", "3", "belongs at the apex"),
+    ("a.other. A 192.0.2.1", "3", "outside the zone example."),
+    ("a CNAME b\n\na TXT x", "3", "on line 5, other data"),
+    ("a CNAME b\na CNAME c", "4", "a second CNAME at a.example.; the first is on line 3"),
+    ("a DNAME b\na DNAME c", "4", "a second DNAME"),
+    ("a DNAME b\nx.y.A TXT x", "4", "below the DNAME on line 3"),
+    ("a DNAME b\na NS c", "3", "has a DNAME and, on line 4, an NS"),
+    ("*.a NS b", "3", "a wildcard cannot own an NS record"),
+    ("*.a DNAME b", "3", "a wildcard cannot own an DNAME record"),
+];
+
+#[test]
+fn every_mistake_is_refused_at_its_place() {
+    for &(text, place, fragment) in REFUSED {
+        let text = format!("@ 1h IN SOA ns hostmaster 1 2 3 4 5\n@ NS ns\n{text}");
+        let problems = load_example(text.as_bytes()).unwrap_err();
+        let [problem] = problems.as_slice() else { panic!("{text}\n{problems:#?}") };
+        assert_eq!(problem.place, format!("example.zone:{place}"), "{text}\n{problem}");
+        assert!(problem.message.contains(fragment), "{text}\n{problem}");
+    }
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_and_not_only_the_first() {
+    let text = "@ 1h SOA ns hostmaster 1 2 3 4 (\n 5x )\na A x\n\n A y ; z\nb TXT \"\u{fc}\" \"open\n\tMX 1 )\nc.other. A 1.2.3.4";
+    let problems = load_example(text.as_bytes()).unwrap_err();
+    let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "example.zone:2:2",
+            "example.zone:3:5",
+            "example.zone:5:4",
+            "example.zone:6:11",
+            "example.zone:7:7",
+            "example.zone:8",
+        ]
+    );
+    let junk = load_example(b"?\n".repeat(10_000).as_slice()).unwrap_err();
+    assert!(junk.len() < 110, "{}", junk.len());
+    assert!(junk.iter().any(|problem| problem.message.contains("too many mistakes")));
+}
+
+#[test]
+fn a_zone_without_head_is_refused() {
+    for (text, fragments) in [
+        ("", &["no SOA record at its apex", "no NS record at its apex"][..]),
+        ("@ 1 SOA a b 1 2 3 4 5", &["no NS record at its apex"]),
+        ("@ 1 NS a", &["no SOA record at its apex"]),
+        ("@ NS a", &["no TTL"]),
+        (" 1 NS a", &["its owner is the one before, and there is none"]),
+    ] {
+        let problems = load_example(text.as_bytes()).unwrap_err();
+        assert_eq!(problems.len(), fragments.len(), "{text}: {problems:?}");
+        for (problem, fragment) in problems.iter().zip(fragments) {
+            assert!(problem.place.starts_with("example.zone"), "{problem}");
+            assert!(problem.message.contains(fragment), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn an_rrset_that_fits_no_reply_is_refused() {
+    let rrset = |count: usize| -> String {
+        (0..count).map(|index| format!("a TXT \"{index:05}{}\"\n", "x".repeat(182))).collect()
+    };
+    assert_eq!(tail(&rrset(300)).len(), 300);
+    let text = format!("@ 1h IN SOA ns hostmaster 1 2 3 4 5\n@ NS ns\n{}", rrset(301));
+    let problems = load_example(text.as_bytes()).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].place, "example.zone:3");
+    assert!(problems[0].message.contains("60200 bytes"), "{}", problems[0]);
+}
+
+#[test]
+fn includes_inherit_and_give_nothing_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| fs::write(dir.path().join(path), text).unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    write(
+        "example.zone",
+        "$TTL 9\n@ SOA ns h 1 2 3 4 5\n@ NS ns\na TXT a\n$INCLUDE \"sub/one.inc\" sub\n TXT back\nb TXT b\n",
+    );
+    write("sub/one.inc", " TXT inherited\n$TTL 7\nc TXT c\n$INCLUDE two.inc\n$ORIGIN elsewhere.\n");
+    write("sub/two.inc", "d TXT d");
+    let set = load_dir(dir.path()).unwrap();
+    assert_eq!(
+        shown(&zone(&set, "example").records)[2..],
+        [
+            r#"a.example. 9 IN TXT "a""#,
+            r#"a.example. 9 IN TXT "inherited""#,
+            r#"c.sub.example. 7 IN TXT "c""#,
+            r#"d.sub.example. 7 IN TXT "d""#,
+            r#"a.example. 9 IN TXT "back""#,
+            r#"b.example. 9 IN TXT "b""#,
+        ]
+    );
+
+    write("sub/two.inc", "\n\nd A x\nd.other. A 192.0.2.1");
+    let problems = load_dir(dir.path()).unwrap_err();
+    let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
+    assert_eq!(places, ["sub/two.inc:3:5", "sub/two.inc:4"]);
+
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    fs::remove_file(dir.path().join("sub/two.inc")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), dir.path().join("sub/two.inc")).unwrap();
+    let problems = load_dir(dir.path()).unwrap_err();
+    assert!(problems[0].message.contains("outside the directory"), "{}", problems[0]);
+    assert_eq!(problems[0].place, "sub/one.inc:4:10");
+}
+
+#[test]
+fn a_directory_gives_its_zone_files_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| fs::write(dir.path().join(path), text).unwrap();
+    let good = "$TTL 1\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n";
+    write("b.example.zone", good);
+    write("a.example.zone", good);
+    write("c.example.zone~", "not read");
+    let set = load_dir(dir.path()).unwrap();
+    let names: Vec<String> = set.zones.iter().map(|zone| zone.apex.to_string()).collect();
+    assert_eq!(names, ["hostname.as112.net.", "hostname.as112.arpa.", "a.example.", "b.example."]);
+
+    write(".zone", good);
+    write("A.EXAMPLE.zone", good);
+    write("a..b.zone", good);
+    write("arpa.zone", good);
+    write("hostname.as112.net.zone", good);
+    fs::create_dir(dir.path().join("x.zone")).unwrap();
+    let found = load_dir(dir.path()).unwrap_err();
+    for (place, fragment) in [
+        (".zone", "says no zone"),
+        ("a.example.zone", "is configured by"),
+        ("a..b.zone", "empty label"),
+        ("arpa.zone", "force = true"),
+        ("hostname.as112.net.zone", "always served"),
+        ("x.zone", "not a regular file"),
+    ] {
+        let problem = found.iter().find(|problem| problem.place == place);
+        assert!(problem.is_some_and(|problem| problem.message.contains(fragment)), "{place}: {found:#?}");
+    }
+    assert_eq!(found.len(), 6, "{found:#?}");
+
+    let problems = load_dir(&dir.path().join("absent")).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains("cannot read the zone directory: No such file"), "{}", problems[0]);
+}
+
+#[test]
+fn entries_are_checked_against_all_that_is_served() {
+    let entry = |name: &str, source: ZoneSource, force: bool| ZoneEntry {
+        name: name.to_owned(),
+        source,
+        force,
+        place: format!("conf:{}", name.len()),
+    };
+    let load_entries = |entries: Vec<ZoneEntry>| load(&ZoneOptions { entries, ..everything() });
+    let set = load_entries(vec![
+        entry("d.f.ip6.arpa", ZoneSource::DdEmpty, false),
+        entry("more.empty.as112.arpa", ZoneSource::DrEmpty, false),
+        entry(".", ZoneSource::DdEmpty, true),
+    ])
+    .unwrap();
+    assert_eq!(zone(&set, "D.F.ip6.arpa").records[1].rdata, b"\x0Bblackhole-1\x04iana\x03org\0");
+    assert_eq!(zone(&set, "more.empty.as112.arpa").records.len(), 2);
+    assert_eq!(zone(&set, ".").service, Service::Configured);
+
+    for (name, fragment) in [
+        ("10.IN-ADDR.ARPA", "direct = false"),
+        ("empty.as112.arpa.", "dname = false"),
+        ("home.arpa", "special_use = false"),
+        ("hostname.as112.arpa", "always served"),
+        (".", "force = true"),
+        ("arpa", "force = true"),
+        ("in-addr.arpa", "force = true"),
+        ("ip6.arpa.", "force = true"),
+        ("a..b", "empty label"),
+    ] {
+        let problems = load_entries(vec![entry(name, ZoneSource::DdEmpty, false)]).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].place, format!("conf:{}", name.len()));
+        assert!(problems[0].message.contains(fragment), "{}", problems[0]);
+    }
+    let absent = entry("example", ZoneSource::File("/nowhere/example".into()), false);
+    let problems = load_entries(vec![absent.clone(), absent]).unwrap_err();
+    assert_eq!(problems.len(), 2);
+    assert_eq!(
+        problems[0].to_string(),
+        "/nowhere/example: cannot read the zone file: No such file or directory (os error 2); check the path and who may read it"
+    );
+    assert!(problems[1].message.contains("the zone example. is configured by conf:7"), "{}", problems[1]);
+}
+
+/// One record of every type that the crate prints, and what is hard to print.
+const UGLY: &str = r#"
+$TTL 1h
+@ SOA ns hostmaster 4294967295 1W 1M 1h30m 0
+  NS ns
+  NS \@\$\;\(\).\000\255\032\.\\
+ns A 192.0.2.1
+  AAAA ::ffff:192.0.2.1
+a\.b TXT "" "\"\\\000\255" ( unquoted\ blank
+  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" )
+  HINFO "PDP-11" Unix
+c CNAME .
+mx MX 0 .
+  MX 65535 Mail.Example.ORG.
+srv SRV 1 2 3 target
+p PTR p.q.
+d DNAME elsewhere.
+caa CAA 0 issue "ca.example; a=b"
+  CAA 128 iodef ""
+naptr NAPTR 1 2 "s" "http+I2R" "!^.*$!\\\\1!" replacement
+sshfp SSHFP 1 1 0123456789abcdef0123456789abcdef01234567
+tlsa TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+rp RP mbox txt
+minfo MINFO a b
+mb MB a
+  MG b
+  MR c
+svcb SVCB 0 target
+  HTTPS 1 . alpn=h2,h3 port=8443 ipv4hint=192.0.2.1 key65000="odd \"value\""
+  HTTPS 2 svc mandatory=alpn alpn="h2" no-default-alpn
+loc LOC 1 2 3.004 S 5 6 7.008 E -9.10m 20m 300m 4000m
+openpgp OPENPGPKEY AAECAwQ=
+ipseckey IPSECKEY 10 1 2 192.0.2.38 AQNRU3mG7TVTO2BkR47usntb102uFJtugbo6BSGvgqt4AQ==
+  IPSECKEY 10 3 2 gateway AQNRU3mG7TVTO2BkR47usntb102uFJtugbo6BSGvgqt4AQ==
+zonemd ZONEMD 1 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+unknown TYPE65280 \# 0
+  TYPE731 \# 6 abcd ef01 2345
+  AFSDB 1 db
+  SPF "v=spf1 -all"
+*.wild A 192.0.2.7
+"#;
+
+#[test]
+fn what_is_printed_loads_to_the_same_records() {
+    let mut zones = load(&everything()).unwrap().zones;
+    let records = load_example(UGLY.as_bytes()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!(records.len(), 36);
+    zones.push(Zone { apex: name_from_text("example").unwrap(), service: Service::Configured, records });
+    for zone in zones {
+        let mut text = String::new();
+        write_zone(&zone, &mut text).unwrap();
+        let contents = file::read_text("printed", &text, &name_from_text("wrong.origin").unwrap());
+        let again =
+            check::check(&zone.apex, contents).unwrap_or_else(|problems| panic!("{text}{problems:#?}"));
+        assert_eq!(again, zone.records, "{text}");
+        let wires = |records: &[Record]| -> Vec<Vec<u8>> {
+            records.iter().map(|record| record.owner.as_wire().to_vec()).collect()
+        };
+        assert_eq!(wires(&again), wires(&zone.records), "letter case");
+        // Only what the crate has no form for, or none that it reads back itself.
+        let generic = text.lines().filter(|line| line.contains(r"\# "));
+        let generic: Vec<&str> = generic.map(|line| line.split(' ').nth(3).unwrap()).collect();
+        let expected = ["NS", "HTTPS", "TYPE65280", "TYPE731", "AFSDB", "SPF"];
+        assert_eq!(generic, if zone.service == Service::Configured { &expected[..] } else { &[] });
+    }
+}
+
+#[test]
+fn damaged_zone_files_never_panic() {
+    const PIECES: [&[u8]; 24] = [
+        b"(",
+        b")",
+        b"\"",
+        b"\\",
+        b"\\#",
+        b";",
+        b"\n",
+        b" ",
+        b"\t",
+        b"$",
+        b"@",
+        b".",
+        b"..",
+        b"*",
+        b"\\000",
+        b"\xFF",
+        b"\r",
+        b"1W",
+        b"IN",
+        b"TXT",
+        b"LOC",
+        b"HTTPS",
+        b"99999999999",
+        b"$INCLUDE x",
+    ];
+    let mut state: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x9E37_79B9);
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let origin = name_from_text("example").unwrap();
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..20_000 {
+        // A few entries at a time: a mutation then meets each of them often, and the test is quick.
+        let from = random(UGLY.len());
+        let len = random(400);
+        let mut text: Vec<u8> = UGLY.as_bytes()[from..UGLY.len().min(from + len)].to_vec();
+        for _ in 0..random(4) {
+            let at = random(text.len() + 1);
+            match random(3) {
+                0 => drop(text.splice(at..at, PIECES[random(PIECES.len())].iter().copied())),
+                1 => text.truncate(at.max(text.len() / 2)),
+                _ if at < text.len() => text[at] = u8::try_from(random(256)).unwrap(),
+                _ => {}
+            }
+        }
+        text.splice(0..0, *b"@ 1 SOA a b 1 2 3 4 5\n@ NS a\n");
+        match check::check(&origin, file::read_text("fuzz", &text, &origin)) {
+            Ok(records) => {
+                let zone = Zone { apex: origin.clone(), service: Service::Configured, records };
+                let mut printed = String::new();
+                write_zone(&zone, &mut printed).unwrap();
+                let again = check::check(&origin, file::read_text("again", &printed, &origin));
+                assert_eq!(again.as_ref(), Ok(&zone.records), "{}\n{printed}", text.escape_ascii());
+                good += 1;
+            }
+            Err(problems) => {
+                assert!(
+                    problems
+                        .iter()
+                        .all(|problem| !problem.message.is_empty() && !problem.message.contains('\n'))
+                );
+                bad += 1;
+            }
+        }
+    }
+    assert!(good > 100 && bad > 1000, "{good} good, {bad} bad: the mutations no longer try both");
+}
