@@ -1,8 +1,8 @@
 //! What a zone may not hold, although it reads well: whoever serves it may rely on every sentence here.
 //!
-//! Exact duplicates of a record are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset differ, all
-//! get the lowest: RFC 2181, section 5.2, calls the difference an error and lets a server that meets one do so. Data at
-//! and below a delegation may stand and is kept; the answers leave it out.
+//! Exact duplicates of a record are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset
+//! differ, all get the lowest: RFC 2181, section 5.2, calls the difference an error and lets a server that
+//! meets one do so. Data at and below a delegation may stand and is kept; the answers leave it out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -95,8 +95,8 @@ impl<'a> Check<'a> {
         owners
     }
 
-    /// One SOA and at least one NS at the apex (RFC 1035, section 5.2). Asked only of a file that was read whole: what
-    /// seems to be missing may stand on a line with a mistake.
+    /// One SOA and at least one NS at the apex (RFC 1035, section 5.2). Asked only of a file that was read
+    /// whole: what seems to be missing may stand on a line with a mistake.
     fn apex(&mut self) {
         let types: Vec<u16> = match self.owners.get(&key(self.apex)) {
             Some(records) => records.iter().map(|&index| self.placed(index).record.rtype).collect(),
@@ -148,10 +148,7 @@ impl<'a> Check<'a> {
         if owner.is_wildcard() {
             for (found, name) in [(&nses, "NS"), (&dnames, "DNAME")] {
                 if let Some(&index) = found.first() {
-                    wrong.push((
-                        index,
-                        format!("a wildcard cannot own an {name} record: write the names out"),
-                    ));
+                    wrong.push((index, format!("a wildcard cannot own {name} records: write the names out")));
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Zone files (RFC 1035, section 5; RFC 2308, section 4) as records, every mistake with its file, line and column.
+//! Zone files (RFC 1035, section 5; RFC 2308, section 4) as records, every mistake with its file, line and
+//! column.
 //!
 //! Owners, times, classes and the directives are read here; rdata is what the `domain` crate makes of it.
 
@@ -41,7 +42,8 @@ pub(super) struct Contents {
 
 /// Reads the zone file at `path`. `origin` completes its relative names until `$ORIGIN` says otherwise.
 pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let dir =
+        path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")).to_owned();
     let mut reader = Reader::new(dir.canonicalize().ok());
     match reader.slurp(path) {
         Ok(source) => reader.read(&source, path, Scope::new(origin, dir)),
@@ -311,7 +313,7 @@ fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {
 /// The rdata behind `header`, in wire form.
 fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake> {
     let rtype = header.rtype.to_int();
-    let line = Line::new(rtype, &shape(header.rtype).to_string(), header.rtype_token, header.rdata)?;
+    let line = Line::new(header.rtype, header.rtype_token, header.rdata, origin)?;
     let rdata = rdata::from_line(line.text.as_bytes(), origin).map_err(|refusal| {
         let (ahead, message) = explain(&refusal.message, header.rtype);
         line.token_at(refusal.read, ahead).mistake(message)
@@ -325,15 +327,6 @@ fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake
         });
     }
     Ok(rdata)
-}
-
-/// The type whose rdata is written as that of `rtype`: the crate knows not all that operators write.
-fn shape(rtype: Rtype) -> Rtype {
-    match rtype {
-        Rtype::AFSDB | Rtype::RT | Rtype::KX => Rtype::MX,
-        Rtype::SPF => Rtype::TXT,
-        other => other,
-    }
 }
 
 /// The crate's reason in our words, and whether the token behind the place where it stopped is to blame.

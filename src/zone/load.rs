@@ -82,8 +82,8 @@ impl Loader {
     fn configured(&mut self, apex: &Name, source: &ZoneSource, force: bool, place: &str) {
         if is_too_broad(apex) && !force {
             let message = format!(
-                "{apex} is the world's, and serving it hides all that is below it; if that is what you mean, give \
-                 it a [[zone]] of its own with force = true"
+                "{apex} is the world's, and serving it hides all that is below it; if that is what you mean, \
+                 give it a [[zone]] of its own with force = true"
             );
             return self.refuse(place, message);
         }
@@ -166,7 +166,8 @@ fn builtin_name(name: &str) -> Name {
     name_from_text(name).expect("the names that are built in are names")
 }
 
-/// The names above everything that the reverse tree and the special-use zones hold: nobody serves them by intent.
+/// The names above everything that the reverse tree and the special-use zones hold: nobody serves them by
+/// intent.
 fn is_too_broad(apex: &Name) -> bool {
     [".", "arpa", "in-addr.arpa", "ip6.arpa"].into_iter().any(|broad| *apex == builtin_name(broad))
 }

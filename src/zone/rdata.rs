@@ -24,7 +24,8 @@ pub(super) struct Refusal {
     pub(super) message: String,
 }
 
-/// The uncompressed rdata of the one record in `line`, which ends with a line feed. Names are completed by `origin`.
+/// The uncompressed rdata of the one record in `line`, which ends with a line feed. Names are completed by
+/// `origin`.
 pub(super) fn from_line(line: &[u8], origin: &Name) -> Result<Vec<u8>, Refusal> {
     let mut file = Zonefile::from(line);
     let origin = DomainName::from_octets(origin.as_wire().to_vec().into());
@@ -39,8 +40,8 @@ pub(super) fn from_line(line: &[u8], origin: &Name) -> Result<Vec<u8>, Refusal> 
     Ok(rdata)
 }
 
-/// The crate tells the place of an error in its text alone: `line:column: message`. It is where reading stopped: on the
-/// second line, when it had passed all `len` bytes of the first.
+/// The crate tells the place of an error in its text alone: `line:column: message`. It is where reading
+/// stopped: on the second line, when it had passed all `len` bytes of the first.
 fn refusal(text: &str, len: usize) -> Refusal {
     let mut parts = text.splitn(3, ':');
     let (line, column, message) = (parts.next(), parts.next(), parts.next());
@@ -51,8 +52,8 @@ fn refusal(text: &str, len: usize) -> Refusal {
     }
 }
 
-/// Whether `rdata` is what a record of this type holds, its names whole and uncompressed. Types that nobody here knows
-/// may hold anything (RFC 3597).
+/// Whether `rdata` is what a record of this type holds, its names whole and uncompressed. Types that nobody
+/// here knows may hold anything (RFC 3597).
 pub(super) fn is_well_formed(rtype: u16, rdata: &[u8]) -> bool {
     if rtype == rtype::LOC {
         return loc::to_text(rdata).is_some();
@@ -67,8 +68,8 @@ pub(super) fn is_well_formed(rtype: u16, rdata: &[u8]) -> bool {
         })
 }
 
-/// The form in which equal rdata are equal bytes: letter case in the names of the older types folded (RFC 4034,
-/// section 6.2).
+/// The form in which equal rdata are equal bytes: letter case in the names of the older types folded (RFC
+/// 4034, section 6.2).
 pub(super) fn canonical(rtype: u16, rdata: &[u8]) -> Vec<u8> {
     let mut canonical = Vec::with_capacity(rdata.len());
     match parse(rtype, rdata).map(|data| data.compose_canonical_rdata(&mut canonical)) {
@@ -77,8 +78,8 @@ pub(super) fn canonical(rtype: u16, rdata: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The presentation form on one line, or the generic one of RFC 3597 where there is no form that reads back to the
-/// same bytes.
+/// The presentation form on one line, or the generic one of RFC 3597 where there is no form that reads back
+/// to the same bytes.
 pub(super) fn to_text(rtype: u16, rdata: &[u8]) -> String {
     let text = match rtype {
         rtype::LOC => loc::to_text(rdata),
