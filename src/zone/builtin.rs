@@ -166,10 +166,11 @@ impl Card {
         soa: &Soa,
         records: impl Iterator<Item = &'a Record>,
     ) -> Option<Problem> {
-        /// A question behind its name; a record around its rdata, its owner a pointer; OPT with an NSID
-        /// around it.
+        /// Type and class.
         const QUESTION_LEN: usize = 4;
+        /// A pointer for the owner, type, class, TTL and length.
         const RECORD_LEN: usize = 12;
+        /// An OPT record with one option, the longest NSID.
         const OPT_LEN: usize = 11 + 4 + NSID_LEN_MAX;
 
         let txts = records.filter(|record| record.rtype == rtype::TXT);

@@ -297,6 +297,13 @@ fn includes_inherit_and_give_nothing_back() {
         ]
     );
 
+    write("sub/two.inc", "\n\n$ORIGIN example.\na CNAME b\n");
+    let problems = load_dir(dir.path()).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].place, "sub/two.inc:4");
+    let other = format!("a.example. has a CNAME and, on {}/example.zone:4, other data", dir.path().display());
+    assert!(problems[0].message.starts_with(&other), "{}", problems[0]);
+
     write("sub/two.inc", "\n\nd A x\nd.other. A 192.0.2.1");
     let problems = load_dir(dir.path()).unwrap_err();
     let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
@@ -382,6 +389,10 @@ fn entries_are_checked_against_all_that_is_served() {
         assert_eq!(problems[0].place, format!("conf:{}", name.len()));
         assert!(problems[0].message.contains(fragment), "{}", problems[0]);
     }
+    let problems = load_entries(vec![entry(".", ZoneSource::DdEmpty, false); 100_000]).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains("at most 100000"), "{}", problems[0]);
+
     let absent = entry("example", ZoneSource::File("/nowhere/example".into()), false);
     let problems = load_entries(vec![absent.clone(), absent]).unwrap_err();
     assert_eq!(problems.len(), 2);

@@ -70,7 +70,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (r"a TYPE0 \# 0", "3:3", "stands for no data"),
     // What stands together.
     ("@ SOA ns hostmaster 2 2 3 4 5", "3", "a second SOA at example.; the first is on line 1"),
-    ("a SOA ns hostmaster 2 2 3 4 5", "3", "belongs at the apex"),
+    ("a SOA ns hostmaster 2 2 3 4 5", "3", "stands at the apex"),
     ("a.other. A 192.0.2.1", "3", "outside the zone example."),
     ("a CNAME b\n\na TXT x", "3", "on line 5, other data"),
     ("a CNAME b\na CNAME c", "4", "a second CNAME at a.example.; the first is on line 3"),
