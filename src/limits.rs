@@ -52,7 +52,11 @@ pub const ZONE_PROBLEMS_MAX: usize = 100;
 /// Wire length of one RRset, owners counted as pointers: it must fit a reply over TCP beside the question, a chain of
 /// aliases and OPT.
 pub const RRSET_LEN_MAX: usize = 60_000;
-const _: () = assert!(RRSET_LEN_MAX + 4096 < TCP_REPLY_LEN_MAX);
+const _: () = {
+    use crate::dns::consts::{NAME_LEN_MAX, UDP_LEN_MAX};
+    // A link of a chain is a DNAME and the CNAME made of it, each with one new name; the rest fits 512 bytes.
+    assert!(RRSET_LEN_MAX + CHAIN_LINKS_MAX * 2 * (12 + NAME_LEN_MAX) + UDP_LEN_MAX < TCP_REPLY_LEN_MAX);
+};
 
 /// Longest reply that an identity may cause, in bytes, OPT and the longest NSID included: with it nothing that a node
 /// says of itself is ever truncated.

@@ -1,17 +1,18 @@
 //! The zones of an AS112 node: those of RFC 7534, section 3.5, from its own zone files, and two younger ones.
 //!
-//! The files in `zones/` stand there as the RFC prints them. Those of the hostname zones are forms that each node
-//! fills in: record by record, what is the node's own is put in place of the sample or left out.
+//! The files in `zones/` stand there as the RFC prints them. Those of the hostname zones are forms that each
+//! node fills in: record by record, what is the node's own is put in place of the sample or left out.
 
 use std::net::IpAddr;
 
-use super::file::{Contents, read_text};
+use super::file::{Contents, Placed, read_text};
 use super::{Identity, Problem, Record, loc, name_from_text};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::{Name, eq_ignore_case};
 use crate::limits::{IDENTITY_REPLY_LEN_MAX, NSID_LEN_MAX};
 
-/// home.arpa (RFC 8375) and service.arpa (RFC 9665) are delegated to the direct servers, and hold what their zones do.
+/// home.arpa (RFC 8375) and service.arpa (RFC 9665) are delegated to the direct servers, and hold what their
+/// zones do.
 pub(super) const SPECIAL_USE: [&str; 2] = ["home.arpa", "service.arpa"];
 /// Where DNAMEs lead (RFC 7535).
 pub(super) const DNAME: &str = "empty.as112.arpa";
@@ -133,23 +134,18 @@ impl Card {
         soa.rname = self.rname.clone().unwrap_or(soa.rname);
 
         let mut txts_seen = 0;
-        contents.records.retain_mut(|placed| {
-            let record = &mut placed.record;
-            let own = match record.rtype {
-                rtype::SOA => Some(soa.to_rdata()),
-                rtype::LOC => self.loc.clone(),
-                rtype::TXT => {
-                    txts_seen += 1;
-                    match txts_seen {
-                        1 => Some(txt(&self.place)),
-                        3 => self.unique_ip.as_ref().map(|text| txt(std::slice::from_ref(text))),
-                        // The second says where to read of AS112, and is the same for all.
-                        _ => Some(std::mem::take(&mut record.rdata)),
-                    }
-                }
-                _ => Some(std::mem::take(&mut record.rdata)),
-            };
-            own.map(|rdata| record.rdata = rdata).is_some()
+        contents.records.retain_mut(|Placed { record, .. }| {
+            txts_seen += u8::from(record.rtype == rtype::TXT);
+            // The second TXT record says where to read of AS112, and is the same for all.
+            match (record.rtype, txts_seen, &self.unique_ip, &self.loc) {
+                (rtype::SOA, ..) => record.rdata = soa.to_rdata(),
+                (rtype::TXT, 1, ..) => record.rdata = txt(&self.place),
+                (rtype::TXT, 3, Some(text), _) => record.rdata = txt(std::slice::from_ref(text)),
+                (rtype::LOC, .., Some(rdata)) => record.rdata.clone_from(rdata),
+                (rtype::TXT, 3, None, _) | (rtype::LOC, .., None) => return false,
+                _ => {}
+            }
+            true
         });
         let txt_at = contents.records.iter().rposition(|placed| placed.record.rtype == rtype::TXT);
         let txt_at = txt_at.expect("both forms have TXT records");
@@ -170,9 +166,11 @@ impl Card {
         soa: &Soa,
         records: impl Iterator<Item = &'a Record>,
     ) -> Option<Problem> {
-        /// A question behind its name; a record around its rdata, its owner a pointer; OPT with an NSID around it.
+        /// Type and class.
         const QUESTION_LEN: usize = 4;
+        /// A pointer for the owner, type, class, TTL and length.
         const RECORD_LEN: usize = 12;
+        /// An OPT record with one option, the longest NSID.
         const OPT_LEN: usize = 11 + 4 + NSID_LEN_MAX;
 
         let txts = records.filter(|record| record.rtype == rtype::TXT);
@@ -188,8 +186,8 @@ impl Card {
             return None;
         };
         let message = format!(
-            "identity: a reply from {apex} could have {len} bytes, {} more than fit the smallest datagram, because \
-             of {what}",
+            "identity: a reply from {apex} could have {len} bytes, {} more than fit the smallest datagram, \
+             because of {what}",
             len - IDENTITY_REPLY_LEN_MAX
         );
         Some(Problem { place: String::new(), message })

@@ -1,8 +1,8 @@
 //! What a zone may not hold, although it reads well: whoever serves it may rely on every sentence here.
 //!
-//! Exact duplicates of a record are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset differ, all
-//! get the lowest: RFC 2181, section 5.2, calls the difference an error and lets a server that meets one do so. Data at
-//! and below a delegation may stand and is kept; the answers leave it out.
+//! Exact duplicates of a record are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset
+//! differ, all get the lowest: RFC 2181, section 5.2, calls the difference an error and lets a server that
+//! meets one do so. Data at and below a delegation may stand and is kept; the answers leave it out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,15 +40,40 @@ pub(super) fn type_refusal(rtype: u16) -> Option<&'static str> {
 
 /// The records of a zone fit to be served, the SOA first, or everything that is wrong with them.
 pub(super) fn check(apex: &Name, mut contents: Contents) -> Result<Vec<Record>, Vec<Problem>> {
+    merge(&mut contents.records);
     let mut check = Check { apex, contents: &contents, owners: HashMap::new(), problems: Vec::new() };
     check.group();
-    check.apex();
+    if contents.problems.is_empty() {
+        check.apex();
+    }
     for owner in check.in_order() {
-        check.owner(owner);
+        check.owner(&owner);
     }
     let Check { problems, .. } = check;
     contents.problems.extend(problems);
-    if contents.problems.is_empty() { Ok(settle(contents.records)) } else { Err(contents.problems) }
+    if !contents.problems.is_empty() {
+        return Err(contents.problems);
+    }
+    let mut records: Vec<Record> = contents.records.into_iter().map(|placed| placed.record).collect();
+    // Stable: the others keep the order of the file.
+    records.sort_by_key(|record| record.rtype != rtype::SOA);
+    Ok(records)
+}
+
+/// Drops duplicates and gives every RRset its lowest TTL.
+fn merge(records: &mut Vec<Placed>) {
+    let rrset = |record: &Record| (key(&record.owner), record.rtype);
+    let mut ttls: HashMap<(Vec<u8>, u16), u32> = HashMap::new();
+    for Placed { record, .. } in records.iter() {
+        let ttl = ttls.entry(rrset(record)).or_insert(record.ttl);
+        *ttl = record.ttl.min(*ttl);
+    }
+    let mut seen = HashSet::new();
+    records.retain_mut(|Placed { record, .. }| {
+        let rrset = rrset(record);
+        record.ttl = ttls[&rrset];
+        seen.insert((rrset, rdata::canonical(record.rtype, &record.rdata)))
+    });
 }
 
 struct Check<'a> {
@@ -93,7 +118,8 @@ impl<'a> Check<'a> {
         owners
     }
 
-    /// One SOA and at least one NS at the apex (RFC 1035, section 5.2).
+    /// One SOA and at least one NS at the apex (RFC 1035, section 5.2). Asked only of a file that was read
+    /// whole: what seems to be missing may stand on a line with a mistake.
     fn apex(&mut self) {
         let types: Vec<u16> = match self.owners.get(&key(self.apex)) {
             Some(records) => records.iter().map(|&index| self.placed(index).record.rtype).collect(),
@@ -108,70 +134,57 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn owner(&mut self, mut records: Vec<usize>) {
-        self.drop_duplicates(&mut records);
+    /// What may not stand together at one owner, whose `records` these are.
+    fn owner(&mut self, records: &[usize]) {
         let owner = &self.placed(records[0]).record.owner;
-        let of = |rtype: u16| -> Vec<usize> {
-            records.iter().copied().filter(|&index| self.placed(index).record.rtype == rtype).collect()
-        };
-        let (soas, nses, cnames, dnames) =
-            (of(rtype::SOA), of(rtype::NS), of(rtype::CNAME), of(rtype::DNAME));
         let is_apex = owner == self.apex;
-        let line = |index: usize| self.placed(index).line;
+        let rtype = |index: usize| self.placed(index).record.rtype;
+        let of = |wanted: u16| records.iter().copied().filter(move |&index| rtype(index) == wanted);
+        let first = |wanted: u16| of(wanted).next();
 
         let mut wrong: Vec<(usize, String)> = Vec::new();
-        if let (false, [first, ..]) = (is_apex, soas.as_slice()) {
-            wrong.push((*first, format!("a SOA belongs at the apex, {}, alone", self.apex)));
+        if let (false, Some(soa)) = (is_apex, first(rtype::SOA)) {
+            wrong.push((soa, format!("a SOA stands at the apex, {}, and nowhere else", self.apex)));
         }
-        for (several, name) in [(&soas, "SOA"), (&cnames, "CNAME"), (&dnames, "DNAME")] {
-            for &index in several.iter().skip(1) {
-                wrong.push((
-                    index,
-                    format!("a second {name} at {owner}; the first is on line {}", line(several[0])),
-                ));
+        for (single, name) in [(rtype::SOA, "SOA"), (rtype::CNAME, "CNAME"), (rtype::DNAME, "DNAME")] {
+            let mut several = of(single);
+            let Some(first) = several.next() else { continue };
+            for index in several {
+                let first = self.where_from(first, index);
+                wrong.push((index, format!("a second {name} at {owner}; the first is on {first}")));
             }
         }
-        if let (Some(&cname), Some(&other)) =
-            (cnames.first(), records.iter().find(|index| !cnames.contains(index)))
-        {
-            let message =
-                format!("{owner} has a CNAME and, on line {}, other data: keep one of them", line(other));
-            wrong.push((cname, message));
+        let other = records.iter().copied().find(|&index| rtype(index) != rtype::CNAME);
+        if let (Some(cname), Some(other)) = (first(rtype::CNAME), other) {
+            let other = self.where_from(other, cname);
+            wrong.push((cname, format!("{owner} has a CNAME and, on {other}, other data: keep one of them")));
         }
-        if let (false, Some(&dname), Some(&ns)) = (is_apex, dnames.first(), nses.first()) {
-            let message = format!("{owner} has a DNAME and, on line {}, an NS: keep one of them", line(ns));
-            wrong.push((dname, message));
+        if let (false, Some(dname), Some(ns)) = (is_apex, first(rtype::DNAME), first(rtype::NS)) {
+            let ns = self.where_from(ns, dname);
+            wrong.push((dname, format!("{owner} has a DNAME and, on {ns}, an NS: keep one of them")));
         }
-        if owner.is_wildcard() {
-            for (found, name) in [(&nses, "NS"), (&dnames, "DNAME")] {
-                if let Some(&index) = found.first() {
-                    wrong.push((
-                        index,
-                        format!("a wildcard cannot own an {name} record: write the names out"),
-                    ));
-                }
+        for (found, name) in [(first(rtype::NS), "NS"), (first(rtype::DNAME), "DNAME")] {
+            if let (true, Some(index)) = (owner.is_wildcard(), found) {
+                wrong.push((index, format!("a wildcard cannot own {name} records: write the names out")));
             }
         }
         if let Some(dname) = self.dname_above(owner) {
-            let message =
-                format!("{owner} is below the DNAME on line {}, which hides it: take one out", line(dname));
-            wrong.push((records[0], message));
+            let dname = self.where_from(dname, records[0]);
+            wrong.push((
+                records[0],
+                format!("{owner} is below the DNAME on {dname}, which hides it: take one out"),
+            ));
         }
-        wrong.extend(self.too_long(&records));
+        wrong.extend(self.too_long(records));
         for (index, message) in wrong {
             self.refuse(index, message);
         }
     }
 
-    /// Leaves the first of equal records.
-    fn drop_duplicates(&self, records: &mut Vec<usize>) {
-        if records.len() > 1 {
-            let mut seen = HashSet::new();
-            records.retain(|&index| {
-                let record = &self.placed(index).record;
-                seen.insert((record.rtype, rdata::canonical(record.rtype, &record.rdata)))
-            });
-        }
+    /// Where a record stands, told to a reader who looks at record `from`.
+    fn where_from(&self, index: usize, from: usize) -> String {
+        let (placed, from) = (self.placed(index), self.placed(from));
+        if placed.file == from.file { format!("line {}", placed.line) } else { place(self.contents, placed) }
     }
 
     /// A DNAME at a name above `owner` (RFC 6672, section 2.4).
@@ -213,23 +226,4 @@ fn place(contents: &Contents, placed: &Placed) -> String {
 
 fn key(owner: &Name) -> Vec<u8> {
     owner.to_lowercase().as_wire().to_vec()
-}
-
-/// Drops duplicates, gives every RRset its lowest TTL and puts the SOA first.
-fn settle(placed: Vec<Placed>) -> Vec<Record> {
-    let mut ttls: HashMap<(Vec<u8>, u16), u32> = HashMap::new();
-    for Placed { record, .. } in &placed {
-        let ttl = ttls.entry((key(&record.owner), record.rtype)).or_insert(record.ttl);
-        *ttl = record.ttl.min(*ttl);
-    }
-    let mut seen = HashSet::new();
-    let mut records: Vec<Record> = placed.into_iter().map(|placed| placed.record).collect();
-    records.retain_mut(|record| {
-        let rrset = (key(&record.owner), record.rtype);
-        record.ttl = ttls[&rrset];
-        seen.insert((rrset, rdata::canonical(record.rtype, &record.rdata)))
-    });
-    // Stable: the others keep the order of the file.
-    records.sort_by_key(|record| record.rtype != rtype::SOA);
-    records
 }

@@ -1,4 +1,5 @@
-//! Zone files (RFC 1035, section 5; RFC 2308, section 4) as records, every mistake with its file, line and column.
+//! Zone files (RFC 1035, section 5; RFC 2308, section 4) as records, every mistake with its file, line and
+//! column.
 //!
 //! Owners, times, classes and the directives are read here; rdata is what the `domain` crate makes of it.
 
@@ -41,7 +42,8 @@ pub(super) struct Contents {
 
 /// Reads the zone file at `path`. `origin` completes its relative names until `$ORIGIN` says otherwise.
 pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let dir =
+        path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")).to_owned();
     let mut reader = Reader::new(dir.canonicalize().ok());
     match reader.slurp(path) {
         Ok(source) => reader.read(&source, path, Scope::new(origin, dir)),
@@ -54,9 +56,9 @@ pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
 }
 
 /// Reads a zone file that is at hand as text and is called `name` in messages. It includes no other file.
-pub(super) fn read_text(name: &str, text: &str, origin: &Name) -> Contents {
+pub(super) fn read_text(name: &str, text: impl AsRef<[u8]>, origin: &Name) -> Contents {
     let mut reader = Reader::new(None);
-    reader.read(text.as_bytes(), Path::new(name), Scope::new(origin, PathBuf::new()));
+    reader.read(text.as_ref(), Path::new(name), Scope::new(origin, PathBuf::new()));
     reader.contents
 }
 
@@ -311,26 +313,20 @@ fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {
 /// The rdata behind `header`, in wire form.
 fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake> {
     let rtype = header.rtype.to_int();
-    let line = Line::new(rtype, &shape(header.rtype).to_string(), header.rtype_token, header.rdata)?;
+    let line = Line::new(header.rtype, header.rtype_token, header.rdata, origin)?;
     let rdata = rdata::from_line(line.text.as_bytes(), origin).map_err(|refusal| {
         let (ahead, message) = explain(&refusal.message, header.rtype);
         line.token_at(refusal.read, ahead).mistake(message)
     })?;
     if !rdata::is_well_formed(rtype, &rdata) {
-        let message =
-            format!("this is not the rdata of a {} record: a length, name or number is wrong", header.rtype);
-        return Err(line.last().mistake(message));
+        // The crate reads over empty labels.
+        let dots = header.rdata.iter().find(|token| !token.is_quoted() && token.text().contains(".."));
+        return Err(match dots {
+            Some(token) => token.mistake("the name has an empty label: two dots touch"),
+            None => header.rtype_token.mistake(format!("this is not the rdata of a {} record", header.rtype)),
+        });
     }
     Ok(rdata)
-}
-
-/// The type whose rdata is written as that of `rtype`: the crate knows not all that operators write.
-fn shape(rtype: Rtype) -> Rtype {
-    match rtype {
-        Rtype::AFSDB | Rtype::RT | Rtype::KX => Rtype::MX,
-        Rtype::SPF => Rtype::TXT,
-        other => other,
-    }
 }
 
 /// The crate's reason in our words, and whether the token behind the place where it stopped is to blame.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::builtin::{self, Card, Hostname};
 use super::check::check;
 use super::file::{Contents, read_file};
-use super::{Problem, Service, Zone, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource, name_from_text};
+use super::{Identity, Problem, Service, Zone, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource, name_from_text};
 use crate::dns::name::Name;
 use crate::limits::ZONES_MAX;
 
@@ -31,8 +31,8 @@ pub fn load(options: &ZoneOptions) -> Result<ZoneSet, Vec<Problem>> {
             loader.builtin(name, Service::Special, "special_use", builtin::dd_empty);
         }
     }
-    for entry in &options.entries {
-        loader.entry(entry);
+    if loader.has_room_for(options.entries.len(), "") {
+        options.entries.iter().for_each(|entry| loader.entry(entry));
     }
     if let Some(dir) = &options.dir {
         loader.dir(dir);
@@ -56,7 +56,7 @@ impl Loader {
         self.add(apex.clone(), service, records(&apex));
     }
 
-    fn hostnames(&mut self, identity: &super::Identity) {
+    fn hostnames(&mut self, identity: &Identity) {
         let card = Card::new(identity);
         for zone in [Hostname::Net, Hostname::Arpa] {
             let apex = builtin_name(zone.name());
@@ -82,8 +82,8 @@ impl Loader {
     fn configured(&mut self, apex: &Name, source: &ZoneSource, force: bool, place: &str) {
         if is_too_broad(apex) && !force {
             let message = format!(
-                "{apex} is the world's, and serving it hides all that is below it; if that is what you mean, give \
-                 it a [[zone]] of its own with force = true"
+                "{apex} is the world's, and serving it hides all that is below it; if that is what you mean, \
+                 give it a [[zone]] of its own with force = true"
             );
             return self.refuse(place, message);
         }
@@ -112,24 +112,33 @@ impl Loader {
         };
         paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".zone"));
         paths.sort();
+        if !self.has_room_for(paths.len(), &dir.display().to_string()) {
+            return;
+        }
         for path in paths {
             let place = path.display().to_string();
             let stem =
                 path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".zone"));
             let apex = match stem {
-                Some("") => {
-                    Err("the file's name says no zone: name it after its apex, as in example.com.zone"
-                        .to_owned())
-                }
-                Some(stem) => name_from_text(stem)
-                    .map_err(|message| format!("{message}; the file is named after its zone")),
-                None => Err("the file's name is not text: name it after its zone".to_owned()),
+                Some(stem) if !stem.is_empty() => name_from_text(stem),
+                _ => Err("the file's name says no zone".to_owned()),
             };
             match apex {
                 Ok(apex) => self.configured(&apex, &ZoneSource::File(path), false, &place),
-                Err(message) => self.refuse(&place, message),
+                Err(message) => {
+                    self.refuse(&place, format!("{message}; name it after its apex, as in example.com.zone"));
+                }
             }
         }
+    }
+
+    /// Whether so many zones more may be served; otherwise says so.
+    fn has_room_for(&mut self, count: usize, place: &str) -> bool {
+        let fits = self.taken.len() + count <= ZONES_MAX;
+        if !fits {
+            self.refuse(place, format!("{count} zones are too many: one node serves at most {ZONES_MAX}"));
+        }
+        fits
     }
 
     /// Marks `apex` as served. What served it before, if anything did.
@@ -143,14 +152,6 @@ impl Loader {
     }
 
     fn add(&mut self, apex: Name, service: Service, contents: Contents) {
-        if self.set.zones.len() == ZONES_MAX {
-            // Once: no zone is added after it, and so no second one is one too many.
-            let message = format!("more than {ZONES_MAX} zones: serve fewer from one node");
-            if self.problems.last().is_none_or(|last| last.message != message) {
-                self.refuse("", message);
-            }
-            return;
-        }
         match check(&apex, contents) {
             Ok(records) => self.set.zones.push(Zone { apex, service, records }),
             Err(problems) => self.problems.extend(problems),
@@ -166,7 +167,8 @@ fn builtin_name(name: &str) -> Name {
     name_from_text(name).expect("the names that are built in are names")
 }
 
-/// The names above everything that the reverse tree and the special-use zones hold: nobody serves them by intent.
+/// The names above everything that the reverse tree and the special-use zones hold: nobody serves them by
+/// intent.
 fn is_too_broad(apex: &Name) -> bool {
     [".", "arpa", "in-addr.arpa", "ip6.arpa"].into_iter().any(|broad| *apex == builtin_name(broad))
 }

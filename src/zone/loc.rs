@@ -24,8 +24,9 @@ pub(super) struct Refusal {
     pub(super) message: String,
 }
 
-/// The rdata of the presentation form `d1 [m1 [s1]] N|S d2 [m2 [s2]] E|W alt [size [hp [vp]]]`, one token each
-/// (RFC 1876, section 3). What is left out is zero for minutes and seconds, and 1 m, 10,000 m, 10 m for the last three.
+/// The rdata of the presentation form `d1 [m1 [s1]] N|S d2 [m2 [s2]] E|W alt [size [hp [vp]]]`, one token
+/// each (RFC 1876, section 3). What is left out is zero for minutes and seconds, and 1 m, 10,000 m, 10 m for
+/// the last three.
 pub(super) fn from_text(tokens: &[&str]) -> Result<[u8; LEN], Refusal> {
     let mut at = 0;
     let latitude = angle(tokens, &mut at, 90, ["N", "S"])?;
@@ -76,9 +77,11 @@ pub(super) fn to_text(rdata: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Reads `d [m [s]]` and the hemisphere from `tokens[*at..]`; thousandths of a second of arc, south and west below 0.
+/// Reads `d [m [s]]` and the hemisphere from `tokens[*at..]`; thousandths of a second of arc, south and west
+/// below 0.
 fn angle(tokens: &[&str], at: &mut usize, degrees_max: i64, hemispheres: [&str; 2]) -> Result<i64, Refusal> {
-    // Degrees, minutes, seconds: the largest of each, its decimals, and what one unit of its last place is worth.
+    // Degrees, minutes, seconds: the largest of each, its decimals, and what one unit of its last place is
+    // worth.
     let parts = [(degrees_max, 0, DEGREE), (59, 0, MINUTE), (59_999, 3, 1)];
     let (mut sum, mut index) = (0, 0);
     loop {

@@ -1,6 +1,7 @@
 //! What we serve: zones as checked records, from zone files and built in (RFC 7534, RFC 7535).
 //!
-//! A [`ZoneSet`] that exists is fit to be compiled: whatever a zone may not hold was refused when it was loaded.
+//! A [`ZoneSet`] that exists is fit to be compiled: whatever a zone may not hold was refused when it was
+//! loaded.
 
 mod builtin;
 mod check;
@@ -10,6 +11,8 @@ mod loc;
 mod print;
 mod rdata;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::net::IpAddr;

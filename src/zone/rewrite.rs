@@ -1,13 +1,15 @@
 //! The one pass over a zone file before the `domain` crate reads it: the file is cut into entries and tokens
 //! (RFC 1035, section 5.1), and each record becomes one plain line of which every piece remembers its place.
 //!
-//! The crate stops at its first error, says only roughly where, and refuses what operators write: times with units,
-//! LOC in presentation form, bytes above ASCII. Here every token keeps its line and column, so that a mistake is told
-//! where it was made, and the next entry is read after it.
+//! The crate stops at its first error, says only roughly where, and refuses what operators write: times with
+//! units, LOC in presentation form, bytes above ASCII. Here every token keeps its line and column, so that a
+//! mistake is told where it was made, and the next entry is read after it.
+
+use domain::base::iana::Rtype;
 
 use super::text::seconds_from_text;
 use super::{loc, rdata};
-use crate::dns::consts::rtype;
+use crate::dns::name::Name;
 use crate::limits::ZONE_ENTRY_TOKENS_MAX;
 
 /// A mistake in the text of one file.
@@ -97,7 +99,7 @@ impl<'a> Entries<'a> {
         Mistake { line: self.line, at: self.at, message: message.to_owned() }
     }
 
-    /// Passes a token; `None` when it did not end as it should.
+    /// Passes a token. With it comes what is wrong in it, if anything.
     fn token(&mut self, glued: bool) -> (Token<'a>, Option<Mistake>) {
         let (start, quoted) = (self.at, self.peek() == Some(b'"'));
         let mut mistake = None;
@@ -117,7 +119,10 @@ impl<'a> Entries<'a> {
                     break;
                 }
                 Some(b' ' | b'\t' | b'\r' | b';' | b'(' | b')' | b'"') if !quoted => break,
-                Some(b'\\') => mistake = mistake.or(self.escape()),
+                Some(b'\\') => {
+                    let wrong = self.escape();
+                    mistake = mistake.or(wrong);
+                }
                 Some(_) => self.at += 1,
             }
         }
@@ -156,7 +161,8 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut entry = Entry { blank: matches!(self.peek(), Some(b' ' | b'\t')), tokens: Vec::new() };
-        // The first mistake of the entry. The rest of it is passed all the same, so that the next one begins aright.
+        // The first mistake of the entry. The rest of it is passed all the same, so that the next one begins
+        // aright.
         let mut mistake: Option<Mistake> = None;
         let mut opened: Vec<Mistake> = Vec::new();
         let mut glued = false;
@@ -222,28 +228,34 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The line for the type in `rtype_token` and the rdata in `tokens`. `name` is what the crate shall take the type
-    /// for.
+    /// The line for a record whose type stands in `rtype_token` and whose rdata in `tokens`.
     pub(super) fn new(
-        rtype: u16,
-        name: &str,
+        rtype: Rtype,
         rtype_token: Token<'a>,
         tokens: &[Token<'a>],
+        origin: &Name,
     ) -> Result<Self, Mistake> {
         let mut line = Self { text: ". 0 IN".to_owned(), pieces: Vec::with_capacity(tokens.len() + 1) };
-        line.push(name, Token { glued: false, ..rtype_token });
+        line.push(&shape(rtype).to_string(), Token { glued: false, ..rtype_token });
         let is_generic = tokens.first().is_some_and(|token| token.raw == b"\\#");
-        match rtype {
-            rtype::LOC if !is_generic => line.push_loc(rtype_token, tokens)?,
-            rtype::SOA if !is_generic => {
-                for (index, &token) in tokens.iter().enumerate() {
+        if rtype == Rtype::LOC && !is_generic {
+            line.push_loc(rtype_token, tokens)?;
+        } else {
+            for (index, &token) in tokens.iter().enumerate() {
+                let text = match token.raw {
+                    // The crate takes `@` for a label; in types that hold strings it is one character of
+                    // text.
+                    b"@" if !matches!(rtype, Rtype::TXT | Rtype::SPF | Rtype::HINFO | Rtype::CAA) => {
+                        origin.to_string()
+                    }
                     // MNAME, RNAME and SERIAL are what they are; the four that follow are times.
-                    let text =
-                        if (3..7).contains(&index) { seconds(&token)?.to_string() } else { token.text() };
-                    line.push(&text, token);
-                }
+                    _ if rtype == Rtype::SOA && !is_generic && (3..7).contains(&index) => {
+                        seconds(&token)?.to_string()
+                    }
+                    _ => token.text(),
+                };
+                line.push(&text, token);
             }
-            _ => tokens.iter().for_each(|&token| line.push(&token.text(), token)),
         }
         line.text.push('\n');
         Ok(line)
@@ -261,23 +273,27 @@ impl<'a> Line<'a> {
         let texts: Vec<String> = tokens.iter().map(Token::text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let rdata = loc::from_text(&texts).map_err(|refusal| {
-            let token = tokens.get(refusal.token).or(tokens.last()).unwrap_or(&rtype_token);
+            let token = tokens.get(refusal.token).or_else(|| tokens.last()).unwrap_or(&rtype_token);
             token.mistake(refusal.message)
         })?;
         self.push(&rdata::generic(&rdata), Token { glued: false, ..rtype_token });
         Ok(())
     }
 
-    /// The token that stopped a reader which had passed `read` bytes of the text, or did not like what `read` begins
-    /// with if `ahead`.
+    /// The token that stopped a reader which had passed `read` bytes of the text, or did not like what `read`
+    /// begins with if `ahead`.
     pub(super) fn token_at(&self, read: usize, ahead: bool) -> Token<'a> {
         let passed = self.pieces.partition_point(|&(start, _)| start < read || (ahead && start == read));
         self.pieces[passed.saturating_sub(1)].1
     }
+}
 
-    /// The last token of the record.
-    pub(super) fn last(&self) -> Token<'a> {
-        self.pieces[self.pieces.len() - 1].1
+/// The type as whose rdata the crate shall read that of `rtype`: it knows not all that operators write.
+fn shape(rtype: Rtype) -> Rtype {
+    match rtype {
+        Rtype::AFSDB | Rtype::RT | Rtype::KX => Rtype::MX,
+        Rtype::SPF => Rtype::TXT,
+        other => other,
     }
 }
 

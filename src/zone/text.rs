@@ -6,11 +6,10 @@ use domain::base::name::UncertainName;
 
 use crate::dns::name::Name;
 
-/// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot is no matter: every
-/// name is taken as absolute.
+/// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot is no matter:
+/// every name is taken as absolute.
 ///
-/// # Errors
-/// A sentence for people that quotes the name and says what is wrong with it.
+/// # Errors A sentence for people that quotes the name and says what is wrong with it.
 pub fn name_from_text(text: &str) -> Result<Name, String> {
     resolve(text, &Name::root())
 }
@@ -30,7 +29,8 @@ pub(super) fn resolve(text: &str, origin: &Name) -> Result<Name, String> {
         return Err(format!("`{}` has a blank in it: write it as \\032 if it belongs there", shorten(text)));
     }
     let name = UncertainName::<Vec<u8>>::from_str(text).map_err(|error| {
-        // The errors of the crate are to be displayed only; what it says of labels and lengths is put into words here.
+        // The errors of the crate are to be displayed only; what it says of labels and lengths is put into
+        // words here.
         let reason = match error.to_string().as_str() {
             "empty label" => "has an empty label: two dots touch, or it begins with one".to_owned(),
             "label length limit exceeded" | "long label" => "has a label longer than 63 bytes".to_owned(),
@@ -56,8 +56,8 @@ pub(super) fn shorten(text: &str) -> String {
     text.chars().take(SHOWN_MAX).chain("...".chars()).collect()
 }
 
-/// Seconds from a number, or from numbers with units as BIND, NSD and Knot read them: `1W`, `1h30m`; weeks, days,
-/// hours, minutes, seconds, letter case ignored. `None` for what is no such thing or passes 32 bits.
+/// Seconds from a number, or from numbers with units as BIND, NSD and Knot read them: `1W`, `1h30m`; weeks,
+/// days, hours, minutes, seconds, letter case ignored. `None` for what is no such thing or passes 32 bits.
 ///
 /// `M` is a minute, also in the zone files of RFC 7534.
 pub(super) fn seconds_from_text(text: &str) -> Option<u32> {
