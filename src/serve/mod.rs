@@ -33,3 +33,14 @@ pub enum Verdict {
     /// No reply. A connection is closed once the answers already due are sent.
     Drop,
 }
+
+/// What becomes of a dynamic update (RFC 2136). RFC 7534 has the node refuse them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdatePolicy {
+    /// REFUSED: the client stops at once.
+    Refused,
+    /// NOTIMP: the answer of a server that knows no updates.
+    Notimp,
+    /// No reply.
+    Drop,
+}
