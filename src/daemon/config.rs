@@ -93,7 +93,8 @@ pub struct Flags {
 pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> {
     let source = path.map_or_else(|| Ok(Source::default()), Source::open).map_err(|problem| vec![problem])?;
     let (spec, mistakes) = spec::read(&source.text);
-    let mut resolver = Resolver { source: &source, flags, mistakes };
+    let read_whole = mistakes.is_empty();
+    let mut resolver = Resolver { source: &source, flags, read_whole, mistakes };
     let config = resolver.config(spec);
     let mut mistakes = resolver.mistakes;
     if mistakes.is_empty() {
@@ -108,6 +109,8 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> 
 struct Resolver<'a> {
     source: &'a Source,
     flags: &'a Flags,
+    /// Whether nothing was wrong in the file by itself. Else what seems to be absent may be what was mistaken.
+    read_whole: bool,
     mistakes: Vec<Mistake>,
 }
 
@@ -117,7 +120,7 @@ impl Resolver<'_> {
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
-        let cpus = flags.cpus.clone().or(server.cpus.map(|cpus| cpus.value)).map(|Cpus(cpus)| cpus);
+        let cpus = flags.cpus.clone().or_else(|| server.cpus.map(|cpus| cpus.value)).map(|Cpus(cpus)| cpus);
         self.check_shards(&shards, cpus.as_deref());
         let nsid = identity.nsid.as_ref().map(|nsid| nsid.value.0.clone());
         let version_txt = identity.version_txt.clone().map(text);
@@ -151,7 +154,7 @@ impl Resolver<'_> {
             return listen::merge(&given, &mut self.mistakes);
         }
         let Some(given) = from_file else { return listen::default_addresses() };
-        if given.get_ref().is_empty() {
+        if given.get_ref().is_empty() && self.read_whole {
             let origin = Origin::File(given.span().start);
             self.mistake(
                 origin,
@@ -269,10 +272,12 @@ impl Resolver<'_> {
             (None, Some(Template::DdEmpty)) => ZoneSource::DdEmpty,
             (None, Some(Template::DrEmpty)) => ZoneSource::DrEmpty,
             (None, None) => {
-                self.mistake(
-                    origin,
-                    format!("zone `{name}` has no records; give it a `file` or a `template`"),
-                );
+                if self.read_whole {
+                    self.mistake(
+                        origin,
+                        format!("zone `{name}` has no records; give it a `file` or a `template`"),
+                    );
+                }
                 return None;
             }
             (Some(_), Some(_)) => {

@@ -42,7 +42,7 @@ pub(super) struct Spec {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [server]")]
 pub(super) struct Server {
     pub(super) listen: Option<Spanned<Vec<Given<Listen>>>>,
     pub(super) shards: Given<Shards>,
@@ -70,7 +70,7 @@ impl Default for Server {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [identity]")]
 pub(super) struct Identity {
     pub(super) node: Option<Given<Text<NSID_LEN_MAX>>>,
     pub(super) facility: Option<Given<Line>>,
@@ -85,7 +85,7 @@ pub(super) struct Identity {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [tcp]")]
 pub(super) struct Tcp {
     pub(super) connections_max: Given<Connections>,
     pub(super) connections_per_address_max: Given<Connections>,
@@ -110,7 +110,7 @@ impl Default for Tcp {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [zones]")]
 pub(super) struct Zones {
     pub(super) direct: bool,
     pub(super) dname: bool,
@@ -125,7 +125,7 @@ impl Default for Zones {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a block that begins with [[zone]]")]
 pub(super) struct Zone {
     pub(super) name: Given<Line>,
     pub(super) file: Option<PathBuf>,
@@ -135,7 +135,7 @@ pub(super) struct Zone {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [answers]")]
 pub(super) struct Answers {
     pub(super) update: Given<UpdatePolicy>,
 }
@@ -188,18 +188,20 @@ fn origin(error: &toml::de::Error) -> Origin {
     Origin::File(error.span().map_or(0, |span| span.start))
 }
 
-/// Takes the entry or the list's element that `span` names out of `table`; the key that it was found under.
+/// Takes the entry or the list's element that `span` names out of `table`; the key that it was found under. Elements go
+/// before the whole: a list of `[[zone]]` has the span of its first.
 fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
-    let whole = table.iter().find(|(key, value)| key.span() == *span || value.span() == *span);
-    if let Some(key) = whole.map(|(key, _)| key.get_ref().to_string()) {
-        table.remove(key.as_str());
-        return Some(key);
-    }
-    table.iter_mut().find_map(|(key, value)| {
+    let below = table.iter_mut().find_map(|(key, value)| {
         if take_element(value.get_mut(), span) {
             return Some(key.get_ref().to_string());
         }
         tables_of(value.get_mut()).into_iter().find_map(|table| take_out(table, span))
+    });
+    below.or_else(|| {
+        let (key, _) = table.iter().find(|(key, value)| key.span() == *span || value.span() == *span)?;
+        let key = key.get_ref().to_string();
+        table.remove(key.as_str());
+        Some(key)
     })
 }
 
@@ -218,22 +220,32 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
     }
 }
 
-/// The message for an operator from serde's. Of words it does not know, serde says "unknown field `shard`, expected one
-/// of `listen`, `shards`": the unknown one first and the known ones behind it, each in backquotes.
+/// The message for an operator from serde's. Ours end in the way out already. Of words it does not know, serde says
+/// "unknown field `shard`, expected one of `listen`, `shards`": the unknown one first and the known ones behind it.
 fn explain(message: &str, key: Option<&str>) -> String {
-    if !message.starts_with("unknown field") {
-        let line = key.and_then(example);
-        let way_out = line.map_or_else(String::new, |line| format!("; write it as in `{line}`"));
-        return format!("{message}{way_out}");
-    }
     let mut words = quoted(message);
-    let unknown = words.next().unwrap_or_default();
-    let known: Vec<&str> = words.collect();
-    let near = |word: &&&str| strsim::damerau_levenshtein(unknown, word) <= 1 + unknown.len() / 4;
-    match known.iter().filter(near).min_by_key(|word| strsim::damerau_levenshtein(unknown, word)) {
-        Some(word) => format!("unknown key `{unknown}`; did you mean `{word}`?"),
-        None => format!("unknown key `{unknown}`; known here are {}", known.join(", ")),
+    if message.starts_with("unknown field") {
+        let unknown = words.next().unwrap_or_default();
+        let known: Vec<&str> = words.collect();
+        return match nearest(unknown, &known) {
+            Some(word) => format!("unknown key `{unknown}`; did you mean `{word}`?"),
+            None => format!("unknown key `{unknown}`; known here: {}", known.join(", ")),
+        };
     }
+    let key = match message {
+        _ if message.starts_with("missing field") => words.next(),
+        _ if message.starts_with("invalid type") => key,
+        _ => None,
+    };
+    let line = key.and_then(example);
+    line.map_or_else(|| message.to_owned(), |line| format!("{message}; write it as in `{line}`"))
+}
+
+/// The word that was probably meant: one letter may be wrong in a short one, one in four in a long one.
+fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().map(|&word| (strsim::damerau_levenshtein(unknown, word), word));
+    let (distance, word) = distances.min()?;
+    (distance <= 1 + unknown.len() / 4).then_some(word)
 }
 
 fn quoted(message: &str) -> impl Iterator<Item = &str> {
@@ -242,8 +254,11 @@ fn quoted(message: &str) -> impl Iterator<Item = &str> {
 
 /// The line of the example file that shows `key`.
 fn example(key: &str) -> Option<&'static str> {
-    let lines = EXAMPLE.lines().map(|line| line.trim_start_matches("# "));
-    lines.into_iter().find(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = ")))
+    let mut lines = EXAMPLE.lines().map(|line| line.trim_start_matches("# "));
+    let shows = |line: &&str| {
+        *line == format!("[[{key}]]") || line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = "))
+    };
+    lines.find(shows)
 }
 
 /// The keys that `section` knows; with "", the sections.
