@@ -168,8 +168,7 @@ impl Resolver<'_> {
         let (Shards::Count(count), Some(cpus)) = (shards.value, cpus) else { return };
         if count.get() > cpus.len() {
             let listed = cpus.len();
-            let message =
-                format!("{count} shards do not fit the {listed} CPUs listed; list more, or give \"auto\"");
+            let message = format!("{count} shards on {listed} listed CPUs; list more CPUs, or give \"auto\"");
             self.mistake(shards.origin, message);
         }
     }
@@ -214,16 +213,15 @@ impl Resolver<'_> {
 
     fn domain_name(&mut self, given: Given<spec::Line>) -> String {
         let Given { value: Text(name), origin } = given;
-        if name.contains('@') {
-            self.mistake(
-                origin,
-                format!("`{name}` is no domain name; write {} instead", name.replace('@', ".")),
-            );
-        } else if let Err(message) = zone::name_from_text(&name) {
-            self.mistake(
-                origin,
-                format!("`{name}` is no domain name ({message}); give one as noc.example.net"),
-            );
+        let wrong = if name.contains('@') {
+            Some(format!("a mailbox is written as a name; write `{}`", name.replace('@', ".")))
+        } else {
+            zone::name_from_text(&name)
+                .err()
+                .map(|message| format!("{message}; give a name as noc.example.net"))
+        };
+        if let Some(message) = wrong {
+            self.mistake(origin, message);
         }
         name
     }

@@ -165,9 +165,9 @@ pub fn write_zone(zone: &Zone, out: &mut impl std::fmt::Write) -> std::fmt::Resu
 /// A label of no bytes or over 63.
 pub fn name_from_text(text: &str) -> Result<Name, String> {
     let mut name = Name::root();
-    for label in text.trim_end_matches('.').rsplit('.') {
+    for label in text.trim_end_matches('.').rsplit('.').filter(|_| text != ".") {
         if label.is_empty() || label.len() > 63 {
-            return Err("a label has no bytes or more than 63".to_owned());
+            return Err(format!("`{text}` has a label of no bytes or more than 63"));
         }
         name = name.prepend(label.as_bytes()).ok_or("it is longer than 255 bytes")?;
     }
