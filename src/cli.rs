@@ -145,7 +145,8 @@ pub struct QueryOptions {
     #[arg(value_name = "TYPE")]
     pub rtype: String,
     /// The class: IN, or CH for the server's own identity
-    #[arg(long, value_enum, ignore_case = true, hide_possible_values = true, default_value_t = QueryClass::In)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = QueryClass::In)]
+    #[arg(hide_possible_values = true)]
     pub class: QueryClass,
     /// Ask as over TCP, where a reply may have 65535 bytes
     #[arg(long)]
@@ -192,8 +193,8 @@ mod tests {
     fn run_is_what_a_bare_command_means() {
         for prefix in ["", "run "] {
             let line = format!(
-                "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg --node n \
-                 --zones z --config c"
+                "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
+                 --node n --zones z --config c"
             );
             let Command::Run(options) = parse(&line).unwrap() else { panic!("{line}") };
             let flags = options.flags();

@@ -14,16 +14,16 @@ fn as112d(line: &str) -> Command {
 
 /// A configuration file with `text` in a folder of its own.
 fn config(text: &str) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is room for a file");
     let path = folder.path().join("as112d.toml");
-    fs::write(&path, text).unwrap();
+    fs::write(&path, text).expect("there is room for a file");
     (folder, path)
 }
 
 /// The exit code, and what was printed on stdout and stderr.
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let output = command.output().expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("as112d prints text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 

@@ -1,7 +1,7 @@
 //! What the daemon runs with: options of the command line before the file, the file before the defaults.
 //!
-//! A [`Config`] that exists is consistent. Whatever is wrong is reported at once, each mistake with its place and the
-//! way out, because an operator who mends one mistake per restart is down the longer.
+//! A [`Config`] that exists is consistent. Whatever is wrong is reported at once, each mistake with its place
+//! and the way out, because an operator who mends one mistake per restart is down the longer.
 
 use std::fs;
 use std::io::Read as _;
@@ -104,12 +104,13 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> 
     Err(mistakes.into_iter().map(|mistake| source.problem(mistake)).collect())
 }
 
-/// Makes the `Config` and notes what does not fit together. After a mistake it goes on with what it has, to find the
-/// next one; `load` gives out no such `Config`.
+/// Makes the `Config` and notes what does not fit together. After a mistake it goes on with what it has, to
+/// find the next one; `load` gives out no such `Config`.
 struct Resolver<'a> {
     source: &'a Source,
     flags: &'a Flags,
-    /// Whether nothing was wrong in the file by itself. Else what seems to be absent may be what was mistaken.
+    /// Whether nothing was wrong in the file by itself. Else what seems to be absent may be what was
+    /// mistaken.
     read_whole: bool,
     mistakes: Vec<Mistake>,
 }
@@ -355,7 +356,10 @@ impl Source {
     }
 
     fn problem(&self, mistake: Mistake) -> Problem {
-        Problem { place: self.place(mistake.origin), message: mistake.message }
+        // Texts of the file are quoted in messages; a message is one line whatever they hold.
+        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        let message = mistake.message.chars().map(escape).collect();
+        Problem { place: self.place(mistake.origin), message }
     }
 }
 

@@ -51,7 +51,8 @@ impl Written for Listen {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    // The three forms exclude each other: what follows the colons of an IPv6 address is never taken for a port.
+    // The three forms exclude each other: what follows the colons of an IPv6 address is never taken for a
+    // port.
     let forms = [text.to_owned(), format!("{text}:{DNS_PORT}"), format!("[{text}]:{DNS_PORT}")];
     let address = forms.iter().find_map(|form| form.parse::<SocketAddr>().ok()).ok_or_else(|| {
         format!(
@@ -108,8 +109,8 @@ pub(super) fn merge(given: &[Given<Listen>], mistakes: &mut Vec<Mistake>) -> Vec
     all
 }
 
-/// Whether a socket at `a` would take the packets to `b`. A wildcard covers its own family: our sockets of IPv6 take
-/// no IPv4.
+/// Whether a socket at `a` would take the packets to `b`. A wildcard covers its own family: our sockets of
+/// IPv6 take no IPv4.
 fn covers(a: SocketAddr, b: SocketAddr) -> bool {
     a == b || a.port() == b.port() && a.ip().is_unspecified() && a.is_ipv4() == b.is_ipv4()
 }

@@ -156,8 +156,8 @@ impl Written for IpAddr {
 
 /// What the file says where it is right, and all that is wrong in it.
 ///
-/// serde stops at the first mistake. So the value at fault is noted and taken out, and the rest is read again, until
-/// nothing is wrong any more.
+/// serde stops at the first mistake. So the value at fault is noted and taken out, and the rest is read
+/// again, until nothing is wrong any more.
 pub(super) fn read(text: &str) -> (Spec, Vec<Mistake>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -188,8 +188,8 @@ fn origin(error: &toml::de::Error) -> Origin {
     Origin::File(error.span().map_or(0, |span| span.start))
 }
 
-/// Takes the entry or the list's element that `span` names out of `table`; the key that it was found under. Elements go
-/// before the whole: a list of `[[zone]]` has the span of its first.
+/// Takes the entry or the list's element that `span` names out of `table`; the key that it was found under.
+/// Elements go before the whole: a list of `[[zone]]` has the span of its first.
 fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
     let below = table.iter_mut().find_map(|(key, value)| {
         if take_element(value.get_mut(), span) {
@@ -220,25 +220,30 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
     }
 }
 
-/// The message for an operator from serde's. Ours end in the way out already. Of words it does not know, serde says
-/// "unknown field `shard`, expected one of `listen`, `shards`": the unknown one first and the known ones behind it.
+/// The message for an operator from serde's. Ours end in the way out already. Of keys that it does not know,
+/// serde says "unknown field `shard`, expected one of `listen`, `shards`"; of absent ones, "missing field
+/// `name`".
 fn explain(message: &str, key: Option<&str>) -> String {
-    let mut words = quoted(message);
     if message.starts_with("unknown field") {
-        let unknown = words.next().unwrap_or_default();
-        let known: Vec<&str> = words.collect();
+        let unknown = key.unwrap_or_default();
+        let known = known(message);
         return match nearest(unknown, &known) {
             Some(word) => format!("unknown key `{unknown}`; did you mean `{word}`?"),
             None => format!("unknown key `{unknown}`; known here: {}", known.join(", ")),
         };
     }
-    let key = match message {
-        _ if message.starts_with("missing field") => words.next(),
-        _ if message.starts_with("invalid type") => key,
-        _ => None,
+    let key = match message.strip_prefix("missing field `") {
+        Some(rest) => rest.strip_suffix('`'),
+        None => key.filter(|_| message.starts_with("invalid type")),
     };
     let line = key.and_then(example);
     line.map_or_else(|| message.to_owned(), |line| format!("{message}; write it as in `{line}`"))
+}
+
+/// The known keys, which end serde's message about an unknown one, each in backquotes.
+fn known(message: &str) -> Vec<&str> {
+    let (_, list) = message.rsplit_once(", expected ").unwrap_or_default();
+    list.split('`').skip(1).step_by(2).collect()
 }
 
 /// The word that was probably meant: one letter may be wrong in a short one, one in four in a long one.
@@ -246,10 +251,6 @@ fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     let distances = known.iter().map(|&word| (strsim::damerau_levenshtein(unknown, word), word));
     let (distance, word) = distances.min()?;
     (distance <= 1 + unknown.len() / 4).then_some(word)
-}
-
-fn quoted(message: &str) -> impl Iterator<Item = &str> {
-    message.split('`').skip(1).step_by(2)
 }
 
 /// The line of the example file that shows `key`.
@@ -270,5 +271,5 @@ pub(super) fn known_keys(section: &str) -> Vec<String> {
         _ => format!("[{section}]\n\"?\" = 0"),
     };
     let error = toml::from_str::<Spec>(&text).unwrap_err();
-    quoted(error.message()).skip(1).map(str::to_owned).collect()
+    known(error.message()).into_iter().map(str::to_owned).collect()
 }

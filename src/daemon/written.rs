@@ -1,5 +1,5 @@
-//! Values as an operator writes them, in the file and on the command line alike: text in; out comes the value, or one
-//! sentence that ends in what to write instead.
+//! Values as an operator writes them, in the file and on the command line alike: text in; out comes the
+//! value, or one sentence that ends in what to write instead.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -285,7 +285,7 @@ impl Written for Cpus {
             let range = number(first).zip(number(last)).filter(|(first, last)| first <= last);
             let (first, last) = range.ok_or_else(|| {
                 let max = SHARDS_MAX - 1;
-                format!("`{part}` is no CPU or range of CPUs; give a list such as \"0-7,16-23\", numbers up to {max}")
+                format!("`{part}` is no CPU or range of CPUs; give a list such as \"0-7,16-23\", up to {max}")
             })?;
             for cpu in first..=last {
                 if cpus.contains(&cpu) {

@@ -78,6 +78,9 @@ fn each_mistake_has_its_place_and_the_way_out() {
         ("[[zone]]\nname = 'example.com'", "2:8", "has no records; give it a `file` or a `template`"),
         ("[[zone]]\nname = 'a'\nfile = 'f'\ntemplate = 'dd-empty'", "2:8", "remove one of the two"),
         ("[[zone]]\nname = 'a'\ntemplate = 'dd'", "3:12", "give \"dd-empty\" or \"dr-empty\""),
+        // A message is one line, whatever it quotes.
+        ("[server]\n'sh`ar\\nd' = 4", "2:1", "unknown key `sh`ar\\nd`; known here: listen, shards"),
+        ("[server]\nlisten = [\"::1\\n\\u001b[31m\"]", "2:11", "`::1\\n\\u{1b}[31m` is no address"),
         // The column counts characters, not bytes.
         ("server = {user = 'Łódź', shard = 1}", "1:26", "did you mean `shards`?"),
     ] {
@@ -90,8 +93,8 @@ fn each_mistake_has_its_place_and_the_way_out() {
 
 #[test]
 fn all_mistakes_are_reported_in_the_order_of_the_file() {
-    let text = "[tcp]\nidle_timeout = 10\n[server]\nlisten = ['x', '::1', 'y', '::1']\ncolour = 'blue'\nshards = 3\n\
-                cpus = '0'\n[[zone]]\nfile = 'b'\n[[zone]]\nname = 'c'\nfile = 4\n";
+    let text = "[tcp]\nidle_timeout = 10\n[server]\nlisten = ['x', '::1', 'y', '::1']\ncolour = 'blue'\n\
+                shards = 3\ncpus = '0'\n[[zone]]\nfile = 'b'\n[[zone]]\nname = 'c'\nfile = 4\n";
     let places: Vec<String> =
         mistakes(text).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
     // Zone c seems to have no records, but only because `file = 4` was no file: one mistake, one message.
@@ -128,13 +131,14 @@ fn defaults() {
 fn the_file_is_heard() {
     let text = "[server]\nlisten = ['as112-dname', '::1']\nshards = 2\ncpus = '4,6'\ndatapath = 'mmsg'\n\
                 edns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
-                [identity]\nnode = 'n'\nfacility = 'f'\nlocation = 'l'\nloc = '1 N 1 E 1m'\nextra_txt = ['x', 'y']\n\
-                unique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\nversion_txt = 'v'\n\
+                [identity]\nnode = 'n'\nfacility = 'f'\nlocation = 'l'\nloc = '1 N 1 E 1m'\n\
+                extra_txt = ['x', 'y']\nunique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\nversion_txt = 'v'\n\
                 hostname_soa_mname = 'm.example'\nhostname_soa_rname = 'r.example.'\n\
-                [tcp]\nconnections_max = 10\nmessage_timeout = '500ms'\nidle_timeout = '1m'\nwrite_timeout = '3s'\n\
-                buffers_max = '1GiB'\n[zones]\ndirect = false\ndname = false\nspecial_use = false\ndir = 'z'\n\
-                [[zone]]\nname = 'a.example'\nfile = 'a.zone'\nforce = true\n\
-                [[zone]]\nname = 'b.example'\ntemplate = 'dr-empty'\n[answers]\nupdate = 'drop'\n";
+                [tcp]\nconnections_max = 10\nmessage_timeout = '500ms'\nidle_timeout = '1m'\n\
+                write_timeout = '3s'\nbuffers_max = '1GiB'\n[zones]\ndirect = false\ndname = false\nspecial_use = false\n\
+                dir = 'z'\n[[zone]]\nname = 'a.example'\nfile = 'a.zone'\nforce = true\n\
+                [[zone]]\nname = 'b.example'\ntemplate = 'dr-empty'\n\
+                [answers]\nupdate = 'drop'\n";
     let config = load_text(text, &Flags::default()).unwrap();
     let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["192.31.196.1:53", "[2001:4:112::1]:53", "[::1]:53"]);
@@ -164,7 +168,8 @@ fn the_file_is_heard() {
 fn paths_and_places_are_those_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conf.toml");
-    let text = "[zones]\ndir = 'zones'\n[[zone]]\nname = 'a'\nfile = 'a.zone'\n[[zone]]\nname = 'b'\nfile = '/etc/b'\n";
+    let text = "[zones]\ndir = 'zones'\n[[zone]]\nname = 'a'\nfile = 'a.zone'\n\
+                [[zone]]\nname = 'b'\nfile = '/etc/b'\n";
     fs::write(&path, text).unwrap();
     let zones = load(Some(&path), &Flags::default()).unwrap().zones;
     assert_eq!(zones.dir, Some(folder.path().join("zones")));
@@ -232,6 +237,41 @@ fn files_that_cannot_be_read() {
     assert_eq!(problem(&path).place, format!("{}:2", path.display()));
     // A device without an end.
     assert!(problem(Path::new("/dev/zero")).message.starts_with("is longer than 16777216 bytes"));
+}
+
+/// Damages the example at one to four places, as a slip of the hand would, and loads it.
+#[test]
+fn damage_never_panics_and_every_message_is_one_line_with_a_place() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);
+    let mut state: u64 = seed;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let whole: Vec<char> = uncommented().chars().collect();
+    let strokes: Vec<char> = "[]{}=\"'`#.,:-_ \n\t\\x0é9".chars().collect();
+    let mut refused = 0;
+    for _ in 0..400 {
+        let mut text = whole.clone();
+        for _ in 0..=random(4) {
+            let at = random(text.len());
+            match random(3) {
+                0 => drop(text.remove(at)),
+                1 => text[at] = strokes[random(strokes.len())],
+                _ => text.insert(at, strokes[random(strokes.len())]),
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let Err(found) = load_text(&text, &Flags::default()) else { continue };
+        refused += 1;
+        for line in found {
+            let mut place =
+                line.strip_prefix("as112d.toml:").unwrap_or_else(|| panic!("{seed}: {line}")).split(':');
+            let mut number = || place.next().and_then(|text| text.parse::<usize>().ok());
+            assert!(number().is_some() && number().is_some() && !line.contains('\n'), "{seed}: {line}");
+        }
+    }
+    assert!(refused > 100, "most damage is a mistake: {refused}");
 }
 
 //------------ The example file ---
