@@ -101,7 +101,7 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> 
         return Ok(config);
     }
     mistakes.sort();
-    Err(mistakes.into_iter().map(|mistake| source.problem(mistake)).collect())
+    Err(mistakes.iter().map(|mistake| source.problem(mistake)).collect())
 }
 
 /// Makes the `Config` and notes what does not fit together. After a mistake it goes on with what it has, to
@@ -355,7 +355,7 @@ impl Source {
         }
     }
 
-    fn problem(&self, mistake: Mistake) -> Problem {
+    fn problem(&self, mistake: &Mistake) -> Problem {
         // Texts of the file are quoted in messages; a message is one line whatever they hold.
         let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
         let message = mistake.message.chars().map(escape).collect();

@@ -132,11 +132,11 @@ fn the_file_is_heard() {
     let text = "[server]\nlisten = ['as112-dname', '::1']\nshards = 2\ncpus = '4,6'\ndatapath = 'mmsg'\n\
                 edns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
                 [identity]\nnode = 'n'\nfacility = 'f'\nlocation = 'l'\nloc = '1 N 1 E 1m'\n\
-                extra_txt = ['x', 'y']\nunique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\nversion_txt = 'v'\n\
-                hostname_soa_mname = 'm.example'\nhostname_soa_rname = 'r.example.'\n\
+                extra_txt = ['x', 'y']\nunique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\n\
+                version_txt = 'v'\nhostname_soa_mname = 'm.example'\nhostname_soa_rname = 'r.example.'\n\
                 [tcp]\nconnections_max = 10\nmessage_timeout = '500ms'\nidle_timeout = '1m'\n\
-                write_timeout = '3s'\nbuffers_max = '1GiB'\n[zones]\ndirect = false\ndname = false\nspecial_use = false\n\
-                dir = 'z'\n[[zone]]\nname = 'a.example'\nfile = 'a.zone'\nforce = true\n\
+                write_timeout = '3s'\nbuffers_max = '1GiB'\n[zones]\ndirect = false\ndname = false\n\
+                special_use = false\ndir = 'z'\n[[zone]]\nname = 'a.example'\nfile = 'a.zone'\nforce = true\n\
                 [[zone]]\nname = 'b.example'\ntemplate = 'dr-empty'\n\
                 [answers]\nupdate = 'drop'\n";
     let config = load_text(text, &Flags::default()).unwrap();
