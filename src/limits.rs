@@ -63,20 +63,20 @@ pub const SOCKET_BUFFER_MIN: usize = 4 << 10;
 pub const SOCKET_BUFFER_MAX: usize = 512 << 20;
 const _: () = assert!(2 * SOCKET_BUFFER_MAX <= i32::MAX as usize);
 
-/// TCP connections that may be configured, for all and for one client: a million is more than one port can
-/// have open to most networks.
-pub const TCP_CONNECTIONS_MAX: usize = 1_000_000;
+/// Most TCP connections that may be configured, for all and for one client: a million is more than one port
+/// can have open to most networks.
+pub const TCP_CONNECTIONS_CEILING: usize = 1_000_000;
 
-/// The shortest and the longest of TCP's time-outs, in milliseconds. Below, distant clients are cut off;
-/// above, the keepalive option could not say it (16 bits of 100 ms, RFC 7828).
-pub const TCP_TIMEOUT_MIN_MS: u64 = 100;
-/// See [`TCP_TIMEOUT_MIN_MS`].
-pub const TCP_TIMEOUT_MAX_MS: u64 = 3_600_000;
-const _: () = assert!(TCP_TIMEOUT_MAX_MS / 100 <= u16::MAX as u64);
+/// The shortest and the longest of TCP's time-outs, in milliseconds. Below, a client that is far away or lost
+/// one segment is cut off; above, the keepalive option could not say it (16 bits of 100 ms, RFC 7828).
+pub const TCP_TIMEOUT_FLOOR_MS: u64 = 1000;
+/// See [`TCP_TIMEOUT_FLOOR_MS`].
+pub const TCP_TIMEOUT_CEILING_MS: u64 = 3_600_000;
+const _: () = assert!(TCP_TIMEOUT_CEILING_MS / 100 <= u16::MAX as u64);
 
-/// Bytes that the buffers of all TCP connections may take together: at least some of the longest replies, at
-/// most what one would give a name server.
-pub const TCP_BUFFERS_MIN: usize = 1 << 20;
-/// See [`TCP_BUFFERS_MIN`].
-pub const TCP_BUFFERS_MAX: usize = 64 << 30;
-const _: () = assert!(TCP_BUFFERS_MIN >= 8 * TCP_REPLY_LEN_MAX);
+/// Least and most bytes that may be configured for the buffers of all TCP connections together: at least some
+/// of the longest replies, at most what one would give a name server.
+pub const TCP_BUFFERS_LEN_FLOOR: usize = 1 << 20;
+/// See [`TCP_BUFFERS_LEN_FLOOR`].
+pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
+const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);

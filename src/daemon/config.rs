@@ -18,14 +18,15 @@ use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
 pub use super::written::{Cpus, DatapathChoice, Shards};
 
-// Stand-in for `crate::net::tcp::TcpSettings`: at the merge, this struct becomes a `use`.
+// Stand-in for `crate::net::tcp::TcpSettings`, field by field: at the merge, struct and default become a
+// `use`.
 /// Bounds of TCP.
 #[derive(Clone, Debug)]
 pub struct TcpSettings {
-    /// Connections at one time.
+    /// Connections of the process.
     pub connections_max: usize,
-    /// Connections at one time of one client network.
-    pub connections_per_address_max: usize,
+    /// Connections of one client: an address, for IPv6 its /64.
+    pub connections_per_client_max: usize,
     /// From the first byte of a query to its last.
     pub message_timeout: Duration,
     /// Between a reply and the next query.
@@ -33,7 +34,20 @@ pub struct TcpSettings {
     /// For the client to take a reply.
     pub write_timeout: Duration,
     /// Bytes of all buffers together.
-    pub buffers_max: usize,
+    pub buffers_len_max: usize,
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            connections_per_client_max: 64,
+            message_timeout: Duration::from_secs(2),
+            idle_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            buffers_len_max: 64 << 20,
+        }
+    }
 }
 
 /// What the daemon runs with.
@@ -238,11 +252,11 @@ impl Resolver<'_> {
         }
         TcpSettings {
             connections_max,
-            connections_per_address_max: per_address.0.min(connections_max),
+            connections_per_client_max: per_address.0.min(connections_max),
             message_timeout: spec.message_timeout.value.0,
             idle_timeout: spec.idle_timeout.value.0,
             write_timeout: spec.write_timeout.value.0,
-            buffers_max: spec.buffers_max.value.0,
+            buffers_len_max: spec.buffers_max.value.0,
         }
     }
 

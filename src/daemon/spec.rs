@@ -4,19 +4,19 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use super::config::TcpSettings;
 use super::listen::Listen;
 use super::written::{
     Count, Cpus, DatapathChoice, Given, Mistake, Nsid, Origin, Shards, Size, Template, Text, Timeout, Written,
 };
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SOCKET_BUFFER_MAX,
-    SOCKET_BUFFER_MIN, TCP_BUFFERS_MAX, TCP_BUFFERS_MIN, TCP_CONNECTIONS_MAX, TEXT_LEN_MAX,
+    SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR, TCP_CONNECTIONS_CEILING, TEXT_LEN_MAX,
 };
 use crate::serve::UpdatePolicy;
 
@@ -25,8 +25,8 @@ const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
 
 pub(super) type SocketBuffer = Size<SOCKET_BUFFER_MIN, SOCKET_BUFFER_MAX>;
 pub(super) type UdpSize = Count<EDNS_UDP_SIZE_MIN, EDNS_UDP_SIZE_MAX>;
-pub(super) type Connections = Count<1, TCP_CONNECTIONS_MAX>;
-pub(super) type TcpBuffers = Size<TCP_BUFFERS_MIN, TCP_BUFFERS_MAX>;
+pub(super) type Connections = Count<1, TCP_CONNECTIONS_CEILING>;
+pub(super) type TcpBuffers = Size<TCP_BUFFERS_LEN_FLOOR, TCP_BUFFERS_LEN_CEILING>;
 pub(super) type Line = Text<TEXT_LEN_MAX>;
 
 /// The file. An `Option` is a key whose default depends on the host, on another key, or is "nothing".
@@ -97,14 +97,21 @@ pub(super) struct Tcp {
 
 impl Default for Tcp {
     fn default() -> Self {
-        let seconds = |count| Given::default(Timeout(Duration::from_secs(count)));
+        let TcpSettings {
+            connections_max,
+            connections_per_client_max,
+            message_timeout,
+            idle_timeout,
+            write_timeout,
+            buffers_len_max,
+        } = TcpSettings::default();
         Self {
-            connections_max: Given::default(Count(4096)),
-            connections_per_address_max: Given::default(Count(64)),
-            message_timeout: seconds(2),
-            idle_timeout: seconds(10),
-            write_timeout: seconds(10),
-            buffers_max: Given::default(Size(64 << 20)),
+            connections_max: Given::default(Count(connections_max)),
+            connections_per_address_max: Given::default(Count(connections_per_client_max)),
+            message_timeout: Given::default(Timeout(message_timeout)),
+            idle_timeout: Given::default(Timeout(idle_timeout)),
+            write_timeout: Given::default(Timeout(write_timeout)),
+            buffers_max: Given::default(Size(buffers_len_max)),
         }
     }
 }

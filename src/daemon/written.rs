@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
-use crate::limits::{NSID_LEN_MAX, SHARDS_MAX, TCP_TIMEOUT_MAX_MS, TCP_TIMEOUT_MIN_MS};
+use crate::limits::{NSID_LEN_MAX, SHARDS_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
 use crate::serve::UpdatePolicy;
 
 /// A value with a written form.
@@ -170,9 +170,9 @@ impl Written for Timeout {
     fn read(text: &str) -> Result<Self, String> {
         let ms = quantity(text, &[("ms", 1), ("s", 1000), ("m", 60_000)])
             .ok_or_else(|| format!("`{text}` is not a time; give a number with ms, s or m, as \"10s\""))?;
-        if !(TCP_TIMEOUT_MIN_MS..=TCP_TIMEOUT_MAX_MS).contains(&ms) {
-            let (min, max) = (TCP_TIMEOUT_MIN_MS, TCP_TIMEOUT_MAX_MS / 60_000);
-            return Err(format!("`{text}` is out of range; give {min}ms to {max}m"));
+        if !(TCP_TIMEOUT_FLOOR_MS..=TCP_TIMEOUT_CEILING_MS).contains(&ms) {
+            let (min, max) = (TCP_TIMEOUT_FLOOR_MS / 1000, TCP_TIMEOUT_CEILING_MS / 60_000);
+            return Err(format!("`{text}` is out of range; give {min}s to {max}m"));
         }
         Ok(Self(Duration::from_millis(ms)))
     }
@@ -408,11 +408,11 @@ mod tests {
         let small = Size::<4096, 8192>::read("4095B").unwrap_err();
         assert_eq!(small, "`4095B` is out of range; give 4KiB to 8KiB");
 
-        for (text, ms) in [("100ms", 100), ("2s", 2000), ("60m", 3_600_000)] {
+        for (text, ms) in [("1000ms", 1000), ("2s", 2000), ("60m", 3_600_000)] {
             assert_eq!(Timeout::read(text).unwrap().0, Duration::from_millis(ms));
         }
         assert!(Timeout::read("10").unwrap_err().contains("give a number with ms, s or m"));
-        assert!(Timeout::read("99ms").unwrap_err().ends_with("give 100ms to 60m"));
+        assert!(Timeout::read("999ms").unwrap_err().ends_with("give 1s to 60m"));
         assert!(Timeout::read("61m").is_err());
     }
 

@@ -65,7 +65,7 @@ fn each_mistake_has_its_place_and_the_way_out() {
         ("[server]\nuser = ''", "2:8", "the text is empty"),
         ("[tcp]\nidle_timeout = 10", "2:16", "give a number with ms, s or m"),
         ("[tcp]\nidle_timeout = '2h'", "2:16", "is not a time"),
-        ("[tcp]\nwrite_timeout = '1ms'", "2:17", "give 100ms to 60m"),
+        ("[tcp]\nwrite_timeout = '1ms'", "2:17", "give 1s to 60m"),
         ("[tcp]\nconnections_max = 0", "2:19", "give a whole number from 1 to 1000000"),
         ("[tcp]\nconnections_max = 5\nconnections_per_address_max = 6", "3:31", "give at most 5"),
         ("[tcp]\nbuffers_max = '1KiB'", "2:15", "give 1MiB to 64GiB"),
@@ -117,11 +117,11 @@ fn defaults() {
     assert_eq!((config.rcvbuf, config.sndbuf), (8 << 20, 4 << 20));
     assert_eq!(config.identity.node, fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
     assert_eq!(config.nsid, config.identity.node.as_bytes());
-    assert_eq!((config.tcp.connections_max, config.tcp.connections_per_address_max), (4096, 64));
+    assert_eq!((config.tcp.connections_max, config.tcp.connections_per_client_max), (4096, 64));
     assert_eq!(config.tcp.message_timeout, Duration::from_secs(2));
     assert_eq!(config.tcp.idle_timeout, Duration::from_secs(10));
     assert_eq!(config.tcp.write_timeout, Duration::from_secs(10));
-    assert_eq!(config.tcp.buffers_max, 64 << 20);
+    assert_eq!(config.tcp.buffers_len_max, 64 << 20);
     assert_eq!((config.zones.direct, config.zones.dname, config.zones.special_use), (true, true, true));
     assert_eq!((config.zones.dir, config.zones.entries.len()), (None, 0));
     assert_eq!(config.update, UpdatePolicy::Refused);
@@ -134,7 +134,7 @@ fn the_file_is_heard() {
                 [identity]\nnode = 'n'\nfacility = 'f'\nlocation = 'l'\nloc = '1 N 1 E 1m'\n\
                 extra_txt = ['x', 'y']\nunique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\n\
                 version_txt = 'v'\nhostname_soa_mname = 'm.example'\nhostname_soa_rname = 'r.example.'\n\
-                [tcp]\nconnections_max = 10\nmessage_timeout = '500ms'\nidle_timeout = '1m'\n\
+                [tcp]\nconnections_max = 10\nmessage_timeout = '1500ms'\nidle_timeout = '1m'\n\
                 write_timeout = '3s'\nbuffers_max = '1GiB'\n[zones]\ndirect = false\ndname = false\n\
                 special_use = false\ndir = 'z'\n[[zone]]\nname = 'a.example'\nfile = 'a.zone'\nforce = true\n\
                 [[zone]]\nname = 'b.example'\ntemplate = 'dr-empty'\n\
@@ -153,10 +153,10 @@ fn the_file_is_heard() {
     assert_eq!(identity.hostname_soa_rname.as_deref(), Some("r.example."));
     assert_eq!((config.nsid, config.version_txt.as_deref()), (vec![0xFF, 0], Some("v")));
     // 64 connections of one address are the default only where there may be so many.
-    assert_eq!((config.tcp.connections_max, config.tcp.connections_per_address_max), (10, 10));
-    assert_eq!(config.tcp.message_timeout, Duration::from_millis(500));
+    assert_eq!((config.tcp.connections_max, config.tcp.connections_per_client_max), (10, 10));
+    assert_eq!(config.tcp.message_timeout, Duration::from_millis(1500));
     assert_eq!((config.tcp.idle_timeout.as_secs(), config.tcp.write_timeout.as_secs()), (60, 3));
-    assert_eq!((config.tcp.buffers_max, config.update), (1 << 30, UpdatePolicy::Drop));
+    assert_eq!((config.tcp.buffers_len_max, config.update), (1 << 30, UpdatePolicy::Drop));
     let zones = &config.zones;
     assert_eq!((zones.direct, zones.dname, zones.special_use), (false, false, false));
     assert_eq!(zones.identity.node, "n");
