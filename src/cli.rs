@@ -1,1 +1,241 @@
-//! Under construction.
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::daemon::config::{Cpus, DatapathChoice, Flags, Shards};
+use crate::daemon::listen::Listen;
+use crate::daemon::written::{Text, Written as _};
+use crate::limits::NSID_LEN_MAX;
+
+const EXAMPLES: &str = "\
+Examples:
+  as112d                                try it: 127.0.0.1:5300 and [::1]:5300
+  as112d --listen as112                 all service addresses, port 53
+  as112d --config /etc/as112d.toml      as the file says
+  as112d check --config as112d.toml     is the file right?
+  as112d query 1.0.0.10.in-addr.arpa PTR";
+
+/// A name server for AS112 nodes (RFC 7534, RFC 7535).
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 80, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without one, `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of `run`, where it is not named.
+    #[command(flatten)]
+    pub run: RunOptions,
+}
+
+impl Cli {
+    /// The command that was given or meant.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Run(self.run))
+    }
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve, until SIGTERM or SIGINT (the default)
+    Run(RunOptions),
+    /// Say what `run` would serve, or every mistake; open no port
+    Check(RunOptions),
+    /// Print the zones that `run` would serve
+    Zones(ZonesOptions),
+    /// Answer one query without a network, and print the reply
+    Query(QueryOptions),
+}
+
+/// Where the configuration is, and what of it every command may replace.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Configuration (options go before the file)")]
+pub struct ConfigOptions {
+    /// The configuration file (TOML)
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A folder of zone files: example.com.zone is example.com
+    #[arg(long, value_name = "DIR")]
+    pub zones: Option<PathBuf>,
+    /// The node's name, else the host's
+    #[arg(long, value_name = "NAME", value_parser = Text::<NSID_LEN_MAX>::read)]
+    pub node: Option<Text<NSID_LEN_MAX>>,
+}
+
+impl ConfigOptions {
+    /// What goes before the file.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags { node: self.node.clone(), zones: self.zones.clone(), ..Flags::default() }
+    }
+}
+
+/// Options of `run`, and of `check`, which is about `run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunOptions {
+    /// What every command takes.
+    #[command(flatten)]
+    pub config: ConfigOptions,
+    /// How to serve.
+    #[command(flatten)]
+    pub serving: ServingOptions,
+}
+
+impl RunOptions {
+    /// What goes before the file.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        let serving = self.serving.clone();
+        Flags {
+            listen: serving.listen,
+            shards: serving.shards,
+            cpus: serving.cpus,
+            datapath: serving.datapath,
+            ..self.config.flags()
+        }
+    }
+}
+
+/// Where to serve, and on which means of the host.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Serving")]
+pub struct ServingOptions {
+    /// Where to listen; repeatable. Port 53 if none is given. Names: as112-direct,
+    /// as112-dname, as112 (both)
+    #[arg(long, short, value_name = "ADDR[:PORT]", value_parser = Listen::read)]
+    pub listen: Vec<Listen>,
+    /// Threads that answer: a number, or auto for one per CPU
+    #[arg(long, value_name = "N|auto", value_parser = Shards::read)]
+    pub shards: Option<Shards>,
+    /// The CPUs of the shards, as 0-7,16-23
+    #[arg(long, value_name = "LIST", value_parser = Cpus::read)]
+    pub cpus: Option<Cpus>,
+    /// How to receive and send: auto, io_uring or mmsg
+    #[arg(long, value_name = "HOW", value_parser = DatapathChoice::read)]
+    pub datapath: Option<DatapathChoice>,
+}
+
+/// Options of `zones`.
+#[derive(Args, Clone, Debug)]
+pub struct ZonesOptions {
+    /// How to print them: zone, as zone files
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = ZonesFormat::Zone)]
+    pub format: ZonesFormat,
+    /// What every command takes.
+    #[command(flatten)]
+    pub config: ConfigOptions,
+}
+
+/// How zones are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ZonesFormat {
+    /// Zone files (RFC 1035, section 5), one after the other
+    Zone,
+}
+
+/// Options of `query`.
+#[derive(Args, Clone, Debug)]
+pub struct QueryOptions {
+    /// The name to ask for
+    pub name: String,
+    /// The type to ask for: PTR, SOA, TXT, TYPE65280 ...
+    #[arg(value_name = "TYPE")]
+    pub rtype: String,
+    /// The class: IN, or CH for the server's own identity
+    #[arg(long, value_enum, ignore_case = true, default_value_t = QueryClass::In)]
+    #[arg(hide_possible_values = true)]
+    pub class: QueryClass,
+    /// Ask as over TCP, where a reply may have 65535 bytes
+    #[arg(long)]
+    pub tcp: bool,
+    /// Ask for the name server's identifier (RFC 5001)
+    #[arg(long)]
+    pub nsid: bool,
+    /// Set the DO bit: ask for DNSSEC records
+    #[arg(long)]
+    pub dnssec: bool,
+    /// What every command takes.
+    #[command(flatten)]
+    pub config: ConfigOptions,
+}
+
+/// The classes that a query may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QueryClass {
+    /// The Internet
+    #[value(name = "IN")]
+    In,
+    /// Chaosnet
+    #[value(name = "CH")]
+    Ch,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let arguments = std::iter::once("as112d").chain(line.split_whitespace());
+        Cli::try_parse_from(arguments).map(Cli::into_command).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_what_a_bare_command_means() {
+        for prefix in ["", "run "] {
+            let line = format!(
+                "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
+                 --node n --zones z --config c"
+            );
+            let Command::Run(options) = parse(&line).unwrap() else { panic!("{line}") };
+            let flags = options.flags();
+            assert_eq!(flags.listen.iter().map(|listen| listen.0.len()).collect::<Vec<_>>(), [2, 1]);
+            assert_eq!(flags.shards.unwrap().to_string(), "2");
+            assert_eq!(flags.cpus, Some(Cpus(vec![0, 1])));
+            assert_eq!(flags.datapath, Some(DatapathChoice::Mmsg));
+            assert_eq!((flags.node.unwrap().0.as_str(), flags.zones), ("n", Some("z".into())));
+            assert_eq!(options.config.config, Some("c".into()));
+        }
+        assert!(matches!(parse(""), Ok(Command::Run(_))));
+    }
+
+    #[test]
+    fn every_command_takes_the_configuration() {
+        for command in ["check", "zones", "query example.com A"] {
+            let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
+                Command::Run(options) | Command::Check(options) => options.config,
+                Command::Zones(options) => options.config,
+                Command::Query(options) => options.config,
+            };
+            assert_eq!(options.config, Some("c".into()), "{command}");
+            let flags = options.flags();
+            assert_eq!((flags.node.unwrap().0.as_str(), flags.zones), ("n", Some("z".into())), "{command}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_say_what_to_write() {
+        for (line, fragment) in [
+            ("--listen 1.2.3", "`1.2.3` is no address; give one as 192.0.2.1"),
+            ("--cpus 0,0", "CPU 0 is listed twice; name it once"),
+            ("--shards none", "give 1 to 1024, or \"auto\""),
+            ("check --datapath xdp", "give \"auto\", \"io_uring\" or \"mmsg\""),
+            ("--node ", "a value is required"),
+            ("query example.com", "<TYPE>"),
+            ("zones --format json", "possible values: zone"),
+            ("query a A --class HS", "possible values: IN, CH"),
+        ] {
+            let message = parse(line).unwrap_err();
+            assert!(message.contains(fragment), "{line}: {message}");
+        }
+    }
+}

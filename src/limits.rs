@@ -61,3 +61,46 @@ const _: () = {
 /// Longest reply that an identity may cause, in bytes, OPT and the longest NSID included: with it nothing that a node
 /// says of itself is ever truncated.
 pub const IDENTITY_REPLY_LEN_MAX: usize = crate::dns::consts::UDP_LEN_MAX;
+
+/// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
+pub const CONFIG_LEN_MAX: u64 = 16 << 20;
+
+/// Mistakes that one reading of the configuration reports; behind so many, more only hide the first.
+pub const CONFIG_MISTAKES_MAX: usize = 64;
+
+/// Addresses to listen on. Every shard has a socket for each; a node of AS112 needs 10.
+pub const LISTEN_MAX: usize = 64;
+
+/// Shards, and one more than the highest CPU number: what the kernel's `cpu_set_t` holds.
+pub const SHARDS_MAX: usize = 1024;
+
+/// Bytes of one text of `[identity]`: each becomes one string of a TXT record (RFC 1035, section 3.3.14).
+pub const TEXT_LEN_MAX: usize = 255;
+
+/// Entries of `extra_txt` and of `unique_ip`: more do not fit an answer of 512 bytes.
+pub const IDENTITY_LIST_MAX: usize = 16;
+
+/// Receive and send buffer of a socket, in bytes. The kernel doubles the number and keeps it in 31 bits.
+pub const SOCKET_BUFFER_MIN: usize = 4 << 10;
+/// See [`SOCKET_BUFFER_MIN`].
+pub const SOCKET_BUFFER_MAX: usize = 512 << 20;
+const _: () = assert!(2 * SOCKET_BUFFER_MAX <= i32::MAX as usize);
+
+/// Most TCP connections that may be configured, for all and for one client: a million is more than one port
+/// can have open to most networks.
+pub const TCP_CONNECTIONS_CEILING: usize = 1_000_000;
+
+/// The shortest and the longest of TCP's time-outs, in milliseconds. Below, a client that is far away or lost
+/// one segment is cut off; above, the keepalive option could not say it (16 bits of 100 ms, RFC 7828).
+pub const TCP_TIMEOUT_FLOOR_MS: u64 = 1000;
+/// See [`TCP_TIMEOUT_FLOOR_MS`].
+pub const TCP_TIMEOUT_CEILING_MS: u64 = 3_600_000;
+const _: () = assert!(TCP_TIMEOUT_CEILING_MS / 100 <= u16::MAX as u64);
+
+/// Least and most bytes that may be configured for the buffers of all TCP connections together: at least some
+/// of the longest replies, at most what one would give a name server.
+pub const TCP_BUFFERS_LEN_FLOOR: usize = 1 << 20;
+/// See [`TCP_BUFFERS_LEN_FLOOR`].
+pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
+const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);
+

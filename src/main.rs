@@ -1,6 +1,40 @@
-//! The binary.
+//! The binary: parse the command line, run one command, map its end to an exit code.
+//!
+//! 0: it went well. 1: it failed or refused to start. 2: the command line makes no sense (clap's own exit).
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use as112d::cli::Cli;
+use as112d::commands;
+use clap::Parser as _;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    let command = Cli::parse().into_command();
+    let problems = match commands::execute(&command) {
+        Ok(text) => return print(&text),
+        Err(problems) => problems,
+    };
+    // Where even stderr is gone there is nobody left to tell; the exit code still does.
+    let mut err = io::stderr().lock();
+    for problem in problems {
+        let _ = writeln!(err, "{problem}");
+    }
+    ExitCode::FAILURE
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads us has read enough, as in `as112d zones | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "cannot print ({error}); give an output with room");
+            ExitCode::FAILURE
+        }
+    }
+}

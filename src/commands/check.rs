@@ -1,0 +1,134 @@
+//! `as112d check`: what `run` would serve, without serving it.
+
+use std::fmt::{self, Write as _};
+
+use super::load;
+use crate::cli::RunOptions;
+use crate::daemon::config::Config;
+use crate::daemon::written::SizeText;
+use crate::zone::{self, Problem, Service, ZoneSet};
+
+/// Loads everything as `run` would, and tells of it.
+///
+/// # Errors
+/// All that would keep `run` from starting.
+pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
+    let (config, zones) = load(&options.config, &options.flags())?;
+    let mut out = String::new();
+    report(&config, &zones, &mut out).expect("a String takes all that is written");
+    Ok(out)
+}
+
+fn report(config: &Config, zones: &ZoneSet, out: &mut String) -> fmt::Result {
+    let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+    line(out, "listen", &addresses.join(" "))?;
+    let cpus = config.cpus.as_ref().map_or_else(String::new, |cpus| {
+        let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+        format!(", on the CPUs {}", cpus.join(","))
+    });
+    line(out, "shards", &format!("{}{cpus}", config.shards))?;
+    line(out, "datapath", &config.datapath.to_string())?;
+    let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
+    line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
+    line(out, "zones", &count(zones))?;
+
+    let identity = &config.identity;
+    line(out, "node", &identity.node)?;
+    line(out, "nsid", &printable(&config.nsid))?;
+    for (key, text) in
+        [("facility", &identity.facility), ("location", &identity.location), ("loc", &identity.loc)]
+    {
+        if let Some(text) = text {
+            line(out, key, text)?;
+        }
+    }
+    for text in &identity.extra_txt {
+        line(out, "extra_txt", text)?;
+    }
+    for address in &identity.unique_ip {
+        line(out, "unique_ip", &address.to_string())?;
+    }
+    for missing in zone::missing(identity) {
+        line(out, "missing", &missing)?;
+    }
+    Ok(())
+}
+
+fn line(out: &mut String, key: &str, value: &str) -> fmt::Result {
+    writeln!(out, "{key:<10} {value}")
+}
+
+/// How many zones there are, and of which groups.
+fn count(zones: &ZoneSet) -> String {
+    let groups = [
+        (Service::Direct, "direct"),
+        (Service::Dname, "dname"),
+        (Service::Hostname, "hostname"),
+        (Service::Special, "special-use"),
+        (Service::Configured, "configured"),
+    ];
+    let counts = groups.iter().filter_map(|(service, name)| {
+        let count = zones.zones.iter().filter(|zone| zone.service == *service).count();
+        (count > 0).then(|| format!("{count} {name}"))
+    });
+    let counts: Vec<String> = counts.collect();
+    format!("{} ({})", zones.zones.len(), counts.join(", "))
+}
+
+/// Bytes as text where they are text, else in hexadecimal.
+fn printable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => bytes.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::config::{self, Flags};
+    use crate::dns::name::Name;
+    use crate::zone::Zone;
+
+    #[test]
+    fn report_tells_what_would_be_served() {
+        let mut config = config::load(None, &Flags::default()).unwrap();
+        config.listen = vec!["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
+        config.cpus = Some(vec![0, 2]);
+        config.nsid = vec![0xC0, 0xFF];
+        config.identity = zone::Identity {
+            node: "node-1".to_owned(),
+            location: Some("Lisbon, Portugal".to_owned()),
+            extra_txt: vec!["noc@example.net".to_owned()],
+            unique_ip: vec!["192.0.2.1".parse().unwrap()],
+            ..zone::Identity::default()
+        };
+        let zone = |service| Zone { apex: Name::root(), service, records: Vec::new() };
+        let zones =
+            ZoneSet { zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)] };
+        let mut out = String::new();
+        report(&config, &zones, &mut out).unwrap();
+        let expected = "\
+listen     192.0.2.1:53 [2001:db8::1]:53
+shards     auto, on the CPUs 0,2
+datapath   auto
+buffers    8MiB to receive, 4MiB to send
+zones      3 (2 direct, 1 configured)
+node       node-1
+nsid       0xc0ff
+location   Lisbon, Portugal
+extra_txt  noc@example.net
+unique_ip  192.0.2.1
+";
+        assert!(out.starts_with(expected), "{out}");
+        let missing = zone::missing(&config.identity);
+        assert_eq!(out.lines().filter(|line| line.starts_with("missing ")).count(), missing.len());
+    }
+
+    #[test]
+    fn nsid_prints_as_text_where_it_is_text() {
+        assert_eq!(printable("nœud".as_bytes()), "nœud");
+        assert_eq!(printable(b"a\0"), "0x6100");
+        assert_eq!(printable(&[0xFF]), "0xff");
+    }
+}

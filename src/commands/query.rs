@@ -1,0 +1,179 @@
+//! `as112d query NAME TYPE`: one query, answered as `run` would answer it, without a network.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use domain::base::iana::Class;
+use domain::base::{Message, MessageBuilder, Name, Rtype};
+
+use super::load;
+use crate::cli::{QueryClass, QueryOptions};
+use crate::daemon::config::Config;
+use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
+use crate::serve::{Arrival, Transport, Verdict};
+use crate::zone::{self, Problem};
+
+/// Loads everything as `run` would, answers the query, and prints the reply in dig's style.
+///
+/// # Errors
+/// All that would keep `run` from starting, a name or type that does not exist, and that there is no reply.
+pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
+    let (config, _zones) = load(&options.config, &options.config.flags())?;
+    let arrival = arrival(&config, options.tcp);
+    // The answer code takes its place here: `serve(&snapshot, &arrival, slot, len, &mut tally)`.
+    let answer = |_slot: &mut [u8], _len| {
+        let _ = arrival;
+        Verdict::Drop
+    };
+    ask(options, answer).map_err(|message| vec![Problem { place: String::new(), message }])
+}
+
+/// The query came from this host to the first address of the configuration.
+fn arrival(config: &Config, tcp: bool) -> Arrival {
+    let units = config.tcp.idle_timeout.as_millis() / 100;
+    let keepalive = u16::try_from(units).expect("a time-out of TCP ends at an hour");
+    Arrival {
+        transport: if tcp { Transport::Tcp { keepalive } } else { Transport::Udp },
+        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 5353)),
+        local: config.listen[0],
+    }
+}
+
+/// Puts the query into a slot, has it answered there, and prints what then is in it.
+fn ask(options: &QueryOptions, answer: impl FnOnce(&mut [u8], usize) -> Verdict) -> Result<String, String> {
+    let packet = packet(options)?;
+    let mut slot = vec![0; if options.tcp { TCP_REPLY_LEN_MAX } else { SLOT_PAYLOAD_LEN }];
+    slot[..packet.len()].copy_from_slice(&packet);
+    let Verdict::Reply(len) = answer(&mut slot, packet.len()) else {
+        return Err("the server gives no reply to this query; ask for another".to_owned());
+    };
+    print(&slot[..len])
+        .ok_or_else(|| "the reply does not parse: this is a defect of as112d; report it".to_owned())
+}
+
+/// The query as a packet: no recursion desired, EDNS with our own size.
+fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
+    let QueryOptions { name, rtype, .. } = options;
+    let qname = zone::name_from_text(name)
+        .map_err(|message| format!("{message}; give a name as 1.0.0.10.in-addr.arpa"))?;
+    let qname = Name::from_slice(qname.as_wire()).expect("a Name is well formed");
+    let qtype: Rtype =
+        rtype.parse().map_err(|_| format!("`{rtype}` is no type; give one as PTR, SOA or TYPE65280"))?;
+    let qclass = match options.class {
+        QueryClass::In => Class::IN,
+        QueryClass::Ch => Class::CH,
+    };
+    let mut builder = MessageBuilder::new_vec().question();
+    builder.push((qname, qtype, qclass)).expect("a Vec has room for a question");
+    let mut builder = builder.additional();
+    let opt = builder.opt(|opt| {
+        opt.set_udp_payload_size(EDNS_UDP_SIZE_MAX as u16);
+        opt.set_dnssec_ok(options.dnssec);
+        if options.nsid { opt.client_nsid() } else { Ok(()) }
+    });
+    opt.expect("a Vec has room for an OPT record");
+    Ok(builder.finish())
+}
+
+/// The reply in dig's style; `None` when it does not parse.
+fn print(reply: &[u8]) -> Option<String> {
+    let message = Message::from_octets(reply).ok()?;
+    // The printer takes it for granted that every section begins where the one before it ends.
+    let mut additional = message.additional().ok()?;
+    if additional.any(|record| record.is_err()) {
+        return None;
+    }
+    Some(format!("{}\n;; MSG SIZE  rcvd: {}\n", message.display_dig_style(), reply.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::ConfigOptions;
+
+    fn options(name: &str, rtype: &str) -> QueryOptions {
+        QueryOptions {
+            config: ConfigOptions::default(),
+            name: name.to_owned(),
+            rtype: rtype.to_owned(),
+            class: QueryClass::In,
+            tcp: false,
+            nsid: false,
+            dnssec: false,
+        }
+    }
+
+    #[test]
+    fn query_is_what_was_asked_for() {
+        let plain = packet(&options("1.10.IN-addr.arpa.", "ptr")).unwrap();
+        let expected = b"\0\0\0\0\0\x01\0\0\0\0\0\x01\x011\x0210\x07IN-addr\x04arpa\0\0\x0c\0\x01\
+                         \0\0\x29\x04\xd0\0\0\0\0\0\0";
+        assert_eq!(plain, expected);
+
+        let mut full = options(".", "TYPE65280");
+        (full.class, full.nsid, full.dnssec) = (QueryClass::Ch, true, true);
+        let expected =
+            b"\0\0\0\0\0\x01\0\0\0\0\0\x01\0\xff\0\0\x03\0\0\x29\x04\xd0\0\0\x80\0\0\x04\0\x03\0\0";
+        assert_eq!(packet(&full).unwrap(), expected);
+    }
+
+    #[test]
+    fn bad_names_and_types_say_what_to_write() {
+        let message = packet(&options("a..b", "A")).unwrap_err();
+        assert!(
+            message.starts_with("`a..b` ") && message.ends_with("give a name as 1.0.0.10.in-addr.arpa"),
+            "{message}"
+        );
+        assert_eq!(
+            packet(&options("a", "WHAT")).unwrap_err(),
+            "`WHAT` is no type; give one as PTR, SOA or TYPE65280"
+        );
+    }
+
+    #[test]
+    fn reply_is_what_the_answer_left_in_the_slot() {
+        let mut asked = options("example.com", "TXT");
+        let text = ask(&asked, |slot, len| {
+            assert_eq!(slot.len(), SLOT_PAYLOAD_LEN);
+            // Response, authoritative, one answer with a pointer to the question, no OPT.
+            slot[2] = 0x84;
+            slot[7] = 1;
+            slot[11] = 0;
+            let record = b"\xC0\x0C\0\x10\0\x01\0\0\0\x3c\0\x03\x02hi";
+            let at = len - 11;
+            slot[at..at + record.len()].copy_from_slice(record);
+            Verdict::Reply(at + record.len())
+        });
+        let text = text.unwrap();
+        for fragment in
+            ["rcode: NOERROR", "flags: QR AA", "ANSWER: 1", "example.com. 60 IN TXT \"hi\"", "rcvd: 44"]
+        {
+            assert!(text.contains(fragment), "{fragment}:\n{text}");
+        }
+
+        asked.tcp = true;
+        let dropped = ask(&asked, |slot, _| {
+            assert_eq!(slot.len(), TCP_REPLY_LEN_MAX);
+            Verdict::Drop
+        });
+        assert!(dropped.unwrap_err().starts_with("the server gives no reply"));
+    }
+
+    #[test]
+    fn damaged_replies_are_told_from_good_ones() {
+        for len in [0, 11, 20] {
+            let message = ask(&options("example.com", "A"), |_, _| Verdict::Reply(len)).unwrap_err();
+            assert!(message.starts_with("the reply does not parse"), "{message}");
+        }
+        // The query itself parses; without its last byte its OPT record does not.
+        let echo = |cut: usize| ask(&options("example.com", "A"), |_, len| Verdict::Reply(len - cut));
+        assert!(echo(0).is_ok() && echo(1).is_err());
+    }
+
+    #[test]
+    fn arrival_is_local() {
+        let config = crate::daemon::config::load(None, &Default::default()).unwrap();
+        assert_eq!(arrival(&config, true).transport, Transport::Tcp { keepalive: 100 });
+        let udp = arrival(&config, false);
+        assert_eq!((udp.transport, udp.local), (Transport::Udp, config.listen[0]));
+    }
+}

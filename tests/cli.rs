@@ -1,0 +1,148 @@
+//! The binary as an operator meets it: help, exit codes, and what goes to stdout and to stderr.
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+fn as112d(line: &str) -> Command {
+    let mut command = Command::cargo_bin("as112d").expect("the binary is built with its tests");
+    command.args(line.split_whitespace());
+    command
+}
+
+/// A configuration file with `text` in a folder of its own.
+fn config(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("there is room for a file");
+    let path = folder.path().join("as112d.toml");
+    fs::write(&path, text).expect("there is room for a file");
+    (folder, path)
+}
+
+/// The exit code, and what was printed on stdout and stderr.
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("as112d prints text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help_fits_a_terminal_and_ends_in_examples() {
+    for line in ["--help", "-h", "help", "run --help", "check --help", "zones --help", "query --help"] {
+        let (code, out, err) = run(&mut as112d(line));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{line}");
+        let long = out.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "{line}");
+        assert!(out.contains("--config <FILE>") && out.contains("--node <NAME>"), "{line}:\n{out}");
+    }
+    let (_, out, _) = run(&mut as112d("--help"));
+    let part = |heading: &str| out.find(heading).unwrap_or_else(|| panic!("no {heading}:\n{out}"));
+    assert!(part("\nCommands:") < part("\nServing:") && part("\nServing:") < part("\nExamples:"));
+    for option in ["--listen", "--shards", "--cpus", "--datapath", "--zones", "--version"] {
+        assert!(out.contains(option), "{option}:\n{out}");
+    }
+}
+
+#[test]
+fn version_is_that_of_the_package() {
+    let expected = format!("as112d {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(run(&mut as112d("--version")), (Some(0), expected, String::new()));
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for line in [
+        "--no-such-option",
+        "no-such-command",
+        "--listen 127.0.0.1:0",
+        "--shards 0",
+        "--cpus 3-1",
+        "--datapath fast",
+        "run --node",
+        "check extra",
+        "zones --format json",
+        "query example.com",
+        "--node n check",
+    ] {
+        let (code, out, err) = run(&mut as112d(line));
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{line}: {err}");
+        assert!(err.starts_with("error: "), "{line}: {err}");
+    }
+}
+
+#[test]
+fn check_tells_what_would_be_served() {
+    let (_folder, path) = config("[server]\nlisten = ['192.0.2.1']\nshards = 2\n[identity]\nnode = 'file'\n");
+    let (code, out, err) = run(as112d("check --node flag --shards 3 --config").arg(&path));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    for line in
+        ["listen     192.0.2.1:53\n", "shards     3\n", "node       flag\n", "nsid       flag\n", "\nzones "]
+    {
+        assert!(out.contains(line), "{line}:\n{out}");
+    }
+}
+
+#[test]
+fn check_reports_every_mistake_and_exits_with_1() {
+    let (_folder, path) = config("[server]\nshard = 2\nlisten = ['::1', 'x']\n");
+    let (code, out, err) = run(as112d("check --config").arg(&path));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 2, "{err}");
+    assert_eq!(lines[0], format!("{}:2:1: unknown key `shard`; did you mean `shards`?", path.display()));
+    assert!(
+        lines[1].starts_with(&format!("{}:3:18: `x` is no address; give one as", path.display())),
+        "{err}"
+    );
+
+    let (code, _, err) = run(&mut as112d("check --listen ::1 --listen [::1]:53"));
+    assert_eq!(code, Some(1));
+    assert_eq!(err, "--listen: [::1]:53 is given twice; remove one of the two\n");
+
+    let (code, _, err) = run(&mut as112d("check --config /no/such/file.toml"));
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("/no/such/file.toml: cannot be read ("), "{err}");
+}
+
+#[test]
+fn every_command_refuses_a_wrong_configuration() {
+    let (_folder, path) = config("[tcp]\nidle_timeout = '1'\n");
+    for line in ["--config", "run --config", "zones --config", "query a A --config"] {
+        let (code, out, err) = run(as112d(line).arg(&path));
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{line}");
+        assert!(err.contains(":2:16: `1` is not a time; give a number with ms, s or m"), "{line}: {err}");
+    }
+}
+
+#[test]
+fn zones_are_those_that_are_configured() {
+    let (code, out, err) = run(&mut as112d("zones"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    for apex in
+        ["10.in-addr.arpa.", "31.172.in-addr.arpa.", "empty.as112.arpa.", "home.arpa.", "hostname.as112.net."]
+    {
+        assert!(out.contains(&format!("; zone {apex}\n")), "{apex}:\n{out}");
+    }
+    let (_folder, path) = config("[zones]\ndirect = false\n");
+    let (code, out, _) = run(as112d("zones --config").arg(&path));
+    assert!(
+        code == Some(0) && !out.contains("in-addr.arpa.\n") && out.contains("; zone empty.as112.arpa.\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn query_prints_the_reply() {
+    let (code, out, err) = run(&mut as112d("query 1.0.0.10.in-addr.arpa PTR --nsid --node n"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    for fragment in ["rcode: NXDOMAIN", "1.0.0.10.in-addr.arpa", "AUTHORITY: 1", "NSID: 6E (n)"] {
+        assert!(out.contains(fragment), "{fragment}:\n{out}");
+    }
+    let (code, _, err) = run(&mut as112d("query example..com A"));
+    assert_eq!(code, Some(1));
+    assert!(
+        err.starts_with("`example..com` ") && err.ends_with("give a name as 1.0.0.10.in-addr.arpa\n"),
+        "{err}"
+    );
+}
