@@ -4,7 +4,7 @@
 //! of datagrams, and every limit is exact. The thread never waits for a peer: the sockets do not block, a partial
 //! message costs its bytes and nothing else, and connections take turns of bounded length.
 //!
-//! [`conn`] is one connection without I/O, [`table`] holds them all and says who makes room, [`driver`] moves the
+//! `conn.rs` is one connection without I/O, `table.rs` holds them all and says who makes room, `driver.rs` moves the
 //! bytes.
 
 mod conn;

@@ -93,7 +93,7 @@ fn toy_answer(slot: &mut [u8], len: usize, padding: usize) -> Verdict {
 fn query(id: u16, len: usize) -> Vec<u8> {
     let mut query = id.to_be_bytes().to_vec();
     query.push(0);
-    query.extend((3..len).map(|at| at as u8 ^ id as u8));
+    query.resize(len, id as u8);
     query
 }
 
@@ -338,10 +338,16 @@ impl Random {
         ((mixed ^ (mixed >> 32)) % bound as u64) as usize
     }
 
-    /// Mostly short, sometimes long.
+    /// Mostly short, sometimes long, rarely near 65,536.
     fn len(&mut self, max: usize) -> usize {
-        let magnitude = 1 << self.below(17);
+        let magnitude_max = if self.below(16) == 0 { 17 } else { 10 };
+        let magnitude = 1 << self.below(magnitude_max);
         self.below(magnitude).min(max)
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let words = (0..len.div_ceil(4)).flat_map(|_| (self.below(1 << 32) as u32).to_le_bytes());
+        words.take(len).collect()
     }
 }
 
@@ -391,8 +397,8 @@ fn hostile_bytes_do_no_harm() {
                 1 => bench.pass(random.len(3_000) as u64),
                 2 if random.below(20) == 0 => bench.conn.end_input(),
                 _ if bench.conn.wants_input() => {
-                    let mut bytes: Vec<u8> =
-                        (0..random.len(16_384)).map(|_| random.below(256) as u8).collect();
+                    let len = random.len(16_384);
+                    let mut bytes = random.bytes(len);
                     // Lengths that end soon, and no QR bit, let some streams live longer.
                     if random.below(3) > 0 {
                         bytes.iter_mut().for_each(|byte| *byte &= 0x0F);
