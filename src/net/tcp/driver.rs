@@ -1,0 +1,378 @@
+//! Moves the bytes: listeners, readiness, turns and deadlines, on one thread.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
+
+use super::conn::{Conn, Ending, Slot};
+use super::table::{Entry, Table};
+use super::{Closed, TcpEvent, TcpHandler, TcpSettings};
+use crate::limits::{
+    TCP_ACCEPT_PAUSE, TCP_ACCEPTS_PER_ROUND_MAX, TCP_DRAIN_MAX, TCP_EVENTS_MAX, TCP_KERNEL_SEND_LEN,
+    TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
+};
+use crate::serve::{Arrival, Transport, Verdict};
+
+/// The token of the first listener; those of connections are their keys in the table, far below.
+const FIRST_LISTENER: usize = usize::MAX / 2;
+
+/// The TCP side of the server: all listeners and all connections.
+#[derive(Debug)]
+pub struct TcpDriver {
+    settings: TcpSettings,
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listener>,
+    /// Nothing is accepted before.
+    accept_after: Option<Instant>,
+    table: Table<TcpStream>,
+    /// Keys of the connections whose turn comes, each once and in order.
+    queue: VecDeque<usize>,
+    buffers: Buffers,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    /// There may be a connection to accept.
+    ready: bool,
+}
+
+/// What every turn needs and no connection owns.
+#[derive(Debug)]
+struct Buffers {
+    input: Box<[u8; TCP_READ_LEN_MAX]>,
+    slot: Box<Slot>,
+}
+
+impl TcpDriver {
+    /// Prepares to serve `listeners`, which are bound and listen already. Their connections inherit no delay of small
+    /// segments, and a bounded send buffer.
+    ///
+    /// # Errors
+    /// What the kernel says when it refuses an option of a listener or its registration.
+    pub fn new(listeners: Vec<std::net::TcpListener>, settings: TcpSettings) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let listeners = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(index, listener)| {
+                listener.set_nonblocking(true)?;
+                SockRef::from(&listener).set_tcp_nodelay(true)?;
+                SockRef::from(&listener).set_send_buffer_size(TCP_KERNEL_SEND_LEN)?;
+                let mut socket = TcpListener::from_std(listener);
+                poll.registry().register(&mut socket, Token(FIRST_LISTENER + index), Interest::READABLE)?;
+                Ok(Listener { socket, ready: true })
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            settings,
+            poll,
+            events: Events::with_capacity(TCP_EVENTS_MAX),
+            listeners,
+            accept_after: None,
+            table: Table::new(),
+            queue: VecDeque::new(),
+            buffers: Buffers {
+                input: Box::new([0; TCP_READ_LEN_MAX]),
+                slot: Box::new([0; TCP_REPLY_LEN_MAX]),
+            },
+            draining: false,
+        })
+    }
+
+    /// Serves until `stop` is set, which is seen within [`TCP_TICK`]; then sends what is due, for at most
+    /// [`TCP_DRAIN_MAX`], and closes everything.
+    ///
+    /// # Errors
+    /// What epoll itself says, which no peer and no shortage can make it say.
+    pub fn run(mut self, stop: &AtomicBool, handler: &mut impl TcpHandler) -> io::Result<()> {
+        let mut tick_at = Instant::now() + TCP_TICK;
+        while !stop.load(Ordering::Relaxed) {
+            self.wait(tick_at)?;
+            handler.woken();
+            self.accept(handler);
+            self.take_turns(handler);
+            let now = Instant::now();
+            if now >= tick_at {
+                self.close_overdue(now, handler);
+                tick_at = now + TCP_TICK;
+            }
+        }
+        self.drain(handler)
+    }
+
+    /// Waits until something is ready, or until `tick_at`; queues the connections that are.
+    fn wait(&mut self, tick_at: Instant) -> io::Result<()> {
+        let now = Instant::now();
+        let until = if !self.queue.is_empty() {
+            now
+        } else if self.listeners.iter().any(|listener| listener.ready) {
+            self.accept_after.unwrap_or(now).min(tick_at)
+        } else {
+            tick_at
+        };
+        match self.poll.poll(&mut self.events, Some(until.saturating_duration_since(now))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in &self.events {
+            let Token(key) = event.token();
+            if let Some(index) = key.checked_sub(FIRST_LISTENER) {
+                if let Some(listener) = self.listeners.get_mut(index) {
+                    listener.ready = true;
+                }
+            } else if let Some(entry) = self.table.get_mut(key) {
+                let over = event.is_read_closed() || event.is_error();
+                entry.readable |= event.is_readable() || over;
+                entry.hung_up |= over;
+                enqueue(&mut self.queue, key, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts a bounded number of connections from each listener.
+    fn accept(&mut self, handler: &mut impl TcpHandler) {
+        let now = Instant::now();
+        if self.accept_after.is_some_and(|after| now < after) {
+            return;
+        }
+        self.accept_after = None;
+        for index in 0..self.listeners.len() {
+            for _ in 0..TCP_ACCEPTS_PER_ROUND_MAX {
+                if !self.listeners[index].ready {
+                    break;
+                }
+                match self.listeners[index].socket.accept() {
+                    Ok((stream, peer)) => self.admit(stream, peer, handler),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        self.listeners[index].ready = false
+                    }
+                    Err(error) if is_of_one_connection(&error) => handler.count(TcpEvent::AcceptFailed),
+                    Err(_) => {
+                        handler.count(TcpEvent::AcceptPaused);
+                        self.accept_after = Some(now + TCP_ACCEPT_PAUSE);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a connection in, and another out where that takes it over a limit.
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, handler: &mut impl TcpHandler) {
+        let Ok(local) = stream.local_addr() else {
+            handler.count(TcpEvent::AcceptFailed);
+            return;
+        };
+        if let Some((key, reason)) = self.table.in_the_way(peer.ip(), &self.settings) {
+            self.close(key, reason, handler);
+        }
+        let key = self.table.insert(Entry::new(stream, Conn::new(Instant::now()), peer, local));
+        handler.count(TcpEvent::Opened);
+        let entry = self.table.get_mut(key).expect("it was just inserted");
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut entry.stream, Token(key), interest).is_err() {
+            self.close(key, Closed::Failed, handler);
+        }
+    }
+
+    /// Gives the queued connections their turn, as far as the time of one round goes.
+    fn take_turns(&mut self, handler: &mut impl TcpHandler) {
+        let idle = self.idle_in_force();
+        let began = Instant::now();
+        let mut now = began;
+        for _ in 0..self.queue.len() {
+            if now.duration_since(began) >= TCP_ROUND_MAX {
+                break;
+            }
+            let Some(key) = self.queue.pop_front() else { break };
+            self.take_turn(key, idle, now, handler);
+            now = Instant::now();
+        }
+    }
+
+    fn take_turn(&mut self, key: usize, idle: Duration, now: Instant, handler: &mut impl TcpHandler) {
+        let Some(entry) = self.table.get_mut(key) else { return };
+        entry.queued = false;
+        match entry.turn(&mut self.buffers, idle, now, handler) {
+            Err(reason) => self.close(key, reason, handler),
+            Ok(()) => {
+                if entry.readable && entry.conn.wants_input() {
+                    enqueue(&mut self.queue, key, entry);
+                }
+                self.table.settle(key);
+                while let Some(largest) = self.table.over_budget(&self.settings) {
+                    self.close(largest, Closed::Buffers, handler);
+                }
+            }
+        }
+    }
+
+    /// The idle time for all connections now: none at all while draining.
+    fn idle_in_force(&self) -> Duration {
+        if self.draining { Duration::ZERO } else { self.settings.idle_in_force(self.table.open()) }
+    }
+
+    fn close_overdue(&mut self, now: Instant, handler: &mut impl TcpHandler) {
+        let idle = self.idle_in_force();
+        let overdue = |(key, entry): (usize, &Entry<TcpStream>)| {
+            Some((key, entry.conn.overdue(now, &self.settings, idle)?))
+        };
+        let overdue: Vec<_> = self.table.iter().filter_map(overdue).collect();
+        for (key, reason) in overdue {
+            self.close(key, reason, handler);
+        }
+    }
+
+    fn close(&mut self, key: usize, reason: Closed, handler: &mut impl TcpHandler) {
+        // Closing the socket, its only descriptor, also ends its registration with epoll.
+        if let Some(entry) = self.table.remove(key) {
+            if entry.queued {
+                self.queue.retain(|&queued| queued != key);
+            }
+            handler.count(TcpEvent::Closed(reason));
+        }
+    }
+
+    /// Accepts nothing more, answers what has come, sends what is due and closes every connection that has nothing
+    /// more to read or to take.
+    fn drain(mut self, handler: &mut impl TcpHandler) -> io::Result<()> {
+        self.draining = true;
+        self.listeners.clear();
+        let until = Instant::now() + TCP_DRAIN_MAX;
+        let keys: Vec<usize> = self.table.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let entry = self.table.get_mut(key).expect("it was just listed");
+            entry.readable = true;
+            enqueue(&mut self.queue, key, entry);
+        }
+        loop {
+            self.take_turns(handler);
+            let late = Instant::now() >= until;
+            let done = |entry: &Entry<TcpStream>| !entry.queued && entry.conn.unsent().is_empty();
+            let keys = self.table.iter().filter(|(_, entry)| late || done(entry)).map(|(key, _)| key);
+            for key in keys.collect::<Vec<_>>() {
+                self.close(key, Closed::Stop, handler);
+            }
+            if self.table.open() == 0 {
+                return Ok(());
+            }
+            self.wait(until)?;
+            handler.woken();
+        }
+    }
+}
+
+fn enqueue(queue: &mut VecDeque<usize>, key: usize, entry: &mut Entry<TcpStream>) {
+    if !entry.queued {
+        entry.queued = true;
+        queue.push_back(key);
+    }
+}
+
+/// Whether an error of `accept` speaks of the connection that was to be accepted, so that the next may be well
+/// (accept(2): "already-pending network errors on the new socket"). All others speak of us: no descriptors, no memory.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Interrupted
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::TimedOut
+    )
+}
+
+impl Entry<TcpStream> {
+    /// One turn: sends what is due, reads at most once, answers, and sends the answers.
+    ///
+    /// # Errors
+    /// Why the connection is to be closed.
+    fn turn(
+        &mut self,
+        buffers: &mut Buffers,
+        idle: Duration,
+        now: Instant,
+        handler: &mut impl TcpHandler,
+    ) -> Result<(), Closed> {
+        // RFC 7828, section 3.1: the time-out in units of 100 milliseconds.
+        let keepalive = u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX);
+        let arrival = Arrival { transport: Transport::Tcp { keepalive }, peer: self.peer, local: self.local };
+        let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, slot, len);
+        self.send(&mut buffers.slot, now, &mut answer)?;
+        if self.readable && self.conn.wants_input() {
+            let len = self.read(&mut buffers.input[..])?;
+            self.conn.receive(&buffers.input[..len], now, &mut buffers.slot, &mut answer);
+            self.send(&mut buffers.slot, now, &mut answer)?;
+        }
+        match self.conn.ending(now) {
+            None => Ok(()),
+            Some(Ending::Close(reason)) => Err(reason),
+            Some(Ending::Fin) => self.stream.shutdown(Shutdown::Write).map_err(|_| self.conn.failed()),
+        }
+    }
+
+    /// Reads once; returns how many bytes came.
+    fn read(&mut self, input: &mut [u8]) -> Result<usize, Closed> {
+        match self.stream.read(input) {
+            Ok(0) => {
+                self.readable = false;
+                self.conn.end_input();
+                Ok(0)
+            }
+            Ok(len) => {
+                // The readiness of epoll is told once: after a short read the next bytes, or the end, bring a new
+                // event, unless the event of the end was there before.
+                self.readable = len == input.len() || self.hung_up;
+                Ok(len)
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    Ok(0)
+                }
+                ErrorKind::Interrupted => Ok(0),
+                _ => Err(self.conn.failed()),
+            },
+        }
+    }
+
+    /// Sends what is due and, as far as that makes room, what messages held back have to be answered.
+    fn send(
+        &mut self,
+        slot: &mut Slot,
+        now: Instant,
+        answer: &mut impl FnMut(&mut [u8], usize) -> Verdict,
+    ) -> Result<(), Closed> {
+        loop {
+            while !self.conn.unsent().is_empty() {
+                match self.stream.write(self.conn.unsent()) {
+                    Ok(0) => return Err(self.conn.failed()),
+                    Ok(len) => self.conn.sent(len, now),
+                    Err(error) => match error.kind() {
+                        ErrorKind::WouldBlock => break,
+                        ErrorKind::Interrupted => {}
+                        _ => return Err(self.conn.failed()),
+                    },
+                }
+            }
+            if !self.conn.resume(now, slot, answer) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,531 @@
+//! The driver on loopback, with a toy in the place of the answers. Times are five times what is meant, for slow machines.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use socket2::{Domain, Socket, Type};
+
+use super::*;
+
+/// Answers a query with its arrival in place of the counts: the keepalive time-out, our port, the client's port. Bytes
+/// 12 and 13 are the least length of the reply; a response is dropped.
+#[derive(Clone, Default)]
+struct Toy(Arc<Mutex<HashMap<TcpEvent, usize>>>);
+
+impl Toy {
+    fn counts(&self) -> MutexGuard<'_, HashMap<TcpEvent, usize>> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl TcpHandler for Toy {
+    fn woken(&mut self) {}
+
+    fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
+        let Transport::Tcp { keepalive } = arrival.transport else { panic!("{arrival:?}") };
+        assert!(arrival.local.ip().is_loopback() && arrival.peer.ip().is_loopback());
+        if slot[2] & 0x80 != 0 {
+            return Verdict::Drop;
+        }
+        slot[2] |= 0x80;
+        slot[4..6].copy_from_slice(&keepalive.to_be_bytes());
+        slot[6..8].copy_from_slice(&arrival.local.port().to_be_bytes());
+        slot[8..10].copy_from_slice(&arrival.peer.port().to_be_bytes());
+        Verdict::Reply(len.max(usize::from(u16::from_be_bytes([slot[12], slot[13]]))))
+    }
+
+    fn count(&mut self, event: TcpEvent) {
+        *self.counts().entry(event).or_default() += 1;
+    }
+}
+
+/// A running driver, stopped and checked at the end.
+struct Server {
+    address: SocketAddr,
+    toy: Toy,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    fn start(settings: TcpSettings) -> Self {
+        // The standard library's own backlog of 128 is too short for thousands of connections at once.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        socket.listen(4096).unwrap();
+        let listener: std::net::TcpListener = socket.into();
+        let address = listener.local_addr().unwrap();
+        let driver = TcpDriver::new(vec![listener], settings).unwrap();
+        let (toy, stop) = (Toy::default(), Arc::new(AtomicBool::new(false)));
+        let (mut handler, stop_seen) = (toy.clone(), stop.clone());
+        let thread = std::thread::spawn(move || driver.run(&stop_seen, &mut handler));
+        Self { address, toy, stop, thread: Some(thread) }
+    }
+
+    fn connect(&self) -> TcpStream {
+        self.connect_from(1)
+    }
+
+    /// A connection from 127.0.`source`.
+    fn connect_from(&self, source: u16) -> TcpStream {
+        let [high, low] = source.to_be_bytes();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, high, low], 0)).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let stream: TcpStream = socket.into();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    }
+
+    fn counted(&self, event: TcpEvent) -> usize {
+        self.toy.counts().get(&event).copied().unwrap_or(0)
+    }
+
+    fn closed(&self, reason: Closed) -> usize {
+        self.counted(TcpEvent::Closed(reason))
+    }
+
+    /// Waits until so many connections were closed for this reason.
+    fn wait_closed(&self, reason: Closed, count: usize) {
+        let began = Instant::now();
+        while self.closed(reason) < count {
+            assert!(began.elapsed() < Duration::from_secs(15), "{reason:?}: {:?}", self.toy.counts());
+            breathe();
+        }
+    }
+
+    /// Stops; returns how long that took. Every connection that was opened has been closed then.
+    fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().expect("a server is stopped once").join().unwrap().unwrap();
+        let took = began.elapsed();
+        let counts = self.toy.counts();
+        let closed = counts.iter().filter(|(event, _)| matches!(event, TcpEvent::Closed(_)));
+        let opened = counts.get(&TcpEvent::Opened).copied().unwrap_or(0);
+        assert_eq!(closed.map(|(_, count)| count).sum::<usize>(), opened, "{counts:?}");
+        took
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.thread.is_some() && !std::thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+/// A query with its length before it, whose reply has `reply_len` bytes.
+fn framed_query(id: u16, reply_len: u16) -> Vec<u8> {
+    let mut framed = vec![0, 40];
+    framed.extend_from_slice(&id.to_be_bytes());
+    framed.resize(2 + 12, 0);
+    framed.extend_from_slice(&reply_len.to_be_bytes());
+    framed.resize(2 + 40, 0);
+    framed
+}
+
+fn read_reply(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut prefix = [0; 2];
+    stream.read_exact(&mut prefix)?;
+    let mut reply = vec![0; usize::from(u16::from_be_bytes(prefix))];
+    stream.read_exact(&mut reply)?;
+    Ok(reply)
+}
+
+/// Asks and checks the reply; returns how long that took.
+fn ask(stream: &mut TcpStream, id: u16) -> io::Result<Duration> {
+    let began = Instant::now();
+    stream.write_all(&framed_query(id, 0))?;
+    let reply = read_reply(stream)?;
+    assert_eq!((reply.len(), &reply[..3]), (40, &[id.to_be_bytes()[0], id.to_be_bytes()[1], 0x80][..]));
+    Ok(began.elapsed())
+}
+
+fn expect_end(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    assert_eq!(stream.read_to_end(&mut rest).map(|_| rest.len()).unwrap(), 0);
+}
+
+/// Lets the others work for a moment.
+fn breathe() {
+    std::thread::park_timeout(Duration::from_millis(5));
+}
+
+/// Whether the other end has closed or reset the connection.
+fn is_over(stream: &mut TcpStream) -> bool {
+    !matches!(stream.read(&mut [0; 64]), Ok(1..))
+}
+
+#[test]
+fn a_thousand_queries_of_one_write_are_answered_in_order() {
+    let server = Server::start(TcpSettings::default());
+    let mut stream = server.connect();
+    let queries: Vec<u8> = (0..1000).flat_map(|id| framed_query(id, 100)).collect();
+    stream.write_all(&queries).unwrap();
+    for id in 0..1000_u16 {
+        let reply = read_reply(&mut stream).unwrap();
+        assert_eq!((reply.len(), &reply[..2]), (100, &id.to_be_bytes()[..]));
+        assert_eq!(reply[4..6], [0, 100], "10 s in units of 100 ms");
+    }
+    ask(&mut stream, 7).unwrap();
+}
+
+#[test]
+fn every_listener_is_served_and_each_query_knows_its_two_ends() {
+    let bind = |ip: &str| std::net::TcpListener::bind((ip, 0)).unwrap();
+    let listeners = vec![bind("127.0.0.1"), bind("127.0.0.9"), bind("::1")];
+    let addresses: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+    let driver = TcpDriver::new(listeners, TcpSettings::default()).unwrap();
+    let (mut toy, stop) = (Toy::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| driver.run(&stop, &mut toy));
+        let replies = addresses.iter().map(|address| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(&framed_query(1, 0)).unwrap();
+            (stream.local_addr().unwrap(), read_reply(&mut stream).unwrap())
+        });
+        let replies: Vec<_> = replies.collect();
+        stop.store(true, Ordering::Relaxed);
+        running.join().unwrap().unwrap();
+        for ((client, reply), address) in replies.iter().zip(&addresses) {
+            assert_eq!(reply[6..8], address.port().to_be_bytes());
+            assert_eq!(reply[8..10], client.port().to_be_bytes());
+        }
+    });
+    assert_eq!(toy.counts()[&TcpEvent::Opened], 3);
+}
+
+#[test]
+fn clients_that_ask_without_pause_leave_their_turn_to_others() {
+    let server = Server::start(TcpSettings::default());
+    let over = AtomicBool::new(false);
+    let answered = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for source in 10..14 {
+            let mut reader = server.connect_from(source);
+            let mut writer = reader.try_clone().unwrap();
+            scope.spawn(move || {
+                let queries: Vec<u8> = (0..1000).flat_map(|id| framed_query(id, 0)).collect();
+                while writer.write_all(&queries).is_ok() {}
+            });
+            let (over, answered) = (&over, &answered);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    answered.fetch_add(reader.read(&mut [0; 65_536]).unwrap() / 42, Ordering::Relaxed);
+                }
+                reader.shutdown(Shutdown::Both).ok();
+            });
+        }
+        let mut honest = server.connect_from(2);
+        let latencies: Vec<_> = (0..100).map(|id| ask(&mut honest, id).unwrap()).collect();
+        over.store(true, Ordering::Relaxed);
+        assert!(latencies.iter().max() < Some(&Duration::from_millis(5 * 100)), "{latencies:?}");
+    });
+    assert!(answered.load(Ordering::Relaxed) > 1000);
+}
+
+#[test]
+fn queries_before_a_half_close_are_answered_then_fin() {
+    let server = Server::start(TcpSettings::default());
+    let mut stream = server.connect();
+    // More than the kernel takes at once, so that answers are still due when the end is read.
+    let queries: Vec<u8> = (0..40).flat_map(|id| framed_query(id, 50_000)).collect();
+    stream.write_all(&queries).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    for id in 0..40_u16 {
+        let reply = read_reply(&mut stream).unwrap();
+        assert_eq!((reply.len(), &reply[..2]), (50_000, &id.to_be_bytes()[..]));
+    }
+    expect_end(&mut stream);
+    server.wait_closed(Closed::Client, 1);
+}
+
+#[test]
+fn after_a_protocol_error_the_answers_due_arrive_although_the_client_goes_on_sending() {
+    let server = Server::start(TcpSettings::default());
+    let mut response = framed_query(9, 0);
+    response[4] = 0x80;
+    for bad in [vec![0, 0], vec![0, 11], response] {
+        let mut stream = server.connect();
+        let mut bytes: Vec<u8> = (0..10).flat_map(|id| framed_query(id, 0)).collect();
+        bytes.extend_from_slice(&bad);
+        bytes.resize(bytes.len() + 200_000, 0x55);
+        stream.write_all(&bytes).unwrap();
+        for id in 0..10_u16 {
+            assert_eq!(read_reply(&mut stream).unwrap()[..2], id.to_be_bytes());
+        }
+        expect_end(&mut stream);
+    }
+    server.wait_closed(Closed::Protocol, 3);
+}
+
+#[test]
+fn a_reset_hurts_nobody_else() {
+    let server = Server::start(TcpSettings::default());
+    let mut honest = server.connect_from(2);
+    for round in 0..50 {
+        let mut hostile = server.connect();
+        let bytes = [framed_query(1, 60_000), framed_query(2, 60_000), vec![0, 40, 1]].concat();
+        hostile.write_all(&bytes).unwrap();
+        SockRef::from(&hostile).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(hostile);
+        ask(&mut honest, round).unwrap();
+    }
+    server.wait_closed(Closed::Failed, 50);
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_and_delays_nobody() {
+    let write_timeout = Duration::from_millis(500);
+    let server = Server::start(TcpSettings { write_timeout, ..TcpSettings::default() });
+    let mut greedy = server.connect();
+    greedy.set_nonblocking(true).unwrap();
+    let mut honest = server.connect_from(2);
+    let queries: Vec<u8> = (0..1000).flat_map(|id| framed_query(id, 60_000)).collect();
+    let began = Instant::now();
+    let mut sent_len = 0;
+    while server.closed(Closed::Unread) == 0 {
+        sent_len += greedy.write(&queries).unwrap_or(0);
+        assert!(ask(&mut honest, 1).unwrap() < Duration::from_millis(5 * 20));
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+    assert!(began.elapsed() >= write_timeout);
+    assert!(sent_len < 20 << 20, "{sent_len} bytes were taken from a client that reads nothing");
+}
+
+#[test]
+fn beyond_the_budget_the_largest_holder_is_closed() {
+    let server = Server::start(TcpSettings { buffers_len_max: 1 << 20, ..TcpSettings::default() });
+    let mut honest = server.connect_from(2);
+    let queries: Vec<u8> = (0..200).flat_map(|id| framed_query(id, 60_000)).collect();
+    let mut greedy: Vec<TcpStream> = (0..40).map(|_| server.connect()).collect();
+    for (id, stream) in greedy.iter_mut().enumerate() {
+        stream.write_all(&queries).unwrap();
+        ask(&mut honest, id as u16).unwrap();
+    }
+    server.wait_closed(Closed::Buffers, 20);
+    ask(&mut honest, 1).unwrap();
+}
+
+#[test]
+fn a_slow_reader_gets_every_answer() {
+    let server = Server::start(TcpSettings::default());
+    let mut stream = server.connect();
+    let mut writer = stream.try_clone().unwrap();
+    let writing = std::thread::spawn(move || {
+        let queries: Vec<u8> = (0..5000).flat_map(|id| framed_query(id, 3000)).collect();
+        writer.write_all(&queries).unwrap();
+    });
+    for id in 0..5000_u16 {
+        if id < 20 {
+            breathe();
+        }
+        let reply = read_reply(&mut stream).unwrap();
+        assert_eq!((reply.len(), &reply[..2]), (3000, &id.to_be_bytes()[..]));
+    }
+    writing.join().unwrap();
+}
+
+#[test]
+fn one_more_of_a_client_closes_its_idlest_and_no_other() {
+    let settings = TcpSettings { connections_per_client_max: 3, ..TcpSettings::default() };
+    let server = Server::start(settings);
+    let mut other = server.connect_from(3);
+    ask(&mut other, 1).unwrap();
+    let mut own: Vec<TcpStream> = (0..3).map(|_| server.connect_from(2)).collect();
+    for stream in [2, 0, 1] {
+        ask(&mut own[stream], 1).unwrap();
+    }
+    // The beginning of a message is no activity.
+    own[2].write_all(&[0]).unwrap();
+    let mut fourth = server.connect_from(2);
+    ask(&mut fourth, 1).unwrap();
+    assert!(is_over(&mut own[2]));
+    for stream in own[..2].iter_mut().chain([&mut fourth, &mut other]) {
+        ask(stream, 2).unwrap();
+    }
+    assert_eq!((server.closed(Closed::RoomOfClient), server.closed(Closed::RoomInTable)), (1, 0));
+}
+
+#[test]
+fn one_more_than_the_table_holds_closes_the_idlest_of_all_and_idle_times_shrink() {
+    let settings = TcpSettings { connections_max: 8, ..TcpSettings::default() };
+    let server = Server::start(settings);
+    let mut streams: Vec<TcpStream> = (10..18).map(|source| server.connect_from(source)).collect();
+    for stream in &mut streams {
+        ask(stream, 1).unwrap();
+    }
+    let mut ninth = server.connect_from(18);
+    ninth.write_all(&framed_query(1, 0)).unwrap();
+    assert_eq!(read_reply(&mut ninth).unwrap()[4..6], [0, 10], "1 s is left in a full table");
+    assert!(is_over(&mut streams[0]));
+    for stream in &mut streams[1..] {
+        ask(stream, 2).unwrap();
+    }
+    server.wait_closed(Closed::RoomInTable, 1);
+    // The eight that are left are idle; from a half-full table on they have the whole idle time again.
+    server.wait_closed(Closed::Idle, 4);
+}
+
+#[test]
+fn idle_and_incomplete_are_closed_in_time() {
+    let (idle_timeout, message_timeout) = (Duration::from_millis(600), Duration::from_millis(300));
+    let server = Server::start(TcpSettings { idle_timeout, message_timeout, ..TcpSettings::default() });
+    let (mut idle, mut drips) = (server.connect(), server.connect());
+    let began = Instant::now();
+    ask(&mut idle, 1).unwrap();
+    drips.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    drips.write_all(&[1, 0]).unwrap();
+    while !matches!(drips.read(&mut [0]), Ok(0)) {
+        assert!(began.elapsed() < 5 * message_timeout);
+        drips.write_all(&[0]).ok();
+    }
+    assert_eq!(server.closed(Closed::Message), 1);
+    assert!(began.elapsed() >= message_timeout);
+    expect_end(&mut idle);
+    assert!((idle_timeout..5 * idle_timeout).contains(&began.elapsed()));
+    assert_eq!(server.closed(Closed::Idle), 1);
+}
+
+#[test]
+fn two_thousand_partial_messages_delay_no_honest_query() {
+    let server = Server::start(TcpSettings::default());
+    let mut honest = server.connect_from(2);
+    let mut partial: Vec<TcpStream> = Vec::new();
+    for index in 0..2000 {
+        let mut stream = server.connect_from(0x100 + index % 40);
+        stream.write_all(&[0]).unwrap();
+        partial.push(stream);
+        if index % 100 == 0 {
+            assert!(ask(&mut honest, index).unwrap() < Duration::from_millis(5 * 20));
+        }
+    }
+    while server.counted(TcpEvent::Opened) < 2001 {
+        breathe();
+    }
+    for id in 0..200 {
+        assert!(ask(&mut honest, id).unwrap() < Duration::from_millis(5 * 20));
+    }
+    server.wait_closed(Closed::Message, 2000);
+    ask(&mut honest, 1).unwrap();
+}
+
+#[test]
+fn accepted_sockets_inherit_what_the_listener_was_told() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let also = listener.try_clone().unwrap();
+    let _driver = TcpDriver::new(vec![listener], TcpSettings::default()).unwrap();
+    let _later = TcpStream::connect(also.local_addr().unwrap()).unwrap();
+    also.accept().unwrap();
+    let (accepted, _) = also.accept().unwrap();
+    assert!(accepted.nodelay().unwrap());
+    // The kernel doubles what it is told, to have room for its own book-keeping (socket(7)).
+    assert_eq!(SockRef::from(&accepted).send_buffer_size().unwrap(), 2 * TCP_KERNEL_SEND_LEN);
+}
+
+#[test]
+fn stop_answers_what_has_come_and_says_that_it_is_the_last() {
+    let mut server = Server::start(TcpSettings::default());
+    let (mut busy, mut idle) = (server.connect(), server.connect());
+    ask(&mut idle, 1).unwrap();
+    ask(&mut busy, 1).unwrap();
+    let queries: Vec<u8> = (0..40).flat_map(|id| framed_query(id, 50_000)).collect();
+    busy.write_all(&queries).unwrap();
+    let reading = std::thread::spawn(move || {
+        let replies: Vec<_> = (0..40).map(|_| read_reply(&mut busy).unwrap()).collect();
+        expect_end(&mut busy);
+        replies
+    });
+    assert!(server.stop() < Duration::from_secs(5));
+    let replies = reading.join().unwrap();
+    assert!(replies.iter().zip(0..40_u16).all(|(reply, id)| reply[..2] == id.to_be_bytes()));
+    expect_end(&mut idle);
+    assert_eq!(server.closed(Closed::Stop), 2);
+    assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn draining_announces_no_keepalive_and_ends_although_a_client_never_reads() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut driver = TcpDriver::new(vec![listener], TcpSettings::default()).unwrap();
+    let mut toy = Toy::default();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut greedy = TcpStream::connect(address).unwrap();
+    driver.accept(&mut toy);
+    assert_eq!(driver.table.open(), 2);
+    stream.write_all(&framed_query(1, 0)).unwrap();
+    let queries: Vec<u8> = (0..300).flat_map(|id| framed_query(id, 60_000)).collect();
+    greedy.write_all(&queries).unwrap();
+    let began = Instant::now();
+    driver.run(&AtomicBool::new(true), &mut toy).unwrap();
+    assert!((TCP_DRAIN_MAX..5 * TCP_DRAIN_MAX).contains(&began.elapsed()));
+    let reply = read_reply(&mut stream).unwrap();
+    assert_eq!(reply[4..6], [0, 0]);
+    expect_end(&mut stream);
+    assert_eq!(toy.counts()[&TcpEvent::Closed(Closed::Stop)], 2);
+}
+
+/// Runs this test binary again, as the server, in a process that may open few files.
+#[test]
+fn without_descriptors_accepting_pauses_and_goes_on() {
+    let exe = std::env::current_exe().unwrap();
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
+        .arg(exe)
+        .args(["--exact", "net::tcp::driver::tests::child_with_few_descriptors", "--ignored", "--nocapture"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut told = |what: &str| {
+        let line = lines.find_map(|line| line.split_once(what).map(|(_, rest)| rest.to_owned()));
+        line.unwrap_or_else(|| panic!("the child did not tell {what}"))
+    };
+    let port: u16 = told("PORT=").parse().unwrap();
+    let connect = || {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+    };
+    let mut first = connect();
+    ask(&mut first, 1).unwrap();
+    let mut more: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
+    let mut last = more.pop().unwrap();
+    last.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(ask(&mut last, 2).is_err(), "the last is not accepted yet");
+    assert!(ask(&mut first, 3).unwrap() < Duration::from_millis(5 * 20));
+    drop(more);
+    last.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    assert_eq!(read_reply(&mut last).unwrap()[..2], [0, 2]);
+    drop(child.stdin.take());
+    let pauses: usize = told("PAUSES=").parse().unwrap();
+    assert!((2..100).contains(&pauses), "{pauses} pauses: one every 100 ms while there is no descriptor");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "the child of without_descriptors_accepting_pauses_and_goes_on"]
+fn child_with_few_descriptors() {
+    let mut server = Server::start(TcpSettings::default());
+    println!("PORT={}", server.address.port());
+    io::stdin().read_line(&mut String::new()).unwrap();
+    server.stop();
+    println!("PAUSES={}", server.counted(TcpEvent::AcceptPaused));
+}
+
+#[test]
+fn settings_hold_at_their_edges() {
+    let settings = TcpSettings::default();
+    let seconds = |open| settings.idle_in_force(open).as_secs_f64();
+    assert_eq!([0, 2048, 3072, 4096, 5000].map(seconds), [10.0, 10.0, 5.0, 1.0, 1.0]);
+    let tiny = TcpSettings { connections_max: 1, idle_timeout: Duration::from_millis(300), ..settings };
+    assert_eq!([0, 1, 2].map(|open| tiny.idle_in_force(open).as_millis()), [300, 300, 300]);
+}

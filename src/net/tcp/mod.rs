@@ -1,0 +1,112 @@
+//! DNS over TCP (RFC 7766, RFC 9210, RFC 7828).
+//!
+//! All connections of the process live in one table on one thread of their own. So no TCP peer can touch the latency
+//! of datagrams, and every limit is exact. The thread never waits for a peer: the sockets do not block, a partial
+//! message costs its bytes and nothing else, and connections take turns of bounded length.
+//!
+//! `conn.rs` is one connection without I/O, `table.rs` holds them all and says who makes room, `driver.rs` moves the
+//! bytes.
+
+mod conn;
+mod driver;
+mod table;
+
+use std::time::Duration;
+
+pub use self::driver::TcpDriver;
+use crate::limits;
+use crate::serve::{Arrival, Verdict};
+
+/// The limits of the connections that an operator may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpSettings {
+    /// Connections of the process.
+    pub connections_max: usize,
+    /// Connections of one client: an address, for IPv6 its /64.
+    pub connections_per_client_max: usize,
+    /// Time for a whole message from its first byte.
+    pub message_timeout: Duration,
+    /// Idle time after the last answer, or the accept, while at most half of `connections_max` are open.
+    pub idle_timeout: Duration,
+    /// Time for which a client may take nothing of the answers that wait for it.
+    pub write_timeout: Duration,
+    /// Bytes of all buffers together.
+    pub buffers_len_max: usize,
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self {
+            connections_max: limits::TCP_CONNECTIONS_MAX,
+            connections_per_client_max: limits::TCP_CONNECTIONS_PER_CLIENT_MAX,
+            message_timeout: limits::TCP_MESSAGE_TIMEOUT,
+            idle_timeout: limits::TCP_IDLE_TIMEOUT,
+            write_timeout: limits::TCP_WRITE_TIMEOUT,
+            buffers_len_max: limits::TCP_BUFFERS_LEN_MAX,
+        }
+    }
+}
+
+impl TcpSettings {
+    /// The idle time in force while `open` connections are open: from a half-full table on it falls evenly, down to
+    /// [`TCP_IDLE_TIMEOUT_MIN`](limits::TCP_IDLE_TIMEOUT_MIN) or to the setting where that is less.
+    fn idle_in_force(&self, open: usize) -> Duration {
+        let half = (self.connections_max / 2).max(1);
+        let free = self.connections_max.saturating_sub(open).min(half);
+        let idle = self.idle_timeout.mul_f64(free as f64 / half as f64);
+        idle.max(self.idle_timeout.min(limits::TCP_IDLE_TIMEOUT_MIN))
+    }
+}
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// The client closed, and has what was due to it.
+    Client,
+    /// Idle for too long.
+    Idle,
+    /// A message was not whole in time.
+    Message,
+    /// The client did not take its answers.
+    Unread,
+    /// It made room for another: the table was full.
+    RoomInTable,
+    /// It made room for another of the same client.
+    RoomOfClient,
+    /// It held the most of buffers that were all used up.
+    Buffers,
+    /// It sent what gets no answer: a length under 12, a response, or what is configured to be dropped.
+    Protocol,
+    /// The socket failed; mostly, the client has reset it.
+    Failed,
+    /// We stop.
+    Stop,
+}
+
+/// What happens to connections, for those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TcpEvent {
+    /// A connection was accepted. Each is followed by one `Closed`.
+    Opened,
+    /// A connection was closed.
+    Closed(Closed),
+    /// A connection was lost while it was accepted.
+    AcceptFailed,
+    /// The process ran out of descriptors or memory, and accepts nothing for a moment.
+    AcceptPaused,
+}
+
+/// What the connections are served with. It runs on their thread, and must not wait.
+pub trait TcpHandler {
+    /// The thread has woken up: the moment to look for a newer snapshot.
+    fn woken(&mut self);
+
+    /// Answers the query in the first `len` bytes of `slot` in its place. `slot` has
+    /// [`TCP_REPLY_LEN_MAX`](limits::TCP_REPLY_LEN_MAX) bytes; `len` is at least 12, and over
+    /// [`QUERY_LEN_MAX`](limits::QUERY_LEN_MAX) (by one) when the query was longer than that. After
+    /// [`Verdict::Drop`] the connection is closed, once the answers already due are sent.
+    fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict;
+
+    /// Counts an event.
+    fn count(&mut self, event: TcpEvent);
+}
