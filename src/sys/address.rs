@@ -1,4 +1,5 @@
-//! Socket addresses as the kernel writes them: `sockaddr_in` (ip(7)) and `sockaddr_in6` (ipv6(7)), byte by byte.
+//! Socket addresses as the kernel writes them: `sockaddr_in` (ip(7)) and `sockaddr_in6` (ipv6(7)), byte by
+//! byte.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -10,7 +11,8 @@ const SOCKADDR_V4_LEN: usize = size_of::<libc::sockaddr_in>();
 const INET: u16 = libc::AF_INET as u16;
 const INET6: u16 = libc::AF_INET6 as u16;
 
-/// Reads the address that the kernel wrote to the beginning of `name`. `None` for families other than IPv4 and IPv6.
+/// Reads the address that the kernel wrote to the beginning of `name`. `None` for families other than IPv4
+/// and IPv6.
 pub(super) fn decode(name: &[u8; SOCKADDR_LEN_MAX]) -> Option<SocketAddr> {
     let [family0, family1, port0, port1, rest @ ..] = name;
     let port = u16::from_be_bytes([*port0, *port1]);

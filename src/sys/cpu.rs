@@ -12,8 +12,8 @@ const WORD_BITS: usize = u64::BITS as usize;
 /// An affinity mask as the kernel has it: one bit for each CPU.
 type Mask = [u64; CPUS_MAX / WORD_BITS];
 
-/// The CPUs that shards may be pinned to, in order: those of the calling thread's affinity mask (cpuset, taskset),
-/// and of these no more than [`allowed_parallelism`]. At least one.
+/// The CPUs that shards may be pinned to, in order: those of the calling thread's affinity mask (cpuset,
+/// taskset), and of these no more than [`allowed_parallelism`]. At least one.
 ///
 /// # Errors
 ///
@@ -24,8 +24,8 @@ pub fn available() -> io::Result<Vec<usize>> {
     Ok(cpus)
 }
 
-/// How many threads can run at once: the CPUs of the affinity mask, bounded by the CPU quota of the control group (cpu.max of
-/// version 2, cpu.cfs_quota_us of version 1), rounded down; at least one.
+/// How many threads can run at once: the CPUs of the affinity mask, bounded by the CPU quota of the control
+/// group (cpu.max of version 2, cpu.cfs_quota_us of version 1), rounded down; at least one.
 #[must_use]
 pub fn allowed_parallelism() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
@@ -35,8 +35,8 @@ pub fn allowed_parallelism() -> usize {
 ///
 /// # Errors
 ///
-/// If the CPU does not exist, is not in the process's cpuset, or has a number above 1023, which the C library's
-/// masks do not reach.
+/// If the CPU does not exist, is not in the process's cpuset, or has a number above 1023, which the C
+/// library's masks do not reach.
 pub fn pin(cpu: usize) -> io::Result<()> {
     let refused =
         |why| io::Error::new(io::ErrorKind::InvalidInput, format!("cannot pin to CPU {cpu}: {why}"));
@@ -60,8 +60,8 @@ pub fn pin(cpu: usize) -> io::Result<()> {
 /// If the kernel has more CPUs than any kernel has today.
 pub fn affinity() -> io::Result<Vec<usize>> {
     let mut mask: Mask = [0; CPUS_MAX / WORD_BITS];
-    // SAFETY: the kernel writes at most the given number of bytes to `mask`, and only during the call. The call itself, as the
-    // C library's function takes masks of 1024 bits.
+    // SAFETY: the kernel writes at most the given number of bytes to `mask`, and only during the call. The
+    // call itself, as the C library's function takes masks of 1024 bits.
     let written =
         unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of::<Mask>(), mask.as_mut_ptr()) };
     if written < 0 {

@@ -10,9 +10,11 @@ pub struct Arrived {
     pub socket: usize,
     /// Who sent it.
     pub peer: SocketAddr,
-    /// The address that it was sent to. Known for sockets of a wildcard address only; the others have one address.
+    /// The address that it was sent to. Known for sockets of a wildcard address only; the others have one
+    /// address.
     pub local_ip: Option<IpAddr>,
-    /// Bytes of the datagram, at most [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN): a longer one is cut.
+    /// Bytes of the datagram, at most [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN): a longer one is
+    /// cut.
     pub len: usize,
 }
 

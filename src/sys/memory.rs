@@ -3,8 +3,8 @@
 use std::io;
 use std::ptr::{self, NonNull};
 
-/// Zeroed, page-aligned memory that no Rust reference owns. Who hands its addresses to the kernel makes the rules of
-/// who touches which byte when; the region only promises that they stay mapped as long as it lives.
+/// Zeroed, page-aligned memory that no Rust reference owns. Who hands its addresses to the kernel makes the
+/// rules of who touches which byte when; the region only promises that they stay mapped as long as it lives.
 pub(super) struct Region {
     base: NonNull<u8>,
     len: usize,
@@ -14,7 +14,8 @@ impl Region {
     /// Maps `len` bytes. Fails with ENOMEM, and with EINVAL if `len` is zero.
     pub(super) fn new(len: usize) -> io::Result<Self> {
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // Populated now: the first datagrams take no page fault, and a node without memory learns it at its start.
+        // Populated now: the first datagrams take no page fault, and a node without memory learns it at its
+        // start.
         let flags = flags | libc::MAP_POPULATE;
         // SAFETY: a new anonymous mapping where the kernel likes; it touches no memory that exists.
         let base = unsafe { libc::mmap(ptr::null_mut(), len, prot, flags, -1, 0) };
@@ -36,8 +37,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: `base` and `len` are those of the mapping that `new` made and nobody else unmaps. Owners drop the
-        // region when neither the kernel nor a slice of theirs uses it any more.
+        // SAFETY: `base` and `len` are those of the mapping that `new` made and nobody else unmaps. Owners
+        // drop the region when neither the kernel nor a slice of theirs uses it any more.
         let result = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert_eq!(result, 0, "a mapping of our own");
     }
@@ -48,8 +49,8 @@ pub(super) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     *bytes[offset..].first_chunk().expect("callers check lengths first")
 }
 
-/// A message's head: where its peer, its bytes and its control data are, and how long each is. It only names the
-/// addresses; who hands it to the kernel keeps them alive.
+/// A message's head: where its peer, its bytes and its control data are, and how long each is. It only names
+/// the addresses; who hands it to the kernel keeps them alive.
 pub(super) fn message_head(
     name: *mut libc::sockaddr,
     name_len: libc::socklen_t,

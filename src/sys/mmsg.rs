@@ -1,7 +1,9 @@
-//! The datapath over recvmmsg(2) and sendmmsg(2): for hosts without a usable io_uring, and as good as it there.
+//! The datapath over recvmmsg(2) and sendmmsg(2): for hosts without a usable io_uring, and as good as it
+//! there.
 //!
-//! One batch of slots serves all sockets of a shard in turn: receive a batch, answer it in place, send the replies, go to the next
-//! socket. The arrays that the kernel reads are filled in once; a turn resets only what the kernel changed.
+//! One batch of slots serves all sockets of a shard in turn: receive a batch, answer it in place, send the
+//! replies, go to the next socket. The arrays that the kernel reads are filled in once; a turn resets only
+//! what the kernel changed.
 
 use std::io;
 use std::net::UdpSocket;
@@ -27,8 +29,8 @@ pub struct Mmsg {
 }
 
 impl Mmsg {
-    /// Sets up the arrays for `sockets`, which stay in blocking mode. Those bound to a wildcard address should ask for the
-    /// address of each datagram, as those of [`sockets`](super::sockets) do.
+    /// Sets up the arrays for `sockets`, which stay in blocking mode. Those bound to a wildcard address
+    /// should ask for the address of each datagram, as those of [`sockets`](super::sockets) do.
     ///
     /// # Errors
     ///
@@ -43,8 +45,9 @@ impl Mmsg {
         Ok(Self { sockets, batch: Batch::new()?, polled, timeout: None, more: false })
     }
 
-    /// One turn: waits up to `wait` for a datagram, then receives at most one batch from each socket, lends each datagram to
-    /// `answer`, and sends the replies. As [`Ring::turn`](super::Ring::turn), but the replies leave at once.
+    /// One turn: waits up to `wait` for a datagram, then receives at most one batch from each socket, lends
+    /// each datagram to `answer`, and sends the replies. As [`Ring::turn`](super::Ring::turn), but the
+    /// replies leave at once.
     ///
     /// # Errors
     ///
@@ -133,7 +136,8 @@ impl Mmsg {
         }
     }
 
-    /// Sends the queued replies. sendmmsg stops at the first that fails: that one is lost, and it goes on behind it.
+    /// Sends the queued replies. sendmmsg stops at the first that fails: that one is lost, and it goes on
+    /// behind it.
     fn send(&mut self, fd: RawFd, turn: &mut Turn) {
         while self.batch.queued() > 0 {
             match self.batch.send(fd) {

@@ -1,7 +1,8 @@
 //! The control message that tells which of our addresses was asked, and from which one to reply: `IP_PKTINFO`
 //! (ip(7)) and `IPV6_PKTINFO` (RFC 3542, section 6). Sockets bound to one address need none of this.
 //!
-//! A control message is a header of size, level and type, then its data, each padded to the size of a pointer.
+//! A control message is a header of size, level and type, then its data, each padded to the size of a
+//! pointer.
 
 use std::net::IpAddr;
 
@@ -41,8 +42,9 @@ pub(super) fn read(mut control: &[u8]) -> Option<IpAddr> {
     None
 }
 
-/// Writes the control message that makes `source` the sender of a reply; returns its bytes. The interface stays open:
-/// with anycast the way back need not be the way in. (The scope of a link-local peer is in the peer's address.)
+/// Writes the control message that makes `source` the sender of a reply; returns its bytes. The interface
+/// stays open: with anycast the way back need not be the way in. (The scope of a link-local peer is in the
+/// peer's address.)
 pub(super) fn write(control: &mut [u8; CONTROL_LEN], source: IpAddr) -> usize {
     control.fill(0);
     let (level, kind, data_len) = match source {

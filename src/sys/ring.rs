@@ -31,12 +31,12 @@ mod uring;
 pub use self_test::{SelfTest, self_test};
 
 /// An io_uring with its sockets. It belongs to the thread that made it.
-pub struct Ring(Driver<Uring>);
+pub struct Ring(Box<Driver<Uring>>);
 
 impl Ring {
-    /// Sets up a ring on the calling thread that answers on `sockets`, with `slots` slots (made a power of two, at most
-    /// [`RING_SLOTS_MAX`]). Sockets bound to a wildcard address should ask for the address of each datagram, as those of
-    /// [`sockets`](super::sockets) do; they must be in blocking mode.
+    /// Sets up a ring on the calling thread that answers on `sockets`, with `slots` slots (made a power of
+    /// two, at most [`RING_SLOTS_MAX`]). Sockets bound to a wildcard address should ask for the address of
+    /// each datagram, as those of [`sockets`](super::sockets) do; they must be in blocking mode.
     ///
     /// # Errors
     ///
@@ -49,12 +49,13 @@ impl Ring {
         }
         let wildcard = any_wildcard(&sockets).map_err(step)?;
         let count = sockets.len();
-        Ok(Self(Driver::new(Uring::new(sockets, slots, wildcard)?, count)))
+        Ok(Self(Box::new(Driver::new(Uring::new(sockets, slots, wildcard)?, count))))
     }
 
-    /// One turn, one system call: sends the replies of the last turn, receives, and waits up to `wait` for a first
-    /// datagram; then lends each one to `answer`. The closure sees all of the slot, of which [`Arrived::len`] bytes are
-    /// the datagram, and returns how many of them to send back to the peer from the address that was asked, or `None`.
+    /// One turn, one system call: sends the replies of the last turn, receives, and waits up to `wait` for a
+    /// first datagram; then lends each one to `answer`. The closure sees all of the slot, of which
+    /// [`Arrived::len`] bytes are the datagram, and returns how many of them to send back to the peer from
+    /// the address that was asked, or `None`.
     ///
     /// A turn may return early, and without a datagram.
     ///
@@ -70,8 +71,8 @@ impl Ring {
         self.0.turn(wait, answer)
     }
 
-    /// Ends the ring: answers what it has received and what is queued in its sockets, and closes both. The ports are
-    /// free when it returns. (Dropping the ring closes as well, but answers nothing.)
+    /// Ends the ring: answers what it has received and what is queued in its sockets, and closes both. The
+    /// ports are free when it returns. (Dropping the ring closes as well, but answers nothing.)
     ///
     /// # Errors
     ///

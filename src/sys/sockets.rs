@@ -1,9 +1,9 @@
 //! Sockets: made, bound, and their options.
 //!
-//! A UDP address has one socket for each shard, a group that the kernel spreads datagrams over by the hash of addresses and ports
-//! (SO_REUSEPORT). That option would also let a second instance of the server join the group in silence and take a
-//! share of the queries. So the first socket of a group is bound without it, which succeeds only where nobody listens; it
-//! takes the option afterwards, and the others join it.
+//! A UDP address has one socket for each shard, a group that the kernel spreads datagrams over by the hash of
+//! addresses and ports (SO_REUSEPORT). That option would also let a second instance of the server join the
+//! group in silence and take a share of the queries. So the first socket of a group is bound without it,
+//! which succeeds only where nobody listens; it takes the option afterwards, and the others join it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -29,13 +29,15 @@ impl Default for UdpOptions {
     }
 }
 
-/// Binds `shards` sockets to one address (at least one), in the order in which the kernel numbers them. With port 0 all get the port of
-/// the first. A busy address is tried again for half a second: a ring that was killed lets go of it late.
+/// Binds `shards` sockets to one address (at least one), in the order in which the kernel numbers them. With
+/// port 0 all get the port of the first. A busy address is tried again for half a second: a ring that was
+/// killed lets go of it late.
 ///
 /// # Errors
 ///
-/// With the kind that the kernel gave: `AddrInUse` if anybody listens there, another instance of the server included;
-/// `PermissionDenied` for ports below 1024 without the right to; `AddrNotAvailable` for an address of another family.
+/// With the kind that the kernel gave: `AddrInUse` if anybody listens there, another instance of the server
+/// included; `PermissionDenied` for ports below 1024 without the right to; `AddrNotAvailable` for an address
+/// of another family.
 pub fn bind_udp_group(address: SocketAddr, shards: usize, options: UdpOptions) -> io::Result<Vec<UdpSocket>> {
     let first = retried(|| {
         let socket = udp_socket(address, options)?;
@@ -58,8 +60,8 @@ pub fn bind_udp_group(address: SocketAddr, shards: usize, options: UdpOptions) -
     Ok(group)
 }
 
-/// Listens on one address, not blocking, with room for `backlog` connections that were not accepted yet. Busy addresses are
-/// tried again as in [`bind_udp_group`].
+/// Listens on one address, not blocking, with room for `backlog` connections that were not accepted yet. Busy
+/// addresses are tried again as in [`bind_udp_group`].
 ///
 /// # Errors
 ///
@@ -77,8 +79,8 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     })
 }
 
-/// The sizes of a socket's receive and send buffers, in bytes as they were asked for (the kernel doubles them for
-/// its own use, and says so in socket(7)).
+/// The sizes of a socket's receive and send buffers, in bytes as they were asked for (the kernel doubles them
+/// for its own use, and says so in socket(7)).
 ///
 /// # Errors
 ///
@@ -88,8 +90,8 @@ pub fn buffer_lens(socket: &UdpSocket) -> io::Result<(usize, usize)> {
     Ok((socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2))
 }
 
-/// Datagrams that the kernel has dropped at this socket since it was made, as its receive buffer was full. Counts to
-/// 2^32 and begins again.
+/// Datagrams that the kernel has dropped at this socket since it was made, as its receive buffer was full.
+/// Counts to 2^32 and begins again.
 ///
 /// # Errors
 ///
@@ -100,7 +102,8 @@ pub fn drops(socket: &UdpSocket) -> io::Result<u32> {
     const SK_MEMINFO_DROPS: usize = 8;
     let mut numbers = [0_u32; SK_MEMINFO_VARS];
     let mut len = size_of_val(&numbers) as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes to `numbers` and the length to `len`, during the call only.
+    // SAFETY: the kernel writes at most `len` bytes to `numbers` and the length to `len`, during the call
+    // only.
     let result = unsafe {
         let (value, len) = (numbers.as_mut_ptr().cast(), &raw mut len);
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, value, len)
@@ -152,8 +155,8 @@ fn udp_socket(address: SocketAddr, options: UdpOptions) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What UDP and TCP have in common: one family only, and an address that may come later (anycast addresses do, when
-/// the routing daemon or another unit adds them).
+/// What UDP and TCP have in common: one family only, and an address that may come later (anycast addresses
+/// do, when the routing daemon or another unit adds them).
 fn common_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv4() {
         socket.set_freebind_v4(true)
@@ -257,8 +260,9 @@ mod tests {
         let group = bind_udp_group(localhost(), 2, UdpOptions::default()).unwrap();
         let address = group[0].local_addr().unwrap();
         let holder = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(100));
-            drop(group);
+            // What the holder does for 100 ms: wait for a datagram that does not come.
+            group[0].set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            group[0].recv(&mut [0; 8]).unwrap_err();
         });
         let begin = Instant::now();
         bind_udp_group(address, 2, UdpOptions::default()).unwrap();

@@ -9,8 +9,8 @@ use std::ptr;
 const ENTRY_LEN: usize = 1024;
 const ENTRY_LEN_MAX: usize = 1 << 20;
 
-/// Makes all threads of the process run as `user`, with its groups, for good: there is no way back, and that is tried. It
-/// also ends all capabilities, so bind ports and size buffers before.
+/// Makes all threads of the process run as `user`, with its groups, for good: there is no way back, and that
+/// is tried. It also ends all capabilities, so bind ports and size buffers before.
 ///
 /// # Errors
 ///
@@ -32,7 +32,8 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
         let way_out = "only root can do that; start as root, or leave the user out";
         return Err(fail(user, io::ErrorKind::PermissionDenied, way_out));
     }
-    // Groups first: the right to change them goes with the user. The C library applies each call to all threads.
+    // Groups first: the right to change them goes with the user. The C library applies each call to all
+    // threads.
     // SAFETY: `name` is a C string that lives through the call.
     check(user, unsafe { libc::initgroups(name.as_ptr(), gid) })?;
     // SAFETY: plain numbers.
@@ -52,8 +53,8 @@ fn look_up(user: &str, name: &CString) -> io::Result<(libc::uid_t, libc::gid_t)>
     loop {
         let mut entry = MaybeUninit::<libc::passwd>::uninit();
         let mut found = ptr::null_mut();
-        // SAFETY: `name` is a C string; `entry`, `strings` (with its length) and `found` are ours to be written to, and
-        // all live through the call.
+        // SAFETY: `name` is a C string; `entry`, `strings` (with its length) and `found` are ours to be
+        // written to, and all live through the call.
         let errno = unsafe {
             let (strings, len) = (strings.as_mut_ptr(), strings.len());
             libc::getpwnam_r(name.as_ptr(), entry.as_mut_ptr(), strings, len, &raw mut found)
@@ -105,7 +106,8 @@ mod tests {
         assert_eq!(look_up("root", &CString::new("root").unwrap()).unwrap(), (0, 0));
     }
 
-    /// In a child, as there is no way back: it becomes `nobody`, and so do threads that it had started before.
+    /// In a child, as there is no way back: it becomes `nobody`, and so do threads that it had started
+    /// before.
     #[test]
     fn all_threads_of_a_child_change_for_good() {
         const MARK: &str = "AS112D_TEST_DROP_PRIVILEGES";

@@ -29,7 +29,8 @@ struct Arrays {
     sending_iovecs: [libc::iovec; MMSG_BATCH],
 }
 
-/// One batch of slots. Message `i` of a batch received is in slot `i`; the replies queued are a subset, in order.
+/// One batch of slots. Message `i` of a batch received is in slot `i`; the replies queued are a subset, in
+/// order.
 pub(super) struct Batch {
     slots: Region,
     arrays: Region,
@@ -80,16 +81,17 @@ impl Batch {
 
     fn arrays(&mut self) -> &mut Arrays {
         let base = self.arrays.at(0, size_of::<Arrays>()).cast::<Arrays>();
-        // SAFETY: `base` is page-aligned and has the size of `Arrays`, mapped as long as `self` lives. Zeroed pages
-        // are a value of it: null pointers and lengths of none. The kernel touches it only during `receive` and
-        // `send`, which hold `self` uniquely; so does this reference for its life.
+        // SAFETY: `base` is page-aligned and has the size of `Arrays`, mapped as long as `self` lives. Zeroed
+        // pages are a value of it: null pointers and lengths of none. The kernel touches it only during
+        // `receive` and `send`, which hold `self` uniquely; so does this reference for its life.
         unsafe { &mut *base }
     }
 
     fn slot(&mut self, message: usize) -> &mut [u8] {
         let base = self.address(message, 0);
-        // SAFETY: `base` begins STRIDE bytes of `slots`, mapped and initialised (zeroed) as long as `self` lives. The kernel
-        // touches them only during `receive` and `send`, which hold `self` uniquely; so does this slice.
+        // SAFETY: `base` begins STRIDE bytes of `slots`, mapped and initialised (zeroed) as long as `self`
+        // lives. The kernel touches them only during `receive` and `send`, which hold `self` uniquely; so
+        // does this slice.
         unsafe { std::slice::from_raw_parts_mut(base, STRIDE) }
     }
 
@@ -104,8 +106,9 @@ impl Batch {
             message.msg_hdr.msg_controllen = CONTROL_LEN as _;
         }
         let messages = arrays.received.as_mut_ptr();
-        // SAFETY: `messages` are MMSG_BATCH heads; the name, control, iovec and payload of each are in `slots` and
-        // `arrays`, with the lengths given, and live as long as `self`. No reference to any exists now.
+        // SAFETY: `messages` are MMSG_BATCH heads; the name, control, iovec and payload of each are in
+        // `slots` and `arrays`, with the lengths given, and live as long as `self`. No reference to any
+        // exists now.
         let result = unsafe {
             // The flags' type differs between C libraries.
             libc::recvmmsg(fd, messages, MMSG_BATCH as libc::c_uint, flags as _, ptr::null_mut())
@@ -115,8 +118,8 @@ impl Batch {
         Ok(received)
     }
 
-    /// Lends one message of the batch received: what it is, and the payload's room. `None` if it has no address that
-    /// could be answered.
+    /// Lends one message of the batch received: what it is, and the payload's room. `None` if it has no
+    /// address that could be answered.
     pub(super) fn lend(&mut self, message: usize, socket: usize) -> Option<(Arrived, &mut [u8])> {
         let received = &self.arrays().received[message];
         let len = (received.msg_len as usize).min(SLOT_PAYLOAD_LEN);
@@ -129,7 +132,8 @@ impl Batch {
         Some((Arrived { socket, peer, local_ip, len }, payload))
     }
 
-    /// Queues the first `len` bytes of a message's payload to go back to its peer, from `source` if that is given.
+    /// Queues the first `len` bytes of a message's payload to go back to its peer, from `source` if that is
+    /// given.
     pub(super) fn queue(&mut self, message: usize, len: usize, source: Option<IpAddr>) {
         let head = self.slot(message);
         let name_len = address::len_of_family(array_at(head, 0)) as libc::socklen_t;

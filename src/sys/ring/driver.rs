@@ -1,5 +1,5 @@
-//! What a ring does, whatever its kernel: arm, lend, send, recycle. No unsafe code here, and no system call but
-//! `enter`.
+//! What a ring does, whatever its kernel: arm, lend, send, recycle. No unsafe code here, and no system call
+//! but `enter`.
 
 use std::io;
 use std::time::Duration;
@@ -51,10 +51,11 @@ impl<K: Kernel> Driver<K> {
         &mut self.kernel
     }
 
-    /// One turn: re-arm what has ended, enter once (which sends the last turn's replies and receives), answer all.
+    /// One turn: re-arm what has ended, enter once (which sends the last turn's replies and receives), answer
+    /// all.
     ///
-    /// It waits only if every socket is armed. A reply that is sent completes in silence, so a wait with an ended
-    /// receive would have nothing to wake it.
+    /// It waits only if every socket is armed. A reply that is sent completes in silence, so a wait with an
+    /// ended receive would have nothing to wake it.
     #[inline]
     pub(super) fn turn(
         &mut self,
@@ -70,7 +71,8 @@ impl<K: Kernel> Driver<K> {
         Ok(turn)
     }
 
-    /// Ends all receives, answering what they had received, and hands the replies over. What remains in the sockets is not read.
+    /// Ends all receives, answering what they had received, and hands the replies over. What remains in the
+    /// sockets is not read.
     pub(super) fn end(
         mut self,
         answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
@@ -96,8 +98,9 @@ impl<K: Kernel> Driver<K> {
         Ok((turn, self.kernel))
     }
 
-    /// Begins ended receives again. Behind the queued replies, as those free slots; and only while the kernel has a
-    /// slot, as without one the receive would end at once. What waits in the sockets meanwhile is not lost.
+    /// Begins ended receives again. Behind the queued replies, as those free slots; and only while the kernel
+    /// has a slot, as without one the receive would end at once. What waits in the sockets meanwhile is not
+    /// lost.
     #[cold]
     fn rearm(&mut self, turn: &mut Turn) {
         if self.kernel.slots().in_kernel_count() == 0 {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::slots::{Reply, Slot, Slots};
 
-/// The kernel's side of a ring. Work is queued, and happens in [`Kernel::enter`]; what came of it is read with
-/// [`Kernel::completion`]. The queues hold all that the slots and sockets can make, so queueing cannot fail.
+/// The kernel's side of a ring. Work is queued, and happens in [`Kernel::enter`]; what came of it is read
+/// with [`Kernel::completion`]. The queues hold all that the slots and sockets can make, so queueing cannot
+/// fail.
 pub(super) trait Kernel {
     /// The slots that this kernel fills.
     fn slots(&mut self) -> &mut Slots;
@@ -17,15 +18,15 @@ pub(super) trait Kernel {
     /// Queues the end of the receive on `socket`: it completes with ECANCELED.
     fn cancel(&mut self, socket: usize);
 
-    /// Queues a reply to the peer of `slot`, on the socket where it came in. When the kernel has taken it the slot goes back to the
-    /// kernel by itself, be the reply sent or not.
+    /// Queues a reply to the peer of `slot`, on the socket where it came in. When the kernel has taken it the
+    /// slot goes back to the kernel by itself, be the reply sent or not.
     fn send(&mut self, socket: usize, slot: Slot, reply: Reply);
 
     /// Gives a slot back to the kernel, at the latest with the next [`Kernel::enter`].
     fn recycle(&mut self, slot: Slot);
 
-    /// One system call: hands over what is queued, receives, and waits up to `wait` for a first completion. Errors
-    /// are those after which the ring cannot go on.
+    /// One system call: hands over what is queued, receives, and waits up to `wait` for a first completion.
+    /// Errors are those after which the ring cannot go on.
     fn enter(&mut self, wait: Duration) -> io::Result<Entered>;
 
     /// The next completion.

@@ -1,8 +1,9 @@
 //! The slots of a ring: their memory, their layout, and who holds each of them.
 //!
-//! A slot is in one of three places. In the *kernel*, to be filled. *Lent*: its datagram is being answered. Or
-//! *sending*: the reply is queued, and the slot stays as it is until the kernel has taken it. Outside the kernel a
-//! slot is a [`Slot`], a value that cannot be copied: whoever has it, has the bytes, and giving it on is giving it away.
+//! A slot is in one of three places. In the *kernel*, to be filled. *Lent*: its datagram is being answered.
+//! Or *sending*: the reply is queued, and the slot stays as it is until the kernel has taken it. Outside the
+//! kernel a slot is a [`Slot`], a value that cannot be copied: whoever has it, has the bytes, and giving it
+//! on is giving it away.
 //!
 //! ```text
 //! | recvmsg_out 16 | peer 48 | control 64 | reply's msghdr 64 | reply's iovec 64 | payload 2112 |
@@ -19,30 +20,35 @@ use crate::sys::datagram::Arrived;
 use crate::sys::memory::{Region, array_at, message_head};
 use crate::sys::pktinfo::{self, CONTROL_LEN};
 
-/// `struct io_uring_recvmsg_out`, which the kernel writes first: lengths of name, control and payload, and flags.
+/// `struct io_uring_recvmsg_out`, which the kernel writes first: lengths of name, control and payload, and
+/// flags.
 const OUT_LEN: usize = 16;
-/// Room for the peer's address. The longest is 28 bytes; 48 put what follows on a cache line, for IPv4 and IPv6 alike.
+/// Room for the peer's address. The longest is 28 bytes; 48 put what follows on a cache line, for IPv4 and
+/// IPv6 alike.
 const NAME_LEN: usize = 48;
 const NAME_OFF: usize = OUT_LEN;
 const CONTROL_OFF: usize = NAME_OFF + NAME_LEN;
-/// The kernel reserves the control data's length before the payload; behind [`CONTROL_LEN`] the reply's head is ours.
+/// The kernel reserves the control data's length before the payload; behind [`CONTROL_LEN`] the reply's head
+/// is ours.
 const CONTROL_ROOM: usize = 192;
 const MSGHDR_OFF: usize = CONTROL_OFF + CONTROL_LEN;
 const IOVEC_OFF: usize = MSGHDR_OFF + 64;
 const _: () = assert!(NAME_LEN >= SOCKADDR_LEN_MAX && CONTROL_OFF == 64);
 const _: () = assert!(size_of::<libc::msghdr>() <= IOVEC_OFF - MSGHDR_OFF);
 const _: () = assert!(IOVEC_OFF + size_of::<libc::iovec>() <= CONTROL_OFF + CONTROL_ROOM);
-/// Slots start on cache lines, and an odd number of lines apart, so that their heads spread over all sets of the cache.
+/// Slots start on cache lines, and an odd number of lines apart, so that their heads spread over all sets of
+/// the cache.
 const LINE: usize = 64;
 const _: () = assert!(SLOT_PAYLOAD_LEN.is_multiple_of(LINE) && CONTROL_ROOM.is_multiple_of(LINE));
 
-/// A slot that the kernel does not have. Whoever holds this value, and nobody else, may touch the slot's bytes.
+/// A slot that the kernel does not have. Whoever holds this value, and nobody else, may touch the slot's
+/// bytes.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped never comes back to the kernel"]
 pub(crate) struct Slot(u16);
 
-/// What a reply needs besides its bytes: how many they are, and the address that it is sent from, if that is not the
-/// socket's own.
+/// What a reply needs besides its bytes: how many they are, and the address that it is sent from, if that is
+/// not the socket's own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply {
     pub(crate) len: usize,
@@ -93,11 +99,6 @@ impl Slots {
         self.payload_off
     }
 
-    /// All slots.
-    pub(super) const fn count(&self) -> usize {
-        self.in_kernel.len()
-    }
-
     /// Slots with the kernel.
     pub(super) const fn in_kernel_count(&self) -> usize {
         self.in_kernel_count
@@ -114,6 +115,7 @@ impl Slots {
     }
 
     /// Notes that the slot goes back to the kernel, and gives its number to tell the kernel.
+    #[expect(clippy::needless_pass_by_value, reason = "the slot ends here: it is the kernel's again")]
     pub(super) fn put(&mut self, slot: Slot) -> u16 {
         let Slot(number) = slot;
         self.in_kernel[usize::from(number)] = true;
@@ -129,16 +131,16 @@ impl Slots {
     /// All bytes of a slot.
     fn bytes(&mut self, slot: &mut Slot) -> &mut [u8] {
         let base = self.address(slot.0);
-        // SAFETY: `base` begins `slot_len` bytes of `memory`, zeroed when mapped and mapped as long as `self` lives. The
-        // kernel does not touch them: it was given this slot's number for the last time before `take` made `slot`,
-        // and is given it again only by `put`, which consumes `slot`. A queued reply reads them only from
-        // `enter`, and queueing it consumed the `Slot` too. No second slice exists, as `self` and `slot` are lent
-        // uniquely for as long as this one lives; other slots' bytes are disjoint.
+        // SAFETY: `base` begins `slot_len` bytes of `memory`, zeroed when mapped and mapped as long as `self`
+        // lives. The kernel does not touch them: it was given this slot's number for the last time before
+        // `take` made `slot`, and is given it again only by `put`, which consumes `slot`. A queued reply
+        // reads them only from `enter`, and queueing it consumed the `Slot` too. No second slice exists, as
+        // `self` and `slot` are lent uniquely for as long as this one lives; other slots' bytes are disjoint.
         unsafe { std::slice::from_raw_parts_mut(base, self.slot_len()) }
     }
 
-    /// Reads the head that the kernel wrote, for a completion of `received` bytes on `socket`, and lends the payload's
-    /// room. `None` if the head is not one of a datagram of ours; then nothing is lent.
+    /// Reads the head that the kernel wrote, for a completion of `received` bytes on `socket`, and lends the
+    /// payload's room. `None` if the head is not one of a datagram of ours; then nothing is lent.
     pub(super) fn lend(
         &mut self,
         slot: &mut Slot,
@@ -170,8 +172,8 @@ impl Slots {
         self.address(slot.0).wrapping_add(self.payload_off)
     }
 
-    /// Writes the head of a reply from a given address into its own slot, so that it lives exactly as long as the
-    /// bytes that it points to. Only in rings with a wildcard address.
+    /// Writes the head of a reply from a given address into its own slot, so that it lives exactly as long as
+    /// the bytes that it points to. Only in rings with a wildcard address.
     pub(super) fn message(&mut self, slot: &mut Slot, len: usize, source: IpAddr) -> *const libc::msghdr {
         assert!(self.payload_off > CONTROL_OFF, "the address asked is read only where there is room for it");
         let control =
@@ -181,8 +183,8 @@ impl Slots {
         let base = self.address(slot.0);
         let iovec_at: *mut libc::iovec = base.wrapping_add(IOVEC_OFF).cast();
         let iovec = libc::iovec { iov_base: self.payload(slot).cast(), iov_len: len };
-        // SAFETY: IOVEC_OFF is in this slot, with room for an iovec (asserted above) and aligned for it, as slots
-        // and offsets are multiples of 64; the slot is ours alone while `slot` is lent to us.
+        // SAFETY: IOVEC_OFF is in this slot, with room for an iovec (asserted above) and aligned for it, as
+        // slots and offsets are multiples of 64; the slot is ours alone while `slot` is lent to us.
         unsafe { iovec_at.write(iovec) };
         let message =
             message_head(name.cast_mut(), name_len, iovec_at, base.wrapping_add(CONTROL_OFF), control_len);
@@ -213,7 +215,8 @@ impl Slots {
         payload_off + len
     }
 
-    /// Keeps the memory mapped for ever: for a ring whose receives could not be ended, as the kernel might yet write.
+    /// Keeps the memory mapped for ever: for a ring whose receives could not be ended, as the kernel might
+    /// yet write.
     pub(super) const fn keep_mapped(&mut self) {
         self.unmap = false;
     }

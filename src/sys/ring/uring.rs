@@ -1,24 +1,27 @@
 //! The real kernel: one io_uring, used by the thread that made it.
 //!
-//! Set-up: single issuer, deferred task work (receives happen in our `enter` and nowhere else), and restrictions that
-//! leave the ring nothing but to receive, send and cancel on its registered sockets. No SQPOLL, links, zero-copy,
-//! bundles or incremental buffers: for single small datagrams each of them loses or breaks something.
+//! Set-up: single issuer, deferred task work (receives happen in our `enter` and nowhere else), and
+//! restrictions that leave the ring nothing but to receive, send and cancel on its registered sockets. No
+//! SQPOLL, links, zero-copy, bundles or incremental buffers: for single small datagrams each of them loses or
+//! breaks something.
 //!
 //! # When a slot may go back
 //!
-//! A reply is sent from the slot that its query came in, so that slot must not be filled again before the kernel has
-//! copied the reply. *A slot goes back when, after `enter`, the head of the submission queue has passed its send.* Proof:
+//! A reply is sent from the slot that its query came in, so that slot must not be filled again before the
+//! kernel has copied the reply. *A slot goes back when, after `enter`, the head of the submission queue has
+//! passed its send.* Proof:
 //!
-//! 1. The kernel advances the head past an entry only in `enter`, after reading it, and there issues it before the
-//!    next one: no SQPOLL thread exists, and no link, drain or forced-async flag makes an entry wait (the
-//!    restrictions deny those flags).
-//! 2. The send has MSG_DONTWAIT, so issuing it ends it: a full send buffer fails it with EAGAIN instead of parking it. A UDP
-//!    send that succeeded has copied address, control data and payload into a packet of the kernel's.
-//! 3. So when `enter` returns, an entry that the head has passed is over, and nothing reads its slot. Entries not passed
-//!    stay queued, with their slots, for the next `enter`. `queued` has one element per entry, in order, so the
-//!    elements in front of the head's new place are those slots.
-//! 4. Recycling *before* `enter` would often work, as sends precede receives in it, and would be wrong: when the
-//!    kernel takes only a part of the queue, a receive could overwrite a reply not yet read.
+//! 1. The kernel advances the head past an entry only in `enter`, after reading it, and there issues it
+//!    before the next one: no SQPOLL thread exists, and no link, drain or forced-async flag makes an entry
+//!    wait (the restrictions deny those flags).
+//! 2. The send has MSG_DONTWAIT, so issuing it ends it: a full send buffer fails it with EAGAIN instead of
+//!    parking it. A UDP send that succeeded has copied address, control data and payload into a packet of the
+//!    kernel's.
+//! 3. So when `enter` returns, an entry that the head has passed is over, and nothing reads its slot. Entries
+//!    not passed stay queued, with their slots, for the next `enter`. `queued` has one element per entry, in
+//!    order, so the elements in front of the head's new place are those slots.
+//! 4. Recycling *before* `enter` would often work, as sends precede receives in it, and would be wrong: when
+//!    the kernel takes only a part of the queue, a receive could overwrite a reply not yet read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -67,7 +70,8 @@ pub(super) struct Uring {
 }
 
 impl Uring {
-    /// Sets up the ring on the calling thread, the only one that may use it. Errors name the step that was refused.
+    /// Sets up the ring on the calling thread, the only one that may use it. Errors name the step that was
+    /// refused.
     pub(super) fn new(sockets: Vec<UdpSocket>, slot_count: u16, wildcard: bool) -> Result<Self, RingError> {
         let step = |step| move |error| RingError::Refused { step, error };
         // A reply for each slot, and for each socket a receive and two cancellations.
@@ -86,7 +90,8 @@ impl Uring {
         }
         let (name_len, control_len) = slots.asked_lens();
         let mut head = message_head(ptr::null_mut(), 0, ptr::null_mut(), ptr::null_mut(), 0);
-        // With a buffer group, lengths without addresses say how much of a slot's head is name, and how much control.
+        // With a buffer group, lengths without addresses say how much of a slot's head is name, and how much
+        // control.
         head.msg_namelen = name_len as libc::socklen_t;
         head.msg_controllen = control_len as _;
         let queued = VecDeque::with_capacity(entries as usize);
@@ -104,9 +109,9 @@ impl Uring {
 
     /// Queues one entry. `slot` is what it sends from.
     fn push(&mut self, entry: &squeue::Entry, slot: Option<Slot>) {
-        // SAFETY: the addresses in `entry` are (a) `head`, boxed and kept by `self` as long as receives are armed,
-        // or (b) of the slot that is put into `queued` here, whose bytes nobody touches before `enter` has seen
-        // the kernel take the entry. `Slots` keeps that memory mapped, if need be for ever.
+        // SAFETY: the addresses in `entry` are (a) `head`, boxed and kept by `self` as long as receives are
+        // armed, or (b) of the slot that is put into `queued` here, whose bytes nobody touches before `enter`
+        // has seen the kernel take the entry. `Slots` keeps that memory mapped, if need be for ever.
         let pushed = unsafe { self.ring.submission().push(entry) };
         pushed.expect("the queue has an entry for each slot and three for each socket");
         self.queued.push_back(slot);
@@ -193,7 +198,8 @@ impl Kernel for Uring {
         }
         match result {
             Ok(()) => Ok(entered),
-            // Nothing came in time; a signal; no memory for a request; completions to be read first. All pass.
+            // Nothing came in time; a signal; no memory for a request; completions to be read first. All
+            // pass.
             Err(error) => match error.raw_os_error() {
                 Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::ENOMEM | libc::EBUSY) => Ok(entered),
                 _ => Err(error),
@@ -228,7 +234,8 @@ impl Kernel for Uring {
 }
 
 impl Drop for Uring {
-    /// Lets go of ring and sockets so that the ports are free at once; left to itself, the kernel takes up to 48 ms.
+    /// Lets go of ring and sockets so that the ports are free at once; left to itself, the kernel takes up to
+    /// 48 ms.
     fn drop(&mut self) {
         self.quiesce();
         if self.receiving > 0 {
@@ -247,7 +254,8 @@ fn message_head_of_nothing() -> libc::msghdr {
     message_head(ptr::null_mut(), 0, ptr::null_mut(), ptr::null_mut(), 0)
 }
 
-/// The ring itself, disabled yet. Tries again without the flag that kernels before 6.6 lack; the others we need.
+/// The ring itself, disabled yet. Tries again without the flag that kernels before 6.6 lack; the others we
+/// need.
 fn build(entries: u32) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     // Completions between two turns: one for each slot, each failed send, each end of a receive.
@@ -291,25 +299,29 @@ struct RingFd {
 }
 
 impl Door {
-    /// Registers the ring's descriptor with the calling thread. Before the ring is enabled: afterwards it is denied.
+    /// Registers the ring's descriptor with the calling thread. Before the ring is enabled: afterwards it is
+    /// denied.
     fn new(ring: &IoUring) -> io::Result<Self> {
-        let mut update = RingFd { offset: u32::MAX, reserved: 0, data: ring.as_raw_fd() as u64 };
+        let mut update =
+            RingFd { offset: u32::MAX, reserved: 0, data: u64::from(ring.as_raw_fd().cast_unsigned()) };
         register_ring_fd(ring, REGISTER_RING_FDS, &mut update)?;
         let mut flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG | EnterFlags::REGISTERED_RING;
         if ring.params().is_feature_no_iowait() {
-            // A shard that waits for queries is idle; counting it as waiting for a disk would keep the clock up.
+            // A shard that waits for queries is idle; counting it as waiting for a disk would keep the clock
+            // up.
             flags |= EnterFlags::NO_IOWAIT;
         }
-        Ok(Self { index: update.offset as RawFd, flags: flags.bits() })
+        Ok(Self { index: update.offset.cast_signed(), flags: flags.bits() })
     }
 
     /// Hands `queued` entries over, runs what is due, and waits up to `wait` for one completion.
     fn enter(&self, queued: usize, wait: Duration) -> io::Result<()> {
         let timeout = Timespec::from(wait);
         let arguments = SubmitArgs::new().timespec(&timeout);
-        // SAFETY: `arguments` is the kernel's io_uring_getevents_arg; it and the `timeout` it points to live until
-        // the call returns. What queued entries point to is alive by `Uring::push`; completions are written to
-        // the ring's own pages; datagrams to slots whose numbers the kernel has, of which no Rust slice exists.
+        // SAFETY: `arguments` is the kernel's io_uring_getevents_arg; it and the `timeout` it points to live
+        // until the call returns. What queued entries point to is alive by `Uring::push`; completions are
+        // written to the ring's own pages; datagrams to slots whose numbers the kernel has, of which no Rust
+        // slice exists.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_io_uring_enter,
@@ -326,7 +338,7 @@ impl Door {
 
     /// Unregisters the descriptor. The registration alone would keep the ring alive until the thread ends.
     fn close(&self, ring: &IoUring) {
-        let mut update = RingFd { offset: self.index as u32, reserved: 0, data: 0 };
+        let mut update = RingFd { offset: self.index.cast_unsigned(), reserved: 0, data: 0 };
         // If this is denied (a seccomp filter), the thread's end does it.
         let _ = register_ring_fd(ring, REGISTER_UNREGISTER_RING_FDS, &mut update);
     }
@@ -354,8 +366,8 @@ impl Buffers {
     fn new(ring: &IoUring, count: u16, slots: &Slots) -> io::Result<Self> {
         let memory = Region::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let address = memory.at(0, 0) as u64;
-        // SAFETY: `memory` has `count` entries, page-aligned, and the ring that uses it is dropped before it (fields
-        // of `Uring`); besides, the kernel has pinned its pages.
+        // SAFETY: `memory` has `count` entries, page-aligned, and the ring that uses it is dropped before it
+        // (fields of `Uring`); besides, the kernel has pinned its pages.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, count, GROUP, 0) }?;
         let mut buffers = Self { memory, count, tail: 0 };
         for number in 0..count {
@@ -369,9 +381,10 @@ impl Buffers {
     fn add(&mut self, number: u16, slot: *mut u8, len: usize) {
         let place = usize::from(self.tail & (self.count - 1)) * size_of::<BufRingEntry>();
         let entry: *mut BufRingEntry = self.memory.at(place, size_of::<BufRingEntry>()).cast();
-        // SAFETY: `entry` is one of the `count` entries, mapped, zeroed at first, aligned (16 bytes in a page). The kernel reads
-        // entries from its head to the published tail; this place is behind that tail, so it is ours alone.
-        // The setters leave alone the last two bytes, which in entry 0 are the published tail.
+        // SAFETY: `entry` is one of the `count` entries, mapped, zeroed at first, aligned (16 bytes in a
+        // page). The kernel reads entries from its head to the published tail; this place is behind that
+        // tail, so it is ours alone. The setters leave alone the last two bytes, which in entry 0 are the
+        // published tail.
         let entry = unsafe { &mut *entry };
         entry.set_addr(slot as u64);
         entry.set_len(len as u32);
@@ -383,11 +396,104 @@ impl Buffers {
     #[inline]
     fn publish(&mut self) {
         let base: *const BufRingEntry = self.memory.at(0, size_of::<BufRingEntry>()).cast();
-        // SAFETY: `base` is the first entry of the registered ring, in whose `resv` the kernel looks for the tail.
+        // SAFETY: `base` is the first entry of the registered ring, in whose `resv` the kernel looks for the
+        // tail.
         let tail = unsafe { BufRingEntry::tail(base) };
-        // SAFETY: `tail` is two aligned bytes of `memory`, which lives as long as `self`; we are the only writer, and the kernel
-        // reads it with an acquiring load. No reference to entry 0 exists now.
+        // SAFETY: `tail` is two aligned bytes of `memory`, which lives as long as `self`; we are the only
+        // writer, and the kernel reads it with an acquiring load. No reference to entry 0 exists now.
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         tail.store(self.tail, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring_of_one() -> (Uring, UdpSocket) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(socket.local_addr().unwrap()).unwrap();
+        (Uring::new(vec![socket], 2, false).unwrap(), client)
+    }
+
+    /// The result of the one completion of an entry that is pushed as it is.
+    fn result_of(uring: &mut Uring, entry: &squeue::Entry) -> i32 {
+        uring.push(entry, None);
+        uring.enter(Duration::from_secs(1)).unwrap();
+        let cqe = uring.ring.completion().next().expect("it completes at once");
+        assert!(uring.ring.completion().next().is_none());
+        cqe.result()
+    }
+
+    #[test]
+    fn the_ring_is_denied_all_but_its_work() {
+        let (mut uring, client) = ring_of_one();
+        uring.arm(0);
+        uring.enter(Duration::ZERO).unwrap();
+        let denied = -libc::EACCES;
+        let nop = opcode::Nop::new().build();
+        assert_eq!(result_of(&mut uring, &nop), denied);
+        let nop = nop.flags(Flags::FIXED_FILE);
+        assert_eq!(result_of(&mut uring, &nop), denied);
+        let bytes = [0_u8; 4];
+        let send = opcode::Send::new(Fixed(0), bytes.as_ptr(), 4).build();
+        assert_eq!(result_of(&mut uring, &send.flags(Flags::FIXED_FILE | Flags::IO_LINK)), denied);
+        let plain = io_uring::types::Fd(client.as_raw_fd());
+        let send = opcode::Send::new(plain, bytes.as_ptr(), 4).build();
+        assert_eq!(result_of(&mut uring, &send), denied, "a file that is not registered");
+        let path = c"/etc/hostname";
+        let open = opcode::OpenAt::new(io_uring::types::Fd(libc::AT_FDCWD), path.as_ptr()).build();
+        assert_eq!(result_of(&mut uring, &open), denied);
+        let registered = uring.ring.submitter().register_files_update(0, &[client.as_raw_fd()]);
+        assert_eq!(registered.unwrap_err().raw_os_error(), Some(libc::EACCES));
+        // And it still receives.
+        client.send(b"query").unwrap();
+        uring.enter(Duration::from_secs(1)).unwrap();
+        let Some(Completion::Receive { slot: Some(mut slot), result, more: true, .. }) = uring.completion()
+        else {
+            panic!("a datagram was expected");
+        };
+        let received = usize::try_from(result).unwrap();
+        let (arrived, payload) = uring.slots.lend(&mut slot, 0, received).unwrap();
+        assert_eq!((arrived.peer, &payload[..5]), (client.local_addr().unwrap(), &b"query"[..]));
+        uring.recycle(slot);
+    }
+
+    #[test]
+    fn dropping_a_ring_in_full_work_frees_the_port_at_once() {
+        for _ in 0..40 {
+            let (mut uring, client) = ring_of_one();
+            let address = uring.sockets[0].local_addr().unwrap();
+            uring.arm(0);
+            uring.enter(Duration::ZERO).unwrap();
+            for _ in 0..5 {
+                client.send(b"x").unwrap();
+            }
+            drop(uring);
+            UdpSocket::bind(address)
+                .expect("free at once, and more rings than a thread may register at once");
+        }
+    }
+
+    #[test]
+    fn a_slot_goes_back_when_its_send_was_taken_and_not_before() {
+        let (mut uring, client) = ring_of_one();
+        uring.arm(0);
+        uring.enter(Duration::ZERO).unwrap();
+        client.send(b"query").unwrap();
+        uring.enter(Duration::from_secs(1)).unwrap();
+        let Some(Completion::Receive { slot: Some(slot), .. }) = uring.completion() else {
+            panic!("a datagram was expected");
+        };
+        uring.send(0, slot, Reply { len: 5, source: None });
+        assert_eq!((uring.slots.in_kernel_count(), uring.queued.len()), (1, 1));
+        let entered = uring.enter(Duration::ZERO).unwrap();
+        assert_eq!((entered.taken, entered.short, entered.overflow), (1, false, false));
+        assert_eq!((uring.slots.in_kernel_count(), uring.queued.len()), (2, 0));
+        let mut reply = [0; 16];
+        client.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        assert_eq!(client.recv(&mut reply).unwrap(), 5);
+        assert_eq!(&reply[..5], b"query");
     }
 }
