@@ -1,0 +1,87 @@
+//! Memory that the kernel and we both touch: pages of our own, never moved, never on the heap.
+
+use std::io;
+use std::ptr::{self, NonNull};
+
+/// Zeroed, page-aligned memory that no Rust reference owns. Who hands its addresses to the kernel makes the
+/// rules of who touches which byte when; the region only promises that they stay mapped as long as it lives.
+pub(super) struct Region {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+impl Region {
+    /// Maps `len` bytes. Fails with ENOMEM, and with EINVAL if `len` is zero.
+    pub(super) fn new(len: usize) -> io::Result<Self> {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // Populated now: the first datagrams take no page fault, and a node without memory learns it at its
+        // start.
+        let flags = flags | libc::MAP_POPULATE;
+        // SAFETY: a new anonymous mapping where the kernel likes; it touches no memory that exists.
+        let base = unsafe { libc::mmap(ptr::null_mut(), len, prot, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base =
+            NonNull::new(base.cast()).expect("without MAP_FIXED the kernel maps nothing at address zero");
+        Ok(Self { base, len })
+    }
+
+    /// The address of the `len` bytes at `offset`. Panics if they are not all in the region.
+    pub(super) fn at(&self, offset: usize, len: usize) -> *mut u8 {
+        assert!(len <= self.len && offset <= self.len - len, "within the region");
+        // SAFETY: `offset` is within the mapping of `self.len` bytes, which lives as long as `self`.
+        unsafe { self.base.as_ptr().add(offset) }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: `base` and `len` are those of the mapping that `new` made and nobody else unmaps. Owners
+        // drop the region when neither the kernel nor a slice of theirs uses it any more.
+        let result = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+        debug_assert_eq!(result, 0, "a mapping of our own");
+    }
+}
+
+/// The `N` bytes at `offset`. Panics if they are not all there; callers check lengths first.
+pub(super) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
+    *bytes[offset..].first_chunk().expect("callers check lengths first")
+}
+
+/// A message's head: where its peer, its bytes and its control data are, and how long each is. It only names
+/// the addresses; who hands it to the kernel keeps them alive.
+pub(super) fn message_head(
+    name: *mut libc::sockaddr,
+    name_len: libc::socklen_t,
+    iovec: *mut libc::iovec,
+    control: *mut u8,
+    control_len: usize,
+) -> libc::msghdr {
+    // SAFETY: zero is a value of every field of `msghdr`: null pointers, lengths and flags of none.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = name.cast();
+    message.msg_namelen = name_len;
+    message.msg_iov = iovec;
+    message.msg_iovlen = if iovec.is_null() { 0 } else { 1 };
+    message.msg_control = if control_len == 0 { ptr::null_mut() } else { control.cast() };
+    // The field's type differs between C libraries; the value is small.
+    message.msg_controllen = control_len as _;
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_zeroed_aligned_and_bounded() {
+        let region = Region::new(5000).unwrap();
+        assert_eq!(region.at(0, 5000) as usize % 4096, 0);
+        assert_eq!(region.at(64, 8) as usize - region.at(0, 0) as usize, 64);
+        // SAFETY: the last byte of `region`, mapped and initialised, which nobody else uses.
+        assert_eq!(unsafe { region.at(4999, 1).read() }, 0);
+        assert!(Region::new(0).is_err());
+        assert!(std::panic::catch_unwind(|| region.at(4999, 2)).is_err());
+    }
+}

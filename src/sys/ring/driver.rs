@@ -1,0 +1,197 @@
+//! What a ring does, whatever its kernel: arm, lend, send, recycle. No unsafe code here, and no system call
+//! but `enter`.
+
+use std::io;
+use std::time::Duration;
+
+use super::kernel::{Completion, Kernel};
+use super::slots::Reply;
+use crate::limits::RING_END_TURNS_MAX;
+use crate::sys::datagram::{Arrived, Turn};
+
+/// The multishot receive of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receive {
+    /// It runs, or is queued to.
+    Armed,
+    /// It has ended, and why.
+    Ended(Cause),
+}
+
+/// Why a receive had to be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Start,
+    NoBuffers,
+    Empty,
+    Other,
+}
+
+/// A ring over some kernel.
+pub(super) struct Driver<K> {
+    kernel: K,
+    /// By socket.
+    receives: Box<[Receive]>,
+    /// How many of them are armed.
+    armed_count: usize,
+}
+
+impl<K: Kernel> Driver<K> {
+    /// A ring of so many sockets; nothing is armed before the first turn.
+    pub(super) fn new(kernel: K, sockets: usize) -> Self {
+        let receives = vec![Receive::Ended(Cause::Start); sockets].into_boxed_slice();
+        Self { kernel, receives, armed_count: 0 }
+    }
+
+    pub(super) const fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    pub(super) const fn kernel_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
+    /// One turn: re-arm what has ended, enter once (which sends the last turn's replies and receives), answer
+    /// all.
+    ///
+    /// It waits only if every socket is armed. A reply that is sent completes in silence, so a wait with an
+    /// ended receive would have nothing to wake it.
+    #[inline]
+    pub(super) fn turn(
+        &mut self,
+        wait: Duration,
+        answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
+    ) -> io::Result<Turn> {
+        let mut turn = Turn::default();
+        if self.armed_count < self.receives.len() {
+            self.rearm(&mut turn);
+        }
+        let wait = if self.armed_count == self.receives.len() { wait } else { Duration::ZERO };
+        self.enter(wait, &mut turn, answer)?;
+        Ok(turn)
+    }
+
+    /// Ends all receives, answering what they had received, and hands the replies over. What remains in the
+    /// sockets is not read.
+    pub(super) fn end(
+        mut self,
+        answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
+    ) -> io::Result<(Turn, K)> {
+        const PATIENCE: Duration = Duration::from_millis(10);
+        let mut turn = Turn::default();
+        for (socket, receive) in self.receives.iter().enumerate() {
+            if *receive == Receive::Armed {
+                self.kernel.cancel(socket);
+            }
+        }
+        for _ in 0..RING_END_TURNS_MAX {
+            let received_before = turn.received;
+            let wait = if self.armed_count > 0 { PATIENCE } else { Duration::ZERO };
+            let short_before = turn.short_submits;
+            self.enter(wait, &mut turn, answer)?;
+            // What this round received was answered, and the next one hands the answers over.
+            let answered = turn.received > received_before;
+            if self.armed_count == 0 && !answered && turn.short_submits == short_before {
+                break;
+            }
+        }
+        Ok((turn, self.kernel))
+    }
+
+    /// Begins ended receives again. Behind the queued replies, as those free slots; and only while the kernel
+    /// has a slot, as without one the receive would end at once. What waits in the sockets meanwhile is not
+    /// lost.
+    #[cold]
+    fn rearm(&mut self, turn: &mut Turn) {
+        if self.kernel.slots().in_kernel_count() == 0 {
+            return;
+        }
+        for (socket, receive) in self.receives.iter_mut().enumerate() {
+            let Receive::Ended(cause) = *receive else { continue };
+            match cause {
+                Cause::Start => {}
+                Cause::NoBuffers => turn.rearms.no_buffers += 1,
+                Cause::Empty => turn.rearms.empty += 1,
+                Cause::Other => turn.rearms.other += 1,
+            }
+            self.kernel.arm(socket);
+            *receive = Receive::Armed;
+            self.armed_count += 1;
+        }
+    }
+
+    /// Enters once and handles all completions.
+    #[inline]
+    fn enter(
+        &mut self,
+        wait: Duration,
+        turn: &mut Turn,
+        answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
+    ) -> io::Result<()> {
+        let entered = self.kernel.enter(wait)?;
+        turn.overflows += u32::from(entered.overflow);
+        turn.short_submits += u32::from(entered.short);
+        let failed_before = turn.send_errors.total();
+        while let Some(completion) = self.kernel.completion() {
+            match completion {
+                Completion::Receive { socket, result, slot, more } => {
+                    if !more {
+                        self.ended(socket, result)?;
+                    }
+                    let Some(mut slot) = slot else { continue };
+                    // An error's slot, if it has one, has no datagram.
+                    let received = usize::try_from(result).unwrap_or(0);
+                    let Some((arrived, payload)) = self.kernel.slots().lend(&mut slot, socket, received)
+                    else {
+                        self.kernel.recycle(slot);
+                        continue;
+                    };
+                    turn.received += 1;
+                    match answer(&arrived, payload) {
+                        Some(len) => {
+                            debug_assert!(len <= payload.len(), "a reply is within its slot");
+                            let reply = Reply { len: len.min(payload.len()), source: arrived.local_ip };
+                            self.kernel.send(socket, slot, reply);
+                        }
+                        None => self.kernel.recycle(slot),
+                    }
+                }
+                Completion::SendFailed { errno } => turn.send_errors.count(errno),
+                Completion::Other => {}
+                Completion::Nonsense => {
+                    return Err(io::Error::other("the ring completed what was never asked of it"));
+                }
+            }
+        }
+        // Failures complete in the very call that took the reply.
+        turn.sent += entered.taken.saturating_sub(turn.send_errors.total() - failed_before);
+        Ok(())
+    }
+
+    /// Notes that the receive on `socket` has ended. Fails if it would end the same way for ever.
+    #[cold]
+    fn ended(&mut self, socket: usize, result: i32) -> io::Result<()> {
+        let cause = match -result {
+            libc::ENOBUFS => Cause::NoBuffers,
+            errno @ (libc::EACCES
+            | libc::EBADF
+            | libc::EFAULT
+            | libc::EINVAL
+            | libc::EOPNOTSUPP
+            | libc::ENOTSOCK) => {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            errno if errno > 0 => Cause::Other,
+            _ => match usize::try_from(result) {
+                Ok(received) if received <= self.kernel.slots().payload_off() => Cause::Empty,
+                _ => Cause::Other,
+            },
+        };
+        let receive = &mut self.receives[socket];
+        if *receive == Receive::Armed {
+            self.armed_count -= 1;
+        }
+        *receive = Receive::Ended(cause);
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! Whether this host's ring does what we rely on. Fixes of io_uring travel between kernel versions, so the
+//! version says little; a few datagrams of our own say it.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use super::{Ring, RingError};
+use crate::limits::SELF_TEST_MS_MAX;
+use crate::sys::datagram::Turn;
+
+/// How the self-test ended, if it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelfTest {
+    /// The ring can be trusted.
+    Passed,
+    /// It could be set up, but there is no 127.0.0.1 to try it on.
+    Skipped,
+}
+
+/// Sends a few datagrams through a small ring on 127.0.0.1: plain ones; an empty one, which ends the receive;
+/// and more than there are slots. Takes a few milliseconds, at most [`SELF_TEST_MS_MAX`] and a bit.
+///
+/// # Errors
+///
+/// [`RingError`] if no ring can be set up, or it does not answer as it must.
+pub fn self_test() -> Result<SelfTest, RingError> {
+    const SLOTS: u16 = 2;
+    let Ok((server, client)) = pair() else {
+        let anywhere = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
+        return match anywhere {
+            Ok(socket) => Ring::new(vec![socket], SLOTS).map(|_| SelfTest::Skipped),
+            Err(error) => Err(RingError::Refused { step: "a socket to try it on", error }),
+        };
+    };
+    let mut trial = Trial {
+        ring: Ring::new(vec![server], SLOTS)?,
+        client,
+        deadline: Instant::now() + Duration::from_millis(SELF_TEST_MS_MAX),
+        sum: Turn::default(),
+    };
+    trial.round("a datagram is answered", &[b"one"])?;
+    trial.round("the receive goes on after an empty datagram", &[b"two", b"", b"three"])?;
+    if trial.sum.rearms.empty == 0 {
+        return Err(RingError::Untrusted { trial: "an empty datagram ends the receive" });
+    }
+    trial.round("the receive goes on when the slots had run out", &[b"4", b"5", b"6", b"7", b"8", b"9"])?;
+    if trial.sum.rearms.no_buffers == 0 {
+        return Err(RingError::Untrusted { trial: "a receive without slots ends" });
+    }
+    let Trial { ring, .. } = trial;
+    ring.end(&mut |_, _| None).map_err(|error| RingError::Refused { step: "the end of the ring", error })?;
+    Ok(SelfTest::Passed)
+}
+
+/// Two sockets on the loopback that are connected in the client's mind only.
+fn pair() -> std::io::Result<(UdpSocket, UdpSocket)> {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    client.connect(server.local_addr()?)?;
+    client.set_nonblocking(true)?;
+    // A loopback that is down takes an address, and loses datagrams or refuses them.
+    client.send(b"anybody there?")?;
+    server.set_read_timeout(Some(Duration::from_millis(SELF_TEST_MS_MAX / 4)))?;
+    server.recv(&mut [0; 16])?;
+    server.set_read_timeout(None)?;
+    Ok((server, client))
+}
+
+struct Trial {
+    ring: Ring,
+    client: UdpSocket,
+    deadline: Instant,
+    sum: Turn,
+}
+
+impl Trial {
+    /// Sends all `queries` at once; each must come back once, with its bytes turned over.
+    fn round(&mut self, trial: &'static str, queries: &[&[u8]]) -> Result<(), RingError> {
+        let untrusted = RingError::Untrusted { trial };
+        let peer = self.client.local_addr().ok();
+        if queries.iter().any(|query| self.client.send(query).is_err()) {
+            return Err(untrusted);
+        }
+        let mut waiting: Vec<Vec<u8>> =
+            queries.iter().map(|query| query.iter().map(|byte| !byte).collect()).collect();
+        while !waiting.is_empty() {
+            let mut strangers = 0;
+            let mut answer = |arrived: &crate::sys::Arrived, slot: &mut [u8]| {
+                strangers += u32::from(Some(arrived.peer) != peer);
+                slot[..arrived.len].iter_mut().for_each(|byte| *byte = !*byte);
+                Some(arrived.len)
+            };
+            let turn = self.ring.turn(Duration::from_millis(5), &mut answer);
+            self.sum += turn.map_err(|error| RingError::Refused { step: "io_uring_enter", error })?;
+            let mut reply = [0; 64];
+            while let Ok(len) = self.client.recv(&mut reply) {
+                let Some(place) = waiting.iter().position(|expected| expected[..] == reply[..len]) else {
+                    return Err(untrusted);
+                };
+                waiting.swap_remove(place);
+            }
+            if strangers > 0 || Instant::now() > self.deadline {
+                return Err(untrusted);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_here_or_says_why_not() {
+        match self_test() {
+            Ok(outcome) => assert_eq!(outcome, SelfTest::Passed),
+            // A host that denies io_uring: the error must say what to do.
+            Err(RingError::Refused { step, error }) => {
+                assert_eq!(step, "io_uring_setup", "{error}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn without_a_loopback_it_is_skipped() {
+        let outcome = std::thread::spawn(|| {
+            // SAFETY: plain numbers; this thread alone moves to a new network, without addresses.
+            let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
+            moved.then(self_test)
+        });
+        match outcome.join().unwrap() {
+            Some(outcome) => assert_eq!(outcome.unwrap(), SelfTest::Skipped),
+            None => eprintln!("skipped: only root can leave the network"),
+        }
+    }
+
+    #[test]
+    fn a_pair_talks() {
+        let (server, client) = pair().unwrap();
+        client.send(b"again").unwrap();
+        assert_eq!(server.recv(&mut [0; 16]).unwrap(), 5);
+    }
+}

@@ -1,0 +1,318 @@
+//! Sockets: made, bound, and their options.
+//!
+//! A UDP address has one socket for each shard, a group that the kernel spreads datagrams over by the hash of
+//! addresses and ports (SO_REUSEPORT). That option would also let a second instance of the server join the
+//! group in silence and take a share of the queries. So the first socket of a group is bound without it,
+//! which succeeds only where nobody listens; it takes the option afterwards, and the others join it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::limits::{BIND_RETRY_MS_MAX, BIND_RETRY_PAUSE_MS, UDP_RCVBUF_LEN, UDP_SNDBUF_LEN};
+
+/// Sizes asked for a UDP socket's buffers, in bytes. The kernel may give less: see [`buffer_lens`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpOptions {
+    /// Queries that wait for the shard.
+    pub rcvbuf: usize,
+    /// Replies that wait for the network card.
+    pub sndbuf: usize,
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        Self { rcvbuf: UDP_RCVBUF_LEN, sndbuf: UDP_SNDBUF_LEN }
+    }
+}
+
+/// Binds `shards` sockets to one address (at least one), in the order in which the kernel numbers them. With
+/// port 0 all get the port of the first. A busy address is tried again for half a second: a ring that was
+/// killed lets go of it late.
+///
+/// # Errors
+///
+/// With the kind that the kernel gave: `AddrInUse` if anybody listens there, another instance of the server
+/// included; `PermissionDenied` for ports below 1024 without the right to; `AddrNotAvailable` for an address
+/// of another family.
+pub fn bind_udp_group(address: SocketAddr, shards: usize, options: UdpOptions) -> io::Result<Vec<UdpSocket>> {
+    let first = retried(|| {
+        let socket = udp_socket(address, options)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    })?;
+    let mut group = Vec::with_capacity(shards.max(1));
+    let bound = UdpSocket::from(first);
+    if shards > 1 {
+        socket2::SockRef::from(&bound).set_reuse_port(true)?;
+    }
+    let address = bound.local_addr()?;
+    group.push(bound);
+    while group.len() < shards {
+        let socket = udp_socket(address, options)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        group.push(socket.into());
+    }
+    Ok(group)
+}
+
+/// Listens on one address, not blocking, with room for `backlog` connections that were not accepted yet. Busy
+/// addresses are tried again as in [`bind_udp_group`].
+///
+/// # Errors
+///
+/// As [`bind_udp_group`].
+pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    retried(|| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Connections of an earlier run that still wind down must not keep the port.
+        socket.set_reuse_address(true)?;
+        common_options(&socket, address)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog)?;
+        Ok(socket.into())
+    })
+}
+
+/// The sizes of a socket's receive and send buffers, in bytes as they were asked for (the kernel doubles them
+/// for its own use, and says so in socket(7)).
+///
+/// # Errors
+///
+/// If it is no socket any more.
+pub fn buffer_lens(socket: &UdpSocket) -> io::Result<(usize, usize)> {
+    let socket = socket2::SockRef::from(socket);
+    Ok((socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2))
+}
+
+/// Datagrams that the kernel has dropped at this socket since it was made, as its receive buffer was full.
+/// Counts to 2^32 and begins again.
+///
+/// # Errors
+///
+/// If the kernel does not say (before Linux 4.12).
+pub fn drops(socket: &UdpSocket) -> io::Result<u32> {
+    // From linux/sock_diag.h: the ninth of the numbers is sk_drops.
+    const SK_MEMINFO_VARS: usize = 9;
+    const SK_MEMINFO_DROPS: usize = 8;
+    let mut numbers = [0_u32; SK_MEMINFO_VARS];
+    let mut len = size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes to `numbers` and the length to `len`, during the call
+    // only.
+    let result = unsafe {
+        let (value, len) = (numbers.as_mut_ptr().cast(), &raw mut len);
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, value, len)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(numbers[SK_MEMINFO_DROPS])
+}
+
+/// Raises the number of files that the process may open to the most that it is allowed; returns it.
+///
+/// # Errors
+///
+/// If the kernel refuses, which it has no reason to.
+pub fn raise_nofile() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, ours, during the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel reads one rlimit, ours, during the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Its type is narrower on 32-bit machines.
+    #[allow(clippy::useless_conversion)]
+    Ok(limit.rlim_cur.into())
+}
+
+/// A UDP socket with all its options, not bound yet.
+fn udp_socket(address: SocketAddr, options: UdpOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    common_options(&socket, address)?;
+    // Replies are small, and leave without "don't fragment": a forged "packet too big" then changes nothing.
+    let (level, discover, omit, pktinfo) = if address.is_ipv4() {
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT, libc::IP_PKTINFO)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT, libc::IPV6_RECVPKTINFO)
+    };
+    set_option(&socket, level, discover, omit)?;
+    if address.ip().is_unspecified() {
+        // Replies must come from the address that was asked.
+        set_option(&socket, level, pktinfo, 1)?;
+    }
+    buffer_len(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.rcvbuf)?;
+    buffer_len(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.sndbuf)?;
+    Ok(socket)
+}
+
+/// What UDP and TCP have in common: one family only, and an address that may come later (anycast addresses
+/// do, when the routing daemon or another unit adds them).
+fn common_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv4() {
+        socket.set_freebind_v4(true)
+    } else {
+        socket.set_only_v6(true)?;
+        socket.set_freebind_v6(true)
+    }
+}
+
+/// Sets the size of a buffer past the host's limit if we may, or else up to it.
+fn buffer_len(socket: &Socket, forced: libc::c_int, plain: libc::c_int, len: usize) -> io::Result<()> {
+    // The kernel doubles the value in an int.
+    let len = libc::c_int::try_from(len).unwrap_or(libc::c_int::MAX).min(libc::c_int::MAX / 2);
+    match set_option(socket, libc::SOL_SOCKET, forced, len) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            set_option(socket, libc::SOL_SOCKET, plain, len)
+        }
+        result => result,
+    }
+}
+
+fn set_option(socket: &Socket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let len = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the kernel reads the `len` bytes of `value` during the call only.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Tries again as long as the address is in use, at most [`BIND_RETRY_MS_MAX`].
+fn retried<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let begin = Instant::now();
+    loop {
+        match bind() {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && begin.elapsed() < Duration::from_millis(BIND_RETRY_MS_MAX) =>
+            {
+                // Nothing tells when a port becomes free. This is the start, on the main thread.
+                #[allow(clippy::disallowed_methods)]
+                std::thread::sleep(Duration::from_millis(BIND_RETRY_PAUSE_MS));
+            }
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::io::Read;
+
+    use super::*;
+
+    fn localhost() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    #[test]
+    fn a_group_shares_its_port_and_its_datagrams() {
+        for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
+            let group = bind_udp_group(address.parse().unwrap(), 4, UdpOptions::default()).unwrap();
+            let ports: HashSet<u16> =
+                group.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+            assert_eq!((group.len(), ports.len()), (4, 1));
+            let port = *ports.iter().next().unwrap();
+            let loopback = if address.starts_with('[') { "::1" } else { "127.0.0.1" };
+            for _ in 0..200 {
+                let client = UdpSocket::bind((loopback, 0)).unwrap();
+                client.send_to(b"x", (loopback, port)).unwrap();
+            }
+            let shares: Vec<usize> = group
+                .iter()
+                .map(|socket| {
+                    socket.set_nonblocking(true).unwrap();
+                    std::iter::from_fn(|| socket.recv(&mut [0; 8]).ok()).count()
+                })
+                .collect();
+            assert_eq!(shares.iter().sum::<usize>(), 200);
+            assert!(shares.iter().all(|&share| share > 0), "every member gets some: {shares:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_instance_is_refused() {
+        for shards in [1, 2] {
+            let group = bind_udp_group(localhost(), shards, UdpOptions::default()).unwrap();
+            let taken = group[0].local_addr().unwrap();
+            let begin = Instant::now();
+            let error = bind_udp_group(taken, shards, UdpOptions::default()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            assert!(begin.elapsed() >= Duration::from_millis(BIND_RETRY_MS_MAX), "it was tried again");
+            let wildcard = SocketAddr::new("0.0.0.0".parse().unwrap(), taken.port());
+            assert!(bind_udp_group(wildcard, shards, UdpOptions::default()).is_err());
+            drop(group);
+            bind_udp_group(taken, shards, UdpOptions::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_port_that_becomes_free_is_taken() {
+        let group = bind_udp_group(localhost(), 2, UdpOptions::default()).unwrap();
+        let address = group[0].local_addr().unwrap();
+        let holder = std::thread::spawn(move || {
+            // What the holder does for 100 ms: wait for a datagram that does not come.
+            group[0].set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            group[0].recv(&mut [0; 8]).unwrap_err();
+        });
+        let begin = Instant::now();
+        bind_udp_group(address, 2, UdpOptions::default()).unwrap();
+        assert!(begin.elapsed() < Duration::from_millis(BIND_RETRY_MS_MAX));
+        holder.join().unwrap();
+    }
+
+    #[test]
+    fn addresses_that_are_not_here_can_be_bound() {
+        for address in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+            let address = address.parse().unwrap();
+            assert_eq!(bind_udp_group(address, 2, UdpOptions::default()).unwrap().len(), 2);
+            bind_tcp(address, 16).unwrap();
+        }
+    }
+
+    #[test]
+    fn buffers_are_as_asked_and_drops_are_seen() {
+        let options = UdpOptions { rcvbuf: 8192, sndbuf: 16384 };
+        let socket = bind_udp_group(localhost(), 1, options).unwrap().remove(0);
+        assert_eq!(buffer_lens(&socket).unwrap(), (8192, 16384));
+        assert_eq!(drops(&socket).unwrap(), 0);
+        let client = UdpSocket::bind(localhost()).unwrap();
+        for _ in 0..100 {
+            client.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+        }
+        socket.set_nonblocking(true).unwrap();
+        let received = std::iter::from_fn(|| socket.recv(&mut [0; 1024]).ok()).count();
+        assert_eq!(received + drops(&socket).unwrap() as usize, 100);
+        assert!((1..100).contains(&received));
+    }
+
+    #[test]
+    fn tcp_listens_once_and_does_not_block() {
+        let listener = bind_tcp(localhost(), 16).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        drop(listener.accept().unwrap());
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+        assert_eq!(bind_tcp(address, 16).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        bind_tcp(address, 16).unwrap();
+        assert!(bind_tcp("[::1]:0".parse().unwrap(), 16).is_ok());
+    }
+
+    #[test]
+    fn the_limit_of_files_is_the_hard_one() {
+        let most = raise_nofile().unwrap();
+        assert!(most >= 256);
+        assert_eq!(raise_nofile().unwrap(), most);
+    }
+}

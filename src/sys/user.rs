@@ -1,0 +1,142 @@
+//! Becoming an ordinary user once the ports are bound.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+/// Bytes for the strings of one entry of the user database; grown on ERANGE up to [`ENTRY_LEN_MAX`].
+const ENTRY_LEN: usize = 1024;
+const ENTRY_LEN_MAX: usize = 1 << 20;
+
+/// Makes all threads of the process run as `user`, with its groups, for good: there is no way back, and that
+/// is tried. It also ends all capabilities, so bind ports and size buffers before.
+///
+/// # Errors
+///
+/// With what to do: the user does not exist (`NotFound`), we are not root (`PermissionDenied`), or the kernel
+/// refuses. A process that got an error here may be half-way and must end.
+pub fn drop_privileges(user: &str) -> io::Result<()> {
+    let name =
+        CString::new(user).map_err(|_| fail(user, io::ErrorKind::InvalidInput, "a name has no NUL"))?;
+    let (uid, gid) = look_up(user, &name)?;
+    if uid == 0 {
+        return Err(fail(user, io::ErrorKind::InvalidInput, "that is root; name an ordinary user"));
+    }
+    // SAFETY: reads a number of this process.
+    let ours = unsafe { libc::geteuid() };
+    if ours == uid {
+        return Ok(());
+    }
+    if ours != 0 {
+        let way_out = "only root can do that; start as root, or leave the user out";
+        return Err(fail(user, io::ErrorKind::PermissionDenied, way_out));
+    }
+    // Groups first: the right to change them goes with the user. The C library applies each call to all
+    // threads.
+    // SAFETY: `name` is a C string that lives through the call.
+    check(user, unsafe { libc::initgroups(name.as_ptr(), gid) })?;
+    // SAFETY: plain numbers.
+    check(user, unsafe { libc::setresgid(gid, gid, gid) })?;
+    // SAFETY: plain numbers.
+    check(user, unsafe { libc::setresuid(uid, uid, uid) })?;
+    // SAFETY: plain numbers; it must fail.
+    if unsafe { libc::setresuid(0, 0, 0) } == 0 {
+        return Err(fail(user, io::ErrorKind::Other, "the kernel let us become root again"));
+    }
+    Ok(())
+}
+
+/// The numbers of a user and of its first group, from the user database.
+fn look_up(user: &str, name: &CString) -> io::Result<(libc::uid_t, libc::gid_t)> {
+    let mut strings = vec![0; ENTRY_LEN];
+    loop {
+        let mut entry = MaybeUninit::<libc::passwd>::uninit();
+        let mut found = ptr::null_mut();
+        // SAFETY: `name` is a C string; `entry`, `strings` (with its length) and `found` are ours to be
+        // written to, and all live through the call.
+        let errno = unsafe {
+            let (strings, len) = (strings.as_mut_ptr(), strings.len());
+            libc::getpwnam_r(name.as_ptr(), entry.as_mut_ptr(), strings, len, &raw mut found)
+        };
+        match errno {
+            libc::EINTR => {}
+            libc::ERANGE if strings.len() < ENTRY_LEN_MAX => strings.resize(2 * strings.len(), 0),
+            0 if !found.is_null() => {
+                // SAFETY: it was found, so the call has filled `entry`; only numbers are read from it.
+                let entry = unsafe { entry.assume_init() };
+                return Ok((entry.pw_uid, entry.pw_gid));
+            }
+            // "Not found" has several spellings: getpwnam_r(3).
+            0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => {
+                return Err(fail(
+                    user,
+                    io::ErrorKind::NotFound,
+                    "there is no such user; create it, or name another",
+                ));
+            }
+            errno => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+fn check(user: &str, result: libc::c_int) -> io::Result<()> {
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    Err(fail(user, error.kind(), &error.to_string()))
+}
+
+fn fail(user: &str, kind: io::ErrorKind, why: &str) -> io::Error {
+    io::Error::new(kind, format!("cannot become user {user:?}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_users_and_root_are_refused_with_a_way_out() {
+        let error = drop_privileges("no-such-user-here").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("no-such-user-here"), "{error}");
+        assert_eq!(drop_privileges("root").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(drop_privileges("a\0b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(look_up("root", &CString::new("root").unwrap()).unwrap(), (0, 0));
+    }
+
+    /// In a child, as there is no way back: it becomes `nobody`, and so do threads that it had started
+    /// before.
+    #[test]
+    fn all_threads_of_a_child_change_for_good() {
+        const MARK: &str = "AS112D_TEST_DROP_PRIVILEGES";
+        if std::env::var_os(MARK).is_none() {
+            // SAFETY: reads a number of this process.
+            if unsafe { libc::geteuid() } != 0 {
+                assert_eq!(drop_privileges("daemon").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+                return;
+            }
+            let me = std::env::current_exe().unwrap();
+            let test = "sys::user::tests::all_threads_of_a_child_change_for_good";
+            let output =
+                std::process::Command::new(me).args(["--exact", test]).env(MARK, "1").output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+            return;
+        }
+        let (ask, asked) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || {
+            asked.recv().unwrap();
+            std::fs::read_to_string("/proc/thread-self/status").unwrap()
+        });
+        let (uid, gid) = look_up("nobody", &CString::new("nobody").unwrap()).unwrap();
+        drop_privileges("nobody").unwrap();
+        drop_privileges("nobody").unwrap();
+        ask.send(()).unwrap();
+        let status = other.join().unwrap();
+        let line = |name: &str, id: u32| format!("{name}:\t{id}\t{id}\t{id}\t{id}\n");
+        assert!(status.contains(&line("Uid", uid)) && status.contains(&line("Gid", gid)), "{status}");
+        assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    }
+}
