@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::daemon::config::{Cpus, DatapathChoice, Flags, Shards};
+use crate::daemon::config::{Cpus, Flags, Shards};
 use crate::daemon::listen::Listen;
 use crate::daemon::written::{Text, Written as _};
 use crate::limits::NSID_LEN_MAX;
+use crate::net::DatapathChoice;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -191,3 +191,8 @@ pub const BIND_RETRY_PAUSE_MS: u64 = 20;
 /// How long the self-test of the ring may take, in milliseconds. It needs under 5.
 pub const SELF_TEST_MS_MAX: u64 = 1000;
 
+/// How long a shard waits for a datagram before it looks around: for the stop, and for the second of its error cap.
+pub const SHARD_TICK: Duration = Duration::from_millis(100);
+
+/// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`, 4096 by default.
+pub const TCP_BACKLOG: i32 = 4096;

@@ -13,7 +13,7 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// # Errors
 /// All that would keep `run` from starting.
 pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
-    let (config, zones) = load(&options.config, &options.flags())?;
+    let (config, zones, _) = load(&options.config, &options.flags())?;
     let mut out = String::new();
     report(&config, &zones, &mut out).expect("a String takes all that is written");
     Ok(out)

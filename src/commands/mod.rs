@@ -2,11 +2,14 @@
 
 pub mod check;
 pub mod query;
+pub mod run;
 pub mod zones;
 
 use crate::cli::{Command, ConfigOptions};
 use crate::daemon::config::{self, Config, Flags};
-use crate::zone::{self, Problem, ZoneSet};
+use crate::daemon::prepare;
+use crate::serve::snapshot::Snapshot;
+use crate::zone::{Problem, ZoneSet};
 
 /// Runs `command` to its end; what it prints.
 ///
@@ -14,12 +17,7 @@ use crate::zone::{self, Problem, ZoneSet};
 /// Why it failed or refused to start.
 pub fn execute(command: &Command) -> Result<String, Vec<Problem>> {
     match command {
-        // The server's own command takes its place here: `run::run(options)`.
-        Command::Run(options) => {
-            load(&options.config, &options.flags())?;
-            let message = "this build cannot serve; use check, zones or query".to_owned();
-            Err(vec![Problem { place: String::new(), message }])
-        }
+        Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
@@ -27,8 +25,8 @@ pub fn execute(command: &Command) -> Result<String, Vec<Problem>> {
 }
 
 /// What `run` would serve and how, by the same steps.
-fn load(options: &ConfigOptions, flags: &Flags) -> Result<(Config, ZoneSet), Vec<Problem>> {
+fn load(options: &ConfigOptions, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
     let config = config::load(options.config.as_deref(), flags)?;
-    let zones = zone::load(&config.zones)?;
-    Ok((config, zones))
+    let (zones, snapshot) = prepare(&config)?;
+    Ok((config, zones, snapshot))
 }

@@ -9,7 +9,8 @@ use super::load;
 use crate::cli::{QueryClass, QueryOptions};
 use crate::daemon::config::Config;
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
-use crate::serve::{Arrival, Transport, Verdict};
+use crate::serve::{Arrival, Transport, Verdict, serve};
+use crate::stats::counters::Tally;
 use crate::zone::{self, Problem};
 
 /// Loads everything as `run` would, answers the query, and prints the reply in dig's style.
@@ -17,13 +18,9 @@ use crate::zone::{self, Problem};
 /// # Errors
 /// All that would keep `run` from starting, a name or type that does not exist, and that there is no reply.
 pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
-    let (config, _zones) = load(&options.config, &options.config.flags())?;
+    let (config, _, snapshot) = load(&options.config, &options.config.flags())?;
     let arrival = arrival(&config, options.tcp);
-    // The answer code takes its place here: `serve(&snapshot, &arrival, slot, len, &mut tally)`.
-    let answer = |_slot: &mut [u8], _len| {
-        let _ = arrival;
-        Verdict::Drop
-    };
+    let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Tally::default());
     ask(options, answer).map_err(|message| vec![Problem { place: String::new(), message }])
 }
 

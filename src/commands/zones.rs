@@ -11,7 +11,7 @@ use crate::zone::{self, Problem, ZoneSet};
 /// # Errors
 /// All that would keep `run` from starting.
 pub fn zones(options: &ZonesOptions) -> Result<String, Vec<Problem>> {
-    let (_, zones) = load(&options.config, &options.config.flags())?;
+    let (_, zones, _) = load(&options.config, &options.config.flags())?;
     let mut out = String::new();
     match options.format {
         ZonesFormat::Zone => write_all(&zones, &mut out).expect("a String takes all that is written"),

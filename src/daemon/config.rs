@@ -7,48 +7,17 @@ use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::listen::{self, Listen};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
 use crate::limits::{CONFIG_LEN_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::net::DatapathChoice;
+use crate::net::tcp::TcpSettings;
 use crate::serve::UpdatePolicy;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
-pub use super::written::{Cpus, DatapathChoice, Shards};
-
-// Stand-in for `crate::net::tcp::TcpSettings`, field by field: at the merge, struct and default become a
-// `use`.
-/// Bounds of TCP.
-#[derive(Clone, Debug)]
-pub struct TcpSettings {
-    /// Connections of the process.
-    pub connections_max: usize,
-    /// Connections of one client: an address, for IPv6 its /64.
-    pub connections_per_client_max: usize,
-    /// From the first byte of a query to its last.
-    pub message_timeout: Duration,
-    /// Between a reply and the next query.
-    pub idle_timeout: Duration,
-    /// For the client to take a reply.
-    pub write_timeout: Duration,
-    /// Bytes of all buffers together.
-    pub buffers_len_max: usize,
-}
-
-impl Default for TcpSettings {
-    fn default() -> Self {
-        Self {
-            connections_max: 4096,
-            connections_per_client_max: 64,
-            message_timeout: Duration::from_secs(2),
-            idle_timeout: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(10),
-            buffers_len_max: 64 << 20,
-        }
-    }
-}
+pub use super::written::{Cpus, Shards};
 
 /// What the daemon runs with.
 #[derive(Clone, Debug)]

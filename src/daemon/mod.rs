@@ -4,3 +4,223 @@ pub mod config;
 pub mod listen;
 mod spec;
 pub mod written;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::limits::TCP_BACKLOG;
+use crate::net::{Event, Net, Plan};
+use crate::serve::snapshot::{Settings, Snapshot};
+use crate::sys::sockets::UdpOptions;
+use crate::sys::{cpu, sockets, user};
+use crate::zone::{self, Problem, ZoneSet};
+
+use config::{Config, Cpus, Shards as ShardCount};
+
+/// Loads and compiles everything that `config` names, and opens nothing.
+///
+/// # Errors
+/// Every mistake in the zones; if there is none, every one in what is made of them.
+pub fn prepare(config: &Config) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
+    let zones = zone::load(&config.zones)?;
+    let settings = Settings {
+        edns_udp_size: config.edns_udp_size,
+        nsid: config.nsid.clone(),
+        node: config.identity.node.clone(),
+        version: config.version_txt.clone(),
+        update: config.update,
+        listeners: config.listen.clone(),
+    };
+    let snapshot = Snapshot::new(&zones, settings)?;
+    Ok((zones, snapshot))
+}
+
+/// Serves until SIGTERM or SIGINT. What it has to say goes to `out`.
+///
+/// # Errors
+/// Why it cannot start, or which of its threads has ended unbidden.
+pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
+    // 1. Everything that can be wrong without opening anything is found first.
+    let (zones, snapshot) = prepare(config)?;
+    let cpus = placement(config).map_err(failure)?;
+
+    // 2. From here on signals are events: one that comes during the start is not lost.
+    let (events, happened) = unbounded();
+    watch_signals(&events).map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
+
+    // 3. Addresses, all of them, before any thread runs.
+    let descriptors = sockets::raise_nofile().unwrap_or_default();
+    let bound = Bound::open(config, cpus.len())?;
+    let buffers = bound.buffers();
+
+    // 4. Shards and the TCP thread. They serve when this returns.
+    let plan = Plan {
+        choice: config.datapath,
+        cpus: cpus.clone(),
+        groups: bound.groups,
+        listeners: bound.listeners,
+        tcp: config.tcp.clone(),
+        snapshot: Arc::new(snapshot),
+    };
+    let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
+
+    // 5. What took rights is done.
+    if let Some(name) = &config.user {
+        user::drop_privileges(name)
+            .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
+    }
+
+    // 6. Say what is there. Nobody to listen is no reason to stop.
+    let _ = announce(out, config, &net, &cpus, &buffers, zones.zones.len(), descriptors);
+
+    // 7. Wait.
+    let ended = wait(&happened);
+
+    // 8. Stop: what has come in is answered, then the sockets close.
+    net.stop();
+    let totals = net.totals();
+    let _ = writeln!(out, "stopped after {} queries", totals.queries);
+    ended
+}
+
+/// Waits for a signal, or for the news that a thread has died.
+fn wait(happened: &Receiver<Event>) -> Result<(), Vec<Problem>> {
+    match happened.recv() {
+        Ok(Event::Stop) | Err(_) => Ok(()),
+        Ok(Event::Died { thread, reason }) => {
+            Err(failure(format!("the thread {thread} ended: {reason}; please report this")))
+        }
+    }
+}
+
+fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let events = events.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            if events.send(Event::Stop).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// For each shard the CPU that it is pinned to: the i-th of the list, or none without a list.
+fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
+    let allowed =
+        cpu::available().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
+    let Some(listed) = &config.cpus else {
+        let shards = match config.shards {
+            ShardCount::Auto => cpu::allowed_parallelism(),
+            ShardCount::Count(count) => count.get(),
+        };
+        return Ok(vec![None; shards]);
+    };
+    if let Some(cpu) = listed.iter().find(|cpu| !allowed.contains(cpu)) {
+        return Err(format!("CPU {cpu} is not among those that this process may use: {}", Cpus(allowed)));
+    }
+    let shards = match config.shards {
+        ShardCount::Auto => listed.len(),
+        ShardCount::Count(count) => count.get(),
+    };
+    Ok(listed.iter().take(shards).copied().map(Some).collect())
+}
+
+/// The sockets of every address.
+struct Bound {
+    groups: Vec<(SocketAddr, Vec<UdpSocket>)>,
+    listeners: Vec<TcpListener>,
+}
+
+impl Bound {
+    /// Opens every address for UDP and TCP; reports all that cannot be opened.
+    fn open(config: &Config, shards: usize) -> Result<Self, Vec<Problem>> {
+        let options = UdpOptions { rcvbuf: config.rcvbuf, sndbuf: config.sndbuf };
+        let mut bound = Self { groups: Vec::new(), listeners: Vec::new() };
+        let mut problems = Vec::new();
+        for &address in &config.listen {
+            match sockets::bind_udp_group(address, shards, options) {
+                Ok(group) => bound.groups.push((address, group)),
+                Err(error) => problems.push(cannot_listen(address, "UDP", &error)),
+            }
+            match sockets::bind_tcp(address, TCP_BACKLOG) {
+                Ok(listener) => bound.listeners.push(listener),
+                Err(error) => problems.push(cannot_listen(address, "TCP", &error)),
+            }
+        }
+        if problems.is_empty() { Ok(bound) } else { Err(problems) }
+    }
+
+    /// The receive and send buffer that the kernel gave each address, in bytes.
+    fn buffers(&self) -> Vec<(usize, usize)> {
+        let first = |group: &[UdpSocket]| group.first().and_then(|socket| sockets::buffer_lens(socket).ok());
+        self.groups.iter().map(|(_, group)| first(group).unwrap_or_default()).collect()
+    }
+}
+
+/// Why an address cannot be had, and what to do.
+fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Problem {
+    let port = address.port();
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose another address \
+             with --listen"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "port {port} takes root or the capability CAP_NET_BIND_SERVICE: start as root, run `setcap \
+             cap_net_bind_service=+ep` on the program, or choose a port above 1023 with --listen"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface has that address: add it to one (`ip address add`), or leave it out".to_owned()
+        }
+        _ if sockets::is_family_unknown(error) => {
+            "this host does not speak that protocol: leave the address out".to_owned()
+        }
+        _ => "choose another address with --listen".to_owned(),
+    };
+    Problem {
+        place: String::new(),
+        message: format!("cannot listen on {address} ({protocol}): {error}; {advice}"),
+    }
+}
+
+/// What an operator wants to see at the start.
+fn announce(
+    out: &mut impl Write,
+    config: &Config,
+    net: &Net,
+    cpus: &[Option<usize>],
+    buffers: &[(usize, usize)],
+    zones: usize,
+    descriptors: u64,
+) -> io::Result<()> {
+    writeln!(out, "as112d {} as {}, serving {zones} zones", env!("CARGO_PKG_VERSION"), config.identity.node)?;
+    writeln!(out, "datapath: {} ({})", net.datapath, net.reason)?;
+    let pinned: Vec<usize> = cpus.iter().copied().flatten().collect();
+    let where_to =
+        if pinned.is_empty() { "on any CPU".to_owned() } else { format!("on CPUs {}", Cpus(pinned)) };
+    let shards = if cpus.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", cpus.len()) };
+    writeln!(out, "{shards} {where_to}; at most {descriptors} open files")?;
+    for (address, (receive, send)) in config.listen.iter().zip(buffers) {
+        let kib = |bytes: &usize| bytes / 1024;
+        writeln!(
+            out,
+            "listening on {address} (buffers: receive {} KiB, send {} KiB)",
+            kib(receive),
+            kib(send)
+        )?;
+    }
+    let first = config.listen[0];
+    let ip = if first.ip().is_unspecified() { "localhost".to_owned() } else { first.ip().to_string() };
+    writeln!(out, "try: dig @{ip} -p {} -x 192.168.1.1", first.port())
+}
+
+fn failure(message: String) -> Vec<Problem> {
+    vec![Problem { place: String::new(), message }]
+}

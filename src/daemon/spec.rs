@@ -9,15 +9,16 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::config::TcpSettings;
 use super::listen::Listen;
 use super::written::{
-    Count, Cpus, DatapathChoice, Given, Mistake, Nsid, Origin, Shards, Size, Template, Text, Timeout, Written,
+    Count, Cpus, Given, Mistake, Nsid, Origin, Shards, Size, Template, Text, Timeout, Written,
 };
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SOCKET_BUFFER_MAX,
     SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR, TCP_CONNECTIONS_CEILING, TEXT_LEN_MAX,
 };
+use crate::net::DatapathChoice;
+use crate::net::tcp::TcpSettings;
 use crate::serve::UpdatePolicy;
 
 /// The file that documents every key; its lines are the examples in messages.

@@ -11,6 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
 use crate::limits::{NSID_LEN_MAX, SHARDS_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
+use crate::net::DatapathChoice;
 use crate::serve::UpdatePolicy;
 
 /// A value with a written form.
@@ -274,6 +275,19 @@ pub struct Cpus(
     pub Vec<usize>,
 );
 
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, run) in self.0.chunk_by(|a, b| a + 1 == *b).enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match run {
+                [first, .., last] => write!(f, "{comma}{first}-{last}")?,
+                only => write!(f, "{comma}{}", only[0])?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Written for Cpus {
     const EXPECTED: &'static str = "a CPU list such as \"0-7,16-23\"";
 
@@ -299,17 +313,6 @@ impl Written for Cpus {
 }
 
 //------------ Choices ---
-
-/// How datagrams are received and sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DatapathChoice {
-    /// io_uring where the kernel allows it, else recvmmsg and sendmmsg.
-    Auto,
-    /// io_uring, or no start.
-    IoUring,
-    /// recvmmsg and sendmmsg.
-    Mmsg,
-}
 
 impl DatapathChoice {
     const NAMES: [(&str, Self); 3] =

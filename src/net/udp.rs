@@ -15,7 +15,6 @@ use crate::stats::counters::{Counters, Tally};
 use crate::sys::{Arrived, Mmsg, Ring, Turn};
 
 /// The datapath of one shard.
-#[derive(Debug)]
 pub(super) enum Engine {
     Ring(Ring),
     Mmsg(Mmsg),
@@ -25,7 +24,9 @@ impl Engine {
     /// One round: waits at most `wait`, lends what came in, sends what was answered.
     #[inline]
     fn turn(
-        &mut self, wait: Duration, answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
+        &mut self,
+        wait: Duration,
+        answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
     ) -> io::Result<Turn> {
         match self {
             Self::Ring(ring) => ring.turn(wait, answer),
@@ -34,7 +35,7 @@ impl Engine {
     }
 
     /// Answers what is still queued and closes the sockets.
-    fn end(self, answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>) -> Turn {
+    fn end(self, answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>) -> io::Result<Turn> {
         match self {
             Self::Ring(ring) => ring.end(answer),
             Self::Mmsg(mmsg) => mmsg.end(answer),
@@ -53,7 +54,9 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn new(
-        sockets: Vec<(SocketAddr, UdpSocket)>, snapshot: Arc<Snapshot>, counters: Arc<Counters>,
+        sockets: Vec<(SocketAddr, UdpSocket)>,
+        snapshot: Arc<Snapshot>,
+        counters: Arc<Counters>,
     ) -> Self {
         let (locals, sockets) = sockets.into_iter().unzip();
         let answering = Answering { locals, snapshot, tally: Tally::default(), cap: ErrorCap::new() };
@@ -81,7 +84,7 @@ impl Shard {
             let turn = engine.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
             self.fold(&turn);
         }
-        let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot));
+        let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
         self.fold(&turn);
         Ok(())
     }

@@ -69,6 +69,19 @@ counters! {
     rearmed_empty: "Receive requests renewed after an empty datagram.",
     rearmed_other: "Receive requests renewed after another end.",
     short_submissions: "System calls that took fewer requests than they were given.",
+    tcp_opened: "TCP connections accepted.",
+    tcp_closed_client: "TCP connections that the client ended.",
+    tcp_closed_idle: "TCP connections closed after they were idle for too long.",
+    tcp_closed_message: "TCP connections closed because a message was not whole in time.",
+    tcp_closed_unread: "TCP connections closed because the client did not take its answers.",
+    tcp_closed_table: "TCP connections closed to make room in a full table.",
+    tcp_closed_address: "TCP connections closed to make room for another of the same address.",
+    tcp_closed_buffers: "TCP connections closed because they held the most of used-up buffers.",
+    tcp_closed_protocol: "TCP connections closed because they sent what gets no answer.",
+    tcp_closed_failed: "TCP connections that failed; mostly, the client reset them.",
+    tcp_closed_stop: "TCP connections closed because the server stops.",
+    tcp_accept_failed: "TCP connections lost while they were accepted.",
+    tcp_accept_paused: "Pauses in accepting, for want of descriptors or memory.",
 }
 
 fn add(counter: &AtomicU64, count: u32) {

@@ -114,6 +114,12 @@ pub fn drops(socket: &UdpSocket) -> io::Result<u32> {
     Ok(numbers[SK_MEMINFO_DROPS])
 }
 
+/// Whether the error says that the host does not speak the address's family, as one without IPv6.
+#[must_use]
+pub fn is_family_unknown(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
 /// Raises the number of files that the process may open to the most that it is allowed; returns it.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! What several tests share: a node in this process, and packets.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod daemon;
+
 use std::net::SocketAddr;
 
 use as112d::limits::TCP_REPLY_LEN_MAX;

@@ -9,11 +9,13 @@
 
 mod conn;
 mod driver;
+mod serving;
 mod table;
 
 use std::time::Duration;
 
 pub use self::driver::TcpDriver;
+pub use self::serving::Serving;
 use crate::limits;
 use crate::serve::{Arrival, Verdict};
 

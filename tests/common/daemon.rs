@@ -1,0 +1,166 @@
+//! The daemon as a black box: started, asked, ended.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// How long anything that should happen at once may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// A running daemon. It is killed when dropped, if it has not ended before.
+pub struct Daemon {
+    child: Child,
+    /// The port on 127.0.0.1 and ::1.
+    pub port: u16,
+    /// What it printed until it served.
+    pub announcement: Vec<String>,
+    lines: Receiver<String>,
+}
+
+impl Daemon {
+    /// Starts the daemon on 127.0.0.1 and ::1 with further arguments, and waits until it serves.
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, |_| {})
+    }
+
+    /// As [`start`](Self::start); `prepare` may change the command, as by a `pre_exec`.
+    pub fn start_with(arguments: &[&str], prepare: impl Fn(&mut Command)) -> Self {
+        let port = free_port();
+        let listen = [format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
+        let mut command = Command::new(program());
+        command.args(["run", "--listen", &listen[0], "--listen", &listen[1]]);
+        if !arguments.contains(&"--shards") && !arguments.contains(&"--cpus") {
+            command.args(["--shards", "1"]);
+        }
+        command.args(arguments);
+        prepare(&mut command);
+        Self::spawn(command, port)
+    }
+
+    /// Starts a command that names its addresses itself, and waits until it serves.
+    pub fn spawn(mut command: Command, port: u16) -> Self {
+        let mut child =
+            command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().expect("the daemon starts");
+        let stderr = BufReader::new(child.stderr.take().expect("it was piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut daemon = Self { child, port, announcement: Vec::new(), lines };
+        loop {
+            match daemon.lines.recv_timeout(PATIENCE) {
+                Ok(line) => daemon.announcement.push(line),
+                Err(_) => panic!("the daemon does not serve; it said: {:#?}", daemon.announcement),
+            }
+            if daemon.announcement.last().is_some_and(|line| line.starts_with("try: ")) {
+                return daemon;
+            }
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn address(&self, ip: IpAddr) -> SocketAddr {
+        SocketAddr::new(ip, self.port)
+    }
+
+    /// A UDP socket that is connected to the daemon.
+    pub fn udp(&self, ip: IpAddr) -> UdpSocket {
+        let socket = UdpSocket::bind((ip, 0)).expect("a socket");
+        socket.connect(self.address(ip)).expect("connected");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket
+    }
+
+    /// A TCP connection to the daemon.
+    pub fn tcp(&self, ip: IpAddr) -> TcpStream {
+        let stream = TcpStream::connect(self.address(ip)).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_nodelay(true).expect("no delay");
+        stream
+    }
+
+    /// The reply to one query over UDP.
+    pub fn ask_udp(&self, ip: IpAddr, query: &[u8]) -> Vec<u8> {
+        let socket = self.udp(ip);
+        socket.send(query).expect("sent");
+        let mut reply = vec![0; 65_535];
+        let len = socket.recv(&mut reply).expect("a reply");
+        reply.truncate(len);
+        reply
+    }
+
+    /// The reply to one query over TCP; `None` when the daemon closes instead.
+    pub fn ask_tcp(&self, ip: IpAddr, query: &[u8]) -> Option<Vec<u8>> {
+        let mut stream = self.tcp(ip);
+        send_message(&mut stream, query);
+        read_message(&mut stream)
+    }
+
+    /// Sends a signal to the daemon.
+    pub fn signal(&self, signal: i32) {
+        let id = self.id().to_string();
+        let status = Command::new("kill").args([format!("-{signal}"), id]).status().expect("kill runs");
+        assert!(status.success(), "the daemon is there to be signalled");
+    }
+
+    /// Ends the daemon with SIGTERM; gives its exit status and what it printed since it served.
+    pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        self.signal(15);
+        let status = self.child.wait().expect("the daemon ends");
+        (status, self.lines.iter().collect())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary under test.
+pub fn program() -> PathBuf {
+    assert_cmd::cargo::cargo_bin!("as112d").to_path_buf()
+}
+
+/// A port that is free for UDP and TCP on 127.0.0.1 and ::1.
+pub fn free_port() -> u16 {
+    for _ in 0..100 {
+        let Ok(tcp) = TcpListener::bind((V4, 0)) else { continue };
+        let port = tcp.local_addr().expect("it is bound").port();
+        // Far from 464, and from what a second test picks at the same time: the kernel hands out ports at random.
+        if TcpListener::bind((V6, port)).is_ok()
+            && [V4, V6].iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok())
+        {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// Writes a message with its length before it.
+pub fn send_message(stream: &mut TcpStream, message: &[u8]) {
+    let mut framed = (message.len() as u16).to_be_bytes().to_vec();
+    framed.extend(message);
+    // A daemon that has closed by then is seen by the read that follows.
+    let _ = stream.write_all(&framed);
+}
+
+/// Reads a message; `None` when the connection ends instead.
+pub fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len).ok()?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+    stream.read_exact(&mut message).ok()?;
+    Some(message)
+}
