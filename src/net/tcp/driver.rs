@@ -30,7 +30,7 @@ pub struct TcpDriver {
     events: Events,
     listeners: Vec<Listener>,
     /// Nothing is accepted before.
-    accept_after: Option<Instant>,
+    accept_after: Instant,
     table: Table<TcpStream>,
     /// Keys of the connections whose turn comes, each once and in order.
     queue: VecDeque<usize>,
@@ -77,7 +77,7 @@ impl TcpDriver {
             poll,
             events: Events::with_capacity(TCP_EVENTS_MAX),
             listeners,
-            accept_after: None,
+            accept_after: Instant::now(),
             table: Table::new(),
             queue: VecDeque::new(),
             buffers: Buffers {
@@ -115,7 +115,7 @@ impl TcpDriver {
         let until = if !self.queue.is_empty() {
             now
         } else if self.listeners.iter().any(|listener| listener.ready) {
-            self.accept_after.unwrap_or(now).min(tick_at)
+            self.accept_after.min(tick_at)
         } else {
             tick_at
         };
@@ -142,10 +142,9 @@ impl TcpDriver {
     /// Accepts a bounded number of connections from each listener.
     fn accept(&mut self, handler: &mut impl TcpHandler) {
         let now = Instant::now();
-        if self.accept_after.is_some_and(|after| now < after) {
+        if now < self.accept_after {
             return;
         }
-        self.accept_after = None;
         for index in 0..self.listeners.len() {
             for _ in 0..TCP_ACCEPTS_PER_ROUND_MAX {
                 if !self.listeners[index].ready {
@@ -154,12 +153,12 @@ impl TcpDriver {
                 match self.listeners[index].socket.accept() {
                     Ok((stream, peer)) => self.admit(stream, peer, handler),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        self.listeners[index].ready = false
+                        self.listeners[index].ready = false;
                     }
                     Err(error) if is_of_one_connection(&error) => handler.count(TcpEvent::AcceptFailed),
                     Err(_) => {
                         handler.count(TcpEvent::AcceptPaused);
-                        self.accept_after = Some(now + TCP_ACCEPT_PAUSE);
+                        self.accept_after = now + TCP_ACCEPT_PAUSE;
                         return;
                     }
                 }
@@ -187,6 +186,7 @@ impl TcpDriver {
 
     /// Gives the queued connections their turn, as far as the time of one round goes.
     fn take_turns(&mut self, handler: &mut impl TcpHandler) {
+        debug_assert!(self.queue.len() <= self.table.open(), "each connection waits once");
         let idle = self.idle_in_force();
         let began = Instant::now();
         let mut now = began;
