@@ -41,19 +41,20 @@ pub const ZONE_RECORDS_MAX: usize = 1_000_000;
 /// See [`ZONE_RECORDS_MAX`].
 pub const ZONE_FILE_LEN_MAX: u64 = 256 << 20;
 
-/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more than either is let in and
-/// the idlest goes: a connection costs about 1 KiB of ours while idle, so the first number bounds file descriptors
-/// rather than memory; the second leaves room for 64 greedy clients, and no resolver needs more.
+/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more than either is
+/// let in and the idlest goes: a connection costs about 1 KiB of ours while idle, so the first number bounds
+/// file descriptors rather than memory; the second leaves room for 64 greedy clients, and no resolver needs
+/// more.
 pub const TCP_CONNECTIONS_MAX: usize = 4096;
 /// See [`TCP_CONNECTIONS_MAX`].
 pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
 const _: () = assert!(TCP_CONNECTIONS_PER_CLIENT_MAX <= TCP_CONNECTIONS_MAX);
 
-/// Time for a whole message from its first byte: a query fits one segment, so that 2 s allow for its loss and one
-/// retransmission, and a client that drips bytes gains nothing by it.
+/// Time for a whole message from its first byte: a query fits one segment, so that 2 s allow for its loss and
+/// one retransmission, and a client that drips bytes gains nothing by it.
 pub const TCP_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section 6.2.3, wants
-/// "a few seconds").
+/// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section
+/// 6.2.3, wants "a few seconds").
 pub const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is left of the idle time when the table is full: a round trip to anywhere and time to think.
 pub const TCP_IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -71,20 +72,20 @@ pub const TCP_UNSENT_LEN_MAX: usize = 64 << 10;
 /// Capacity that a connection keeps for its next answers when all are sent: enough for a handful.
 pub const TCP_UNSENT_KEPT_LEN: usize = 1 << 10;
 const _: () = assert!(TCP_CONNECTIONS_MAX * TCP_UNSENT_KEPT_LEN <= TCP_BUFFERS_LEN_MAX / 4);
-/// Bytes that one turn of a connection reads at most: some 400 queries, so that a full table of greedy clients
-/// delays an honest one by well under a second, and a system call still serves many queries.
+/// Bytes that one turn of a connection reads at most: some 400 queries, so that a full table of greedy
+/// clients delays an honest one by well under a second, and a system call still serves many queries.
 pub const TCP_READ_LEN_MAX: usize = 16 << 10;
 const _: () = assert!(TCP_READ_LEN_MAX >= 2 + SLOT_PAYLOAD_LEN);
-/// Send buffer of the kernel for one connection: with the kernel's own sizing a client that takes nothing could
-/// leave megabytes there, behind the back of [`TCP_BUFFERS_LEN_MAX`].
+/// Send buffer of the kernel for one connection: with the kernel's own sizing a client that takes nothing
+/// could leave megabytes there, behind the back of [`TCP_BUFFERS_LEN_MAX`].
 pub const TCP_KERNEL_SEND_LEN: usize = 64 << 10;
 
 /// Connections that one listener accepts before those that are open get their turn.
 pub const TCP_ACCEPTS_PER_ROUND_MAX: usize = 64;
 /// Readiness events that one wait reports; more stay with the kernel for the next.
 pub const TCP_EVENTS_MAX: usize = 1024;
-/// Time for the turns of one round; connections still waiting stay first in line for the next, and new events, the
-/// deadlines and the stop flag are looked at in between.
+/// Time for the turns of one round; connections still waiting stay first in line for the next, and new
+/// events, the deadlines and the stop flag are looked at in between.
 pub const TCP_ROUND_MAX: Duration = Duration::from_millis(50);
 const _: () = assert!(TCP_ROUND_MAX.as_millis() <= TCP_TICK.as_millis());
 /// How long nothing is accepted after the process ran out of something (descriptors, memory).

@@ -53,8 +53,8 @@ struct Buffers {
 }
 
 impl TcpDriver {
-    /// Prepares to serve `listeners`, which are bound and listen already. Their connections inherit no delay of small
-    /// segments, and a bounded send buffer.
+    /// Prepares to serve `listeners`, which are bound and listen already. Their connections inherit no delay
+    /// of small segments, and a bounded send buffer.
     ///
     /// # Errors
     /// What the kernel says when it refuses an option of a listener or its registration.
@@ -243,8 +243,8 @@ impl TcpDriver {
         }
     }
 
-    /// Accepts nothing more, answers what has come, sends what is due and closes every connection that has nothing
-    /// more to read or to take.
+    /// Accepts nothing more, answers what has come, sends what is due and closes every connection that has
+    /// nothing more to read or to take.
     fn drain(mut self, handler: &mut impl TcpHandler) -> io::Result<()> {
         self.draining = true;
         self.listeners.clear();
@@ -279,8 +279,9 @@ fn enqueue(queue: &mut VecDeque<usize>, key: usize, entry: &mut Entry<TcpStream>
     }
 }
 
-/// Whether an error of `accept` speaks of the connection that was to be accepted, so that the next may be well
-/// (accept(2): "already-pending network errors on the new socket"). All others speak of us: no descriptors, no memory.
+/// Whether an error of `accept` speaks of the connection that was to be accepted, so that the next may be
+/// well (accept(2): "already-pending network errors on the new socket"). All others speak of us: no
+/// descriptors, no memory.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -332,8 +333,8 @@ impl Entry<TcpStream> {
                 Ok(0)
             }
             Ok(len) => {
-                // The readiness of epoll is told once: after a short read the next bytes, or the end, bring a new
-                // event, unless the event of the end was there before.
+                // The readiness of epoll is told once: after a short read the next bytes, or the end, bring a
+                // new event, unless the event of the end was there before.
                 self.readable = len == input.len() || self.hung_up;
                 Ok(len)
             }

@@ -10,8 +10,8 @@ use socket2::{Domain, Socket, Type};
 
 use super::*;
 
-/// Answers a query with its arrival in place of the counts: the keepalive time-out, our port, the client's port. Bytes
-/// 12 and 13 are the least length of the reply; a response is dropped.
+/// Answers a query with its arrival in place of the counts: the keepalive time-out, our port, the client's
+/// port. Bytes 12 and 13 are the least length of the reply; a response is dropped.
 #[derive(Clone, Default)]
 pub(super) struct Toy {
     counts: Arc<Mutex<HashMap<TcpEvent, usize>>>,
