@@ -54,7 +54,7 @@ const _: () = assert!(TCP_CONNECTIONS_PER_CLIENT_MAX <= TCP_CONNECTIONS_MAX);
 /// one retransmission, and a client that drips bytes gains nothing by it.
 pub const TCP_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section
-/// 6.2.3, wants "a few seconds").
+/// 6.2.3: "on the order of seconds").
 pub const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is left of the idle time when the table is full: a round trip to anywhere and time to think.
 pub const TCP_IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ pub const TCP_UNSENT_LEN_MAX: usize = 64 << 10;
 pub const TCP_UNSENT_KEPT_LEN: usize = 1 << 10;
 const _: () = assert!(TCP_CONNECTIONS_MAX * TCP_UNSENT_KEPT_LEN <= TCP_BUFFERS_LEN_MAX / 4);
 /// Bytes that one turn of a connection reads at most: some 400 queries, so that a full table of greedy
-/// clients delays an honest one by well under a second, and a system call still serves many queries.
+/// clients delays an honest one by less than a second, and a system call still serves many queries.
 pub const TCP_READ_LEN_MAX: usize = 16 << 10;
 const _: () = assert!(TCP_READ_LEN_MAX >= 2 + SLOT_PAYLOAD_LEN);
 /// Send buffer of the kernel for one connection: with the kernel's own sizing a client that takes nothing
