@@ -1,9 +1,8 @@
-//! One connection as a state machine without I/O (RFC 1035, section 4.2.2; RFC 7766): bytes in, bytes out, and the
-//! time is passed in.
+//! One connection as a state machine without I/O (RFC 1035, section 4.2.2; RFC 7766): bytes in, bytes out,
+//! and the time is passed in.
 //!
-//! A connection that waits for its next query holds no input and at most
-//! [`TCP_UNSENT_KEPT_LEN`] of output capacity. Input is held only while a message is incomplete, or while the client
-//! does not take its answers.
+//! A connection that waits for its next query holds no input and at most [`TCP_UNSENT_KEPT_LEN`] of output
+//! capacity. Input is held only while a message is incomplete, or while the client does not take its answers.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -15,7 +14,8 @@ use crate::serve::Verdict;
 
 /// Bytes of the length before each message.
 const PREFIX_LEN: usize = 2;
-/// Bytes of a message that are kept: one more than the longest query, so that the length alone says "too long".
+/// Bytes of a message that are kept: one more than the longest query, so that the length alone says "too
+/// long".
 const MESSAGE_LEN_KEPT: usize = QUERY_LEN_MAX + 1;
 
 /// Where answers are made: the query in the first bytes, then the reply in their place.
@@ -24,8 +24,9 @@ pub(super) type Slot = [u8; TCP_REPLY_LEN_MAX];
 /// What the driver has to do to a connection that comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Send FIN. The client may still be sending, and to close with its bytes unread would make the kernel send RST,
-    /// which can overtake the last answers: so what still comes is read and thrown away until the client ends too.
+    /// Send FIN. The client may still be sending, and to close with its bytes unread would make the kernel
+    /// send RST, which can overtake the last answers: so what still comes is read and thrown away until the
+    /// client ends too.
     Fin,
     /// Close.
     Close(Closed),
@@ -34,8 +35,8 @@ pub(super) enum Ending {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Conn {
-    /// Bytes that came and wait: the beginning of a message, or, when `stalled`, whatever followed the last message
-    /// that was answered.
+    /// Bytes that came and wait: the beginning of a message, or, when `stalled`, whatever followed the last
+    /// message that was answered.
     held: Vec<u8>,
     /// Bytes of the message at the beginning of `held` that were thrown away because it is too long.
     skipped: usize,
@@ -73,8 +74,8 @@ impl Conn {
         }
     }
 
-    /// Whether the connection should be read from: not while its answers pile up, nor while it finishes, but again
-    /// when it lingers.
+    /// Whether the connection should be read from: not while its answers pile up, nor while it finishes, but
+    /// again when it lingers.
     pub(super) const fn wants_input(&self) -> bool {
         match self.finishing {
             Some(_) => self.lingers_since.is_some() && !self.input_ended,
@@ -82,7 +83,8 @@ impl Conn {
         }
     }
 
-    /// Takes `bytes` that were read and answers every message that is whole, as long as there is room for answers.
+    /// Takes `bytes` that were read and answers every message that is whole, as long as there is room for
+    /// answers.
     pub(super) fn receive(
         &mut self,
         bytes: &[u8],
@@ -101,8 +103,8 @@ impl Conn {
         self.hold(&input[taken..], now);
     }
 
-    /// Goes on with held messages once the client has taken answers. Returns whether there was anything to go on
-    /// with, and so, perhaps, something new to send.
+    /// Goes on with held messages once the client has taken answers. Returns whether there was anything to go
+    /// on with, and so, perhaps, something new to send.
     pub(super) fn resume(
         &mut self,
         now: Instant,
@@ -116,7 +118,8 @@ impl Conn {
         go_on
     }
 
-    /// Answers the whole messages at the beginning of `input`; returns the length of those that were answered.
+    /// Answers the whole messages at the beginning of `input`; returns the length of those that were
+    /// answered.
     fn answer_whole(
         &mut self,
         input: &[u8],
@@ -153,7 +156,8 @@ impl Conn {
         taken
     }
 
-    /// Keeps what was not answered: everything when stalled, else the beginning of a message without its excess.
+    /// Keeps what was not answered: everything when stalled, else the beginning of a message without its
+    /// excess.
     fn hold(&mut self, rest: &[u8], now: Instant) {
         if self.finishing.is_some() || rest.is_empty() {
             return;
@@ -168,7 +172,8 @@ impl Conn {
         self.message_since.get_or_insert(now);
     }
 
-    /// The client has sent FIN: what was due is sent, then the connection is closed. An incomplete message is lost.
+    /// The client has sent FIN: what was due is sent, then the connection is closed. An incomplete message is
+    /// lost.
     pub(super) fn end_input(&mut self) {
         self.input_ended = true;
         self.finish(Closed::Client);
@@ -244,8 +249,8 @@ impl Conn {
         (rests && passed(self.active_at.max(self.taken_at), idle)).then_some(Closed::Idle)
     }
 
-    /// The order in which connections make room for others, first to go first: those that only linger, then by the
-    /// last whole message or the accept, and those with unsent answers after all others.
+    /// The order in which connections make room for others, first to go first: those that only linger, then
+    /// by the last whole message or the accept, and those with unsent answers after all others.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         (!self.unsent.is_empty(), self.lingers_since.is_none(), self.active_at)
     }

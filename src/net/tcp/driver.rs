@@ -30,7 +30,7 @@ pub struct TcpDriver {
     events: Events,
     listeners: Vec<Listener>,
     /// Nothing is accepted before.
-    accept_after: Option<Instant>,
+    accept_after: Instant,
     table: Table<TcpStream>,
     /// Keys of the connections whose turn comes, each once and in order.
     queue: VecDeque<usize>,
@@ -53,8 +53,8 @@ struct Buffers {
 }
 
 impl TcpDriver {
-    /// Prepares to serve `listeners`, which are bound and listen already. Their connections inherit no delay of small
-    /// segments, and a bounded send buffer.
+    /// Prepares to serve `listeners`, which are bound and listen already. Their connections inherit no delay
+    /// of small segments, and a bounded send buffer.
     ///
     /// # Errors
     /// What the kernel says when it refuses an option of a listener or its registration.
@@ -77,7 +77,7 @@ impl TcpDriver {
             poll,
             events: Events::with_capacity(TCP_EVENTS_MAX),
             listeners,
-            accept_after: None,
+            accept_after: Instant::now(),
             table: Table::new(),
             queue: VecDeque::new(),
             buffers: Buffers {
@@ -115,7 +115,7 @@ impl TcpDriver {
         let until = if !self.queue.is_empty() {
             now
         } else if self.listeners.iter().any(|listener| listener.ready) {
-            self.accept_after.unwrap_or(now).min(tick_at)
+            self.accept_after.min(tick_at)
         } else {
             tick_at
         };
@@ -142,10 +142,9 @@ impl TcpDriver {
     /// Accepts a bounded number of connections from each listener.
     fn accept(&mut self, handler: &mut impl TcpHandler) {
         let now = Instant::now();
-        if self.accept_after.is_some_and(|after| now < after) {
+        if now < self.accept_after {
             return;
         }
-        self.accept_after = None;
         for index in 0..self.listeners.len() {
             for _ in 0..TCP_ACCEPTS_PER_ROUND_MAX {
                 if !self.listeners[index].ready {
@@ -154,12 +153,12 @@ impl TcpDriver {
                 match self.listeners[index].socket.accept() {
                     Ok((stream, peer)) => self.admit(stream, peer, handler),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        self.listeners[index].ready = false
+                        self.listeners[index].ready = false;
                     }
                     Err(error) if is_of_one_connection(&error) => handler.count(TcpEvent::AcceptFailed),
                     Err(_) => {
                         handler.count(TcpEvent::AcceptPaused);
-                        self.accept_after = Some(now + TCP_ACCEPT_PAUSE);
+                        self.accept_after = now + TCP_ACCEPT_PAUSE;
                         return;
                     }
                 }
@@ -187,6 +186,7 @@ impl TcpDriver {
 
     /// Gives the queued connections their turn, as far as the time of one round goes.
     fn take_turns(&mut self, handler: &mut impl TcpHandler) {
+        debug_assert!(self.queue.len() <= self.table.open(), "each connection waits once");
         let idle = self.idle_in_force();
         let began = Instant::now();
         let mut now = began;
@@ -243,8 +243,8 @@ impl TcpDriver {
         }
     }
 
-    /// Accepts nothing more, answers what has come, sends what is due and closes every connection that has nothing
-    /// more to read or to take.
+    /// Accepts nothing more, answers what has come, sends what is due and closes every connection that has
+    /// nothing more to read or to take.
     fn drain(mut self, handler: &mut impl TcpHandler) -> io::Result<()> {
         self.draining = true;
         self.listeners.clear();
@@ -279,8 +279,9 @@ fn enqueue(queue: &mut VecDeque<usize>, key: usize, entry: &mut Entry<TcpStream>
     }
 }
 
-/// Whether an error of `accept` speaks of the connection that was to be accepted, so that the next may be well
-/// (accept(2): "already-pending network errors on the new socket"). All others speak of us: no descriptors, no memory.
+/// Whether an error of `accept` speaks of the connection that was to be accepted, so that the next may be
+/// well (accept(2): "already-pending network errors on the new socket"). All others speak of us: no
+/// descriptors, no memory.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -332,8 +333,8 @@ impl Entry<TcpStream> {
                 Ok(0)
             }
             Ok(len) => {
-                // The readiness of epoll is told once: after a short read the next bytes, or the end, bring a new
-                // event, unless the event of the end was there before.
+                // The readiness of epoll is told once: after a short read the next bytes, or the end, bring a
+                // new event, unless the event of the end was there before.
                 self.readable = len == input.len() || self.hung_up;
                 Ok(len)
             }

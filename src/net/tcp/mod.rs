@@ -1,11 +1,11 @@
 //! DNS over TCP (RFC 7766, RFC 9210, RFC 7828).
 //!
-//! All connections of the process live in one table on one thread of their own. So no TCP peer can touch the latency
-//! of datagrams, and every limit is exact. The thread never waits for a peer: the sockets do not block, a partial
-//! message costs its bytes and nothing else, and connections take turns of bounded length.
+//! All connections of the process live in one table on one thread of their own. So no TCP peer can touch the
+//! latency of datagrams, and every limit is exact. The thread never waits for a peer: the sockets do not
+//! block, a partial message costs its bytes and nothing else, and connections take turns of bounded length.
 //!
-//! `conn.rs` is one connection without I/O, `table.rs` holds them all and says who makes room, `driver.rs` moves the
-//! bytes.
+//! `conn.rs` is one connection without I/O, `table.rs` holds them all and says who makes room, `driver.rs`
+//! moves the bytes.
 
 mod conn;
 mod driver;
@@ -50,8 +50,8 @@ impl Default for TcpSettings {
 }
 
 impl TcpSettings {
-    /// The idle time in force while `open` connections are open: from a half-full table on it falls evenly, down to
-    /// [`TCP_IDLE_TIMEOUT_MIN`](limits::TCP_IDLE_TIMEOUT_MIN) or to the setting where that is less.
+    /// The idle time in force while `open` connections are open: from a half-full table on it falls evenly,
+    /// down to [`TCP_IDLE_TIMEOUT_MIN`](limits::TCP_IDLE_TIMEOUT_MIN) or to the setting where that is less.
     fn idle_in_force(&self, open: usize) -> Duration {
         let half = (self.connections_max / 2).max(1);
         let free = self.connections_max.saturating_sub(open).min(half);

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::conn::Conn;
 use super::{Closed, TcpSettings};
 
-/// Length of the prefix by which IPv6 clients are told apart: one network is handed at least this much, and could
-/// otherwise be as many clients as it likes.
+/// Length of the prefix by which IPv6 clients are told apart: one network is handed at least this much, and
+/// could otherwise be as many clients as it likes.
 const IPV6_CLIENT_PREFIX_LEN: u8 = 64;
 
 /// Whom `address` counts for: itself, or its /64. An IPv4 address is the same on an IPv6 socket.

@@ -166,6 +166,7 @@ fn idle_time_counts_from_the_accept_and_from_the_last_answer_taken() {
     assert_eq!(bench.overdue(), None);
     bench.receive(&framed(&query(1, 41)));
     bench.pass(5_000);
+    assert_eq!(bench.overdue(), None);
     bench.take_all();
     bench.pass(9_999);
     assert_eq!(bench.overdue(), None);

@@ -1,165 +1,13 @@
-//! The driver on loopback, with a toy in the place of the answers. Times are five times what is meant, for slow machines.
+//! The driver on loopback. Times are five times what is meant, for slow machines.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicUsize;
 
-use socket2::{Domain, Socket, Type};
-
+use self::harness::{Server, Toy, ask, breathe, expect_end, framed_query, is_over, read_reply};
 use super::*;
 
-/// Answers a query with its arrival in place of the counts: the keepalive time-out, our port, the client's port. Bytes
-/// 12 and 13 are the least length of the reply; a response is dropped.
-#[derive(Clone, Default)]
-struct Toy(Arc<Mutex<HashMap<TcpEvent, usize>>>);
-
-impl Toy {
-    fn counts(&self) -> MutexGuard<'_, HashMap<TcpEvent, usize>> {
-        self.0.lock().unwrap()
-    }
-}
-
-impl TcpHandler for Toy {
-    fn woken(&mut self) {}
-
-    fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
-        let Transport::Tcp { keepalive } = arrival.transport else { panic!("{arrival:?}") };
-        assert!(arrival.local.ip().is_loopback() && arrival.peer.ip().is_loopback());
-        if slot[2] & 0x80 != 0 {
-            return Verdict::Drop;
-        }
-        slot[2] |= 0x80;
-        slot[4..6].copy_from_slice(&keepalive.to_be_bytes());
-        slot[6..8].copy_from_slice(&arrival.local.port().to_be_bytes());
-        slot[8..10].copy_from_slice(&arrival.peer.port().to_be_bytes());
-        Verdict::Reply(len.max(usize::from(u16::from_be_bytes([slot[12], slot[13]]))))
-    }
-
-    fn count(&mut self, event: TcpEvent) {
-        *self.counts().entry(event).or_default() += 1;
-    }
-}
-
-/// A running driver, stopped and checked at the end.
-struct Server {
-    address: SocketAddr,
-    toy: Toy,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl Server {
-    fn start(settings: TcpSettings) -> Self {
-        // The standard library's own backlog of 128 is too short for thousands of connections at once.
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-        socket.listen(4096).unwrap();
-        let listener: std::net::TcpListener = socket.into();
-        let address = listener.local_addr().unwrap();
-        let driver = TcpDriver::new(vec![listener], settings).unwrap();
-        let (toy, stop) = (Toy::default(), Arc::new(AtomicBool::new(false)));
-        let (mut handler, stop_seen) = (toy.clone(), stop.clone());
-        let thread = std::thread::spawn(move || driver.run(&stop_seen, &mut handler));
-        Self { address, toy, stop, thread: Some(thread) }
-    }
-
-    fn connect(&self) -> TcpStream {
-        self.connect_from(1)
-    }
-
-    /// A connection from 127.0.`source`.
-    fn connect_from(&self, source: u16) -> TcpStream {
-        let [high, low] = source.to_be_bytes();
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, high, low], 0)).into()).unwrap();
-        socket.connect(&self.address.into()).unwrap();
-        let stream: TcpStream = socket.into();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream
-    }
-
-    fn counted(&self, event: TcpEvent) -> usize {
-        self.toy.counts().get(&event).copied().unwrap_or(0)
-    }
-
-    fn closed(&self, reason: Closed) -> usize {
-        self.counted(TcpEvent::Closed(reason))
-    }
-
-    /// Waits until so many connections were closed for this reason.
-    fn wait_closed(&self, reason: Closed, count: usize) {
-        let began = Instant::now();
-        while self.closed(reason) < count {
-            assert!(began.elapsed() < Duration::from_secs(15), "{reason:?}: {:?}", self.toy.counts());
-            breathe();
-        }
-    }
-
-    /// Stops; returns how long that took. Every connection that was opened has been closed then.
-    fn stop(&mut self) -> Duration {
-        let began = Instant::now();
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().expect("a server is stopped once").join().unwrap().unwrap();
-        let took = began.elapsed();
-        let counts = self.toy.counts();
-        let closed = counts.iter().filter(|(event, _)| matches!(event, TcpEvent::Closed(_)));
-        let opened = counts.get(&TcpEvent::Opened).copied().unwrap_or(0);
-        assert_eq!(closed.map(|(_, count)| count).sum::<usize>(), opened, "{counts:?}");
-        took
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if self.thread.is_some() && !std::thread::panicking() {
-            self.stop();
-        }
-    }
-}
-
-/// A query with its length before it, whose reply has `reply_len` bytes.
-fn framed_query(id: u16, reply_len: u16) -> Vec<u8> {
-    let mut framed = vec![0, 40];
-    framed.extend_from_slice(&id.to_be_bytes());
-    framed.resize(2 + 12, 0);
-    framed.extend_from_slice(&reply_len.to_be_bytes());
-    framed.resize(2 + 40, 0);
-    framed
-}
-
-fn read_reply(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut prefix = [0; 2];
-    stream.read_exact(&mut prefix)?;
-    let mut reply = vec![0; usize::from(u16::from_be_bytes(prefix))];
-    stream.read_exact(&mut reply)?;
-    Ok(reply)
-}
-
-/// Asks and checks the reply; returns how long that took.
-fn ask(stream: &mut TcpStream, id: u16) -> io::Result<Duration> {
-    let began = Instant::now();
-    stream.write_all(&framed_query(id, 0))?;
-    let reply = read_reply(stream)?;
-    assert_eq!((reply.len(), &reply[..3]), (40, &[id.to_be_bytes()[0], id.to_be_bytes()[1], 0x80][..]));
-    Ok(began.elapsed())
-}
-
-fn expect_end(stream: &mut TcpStream) {
-    let mut rest = Vec::new();
-    assert_eq!(stream.read_to_end(&mut rest).map(|_| rest.len()).unwrap(), 0);
-}
-
-/// Lets the others work for a moment.
-fn breathe() {
-    std::thread::park_timeout(Duration::from_millis(5));
-}
-
-/// Whether the other end has closed or reset the connection.
-fn is_over(stream: &mut TcpStream) -> bool {
-    !matches!(stream.read(&mut [0; 64]), Ok(1..))
-}
+mod harness;
 
 #[test]
 fn a_thousand_queries_of_one_write_are_answered_in_order() {
@@ -204,7 +52,7 @@ fn every_listener_is_served_and_each_query_knows_its_two_ends() {
 fn clients_that_ask_without_pause_leave_their_turn_to_others() {
     let server = Server::start(TcpSettings::default());
     let over = AtomicBool::new(false);
-    let answered = std::sync::atomic::AtomicUsize::new(0);
+    let answered = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for source in 10..14 {
             let mut reader = server.connect_from(source);
@@ -243,6 +91,24 @@ fn queries_before_a_half_close_are_answered_then_fin() {
     }
     expect_end(&mut stream);
     server.wait_closed(Closed::Client, 1);
+}
+
+#[test]
+fn a_query_and_fin_that_came_together_are_both_seen() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    stream.write_all(&framed_query(1, 0)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let driver = TcpDriver::new(vec![listener], TcpSettings::default()).unwrap();
+    let (mut toy, stop) = (Toy::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| driver.run(&stop, &mut toy));
+        assert_eq!(read_reply(&mut stream).unwrap()[..2], [0, 1]);
+        expect_end(&mut stream);
+        stop.store(true, Ordering::Relaxed);
+        running.join().unwrap().unwrap();
+    });
+    assert_eq!(toy.counts()[&TcpEvent::Closed(Closed::Client)], 1);
 }
 
 #[test]
@@ -296,6 +162,42 @@ fn a_client_that_never_reads_is_closed_and_delays_nobody() {
     }
     assert!(began.elapsed() >= write_timeout);
     assert!(sent_len < 20 << 20, "{sent_len} bytes were taken from a client that reads nothing");
+}
+
+#[test]
+fn a_client_that_waits_for_nothing_or_takes_nothing_wakes_nobody() {
+    let server = Server::start(TcpSettings::default());
+    let (mut greedy, mut lingers, _idle) = (server.connect(), server.connect(), server.connect());
+    greedy.set_nonblocking(true).unwrap();
+    let queries: Vec<u8> = (0..1000).flat_map(|id| framed_query(id, 60_000)).collect();
+    while greedy.write(&queries).is_ok() {
+        breathe();
+    }
+    lingers.write_all(&[0, 0]).unwrap();
+    expect_end(&mut lingers);
+    let before = server.toy.wakes.load(Ordering::Relaxed);
+    std::thread::park_timeout(Duration::from_millis(500));
+    let wakes = server.toy.wakes.load(Ordering::Relaxed) - before;
+    assert!((1..50).contains(&wakes), "{wakes} in 5 ticks");
+}
+
+#[test]
+fn a_connection_closed_before_its_turn_leaves_the_queue() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let settings = TcpSettings { connections_max: 1, ..TcpSettings::default() };
+    let mut driver = TcpDriver::new(vec![listener], settings).unwrap();
+    let mut toy = Toy::default();
+    let soon = || Instant::now() + Duration::from_secs(1);
+    let _first = TcpStream::connect(address).unwrap();
+    driver.accept(&mut toy);
+    driver.wait(soon()).unwrap();
+    assert_eq!((driver.queue.len(), driver.table.open()), (1, 1));
+    let _second = TcpStream::connect(address).unwrap();
+    driver.wait(soon()).unwrap();
+    driver.accept(&mut toy);
+    assert_eq!((driver.queue.len(), driver.table.open()), (0, 1));
+    assert_eq!(toy.counts()[&TcpEvent::Closed(Closed::RoomInTable)], 1);
 }
 
 #[test]
