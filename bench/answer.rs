@@ -1,5 +1,5 @@
-//! The answer path without sockets: parse, lookup, reply, by case; and the compilation of the built-in zones. Each bench
-//! checks the answer that it times.
+//! The answer path without sockets: parse, lookup, reply, by case; and the compilation of the built-in zones.
+//! Each bench checks the answer that it times.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-/// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes, one with
-/// TSIG and cookies under 400; what is longer is answered FORMERR.
+/// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
+/// one with TSIG and cookies under 400; what is longer is answered FORMERR.
 pub const QUERY_LEN_MAX: usize = 2048;
 
-/// Bytes of a slot that a transport offers to a datagram or message: one more than [`QUERY_LEN_MAX`], so that the
-/// length alone says "too long", rounded up so that slots start on cache lines.
+/// Bytes of a slot that a transport offers to a datagram or message: one more than [`QUERY_LEN_MAX`], so that
+/// the length alone says "too long", rounded up so that slots start on cache lines.
 pub const SLOT_PAYLOAD_LEN: usize = 2112;
 const _: () = assert!(SLOT_PAYLOAD_LEN > QUERY_LEN_MAX && SLOT_PAYLOAD_LEN.is_multiple_of(64));
 
-/// Smallest and largest UDP payload that we may be configured to send, in bytes. 1232 is what passes an IPv6 path of
-/// 1280 bytes unfragmented (RFC 9715).
+/// Smallest and largest UDP payload that we may be configured to send, in bytes. 1232 is what passes an IPv6
+/// path of 1280 bytes unfragmented (RFC 9715).
 pub const EDNS_UDP_SIZE_MIN: usize = 512;
 /// See [`EDNS_UDP_SIZE_MIN`].
 pub const EDNS_UDP_SIZE_MAX: usize = 1232;
@@ -25,12 +25,12 @@ pub const TCP_REPLY_LEN_MAX: usize = 65_535;
 /// Longest NSID payload and node name, in bytes: with it the longest negative answer still fits 512 bytes.
 pub const NSID_LEN_MAX: usize = 128;
 
-/// Links of a chain of CNAMEs (synthesised ones included) that an answer follows. Longer chains are an error of the
-/// zone; resolvers stop at 8 to 16.
+/// Links of a chain of CNAMEs (synthesised ones included) that an answer follows. Longer chains are an error
+/// of the zone; resolvers stop at 8 to 16.
 pub const CHAIN_LINKS_MAX: usize = 8;
 
-/// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test, too few
-/// to make two broken programs keep each other busy.
+/// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test,
+/// too few to make two broken programs keep each other busy.
 pub const ERROR_REPLIES_PER_SECOND_MAX: u32 = 1000;
 
 /// Zones that one node serves. Bounded so that a mistaken `dir` does not eat the memory.
@@ -41,18 +41,19 @@ pub const ZONE_RECORDS_MAX: usize = 1_000_000;
 /// See [`ZONE_RECORDS_MAX`].
 pub const ZONE_FILE_LEN_MAX: u64 = 256 << 20;
 
-/// Values of one entry of a zone file: rdata of 65,535 bytes can be as many empty strings, and little else may stand
-/// with them.
+/// Values of one entry of a zone file: rdata of 65,535 bytes can be as many empty strings, and little else
+/// may stand with them.
 pub const ZONE_ENTRY_TOKENS_MAX: usize = 66_000;
 
 /// Files within files that `$INCLUDE` opens. Operators use one or two; a file that includes itself ends here.
 pub const ZONE_INCLUDE_DEPTH_MAX: usize = 8;
 
-/// Mistakes told of one zone file. Nobody mends more at once, and a file that is no zone file is all mistakes.
+/// Mistakes told of one zone file. Nobody mends more at once, and a file that is no zone file is all
+/// mistakes.
 pub const ZONE_PROBLEMS_MAX: usize = 100;
 
-/// Wire length of one RRset, owners counted as pointers: it must fit a reply over TCP beside the question, a chain of
-/// aliases and OPT.
+/// Wire length of one RRset, owners counted as pointers: it must fit a reply over TCP beside the question, a
+/// chain of aliases and OPT.
 pub const RRSET_LEN_MAX: usize = 60_000;
 const _: () = {
     use crate::dns::consts::{NAME_LEN_MAX, UDP_LEN_MAX};
@@ -60,8 +61,8 @@ const _: () = {
     assert!(RRSET_LEN_MAX + CHAIN_LINKS_MAX * 2 * (12 + NAME_LEN_MAX) + UDP_LEN_MAX < TCP_REPLY_LEN_MAX);
 };
 
-/// Longest reply that an identity may cause, in bytes, OPT and the longest NSID included: with it nothing that a node
-/// says of itself is ever truncated.
+/// Longest reply that an identity may cause, in bytes, OPT and the longest NSID included: with it nothing
+/// that a node says of itself is ever truncated.
 pub const IDENTITY_REPLY_LEN_MAX: usize = crate::dns::consts::UDP_LEN_MAX;
 
 /// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
@@ -106,19 +107,20 @@ pub const TCP_BUFFERS_LEN_FLOOR: usize = 1 << 20;
 pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
 const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);
 
-/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more than either is let in and
-/// the idlest goes: a connection costs about 1 KiB of ours while idle, so the first number bounds file descriptors
-/// rather than memory; the second leaves room for 64 greedy clients, and no resolver needs more.
+/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more than either is
+/// let in and the idlest goes: a connection costs about 1 KiB of ours while idle, so the first number bounds
+/// file descriptors rather than memory; the second leaves room for 64 greedy clients, and no resolver needs
+/// more.
 pub const TCP_CONNECTIONS_MAX: usize = 4096;
 /// See [`TCP_CONNECTIONS_MAX`].
 pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
 const _: () = assert!(TCP_CONNECTIONS_PER_CLIENT_MAX <= TCP_CONNECTIONS_MAX);
 
-/// Time for a whole message from its first byte: a query fits one segment, so that 2 s allow for its loss and one
-/// retransmission, and a client that drips bytes gains nothing by it.
+/// Time for a whole message from its first byte: a query fits one segment, so that 2 s allow for its loss and
+/// one retransmission, and a client that drips bytes gains nothing by it.
 pub const TCP_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section 6.2.3, wants
-/// "a few seconds").
+/// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section
+/// 6.2.3, wants "a few seconds").
 pub const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is left of the idle time when the table is full: a round trip to anywhere and time to think.
 pub const TCP_IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -136,20 +138,20 @@ pub const TCP_UNSENT_LEN_MAX: usize = 64 << 10;
 /// Capacity that a connection keeps for its next answers when all are sent: enough for a handful.
 pub const TCP_UNSENT_KEPT_LEN: usize = 1 << 10;
 const _: () = assert!(TCP_CONNECTIONS_MAX * TCP_UNSENT_KEPT_LEN <= TCP_BUFFERS_LEN_MAX / 4);
-/// Bytes that one turn of a connection reads at most: some 400 queries, so that a full table of greedy clients
-/// delays an honest one by well under a second, and a system call still serves many queries.
+/// Bytes that one turn of a connection reads at most: some 400 queries, so that a full table of greedy
+/// clients delays an honest one by well under a second, and a system call still serves many queries.
 pub const TCP_READ_LEN_MAX: usize = 16 << 10;
 const _: () = assert!(TCP_READ_LEN_MAX >= 2 + SLOT_PAYLOAD_LEN);
-/// Send buffer of the kernel for one connection: with the kernel's own sizing a client that takes nothing could
-/// leave megabytes there, behind the back of [`TCP_BUFFERS_LEN_MAX`].
+/// Send buffer of the kernel for one connection: with the kernel's own sizing a client that takes nothing
+/// could leave megabytes there, behind the back of [`TCP_BUFFERS_LEN_MAX`].
 pub const TCP_KERNEL_SEND_LEN: usize = 64 << 10;
 
 /// Connections that one listener accepts before those that are open get their turn.
 pub const TCP_ACCEPTS_PER_ROUND_MAX: usize = 64;
 /// Readiness events that one wait reports; more stay with the kernel for the next.
 pub const TCP_EVENTS_MAX: usize = 1024;
-/// Time for the turns of one round; connections still waiting stay first in line for the next, and new events, the
-/// deadlines and the stop flag are looked at in between.
+/// Time for the turns of one round; connections still waiting stay first in line for the next, and new
+/// events, the deadlines and the stop flag are looked at in between.
 pub const TCP_ROUND_MAX: Duration = Duration::from_millis(50);
 const _: () = assert!(TCP_ROUND_MAX.as_millis() <= TCP_TICK.as_millis());
 /// How long nothing is accepted after the process ran out of something (descriptors, memory).
@@ -157,8 +159,8 @@ pub const TCP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for sending what is due when the process stops.
 pub const TCP_DRAIN_MAX: Duration = Duration::from_secs(1);
 
-/// Slots of a shard's ring: at least four times the largest natural batch (33 datagrams per socket), and few enough
-/// that the heads of all of them stay in the cache. Bursts belong in the socket's receive buffer.
+/// Slots of a shard's ring: at least four times the largest natural batch (33 datagrams per socket), and few
+/// enough that the heads of all of them stay in the cache. Bursts belong in the socket's receive buffer.
 pub const RING_SLOTS: u16 = 512;
 /// Most slots a ring can have: the submission queue, at most 32,768 entries, must hold a reply for each.
 pub const RING_SLOTS_MAX: u16 = 1 << 14;
@@ -167,14 +169,15 @@ const _: () = assert!(RING_SLOTS <= RING_SLOTS_MAX && RING_SLOTS_MAX.is_power_of
 /// Most sockets that one shard reads: addresses of a node. Bounds the arrays of poll and of the ring's files.
 pub const SHARD_SOCKETS_MAX: usize = 1024;
 
-/// Calls into the kernel that the end of a ring makes at most before it gives up waiting for its receives to end.
+/// Calls into the kernel that the end of a ring makes at most before it gives up waiting for its receives to
+/// end.
 pub const RING_END_TURNS_MAX: usize = 16;
 
 /// Datagrams in one call of recvmmsg or sendmmsg: past 16 to 32 the cost of the call no longer shows.
 pub const MMSG_BATCH: usize = 32;
 
-/// Batches that the end of a socket still reads from it, so that a flood cannot keep it open: 16,384 datagrams, more
-/// than a receive buffer of [`UDP_RCVBUF_LEN`] holds (a small datagram is charged 768 bytes).
+/// Batches that the end of a socket still reads from it, so that a flood cannot keep it open: 16,384
+/// datagrams, more than a receive buffer of [`UDP_RCVBUF_LEN`] holds (a small datagram is charged 768 bytes).
 pub const DRAIN_BATCHES_MAX: usize = 512;
 const _: () = assert!(DRAIN_BATCHES_MAX * MMSG_BATCH * 768 > UDP_RCVBUF_LEN);
 
@@ -183,7 +186,8 @@ pub const UDP_RCVBUF_LEN: usize = 8 << 20;
 /// Send buffer asked for each UDP socket, in bytes: a packet is charged until the network card has sent it.
 pub const UDP_SNDBUF_LEN: usize = 4 << 20;
 
-/// How long binding a busy address is tried again, in milliseconds: a ring whose process was killed holds its ports for up to 48 ms.
+/// How long binding a busy address is tried again, in milliseconds: a ring whose process was killed holds its
+/// ports for up to 48 ms.
 pub const BIND_RETRY_MS_MAX: u64 = 500;
 /// Pause between two such trials, in milliseconds.
 pub const BIND_RETRY_PAUSE_MS: u64 = 20;
@@ -191,7 +195,8 @@ pub const BIND_RETRY_PAUSE_MS: u64 = 20;
 /// How long the self-test of the ring may take, in milliseconds. It needs under 5.
 pub const SELF_TEST_MS_MAX: u64 = 1000;
 
-/// How long a shard waits for a datagram before it looks around: for the stop, and for the second of its error cap.
+/// How long a shard waits for a datagram before it looks around: for the stop, and for the second of its
+/// error cap.
 pub const SHARD_TICK: Duration = Duration::from_millis(100);
 
 /// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`, 4096 by default.

@@ -1,4 +1,5 @@
-//! Zones become tails. For every name that answers something, its exact set and the rule for what is below it.
+//! Zones become tails. For every name that answers something, its exact set and the rule for what is below
+//! it.
 
 use std::collections::HashMap;
 
@@ -120,7 +121,8 @@ impl<'t> Compiler<'t> {
         self.out.nodes.push(Node { hash: lower.hash(), name, exact, below });
     }
 
-    /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for ANY.
+    /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for
+    /// ANY.
     fn set(&mut self, place: Place<'t>, asked: Asked<'_>) -> Set {
         let other = self.tree.resolve(place, asked.name, 0);
         let mut types = Vec::new();

@@ -1,5 +1,5 @@
-//! The one answer that is made at run time: below a DNAME the qname decides where the answer stands (RFC 6672). It is a
-//! chain of tails, each for the name that the record before leads to.
+//! The one answer that is made at run time: below a DNAME the qname decides where the answer stands (RFC
+//! 6672). It is a chain of tails, each for the name that the record before leads to.
 
 use arrayvec::ArrayVec;
 
@@ -25,8 +25,8 @@ pub struct Ending {
     pub fits: bool,
 }
 
-/// Appends the whole answer to a name below a DNAME, or at an alias that is followed at run time. The reply may grow to
-/// `room` bytes.
+/// Appends the whole answer to a name below a DNAME, or at an alias that is followed at run time. The reply
+/// may grow to `room` bytes.
 #[cold]
 pub fn follow(
     answers: &Answers,
@@ -57,14 +57,16 @@ struct Chain<'a, 'r, 's> {
     fits: bool,
     /// The names so far; the last one is to be looked up.
     names: ArrayVec<Name, NAMES_MAX>,
-    /// Where each label of the last name, and its root, stands in the packet: behind a pointer it goes on elsewhere.
+    /// Where each label of the last name, and its root, stands in the packet: behind a pointer it goes on
+    /// elsewhere.
     labels_at: ArrayVec<usize, { LABELS_MAX + 1 }>,
     /// The DNAMEs that are in the reply, and where their targets stand.
     dnames: ArrayVec<(&'a Dname, usize), CHAIN_LINKS_MAX>,
 }
 
 impl<'a> Chain<'a, '_, '_> {
-    /// Follows links until a name has an answer, a loop closes or the links are used up; gives the response code.
+    /// Follows links until a name has an answer, a loop closes or the links are used up; gives the response
+    /// code.
     fn run(&mut self, qtype: u16, over_tcp: bool) -> u8 {
         loop {
             let name = self.names[self.names.len() - 1].clone();
@@ -107,8 +109,8 @@ impl<'a> Chain<'a, '_, '_> {
         self.names.push(name);
     }
 
-    /// The DNAME, unless the reply holds it already, and the CNAME made from it. Gives the new name and its place;
-    /// `None` when the name would be too long.
+    /// The DNAME, unless the reply holds it already, and the CNAME made from it. Gives the new name and its
+    /// place; `None` when the name would be too long.
     fn dname(&mut self, name: &Name, dname: &'a Dname, node_start: usize) -> Option<(Name, usize)> {
         let target = &self.answers.bytes[dname.target.range()];
         let written = self.dnames.iter().find(|(known, _)| std::ptr::eq(*known, dname)).map(|(_, at)| *at);
@@ -185,7 +187,8 @@ impl<'a> Chain<'a, '_, '_> {
     }
 }
 
-/// Where each label of the name at `at`, and its root, stands. The packet is our own work: its pointers go backward.
+/// Where each label of the name at `at`, and its root, stands. The packet is our own work: its pointers go
+/// backward.
 fn labels_at(packet: &[u8], mut at: usize) -> ArrayVec<usize, { LABELS_MAX + 1 }> {
     let mut places = ArrayVec::new();
     loop {

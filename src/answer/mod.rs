@@ -1,10 +1,10 @@
-//! Data become bytes. Zones are compiled into ready *tails*: the records behind the question, for every owner and type.
-//! At run time one lookup finds the tail for (zone suffix, qtype); it is copied behind the question and its compression
-//! pointers are relocated.
+//! Data become bytes. Zones are compiled into ready *tails*: the records behind the question, for every owner
+//! and type. At run time one lookup finds the tail for (zone suffix, qtype); it is copied behind the question
+//! and its compression pointers are relocated.
 //!
-//! Three things move from query to query, and a relocation counts from one of them ([`Base`]): the place of the owner
-//! that matched (it depends on the length of the qname), the place of the name that was looked up, and the tail itself.
-//! Only what stands below a DNAME is put together at run time, by [`dname`].
+//! Three things move from query to query, and a relocation counts from one of them ([`Base`]): the place of
+//! the owner that matched (it depends on the length of the qname), the place of the name that was looked up,
+//! and the tail itself. Only what stands below a DNAME is put together at run time, by [`dname`].
 
 mod compile;
 pub mod dname;
@@ -62,7 +62,8 @@ impl Span {
 pub struct Tail {
     bytes: Span,
     relocations: Span,
-    /// Bytes that the records take. More than `bytes` holds when no message could carry them: they are not kept.
+    /// Bytes that the records take. More than `bytes` holds when no message could carry them: they are not
+    /// kept.
     len: u32,
     /// Answer, authority and additional records.
     counts: [u16; 3],
@@ -172,8 +173,8 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Finds what decides the answer for the name at `at` in `packet`, whose walk is `walk`: its longest suffix that
-    /// exists.
+    /// Finds what decides the answer for the name at `at` in `packet`, whose walk is `walk`: its longest
+    /// suffix that exists.
     #[inline]
     #[must_use]
     pub fn find(&self, packet: &[u8], at: usize, walk: &Walk) -> Option<Found<'_>> {
@@ -228,8 +229,8 @@ impl Answers {
         &self.tails[id.0 as usize]
     }
 
-    /// Appends a tail to a reply. `name_at` is where the name that was looked up stands in the packet, `node_at` the owner
-    /// that matched. The caller has made sure that it fits.
+    /// Appends a tail to a reply. `name_at` is where the name that was looked up stands in the packet,
+    /// `node_at` the owner that matched. The caller has made sure that it fits.
     #[inline]
     pub fn write(&self, reply: &mut Reply<'_>, tail: &Tail, node_at: usize, name_at: usize) {
         let tail_at = reply.end();

@@ -7,8 +7,8 @@ use super::{Base, Relocation};
 use crate::dns::consts::{class, rtype};
 use crate::dns::name::Name;
 
-/// Farthest place in a tail that a pointer may name. Pointers reach 16,383 bytes; before a tail stand at most a question
-/// and the links of a chain, under 8,192 bytes.
+/// Farthest place in a tail that a pointer may name. Pointers reach 16,383 bytes; before a tail stand at most
+/// a question and the links of a chain, under 8,192 bytes.
 const TAIL_TARGET_MAX: usize = 0x1FFF;
 
 /// Records as bytes and relocations.

@@ -1,5 +1,6 @@
-//! Zones as trees, and the algorithm of RFC 1034, section 4.3.2, with RFC 4592 (wildcards) and RFC 6672 (DNAME): what a
-//! name gets, in records. It runs when answers are compiled; at run time its results are looked up.
+//! Zones as trees, and the algorithm of RFC 1034, section 4.3.2, with RFC 4592 (wildcards) and RFC 6672
+//! (DNAME): what a name gets, in records. It runs when answers are compiled; at run time its results are
+//! looked up.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -184,7 +185,8 @@ impl<'z> Tree<'z> {
         model
     }
 
-    /// What ANY gets: everything over TCP, one set over UDP (RFC 8482): the SOA where there is one, else the lowest type.
+    /// What ANY gets: everything over TCP, one set over UDP (RFC 8482): the SOA where there is one, else the
+    /// lowest type.
     pub(super) fn any<'t>(&'t self, place: Place<'t>, looked_up: Option<&Name>, whole: bool) -> Model<'t> {
         let (Place::Exact(zone, owner) | Place::Wildcard(zone, owner)) = place else {
             return self.resolve(place, looked_up, rtype::ANY);
@@ -227,7 +229,8 @@ impl<'z> ZoneTree<'z> {
         Self { apex: &zone.apex, owners }
     }
 
-    /// Where a name at or below the apex falls: from the apex downward, as a cut or a DNAME hides what is below it.
+    /// Where a name at or below the apex falls: from the apex downward, as a cut or a DNAME hides what is
+    /// below it.
     fn place(&self, name: &Name) -> Place<'_> {
         let depth = name.label_count() - self.apex.label_count();
         let suffixes: Vec<&[u8]> = name.suffixes().take(depth + 1).collect();
@@ -260,7 +263,8 @@ impl<'z> ZoneTree<'z> {
         self.owners.get(&key(&encloser.name.prepend(b"*")?))
     }
 
-    /// The SOA as negative answers carry it: with the lesser of its own TTL and its MINIMUM (RFC 2308, section 3).
+    /// The SOA as negative answers carry it: with the lesser of its own TTL and its MINIMUM (RFC 2308,
+    /// section 3).
     fn negative_soa(&self) -> RrSet<'_> {
         let soa = &self.owners[&key(self.apex)].rrsets[&rtype::SOA];
         let minimum = soa.rdatas[0].last_chunk().map_or(soa.ttl, |minimum| u32::from_be_bytes(*minimum));
@@ -300,7 +304,8 @@ impl<'t> Model<'t> {
         self
     }
 
-    /// Adds a DNAME, once, and the CNAME made from it; gives the new name, or `None` when that would be too long.
+    /// Adds a DNAME, once, and the CNAME made from it; gives the new name, or `None` when that would be too
+    /// long.
     fn synthesise(&mut self, name: &OwnerName, owner: &'t Owner<'t>) -> Option<Name> {
         let OwnerName::Known(name) = name else {
             unreachable!("a name below a DNAME that is known only at run time is followed at run time");

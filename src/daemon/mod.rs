@@ -169,8 +169,8 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
     let port = address.port();
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose another address \
-             with --listen"
+            "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose another \
+             address with --listen"
         ),
         io::ErrorKind::PermissionDenied => format!(
             "port {port} takes root or the capability CAP_NET_BIND_SERVICE: start as root, run `setcap \

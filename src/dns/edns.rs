@@ -29,7 +29,8 @@ pub struct Opt {
 }
 
 impl Opt {
-    /// Reads the fixed part of the OPT whose CLASS field stands at `class_at`; the caller has found it inside the packet.
+    /// Reads the fixed part of the OPT whose CLASS field stands at `class_at`; the caller has found it inside
+    /// the packet.
     #[inline]
     pub(super) fn fixed(packet: &[u8], class_at: usize) -> Option<Self> {
         let &[size_high, size_low, _extended_rcode, version, flags, ..] =

@@ -1,10 +1,10 @@
 //! Names on the wire (RFC 1035, section 3.1): one bounded walk, case-blind hash and compare, suffixes.
 //!
-//! The hash of a name is made label by label from the right, each label's own hash from eight bytes at a time:
-//! `hash(suffix) = chain(hash(suffix without its first label), label_hash(first label))`. A forward walk notes where the
-//! labels begin, and every suffix is then one step from the next shorter one: only as many labels are hashed as the
-//! longest name that anybody looks for has. Nothing here needs more than a bounded loop, so that the same hash can be
-//! made in eBPF.
+//! The hash of a name is made label by label from the right, each label's own hash from eight bytes at a
+//! time: `hash(suffix) = chain(hash(suffix without its first label), label_hash(first label))`. A forward
+//! walk notes where the labels begin, and every suffix is then one step from the next shorter one: only as
+//! many labels are hashed as the longest name that anybody looks for has. Nothing here needs more than a
+//! bounded loop, so that the same hash can be made in eBPF.
 
 use std::fmt;
 
@@ -22,15 +22,17 @@ pub struct Damaged;
 /// What one walk over a name in a packet found.
 #[derive(Debug)]
 pub struct Walk {
-    /// Where each label begins (its length byte), counted from the name's first byte. The root is not among them.
+    /// Where each label begins (its length byte), counted from the name's first byte. The root is not among
+    /// them.
     starts: ArrayVec<u8, LABELS_MAX>,
     /// Bytes of the name, its root included: 1 to 255.
     len: u8,
 }
 
 impl Walk {
-    /// Walks the uncompressed name at `at` in `packet`. A pointer, a label type other than 0, a name over 255 bytes
-    /// and one that leaves the packet are damage (RFC 1035, section 3.1; no pointer of a query is ever followed).
+    /// Walks the uncompressed name at `at` in `packet`. A pointer, a label type other than 0, a name over 255
+    /// bytes and one that leaves the packet are damage (RFC 1035, section 3.1; no pointer of a query is ever
+    /// followed).
     ///
     /// # Errors
     /// [`Damaged`], with nothing to tell the cases apart: they get the same answer.
@@ -98,7 +100,8 @@ pub const fn chain(suffix: u64, label: u64) -> u64 {
     (suffix.rotate_left(29) ^ label).wrapping_mul(0xD6E8_FEB8_6659_FD93)
 }
 
-/// The hash of the label whose `len` bytes begin at `first`, upper case folded; `None` when it leaves the packet.
+/// The hash of the label whose `len` bytes begin at `first`, upper case folded; `None` when it leaves the
+/// packet.
 #[inline]
 fn label_hash(packet: &[u8], first: usize, len: usize) -> Option<u64> {
     // The length takes part, so that no padding makes two labels alike.
@@ -122,7 +125,8 @@ const fn mix(hash: u64) -> u64 {
 /// The `len` (1 to 8) bytes at `at` as a little-endian number, zero above them.
 #[inline]
 fn word(packet: &[u8], at: usize, len: usize) -> Option<u64> {
-    // A slot is longer than its datagram, so the eight bytes are nearly always there; what is behind `len` is cut off.
+    // A slot is longer than its datagram, so the eight bytes are nearly always there; what is behind `len` is
+    // cut off.
     if let Some(bytes) = packet.get(at..at + 8) {
         let all = u64::from_le_bytes(bytes.try_into().ok()?);
         return Some(all & (u64::MAX >> (64 - 8 * len)));
@@ -146,8 +150,8 @@ const fn fold(bytes: u64) -> u64 {
 
 /// Whether two uncompressed wire names are equal but for ASCII case (RFC 4343).
 ///
-/// Length bytes are at most 63, below every letter, so that the bytes of a name can be folded without telling labels
-/// from lengths.
+/// Length bytes are at most 63, below every letter, so that the bytes of a name can be folded without telling
+/// labels from lengths.
 #[inline]
 #[must_use]
 pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
@@ -266,8 +270,8 @@ impl PartialEq for Name {
 
 impl Eq for Name {}
 
-/// Presentation form with its final dot (RFC 1035, section 5.1): `\.` and `\\` for the two special bytes, `\DDD` for
-/// what cannot be printed.
+/// Presentation form with its final dot (RFC 1035, section 5.1): `\.` and `\\` for the two special bytes,
+/// `\DDD` for what cannot be printed.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.len() == 1 {

@@ -90,8 +90,8 @@ pub struct Query {
     pub tsig: Option<Tsig>,
 }
 
-/// Why a packet is no [`Query`], and what its reply consists of. `question_end` is the offset behind the question, which
-/// the reply repeats.
+/// Why a packet is no [`Query`], and what its reply consists of. `question_end` is the offset behind the
+/// question, which the reply repeats.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reject {
     /// An opcode that we do not implement: NOTIMP, the header alone.
@@ -119,8 +119,8 @@ pub enum Reject {
     },
 }
 
-/// Parses the packet in the first `len` bytes of `slot`. What lies behind them may be read, never believed: a slot is
-/// longer than its packet, and names are hashed eight bytes at a time.
+/// Parses the packet in the first `len` bytes of `slot`. What lies behind them may be read, never believed: a
+/// slot is longer than its packet, and names are hashed eight bytes at a time.
 ///
 /// # Errors
 /// A [`Reject`] says what reply the packet gets instead of an answer.
@@ -196,8 +196,8 @@ struct Meta {
     tsig: Option<Tsig>,
 }
 
-/// Walks the records of all three sections from `at` on. Each is at least 11 bytes, so the packet's length bounds the
-/// walk, whatever the counts claim.
+/// Walks the records of all three sections from `at` on. Each is at least 11 bytes, so the packet's length
+/// bounds the walk, whatever the counts claim.
 #[inline]
 fn records(packet: &[u8], mut at: usize, counts: [u16; 3]) -> Result<Meta, Damaged> {
     let mut meta = Meta::default();
@@ -252,8 +252,8 @@ fn skip_owner(packet: &[u8], at: usize) -> Result<usize, Damaged> {
     }
 }
 
-/// A TSIG whose fields fill its rdata exactly: algorithm, time and fudge, MAC, original ID, error, other data. A pointer
-/// in its names is damage.
+/// A TSIG whose fields fill its rdata exactly: algorithm, time and fudge, MAC, original ID, error, other
+/// data. A pointer in its names is damage.
 #[cold]
 fn tsig(packet: &[u8], key: Range<usize>, rdata: Range<usize>) -> Result<Tsig, Damaged> {
     if Walk::new(packet, key.start)?.len() != key.len() {

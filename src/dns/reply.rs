@@ -1,5 +1,5 @@
-//! The only code that writes a packet. A reply is made where the query stands: ID and question stay as the client sent
-//! them, flags and counts are patched, and what follows the question is overwritten.
+//! The only code that writes a packet. A reply is made where the query stands: ID and question stay as the
+//! client sent them, flags and counts are patched, and what follows the question is overwritten.
 
 use arrayvec::ArrayVec;
 
@@ -26,7 +26,8 @@ impl<'s> Reply<'s> {
     #[inline]
     #[must_use]
     pub fn new(slot: &'s mut [u8], header: &Header) -> Self {
-        // QR and the opcode; RD is copied for queries alone (RFC 1035, section 4.1.1), everything else begins as 0.
+        // QR and the opcode; RD is copied for queries alone (RFC 1035, section 4.1.1), everything else begins
+        // as 0.
         let kept = if header.opcode() == opcode::QUERY { 0x7800 | flag::RD } else { 0x7800 };
         let flags = flag::QR | (header.flags & kept);
         Self { slot, end: HEADER_LEN, flags, questions: 0, records: [0; 3] }
@@ -119,8 +120,8 @@ impl<'s> Reply<'s> {
     }
 }
 
-/// The TSIG that answers one whose key nobody has (RFC 8945, section 5.2.1): key, algorithm, time, fudge and original ID
-/// copied, the MAC empty, the error BADKEY. It is made before the reply overwrites the query.
+/// The TSIG that answers one whose key nobody has (RFC 8945, section 5.2.1): key, algorithm, time, fudge and
+/// original ID copied, the MAC empty, the error BADKEY. It is made before the reply overwrites the query.
 #[cold]
 #[must_use]
 pub fn bad_key(packet: &[u8], tsig: &Tsig) -> ArrayVec<u8, TSIG_LEN_MAX> {

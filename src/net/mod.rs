@@ -77,21 +77,17 @@ impl std::fmt::Display for NetError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Pin { cpu, error } => {
-                write!(
-                    f,
-                    "cannot pin a shard to CPU {cpu}: {error}; list CPUs that this process may use with --cpus"
-                )
+                write!(f, "cannot pin a shard to CPU {cpu}: {error}; list other CPUs with --cpus")
             }
             Self::Datapath { datapath, reason } => {
+                write!(f, "there is no {datapath} datapath: {reason}; `--datapath auto` finds one that works")
+            }
+            Self::Tcp(error) => {
                 write!(
                     f,
-                    "the {datapath} datapath cannot be had: {reason}; `--datapath auto` finds one that can"
+                    "cannot watch the TCP listeners: {error}; raise the limit of open files (ulimit -n)"
                 )
             }
-            Self::Tcp(error) => write!(
-                f,
-                "cannot watch the TCP listeners: {error}; raise the limit of open files (ulimit -n)"
-            ),
             Self::Thread(error) => {
                 write!(f, "cannot start a thread: {error}; raise the limit of processes (ulimit -u)")
             }
@@ -212,7 +208,8 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until every shard has pinned itself and made its ring. Where one cannot have a ring, with `auto` none has.
+    /// Waits until every shard has pinned itself and made its ring. Where one cannot have a ring, with `auto`
+    /// none has.
     fn gather(
         &mut self,
         choice: DatapathChoice,
@@ -275,7 +272,8 @@ struct Start {
 }
 
 impl Start {
-    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; then serves.
+    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; then
+    /// serves.
     fn run(self, mut shard: Shard, stop: &AtomicBool) -> Result<(), String> {
         let engine = self.pin().and_then(|()| shard.engine(self.datapath));
         let (report, engine) = match engine {

@@ -63,8 +63,8 @@ impl Shard {
         Self { sockets, answering, counters }
     }
 
-    /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another engine can
-    /// still be made from them.
+    /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
+    /// engine can still be made from them.
     pub(super) fn engine(&mut self, datapath: Datapath) -> Result<Engine, NetError> {
         let failed = |reason: String| NetError::Datapath { datapath, reason };
         let sockets: io::Result<Vec<UdpSocket>> = self.sockets.iter().map(UdpSocket::try_clone).collect();
@@ -134,7 +134,8 @@ impl Answering {
     }
 }
 
-/// The bound on FORMERR and NOTIMP: two programs that answer each other's errors must not keep each other busy.
+/// The bound on FORMERR and NOTIMP: two programs that answer each other's errors must not keep each other
+/// busy.
 #[derive(Debug)]
 struct ErrorCap {
     second_began: Instant,

@@ -1,5 +1,5 @@
-//! One decision per packet. [`serve`] performs no I/O, takes no lock, allocates nothing and never waits; every transport
-//! calls it.
+//! One decision per packet. [`serve`] performs no I/O, takes no lock, allocates nothing and never waits;
+//! every transport calls it.
 
 pub mod snapshot;
 
@@ -22,7 +22,8 @@ pub enum Transport {
     Udp,
     /// A message of a connection.
     Tcp {
-        /// What the keepalive option says when it is asked for (RFC 7828): the idle time-out in units of 100 ms.
+        /// What the keepalive option says when it is asked for (RFC 7828): the idle time-out in units of 100
+        /// ms.
         keepalive: u16,
     },
 }
@@ -59,13 +60,15 @@ pub enum UpdatePolicy {
     Drop,
 }
 
-/// UDP source ports that no DNS client has: 0 cannot be answered, the others belong to services that answer whatever
-/// they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so that two programs could keep each other busy.
+/// UDP source ports that no DNS client has: 0 cannot be answered, the others belong to services that answer
+/// whatever they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so that two programs could keep
+/// each other busy.
 const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
 
-/// Decides what the packet in the first `len` bytes of `slot` gets, and makes the reply in the same place. A slot for UDP
-/// holds at least [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN) bytes, one for TCP [`TCP_REPLY_LEN_MAX`]. Of a
-/// packet over [`QUERY_LEN_MAX`](crate::limits::QUERY_LEN_MAX) bytes the first so many and one more suffice.
+/// Decides what the packet in the first `len` bytes of `slot` gets, and makes the reply in the same place. A
+/// slot for UDP holds at least [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN) bytes, one for TCP
+/// [`TCP_REPLY_LEN_MAX`]. Of a packet over [`QUERY_LEN_MAX`](crate::limits::QUERY_LEN_MAX) bytes the first so
+/// many and one more suffice.
 #[inline]
 pub fn serve(
     snapshot: &Snapshot,

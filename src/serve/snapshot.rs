@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::UpdatePolicy;
-use crate::answer::Answers;
+use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
@@ -42,23 +42,15 @@ impl Snapshot {
     /// Compiles zones and settings.
     ///
     /// # Errors
-    /// Settings out of their range, and an identity whose largest answer would not fit a datagram without EDNS: "should
-    /// fit within a 512-octet DNS/UDP datagram" (RFC 7534, section 3.5). OPT and NSID count, so that TC never happens.
+    /// Settings out of their range, and an identity whose largest answer would not fit a datagram without
+    /// EDNS: "should fit within a 512-octet DNS/UDP datagram" (RFC 7534, section 3.5). OPT and NSID count, so
+    /// that TC never happens.
     pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
         let (answers, extents) = Answers::compile(zones);
         let opt_len = OPT_LEN + 4 + settings.nsid.len();
         let mut problems = settings.problems();
-        for extent in extents.iter().filter(|extent| extent.service == Service::Hostname) {
-            let len = extent.len + opt_len;
-            if len > UDP_LEN_MAX {
-                problems.push(problem(format!(
-                    "the identity is too long: the largest answer of {} would have {len} bytes, {} more than fit a \
-                     datagram (RFC 7534, section 3.5); shorten [identity] extra_txt, facility, location or nsid",
-                    extent.apex,
-                    len - UDP_LEN_MAX
-                )));
-            }
-        }
+        let identity = extents.iter().filter(|extent| extent.service == Service::Hostname);
+        problems.extend(identity.filter_map(|extent| too_long(extent, opt_len)));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -101,6 +93,17 @@ impl Settings {
         }
         problems
     }
+}
+
+/// What is wrong with an identity whose longest answer does not fit a datagram beside OPT.
+fn too_long(extent: &Extent, opt_len: usize) -> Option<Problem> {
+    let len = extent.len + opt_len;
+    let over = len.checked_sub(UDP_LEN_MAX + 1)? + 1;
+    Some(problem(format!(
+        "the identity is too long: the largest answer of {} would have {len} bytes, {over} too many \
+         for a datagram (RFC 7534, section 3.5); shorten extra_txt, facility, location or nsid",
+        extent.apex
+    )))
 }
 
 fn problem(message: String) -> Problem {

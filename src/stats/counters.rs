@@ -1,5 +1,6 @@
-//! Counters, all named in one table. A shard counts into a [`Tally`] of its own and folds it, once per batch, into its
-//! [`Counters`]: it alone writes them, with a plain load and store, and anybody reads them. They are never reset.
+//! Counters, all named in one table. A shard counts into a [`Tally`] of its own and folds it, once per batch,
+//! into its [`Counters`]: it alone writes them, with a plain load and store, and anybody reads them. They are
+//! never reset.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +11,8 @@ macro_rules! counters {
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Tally { $(#[doc = $help] pub $name: u32,)* }
 
-        /// The counters of one shard. Two cache lines apart from anybody else's: processors fetch lines in pairs.
+        /// The counters of one shard. Two cache lines apart from anybody else's: processors fetch lines in
+        /// pairs.
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub struct Counters { $($name: AtomicU64,)* }
@@ -20,7 +22,8 @@ macro_rules! counters {
         pub struct Totals { $(#[doc = $help] pub $name: u64,)* }
 
         impl Counters {
-            /// Adds a tally and empties it. Only the owner may call this: there is no lock and no atomic addition.
+            /// Adds a tally and empties it. Only the owner may call this: there is no lock and no atomic
+            /// addition.
             pub fn fold(&self, tally: &mut Tally) {
                 $(add(&self.$name, tally.$name);)*
                 *tally = Tally::default();

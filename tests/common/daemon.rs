@@ -138,7 +138,8 @@ pub fn free_port() -> u16 {
     for _ in 0..100 {
         let Ok(tcp) = TcpListener::bind((V4, 0)) else { continue };
         let port = tcp.local_addr().expect("it is bound").port();
-        // Far from 464, and from what a second test picks at the same time: the kernel hands out ports at random.
+        // Far from 464, and from what a second test picks at the same time: the kernel hands out ports at
+        // random.
         if TcpListener::bind((V6, port)).is_ok()
             && [V4, V6].iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok())
         {
