@@ -61,10 +61,6 @@ const _: () = {
     assert!(RRSET_LEN_MAX + CHAIN_LINKS_MAX * 2 * (12 + NAME_LEN_MAX) + UDP_LEN_MAX < TCP_REPLY_LEN_MAX);
 };
 
-/// Longest reply that an identity may cause, in bytes, OPT and the longest NSID included: with it nothing
-/// that a node says of itself is ever truncated.
-pub const IDENTITY_REPLY_LEN_MAX: usize = crate::dns::consts::UDP_LEN_MAX;
-
 /// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
 pub const CONFIG_LEN_MAX: u64 = 16 << 20;
 

@@ -36,13 +36,13 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-            let path = entry.unwrap().path();
+            let path = entry.expect("a folder that can be read").path();
             if path.is_dir() && path.file_name() != Some("target".as_ref()) {
                 folders.push(path);
             } else if path.extension() == Some("rs".as_ref()) {
                 found.push((
-                    path.strip_prefix(root()).unwrap().to_owned(),
-                    fs::read_to_string(&path).unwrap(),
+                    path.strip_prefix(root()).expect("it is below the root").to_owned(),
+                    fs::read_to_string(&path).expect("source files are text"),
                 ));
             }
         }

@@ -165,7 +165,7 @@ pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// A name of our own: uncompressed, absolute, with the letter case that it was given.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Name(ArrayVec<u8, NAME_LEN_MAX>);
 
 impl Name {
@@ -259,6 +259,13 @@ impl Name {
         let mut lower = self.clone();
         lower.0.make_ascii_lowercase();
         lower
+    }
+}
+
+/// As it is written: its bytes say less.
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({self})")
     }
 }
 

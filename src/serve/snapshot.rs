@@ -101,7 +101,7 @@ fn too_long(extent: &Extent, opt_len: usize) -> Option<Problem> {
     let over = len.checked_sub(UDP_LEN_MAX + 1)? + 1;
     Some(problem(format!(
         "the identity is too long: the largest answer of {} would have {len} bytes, {over} too many \
-         for a datagram (RFC 7534, section 3.5); shorten extra_txt, facility, location or nsid",
+         for a datagram (RFC 7534, section 3.5); shorten extra_txt, facility, location, nsid or the SOA's names",
         extent.apex
     )))
 }
@@ -146,4 +146,76 @@ fn text_record(text: &str) -> Vec<u8> {
     record.push(text.len() as u8);
     record.extend(text.bytes());
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::{self, Identity, ZoneOptions};
+
+    fn snapshot(change: impl FnOnce(&mut Identity, &mut Settings)) -> Result<Snapshot, Vec<String>> {
+        let mut identity = Identity { node: "node1.example".to_owned(), ..Identity::default() };
+        let mut settings = Settings {
+            edns_udp_size: 1232,
+            nsid: b"node1.example".to_vec(),
+            node: identity.node.clone(),
+            version: None,
+            update: UpdatePolicy::Refused,
+            listeners: Vec::new(),
+        };
+        change(&mut identity, &mut settings);
+        let options = ZoneOptions {
+            direct: true,
+            dname: true,
+            special_use: true,
+            dir: None,
+            entries: Vec::new(),
+            identity,
+        };
+        let zones = zone::load(&options).unwrap();
+        let messages = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
+        Snapshot::new(&zones, settings).map_err(messages)
+    }
+
+    #[test]
+    fn an_identity_that_passes_512_bytes_is_refused_and_by_how_much() {
+        // hostname.as112.arpa has the longer name: header, question, two TXT records, OPT with NSID, the texts.
+        let fixed = 12 + (21 + 4) + (12 + 14) + (12 + 48) + (11 + 4 + 13);
+        let texts = |lens: &[usize]| {
+            let texts: Vec<String> = lens.iter().map(|len| "x".repeat(*len)).collect();
+            snapshot(|identity, _| identity.extra_txt = texts)
+        };
+        let left = 512 - fixed - 2 * 13;
+        assert!(texts(&[200, left - 200]).is_ok());
+        let messages = texts(&[200, left - 199]).unwrap_err();
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        let wanted = "the largest answer of hostname.as112.arpa. would have 513 bytes, 1 too many";
+        assert!(messages[0].contains(wanted), "{messages:?}");
+    }
+
+    #[test]
+    fn names_in_the_soa_and_the_nsid_count_too() {
+        let long = |nsid_len| {
+            snapshot(|identity, settings| {
+                identity.hostname_soa_mname = Some(["x".repeat(50), "y".repeat(50)].join("."));
+                settings.nsid = vec![b'n'; nsid_len];
+            })
+        };
+        assert!(long(13).is_ok());
+        assert_eq!(long(128).unwrap_err().len(), 2, "of both hostname zones");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_told_each() {
+        let messages = snapshot(|_, settings| {
+            settings.edns_udp_size = 511;
+            settings.nsid = vec![0; 129];
+            settings.node.clear();
+            settings.version = Some("v".repeat(256));
+        });
+        let messages = messages.unwrap_err();
+        for fragment in ["edns_udp_size is 511", "nsid has 129", "name has 0 bytes", "over 255 bytes"] {
+            assert!(messages.iter().any(|message| message.contains(fragment)), "{fragment}: {messages:?}");
+        }
+    }
 }

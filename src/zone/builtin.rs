@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use super::file::{Contents, Placed, read_text};
-use super::{Identity, Problem, Record, loc, name_from_text};
-use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
-use crate::dns::name::{Name, eq_ignore_case};
-use crate::limits::{IDENTITY_REPLY_LEN_MAX, NSID_LEN_MAX};
+use super::{Identity, Problem, loc, name_from_text};
+use crate::dns::consts::rtype;
+use crate::dns::name::Name;
+use crate::limits::NSID_LEN_MAX;
 
 /// home.arpa (RFC 8375) and service.arpa (RFC 9665) are delegated to the direct servers, and hold what their
 /// zones do.
@@ -126,7 +126,7 @@ impl Card {
         Err(wrong.into_iter().map(problem).collect())
     }
 
-    /// The records of a hostname zone with this card's data, and what is wrong with them together.
+    /// The records of a hostname zone with this card's data.
     pub(super) fn fill(&self, zone: Hostname, apex: &Name) -> Contents {
         let mut contents = zone.form(apex);
         let mut soa = zone.sister_soa(apex);
@@ -154,43 +154,7 @@ impl Card {
             more.record.rdata = txt(std::slice::from_ref(text));
             contents.records.insert(txt_at + 1, more);
         }
-        let too_long = self.too_long(apex, &soa, contents.records.iter().map(|placed| &placed.record));
-        contents.problems.extend(too_long);
         contents
-    }
-
-    /// Replies about `apex` that do not fit the smallest datagram: TC must never happen in these zones.
-    fn too_long<'a>(
-        &self,
-        apex: &Name,
-        soa: &Soa,
-        records: impl Iterator<Item = &'a Record>,
-    ) -> Option<Problem> {
-        /// Type and class.
-        const QUESTION_LEN: usize = 4;
-        /// A pointer for the owner, type, class, TTL and length.
-        const RECORD_LEN: usize = 12;
-        /// An OPT record with one option, the longest NSID.
-        const OPT_LEN: usize = 11 + 4 + NSID_LEN_MAX;
-
-        let txts = records.filter(|record| record.rtype == rtype::TXT);
-        let txt_len: usize = txts.map(|record| RECORD_LEN + record.rdata.len()).sum();
-        let txt_len = HEADER_LEN + apex.as_wire().len() + QUESTION_LEN + txt_len + OPT_LEN;
-        let soa_len =
-            HEADER_LEN + NAME_LEN_MAX + QUESTION_LEN + RECORD_LEN + soa.compressed_len(apex) + OPT_LEN;
-        let (len, what) = if txt_len > IDENTITY_REPLY_LEN_MAX {
-            (txt_len, "the TXT records; shorten facility, location or extra_txt")
-        } else if soa_len > IDENTITY_REPLY_LEN_MAX {
-            (soa_len, "the SOA; choose shorter names for hostname_soa_mname and hostname_soa_rname")
-        } else {
-            return None;
-        };
-        let message = format!(
-            "identity: a reply from {apex} could have {len} bytes, {} more than fit the smallest datagram, \
-             because of {what}",
-            len - IDENTITY_REPLY_LEN_MAX
-        );
-        Some(Problem { place: String::new(), message })
     }
 }
 
@@ -262,21 +226,4 @@ impl Soa {
     fn to_rdata(&self) -> Vec<u8> {
         [self.mname.as_wire(), self.rname.as_wire(), &self.numbers].concat()
     }
-
-    /// Bytes of the rdata in a reply about a name below `apex`.
-    fn compressed_len(&self, apex: &Name) -> usize {
-        compressed_len(&self.mname, &[apex])
-            + compressed_len(&self.rname, &[apex, &self.mname])
-            + self.numbers.len()
-    }
-}
-
-/// Bytes of `name` behind the names in `before`: its longest suffix that is among theirs is a pointer of two.
-fn compressed_len(name: &Name, before: &[&Name]) -> usize {
-    let len = name.as_wire().len();
-    let is_known = |suffix: &[u8]| {
-        suffix.len() > 1
-            && before.iter().any(|name| name.suffixes().any(|known| eq_ignore_case(known, suffix)))
-    };
-    name.suffixes().find(|suffix| is_known(suffix)).map_or(len, |suffix| len - suffix.len() + 2)
 }
