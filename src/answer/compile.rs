@@ -49,7 +49,7 @@ impl Answers {
         Self {
             table: Box::new([0]),
             nodes: Vec::new(),
-            depths: 0,
+            depths: Vec::new(),
             types: Vec::new(),
             tails: Vec::new(),
             relocations: Vec::new(),
@@ -57,8 +57,13 @@ impl Answers {
         }
     }
 
-    /// Builds the table over the nodes: at most half full.
+    /// Builds the table over the nodes, at most half full, and notes their depths.
     fn index(&mut self) {
+        let labels =
+            |node: &Node| Name::from_wire(&self.bytes[node.name.range()]).map(|name| name.label_count());
+        self.depths = self.nodes.iter().flat_map(labels).map(|labels| labels as u8).collect();
+        self.depths.sort_unstable_by(|a, b| b.cmp(a));
+        self.depths.dedup();
         let len = (self.nodes.len() * 2 + 2).next_power_of_two();
         let mut table = vec![0; len].into_boxed_slice();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -117,7 +122,6 @@ impl<'t> Compiler<'t> {
         };
         let lower = name.to_lowercase();
         let name = self.bytes(lower.as_wire());
-        self.out.depths |= 1 << lower.label_count();
         self.out.nodes.push(Node { hash: lower.hash(), name, exact, below });
     }
 

@@ -164,8 +164,9 @@ pub struct Answers {
     /// Open addressing by hash: an index into `nodes` plus one, or 0.
     table: Box<[u32]>,
     nodes: Vec<Node>,
-    /// Bit `n` is set when a node has `n` labels: other lengths of suffix need no probe.
-    depths: u128,
+    /// How many labels nodes have, from the most to the fewest, each number once: suffixes of other lengths need no
+    /// probe.
+    depths: Vec<u8>,
     types: Vec<(u16, TailId)>,
     tails: Vec<Tail>,
     relocations: Vec<Relocation>,
@@ -180,13 +181,17 @@ impl Answers {
     pub fn find(&self, packet: &[u8], at: usize, walk: &Walk) -> Option<Found<'_>> {
         let name = &packet[at..at + walk.len()];
         let labels = walk.labels();
-        let depth_max = 127 - self.depths.leading_zeros() as usize;
+        let depth_max = usize::from(*self.depths.first()?);
         let mut hashes = ArrayVec::<u64, { LABELS_MAX + 1 }>::new();
         hashes.push(ROOT_HASH);
-        hashes.extend(walk.suffix_hashes(packet, at).take(depth_max));
-        let mut depths = self.depths & (u128::MAX >> (LABELS_MAX - labels));
-        while depths != 0 {
-            let depth = 127 - depths.leading_zeros() as usize;
+        for hash in walk.suffix_hashes(packet, at).take(depth_max) {
+            hashes.push(hash);
+        }
+        for &depth in &self.depths {
+            let depth = usize::from(depth);
+            if depth > labels {
+                continue;
+            }
             let node_start = walk.suffix_start(depth);
             if let Some(node) = self.probe(hashes[depth], &name[node_start..]) {
                 let rule = match &node.below {
@@ -196,7 +201,6 @@ impl Answers {
                 };
                 return Some(Found { node_start, rule });
             }
-            depths ^= 1 << depth;
         }
         None
     }

@@ -158,10 +158,15 @@ pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let (a_words, a_rest) = a.as_chunks::<8>();
-    let (b_words, b_rest) = b.as_chunks::<8>();
-    a_words.iter().zip(b_words).all(|(a, b)| fold(u64::from_le_bytes(*a)) == fold(u64::from_le_bytes(*b)))
-        && a_rest.eq_ignore_ascii_case(b_rest)
+    let same = |a: &[u8; 8], b: &[u8; 8]| fold(u64::from_le_bytes(*a)) == fold(u64::from_le_bytes(*b));
+    // The last eight bytes may overlap those before: that is cheaper than up to seven single ones.
+    match (a.last_chunk(), b.last_chunk()) {
+        (Some(a_last), Some(b_last)) => {
+            let (a_words, b_words) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+            a_words.iter().zip(b_words).all(|(a, b)| same(a, b)) && same(a_last, b_last)
+        }
+        _ => a.eq_ignore_ascii_case(b),
+    }
 }
 
 /// A name of our own: uncompressed, absolute, with the letter case that it was given.
