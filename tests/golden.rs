@@ -44,7 +44,8 @@ fn cases_hold_in_process() {
 fn cases_move_every_counter_of_serve_and_use_every_file() {
     let cases = Case::all();
     assert!(cases.len() >= 120, "only {} cases", cases.len());
-    let named: BTreeSet<&str> = cases.iter().flat_map(|case| &case.counters).flatten().map(|name| &name[..]).collect();
+    let named: BTreeSet<&str> =
+        cases.iter().flat_map(|case| &case.counters).flatten().map(|name| &name[..]).collect();
     let mut totals = Totals::default();
     Counters::default().read(&mut totals);
     // The counters of `serve` come first in the table; the cap is the shard's.
@@ -83,7 +84,8 @@ fn every_door(datapath: &str) {
         for case in &cases {
             let [udp, tcp] = case.outcomes(&node).map(|(reply, _)| reply);
             for door in &doors {
-                let place = |transport| format!("{} over {transport} at {}, {datapath}", case.name(), door.ip);
+                let place =
+                    |transport| format!("{} over {transport} at {}, {datapath}", case.name(), door.ip);
                 door.ask_udp(case, udp.as_deref(), &place(DOORS[0]));
                 door.ask_tcp(case, tcp.as_deref(), &place(DOORS[1]));
             }

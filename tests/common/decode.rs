@@ -201,14 +201,17 @@ impl<'p> Reader<'p> {
         let mut end = None;
         let mut at = self.at;
         loop {
-            let len = *self.packet.get(at).ok_or_else(|| format!("the name at {} leaves the message", self.at))?;
+            let len =
+                *self.packet.get(at).ok_or_else(|| format!("the name at {} leaves the message", self.at))?;
             if len < 0x40 {
                 if end.is_none() {
                     own_labels.push(at);
                 }
                 let next = at + 1 + usize::from(len);
                 wire.extend_from_slice(
-                    self.packet.get(at..next).ok_or_else(|| format!("the label at {at} leaves the message"))?,
+                    self.packet
+                        .get(at..next)
+                        .ok_or_else(|| format!("the label at {at} leaves the message"))?,
                 );
                 if wire.len() > 255 {
                     return Err(format!("the name at {} is over 255 bytes", self.at));
@@ -224,7 +227,9 @@ impl<'p> Reader<'p> {
                     return Err(format!("at {at} stands {len:02x}, where a label must be"));
                 }
                 if target >= self.at || !self.labels.contains(&target) {
-                    return Err(format!("the pointer at {at} aims at {target}: no label of a name before it"));
+                    return Err(format!(
+                        "the pointer at {at} aims at {target}: no label of a name before it"
+                    ));
                 }
                 end.get_or_insert(at + 2);
                 at = target;

@@ -84,7 +84,11 @@ impl Node {
             + tally.replies_notauth
             + tally.replies_badvers;
         let drops = tally.dropped_short + tally.dropped_response + tally.dropped_source;
-        let expected = if len.is_some() { (1, 1, 0, 0) } else { (tally.dropped_update, 0, 1 - tally.dropped_update, tally.dropped_update) };
+        let expected = if len.is_some() {
+            (1, 1, 0, 0)
+        } else {
+            (tally.dropped_update, 0, 1 - tally.dropped_update, tally.dropped_update)
+        };
         assert_eq!((tally.queries, replies, drops, tally.dropped_update), expected, "{tally:?}");
         len
     }
@@ -202,8 +206,11 @@ impl Case {
     pub fn arrivals(&self) -> [Arrival; 2] {
         let local = SocketAddr::from(([127, 0, 0, 1], 5300));
         let peer = self.peer.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 40_000)));
-        [Transport::Udp, Transport::Tcp { keepalive: 100 }]
-            .map(|transport| Arrival { transport, peer, local })
+        [Transport::Udp, Transport::Tcp { keepalive: 100 }].map(|transport| Arrival {
+            transport,
+            peer,
+            local,
+        })
     }
 
     /// What the query gets by each door.
@@ -270,8 +277,7 @@ fn difference(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let rest = (old.len() - before).min(new.len() - before);
-    let after =
-        old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let after = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
     let mut lines: Vec<String> = old[..before].iter().map(|line| format!("  {line}")).collect();
     lines.extend(old[before..old.len() - after].iter().map(|line| format!("- {line}")));
     lines.extend(new[before..new.len() - after].iter().map(|line| format!("+ {line}")));

@@ -81,9 +81,9 @@ impl Asked<'_> {
         };
         let sections = [header[3], header[4], header[5]];
         if header[2] == 0 && sections == [0, 0, 1] && self.query.len() <= 2048 {
-            if let Some((Some(edns), _)) = self.walk(12, sections).filter(|(edns, _)| {
-                edns.as_ref().is_some_and(|edns| edns.sound)
-            }) {
+            if let Some((Some(edns), _)) =
+                self.walk(12, sections).filter(|(edns, _)| edns.as_ref().is_some_and(|edns| edns.sound))
+            {
                 return self.exactly(FORMERR, None, &self.opt(&edns, 0, None), &[]);
             }
         }
@@ -427,7 +427,9 @@ impl<'n> Judge<'n> {
         self.asked += 1;
         let asked = Asked { facts: &self.node.facts, arrival: &self.arrival, query };
         let verdict = asked.judge(reply).and_then(|()| match reply {
-            Some(reply) if self.asked.is_multiple_of(SECOND_OPINION_EVERY) || self.forms.insert(form(reply)) => {
+            Some(reply)
+                if self.asked.is_multiple_of(SECOND_OPINION_EVERY) || self.forms.insert(form(reply)) =>
+            {
                 second_opinion(reply).map(drop)
             }
             _ => Ok(()),

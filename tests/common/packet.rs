@@ -40,7 +40,11 @@ impl Parser<'_> {
         loop {
             self.skip_blank();
             let Some(&next) = self.text.get(self.at) else {
-                return if close.is_none() { Ok(bytes) } else { Err(format!("no {} follows", close.unwrap())) };
+                return if close.is_none() {
+                    Ok(bytes)
+                } else {
+                    Err(format!("no {} follows", close.unwrap()))
+                };
             };
             if Some(next) == close {
                 self.at += 1;
@@ -86,7 +90,8 @@ impl Parser<'_> {
                     wire.extend((word == "name").then_some(0));
                     return Ok(wire);
                 }
-                hex(&word).ok_or_else(|| format!("`{word}` is neither pairs of hexadecimal digits nor a word"))
+                hex(&word)
+                    .ok_or_else(|| format!("`{word}` is neither pairs of hexadecimal digits nor a word"))
             }
         }
     }
@@ -306,8 +311,9 @@ fn rdata_text(packet: &[u8], record: &Record) -> String {
             let (mname, end) = name_at(packet, rdata.start);
             let (rname, end) = name_at(packet, end);
             let numbers = packet[end..rdata.end].chunks(4);
-            let numbers: Vec<String> =
-                numbers.map(|four| four.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)).to_string()).collect();
+            let numbers: Vec<String> = numbers
+                .map(|four| four.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)).to_string())
+                .collect();
             format!("{} {} {}", name_text(&mname), name_text(&rname), numbers.join(" "))
         }
         16 => {
@@ -322,7 +328,11 @@ fn rdata_text(packet: &[u8], record: &Record) -> String {
         }
         TYPE_OPT => options_text(bytes),
         TYPE_TSIG => tsig_text(packet, rdata.start),
-        _ => format!("\\# {} {}", bytes.len(), bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        _ => format!(
+            "\\# {} {}",
+            bytes.len(),
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        ),
     }
 }
 
@@ -369,7 +379,11 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 fn text(bytes: &[u8]) -> String {
     const SHOWN_MAX: usize = 48;
     let shown = escape(&bytes[..bytes.len().min(SHOWN_MAX)]);
-    if bytes.len() > SHOWN_MAX { format!("\"{shown}...\" ({} bytes)", bytes.len()) } else { format!("\"{shown}\"") }
+    if bytes.len() > SHOWN_MAX {
+        format!("\"{shown}...\" ({} bytes)", bytes.len())
+    } else {
+        format!("\"{shown}\"")
+    }
 }
 
 /// A name in presentation form; of a long one, the beginning and the end.
