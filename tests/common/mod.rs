@@ -2,6 +2,10 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub mod daemon;
+pub mod decode;
+pub mod golden;
+pub mod order;
+pub mod packet;
 
 use std::net::SocketAddr;
 

@@ -1,0 +1,300 @@
+//! Golden cases: a query and what it gets, as a file that people read and `UPDATE=1` rewrites.
+//!
+//! ```text
+//! why: NXDOMAIN for every name below an empty zone (RFC 2308, section 3)
+//! config: default                       the file of that name in tests/golden; this one if none is named
+//! peer-port: 53                         the UDP source port; `peer: 127.0.0.1:5300` gives the address too
+//! counters: queries replies_nxdomain    what moves, each by 1; `counters udp:` and `counters tcp:` where they differ
+//!
+//! query
+//!   1234 0100 0001 0000 0000 0000       the language of `packet`
+//!
+//! reply                                 `reply udp` and `reply tcp` where they differ
+//!   ...                                 or `drop`
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use as112d::daemon::config::{self, Flags};
+use as112d::daemon::prepare;
+use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
+use as112d::serve::snapshot::Snapshot;
+use as112d::serve::{Arrival, Transport, Verdict, serve};
+use as112d::stats::counters::{Counters, Tally, Totals};
+
+use super::order::Facts;
+use super::packet;
+
+/// UDP and TCP, as arrays over the two have them.
+pub const DOORS: [&str; 2] = ["udp", "tcp"];
+
+/// A node in this process.
+pub struct Node {
+    pub snapshot: Snapshot,
+    pub facts: Facts,
+}
+
+/// A reply, or none, and the counters that moved.
+pub type Outcome = (Option<Vec<u8>>, Tally);
+
+impl Node {
+    /// The node that `tests/golden/NAME.toml` describes.
+    pub fn load(name: &str) -> Self {
+        let path = config_path(name);
+        let told = |problems: Vec<as112d::zone::Problem>| -> ! {
+            panic!("{name}: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        };
+        let config = config::load(Some(&path), &Flags::default()).unwrap_or_else(|problems| told(problems));
+        let (zones, snapshot) = prepare(&config).unwrap_or_else(|problems| told(problems));
+        let facts = Facts {
+            zones: zones.zones.iter().map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
+            edns_udp_size: config.edns_udp_size,
+            nsid: config.nsid.clone(),
+            tells_version: config.version_txt.is_some(),
+            update: config.update,
+            listeners: config.listen.clone(),
+        };
+        Self { snapshot, facts }
+    }
+
+    /// What `packet` gets, in a slot that holds `filler` where the packet does not reach.
+    pub fn ask(&self, arrival: &Arrival, packet: &[u8], filler: u8) -> Outcome {
+        let mut slot = Vec::new();
+        let mut tally = Tally::default();
+        let len = self.serve_in(&mut slot, arrival, packet, filler, &mut tally);
+        (len.map(|len| slot[..len].to_vec()), tally)
+    }
+
+    /// As [`ask`](Self::ask) for callers with many packets: gives the length of the reply in `slot`.
+    ///
+    /// # Panics
+    /// When a reply is not counted once, as a query and by its response code.
+    pub fn ask_in(&self, slot: &mut Vec<u8>, arrival: &Arrival, packet: &[u8]) -> Option<usize> {
+        let mut tally = Tally::default();
+        let len = self.serve_in(slot, arrival, packet, 0xEE, &mut tally);
+        let replies = tally.replies_noerror
+            + tally.replies_formerr
+            + tally.replies_nxdomain
+            + tally.replies_notimp
+            + tally.replies_refused
+            + tally.replies_yxdomain
+            + tally.replies_notauth
+            + tally.replies_badvers;
+        let drops = tally.dropped_short + tally.dropped_response + tally.dropped_source;
+        let expected = if len.is_some() {
+            (1, 1, 0, 0)
+        } else {
+            (tally.dropped_update, 0, 1 - tally.dropped_update, tally.dropped_update)
+        };
+        assert_eq!((tally.queries, replies, drops, tally.dropped_update), expected, "{tally:?}");
+        len
+    }
+
+    fn serve_in(
+        &self,
+        slot: &mut Vec<u8>,
+        arrival: &Arrival,
+        packet: &[u8],
+        filler: u8,
+        tally: &mut Tally,
+    ) -> Option<usize> {
+        // Of a packet that is too long a transport keeps one byte more than may be read.
+        let len = packet.len().min(QUERY_LEN_MAX + 1);
+        let slot_len = match arrival.transport {
+            Transport::Udp => SLOT_PAYLOAD_LEN,
+            Transport::Tcp { .. } => TCP_REPLY_LEN_MAX,
+        };
+        slot.resize(slot_len, 0);
+        slot[..len].copy_from_slice(&packet[..len]);
+        // Nobody looks far behind a query: that much is enough to be led astray by.
+        slot[len..(len + 300).min(slot_len)].fill(filler);
+        match serve(&self.snapshot, arrival, slot, len, tally) {
+            Verdict::Reply(len) => Some(len),
+            Verdict::Drop => None,
+        }
+    }
+}
+
+/// The folder of the cases.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+pub fn config_path(name: &str) -> PathBuf {
+    root().join(format!("{name}.toml"))
+}
+
+/// One case.
+#[derive(Debug)]
+pub struct Case {
+    pub path: PathBuf,
+    pub config: String,
+    /// Where the query comes from, when that matters.
+    pub peer: Option<SocketAddr>,
+    /// The names of the counters that move, by door.
+    pub counters: [BTreeSet<String>; 2],
+    pub query: Vec<u8>,
+    /// Everything before the first reply.
+    head: String,
+    /// The text of the replies as it stands in the file.
+    replies: String,
+}
+
+impl Case {
+    /// All cases, in the order of their paths.
+    pub fn all() -> Vec<Self> {
+        let mut cases: Vec<Self> = files_below(&root())
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+            .map(|path| {
+                let text = fs::read_to_string(&path).expect("the file was listed");
+                Self::parse(path.clone(), &text)
+                    .unwrap_or_else(|reason| panic!("{}: {reason}", path.display()))
+            })
+            .collect();
+        cases.sort_by(|a, b| a.path.cmp(&b.path));
+        cases
+    }
+
+    fn parse(path: PathBuf, text: &str) -> Result<Self, String> {
+        let replies_at = text.find("\nreply").map_or(text.len(), |at| at + 1);
+        let (head, replies) = text.split_at(replies_at);
+        let (keys, query) = head.split_once("\nquery\n").ok_or("there is no query")?;
+        let mut case = Self {
+            path,
+            config: "default".to_owned(),
+            peer: None,
+            counters: Default::default(),
+            query: packet::read(query)?,
+            head: head.trim_end().to_owned(),
+            replies: replies.to_owned(),
+        };
+        let mut has_reason = false;
+        for line in keys.lines().filter(|line| !line.is_empty()) {
+            let (key, value) = line.split_once(": ").ok_or_else(|| format!("`{line}` has no key"))?;
+            let names = || value.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
+            match key {
+                "why" => has_reason = value.contains("RFC"),
+                "config" => value.clone_into(&mut case.config),
+                "peer-port" => {
+                    let port: u16 = value.parse().map_err(|_| format!("`{value}` is no port"))?;
+                    case.peer = Some(SocketAddr::from(([127, 0, 0, 1], port)));
+                }
+                "peer" => case.peer = Some(value.parse().map_err(|_| format!("`{value}` is no peer"))?),
+                "counters" => case.counters = [names(), names()],
+                "counters udp" => case.counters[0] = names(),
+                "counters tcp" => case.counters[1] = names(),
+                _ => return Err(format!("unknown key `{key}`")),
+            }
+        }
+        match case.counters.iter().any(BTreeSet::is_empty) {
+            _ if !has_reason => Err("`why:` names no RFC".to_owned()),
+            true => Err("no counters are named".to_owned()),
+            false => Ok(case),
+        }
+    }
+
+    /// The case's name: its path below the folder.
+    pub fn name(&self) -> String {
+        self.path.strip_prefix(root()).expect("it was found there").display().to_string()
+    }
+
+    /// How the query comes in by each door.
+    pub fn arrivals(&self) -> [Arrival; 2] {
+        let local = SocketAddr::from(([127, 0, 0, 1], 5300));
+        let peer = self.peer.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 40_000)));
+        [Transport::Udp, Transport::Tcp { keepalive: 100 }].map(|transport| Arrival {
+            transport,
+            peer,
+            local,
+        })
+    }
+
+    /// What the query gets by each door.
+    pub fn outcomes(&self, node: &Node) -> [Outcome; 2] {
+        self.arrivals().map(|arrival| {
+            let outcome = node.ask(&arrival, &self.query, 0);
+            let other = node.ask(&arrival, &self.query, 0xFF);
+            assert_eq!(outcome.0, other.0, "{}: what lies behind the packet is believed", self.name());
+            outcome
+        })
+    }
+
+    /// Holds the case against `outcomes`; with `update` it is rewritten where its replies differ.
+    ///
+    /// # Errors
+    /// Every difference, for people to read.
+    pub fn check(&self, outcomes: &[Outcome; 2], update: bool) -> Result<(), String> {
+        let mut wrong = String::new();
+        let replies = reply_blocks(outcomes);
+        if replies != self.replies && update {
+            fs::write(&self.path, format!("{}\n\n{replies}", self.head)).expect("the file can be written");
+        } else if replies != self.replies {
+            wrong += &difference(&self.replies, &replies);
+        }
+        for ((door, named), (_, tally)) in DOORS.iter().zip(&self.counters).zip(outcomes) {
+            let moved = moved(tally);
+            if moved != *named {
+                wrong += &format!("counters {door}: {moved:?} moved by 1 or more, {named:?} must by 1\n");
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n{wrong}", self.name())) }
+    }
+}
+
+/// The names of the counters that moved; one that moved by more than 1 with its count.
+fn moved(tally: &Tally) -> BTreeSet<String> {
+    let counters = Counters::default();
+    counters.fold(&mut tally.clone());
+    let mut totals = Totals::default();
+    counters.read(&mut totals);
+    let name = |(name, _, count): (&str, &str, u64)| match count {
+        0 => None,
+        1 => Some(name.to_owned()),
+        more => Some(format!("{name}*{more}")),
+    };
+    totals.iter().filter_map(name).collect()
+}
+
+/// The end of a case file.
+fn reply_blocks(outcomes: &[Outcome; 2]) -> String {
+    let block = |title: &str, (reply, _): &Outcome| {
+        let text = reply.as_ref().map_or_else(|| "drop\n".to_owned(), |reply| packet::dissect(reply));
+        text.lines().fold(format!("{title}\n"), |block, line| format!("{block}  {line}\n"))
+    };
+    let [udp, tcp] = outcomes;
+    if udp.0 == tcp.0 {
+        return block("reply", udp);
+    }
+    format!("{}\n{}", block("reply udp", udp), block("reply tcp", tcp))
+}
+
+/// Lines of which only the old text has (`-`) or only the new (`+`), within what both have.
+fn difference(old: &str, new: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let rest = (old.len() - before).min(new.len() - before);
+    let after = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let mut lines: Vec<String> = old[..before].iter().map(|line| format!("  {line}")).collect();
+    lines.extend(old[before..old.len() - after].iter().map(|line| format!("- {line}")));
+    lines.extend(new[before..new.len() - after].iter().map(|line| format!("+ {line}")));
+    lines.extend(old[old.len() - after..].iter().map(|line| format!("  {line}")));
+    lines.push("UPDATE=1 writes what stands with +".to_owned());
+    lines.join("\n") + "\n"
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}

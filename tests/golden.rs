@@ -1,0 +1,178 @@
+//! The golden cases of `tests/golden`: each in this process, and through the running daemon over UDP and TCP, IPv4 and
+//! IPv6, on every datapath. The same bytes come out of every door.
+//!
+//! `UPDATE=1 cargo test --test golden` rewrites the replies in the files; the difference is to be reviewed.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Read as _};
+use std::net::{IpAddr, Shutdown, UdpSocket};
+
+use as112d::stats::counters::{Counters, Totals};
+
+use common::daemon::{Daemon, V4, V6, read_message, send_message};
+use common::golden::{Case, DOORS, Node, config_path, root};
+use common::order::Judge;
+
+/// Cases by the configuration that they name.
+fn by_config() -> BTreeMap<String, Vec<Case>> {
+    let mut configs = BTreeMap::<String, Vec<Case>>::new();
+    for case in Case::all() {
+        configs.entry(case.config.clone()).or_default().push(case);
+    }
+    configs
+}
+
+#[test]
+fn cases_hold_in_process() {
+    let update = std::env::var_os("UPDATE").is_some_and(|value| value == "1");
+    let mut wrong = Vec::new();
+    for (config, cases) in by_config() {
+        let node = Node::load(&config);
+        for case in cases {
+            wrong.extend(case.check(&case.outcomes(&node), update).err());
+            for arrival in case.arrivals() {
+                Judge::new(&node, arrival).ask(&case.query);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases differ:\n\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn cases_move_every_counter_of_serve_and_use_every_file() {
+    let cases = Case::all();
+    assert!(cases.len() >= 120, "only {} cases", cases.len());
+    let named: BTreeSet<&str> =
+        cases.iter().flat_map(|case| &case.counters).flatten().map(|name| &name[..]).collect();
+    let mut totals = Totals::default();
+    Counters::default().read(&mut totals);
+    // The counters of `serve` come first in the table; the cap is the shard's.
+    let of_serve = totals.iter().map(|(name, ..)| name).take_while(|name| *name != "received");
+    let forgotten: Vec<&str> =
+        of_serve.filter(|name| *name != "dropped_error_cap" && !named.contains(name)).collect();
+    assert_eq!(forgotten, [""; 0], "no case moves them");
+
+    let configs: BTreeSet<&str> = cases.iter().map(|case| &case.config[..]).collect();
+    let files = std::fs::read_dir(root()).expect("the folder is there");
+    let files = files.map(|file| file.expect("it can be read").path());
+    let unused: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| !configs.contains(path.file_stem().expect("it has one").to_str().expect("ASCII")))
+        .collect();
+    assert!(unused.is_empty(), "no case uses {unused:?}");
+}
+
+#[test]
+fn cases_hold_at_every_door_of_io_uring() {
+    every_door("io_uring");
+}
+
+#[test]
+fn cases_hold_at_every_door_of_mmsg() {
+    every_door("mmsg");
+}
+
+fn every_door(datapath: &str) {
+    for (config, cases) in by_config() {
+        let node = Node::load(&config);
+        let path = config_path(&config);
+        let path = path.to_str().expect("the path is ASCII");
+        let daemon = Daemon::start(&["--config", path, "--datapath", datapath]);
+        let doors = [V4, V6].map(|ip| Door { daemon: &daemon, ip, udp: daemon.udp(ip) });
+        for case in &cases {
+            let [udp, tcp] = case.outcomes(&node).map(|(reply, _)| reply);
+            for door in &doors {
+                let place =
+                    |transport| format!("{} over {transport} at {}, {datapath}", case.name(), door.ip);
+                door.ask_udp(case, udp.as_deref(), &place(DOORS[0]));
+                door.ask_tcp(case, tcp.as_deref(), &place(DOORS[1]));
+            }
+        }
+    }
+}
+
+/// One address of the daemon.
+struct Door<'d> {
+    daemon: &'d Daemon,
+    ip: IpAddr,
+    udp: UdpSocket,
+}
+
+/// A query whose reply shows that whatever came before has been dealt with, and the ID by which it is known.
+fn liveness() -> Vec<u8> {
+    let mut query = common::query("10.in-addr.arpa", 6);
+    query[..2].copy_from_slice(&LIVENESS_ID);
+    query
+}
+
+const LIVENESS_ID: [u8; 2] = [0xA1, 0x1E];
+
+impl Door<'_> {
+    /// The reply must come, and the one to the liveness query must be the next: there is one reply at most, and none is
+    /// shown without waiting.
+    fn ask_udp(&self, case: &Case, expected: Option<&[u8]>, place: &str) {
+        assert_ne!(case.query.get(..2), Some(&LIVENESS_ID[..]), "{place}: the ID is taken");
+        match case.peer {
+            None => {
+                self.udp.send(&case.query).expect("sent");
+                self.udp.send(&liveness()).expect("sent");
+                if let Some(expected) = expected {
+                    assert_eq!(receive(&self.udp), expected, "{place}");
+                }
+            }
+            Some(peer) if peer.port() == 0 || peer.port() == 5300 => {
+                // Port 0 is no source that the kernel gives, and that of the daemon is the daemon's.
+                println!("{place}: only in process");
+                return;
+            }
+            Some(peer) => {
+                let socket = match UdpSocket::bind((self.ip, peer.port())) {
+                    Ok(socket) => socket,
+                    Err(error) => return println!("{place}: skipped, port {}: {error}", peer.port()),
+                };
+                socket.connect(self.daemon.address(self.ip)).expect("connected");
+                socket.set_nonblocking(true).expect("a socket can be that");
+                socket.send(&case.query).expect("sent");
+                // From another port: this one's liveness query would be dropped too.
+                self.udp.send(&liveness()).expect("sent");
+                assert_eq!(receive(&self.udp)[..2], LIVENESS_ID, "{place}");
+                let mut buffer = [0; 65_535];
+                match (socket.recv(&mut buffer), expected) {
+                    (Ok(len), Some(expected)) => assert_eq!(buffer[..len], *expected, "{place}"),
+                    (Err(error), None) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{place}"),
+                    (got, _) => panic!("{place}: {got:?}"),
+                }
+                return;
+            }
+        }
+        assert_eq!(receive(&self.udp)[..2], LIVENESS_ID, "{place}: more than was expected");
+    }
+
+    /// With a reply the connection stays and nothing else comes; without, it ends before a byte.
+    fn ask_tcp(&self, case: &Case, expected: Option<&[u8]>, place: &str) {
+        let mut stream = self.daemon.tcp(self.ip);
+        send_message(&mut stream, &case.query);
+        let Some(expected) = expected else {
+            let mut rest = Vec::new();
+            let end = stream.read_to_end(&mut rest);
+            assert!(end.is_ok() && rest.is_empty(), "{place}: {end:?}, {rest:02x?}");
+            return;
+        };
+        send_message(&mut stream, &liveness());
+        stream.shutdown(Shutdown::Write).expect("connected");
+        let reply = read_message(&mut stream).unwrap_or_else(|| panic!("{place}: closed"));
+        assert_eq!(reply, expected, "{place}");
+        let next = read_message(&mut stream).unwrap_or_else(|| panic!("{place}: closed afterwards"));
+        assert_eq!(next[..2], LIVENESS_ID, "{place}: more than was expected");
+        assert_eq!(read_message(&mut stream), None, "{place}: more than was expected");
+    }
+}
+
+fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 65_535];
+    let len = socket.recv(&mut buffer).expect("a reply");
+    buffer.truncate(len);
+    buffer
+}

@@ -1,0 +1,63 @@
+//! `serve` allocates nothing: all golden queries, by both doors, under an allocator that counts.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::hint::black_box;
+
+use as112d::limits::TCP_REPLY_LEN_MAX;
+use as112d::serve::serve;
+use as112d::stats::counters::Tally;
+
+use common::golden::{Case, Node};
+
+thread_local! {
+    /// Allocations of this thread. Constant and without a destructor, so that counting itself allocates nothing.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting by thread: the test harness has threads of its own.
+struct Counting;
+
+#[expect(unsafe_code, reason = "an allocator has no safe face; this one hands everything on")]
+// SAFETY: every call goes to `System` with the arguments of the caller, who keeps the contract of `GlobalAlloc`, and what
+// `System` returns is returned unchanged. Counting touches one thread-local number and never allocates or unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: `layout` is the caller's, who keeps `GlobalAlloc::alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: `block` came from `alloc` above, which is `System`'s, with this `layout`.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn serve_allocates_nothing() {
+    let before = ALLOCATIONS.get();
+    drop(black_box(vec![1_u8]));
+    assert_eq!(ALLOCATIONS.get(), before + 1, "the allocator counts");
+
+    let mut nodes = HashMap::new();
+    let mut slot = vec![0; TCP_REPLY_LEN_MAX];
+    for case in Case::all() {
+        let node = nodes.entry(case.config.clone()).or_insert_with(|| Node::load(&case.config));
+        for arrival in case.arrivals() {
+            let len = case.query.len();
+            slot[..len].copy_from_slice(&case.query);
+            let mut tally = Tally::default();
+            let before = ALLOCATIONS.get();
+            let verdict = serve(&node.snapshot, &arrival, &mut slot, len, &mut tally);
+            let allocations = ALLOCATIONS.get() - before;
+            assert_eq!(allocations, 0, "{}: {verdict:?} {tally:?}", case.name());
+        }
+    }
+}
