@@ -65,7 +65,7 @@ fn without_descriptors_udp_goes_on_and_tcp_comes_back() {
     let streams: Vec<TcpStream> =
         (0..1000).map(|number| tcp_from(number, daemon.address(V4)).expect("the kernel takes it")).collect();
     let open = || std::fs::read_dir(format!("/proc/{}/fd", daemon.id())).expect("it runs").count();
-    assert!(wait_until(PATIENCE, || open() == FILES).is_some(), "all its descriptors are in use: {}", open());
+    assert!(wait_until(PATIENCE, || open() >= FILES).is_some(), "all its descriptors are in use: {}", open());
     let during = ping_pong(&udp, 1000);
     assert_unaffected("no_descriptors", &before, &during, 1000);
     drop(streams);
