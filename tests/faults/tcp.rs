@@ -73,7 +73,8 @@ fn without_descriptors_udp_goes_on_and_tcp_comes_back() {
     honest_tcp(1001, daemon.address(V4));
     let elapsed = began.elapsed();
     report("no_descriptors_tcp_back_ms", elapsed.as_millis());
-    assert!(elapsed < LENIENCY * Duration::from_secs(1), "{elapsed:?}");
+    // Those that waited to be accepted stand before it: some 50 at a time, with a pause of 100 ms behind each.
+    assert!(elapsed < LENIENCY * Duration::from_secs(2), "{elapsed:?}");
     assert!(wait_until(PATIENCE, || open() < FILES / 2).is_some(), "they were closed: {}", open());
     assert_eq!(daemon.stop().0.code(), Some(0));
 }
