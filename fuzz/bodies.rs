@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use as112d::sys::sockets;
 use as112d::zone::{self, Identity, Problem, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource};
 
 #[path = "../tests/common/invariants.rs"]
-mod invariants;
+pub mod invariants;
 
 /// A zone with everything that an answer can be made of; the target's node serves it beside the built-in ones.
 pub const RICH_ZONE: &str = "\
@@ -38,7 +38,8 @@ chain CNAME cname.sub.dna
 loop CNAME loop2
 loop2 CNAME loop
 dna DNAME s
-far DNAME example.net.
+far DNAME LONG.LONG.LONG.s
+out DNAME example.net.
 sub NS ns.sub
 sub NS ns.elsewhere.example.
 ns.sub A 203.0.113.4
@@ -49,9 +50,10 @@ big TXT BIG0 BIG1 BIG2 BIG3 BIG4 BIG5
 /// The name of the node.
 pub const NODE: &str = "node1.example";
 
-/// [`RICH_ZONE`] as it is served: `big` does not fit a datagram without EDNS, nor with.
+/// [`RICH_ZONE`] as it is served: `big` does not fit a datagram without EDNS, nor with, and names below `far` soon become
+/// too long.
 pub fn rich_zone() -> String {
-    (0..6).fold(RICH_ZONE.to_owned(), |zone, number| {
+    (0..6).fold(RICH_ZONE.replace("LONG", &"l".repeat(60)), |zone, number| {
         zone.replace(&format!("BIG{number}"), &format!("\"{}\"", "x".repeat(250)))
     })
 }
@@ -95,7 +97,7 @@ pub fn node() -> &'static Arc<Snapshot> {
 }
 
 /// Runs `body` with a file of its own that holds `bytes`.
-fn with_file<T>(kind: &str, bytes: &[u8], body: impl FnOnce(&PathBuf) -> T) -> T {
+fn with_file<T>(kind: &str, bytes: &[u8], body: impl FnOnce(&Path) -> T) -> T {
     let thread = format!("{:?}", std::thread::current().id());
     let digits: String = thread.chars().filter(char::is_ascii_digit).collect();
     let name = format!("as112d-fuzz-{}-{digits}.{kind}", std::process::id());
@@ -130,18 +132,17 @@ pub fn reply(snapshot: &Snapshot, over_tcp: bool, packet: &[u8]) -> Option<Vec<u
     assert_eq!(reply, answer(snapshot, transport, packet, 0), "what is behind a packet is no part of it");
     let must = packet.len() >= 12 && packet[2] & 0x80 == 0;
     assert_eq!(reply.is_some(), must, "every query is answered, and nothing else");
-    if let Some(reply) = &reply {
-        if let Err(fault) = invariants::check(packet, reply, over_tcp) {
-            panic!("{fault}: over {transport:?}, {packet:02x?} got {reply:02x?}");
-        }
+    if let Some(reply) = &reply
+        && let Err(fault) = invariants::check(packet, reply, over_tcp)
+    {
+        panic!("{fault}: over {transport:?}, {packet:02x?} got {reply:02x?}");
     }
     reply
 }
 
-/// A raw packet, over UDP and over TCP.
-pub fn packet(bytes: &[u8]) {
-    reply(node(), false, bytes);
-    reply(node(), true, bytes);
+/// A raw packet, over UDP and over TCP; the replies.
+pub fn packet(bytes: &[u8]) -> [Option<Vec<u8>>; 2] {
+    [false, true].map(|over_tcp| reply(node(), over_tcp, bytes))
 }
 
 /// What a connection must send for a stream of bytes: the replies to the whole messages, each behind its length, up to
@@ -197,7 +198,7 @@ pub fn tcp_server() -> SocketAddr {
 }
 
 /// Mistakes are told: at least one, each with its place in `path`, and in one line.
-fn assert_told(problems: &[Problem], path: &PathBuf) {
+fn assert_told(problems: &[Problem], path: &Path) {
     assert!(!problems.is_empty(), "a failure without a reason");
     for Problem { place, message } in problems {
         assert!(place.starts_with(&path.display().to_string()), "no place: {place}: {message}");
@@ -206,21 +207,21 @@ fn assert_told(problems: &[Problem], path: &PathBuf) {
 }
 
 /// A zone file. It is refused with reasons; or it is served without a fault, and printed so that it loads again to the
-/// same.
-pub fn zone_file(bytes: &[u8]) {
+/// same. Whether it was served.
+pub fn zone_file(bytes: &[u8]) -> bool {
     // Files elsewhere are not part of the input.
     let bytes: Vec<u8> = bytes.iter().map(|&byte| if byte == b'/' { b'_' } else { byte }).collect();
-    let load = |path: &PathBuf| {
-        zone::load(&options(path.clone(), false)).map_err(|problems| {
+    let load = |path: &Path| {
+        zone::load(&options(path.to_owned(), false)).map_err(|problems| {
             assert_told(&problems, path);
         })
     };
-    let Ok(zones) = with_file("zone", &bytes, load) else { return };
+    let Ok(zones) = with_file("zone", &bytes, load) else { return false };
     let served = zones.zones.iter().find(|zone| zone.apex.to_string().starts_with("example.com"));
     let served = served.expect("it was configured");
     let mut printed = String::new();
     zone::write_zone(served, &mut printed).expect("strings take everything");
-    let again = with_file("zone", printed.as_bytes(), |path| zone::load(&options(path.clone(), false)));
+    let again = with_file("zone", printed.as_bytes(), |path| zone::load(&options(path.to_owned(), false)));
     let again =
         again.unwrap_or_else(|problems| panic!("{problems:?}: what was printed is refused:\n{printed}"));
     let again = again.zones.iter().find(|zone| zone.apex == served.apex).expect("it was configured");
@@ -236,17 +237,22 @@ pub fn zone_file(bytes: &[u8]) {
             reply(&snapshot, true, &query);
         }
     }
+    true
 }
 
-/// A configuration file: refused with reasons, or consistent.
-pub fn configuration(bytes: &[u8]) {
+/// A configuration file: refused with reasons, or consistent. Whether it was taken.
+pub fn configuration(bytes: &[u8]) -> bool {
     with_file("toml", bytes, |path| match config::load(Some(path), &Flags::default()) {
-        Err(problems) => assert_told(&problems, path),
+        Err(problems) => {
+            assert_told(&problems, path);
+            false
+        }
         Ok(config) => {
             assert!(!config.listen.is_empty() && config.listen.iter().all(|address| address.port() != 0));
             assert!(!config.identity.node.is_empty() && config.identity.node.len() <= 128);
             assert!((512..=1232).contains(&config.edns_udp_size) && config.nsid.len() <= 128);
             assert!(config.tcp.connections_per_client_max <= config.tcp.connections_max);
+            true
         }
-    });
+    })
 }

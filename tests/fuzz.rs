@@ -10,7 +10,7 @@ mod bodies;
 #[path = "common/mutate.rs"]
 mod mutate;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -18,7 +18,7 @@ use common::daemon::{Daemon, V4, V6};
 use mutate::{Dice, mutated};
 
 /// Steps of the fuzzing in this process; what crosses a socket, or a file, gets a part of them.
-const STEPS: u64 = if cfg!(debug_assertions) { 200_000 } else { 2_000_000 };
+const STEPS: u64 = if cfg!(debug_assertions) { 500_000 } else { 5_000_000 };
 const SEED: u64 = 112;
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -28,8 +28,8 @@ fn number(variable: &str, default: u64) -> u64 {
     }
 }
 
-/// Runs `step` so many times, each with dice of its own; says how to play a failure again.
-fn fuzz(part_of_steps: u64, mut step: impl FnMut(u64, &mut Dice)) {
+/// Runs `step` for its part of the steps, each with dice of its own; how many they were. Says how to play a failure again.
+fn fuzz(part_of_steps: u64, mut step: impl FnMut(u64, &mut Dice)) -> u64 {
     let (seed, from) = (number("SEED", SEED), number("FUZZ_STEP", 0));
     let steps = number("FUZZ_STEPS", STEPS).div_ceil(part_of_steps);
     for at in from..from + steps {
@@ -39,6 +39,17 @@ fn fuzz(part_of_steps: u64, mut step: impl FnMut(u64, &mut Dice)) {
             resume_unwind(panic);
         }
     }
+    steps
+}
+
+/// Whether there are enough steps to see everything; not when one is played again.
+fn is_long() -> bool {
+    number("FUZZ_STEPS", STEPS) >= STEPS.min(200_000)
+}
+
+/// Input that is all taken, or all refused, tries one half of the code only.
+fn assert_both_ways(taken: u64, steps: u64) {
+    assert!(!is_long() || (steps / 50..steps - steps / 50).contains(&taken), "{taken} of {steps} were taken");
 }
 
 /// Good packets, and those of the grammar.
@@ -71,9 +82,63 @@ fn a_stream(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
+fn the_checker_sees_what_it_is_there_for() {
+    type Spoil = fn(&mut Vec<u8>);
+    let check = bodies::invariants::check;
+    let query = common::with_opt(common::query("1.1.168.192.in-addr.arpa", 12), 1232, &[]);
+    let reply = bodies::reply(bodies::node(), false, &query).expect("a reply");
+    assert_eq!(check(&query, &reply, false), Ok(()));
+    // Header, question, SOA, and OPT in the last 11 bytes.
+    let faults: [(&str, Spoil); 14] = [
+        ("another ID", |reply| reply[0] ^= 1),
+        ("QR is not set", |reply| reply[2] ^= 0x80),
+        ("another opcode", |reply| reply[2] ^= 0x08),
+        ("RD is not that of the query", |reply| reply[2] ^= 1),
+        ("RA, Z, AD or CD is set", |reply| reply[3] |= 0x20),
+        ("AA with an error", |reply| reply[3] = 5),
+        ("TC with records", |reply| reply[2] |= 2),
+        ("another question", |reply| reply[13] ^= 1),
+        ("trailing bytes", |reply| reply.push(0)),
+        ("trailing bytes", |reply| reply[11] = 0),
+        ("a name that is cut short", |reply| reply[11] = 2),
+        ("a pointer that does not lead back", |reply| reply[43] = 200),
+        ("rdata of type 6", |reply| {
+            reply.splice(54..54, [0]);
+            reply[53] += 1;
+        }),
+        ("OPT has another version, DO, or Z", |reply| {
+            let at = reply.len() - 4;
+            reply[at] = 0x80;
+        }),
+    ];
+    for (what, spoil) in faults {
+        let mut spoiled = reply.clone();
+        spoil(&mut spoiled);
+        assert_eq!(check(&query, &spoiled, false), Err(what.to_owned()));
+    }
+    let plain = &query[..42];
+    let mut plain = plain.to_vec();
+    plain[11] = 0;
+    assert_eq!(check(&plain, &reply, false), Err("an OPT that was not asked for".to_owned()));
+}
+
+#[test]
 fn packets_get_replies_without_a_fault() {
     let corpus = packets();
-    fuzz(1, |_, dice| bodies::packet(&a_packet(dice, &corpus)));
+    let mut seen = BTreeSet::new();
+    fuzz(1, |_, dice| {
+        let replies = bodies::packet(&a_packet(dice, &corpus));
+        seen.extend(replies.iter().flatten().map(|reply| (reply[3] & 0xF, reply[2] & 6)));
+    });
+    if is_long() {
+        // NOERROR with AA, without (a referral, or class CH) and with TC; BADVERS is among those without.
+        let expected = [(0, 0), (0, 4), (0, 6), (1, 0), (3, 4), (4, 0), (5, 0), (6, 4), (9, 0)];
+        let missing: Vec<_> = expected.iter().filter(|kind| !seen.contains(kind)).collect();
+        assert!(
+            missing.is_empty(),
+            "the input does not reach replies of (rcode, AA and TC) {missing:?}: {seen:?}"
+        );
+    }
 }
 
 #[test]
@@ -111,7 +176,9 @@ fn zone_files_are_refused_with_reasons_or_served_without_a_fault() {
         b"*.",
         b"4294967296",
     ];
-    fuzz(100, |_, dice| bodies::zone_file(&mutated(dice, &corpus, &words)));
+    let mut taken = 0;
+    let steps = fuzz(100, |_, dice| taken += u64::from(bodies::zone_file(&mutated(dice, &corpus, &words))));
+    assert_both_ways(taken, steps);
 }
 
 #[test]
@@ -142,7 +209,10 @@ fn configurations_are_refused_with_reasons_or_consistent() {
         b"\"as112\"",
         b"'auto'",
     ];
-    fuzz(100, |_, dice| bodies::configuration(&mutated(dice, &corpus, &words)));
+    let mut taken = 0;
+    let steps =
+        fuzz(100, |_, dice| taken += u64::from(bodies::configuration(&mutated(dice, &corpus, &words))));
+    assert_both_ways(taken, steps);
 }
 
 //------------ Through the sockets of a running daemon ---

@@ -79,7 +79,7 @@ fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>, corpus: &[Vec<u8>], words: &[&[u
 }
 
 /// Names that lead somewhere: our zones, their edges, the operator's zone, and elsewhere; in wire form.
-const SUFFIXES: [&[u8]; 14] = [
+const SUFFIXES: [&[u8]; 15] = [
     b"\x0210\x07in-addr\x04arpa\0",
     b"\x03168\x03192\x07in-addr\x04arpa\0",
     b"\x0216\x03172\x07in-addr\x04arpa\0",
@@ -92,6 +92,7 @@ const SUFFIXES: [&[u8]; 14] = [
     b"\x07in-addr\x04arpa\0",
     b"\x07example\x03com\0",
     b"\x03dna\x07example\x03com\0",
+    b"\x03far\x07example\x03com\0",
     b"\x01s\x07example\x03com\0",
     b"\0",
 ];
