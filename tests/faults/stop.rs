@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::common::daemon::{Daemon, V4, V6, read_message, send_message};
 use crate::fault::{Flood, LENIENCY, beside, collect_ids, honest_query, pause, report};
 
-/// Clients of UDP, and queries that each sends: few enough for the receive buffer of the smallest host.
+/// Clients of UDP, and queries that each sends: more than one shard has slots, and few enough for the receive buffer of
+/// the smallest host.
 const CLIENTS: usize = 20;
 const QUERIES: usize = 50;
 const CONNECTIONS: u16 = 4;
@@ -23,13 +24,13 @@ fn assert_free(port: u16) {
 #[test]
 fn everything_received_before_a_signal_is_answered() {
     let _turn = beside();
-    for (datapath, signal) in [
-        ("io_uring", libc::SIGTERM),
-        ("io_uring", libc::SIGINT),
-        ("mmsg", libc::SIGTERM),
-        ("mmsg", libc::SIGINT),
+    for (datapath, shards, signal) in [
+        ("io_uring", "1", libc::SIGTERM),
+        ("io_uring", "2", libc::SIGINT),
+        ("mmsg", "1", libc::SIGTERM),
+        ("mmsg", "2", libc::SIGINT),
     ] {
-        let daemon = Daemon::start(&["--datapath", datapath, "--shards", "2"]);
+        let daemon = Daemon::start(&["--datapath", datapath, "--shards", shards]);
         let port = daemon.port;
         let clients: Vec<UdpSocket> = (0..CLIENTS).map(|client| daemon.udp([V4, V6][client % 2])).collect();
         let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| daemon.tcp(V4)).collect();
