@@ -32,15 +32,21 @@ impl Daemon {
     /// As [`start`](Self::start); `prepare` may change the command, as by a `pre_exec`.
     pub fn start_with(arguments: &[&str], prepare: impl Fn(&mut Command)) -> Self {
         let port = free_port();
-        let listen = [format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
         let mut command = Command::new(program());
-        command.args(["run", "--listen", &listen[0], "--listen", &listen[1]]);
-        if !arguments.contains(&"--shards") && !arguments.contains(&"--cpus") {
-            command.args(["--shards", "1"]);
-        }
-        command.args(arguments);
+        command.args(Self::arguments(port, arguments));
         prepare(&mut command);
         Self::spawn(command, port)
+    }
+
+    /// The command line of a daemon on `port` of 127.0.0.1 and ::1, with further arguments.
+    pub fn arguments(port: u16, further: &[&str]) -> Vec<String> {
+        let listen = [format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
+        let mut arguments = vec!["run", "--listen", &listen[0], "--listen", &listen[1]];
+        if !further.contains(&"--shards") && !further.contains(&"--cpus") {
+            arguments.extend(["--shards", "1"]);
+        }
+        arguments.extend(further);
+        arguments.into_iter().map(str::to_owned).collect()
     }
 
     /// Starts a command that names its addresses itself, and waits until it serves.
@@ -113,8 +119,13 @@ impl Daemon {
     }
 
     /// Ends the daemon with SIGTERM; gives its exit status and what it printed since it served.
-    pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
+    pub fn stop(self) -> (ExitStatus, Vec<String>) {
         self.signal(15);
+        self.wait()
+    }
+
+    /// Waits for the end of a daemon that was told to end; as [`stop`](Self::stop).
+    pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().expect("the daemon ends");
         (status, self.lines.iter().collect())
     }

@@ -1,0 +1,17 @@
+//! Faults: what the daemon does when the kernel denies, the host lacks, clients misbehave, and others are in the way.
+//!
+//! Tests that take root, or a tool, say so on stderr and pass where they have neither. Measured figures are printed as
+//! `report: NAME VALUE`. Nothing is left behind: processes, networks, control groups and settings end with their test.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/fault.rs"]
+mod fault;
+
+mod denied;
+mod flood;
+mod host;
+mod ports;
+mod replies;
+mod stop;
+mod tcp;

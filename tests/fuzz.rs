@@ -1,0 +1,308 @@
+//! Fuzzing as a test: seeded, so that a failure can be played again, and bounded, so that it is part of every run.
+//!
+//! `SEED=` chooses the input and `FUZZ_STEPS=` its amount. What is tried with one input stands in `fuzz/bodies.rs`, which
+//! the targets of cargo-fuzz share.
+
+mod common;
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+#[path = "common/mutate.rs"]
+mod mutate;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use common::daemon::{Daemon, V4, V6};
+use mutate::{Dice, mutated};
+
+/// Steps of the fuzzing in this process; what crosses a socket, or a file, gets a part of them.
+const STEPS: u64 = if cfg!(debug_assertions) { 500_000 } else { 5_000_000 };
+const SEED: u64 = 112;
+
+fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
+/// Runs `step` for its part of the steps, each with dice of its own; how many they were. Says how to play a failure again.
+fn fuzz(part_of_steps: u64, mut step: impl FnMut(u64, &mut Dice)) -> u64 {
+    let (seed, from) = (number("SEED", SEED), number("FUZZ_STEP", 0));
+    let steps = number("FUZZ_STEPS", STEPS).div_ceil(part_of_steps);
+    for at in from..from + steps {
+        let mut dice = Dice::new(seed ^ at << 20);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| step(at, &mut dice))) {
+            eprintln!("play it again with SEED={seed} FUZZ_STEP={at}");
+            resume_unwind(panic);
+        }
+    }
+    steps
+}
+
+/// Whether there are enough steps to see everything; not when one is played again.
+fn is_long() -> bool {
+    number("FUZZ_STEPS", STEPS) >= STEPS.min(200_000)
+}
+
+/// Input that is all taken, or all refused, tries one half of the code only.
+fn assert_both_ways(taken: u64, steps: u64) {
+    assert!(!is_long() || (steps / 50..steps - steps / 50).contains(&taken), "{taken} of {steps} were taken");
+}
+
+/// Good packets, and those of the grammar.
+fn packets() -> Vec<Vec<u8>> {
+    let mut dice = Dice::new(1);
+    let mut packets: Vec<Vec<u8>> = (0..500).map(|_| mutate::packet(&mut dice)).collect();
+    for (name, qtype) in
+        [("1.1.168.192.in-addr.arpa", 12), ("hostname.as112.net", 16), ("x.dna.example.com", 1), (".", 2)]
+    {
+        packets.push(common::query(name, qtype));
+        packets.push(common::with_opt(common::query(name, qtype), 1232, &[0, 3, 0, 0, 0, 11, 0, 0]));
+    }
+    packets
+}
+
+/// A packet: fresh from the grammar, or a mutated one.
+fn a_packet(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
+    if dice.once_in(3) { mutate::packet(dice) } else { mutated(dice, corpus, &[]) }
+}
+
+/// A stream of messages, the first byte for the pieces; at times mutated as a whole.
+fn a_stream(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut stream = vec![dice.roll() as u8];
+    for _ in 0..dice.below(6) {
+        let message = a_packet(dice, corpus);
+        stream.extend((message.len() as u16).to_be_bytes());
+        stream.extend(message);
+    }
+    if dice.once_in(3) { mutated(dice, &[stream], &[]) } else { stream }
+}
+
+#[test]
+fn the_checker_sees_what_it_is_there_for() {
+    type Spoil = fn(&mut Vec<u8>);
+    let check = bodies::invariants::check;
+    let query = common::with_opt(common::query("1.1.168.192.in-addr.arpa", 12), 1232, &[]);
+    let reply = bodies::reply(bodies::node(), false, &query).expect("a reply");
+    assert_eq!(check(&query, &reply, false), Ok(()));
+    // Header, question, SOA, and OPT in the last 11 bytes.
+    let faults: [(&str, Spoil); 14] = [
+        ("another ID", |reply| reply[0] ^= 1),
+        ("QR is not set", |reply| reply[2] ^= 0x80),
+        ("another opcode", |reply| reply[2] ^= 0x08),
+        ("RD is not that of the query", |reply| reply[2] ^= 1),
+        ("RA, Z, AD or CD is set", |reply| reply[3] |= 0x20),
+        ("AA with an error", |reply| reply[3] = 5),
+        ("TC with records", |reply| reply[2] |= 2),
+        ("another question", |reply| reply[13] ^= 1),
+        ("trailing bytes", |reply| reply.push(0)),
+        ("trailing bytes", |reply| reply[11] = 0),
+        ("a name that is cut short", |reply| reply[11] = 2),
+        ("a pointer that does not lead back", |reply| reply[43] = 200),
+        ("rdata of type 6", |reply| {
+            reply.splice(54..54, [0]);
+            reply[53] += 1;
+        }),
+        ("OPT has another version, DO, or Z", |reply| {
+            let at = reply.len() - 4;
+            reply[at] = 0x80;
+        }),
+    ];
+    for (what, spoil) in faults {
+        let mut spoiled = reply.clone();
+        spoil(&mut spoiled);
+        assert_eq!(check(&query, &spoiled, false), Err(what.to_owned()));
+    }
+    let plain = &query[..42];
+    let mut plain = plain.to_vec();
+    plain[11] = 0;
+    assert_eq!(check(&plain, &reply, false), Err("an OPT that was not asked for".to_owned()));
+}
+
+#[test]
+fn packets_get_replies_without_a_fault() {
+    let corpus = packets();
+    let mut seen = BTreeSet::new();
+    fuzz(1, |_, dice| {
+        let replies = bodies::packet(&a_packet(dice, &corpus));
+        seen.extend(replies.iter().flatten().map(|reply| (reply[3] & 0xF, reply[2] & 6)));
+    });
+    if is_long() {
+        // NOERROR with AA, without (a referral, or class CH) and with TC; BADVERS is among those without.
+        let expected = [(0, 0), (0, 4), (0, 6), (1, 0), (3, 4), (4, 0), (5, 0), (6, 4), (9, 0)];
+        let missing: Vec<_> = expected.iter().filter(|kind| !seen.contains(kind)).collect();
+        assert!(
+            missing.is_empty(),
+            "the input does not reach replies of (rcode, AA and TC) {missing:?}: {seen:?}"
+        );
+    }
+}
+
+#[test]
+fn streams_get_the_replies_of_their_messages() {
+    let corpus = packets();
+    fuzz(100, |_, dice| bodies::tcp_stream(&a_stream(dice, &corpus), bodies::tcp_server()));
+}
+
+#[test]
+fn zone_files_are_refused_with_reasons_or_served_without_a_fault() {
+    let mut corpus = vec![bodies::RICH_ZONE.as_bytes().to_vec(), bodies::rich_zone().into_bytes()];
+    for file in ["db.dd-empty", "db.dr-empty", "db.hostname.as112.net", "db.hostname.as112.arpa"] {
+        let path = format!("{}/zones/{file}", env!("CARGO_MANIFEST_DIR"));
+        corpus.push(std::fs::read(path).expect("it is part of the sources"));
+    }
+    let words: [&[u8]; 20] = [
+        b"$ORIGIN",
+        b"$TTL",
+        b"$INCLUDE",
+        b"(",
+        b")",
+        b"\"",
+        b"\\",
+        b"\\000",
+        b";",
+        b"\n@ ",
+        b" IN ",
+        b" CH ",
+        b" SOA ",
+        b" NS ",
+        b" DNAME ",
+        b" CNAME ",
+        b" TXT ",
+        b"\\# 4 00000000",
+        b"*.",
+        b"4294967296",
+    ];
+    let mut taken = 0;
+    let steps = fuzz(100, |_, dice| taken += u64::from(bodies::zone_file(&mutated(dice, &corpus, &words))));
+    assert_both_ways(taken, steps);
+}
+
+#[test]
+fn configurations_are_refused_with_reasons_or_consistent() {
+    let example = include_str!("../tuning/as112d.example.toml");
+    let short: String =
+        example.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let every: String = short
+        .lines()
+        .chain(example.lines().map(|line| line.trim_start_matches("# ")))
+        .filter(|line| line.contains(" = ") && !line.contains(',') || line.starts_with('['))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let corpus = [short.into_bytes(), every.into_bytes(), example.as_bytes().to_vec()];
+    let words: [&[u8]; 14] = [
+        b"[server]\n",
+        b"[[zone]]\n",
+        b"name = ",
+        b"listen = [",
+        b"]",
+        b"'",
+        b"\"",
+        b"\n",
+        b"= ",
+        b"0x",
+        b"-1",
+        b"99999999999",
+        b"\"as112\"",
+        b"'auto'",
+    ];
+    let mut taken = 0;
+    let steps =
+        fuzz(100, |_, dice| taken += u64::from(bodies::configuration(&mutated(dice, &corpus, &words))));
+    assert_both_ways(taken, steps);
+}
+
+//------------ Through the sockets of a running daemon ---
+
+/// A daemon that serves what [`bodies::node`] does.
+fn daemon(datapath: &str) -> (Daemon, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("there is room for a file");
+    std::fs::write(folder.path().join("example.com.zone"), bodies::rich_zone())
+        .expect("there is room for a file");
+    let zones = folder.path().to_str().expect("it is text");
+    let arguments = ["--datapath", datapath, "--zones", zones, "--node", bodies::NODE];
+    (Daemon::start(&arguments), folder)
+}
+
+const DATAPATHS: [&str; 2] = ["io_uring", "mmsg"];
+
+/// Packets after which the replies are read, so that they fit the receive buffer; and after which the daemon is asked
+/// whether it lives.
+const BATCH: u64 = 20;
+const LIVENESS_EVERY: u64 = 100;
+
+/// Fails unless the daemon answers a plain query at every door.
+fn assert_alive(daemon: &Daemon, step: u64) {
+    let query = common::query("1.1.168.192.in-addr.arpa", 12);
+    let reply = daemon.ask_udp(V6, &query);
+    assert_eq!(reply.len(), 119, "it lives at step {step}");
+    assert_eq!(daemon.ask_tcp(V4, &query), Some(reply), "it lives at step {step}");
+}
+
+#[test]
+fn datagrams_get_the_same_replies_from_a_daemon() {
+    let corpus = packets();
+    for datapath in DATAPATHS {
+        let (daemon, _folder) = daemon(datapath);
+        let socket = daemon.udp(V4);
+        let mut expected = HashMap::new();
+        fuzz(10, |step, dice| {
+            let mut packet = a_packet(dice, &corpus);
+            let id = ((step % BATCH) as u16).to_be_bytes();
+            let id_len = packet.len().min(2);
+            packet[..id_len].copy_from_slice(&id[..id_len]);
+            socket.send(&packet).expect("sent");
+            if let Some(reply) = bodies::reply(bodies::node(), false, &packet) {
+                expected.insert(id, reply);
+            }
+            if (step + 1).is_multiple_of(BATCH) {
+                settle(&socket, &mut expected);
+            }
+            if (step + 1).is_multiple_of(LIVENESS_EVERY) {
+                assert_alive(&daemon, step);
+            }
+        });
+        settle(&socket, &mut expected);
+        assert_eq!(daemon.stop().0.code(), Some(0), "{datapath}");
+    }
+}
+
+/// Reads the replies to a batch, up to that of a plain query behind it: they are those expected, each once. Only errors
+/// may be missing, as there is a cap on them.
+fn settle(socket: &UdpSocket, expected: &mut HashMap<[u8; 2], Vec<u8>>) {
+    const LAST: [u8; 2] = [0xFF; 2];
+    let mut last = common::query("1.1.168.192.in-addr.arpa", 12);
+    last[..2].copy_from_slice(&LAST);
+    socket.send(&last).expect("sent");
+    let mut reply = [0; 4096];
+    loop {
+        let len = socket.recv(&mut reply).expect("a reply");
+        let id = [reply[0], reply[1]];
+        if id == LAST {
+            break;
+        }
+        let expected = expected.remove(&id).expect("one reply to a query");
+        assert_eq!(expected, reply[..len], "the daemon says otherwise");
+    }
+    for (_, missing) in expected.drain() {
+        assert!(matches!(missing[3] & 0xF, 1 | 4), "no reply, but {missing:02x?} was expected");
+    }
+}
+
+#[test]
+fn streams_get_the_same_replies_from_a_daemon() {
+    let corpus = packets();
+    for datapath in DATAPATHS {
+        let (daemon, _folder) = daemon(datapath);
+        fuzz(100, |step, dice| {
+            bodies::tcp_stream(&a_stream(dice, &corpus), daemon.address([V4, V6][(step % 2) as usize]));
+            if (step + 1).is_multiple_of(LIVENESS_EVERY) {
+                assert_alive(&daemon, step);
+            }
+        });
+        assert_eq!(daemon.stop().0.code(), Some(0), "{datapath}");
+    }
+}
