@@ -164,8 +164,8 @@ pub struct Answers {
     /// Open addressing by hash: an index into `nodes` plus one, or 0.
     table: Box<[u32]>,
     nodes: Vec<Node>,
-    /// How many labels nodes have, from the most to the fewest, each number once: suffixes of other lengths need no
-    /// probe.
+    /// How many labels nodes have, from the most to the fewest, each number once: suffixes of other lengths
+    /// need no probe.
     depths: Vec<u8>,
     types: Vec<(u16, TailId)>,
     tails: Vec<Tail>,

@@ -77,6 +77,10 @@ impl Encoder {
             rtype::SOA => (0, 2),
             _ => (rdata.len(), 0),
         };
+        if rtype == rtype::DNAME {
+            // Not compressed itself, but what is made from it may point here.
+            self.note(rdata);
+        }
         let (head, mut rest) = rdata.split_at(before);
         self.bytes.extend_from_slice(head);
         for _ in 0..names {
@@ -93,11 +97,24 @@ impl Encoder {
             if let Some(&(base, delta)) = self.known.get(&key) {
                 return self.pointer(base, delta);
             }
-            let here = self.bytes.len();
-            if suffix.len() > 1 && here <= TAIL_TARGET_MAX {
-                self.known.insert(key, (Base::Tail, here as u16));
-            }
+            self.learn(key, self.bytes.len());
             self.bytes.extend_from_slice(&suffix[..=usize::from(suffix[0])]);
+        }
+    }
+
+    /// Notes where the suffixes of a name will stand that is about to be appended as it is.
+    fn note(&mut self, wire: &[u8]) {
+        let name = Name::from_wire(wire).expect("checked when the zone was loaded");
+        let here = self.bytes.len();
+        for suffix in name.suffixes() {
+            self.learn(suffix.to_ascii_lowercase(), here + wire.len() - suffix.len());
+        }
+    }
+
+    /// Notes that a name, in lower case, stands at `at`, unless it stands somewhere already.
+    fn learn(&mut self, key: Vec<u8>, at: usize) {
+        if key.len() > 1 && at <= TAIL_TARGET_MAX {
+            self.known.entry(key).or_insert((Base::Tail, at as u16));
         }
     }
 

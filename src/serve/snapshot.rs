@@ -101,7 +101,8 @@ fn too_long(extent: &Extent, opt_len: usize) -> Option<Problem> {
     let over = len.checked_sub(UDP_LEN_MAX + 1)? + 1;
     Some(problem(format!(
         "the identity is too long: the largest answer of {} would have {len} bytes, {over} too many \
-         for a datagram (RFC 7534, section 3.5); shorten extra_txt, facility, location, nsid or the SOA's names",
+         for a datagram (RFC 7534, section 3.5); shorten extra_txt, facility, location, nsid or the \
+         SOA's names",
         extent.apex
     )))
 }
@@ -179,7 +180,8 @@ mod tests {
 
     #[test]
     fn an_identity_that_passes_512_bytes_is_refused_and_by_how_much() {
-        // hostname.as112.arpa has the longer name: header, question, two TXT records, OPT with NSID, the texts.
+        // hostname.as112.arpa has the longer name: header, question, two TXT records, OPT with NSID, the
+        // texts.
         let fixed = 12 + (21 + 4) + (12 + 14) + (12 + 48) + (11 + 4 + 13);
         let texts = |lens: &[usize]| {
             let texts: Vec<String> = lens.iter().map(|len| "x".repeat(*len)).collect();
