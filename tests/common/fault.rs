@@ -72,19 +72,24 @@ pub fn skipped(reason: &str) {
 
 //------------ Rights and surroundings ---
 
+/// Whether this process is root.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
 /// Whether this process is root; says that the test is skipped if not.
-pub fn is_root(what_for: &str) -> bool {
-    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+pub fn may(what: &str) -> bool {
+    let root = is_root();
     if !root {
-        skipped(&format!("only root can {what_for}"));
+        skipped(&format!("only root can {what}"));
     }
     root
 }
 
 /// A command that runs as an ordinary user; `None`, said, where that cannot be.
 pub fn as_nobody() -> Option<Command> {
-    if !is_root("become another user") {
-        return None;
+    if !is_root() {
+        return Some(Command::new(program()));
     }
     let setpriv = || {
         let mut command = Command::new("setpriv");
@@ -128,7 +133,7 @@ pub fn in_own_network(test: &str) -> bool {
     if std::env::var_os(MARK).is_some() {
         return true;
     }
-    if !is_root("have a network of its own") {
+    if !may("have a network of its own") {
         return false;
     }
     if !tool("unshare --net true") || !tool("ip link") {
