@@ -126,8 +126,8 @@ pub fn tool(line: &str) -> bool {
     output(command.args(words)).is_some_and(|output| output.status.success())
 }
 
-/// Whether this process is already in a network of its own. If not, runs the test of this name again in one, which
-/// goes with it, and false says that there is no more to do.
+/// Whether this process is already in a network of its own. If not, runs the test of this name again in one,
+/// which goes with it, and false says that there is no more to do.
 pub fn in_own_network(test: &str) -> bool {
     const MARK: &str = "AS112D_TEST_OWN_NETWORK";
     if std::env::var_os(MARK).is_some() {
@@ -189,8 +189,8 @@ pub fn honest_query(id: u16) -> Vec<u8> {
     packet
 }
 
-/// Sends `count` queries to a connected socket one after the other; how long each answer took, in microseconds. Each
-/// value stands for one query that was answered.
+/// Sends `count` queries to a connected socket one after the other; how long each answer took, in
+/// microseconds. Each value stands for one query that was answered.
 pub fn ping_pong(socket: &UdpSocket, count: u16) -> Histogram<u64> {
     let mut histogram = Histogram::new(3).expect("three digits");
     let mut reply = [0; 512];

@@ -1,4 +1,5 @@
-//! Hosts that lack something, or give the process only a part: no IPv6, no loopback, few CPUs, an ordinary user.
+//! Hosts that lack something, or give the process only a part: no IPv6, no loopback, few CPUs, an ordinary
+//! user.
 
 use std::collections::BTreeSet;
 use std::fs;
