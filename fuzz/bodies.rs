@@ -1,4 +1,5 @@
-//! What is tried with one input: the bodies of the fuzz targets, which the tests run with seeded input as well.
+//! What is tried with one input: the bodies of the fuzz targets, which the tests run with seeded input as
+//! well.
 //!
 //! Each panics when something that must hold does not.
 
@@ -21,7 +22,8 @@ use as112d::zone::{self, Identity, Problem, ZoneEntry, ZoneOptions, ZoneSet, Zon
 #[path = "../tests/common/invariants.rs"]
 pub mod invariants;
 
-/// A zone with everything that an answer can be made of; the target's node serves it beside the built-in ones.
+/// A zone with everything that an answer can be made of; the target's node serves it beside the built-in
+/// ones.
 pub const RICH_ZONE: &str = "\
 $TTL 3600
 @ SOA ns.example.net. noc.example.net. 1 2 3 4 5
@@ -50,8 +52,8 @@ big TXT BIG0 BIG1 BIG2 BIG3 BIG4 BIG5
 /// The name of the node.
 pub const NODE: &str = "node1.example";
 
-/// [`RICH_ZONE`] as it is served: `big` does not fit a datagram without EDNS, nor with, and names below `far` soon become
-/// too long.
+/// [`RICH_ZONE`] as it is served: `big` does not fit a datagram without EDNS, nor with, and names below `far`
+/// soon become too long.
 pub fn rich_zone() -> String {
     (0..6).fold(RICH_ZONE.replace("LONG", &"l".repeat(60)), |zone, number| {
         zone.replace(&format!("BIG{number}"), &format!("\"{}\"", "x".repeat(250)))
@@ -125,7 +127,8 @@ fn answer(snapshot: &Snapshot, transport: Transport, packet: &[u8], filler: u8) 
     }
 }
 
-/// The reply to a packet of a client of UDP, or of TCP. It has no fault, and does not depend on what stood in the slot.
+/// The reply to a packet of a client of UDP, or of TCP. It has no fault, and does not depend on what stood in
+/// the slot.
 pub fn reply(snapshot: &Snapshot, over_tcp: bool, packet: &[u8]) -> Option<Vec<u8>> {
     let transport = if over_tcp { Transport::Tcp { keepalive: 100 } } else { Transport::Udp };
     let reply = answer(snapshot, transport, packet, 0xEE);
@@ -145,8 +148,8 @@ pub fn packet(bytes: &[u8]) -> [Option<Vec<u8>>; 2] {
     [false, true].map(|over_tcp| reply(node(), over_tcp, bytes))
 }
 
-/// What a connection must send for a stream of bytes: the replies to the whole messages, each behind its length, up to
-/// the first that gets none.
+/// What a connection must send for a stream of bytes: the replies to the whole messages, each behind its
+/// length, up to the first that gets none.
 fn replies(stream: &[u8]) -> Vec<u8> {
     let mut sent = Vec::new();
     let mut rest = stream;
@@ -161,8 +164,8 @@ fn replies(stream: &[u8]) -> Vec<u8> {
     sent
 }
 
-/// A stream of bytes to a TCP server that serves [`node`] at `to`: the first byte says in which pieces the others are
-/// sent.
+/// A stream of bytes to a TCP server that serves [`node`] at `to`: the first byte says in which pieces the
+/// others are sent.
 pub fn tcp_stream(bytes: &[u8], to: SocketAddr) {
     let Some((&pieces, stream)) = bytes.split_first() else { return };
     let expected = replies(stream);
@@ -206,8 +209,8 @@ fn assert_told(problems: &[Problem], path: &Path) {
     }
 }
 
-/// A zone file. It is refused with reasons; or it is served without a fault, and printed so that it loads again to the
-/// same. Whether it was served.
+/// A zone file. It is refused with reasons; or it is served without a fault, and printed so that it loads
+/// again to the same. Whether it was served.
 pub fn zone_file(bytes: &[u8]) -> bool {
     // Files elsewhere are not part of the input.
     let bytes: Vec<u8> = bytes.iter().map(|&byte| if byte == b'/' { b'_' } else { byte }).collect();

@@ -1,7 +1,8 @@
-//! Fuzzing as a test: seeded, so that a failure can be played again, and bounded, so that it is part of every run.
+//! Fuzzing as a test: seeded, so that a failure can be played again, and bounded, so that it is part of every
+//! run.
 //!
-//! `SEED=` chooses the input and `FUZZ_STEPS=` its amount. What is tried with one input stands in `fuzz/bodies.rs`, which
-//! the targets of cargo-fuzz share.
+//! `SEED=` chooses the input and `FUZZ_STEPS=` its amount. What is tried with one input stands in
+//! `fuzz/bodies.rs`, which the targets of cargo-fuzz share.
 
 mod common;
 
@@ -18,7 +19,7 @@ use common::daemon::{Daemon, V4, V6};
 use mutate::{Dice, mutated};
 
 /// Steps of the fuzzing in this process; what crosses a socket, or a file, gets a part of them.
-const STEPS: u64 = if cfg!(debug_assertions) { 500_000 } else { 5_000_000 };
+const STEPS: u64 = if cfg!(debug_assertions) { 300_000 } else { 5_000_000 };
 const SEED: u64 = 112;
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -28,7 +29,8 @@ fn number(variable: &str, default: u64) -> u64 {
     }
 }
 
-/// Runs `step` for its part of the steps, each with dice of its own; how many they were. Says how to play a failure again.
+/// Runs `step` for its part of the steps, each with dice of its own; how many they were. Says how to play a
+/// failure again.
 fn fuzz(part_of_steps: u64, mut step: impl FnMut(u64, &mut Dice)) -> u64 {
     let (seed, from) = (number("SEED", SEED), number("FUZZ_STEP", 0));
     let steps = number("FUZZ_STEPS", STEPS).div_ceil(part_of_steps);
@@ -229,8 +231,8 @@ fn daemon(datapath: &str) -> (Daemon, tempfile::TempDir) {
 
 const DATAPATHS: [&str; 2] = ["io_uring", "mmsg"];
 
-/// Packets after which the replies are read, so that they fit the receive buffer; and after which the daemon is asked
-/// whether it lives.
+/// Packets after which the replies are read, so that they fit the receive buffer; and after which the daemon
+/// is asked whether it lives.
 const BATCH: u64 = 20;
 const LIVENESS_EVERY: u64 = 100;
 
@@ -270,8 +272,8 @@ fn datagrams_get_the_same_replies_from_a_daemon() {
     }
 }
 
-/// Reads the replies to a batch, up to that of a plain query behind it: they are those expected, each once. Only errors
-/// may be missing, as there is a cap on them.
+/// Reads the replies to a batch, up to that of a plain query behind it: they are those expected, each once.
+/// Only errors may be missing, as there is a cap on them.
 fn settle(socket: &UdpSocket, expected: &mut HashMap<[u8; 2], Vec<u8>>) {
     const LAST: [u8; 2] = [0xFF; 2];
     let mut last = common::query("1.1.168.192.in-addr.arpa", 12);

@@ -72,19 +72,24 @@ pub fn skipped(reason: &str) {
 
 //------------ Rights and surroundings ---
 
+/// Whether this process is root.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
 /// Whether this process is root; says that the test is skipped if not.
-pub fn is_root(what_for: &str) -> bool {
-    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+pub fn may(what: &str) -> bool {
+    let root = is_root();
     if !root {
-        skipped(&format!("only root can {what_for}"));
+        skipped(&format!("only root can {what}"));
     }
     root
 }
 
 /// A command that runs as an ordinary user; `None`, said, where that cannot be.
 pub fn as_nobody() -> Option<Command> {
-    if !is_root("become another user") {
-        return None;
+    if !is_root() {
+        return Some(Command::new(program()));
     }
     let setpriv = || {
         let mut command = Command::new("setpriv");
@@ -121,14 +126,14 @@ pub fn tool(line: &str) -> bool {
     output(command.args(words)).is_some_and(|output| output.status.success())
 }
 
-/// Whether this process is already in a network of its own. If not, runs the test of this name again in one, which
-/// goes with it, and false says that there is no more to do.
+/// Whether this process is already in a network of its own. If not, runs the test of this name again in one,
+/// which goes with it, and false says that there is no more to do.
 pub fn in_own_network(test: &str) -> bool {
     const MARK: &str = "AS112D_TEST_OWN_NETWORK";
     if std::env::var_os(MARK).is_some() {
         return true;
     }
-    if !is_root("have a network of its own") {
+    if !may("have a network of its own") {
         return false;
     }
     if !tool("unshare --net true") || !tool("ip link") {
@@ -184,8 +189,8 @@ pub fn honest_query(id: u16) -> Vec<u8> {
     packet
 }
 
-/// Sends `count` queries to a connected socket one after the other; how long each answer took, in microseconds. Each
-/// value stands for one query that was answered.
+/// Sends `count` queries to a connected socket one after the other; how long each answer took, in
+/// microseconds. Each value stands for one query that was answered.
 pub fn ping_pong(socket: &UdpSocket, count: u16) -> Histogram<u64> {
     let mut histogram = Histogram::new(3).expect("three digits");
     let mut reply = [0; 512];

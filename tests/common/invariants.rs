@@ -1,4 +1,5 @@
-//! What is true of every reply, whatever was asked: written from the RFCs alone, sharing no code with the server.
+//! What is true of every reply, whatever was asked: written from the RFCs alone, sharing no code with the
+//! server.
 
 use std::ops::Range;
 
@@ -15,7 +16,8 @@ struct Record {
     rdata: Range<usize>,
 }
 
-/// Checks a reply to `query`, which came over TCP or else UDP. A query is given in full; the server may have read less.
+/// Checks a reply to `query`, which came over TCP or else UDP. A query is given in full; the server may have
+/// read less.
 ///
 /// # Errors
 /// The first thing that is not as it must be.
@@ -118,7 +120,8 @@ fn names_within(packet: &[u8], record: &Record) -> Result<(), String> {
     if at + after == record.rdata.end { Ok(()) } else { Err(format!("rdata of type {}", record.rtype)) }
 }
 
-/// The offset behind the name at `at`, whose pointers must lead to earlier names, and which is at most 255 bytes.
+/// The offset behind the name at `at`, whose pointers must lead to earlier names, and which is at most 255
+/// bytes.
 fn name_end(packet: &[u8], at: usize) -> Result<usize, String> {
     let end = owner_end(packet, at)?;
     let (mut at, mut earliest, mut len) = (at, at, 0);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::common::daemon::{Daemon, V4, V6, free_port, program};
-use crate::fault::{alone, beside, ended, honest_query, is_root, skipped};
+use crate::fault::{alone, beside, ended, honest_query, may, skipped};
 
 /// The names of the variables by which a test tells its second self what to deny, and what to become.
 const DENIED: &str = "AS112D_TEST_DENIED";
@@ -20,8 +20,8 @@ const CALLS: [(&str, i64); 3] = [
     ("io_uring_enter", libc::SYS_io_uring_enter),
 ];
 
-/// A daemon that gets `errno` from the system call. A filter cannot be taken off again, so this test is run a second
-/// time, puts it on, and becomes the daemon.
+/// A daemon that gets `errno` from the system call. A filter cannot be taken off again, so this test is run a
+/// second time, puts it on, and becomes the daemon.
 fn without(call: i64, errno: i32, arguments: &[String]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test knows itself"));
     command
@@ -124,7 +124,7 @@ impl Drop for Setting {
 #[test]
 fn by_the_setting_of_the_host() {
     let _turn = alone();
-    if !is_root("set kernel.io_uring_disabled") {
+    if !may("set kernel.io_uring_disabled") {
         return;
     }
     let Some(setting) = Setting::set("2") else {

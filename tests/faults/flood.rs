@@ -10,8 +10,8 @@ use as112d::sys::{Arrived, Ring, Turn};
 use crate::common::daemon::{Daemon, PATIENCE, V4};
 use crate::fault::{Flood, beside, pause, ping_pong, report, skipped, wait_until};
 
-/// Echoes until `stop`, and stalls for a moment every thousand datagrams. Gives the sum of all turns, and how many
-/// datagrams the kernel dropped because its queue was full.
+/// Echoes until `stop`, and stalls for a moment every thousand datagrams. Gives the sum of all turns, and how
+/// many datagrams the kernel dropped because its queue was full.
 fn echo_and_stall(mut ring: Ring, stop: &AtomicBool) -> (Turn, u32) {
     let (mut sum, mut seen) = (Turn::default(), 0_u32);
     let mut echo = |arrived: &Arrived, _: &mut [u8]| {

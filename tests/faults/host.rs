@@ -1,4 +1,5 @@
-//! Hosts that lack something, or give the process only a part: no IPv6, no loopback, few CPUs, an ordinary user.
+//! Hosts that lack something, or give the process only a part: no IPv6, no loopback, few CPUs, an ordinary
+//! user.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use crate::common::daemon::{Daemon, V4, V6, free_port, program};
 use crate::fault::{
-    argument, beside, config, honest_query, in_own_network, is_root, skipped, thread_status, tool, wait_until,
+    argument, beside, config, honest_query, in_own_network, may, skipped, thread_status, tool, wait_until,
 };
 
 #[test]
@@ -119,7 +120,7 @@ fn has_cpus_to_take() -> bool {
 #[test]
 fn in_a_control_group_of_one_cpu_auto_is_one_shard() {
     let _turn = beside();
-    if !has_cpus_to_take() || !is_root("make control groups") {
+    if !has_cpus_to_take() || !may("make control groups") {
         return;
     }
     let first = cpus()[0].to_string();
@@ -187,7 +188,7 @@ fn shards_are_pinned_to_the_cpus_listed() {
 #[test]
 fn a_user_is_what_is_left_of_root() {
     let _turn = beside();
-    if !is_root("become another user") {
+    if !may("become another user") {
         return;
     }
     let file = config("[server]\nuser = 'nobody'\n");

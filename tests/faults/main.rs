@@ -1,7 +1,9 @@
-//! Faults: what the daemon does when the kernel denies, the host lacks, clients misbehave, and others are in the way.
+//! Faults: what the daemon does when the kernel denies, the host lacks, clients misbehave, and others are in
+//! the way.
 //!
-//! Tests that take root, or a tool, say so on stderr and pass where they have neither. Measured figures are printed as
-//! `report: NAME VALUE`. Nothing is left behind: processes, networks, control groups and settings end with their test.
+//! Tests that take root, or a tool, say so on stderr and pass where they have neither. Measured figures are
+//! printed as `report: NAME VALUE`. Nothing is left behind: processes, networks, control groups and settings
+//! end with their test.
 
 #[path = "../common/mod.rs"]
 mod common;

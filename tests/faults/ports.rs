@@ -9,7 +9,8 @@ use socket2::{Domain, Socket, Type};
 use crate::common::daemon::{Daemon, V4, V6, free_port, program};
 use crate::fault::{as_nobody, beside, ended, honest_query, refused, report, skipped};
 
-/// It refused to start because of these: one line each, address and protocol, and how to find out who has them.
+/// It refused to start because of these: one line each, address and protocol, and how to find out who has
+/// them.
 fn assert_taken((code, said): (Option<i32>, String), port: u16, taken: &[&str]) {
     assert_eq!(code, Some(1), "{said}");
     let lines: Vec<&str> = said.lines().collect();

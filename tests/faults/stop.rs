@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::common::daemon::{Daemon, V4, V6, read_message, send_message};
 use crate::fault::{Flood, LENIENCY, beside, collect_ids, honest_query, pause, report};
 
-/// Clients of UDP, and queries that each sends: more than one shard has slots, and few enough for the receive buffer of
-/// the smallest host.
+/// Clients of UDP, and queries that each sends: more than one shard has slots, and few enough for the receive
+/// buffer of the smallest host.
 const CLIENTS: usize = 20;
 const QUERIES: usize = 50;
 const CONNECTIONS: u16 = 4;

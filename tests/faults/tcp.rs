@@ -13,8 +13,8 @@ use crate::fault::{
     tool, wait_until,
 };
 
-/// The 99th percentile of UDP's latency may not pass so many times what it was without the fault; a quiet machine has
-/// so little that it counts as this much, in microseconds.
+/// The 99th percentile of UDP's latency may not pass so many times what it was without the fault; a quiet
+/// machine has so little that it counts as this much, in microseconds.
 const UDP_P99_QUIET_US: u64 = 500;
 
 /// Says and compares the latency of UDP before and during a fault.
@@ -73,7 +73,8 @@ fn without_descriptors_udp_goes_on_and_tcp_comes_back() {
     honest_tcp(1001, daemon.address(V4));
     let elapsed = began.elapsed();
     report("no_descriptors_tcp_back_ms", elapsed.as_millis());
-    // Those that waited to be accepted stand before it: some 50 at a time, with a pause of 100 ms behind each.
+    // Those that waited to be accepted stand before it: some 50 at a time, with a pause of 100 ms behind
+    // each.
     assert!(elapsed < LENIENCY * Duration::from_secs(2), "{elapsed:?}");
     assert!(wait_until(PATIENCE, || open() < FILES / 2).is_some(), "they were closed: {}", open());
     assert_eq!(daemon.stop().0.code(), Some(0));
