@@ -52,10 +52,10 @@ impl Node {
         let facts = Facts {
             zones: zones.zones.iter().map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
             edns_udp_size: config.edns_udp_size,
-            nsid: config.nsid.clone(),
+            nsid: config.nsid,
             tells_version: config.version_txt.is_some(),
             update: config.update,
-            listeners: config.listen.clone(),
+            listeners: config.listen,
         };
         Self { snapshot, facts }
     }

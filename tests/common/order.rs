@@ -80,12 +80,12 @@ impl Asked<'_> {
             _ => return self.exactly(NOTIMP, None, &[], &[]),
         };
         let sections = [header[3], header[4], header[5]];
-        if header[2] == 0 && sections == [0, 0, 1] && self.query.len() <= 2048 {
-            if let Some((Some(edns), _)) =
-                self.walk(12, sections).filter(|(edns, _)| edns.as_ref().is_some_and(|edns| edns.sound))
-            {
-                return self.exactly(FORMERR, None, &self.opt(&edns, 0, None), &[]);
-            }
+        let lone_record = header[2] == 0 && sections == [0, 0, 1] && self.query.len() <= 2048;
+        if lone_record
+            && let Some((Some(edns), _)) = self.walk(12, sections)
+            && edns.sound
+        {
+            return self.exactly(FORMERR, None, &self.opt(&edns, 0, None), &[]);
         }
         let end = match self.question_end() {
             Some(end) if header[2] == 1 => end,
@@ -367,14 +367,18 @@ impl Asked<'_> {
         require(message.records.iter().filter(real).all(|record| record.class == 1), "another class")?;
         let question = &message.questions[0];
         let mut name = question.name.to_ascii_lowercase();
+        let mut redirections: Vec<Vec<u8>> = Vec::new();
         for record in message.section(ANSWER) {
             let owner = record.owner.to_ascii_lowercase();
             if record.rtype == 39 && owner != name {
                 require(name.ends_with(&owner), "a DNAME that is not above the name")?;
+                redirections.push(owner);
                 continue;
             }
             require(owner == name, "an answer to another name")?;
-            if record.rtype == 5 && !matches!(question.qtype, 5 | 255) {
+            // A CNAME that was asked for ends a chain, one that is made of a DNAME never does.
+            let is_made = redirections.iter().any(|above| owner.ends_with(above));
+            if record.rtype == 5 && (is_made || !matches!(question.qtype, 5 | 255)) {
                 name = name_at(reply, record.rdata.start).0.to_ascii_lowercase();
             }
         }
@@ -401,7 +405,8 @@ fn require(holds: bool, what: &str) -> Result<(), String> {
 /// Asks a node and judges every reply.
 pub struct Judge<'n> {
     node: &'n Node,
-    arrival: Arrival,
+    /// How the next query comes in.
+    pub arrival: Arrival,
     slot: Vec<u8>,
     /// Forms of replies that the second decoder has read.
     forms: HashSet<Vec<u8>>,

@@ -23,8 +23,7 @@ use super::decode::{Header, Reader, Record, TYPE_OPT, TYPE_TSIG, name_at};
 pub fn read(text: &str) -> Result<Vec<u8>, String> {
     let text: Vec<char> = text.chars().collect();
     let mut parser = Parser { text: &text, at: 0 };
-    let bytes = parser.sequence(None)?;
-    Ok(bytes)
+    parser.sequence(None)
 }
 
 struct Parser<'t> {
@@ -40,11 +39,7 @@ impl Parser<'_> {
         loop {
             self.skip_blank();
             let Some(&next) = self.text.get(self.at) else {
-                return if close.is_none() {
-                    Ok(bytes)
-                } else {
-                    Err(format!("no {} follows", close.unwrap()))
-                };
+                return close.map_or(Ok(bytes), |close| Err(format!("no {close} follows")));
             };
             if Some(next) == close {
                 self.at += 1;
