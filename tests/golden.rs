@@ -1,5 +1,5 @@
-//! The golden cases of `tests/golden`: each in this process, and through the running daemon over UDP and TCP, IPv4 and
-//! IPv6, on every datapath. The same bytes come out of every door.
+//! The golden cases of `tests/golden`: each in this process, and through the running daemon over UDP and TCP,
+//! IPv4 and IPv6, on every datapath. The same bytes come out of every door.
 //!
 //! `UPDATE=1 cargo test --test golden` rewrites the replies in the files; the difference is to be reviewed.
 
@@ -110,8 +110,8 @@ fn liveness() -> Vec<u8> {
 const LIVENESS_ID: [u8; 2] = [0xA1, 0x1E];
 
 impl Door<'_> {
-    /// The reply must come, and the one to the liveness query must be the next: there is one reply at most, and none is
-    /// shown without waiting.
+    /// The reply must come, and the one to the liveness query must be the next: there is one reply at most,
+    /// and none is shown without waiting.
     fn ask_udp(&self, case: &Case, expected: Option<&[u8]>, place: &str) {
         assert_ne!(case.query.get(..2), Some(&LIVENESS_ID[..]), "{place}: the ID is taken");
         match case.peer {

@@ -14,7 +14,8 @@ use as112d::stats::counters::Tally;
 use common::golden::{Case, Node};
 
 thread_local! {
-    /// Allocations of this thread. Constant and without a destructor, so that counting itself allocates nothing.
+    /// Allocations of this thread. Constant and without a destructor, so that counting itself allocates
+    /// nothing.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -22,8 +23,9 @@ thread_local! {
 struct Counting;
 
 #[expect(unsafe_code, reason = "an allocator has no safe face; this one hands everything on")]
-// SAFETY: every call goes to `System` with the arguments of the caller, who keeps the contract of `GlobalAlloc`, and what
-// `System` returns is returned unchanged. Counting touches one thread-local number and never allocates or unwinds.
+// SAFETY: every call goes to `System` with the arguments of the caller, who keeps the contract of
+// `GlobalAlloc`, and what `System` returns is returned unchanged. Counting touches one thread-local number
+// and never allocates or unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

@@ -1,6 +1,7 @@
-//! What is true of every reply, over whole ranges instead of samples: types, classes, flags, lengths and letter case of
-//! names, EDNS fields, and packets cut or changed at every byte. [`Judge`] holds each reply against the order of decisions
-//! and decodes it strictly; `hickory-proto` decodes every form of reply once more.
+//! What is true of every reply, over whole ranges instead of samples: types, classes, flags, lengths and
+//! letter case of names, EDNS fields, and packets cut or changed at every byte. [`Judge`] holds each reply
+//! against the order of decisions and decodes it strictly; `hickory-proto` decodes every form of reply once
+//! more.
 //!
 //! What cannot be enumerated is drawn from a seed; `SEED=n` draws others.
 
@@ -261,7 +262,8 @@ impl Seeded {
     }
 }
 
-/// Every combination of letter case of every zone's name where it has at most 11 letters, else as many drawn ones.
+/// Every combination of letter case of every zone's name where it has at most 11 letters, else as many drawn
+/// ones.
 #[test]
 fn every_letter_case_of_every_zone() {
     const LETTERS_MAX: usize = 11;

@@ -4,7 +4,7 @@
 //! why: NXDOMAIN for every name below an empty zone (RFC 2308, section 3)
 //! config: default                       the file of that name in tests/golden; this one if none is named
 //! peer-port: 53                         the UDP source port; `peer: 127.0.0.1:5300` gives the address too
-//! counters: queries replies_nxdomain    what moves, each by 1; `counters udp:` and `counters tcp:` where they differ
+//! counters: queries replies_nxdomain    what moves, each by 1; `counters udp:` and `counters tcp:`, too
 //!
 //! query
 //!   1234 0100 0001 0000 0000 0000       the language of `packet`

@@ -1,5 +1,6 @@
-//! What must be true of every reply: the order in which a query's faults decide, and what holds of each answer, written a
-//! second time and in other words than the server's. A reply that holds no zone data is foretold byte for byte.
+//! What must be true of every reply: the order in which a query's faults decide, and what holds of each
+//! answer, written a second time and in other words than the server's. A reply that holds no zone data is
+//! foretold byte for byte.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -447,7 +448,8 @@ impl<'n> Judge<'n> {
     }
 }
 
-/// What two replies have in common that a decoder treats alike: the header's words, and type and length of each record.
+/// What two replies have in common that a decoder treats alike: the header's words, and type and length of
+/// each record.
 fn form(reply: &[u8]) -> Vec<u8> {
     let mut form = reply[2..12].to_vec();
     if let Ok(message) = Message::decode(reply) {

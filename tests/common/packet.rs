@@ -153,8 +153,8 @@ fn labels(text: &str) -> Result<Vec<u8>, String> {
     Ok(wire)
 }
 
-/// `packet` in the language of [`read`]: header, questions and records, each below a comment that says it in words.
-/// What does not parse stands at the end as bytes.
+/// `packet` in the language of [`read`]: header, questions and records, each below a comment that says it in
+/// words. What does not parse stands at the end as bytes.
 pub fn dissect(packet: &[u8]) -> String {
     let mut out = Dissection(String::new());
     let mut reader = Reader::new(packet);
@@ -358,7 +358,8 @@ fn tsig_text(packet: &[u8], at: usize) -> String {
         other => other.to_string(),
     };
     format!(
-        "{} time {time} fudge {} MAC of {mac_len} bytes, original ID {:04x}, error {error}, other data of {} bytes",
+        "{} time {time} fudge {} MAC of {mac_len} bytes, original ID {:04x}, error {error}, \
+         other data of {} bytes",
         name_text(&algorithm),
         u16_at(packet, at + 6),
         u16_at(packet, behind),
