@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub mod daemon;
+pub mod peers;
 
 use std::net::SocketAddr;
 
