@@ -49,8 +49,8 @@ fn explore() {
             match (&r[0], &r[p]) {
                 (Some(Ok(a)), Some(Ok(b))) => {
                     if a.rcode != b.rcode || a.opcode != b.opcode { sig += &format!(" rcode {}/{} not {}/{}", b.opcode, b.rcode, a.opcode, a.rcode) }
-                    if a.flags != b.flags { sig += &format!(" flags {:x} not {:x}", b.flags, a.flags) }
-                    if a.question != b.question { sig += &format!(" q {} not {}", b.question.len(), a.question.len()) }
+                    if a.flags != b.flags { sig += &format!(" flags {:x} not {:x}", b.flags & 0x6f0, a.flags & 0x6f0) }
+                    if a.question != b.question { sig += &format!(" q{}", b.question.len().min(1)) }
                     for s in 0..3 { if a.sections[s] != b.sections[s] {
                         let more = b.sections[s].iter().any(|x| !a.sections[s].contains(x));
                         let less = a.sections[s].iter().any(|x| !b.sections[s].contains(x));
@@ -70,9 +70,14 @@ fn explore() {
         eprintln!("== {} {sig}", is.len());
         if !sig.contains('[') { continue }
         for &i in is.iter().take(3) {
-            eprintln!("   {:?}", queries[i]);
+            let t = format!("{:?}", queries[i]); let n = t.rfind(' ').unwrap(); eprintln!("   {:.250}", &t[..n]);
         }
         let i = is[0];
-        for (s, k) in replies.iter().zip(["ours", "nsd", "knot"]) { eprintln!("      {k}: {:?}", norm(&s[i])); }
+        let rs: Vec<_> = replies.iter().map(|s| norm(&s[i])).collect();
+        for (p, k) in ["ours", "nsd", "knot"].iter().enumerate() {
+            let t = format!("{:?}", rs[p]).replace("[\n    ", "[").replace(",\n    ", " | ").replace(",\n]", "]").replace("\n  ", " ");
+            let same = (0..p).find(|&o| rs[o] == rs[p]);
+            match same { Some(o) => eprintln!("      {k}: same as {o}"), None => eprintln!("      {k}: {}", &t[..t.len().min(700)]) }
+        }
     }
 }

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use as112d::dns::consts::{HEADER_LEN, flag, rtype};
+use domain::base::iana::Rtype;
 
 /// The flags that a reply may differ in; QR and the opcode are looked at elsewhere.
 const FLAGS: u16 = flag::AA | flag::TC | flag::RD | 0x00F0;
 
 /// A decoded reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     pub opcode: u8,
     /// All twelve bits.
@@ -205,9 +206,22 @@ pub fn text(name: &[u8]) -> String {
     if text.is_empty() { ".".to_owned() } else { text }
 }
 
+impl fmt::Debug for Reply {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { opcode, rcode, flags, question, sections: [answer, authority, additional], opt, tsig } = self;
+        write!(out, "opcode {opcode} rcode {rcode} flags {flags:#05x} question of {} bytes", question.len())?;
+        if let Some(Opt { version, flags, options }) = opt {
+            write!(out, ", OPT version {version} flags {flags:#06x}")?;
+            options.iter().try_for_each(|(code, data)| write!(out, " {code}={}", data.escape_ascii()))?;
+        }
+        write!(out, "\n  answer {answer:#?}\n  authority {authority:#?}\n  additional {additional:#?}")?;
+        tsig.iter().try_for_each(|tsig| write!(out, "\n  {tsig:?}"))
+    }
+}
+
 impl fmt::Debug for Record {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {} CLASS{} TYPE{} ", text(&self.owner), self.ttl, self.class, self.rtype)?;
+        write!(out, "{} {} CLASS{} {} ", text(&self.owner), self.ttl, self.class, Rtype::from_int(self.rtype))?;
         match layout(self.rtype) {
             (before, 1..) => write!(out, "{:?} {}", &self.rdata[..before], text(&self.rdata[before..])),
             _ => write!(out, "{}", self.rdata.escape_ascii()),
