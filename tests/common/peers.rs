@@ -20,7 +20,8 @@ pub struct ZoneFile {
     pub path: PathBuf,
 }
 
-/// The zones that the daemon serves with `arguments`, as it prints them itself, each written to a file in `dir`.
+/// The zones that the daemon serves with `arguments`, as it prints them itself, each written to a file in
+/// `dir`.
 pub fn zones_of_daemon(dir: &Path, arguments: &[&str]) -> Vec<ZoneFile> {
     let output = Command::new(program()).args(["zones", "--format", "zone"]).args(arguments).output();
     let output = output.expect("the program runs");
@@ -53,7 +54,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts a server with `zones`, one process or thread to answer UDP, and waits until it answers for each zone.
+    /// Starts a server with `zones`, one process or thread to answer UDP, and waits until it answers for each
+    /// zone.
     pub fn start(kind: Kind, zones: &[ZoneFile]) -> Self {
         let dir = TempDir::new().expect("a folder");
         let port = free_port();
@@ -105,7 +107,12 @@ impl Peer {
             };
             while !answers(&mut reply) {
                 let said = std::fs::read_to_string(self.dir.path().join("said")).unwrap_or_default();
-                assert!(Instant::now() < deadline, "{:?} does not serve {}; it said: {said}", self.kind, zone.name);
+                assert!(
+                    Instant::now() < deadline,
+                    "{:?} does not serve {}; it said: {said}",
+                    self.kind,
+                    zone.name
+                );
                 pause();
             }
         }
@@ -136,7 +143,8 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }
 
-/// Processor time of the process `id` and, where it leads a group, of that group: utime and stime, in clock ticks.
+/// Processor time of the process `id` and, where it leads a group, of that group: utime and stime, in clock
+/// ticks.
 pub fn cpu_ticks(id: u32) -> u64 {
     let ticks = |path: PathBuf| -> Option<u64> {
         let stat = std::fs::read_to_string(path.join("stat")).ok()?;

@@ -1,9 +1,15 @@
 //! Packets that are no ordinary query: damaged, unusual, or of another opcode.
 
-use as112d::dns::consts::{HEADER_LEN, opcode, rtype};
+use as112d::dns::consts::{HEADER_LEN, class, opcode, rcode, rtype};
 use as112d::limits::QUERY_LEN_MAX;
 
 use crate::generate::{Generator, Opt, Query, append_record};
+use crate::wire::Record;
+
+/// The key that signs, which nobody has, its algorithm, and time and fudge of its signatures.
+const KEY: &[u8] = b"\x01k\0";
+const ALGORITHM: &[u8] = b"\x0bhmac-sha256\0";
+const TIME: [u8; 8] = [0, 0, 0x66, 0, 0, 0, 1, 44];
 
 /// What is wrong or unusual with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +84,23 @@ const ODDITIES: [Oddity; 22] = [
     Oddity::TooLong,
 ];
 
+/// The TSIG that answers the one of [`Oddity::Tsig`].
+pub fn bad_key() -> Record {
+    let rdata = [ALGORITHM, &TIME, &[0; 4], &rcode::BADKEY.to_be_bytes(), &[0; 2]].concat();
+    Record { owner: KEY.to_vec(), rtype: rtype::TSIG, class: class::ANY, ttl: 0, rdata }
+}
+
 impl Generator {
     /// A query with one oddity.
     pub fn odd(&mut self) -> Query {
-        let oddity = *self.random.pick(&ODDITIES);
+        let oddity = self.random.pick(&ODDITIES);
+        // One oddity at a time: which of two a server sees first is not what is compared.
         let mut query = self.query();
-        // One oddity at a time: what is odd about a record comes with no other OPT.
+        while query.qclass != class::IN || [0, rtype::AXFR, rtype::IXFR].contains(&query.qtype) {
+            query = self.query();
+        }
         if !matches!(oddity, Oddity::Rcode | Oddity::Trailing | Oddity::Opcode | Oddity::TooLong) {
+            // Nor is what is odd about a record, with an OPT beside it.
             query.packet.truncate(HEADER_LEN + query.question().len());
             query.packet[11] = 0;
             query.opt = None;
@@ -115,10 +131,18 @@ impl Generator {
         match oddity {
             Oddity::Response => packet[2] |= 0x80,
             Oddity::Rcode => packet[3] |= 1 + random.below(15) as u8,
-            Oddity::Update => packet[2] |= opcode::UPDATE << 3,
+            Oddity::Update => {
+                packet[2] |= opcode::UPDATE << 3;
+                let type_at = packet.len() - 4;
+                // The type of a zone section is SOA; mostly it is sound.
+                if random.percent(70) {
+                    packet[type_at..type_at + 2].copy_from_slice(&rtype::SOA.to_be_bytes());
+                    query.qtype = rtype::SOA;
+                }
+            }
             Oddity::Opcode => {
                 let others = [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-                packet[2] |= *random.pick(&others) << 3;
+                packet[2] |= random.pick(&others) << 3;
                 if random.percent(20) {
                     packet.truncate(HEADER_LEN);
                     packet[4..].fill(0);
@@ -188,10 +212,10 @@ impl Generator {
         let packet = &mut query.packet;
         // A key `k.`, and SIG covering nothing as RFC 2931 has it.
         let (owner, kind): (&[u8], u16) =
-            if oddity == Oddity::Sig0 { (&[0], 24) } else { (b"\x01k\0", rtype::TSIG) };
+            if oddity == Oddity::Sig0 { (&[0], 24) } else { (KEY, rtype::TSIG) };
         let mut rdata: Vec<u8> = match oddity {
             Oddity::Sig0 => vec![0, 0, 8, 0, 0, 0, 0, 0, 0x7F, 0, 0, 0, 0x60, 0, 0, 0, 0, 1, 1, b'k', 0],
-            _ => b"\x0bhmac-sha256\0".to_vec(),
+            _ => ALGORITHM.to_vec(),
         };
         let pointer_in_name = oddity == Oddity::TsigUnsound && self.random.percent(50);
         if oddity == Oddity::Sig0 {
@@ -201,7 +225,8 @@ impl Generator {
                 rdata = vec![0xC0, 12];
             }
             // Time, fudge, MAC, original ID, error, other data.
-            rdata.extend([0, 0, 0x66, 0, 0, 0, 1, 44, 0, 32]);
+            rdata.extend(TIME);
+            rdata.extend([0, 32]);
             rdata.extend([0xAA; 32]);
             rdata.extend([0, 0, 0, 0, 0, 0]);
         }

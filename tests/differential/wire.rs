@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use as112d::dns::consts::{HEADER_LEN, flag, rtype};
+use as112d::dns::consts::{HEADER_LEN, flag, option, rtype};
 use domain::base::iana::Rtype;
 
 /// The flags that a reply may differ in; QR and the opcode are looked at elsewhere.
@@ -85,12 +85,19 @@ impl Reply {
         if at == packet.len() { Ok(reply) } else { Err((at, "bytes behind the last record")) }
     }
 
-    /// The same reply with its sections as sets: in order, and without those records twice that stand there twice.
-    pub fn as_sets(&self) -> Self {
+    /// The same reply with its sections as sets: in order, and without those records twice that stand there
+    /// twice. Of the options, what NSID says and the code of an extended error remain.
+    pub fn compared(&self) -> Self {
         let mut reply = self.clone();
         for section in &mut reply.sections {
             section.sort_unstable();
             section.dedup();
+        }
+        if let Some(opt) = &mut reply.opt {
+            opt.options.retain(|(code, _)| [option::NSID, option::EDE].contains(code));
+            for (_, data) in opt.options.iter_mut().filter(|(code, _)| *code == option::EDE) {
+                data.truncate(2);
+            }
         }
         reply
     }
@@ -159,8 +166,8 @@ fn record(packet: &[u8], at: usize) -> Result<(Record, usize), Damage> {
     Ok((Record { owner, rtype, class, ttl, rdata }, end))
 }
 
-/// Bytes before the first name of the rdata, and how many names stand there: of the types that may be compressed
-/// (RFC 3597, section 4), and of DNAME and SRV, whose names have a case all the same.
+/// Bytes before the first name of the rdata, and how many names stand there: of the types that may be
+/// compressed (RFC 3597, section 4), and of DNAME and SRV, whose names have a case all the same.
 fn layout(rtype: u16) -> (usize, usize) {
     match rtype {
         2..=5 | 7..=9 | rtype::PTR | rtype::DNAME => (0, 1),
@@ -208,7 +215,8 @@ pub fn text(name: &[u8]) -> String {
 
 impl fmt::Debug for Reply {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { opcode, rcode, flags, question, sections: [answer, authority, additional], opt, tsig } = self;
+        let Self { opcode, rcode, flags, question, sections: [answer, authority, additional], opt, tsig } =
+            self;
         write!(out, "opcode {opcode} rcode {rcode} flags {flags:#05x} question of {} bytes", question.len())?;
         if let Some(Opt { version, flags, options }) = opt {
             write!(out, ", OPT version {version} flags {flags:#06x}")?;
@@ -221,7 +229,14 @@ impl fmt::Debug for Reply {
 
 impl fmt::Debug for Record {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {} CLASS{} {} ", text(&self.owner), self.ttl, self.class, Rtype::from_int(self.rtype))?;
+        write!(
+            out,
+            "{} {} CLASS{} {} ",
+            text(&self.owner),
+            self.ttl,
+            self.class,
+            Rtype::from_int(self.rtype)
+        )?;
         match layout(self.rtype) {
             (before, 1..) => write!(out, "{:?} {}", &self.rdata[..before], text(&self.rdata[before..])),
             _ => write!(out, "{}", self.rdata.escape_ascii()),
@@ -240,7 +255,10 @@ mod tests {
         let reply = Reply::decode(packet).unwrap();
         assert_eq!(reply.question, b"\x01A\x01b\0\0\x0f\0\x01");
         let [mx] = &reply.sections[0][..] else { panic!("{reply:?}") };
-        assert_eq!((&mx.owner[..], mx.ttl, &mx.rdata[..]), (&b"\x01a\x01b\0"[..], 60, &b"\0\x0a\x01m\x01b\0"[..]));
+        assert_eq!(
+            (&mx.owner[..], mx.ttl, &mx.rdata[..]),
+            (&b"\x01a\x01b\0"[..], 60, &b"\0\x0a\x01m\x01b\0"[..])
+        );
         for len in HEADER_LEN..packet.len() {
             assert!(Reply::decode(&packet[..len]).is_err(), "{len}");
         }
