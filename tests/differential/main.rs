@@ -137,11 +137,11 @@ fn check(query: &Query, packet: &[u8], reply: &Reply) {
 fn normalise(case: &Case<'_>, mut reply: Option<Reply>) -> (Option<Reply>, Vec<&'static str>) {
     let mut used = Vec::new();
     for rule in &RULES {
-        if let Some(meant) = (rule.apply)(case, &reply)
-            && meant.as_ref().map(Reply::compared) != reply.as_ref().map(Reply::compared)
+        if let Some(meant) = (rule.apply)(case, reply.as_ref())
+            && reply.as_ref().is_none_or(|reply| reply.compared() != meant.compared())
         {
             used.push(rule.name);
-            reply = meant;
+            reply = Some(meant);
         }
     }
     (reply, used)

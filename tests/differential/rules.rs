@@ -30,7 +30,7 @@ pub struct Rule {
     /// The decision.
     pub meant: &'static str,
     /// The reply as it would be, or `None` where the rule does not apply.
-    pub apply: fn(&Case<'_>, &Option<Reply>) -> Option<Option<Reply>>,
+    pub apply: fn(&Case<'_>, Option<&Reply>) -> Option<Reply>,
 }
 
 /// All rules, in the order in which they are applied: first what is wrong with a packet, then what is asked.
@@ -43,8 +43,8 @@ pub const RULES: [Rule; 20] = [
     Rule { name: "OPT without a question", meant: "QDCOUNT=0 with OPT: FORMERR hdr + OPT", apply: opt_alone },
     Rule {
         name: "damaged records",
-        meant: "a damaged record, two OPT, OPT misplaced, of an owner other than the root or of a length that \
-                lies, TSIG unsound, longer than 2,048 bytes: FORMERR +Q, no OPT",
+        meant: "a damaged record, two OPT, OPT misplaced, of an owner other than the root or of a length \
+                that lies, TSIG unsound, longer than 2,048 bytes: FORMERR +Q, no OPT",
         apply: damaged_records,
     },
     Rule { name: "update", meant: "UPDATE: REFUSED +Q, other counts 0", apply: update },
@@ -77,8 +77,8 @@ pub const RULES: [Rule; 20] = [
     Rule { name: "asked over TCP", meant: "TC=1 and the rcode and AA of the whole answer", apply: whole },
     Rule {
         name: "chain across zones",
-        meant: "a chain is followed into any zone that we serve, and rcode and SOA are those of its last name (as \
-                NSD; Knot and BIND stop at the zone's edge)",
+        meant: "a chain is followed into any zone that we serve, and rcode and SOA are those of its last name \
+                (as NSD; Knot and BIND stop at the zone's edge)",
         apply: across_zones,
     },
     Rule {
@@ -183,43 +183,41 @@ impl Case<'_> {
     }
 
     /// Outside of its zones Knot does not look at a TSIG.
-    fn is_outside_of_knot(&self, reply: &Option<Reply>) -> bool {
+    fn is_outside_of_knot(&self, reply: Option<&Reply>) -> bool {
         self.peer == Kind::Knot && is_rcode(reply, rcode::REFUSED)
     }
 
     /// NSD answers only so many errors in a second, over UDP, as we do: then it says nothing.
-    fn is_nsd_silent(&self, reply: &Option<Reply>) -> bool {
+    fn is_nsd_silent(&self, reply: Option<&Reply>) -> bool {
         self.peer == Kind::Nsd && reply.is_none()
     }
 }
 
-fn is_rcode(reply: &Option<Reply>, rcode: u8) -> bool {
-    reply.as_ref().is_some_and(|reply| reply.rcode == rcode.into())
+fn is_rcode(reply: Option<&Reply>, rcode: u8) -> bool {
+    reply.is_some_and(|reply| reply.rcode == rcode.into())
 }
 
-fn header_alone(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn header_alone(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     use Oddity::{BadName, Opcode, QuestionAbsent, QuestionCut, TwoQuestions};
     if case.is(&[Opcode]) {
         let opcode = case.query.packet[2] >> 3 & 0xF;
         // Both peers implement NOTIFY, and refuse it.
-        let is_notify =
-            opcode == 4 && reply.as_ref().is_some_and(|reply| reply.rcode != rcode::NOERROR.into());
+        let is_notify = opcode == 4 && reply.is_some_and(|reply| reply.rcode != rcode::NOERROR.into());
         let is_meant = is_rcode(reply, rcode::NOTIMP) || is_notify || case.is_nsd_silent(reply);
-        return is_meant.then(|| Some(Reply::empty(opcode, rcode::NOTIMP.into())));
+        return is_meant.then(|| Reply::empty(opcode, rcode::NOTIMP.into()));
     }
     // Knot drops what it cannot parse.
     let is_meant = is_rcode(reply, rcode::FORMERR) || reply.is_none();
     (case.is(&[QuestionAbsent, TwoQuestions, QuestionCut, BadName]) && is_meant)
-        .then(|| Some(Reply { question: Vec::new(), ..case.error(rcode::FORMERR) }))
+        .then(|| Reply { question: Vec::new(), ..case.error(rcode::FORMERR) })
 }
 
-fn opt_alone(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn opt_alone(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let is_meant = case.is(&[Oddity::OptAlone]) && case.peer == Kind::Nsd && is_rcode(reply, rcode::NOERROR);
-    let formerr = |reply: &Reply| Reply { rcode: rcode::FORMERR.into(), ..reply.clone() };
-    is_meant.then(|| reply.as_ref().map(formerr))
+    is_meant.then_some(Reply { rcode: rcode::FORMERR.into(), ..reply.cloned()? })
 }
 
-fn damaged_records(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn damaged_records(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     use Oddity::{OptLies, OptMisplaced, OptOwner, RecordCut, TooLong, TsigUnsound, TwoOpts};
     let is_meant = match case.query.oddity? {
         RecordCut | TwoOpts | OptMisplaced | OptLies => {
@@ -234,80 +232,78 @@ fn damaged_records(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Repl
         TooLong => reply.is_some(),
         _ => false,
     };
-    is_meant.then(|| Some(case.error(rcode::FORMERR)))
+    is_meant.then(|| case.error(rcode::FORMERR))
 }
 
-fn update(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn update(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     // FORMERR is for a zone section whose type is not SOA: we do not look at that.
     let refusals = [rcode::NOTIMP, rcode::NOTAUTH, rcode::REFUSED, rcode::FORMERR];
     let is_meant = refusals.iter().any(|&rcode| is_rcode(reply, rcode)) || case.is_nsd_silent(reply);
     let refused = Reply { opcode: 5, flags: 0, ..case.error(rcode::REFUSED) };
-    (case.is(&[Oddity::Update]) && is_meant).then_some(Some(refused))
+    (case.is(&[Oddity::Update]) && is_meant).then_some(refused)
 }
 
-fn unknown_key(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn unknown_key(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let is_meant = is_rcode(reply, rcode::NOTAUTH) || case.is_outside_of_knot(reply);
     let tsig = crate::odd::bad_key();
-    (case.is(&[Oddity::Tsig]) && is_meant)
-        .then(|| Some(Reply { tsig: Some(tsig), ..case.error(rcode::NOTAUTH) }))
+    (case.is(&[Oddity::Tsig]) && is_meant).then(|| Reply { tsig: Some(tsig), ..case.error(rcode::NOTAUTH) })
 }
 
-fn version(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn version(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     if !case.is(&[Oddity::Version]) || reply.rcode != rcode::BADVERS {
         return None;
     }
     reply.flags = case.recursion_desired();
     reply.opt.as_mut()?.options.clear();
-    Some(Some(reply))
+    Some(reply)
 }
 
-fn answered(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn answered(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     use Oddity::{Rcode, Records, Sig0, Trailing};
     let refuses = match case.peer {
         Kind::Nsd => case.is(&[Rcode, Records, Sig0]),
         Kind::Knot => case.is(&[Trailing]),
     };
     let is_meant = refuses && (is_rcode(reply, rcode::FORMERR) || case.is_nsd_silent(reply));
-    is_meant.then(|| case.ask(&case.query.name, case.query.qtype, case.over_tcp))
+    is_meant.then(|| case.ask(&case.query.name, case.query.qtype, case.over_tcp))?
 }
 
-fn other_class(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn other_class(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let is_identity = case.query.qclass == class::CH
         && case.query.qtype == rtype::TXT
         && ["id.server.", "hostname.bind."].contains(&&wire::text(&case.query.lower())[..]);
     (case.query.qclass != class::IN && !is_identity).then(|| refused(case, reply))?
 }
 
-fn transfer(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    (case.is_transfer() && reply.as_ref()?.sections.iter().all(Vec::is_empty))
-        .then(|| refused(case, reply))?
+fn transfer(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    (case.is_transfer() && reply?.sections.iter().all(Vec::is_empty)).then(|| refused(case, reply))?
 }
 
 /// The same reply as a refusal.
-fn refused(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut opt = reply.as_ref()?.opt.clone();
+fn refused(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut opt = reply?.opt.clone();
     if let Some(opt) = &mut opt {
         opt.options.retain(|(code, _)| *code == option::NSID);
     }
-    case.is_sound().then(|| Some(Reply { opt, ..case.error(rcode::REFUSED) }))
+    case.is_sound().then(|| Reply { opt, ..case.error(rcode::REFUSED) })
 }
 
-fn like_any_other(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn like_any_other(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let mut other = (case.is_question() && case.is_special_type())
         .then(|| case.ask(&case.query.name, case.qtype(), case.over_tcp))??;
-    other.question.clone_from(&reply.as_ref()?.question);
-    Some(Some(other))
+    other.question.clone_from(&reply?.question);
+    Some(other)
 }
 
-fn whole(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let reply = reply.as_ref()?;
+fn whole(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let reply = reply?;
     let is_cut = reply.has(flag::TC) || case.ours.is_some_and(|ours| ours.has(flag::TC));
     let is_any = case.query.qtype == rtype::ANY;
     let mut whole = (case.is_question() && !case.over_tcp && (is_cut || is_any))
         .then(|| case.ask(&case.query.name, case.qtype(), true))??;
     whole.question.clone_from(&reply.question);
-    Some(Some(whole))
+    Some(whole)
 }
 
 /// The links of an answer, from `name` on: the indices of the CNAME and, where that was made from one, of the
@@ -343,8 +339,8 @@ fn end(case: &Case<'_>, reply: &Reply) -> Vec<u8> {
     chain(reply, &start, case.query.qtype).pop().map_or(start, |(_, _, name)| name)
 }
 
-fn across_zones(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn across_zones(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     if case.peer != Kind::Knot || !case.is_question() {
         return None;
     }
@@ -370,11 +366,11 @@ fn across_zones(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>>
             break;
         }
     }
-    Some(Some(reply))
+    Some(reply)
 }
 
-fn chain_limit(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn chain_limit(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     let chain = chain(&reply, &case.query.lower(), case.query.qtype);
     let (_, _, end) = chain.last()?;
     let names: Vec<&Vec<u8>> = chain.iter().map(|(_, _, name)| name).collect();
@@ -387,11 +383,11 @@ fn chain_limit(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> 
     let answer = kept.map(|index| reply.sections[0][index].clone()).collect();
     reply.sections = [answer, Vec::new(), Vec::new()];
     reply.rcode = rcode::NOERROR.into();
-    Some(Some(reply))
+    Some(reply)
 }
 
-fn name_too_long(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn name_too_long(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     let chain = chain(&reply, &case.query.lower(), case.query.qtype);
     let end = end(case, &reply);
     let is_too_long = |dname: &Record| {
@@ -412,14 +408,14 @@ fn name_too_long(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>
         index += 1;
         record.rtype != rtype::DNAME || dnames.contains(&(index - 1)) || is_too_long(record)
     });
-    Some(Some(reply))
+    Some(reply)
 }
 
-fn any_whole(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
+fn any_whole(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     /// All types that the zones hold.
     const TYPES: [u16; 20] =
         [1, 2, 5, 6, 12, 13, 15, 16, 17, 18, 28, 29, 33, 35, 36, 39, 64, 65, 257, 65_280];
-    let mut reply = reply.clone()?;
+    let mut reply = reply.cloned()?;
     if case.query.qtype != rtype::ANY || !case.is_question() {
         return None;
     }
@@ -431,11 +427,11 @@ fn any_whole(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
         reply.sections[0]
             .extend(answer.into_iter().filter(|record| record.rtype == rtype && record.owner == end));
     }
-    Some(Some(reply))
+    Some(reply)
 }
 
-fn any_over_udp(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn any_over_udp(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     if case.query.qtype != rtype::ANY || case.over_tcp || !case.is_question() {
         return None;
     }
@@ -450,11 +446,11 @@ fn any_over_udp(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>>
         index += 1;
         record.owner != end || record.rtype == kept || dnames.contains(&Some(index - 1))
     });
-    Some(Some(reply))
+    Some(reply)
 }
 
-fn ds_at_apex(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn ds_at_apex(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     let is_meant = case.is_question() && case.query.qtype == rtype::DS && case.peer == Kind::Knot;
     if !is_meant || reply.rcode != rcode::NXDOMAIN.into() {
         return None;
@@ -463,29 +459,29 @@ fn ds_at_apex(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
     let end = end(case, &reply);
     let [soa, ..] = case.ask(&end, rtype::SOA, true)?.sections;
     reply.rcode = rcode::NOERROR.into();
-    soa.iter().any(|record| record.rtype == rtype::SOA && record.owner == end).then_some(Some(reply))
+    soa.iter().any(|record| record.rtype == rtype::SOA && record.owner == end).then_some(reply)
 }
 
-fn nothing_added(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn nothing_added(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     let [answer, authority, additional] = &mut reply.sections;
     let is_positive = !answer.is_empty() && authority.is_empty();
     (case.is_question() && is_positive).then(|| additional.clear())?;
-    Some(Some(reply))
+    Some(reply)
 }
 
-fn extended_error(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn extended_error(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     let options = &mut reply.opt.as_mut()?.options;
     options.retain(|(code, _)| *code != option::EDE);
     if reply.rcode == rcode::REFUSED.into() {
         options.push((option::EDE, EDE_NOT_AUTHORITATIVE.to_be_bytes().to_vec()));
     }
-    case.is_question().then_some(Some(reply))
+    case.is_question().then_some(reply)
 }
 
-fn cut(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
-    let mut reply = reply.clone()?;
+fn cut(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
+    let mut reply = reply.cloned()?;
     if !case.is_question() || case.over_tcp {
         return None;
     }
@@ -499,5 +495,5 @@ fn cut(case: &Case<'_>, reply: &Option<Reply>) -> Option<Option<Reply>> {
     }
     reply.sections = [const { Vec::new() }; 3];
     reply.flags |= flag::TC;
-    Some(Some(reply))
+    Some(reply)
 }

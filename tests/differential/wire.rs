@@ -262,6 +262,6 @@ mod tests {
         for len in HEADER_LEN..packet.len() {
             assert!(Reply::decode(&packet[..len]).is_err(), "{len}");
         }
-        assert_eq!(Reply::decode(&[&packet[..], &[0]].concat()), Err((45, "bytes behind the last record")));
+        assert_eq!(Reply::decode(&[&packet[..], &[0]].concat()), Err((39, "bytes behind the last record")));
     }
 }
