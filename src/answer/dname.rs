@@ -76,6 +76,8 @@ impl<'a> Chain<'a, '_, '_> {
             let target_at = match found.rule {
                 RuleRef::Dname(_) if is_last => return rcode::NOERROR,
                 RuleRef::Dname(dname) => match self.dname(&name, dname, found.node_start) {
+                    // The CNAME that was made is what was asked for.
+                    Some(_) if qtype == rtype::CNAME => return rcode::NOERROR,
                     Some(next) => next,
                     None => return rcode::YXDOMAIN,
                 },

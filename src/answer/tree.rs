@@ -254,6 +254,15 @@ impl<'z> ZoneTree<'z> {
         }
     }
 
+    /// What the zone holds for a name server: at its name, which a cut may hide from queries, or at a wildcard.
+    fn server<'t>(&'t self, name: &Name) -> Option<&'t Owner<'t>> {
+        let wildcard = || match name.is_at_or_below(self.apex).then(|| self.place(name)) {
+            Some(Place::Wildcard(_, owner)) => Some(owner),
+            _ => None,
+        };
+        self.owners.get(&key(name)).or_else(wildcard)
+    }
+
     pub(super) fn is_cut(&self, owner: &Owner<'_>) -> bool {
         owner.rrsets.contains_key(&rtype::NS) && owner.name != *self.apex
     }
@@ -295,10 +304,10 @@ impl<'t> Model<'t> {
         let servers = &cut.rrsets[&rtype::NS];
         self.authority.push((cut.name.clone(), servers.clone()));
         for server in &servers.rdatas {
-            let Some(owner) = zone.owners.get(&server.to_ascii_lowercase()) else { continue };
+            let name = Name::from_wire(server).expect("checked when the zone was loaded");
+            let Some(owner) = zone.server(&name) else { continue };
             for address in [rtype::A, rtype::AAAA] {
-                self.additional
-                    .extend(owner.rrsets.get(&address).map(|set| (owner.name.clone(), set.clone())));
+                self.additional.extend(owner.rrsets.get(&address).map(|set| (name.clone(), set.clone())));
             }
         }
         self

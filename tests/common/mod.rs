@@ -6,6 +6,7 @@ pub mod decode;
 pub mod golden;
 pub mod order;
 pub mod packet;
+pub mod peers;
 
 use std::net::SocketAddr;
 
