@@ -254,7 +254,8 @@ impl<'z> ZoneTree<'z> {
         }
     }
 
-    /// What the zone holds for a name server: at its name, which a cut may hide from queries, or at a wildcard.
+    /// What the zone holds for a name server: at its name, which a cut may hide from queries, or at a
+    /// wildcard.
     fn server<'t>(&'t self, name: &Name) -> Option<&'t Owner<'t>> {
         let wildcard = || match name.is_at_or_below(self.apex).then(|| self.place(name)) {
             Some(Place::Wildcard(_, owner)) => Some(owner),

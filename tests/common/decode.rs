@@ -75,8 +75,8 @@ impl Message {
     /// Decodes a whole message.
     ///
     /// # Errors
-    /// What is wrong, and at which offset: damage of any kind, bytes left over, a compression pointer that does
-    /// not aim at a label of a name before it, or one where none may be (RFC 3597, section 4).
+    /// What is wrong, and at which offset: damage of any kind, bytes left over, a compression pointer that
+    /// does not aim at a label of a name before it, or one where none may be (RFC 3597, section 4).
     pub fn decode(packet: &[u8]) -> Result<Self, String> {
         let mut reader = Reader::new(packet);
         let header = reader.header()?;
