@@ -214,9 +214,9 @@ mod cost {
             costs[ROUNDS / 2]
         });
         for (datapath, ours) in DATAPATHS.iter().zip([io_uring, mmsg]) {
+            let ratio = ours / nsd;
             println!(
-                "report: CPU per query, {datapath} {ours:.2} us, NSD {nsd:.2} us: ratio {:.2} (target: below 1)",
-                ours / nsd
+                "report: CPU per query, {datapath} {ours:.2} us, NSD {nsd:.2} us: {ratio:.2} (target: below 1)"
             );
             assert!(ours < NOISE * nsd, "{datapath}: {ours:.2} us a query, NSD {nsd:.2} us");
         }

@@ -77,8 +77,8 @@ pub const RULES: [Rule; 20] = [
     Rule { name: "asked over TCP", meant: "TC=1 and the rcode and AA of the whole answer", apply: whole },
     Rule {
         name: "chain across zones",
-        meant: "a chain is followed into any zone that we serve, and rcode and SOA are those of its last name \
-                (as NSD; Knot and BIND stop at the zone's edge)",
+        meant: "a chain is followed into any zone that we serve, and rcode and SOA are those of its last \
+                name (as NSD; Knot and BIND stop at the zone's edge)",
         apply: across_zones,
     },
     Rule {
