@@ -216,7 +216,7 @@ mod cost {
         for (datapath, ours) in DATAPATHS.iter().zip([io_uring, mmsg]) {
             let ratio = ours / nsd;
             println!(
-                "report: CPU per query, {datapath} {ours:.2} us, NSD {nsd:.2} us: {ratio:.2} (target: below 1)"
+                "report: CPU per query: {datapath} {ours:.2} us, NSD {nsd:.2} us: {ratio:.2} (target: <1)"
             );
             assert!(ours < NOISE * nsd, "{datapath}: {ours:.2} us a query, NSD {nsd:.2} us");
         }
