@@ -8,10 +8,11 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, Shutdown, UdpSocket};
+use std::time::{Duration, Instant};
 
 use as112d::stats::counters::{Counters, Totals};
 
-use common::daemon::{Daemon, V4, V6, read_message, send_message};
+use common::daemon::{Daemon, PATIENCE, V4, V6, read_message, send_message};
 use common::golden::{Case, DOORS, Node, config_path, root};
 use common::order::Judge;
 
@@ -128,10 +129,7 @@ impl Door<'_> {
                 return;
             }
             Some(peer) => {
-                let socket = match UdpSocket::bind((self.ip, peer.port())) {
-                    Ok(socket) => socket,
-                    Err(error) => return println!("{place}: skipped, port {}: {error}", peer.port()),
-                };
+                let Some(socket) = bind(self.ip, peer.port(), place) else { return };
                 socket.connect(self.daemon.address(self.ip)).expect("connected");
                 socket.set_nonblocking(true).expect("a socket can be that");
                 socket.send(&case.query).expect("sent");
@@ -168,6 +166,28 @@ impl Door<'_> {
         assert_eq!(next[..2], LIVENESS_ID, "{place}: more than was expected");
         assert_eq!(read_message(&mut stream), None, "{place}: more than was expected");
     }
+}
+
+/// A socket with a port of its own. Without the right to it the case is skipped; while another test has it, this one
+/// waits.
+fn bind(ip: IpAddr, port: u16, place: &str) -> Option<UdpSocket> {
+    let began = Instant::now();
+    loop {
+        match UdpSocket::bind((ip, port)) {
+            Ok(socket) => return Some(socket),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < PATIENCE => pause(),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{place}: port {port}: {error}");
+                println!("{place}: skipped, port {port} takes root");
+                return None;
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing tells when a port becomes free")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
 }
 
 fn receive(socket: &UdpSocket) -> Vec<u8> {

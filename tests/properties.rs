@@ -342,8 +342,8 @@ fn every_option_of_edns() {
 
 /// Golden queries that together hold everything that a query can hold.
 const RICH: [&str; 14] = [
-    "zones/nxdomain-opt",
-    "zones/apex-any",
+    "as112/nxdomain-opt",
+    "as112/apex-any",
     "identity/ch-opt",
     "edns/option-several",
     "edns/version-1-nsid",

@@ -272,18 +272,30 @@ fn reply_blocks(outcomes: &[Outcome; 2]) -> String {
     format!("{}\n{}", block("reply udp", udp), block("reply tcp", tcp))
 }
 
-/// Lines of which only the old text has (`-`) or only the new (`+`), within what both have.
+/// All lines of both texts: those that only the old one has with `-`, those that only the new one has with `+`.
 fn difference(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let rest = (old.len() - before).min(new.len() - before);
-    let after = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-    let mut lines: Vec<String> = old[..before].iter().map(|line| format!("  {line}")).collect();
-    lines.extend(old[before..old.len() - after].iter().map(|line| format!("- {line}")));
-    lines.extend(new[before..new.len() - after].iter().map(|line| format!("+ {line}")));
-    lines.extend(old[old.len() - after..].iter().map(|line| format!("  {line}")));
-    lines.push("UPDATE=1 writes what stands with +".to_owned());
-    lines.join("\n") + "\n"
+    // The most lines that the rest of the old text and the rest of the new one have in common.
+    let mut common = vec![vec![0; new.len() + 1]; old.len() + 1];
+    for (i, j) in (0..old.len()).rev().flat_map(|i| (0..new.len()).rev().map(move |j| (i, j))) {
+        let skipped = common[i + 1][j].max(common[i][j + 1]);
+        common[i][j] = if old[i] == new[j] { common[i + 1][j + 1] + 1 } else { skipped };
+    }
+    let mut out = String::new();
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            out += &format!("  {}\n", old[i]);
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || i < old.len() && common[i + 1][j] >= common[i][j + 1] {
+            out += &format!("- {}\n", old[i]);
+            i += 1;
+        } else {
+            out += &format!("+ {}\n", new[j]);
+            j += 1;
+        }
+    }
+    out + "UPDATE=1 writes what stands with +\n"
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
