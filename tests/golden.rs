@@ -168,8 +168,8 @@ impl Door<'_> {
     }
 }
 
-/// A socket with a port of its own. Without the right to it the case is skipped; while another test has it, this one
-/// waits.
+/// A socket with a port of its own. Without the right to it the case is skipped; while another test has it,
+/// this one waits.
 fn bind(ip: IpAddr, port: u16, place: &str) -> Option<UdpSocket> {
     let began = Instant::now();
     loop {

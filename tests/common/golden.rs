@@ -272,7 +272,8 @@ fn reply_blocks(outcomes: &[Outcome; 2]) -> String {
     format!("{}\n{}", block("reply udp", udp), block("reply tcp", tcp))
 }
 
-/// All lines of both texts: those that only the old one has with `-`, those that only the new one has with `+`.
+/// All lines of both texts: those that only the old one has with `-`, those that only the new one has with
+/// `+`.
 fn difference(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     // The most lines that the rest of the old text and the rest of the new one have in common.
