@@ -2,7 +2,7 @@
 //! and type. At run time one lookup finds the tail for (zone suffix, qtype); it is copied behind the question
 //! and its compression pointers are relocated.
 //!
-//! Three things move from query to query, and a relocation counts from one of them ([`Base`]): the place of
+//! Three things move from query to query, and a relocation counts from one of them (`Base`): the place of
 //! the owner that matched (it depends on the length of the qname), the place of the name that was looked up,
 //! and the tail itself. Only what stands below a DNAME is put together at run time, by [`dname`].
 

@@ -139,9 +139,11 @@ impl Drop for Daemon {
     }
 }
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or the one that `AS112D_BIN` names, as the
+/// one that is shipped.
 pub fn program() -> PathBuf {
-    assert_cmd::cargo::cargo_bin!("as112d").to_path_buf()
+    let built = assert_cmd::cargo::cargo_bin!("as112d").to_path_buf();
+    std::env::var_os("AS112D_BIN").map_or(built, PathBuf::from)
 }
 
 /// A port that is free for UDP and TCP on 127.0.0.1 and ::1.
