@@ -198,11 +198,21 @@ pub fn ping_pong(socket: &UdpSocket, count: u16) -> Histogram<u64> {
     for id in 0..count {
         let began = Instant::now();
         socket.send(&honest_query(id)).expect("sent");
-        if socket.recv(&mut reply).is_ok_and(|len| len == 119 && reply[..2] == id.to_be_bytes()) {
+        if receive(socket, &mut reply).is_ok_and(|len| len == 119 && reply[..2] == id.to_be_bytes()) {
             histogram.record(began.elapsed().as_micros() as u64).expect("it resizes");
         }
     }
     histogram
+}
+
+/// Receives, whatever interrupts: a ring that this thread has had may still be taken apart.
+fn receive(socket: &UdpSocket, reply: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket.recv(reply) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// The IDs of the answers that wait in a socket, or come within a second.
@@ -211,7 +221,7 @@ pub fn collect_ids(socket: &UdpSocket, expected: usize) -> HashSet<u16> {
     let mut reply = [0; 512];
     socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
     while ids.len() < expected {
-        let Ok(len) = socket.recv(&mut reply) else { break };
+        let Ok(len) = receive(socket, &mut reply) else { break };
         assert_eq!(len, 119);
         assert!(ids.insert(u16::from_be_bytes([reply[0], reply[1]])), "an answer came twice");
     }

@@ -61,8 +61,8 @@ fn assert_falls_back(daemon: &Daemon, reason: &str) {
 /// It says in one line why it did not start, and how to start all the same.
 fn assert_refuses((code, said): (Option<i32>, String), reason: &str) {
     assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.starts_with("the io_uring datapath cannot be had: ") && said.contains(reason), "{said}");
-    assert!(said.contains("`--datapath auto` finds one that can"), "{said}");
+    assert!(said.starts_with("there is no io_uring datapath: ") && said.contains(reason), "{said}");
+    assert!(said.contains("`--datapath auto` finds one that works"), "{said}");
 }
 
 #[test]
