@@ -39,8 +39,8 @@ pub const ZONE_RECORDS_MAX: usize = 1_000_000;
 /// See [`ZONE_RECORDS_MAX`].
 pub const ZONE_FILE_LEN_MAX: u64 = 256 << 20;
 
-/// Slots of a shard's ring: at least four times the largest natural batch (33 datagrams per socket), and few enough
-/// that the heads of all of them stay in the cache. Bursts belong in the socket's receive buffer.
+/// Slots of a shard's ring: at least four times the largest natural batch (33 datagrams per socket), and few
+/// enough that the heads of all of them stay in the cache. Bursts belong in the socket's receive buffer.
 pub const RING_SLOTS: u16 = 512;
 /// Most slots a ring can have: the submission queue, at most 32,768 entries, must hold a reply for each.
 pub const RING_SLOTS_MAX: u16 = 1 << 14;
@@ -49,14 +49,15 @@ const _: () = assert!(RING_SLOTS <= RING_SLOTS_MAX && RING_SLOTS_MAX.is_power_of
 /// Most sockets that one shard reads: addresses of a node. Bounds the arrays of poll and of the ring's files.
 pub const SHARD_SOCKETS_MAX: usize = 1024;
 
-/// Calls into the kernel that the end of a ring makes at most before it gives up waiting for its receives to end.
+/// Calls into the kernel that the end of a ring makes at most before it gives up waiting for its receives to
+/// end.
 pub const RING_END_TURNS_MAX: usize = 16;
 
 /// Datagrams in one call of recvmmsg or sendmmsg: past 16 to 32 the cost of the call no longer shows.
 pub const MMSG_BATCH: usize = 32;
 
-/// Batches that the end of a socket still reads from it, so that a flood cannot keep it open: 16,384 datagrams, more
-/// than a receive buffer of [`UDP_RCVBUF_LEN`] holds (a small datagram is charged 768 bytes).
+/// Batches that the end of a socket still reads from it, so that a flood cannot keep it open: 16,384
+/// datagrams, more than a receive buffer of [`UDP_RCVBUF_LEN`] holds (a small datagram is charged 768 bytes).
 pub const DRAIN_BATCHES_MAX: usize = 512;
 const _: () = assert!(DRAIN_BATCHES_MAX * MMSG_BATCH * 768 > UDP_RCVBUF_LEN);
 
@@ -65,7 +66,8 @@ pub const UDP_RCVBUF_LEN: usize = 8 << 20;
 /// Send buffer asked for each UDP socket, in bytes: a packet is charged until the network card has sent it.
 pub const UDP_SNDBUF_LEN: usize = 4 << 20;
 
-/// How long binding a busy address is tried again, in milliseconds: a ring whose process was killed holds its ports for up to 48 ms.
+/// How long binding a busy address is tried again, in milliseconds: a ring whose process was killed holds its
+/// ports for up to 48 ms.
 pub const BIND_RETRY_MS_MAX: u64 = 500;
 /// Pause between two such trials, in milliseconds.
 pub const BIND_RETRY_PAUSE_MS: u64 = 20;

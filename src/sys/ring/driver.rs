@@ -108,7 +108,7 @@ impl<K: Kernel> Driver<K> {
         if self.kernel.slots().in_kernel_count() == 0 {
             return;
         }
-        // Who is armed first receives first. In turns, so that a flood does not take the last slots every time.
+        // Who is armed first receives first: in turns, or a flood would take the last slots every time.
         let sockets = self.receives.len();
         self.first = (self.first + 1) % sockets;
         for socket in (self.first..sockets).chain(0..self.first) {

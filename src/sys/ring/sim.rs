@@ -456,6 +456,20 @@ mod tests {
         assert_eq!((last, sent), (Turn::default(), vec![]));
     }
 
+    /// Without a slot a receive is not begun: it would end at once.
+    #[test]
+    fn a_receive_is_begun_once_for_each_slot_that_came_back() {
+        let mut ring = SimRing::new(1, 1, false, None).unwrap();
+        let peer = "192.0.2.1:5353".parse().unwrap();
+        (0..10).for_each(|_| ring.deliver(0, peer, None, b"query"));
+        let mut sum = Turn::default();
+        for _ in 0..40 {
+            sum += ring.turn(WAIT, &mut |arrived, _| Some(arrived.len)).unwrap();
+        }
+        assert_eq!((sum.received, sum.sent), (10, 10));
+        assert!((9..=10).contains(&sum.rearms.no_buffers), "{sum:?}");
+    }
+
     /// However few slots there are, a flood at one socket leaves some to the others.
     #[test]
     fn a_flood_at_one_socket_does_not_starve_another() {
