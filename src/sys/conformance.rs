@@ -246,7 +246,8 @@ fn no_answer_is_no_reply_and_waiting_ends(kind: Kind) {
     assert!(begin.elapsed() >= 4 * TICK && begin.elapsed() < LONG, "{:?}", begin.elapsed());
     let begin = Instant::now();
     assert_eq!(datapath.turn(Duration::ZERO, &mut |_, _| None).unwrap(), Turn::default());
-    assert!(begin.elapsed() < 4 * TICK);
+    // Far less; but other tests keep the CPUs busy.
+    assert!(begin.elapsed() < LONG / 5);
     // More than there are slots: those that are dropped come back too.
     let mut received = 0;
     for _ in 0..40 {

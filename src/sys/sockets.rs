@@ -261,6 +261,17 @@ mod tests {
         }
     }
 
+    /// Another server's group is not joined either, although it would let us.
+    #[test]
+    fn a_foreign_group_is_not_joined() {
+        let foreign = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        foreign.set_reuse_port(true).unwrap();
+        foreign.bind(&localhost().into()).unwrap();
+        let taken = foreign.local_addr().unwrap().as_socket().unwrap();
+        let error = bind_udp_group(taken, 2, UdpOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
     #[test]
     fn a_port_that_becomes_free_is_taken() {
         let group = bind_udp_group(localhost(), 2, UdpOptions::default()).unwrap();

@@ -34,13 +34,15 @@ pub(super) struct Driver<K> {
     receives: Box<[Receive]>,
     /// How many of them are armed.
     armed_count: usize,
+    /// Who was armed first the last time.
+    first: usize,
 }
 
 impl<K: Kernel> Driver<K> {
     /// A ring of so many sockets; nothing is armed before the first turn.
     pub(super) fn new(kernel: K, sockets: usize) -> Self {
         let receives = vec![Receive::Ended(Cause::Start); sockets].into_boxed_slice();
-        Self { kernel, receives, armed_count: 0 }
+        Self { kernel, receives, armed_count: 0, first: 0 }
     }
 
     pub(super) const fn kernel(&self) -> &K {
@@ -106,8 +108,11 @@ impl<K: Kernel> Driver<K> {
         if self.kernel.slots().in_kernel_count() == 0 {
             return;
         }
-        for (socket, receive) in self.receives.iter_mut().enumerate() {
-            let Receive::Ended(cause) = *receive else { continue };
+        // Who is armed first receives first: in turns, or a flood would take the last slots every time.
+        let sockets = self.receives.len();
+        self.first = (self.first + 1) % sockets;
+        for socket in (self.first..sockets).chain(0..self.first) {
+            let Receive::Ended(cause) = self.receives[socket] else { continue };
             match cause {
                 Cause::Start => {}
                 Cause::NoBuffers => turn.rearms.no_buffers += 1,
@@ -115,7 +120,7 @@ impl<K: Kernel> Driver<K> {
                 Cause::Other => turn.rearms.other += 1,
             }
             self.kernel.arm(socket);
-            *receive = Receive::Armed;
+            self.receives[socket] = Receive::Armed;
             self.armed_count += 1;
         }
     }

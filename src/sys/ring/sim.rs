@@ -175,12 +175,14 @@ impl Kernel for Sim {
 }
 
 impl Sim {
-    /// Arms a socket. Without a slot the first attempt ends it, as in Linux, even if nothing has arrived.
+    /// Arms a socket, which receives at once. Without a slot that ends it, as in Linux, even if nothing has
+    /// arrived.
     fn begin(&mut self, socket: usize) {
         assert!(!std::mem::replace(&mut self.armed[socket], true), "armed twice");
         if self.buffers.is_empty() {
             self.finish(socket, -libc::ENOBUFS);
         }
+        self.receive(socket);
     }
 
     /// Ends the receive of a socket, if it is armed.
@@ -452,6 +454,46 @@ mod tests {
         assert_eq!(ring.take_sent(), [Sent { socket: 0, peer, source: None, bytes: b"ping".to_vec() }]);
         let (last, sent) = ring.end(&mut echo).unwrap();
         assert_eq!((last, sent), (Turn::default(), vec![]));
+    }
+
+    /// Without a slot a receive is not begun: it would end at once.
+    #[test]
+    fn a_receive_is_begun_once_for_each_slot_that_came_back() {
+        let mut ring = SimRing::new(1, 1, false, None).unwrap();
+        let peer = "192.0.2.1:5353".parse().unwrap();
+        (0..10).for_each(|_| ring.deliver(0, peer, None, b"query"));
+        let mut sum = Turn::default();
+        for _ in 0..40 {
+            sum += ring.turn(WAIT, &mut |arrived, _| Some(arrived.len)).unwrap();
+        }
+        assert_eq!((sum.received, sum.sent), (10, 10));
+        assert!((9..=10).contains(&sum.rearms.no_buffers), "{sum:?}");
+    }
+
+    /// However few slots there are, a flood at one socket leaves some to the others.
+    #[test]
+    fn a_flood_at_one_socket_does_not_starve_another() {
+        let peer = "192.0.2.1:5353".parse().unwrap();
+        for slots in [1, 2, 4, 16, 32, 64, 128] {
+            for quiet in [0, 1, 2] {
+                let mut ring = SimRing::new(3, slots, false, None).unwrap();
+                for round in 0..20 {
+                    ring.deliver(quiet, peer, None, b"here too");
+                    let mut seen = false;
+                    for _ in 0..12 {
+                        for flooded in (0..3).filter(|&socket| socket != quiet) {
+                            (0..2 * slots).for_each(|_| ring.deliver(flooded, peer, None, b"flood"));
+                        }
+                        let mut answer = |arrived: &Arrived, _: &mut [u8]| {
+                            seen |= arrived.socket == quiet;
+                            Some(arrived.len)
+                        };
+                        ring.turn(WAIT, &mut answer).unwrap();
+                    }
+                    assert!(seen, "slots {slots}, socket {quiet}, round {round}");
+                }
+            }
+        }
     }
 
     /// A receive that would fail for ever is an error, not a busy loop; and so is a slot out of nowhere.

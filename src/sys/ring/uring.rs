@@ -89,13 +89,13 @@ impl Uring {
             return Err(step("IORING_REGISTER_ENABLE_RINGS")(error));
         }
         let (name_len, control_len) = slots.asked_lens();
-        let mut head = message_head(ptr::null_mut(), 0, ptr::null_mut(), ptr::null_mut(), 0);
+        let mut head = Box::new(empty_head());
         // With a buffer group, lengths without addresses say how much of a slot's head is name, and how much
         // control.
         head.msg_namelen = name_len as libc::socklen_t;
         head.msg_controllen = control_len as _;
         let queued = VecDeque::with_capacity(entries as usize);
-        Ok(Self { ring, door, buffers, slots, queued, head: Box::new(head), sockets, receiving: 0 })
+        Ok(Self { ring, door, buffers, slots, queued, head, sockets, receiving: 0 })
     }
 
     pub(super) fn sockets(&self) -> &[UdpSocket] {
@@ -104,6 +104,7 @@ impl Uring {
 
     /// Closes the ring and gives the sockets back, free of it.
     pub(super) fn into_sockets(mut self) -> Vec<UdpSocket> {
+        self.quiesce();
         std::mem::take(&mut self.sockets)
     }
 
@@ -228,7 +229,7 @@ impl Kernel for Uring {
             None
         };
         let more = io_uring::cqueue::more(flags);
-        self.receiving -= usize::from(!more);
+        self.receiving = self.receiving.saturating_sub(usize::from(!more));
         Some(Completion::Receive { socket, result, slot, more })
     }
 }
@@ -241,8 +242,7 @@ impl Drop for Uring {
         if self.receiving > 0 {
             // A receive could still complete into the slots, and reads `head`.
             self.slots.keep_mapped();
-            let never_freed = std::mem::replace(&mut self.head, Box::new(message_head_of_nothing()));
-            std::mem::forget(never_freed);
+            Box::leak(std::mem::replace(&mut self.head, Box::new(empty_head())));
         }
         self.door.close(&self.ring);
         // If this is denied (a seccomp filter), the port is free when the kernel has taken the ring apart.
@@ -250,7 +250,7 @@ impl Drop for Uring {
     }
 }
 
-fn message_head_of_nothing() -> libc::msghdr {
+fn empty_head() -> libc::msghdr {
     message_head(ptr::null_mut(), 0, ptr::null_mut(), ptr::null_mut(), 0)
 }
 
