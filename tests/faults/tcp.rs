@@ -13,9 +13,9 @@ use crate::fault::{
     tool, wait_until,
 };
 
-/// The 99th percentile of UDP's latency may not pass so many times what it was without the fault; a quiet
-/// machine has so little that it counts as this much, in microseconds.
-const UDP_P99_QUIET_US: u64 = 500;
+/// The 99th percentile of UDP's latency may not pass so many times what it was without the fault, or this, in
+/// microseconds, where it was less: as long as a machine with other work may let one of us wait.
+const UDP_P99_QUIET_US: u64 = 10_000;
 
 /// Says and compares the latency of UDP before and during a fault.
 fn assert_unaffected(name: &str, before: &Histogram<u64>, during: &Histogram<u64>, count: u64) {
