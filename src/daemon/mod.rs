@@ -110,7 +110,8 @@ fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// What `config` takes of this host, found without opening anything: for each shard the CPU that it is pinned to.
+/// What `config` takes of this host, found without opening anything: for each shard the CPU that it is pinned
+/// to.
 ///
 /// # Errors
 /// CPUs that this process may not use; a user that does not exist.

@@ -112,7 +112,8 @@ fn sockets_to_commands_that_need_none() {
         };
         let mut plain = Command::new(program());
         plain.args(arguments(line));
-        // What is denied here would show: fewer addresses, or an error. The test's own first words stand before.
+        // What is denied here would show: fewer addresses, or an error. The test's own first words stand
+        // before.
         let denied = output(without(libc::SYS_socket, libc::EPERM, &arguments(line)));
         let plain = output(plain);
         assert!(denied.ends_with(&plain), "{line}: {denied} is not {plain}");
