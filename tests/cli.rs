@@ -100,6 +100,13 @@ fn check_reports_every_mistake_and_exits_with_1() {
     assert_eq!(code, Some(1));
     assert_eq!(err, "--listen: [::1]:53 is given twice; remove one of the two\n");
 
+    let (_folder, path) = config("[server]\nuser = 'no-such-user-here'\n");
+    let (code, out, err) = run(as112d("check --cpus 1023 --zones /no/such/folder --config").arg(&path));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let told = ["/no/such/folder: cannot read", "CPU 1023 is not among", "cannot become user"];
+    assert_eq!(err.lines().count(), told.len(), "{err}");
+    assert!(err.lines().zip(told).all(|(line, told)| line.starts_with(told)), "{err}");
+
     let (code, _, err) = run(&mut as112d("check --config /no/such/file.toml"));
     assert_eq!(code, Some(1));
     assert!(err.starts_with("/no/such/file.toml: cannot be read ("), "{err}");

@@ -16,6 +16,7 @@ use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use common::daemon::{Daemon, V4, V6};
+use common::decode::second_opinion;
 use mutate::{Dice, mutated};
 
 /// Steps of the fuzzing in this process; what crosses a socket, or a file, gets a part of them.
@@ -130,6 +131,9 @@ fn packets_get_replies_without_a_fault() {
     let mut seen = BTreeSet::new();
     fuzz(1, |_, dice| {
         let replies = bodies::packet(&a_packet(dice, &corpus));
+        for reply in replies.iter().flatten() {
+            second_opinion(reply).unwrap_or_else(|fault| panic!("{fault}: {reply:02x?}"));
+        }
         seen.extend(replies.iter().flatten().map(|reply| (reply[3] & 0xF, reply[2] & 6)));
     });
     if is_long() {

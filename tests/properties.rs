@@ -1,7 +1,6 @@
 //! What is true of every reply, over whole ranges instead of samples: types, classes, flags, lengths and
 //! letter case of names, EDNS fields, and packets cut or changed at every byte. [`Judge`] holds each reply
-//! against the order of decisions and decodes it strictly; `hickory-proto` decodes every form of reply once
-//! more.
+//! against the order of decisions and decodes it strictly; `hickory-proto` decodes it once more.
 //!
 //! What cannot be enumerated is drawn from a seed; `SEED=n` draws others.
 

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::load;
 use crate::cli::RunOptions;
-use crate::daemon::config::Config;
+use crate::daemon;
+use crate::daemon::config::{self, Config};
 use crate::daemon::written::SizeText;
 use crate::zone::{self, Problem, Service, ZoneSet};
 
@@ -13,7 +13,14 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// # Errors
 /// All that would keep `run` from starting.
 pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
-    let (config, zones, _) = load(&options.config, &options.flags())?;
+    let config = config::load(options.config.config.as_deref(), &options.flags())?;
+    let (zones, host) = (daemon::prepare(&config), daemon::host(&config));
+    let problems: Vec<Problem> =
+        [zones.as_ref().err(), host.as_ref().err()].into_iter().flatten().flatten().cloned().collect();
+    let Ok((zones, _)) = zones else { return Err(problems) };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let mut out = String::new();
     report(&config, &zones, &mut out).expect("a String takes all that is written");
     Ok(out)
@@ -86,7 +93,7 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::{self, Flags};
+    use crate::daemon::config::Flags;
     use crate::dns::name::Name;
     use crate::zone::Zone;
 

@@ -166,6 +166,11 @@ impl Resolver<'_> {
                 self.mistake(origin, format!("`{list}` has {len} entries; keep at most {IDENTITY_LIST_MAX}"));
             }
         }
+        if let Some(Given { value: Text(loc), origin }) = &spec.loc
+            && let Err(message) = zone::check_location(loc)
+        {
+            self.mistake(*origin, message);
+        }
         zone::Identity {
             node: self.node(spec.node),
             facility: spec.facility.map(text),

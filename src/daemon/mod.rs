@@ -6,7 +6,7 @@ mod spec;
 pub mod written;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -47,7 +47,7 @@ pub fn prepare(config: &Config) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
 pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(config)?;
-    let cpus = placement(config).map_err(failure)?;
+    let cpus = host(config)?;
 
     // 2. From here on signals are events: one that comes during the start is not lost.
     let (events, happened) = unbounded();
@@ -71,8 +71,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
 
     // 5. What took rights is done.
     if let Some(name) = &config.user {
-        user::drop_privileges(name)
-            .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
+        user::drop_privileges(name).map_err(|error| failure(error.to_string()))?;
     }
 
     // 6. Say what is there. Nobody to listen is no reason to stop.
@@ -111,10 +110,27 @@ fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// For each shard the CPU that it is pinned to: the i-th of the list, or none without a list.
+/// What `config` takes of this host, found without opening anything: for each shard the CPU that it is pinned
+/// to.
+///
+/// # Errors
+/// CPUs that this process may not use; a user that does not exist.
+pub fn host(config: &Config) -> Result<Vec<Option<usize>>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let cpus = placement(config).map_err(|message| problems.extend(failure(message)));
+    if let Some(name) = &config.user
+        && let Err(error) = user::exists(name)
+    {
+        problems.extend(failure(error.to_string()));
+    }
+    cpus.ok().filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// For each shard the CPU that it is pinned to: the i-th of the list, or none without a list. A quota of the
+/// control group bounds how many shards there are by default, not which CPUs they may have.
 fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
     let allowed =
-        cpu::available().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
+        cpu::affinity().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
     let Some(listed) = &config.cpus else {
         let shards = match config.shards {
             ShardCount::Auto => cpu::allowed_parallelism(),
@@ -123,7 +139,10 @@ fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
         return Ok(vec![None; shards]);
     };
     if let Some(cpu) = listed.iter().find(|cpu| !allowed.contains(cpu)) {
-        return Err(format!("CPU {cpu} is not among those that this process may use: {}", Cpus(allowed)));
+        return Err(format!(
+            "CPU {cpu} is not among those that this process may use; list some of {}",
+            Cpus(allowed)
+        ));
     }
     let shards = match config.shards {
         ShardCount::Auto => listed.len(),
@@ -217,10 +236,45 @@ fn announce(
         )?;
     }
     let first = config.listen[0];
-    let ip = if first.ip().is_unspecified() { "localhost".to_owned() } else { first.ip().to_string() };
-    writeln!(out, "try: dig @{ip} -p {} -x 192.168.1.1", first.port())
+    writeln!(out, "try: dig @{} -p {} -x 192.168.1.1", to_ask(first.ip()), first.port())
+}
+
+/// The address at which to ask who listens at `ip`: behind a wildcard, the loopback of the same family.
+fn to_ask(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
 }
 
 fn failure(message: String) -> Vec<Problem> {
     vec![Problem { place: String::new(), message }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::config::Flags;
+
+    #[test]
+    fn all_that_the_host_lacks_is_reported() {
+        let mut config = config::load(None, &Flags::default()).unwrap();
+        let last = *cpu::affinity().unwrap().last().unwrap();
+        config.cpus = Some(vec![last]);
+        assert_eq!(host(&config).unwrap(), [Some(last)]);
+        config.cpus = Some(vec![last, 1023]);
+        config.user = Some("no-such-user-here".to_owned());
+        let problems = host(&config).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].message.starts_with("CPU 1023 is not among those"), "{problems:?}");
+        assert!(problems[1].message.starts_with("cannot become user \"no-such-user-here\""), "{problems:?}");
+    }
+
+    #[test]
+    fn behind_a_wildcard_the_loopback_is_asked() {
+        for (ip, asked) in [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")] {
+            assert_eq!(to_ask(ip.parse().unwrap()).to_string(), asked);
+        }
+    }
 }

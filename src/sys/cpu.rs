@@ -12,18 +12,6 @@ const WORD_BITS: usize = u64::BITS as usize;
 /// An affinity mask as the kernel has it: one bit for each CPU.
 type Mask = [u64; CPUS_MAX / WORD_BITS];
 
-/// The CPUs that shards may be pinned to, in order: those of the calling thread's affinity mask (cpuset,
-/// taskset), and of these no more than [`allowed_parallelism`]. At least one.
-///
-/// # Errors
-///
-/// If the mask cannot be read.
-pub fn available() -> io::Result<Vec<usize>> {
-    let mut cpus = affinity()?;
-    cpus.truncate(allowed_parallelism());
-    Ok(cpus)
-}
-
 /// How many threads can run at once: the CPUs of the affinity mask, bounded by the CPU quota of the control
 /// group (cpu.max of version 2, cpu.cfs_quota_us of version 1), rounded down; at least one.
 #[must_use]
@@ -53,7 +41,7 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The CPUs of the calling thread's affinity mask, in order.
+/// The CPUs that the calling thread may be pinned to, in order: those of its affinity mask (cpuset, taskset).
 ///
 /// # Errors
 ///
@@ -76,8 +64,8 @@ mod tests {
 
     #[test]
     fn available_cpus_can_be_pinned_to_and_others_not() {
-        let cpus = available().unwrap();
-        assert!(!cpus.is_empty() && cpus.len() <= allowed_parallelism());
+        let cpus = affinity().unwrap();
+        assert!(!cpus.is_empty() && allowed_parallelism() <= cpus.len());
         assert!(cpus.is_sorted());
         let pinned = |cpu| thread::spawn(move || pin(cpu).map(|()| affinity().unwrap())).join().unwrap();
         for &cpu in &cpus {
@@ -91,11 +79,11 @@ mod tests {
 
     #[test]
     fn a_narrowed_mask_narrows_what_is_available() {
-        let first = available().unwrap()[0];
+        let first = affinity().unwrap()[0];
         let seen = thread::spawn(move || {
             pin(first).unwrap();
-            available().unwrap()
+            (affinity().unwrap(), allowed_parallelism())
         });
-        assert_eq!(seen.join().unwrap(), [first]);
+        assert_eq!(seen.join().unwrap(), (vec![first], 1));
     }
 }

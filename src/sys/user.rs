@@ -17,12 +17,7 @@ const ENTRY_LEN_MAX: usize = 1 << 20;
 /// With what to do: the user does not exist (`NotFound`), we are not root (`PermissionDenied`), or the kernel
 /// refuses. A process that got an error here may be half-way and must end.
 pub fn drop_privileges(user: &str) -> io::Result<()> {
-    let name =
-        CString::new(user).map_err(|_| fail(user, io::ErrorKind::InvalidInput, "a name has no NUL"))?;
-    let (uid, gid) = look_up(user, &name)?;
-    if uid == 0 {
-        return Err(fail(user, io::ErrorKind::InvalidInput, "that is root; name an ordinary user"));
-    }
+    let (name, uid, gid) = named(user)?;
     // SAFETY: reads a number of this process.
     let ours = unsafe { libc::geteuid() };
     if ours == uid {
@@ -45,6 +40,26 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
         return Err(fail(user, io::ErrorKind::Other, "the kernel let us become root again"));
     }
     Ok(())
+}
+
+/// Whether there is such a user for [`drop_privileges`].
+///
+/// # Errors
+///
+/// As those of [`drop_privileges`] that tell of the user alone.
+pub fn exists(user: &str) -> io::Result<()> {
+    named(user).map(|_| ())
+}
+
+/// The user's name for the C library, and its numbers; root is none to become.
+fn named(user: &str) -> io::Result<(CString, libc::uid_t, libc::gid_t)> {
+    let name =
+        CString::new(user).map_err(|_| fail(user, io::ErrorKind::InvalidInput, "a name has no NUL"))?;
+    let (uid, gid) = look_up(user, &name)?;
+    if uid == 0 {
+        return Err(fail(user, io::ErrorKind::InvalidInput, "that is root; name an ordinary user"));
+    }
+    Ok((name, uid, gid))
 }
 
 /// The numbers of a user and of its first group, from the user database.
@@ -101,6 +116,8 @@ mod tests {
         let error = drop_privileges("no-such-user-here").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert!(error.to_string().contains("no-such-user-here"), "{error}");
+        assert_eq!(exists("no-such-user-here").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(exists("root").unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(drop_privileges("root").unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(drop_privileges("a\0b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(look_up("root", &CString::new("root").unwrap()).unwrap(), (0, 0));

@@ -111,11 +111,7 @@ impl Card {
             string("unique_ip", &format!("Unique IP: {}.", addresses.join(" and ")), &mut wrong)
         });
         let loc = identity.loc.as_ref().and_then(|text| {
-            let rdata = loc::from_text(&text.split_whitespace().collect::<Vec<_>>());
-            let refuse = |refusal: loc::Refusal| {
-                wrong.push(format!("loc: {}; write it as in `45 25 0 N 75 42 0 W 80m`", refusal.message));
-            };
-            rdata.map_err(refuse).ok().map(Vec::from)
+            location(text).map_err(|message| wrong.push(format!("loc: {message}"))).ok().map(Vec::from)
         });
         let mname = own_name("hostname_soa_mname", identity.hostname_soa_mname.as_deref(), &mut wrong);
         let rname = own_name("hostname_soa_rname", identity.hostname_soa_rname.as_deref(), &mut wrong);
@@ -156,6 +152,20 @@ impl Card {
         }
         contents
     }
+}
+
+/// Whether `text` is a location as the LOC record of RFC 1876 has it.
+///
+/// # Errors
+/// A sentence for people that says what is wrong with it and what to write.
+pub fn check_location(text: &str) -> Result<(), String> {
+    location(text).map(|_| ())
+}
+
+/// The rdata of the LOC record that `text` says.
+fn location(text: &str) -> Result<[u8; 16], String> {
+    let rdata = loc::from_text(&text.split_whitespace().collect::<Vec<_>>());
+    rdata.map_err(|refusal| format!("{}; write it as in `45 25 0 N 75 42 0 W 80m`", refusal.message))
 }
 
 /// What the operator should still say of the node, one sentence each.

@@ -18,7 +18,7 @@ mod text;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use builtin::missing;
+pub use builtin::{check_location, missing};
 pub use load::load;
 pub use print::write_zone;
 pub use text::name_from_text;

@@ -2,7 +2,6 @@
 //! answer, written a second time and in other words than the server's. A reply that holds no zone data is
 //! foretold byte for byte.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use as112d::serve::{Arrival, Transport, UpdatePolicy};
@@ -409,18 +408,13 @@ pub struct Judge<'n> {
     /// How the next query comes in.
     pub arrival: Arrival,
     slot: Vec<u8>,
-    /// Forms of replies that the second decoder has read.
-    forms: HashSet<Vec<u8>>,
     /// Replies judged.
     pub asked: usize,
 }
 
-/// Of replies whose form is known, each so many-th goes to the second decoder too.
-const SECOND_OPINION_EVERY: usize = 61;
-
 impl<'n> Judge<'n> {
     pub fn new(node: &'n Node, arrival: Arrival) -> Self {
-        Self { node, arrival, slot: Vec::new(), forms: HashSet::new(), asked: 0 }
+        Self { node, arrival, slot: Vec::new(), asked: 0 }
     }
 
     /// The reply to `query`, which has been found true.
@@ -432,31 +426,13 @@ impl<'n> Judge<'n> {
         let reply = len.map(|len| &self.slot[..len]);
         self.asked += 1;
         let asked = Asked { facts: &self.node.facts, arrival: &self.arrival, query };
-        let verdict = asked.judge(reply).and_then(|()| match reply {
-            Some(reply)
-                if self.asked.is_multiple_of(SECOND_OPINION_EVERY) || self.forms.insert(form(reply)) =>
-            {
-                second_opinion(reply).map(drop)
-            }
-            _ => Ok(()),
-        });
+        // The second decoder reads it too.
+        let verdict =
+            asked.judge(reply).and_then(|()| reply.map_or(Ok(()), |reply| second_opinion(reply).map(drop)));
         if let Err(reason) = verdict {
             let reply = reply.map_or_else(|| "nothing\n".to_owned(), dissect);
             panic!("{reason}\nthe query\n{}the reply\n{reply}", dissect(query));
         }
         reply
     }
-}
-
-/// What two replies have in common that a decoder treats alike: the header's words, and type and length of
-/// each record.
-fn form(reply: &[u8]) -> Vec<u8> {
-    let mut form = reply[2..12].to_vec();
-    if let Ok(message) = Message::decode(reply) {
-        for record in &message.records {
-            form.extend(record.rtype.to_be_bytes());
-            form.extend((record.rdata.len() as u16).to_be_bytes());
-        }
-    }
-    form
 }

@@ -17,6 +17,7 @@ use as112d::dns::consts::{flag, rcode, rtype};
 use as112d::limits::ERROR_REPLIES_PER_SECOND_MAX;
 use common::NODE;
 use common::daemon::{Daemon, V4};
+use common::decode::second_opinion;
 use common::peers::{Kind, Peer, ZoneFile, zones_of_daemon};
 use generate::{Generator, Query};
 use rules::{Case, RULES};
@@ -70,6 +71,7 @@ impl Report {
         let ours = ours.map(|reply| {
             let decoded = decode(query, reply).compared();
             check(query, reply, &decoded);
+            second_opinion(reply).unwrap_or_else(|fault| panic!("{query:?}: {fault}: {reply:02x?}"));
             decoded
         });
         let [ours_at, ..] = servers.addresses();

@@ -100,6 +100,26 @@ fn by_a_filter_of_system_calls() {
     }
 }
 
+#[test]
+fn sockets_to_commands_that_need_none() {
+    let _turn = beside();
+    let arguments = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    for line in ["check", "zones", "query 10.in-addr.arpa SOA"] {
+        let output = |mut command: Command| {
+            let output = command.stdout(Stdio::piped()).output().expect("it runs");
+            assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).expect("it is text")
+        };
+        let mut plain = Command::new(program());
+        plain.args(arguments(line));
+        // What is denied here would show: fewer addresses, or an error. The test's own first words stand
+        // before.
+        let denied = output(without(libc::SYS_socket, libc::EPERM, &arguments(line)));
+        let plain = output(plain);
+        assert!(denied.ends_with(&plain), "{line}: {denied} is not {plain}");
+    }
+}
+
 /// The host's setting, put back when dropped.
 struct Setting {
     before: String,

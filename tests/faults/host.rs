@@ -78,12 +78,12 @@ impl ControlGroup {
         path.exists() && fs::write(path, value).is_ok()
     }
 
-    /// A daemon within, with a shard for each CPU.
-    fn daemon(&self) -> Daemon {
+    /// A daemon within, with these arguments.
+    fn daemon(&self, arguments: &[&str]) -> Daemon {
         let port = free_port();
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(self.0.join("cgroup.procs"));
-        command.arg(program()).args(Daemon::arguments(port, &["--shards", "auto"]));
+        command.arg(program()).args(Daemon::arguments(port, arguments));
         Daemon::spawn(command, port)
     }
 }
@@ -139,9 +139,16 @@ fn in_a_control_group_of_one_cpu_auto_is_one_shard() {
             skipped(&format!("no control group with a {kind} can be made here"));
             continue;
         };
-        let daemon = group.daemon();
+        let daemon = group.daemon(&["--shards", "auto"]);
         assert_shards(&daemon, 1, "1 shard on any CPU; ");
         assert_eq!(daemon.stop().0.code(), Some(0));
+        if kind.starts_with("quota") {
+            // A quota says how much, not where.
+            let last = cpus().last().expect("there are several").to_string();
+            let daemon = group.daemon(&["--cpus", &last]);
+            assert_shards(&daemon, 1, &format!("1 shard on CPUs {last}; "));
+            assert_eq!(daemon.stop().0.code(), Some(0));
+        }
     }
 }
 

@@ -71,6 +71,11 @@ fn each_mistake_has_its_place_and_the_way_out() {
         ("[tcp]\nconnections_max = 0", "2:19", "give a whole number from 1 to 1000000"),
         ("[tcp]\nconnections_max = 5\nconnections_per_address_max = 6", "3:31", "give at most 5"),
         ("[tcp]\nbuffers_max = '1KiB'", "2:15", "give 1MiB to 64GiB"),
+        (
+            "[identity]\nnode = 'a'\nloc = '45 N 75'",
+            "3:7",
+            "ends before its E or W; write it as in `45 25 0 N",
+        ),
         ("[identity]\nnsid = '0x123'", "2:8", "pairs of hexadecimal digits"),
         ("[identity]\nfacility = 'a\\nb'\nnode = \"a\\tb\"", "3:8", "control character"),
         ("[identity]\nunique_ip = ['192.0.2']", "2:14", "`192.0.2` is no address; give one as"),
