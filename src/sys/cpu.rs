@@ -38,8 +38,7 @@ pub fn allowed_parallelism() -> usize {
 /// If the CPU does not exist, is not in the process's cpuset, or has a number above 1023, which the C
 /// library's masks do not reach.
 pub fn pin(cpu: usize) -> io::Result<()> {
-    let refused =
-        |why| io::Error::new(io::ErrorKind::InvalidInput, format!("cannot pin to CPU {cpu}: {why}"));
+    let refused = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
     // Beyond it, the C library's macro would write outside of its mask.
     if cpu >= libc::CPU_SETSIZE as usize {
         return Err(refused("only CPUs 0 to 1023 can be pinned to"));
@@ -84,8 +83,7 @@ mod tests {
             assert_eq!(pinned(cpu).unwrap(), [cpu]);
         }
         for cpu in [1023, 1024, 8191, usize::MAX] {
-            let error = pinned(cpu).unwrap_err().to_string();
-            assert!(error.contains(&cpu.to_string()), "{error}");
+            assert_eq!(pinned(cpu).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
     }
 
