@@ -113,8 +113,6 @@ fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
 
 /// For each shard the CPU that it is pinned to: the i-th of the list, or none without a list.
 fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
-    let allowed =
-        cpu::available().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
     let Some(listed) = &config.cpus else {
         let shards = match config.shards {
             ShardCount::Auto => cpu::allowed_parallelism(),
@@ -122,6 +120,8 @@ fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
         };
         return Ok(vec![None; shards]);
     };
+    let allowed =
+        cpu::affinity().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
     if let Some(cpu) = listed.iter().find(|cpu| !allowed.contains(cpu)) {
         return Err(format!("CPU {cpu} is not among those that this process may use: {}", Cpus(allowed)));
     }

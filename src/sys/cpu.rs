@@ -12,18 +12,6 @@ const WORD_BITS: usize = u64::BITS as usize;
 /// An affinity mask as the kernel has it: one bit for each CPU.
 type Mask = [u64; CPUS_MAX / WORD_BITS];
 
-/// The CPUs that shards may be pinned to, in order: those of the calling thread's affinity mask (cpuset,
-/// taskset), and of these no more than [`allowed_parallelism`]. At least one.
-///
-/// # Errors
-///
-/// If the mask cannot be read.
-pub fn available() -> io::Result<Vec<usize>> {
-    let mut cpus = affinity()?;
-    cpus.truncate(allowed_parallelism());
-    Ok(cpus)
-}
-
 /// How many threads can run at once: the CPUs of the affinity mask, bounded by the CPU quota of the control
 /// group (cpu.max of version 2, cpu.cfs_quota_us of version 1), rounded down; at least one.
 #[must_use]
@@ -52,7 +40,8 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The CPUs of the calling thread's affinity mask, in order.
+/// The CPUs of the calling thread's affinity mask (cpuset, taskset), in order: those that it may be pinned
+/// to.
 ///
 /// # Errors
 ///
@@ -74,9 +63,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn available_cpus_can_be_pinned_to_and_others_not() {
-        let cpus = available().unwrap();
-        assert!(!cpus.is_empty() && cpus.len() <= allowed_parallelism());
+    fn cpus_of_the_mask_can_be_pinned_to_and_others_not() {
+        let cpus = affinity().unwrap();
+        assert!(cpus.len() >= allowed_parallelism());
         assert!(cpus.is_sorted());
         let pinned = |cpu| thread::spawn(move || pin(cpu).map(|()| affinity().unwrap())).join().unwrap();
         for &cpu in &cpus {
@@ -85,15 +74,5 @@ mod tests {
         for cpu in [1023, 1024, 8191, usize::MAX] {
             assert_eq!(pinned(cpu).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
-    }
-
-    #[test]
-    fn a_narrowed_mask_narrows_what_is_available() {
-        let first = available().unwrap()[0];
-        let seen = thread::spawn(move || {
-            pin(first).unwrap();
-            available().unwrap()
-        });
-        assert_eq!(seen.join().unwrap(), [first]);
     }
 }

@@ -143,6 +143,13 @@ fn in_a_control_group_of_one_cpu_auto_is_one_shard() {
         let daemon = group.daemon(&["--shards", "auto"]);
         assert_shards(&daemon, 1, "1 shard on any CPU; ");
         assert_eq!(daemon.stop().0.code(), Some(0));
+        if kind.starts_with("quota") {
+            // A quota bounds time, and not on which CPUs it is spent.
+            let last = cpus()[cpus().len() - 1].to_string();
+            let daemon = group.daemon(&["--cpus", &last]);
+            assert_shards(&daemon, 1, &format!("1 shard on CPUs {last}; "));
+            assert_eq!(daemon.stop().0.code(), Some(0));
+        }
     }
 }
 
