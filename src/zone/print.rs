@@ -9,7 +9,8 @@ use super::{Zone, rdata};
 /// Writes `zone` so that it loads to the same records: one line each, `owner TTL IN type rdata`, every name
 /// absolute.
 ///
-/// # Errors Those of `out`.
+/// # Errors
+/// Those of `out`.
 pub fn write_zone(zone: &Zone, out: &mut impl fmt::Write) -> fmt::Result {
     for record in &zone.records {
         let (rtype, rdata) = (Rtype::from_int(record.rtype), rdata::to_text(record.rtype, &record.rdata));

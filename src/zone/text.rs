@@ -9,7 +9,8 @@ use crate::dns::name::Name;
 /// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot is no matter:
 /// every name is taken as absolute.
 ///
-/// # Errors A sentence for people that quotes the name and says what is wrong with it.
+/// # Errors
+/// A sentence for people that quotes the name and says what is wrong with it.
 pub fn name_from_text(text: &str) -> Result<Name, String> {
     resolve(text, &Name::root())
 }
