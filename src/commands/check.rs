@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::cli::RunOptions;
 use crate::daemon;
-use crate::daemon::config::{self, Config};
+use crate::daemon::config::{self, Config, Cpus};
 use crate::daemon::written::SizeText;
 use crate::zone::{self, Problem, Service, ZoneSet};
 
@@ -29,10 +29,7 @@ pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
 fn report(config: &Config, zones: &ZoneSet, out: &mut String) -> fmt::Result {
     let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     line(out, "listen", &addresses.join(" "))?;
-    let cpus = config.cpus.as_ref().map_or_else(String::new, |cpus| {
-        let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
-        format!(", on the CPUs {}", cpus.join(","))
-    });
+    let cpus = config.cpus.clone().map_or_else(String::new, |cpus| format!(", on the CPUs {}", Cpus(cpus)));
     line(out, "shards", &format!("{}{cpus}", config.shards))?;
     line(out, "datapath", &config.datapath.to_string())?;
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));

@@ -121,7 +121,7 @@ pub fn host(config: &Config) -> Result<Vec<Option<usize>>, Vec<Problem>> {
     if let Some(name) = &config.user
         && let Err(error) = user::exists(name)
     {
-        problems.extend(failure(error.to_string()));
+        problems.extend(failure(format!("user {name}: {error}")));
     }
     cpus.ok().filter(|_| problems.is_empty()).ok_or(problems)
 }
@@ -129,8 +129,6 @@ pub fn host(config: &Config) -> Result<Vec<Option<usize>>, Vec<Problem>> {
 /// For each shard the CPU that it is pinned to: the i-th of the list, or none without a list. A quota of the
 /// control group bounds how many shards there are by default, not which CPUs they may have.
 fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
-    let allowed =
-        cpu::affinity().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
     let Some(listed) = &config.cpus else {
         let shards = match config.shards {
             ShardCount::Auto => cpu::allowed_parallelism(),
@@ -138,6 +136,8 @@ fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
         };
         return Ok(vec![None; shards]);
     };
+    let allowed =
+        cpu::affinity().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
     if let Some(cpu) = listed.iter().find(|cpu| !allowed.contains(cpu)) {
         return Err(format!(
             "CPU {cpu} is not among those that this process may use; list some of {}",
@@ -268,7 +268,10 @@ mod tests {
         let problems = host(&config).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].message.starts_with("CPU 1023 is not among those"), "{problems:?}");
-        assert!(problems[1].message.starts_with("cannot become user \"no-such-user-here\""), "{problems:?}");
+        assert!(
+            problems[1].message.starts_with("user no-such-user-here: there is no such user; "),
+            "{problems:?}"
+        );
     }
 
     #[test]

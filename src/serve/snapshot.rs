@@ -7,7 +7,7 @@ use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
-use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX};
+use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
 use crate::zone::{Problem, Service, ZoneSet};
 
 /// What answers depend on beside the zones.
@@ -42,11 +42,11 @@ impl Snapshot {
     /// Compiles zones and settings.
     ///
     /// # Errors
-    /// Settings out of their range, and an identity whose largest answer would not fit a datagram without
-    /// EDNS: "should fit within a 512-octet DNS/UDP datagram" (RFC 7534, section 3.5). OPT and NSID count, so
-    /// that TC never happens.
+    /// Answers that are too long all together; else settings out of their range, and an identity whose
+    /// largest answer would not fit a datagram without EDNS: "should fit within a 512-octet DNS/UDP datagram"
+    /// (RFC 7534, section 3.5). OPT and NSID count, so that TC never happens.
     pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
-        let (answers, extents) = Answers::compile(zones);
+        let (answers, extents) = Answers::compile(zones).map_err(|problem| vec![problem])?;
         let opt_len = OPT_LEN + 4 + settings.nsid.len();
         let mut problems = settings.problems();
         let identity = extents.iter().filter(|extent| extent.service == Service::Hostname);
@@ -86,10 +86,10 @@ impl Settings {
                 self.node.len()
             )));
         }
-        if self.version.as_ref().is_some_and(|version| version.len() > 255) {
-            problems.push(problem(
-                "version_txt is over 255 bytes, the longest string of a TXT record".to_owned(),
-            ));
+        if self.version.as_ref().is_some_and(|version| version.len() > TEXT_LEN_MAX) {
+            problems.push(problem(format!(
+                "version_txt is over {TEXT_LEN_MAX} bytes, the longest string of a TXT record"
+            )));
         }
         problems
     }

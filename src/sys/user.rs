@@ -25,19 +25,19 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
     }
     if ours != 0 {
         let way_out = "only root can do that; start as root, or leave the user out";
-        return Err(fail(user, io::ErrorKind::PermissionDenied, way_out));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, way_out));
     }
     // Groups first: the right to change them goes with the user. The C library applies each call to all
     // threads.
     // SAFETY: `name` is a C string that lives through the call.
-    check(user, unsafe { libc::initgroups(name.as_ptr(), gid) })?;
+    check(unsafe { libc::initgroups(name.as_ptr(), gid) })?;
     // SAFETY: plain numbers.
-    check(user, unsafe { libc::setresgid(gid, gid, gid) })?;
+    check(unsafe { libc::setresgid(gid, gid, gid) })?;
     // SAFETY: plain numbers.
-    check(user, unsafe { libc::setresuid(uid, uid, uid) })?;
+    check(unsafe { libc::setresuid(uid, uid, uid) })?;
     // SAFETY: plain numbers; it must fail.
     if unsafe { libc::setresuid(0, 0, 0) } == 0 {
-        return Err(fail(user, io::ErrorKind::Other, "the kernel let us become root again"));
+        return Err(io::Error::other("the kernel let us become root again"));
     }
     Ok(())
 }
@@ -53,17 +53,17 @@ pub fn exists(user: &str) -> io::Result<()> {
 
 /// The user's name for the C library, and its numbers; root is none to become.
 fn named(user: &str) -> io::Result<(CString, libc::uid_t, libc::gid_t)> {
-    let name =
-        CString::new(user).map_err(|_| fail(user, io::ErrorKind::InvalidInput, "a name has no NUL"))?;
-    let (uid, gid) = look_up(user, &name)?;
+    let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let name = CString::new(user).map_err(|_| invalid("a name has no NUL"))?;
+    let (uid, gid) = look_up(&name)?;
     if uid == 0 {
-        return Err(fail(user, io::ErrorKind::InvalidInput, "that is root; name an ordinary user"));
+        return Err(invalid("that is root; name an ordinary user"));
     }
     Ok((name, uid, gid))
 }
 
 /// The numbers of a user and of its first group, from the user database.
-fn look_up(user: &str, name: &CString) -> io::Result<(libc::uid_t, libc::gid_t)> {
+fn look_up(name: &CString) -> io::Result<(libc::uid_t, libc::gid_t)> {
     let mut strings = vec![0; ENTRY_LEN];
     loop {
         let mut entry = MaybeUninit::<libc::passwd>::uninit();
@@ -84,8 +84,7 @@ fn look_up(user: &str, name: &CString) -> io::Result<(libc::uid_t, libc::gid_t)>
             }
             // "Not found" has several spellings: getpwnam_r(3).
             0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => {
-                return Err(fail(
-                    user,
+                return Err(io::Error::new(
                     io::ErrorKind::NotFound,
                     "there is no such user; create it, or name another",
                 ));
@@ -95,16 +94,8 @@ fn look_up(user: &str, name: &CString) -> io::Result<(libc::uid_t, libc::gid_t)>
     }
 }
 
-fn check(user: &str, result: libc::c_int) -> io::Result<()> {
-    if result == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    Err(fail(user, error.kind(), &error.to_string()))
-}
-
-fn fail(user: &str, kind: io::ErrorKind, why: &str) -> io::Error {
-    io::Error::new(kind, format!("cannot become user {user:?}: {why}"))
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -115,12 +106,12 @@ mod tests {
     fn unknown_users_and_root_are_refused_with_a_way_out() {
         let error = drop_privileges("no-such-user-here").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(error.to_string().contains("no-such-user-here"), "{error}");
+        assert!(error.to_string().contains("create it"), "{error}");
         assert_eq!(exists("no-such-user-here").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(exists("root").unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(drop_privileges("root").unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(drop_privileges("a\0b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(look_up("root", &CString::new("root").unwrap()).unwrap(), (0, 0));
+        assert_eq!(look_up(&CString::new("root").unwrap()).unwrap(), (0, 0));
     }
 
     /// In a child, as there is no way back: it becomes `nobody`, and so do threads that it had started
@@ -147,7 +138,7 @@ mod tests {
             asked.recv().unwrap();
             std::fs::read_to_string("/proc/thread-self/status").unwrap()
         });
-        let (uid, gid) = look_up("nobody", &CString::new("nobody").unwrap()).unwrap();
+        let (uid, gid) = look_up(&CString::new("nobody").unwrap()).unwrap();
         drop_privileges("nobody").unwrap();
         drop_privileges("nobody").unwrap();
         ask.send(()).unwrap();

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::common::daemon::{Daemon, V4, V6, free_port, program};
 use crate::fault::{
-    argument, beside, config, honest_query, in_own_network, may, skipped, thread_status, tool, wait_until,
+    argument, beside, config, honest_query, in_own_network, may, refused, skipped, thread_status, tool,
+    wait_until,
 };
 
 #[test]
@@ -78,12 +79,12 @@ impl ControlGroup {
         path.exists() && fs::write(path, value).is_ok()
     }
 
-    /// A daemon within, with these arguments.
-    fn daemon(&self, arguments: &[&str]) -> Daemon {
+    /// A daemon within, with these options.
+    fn daemon(&self, further: &[&str]) -> Daemon {
         let port = free_port();
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(self.0.join("cgroup.procs"));
-        command.arg(program()).args(Daemon::arguments(port, arguments));
+        command.arg(program()).args(Daemon::arguments(port, further));
         Daemon::spawn(command, port)
     }
 }
@@ -143,8 +144,8 @@ fn in_a_control_group_of_one_cpu_auto_is_one_shard() {
         assert_shards(&daemon, 1, "1 shard on any CPU; ");
         assert_eq!(daemon.stop().0.code(), Some(0));
         if kind.starts_with("quota") {
-            // A quota says how much, not where.
-            let last = cpus().last().expect("there are several").to_string();
+            // A quota bounds time, and not on which CPUs it is spent.
+            let last = cpus()[cpus().len() - 1].to_string();
             let daemon = group.daemon(&["--cpus", &last]);
             assert_shards(&daemon, 1, &format!("1 shard on CPUs {last}; "));
             assert_eq!(daemon.stop().0.code(), Some(0));
@@ -190,6 +191,15 @@ fn shards_are_pinned_to_the_cpus_listed() {
     for (name, allowed) in others {
         assert!(cpus().len() == 1 || !listed.contains(allowed), "{name} is not pinned: {allowed}");
     }
+}
+
+#[test]
+fn a_user_that_is_not_there_is_told_in_one_sentence() {
+    let _turn = beside();
+    let file = config("[server]\nuser = 'no-such-user-here'\n");
+    let (listen, config) = (format!("127.0.0.1:{}", free_port()), argument(file.path()));
+    let told = "cannot become user no-such-user-here: there is no such user; create it, or name another\n";
+    assert_eq!(refused(&["--config", config, "--listen", &listen]), (Some(1), told.to_owned()));
 }
 
 #[test]
