@@ -198,7 +198,7 @@ fn a_user_that_is_not_there_is_told_in_one_sentence() {
     let _turn = beside();
     let file = config("[server]\nuser = 'no-such-user-here'\n");
     let (listen, config) = (format!("127.0.0.1:{}", free_port()), argument(file.path()));
-    let told = "cannot become user no-such-user-here: there is no such user; create it, or name another\n";
+    let told = "user no-such-user-here: there is no such user; create it, or name another\n";
     assert_eq!(refused(&["--config", config, "--listen", &listen]), (Some(1), told.to_owned()));
 }
 
