@@ -24,13 +24,16 @@ pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
     ask(options, answer).map_err(|message| vec![Problem { place: String::new(), message }])
 }
 
-/// The query came from this host to the first address of the configuration.
+/// The query came from this host to the first address of the configuration; from a port where we do not
+/// listen, as what claims to come from ourselves gets no reply.
 fn arrival(config: &Config, tcp: bool) -> Arrival {
     let units = config.tcp.idle_timeout.as_millis() / 100;
     let keepalive = u16::try_from(units).expect("a time-out of TCP ends at an hour");
+    let is_ours = |port: u16| config.listen.iter().any(|listener| listener.port() == port);
+    let port = (5353..).find(|&port| !is_ours(port)).expect("there are fewer listeners than ports");
     Arrival {
         transport: if tcp { Transport::Tcp { keepalive } } else { Transport::Udp },
-        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 5353)),
+        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         local: config.listen[0],
     }
 }
@@ -168,9 +171,12 @@ mod tests {
 
     #[test]
     fn arrival_is_local() {
-        let config = crate::daemon::config::load(None, &Default::default()).unwrap();
+        let mut config = crate::daemon::config::load(None, &Default::default()).unwrap();
         assert_eq!(arrival(&config, true).transport, Transport::Tcp { keepalive: 100 });
         let udp = arrival(&config, false);
         assert_eq!((udp.transport, udp.local), (Transport::Udp, config.listen[0]));
+        // Whoever asks from an address of our own gets no answer.
+        config.listen = (5353..5360).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
+        assert!(!config.listen.contains(&arrival(&config, false).peer));
     }
 }
