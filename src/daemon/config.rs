@@ -26,7 +26,7 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// How many shards.
     pub shards: Shards,
-    /// The CPUs to pin shards to, in this order; `None` for those that the process may use.
+    /// The CPUs to pin shards to, in this order; with `None` no shard is pinned.
     pub cpus: Option<Vec<usize>>,
     /// How datagrams are received and sent.
     pub datapath: DatapathChoice,

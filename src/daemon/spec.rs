@@ -16,6 +16,7 @@ use super::written::{
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SOCKET_BUFFER_MAX,
     SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR, TCP_CONNECTIONS_CEILING, TEXT_LEN_MAX,
+    UDP_RCVBUF_LEN, UDP_SNDBUF_LEN,
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -64,8 +65,8 @@ impl Default for Server {
             datapath: Given::default(DatapathChoice::Auto),
             edns_udp_size: Given::default(Count(EDNS_UDP_SIZE_MAX)),
             user: None,
-            rcvbuf: Given::default(Size(8 << 20)),
-            sndbuf: Given::default(Size(4 << 20)),
+            rcvbuf: Given::default(Size(UDP_RCVBUF_LEN)),
+            sndbuf: Given::default(Size(UDP_SNDBUF_LEN)),
         }
     }
 }

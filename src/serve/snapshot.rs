@@ -7,7 +7,7 @@ use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
-use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX};
+use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
 use crate::zone::{Problem, Service, ZoneSet};
 
 /// What answers depend on beside the zones.
@@ -86,10 +86,10 @@ impl Settings {
                 self.node.len()
             )));
         }
-        if self.version.as_ref().is_some_and(|version| version.len() > 255) {
-            problems.push(problem(
-                "version_txt is over 255 bytes, the longest string of a TXT record".to_owned(),
-            ));
+        if self.version.as_ref().is_some_and(|version| version.len() > TEXT_LEN_MAX) {
+            problems.push(problem(format!(
+                "version_txt is over {TEXT_LEN_MAX} bytes, the longest string of a TXT record"
+            )));
         }
         problems
     }
