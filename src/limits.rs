@@ -61,6 +61,11 @@ const _: () = {
     assert!(RRSET_LEN_MAX + CHAIN_LINKS_MAX * 2 * (12 + NAME_LEN_MAX) + UDP_LEN_MAX < TCP_REPLY_LEN_MAX);
 };
 
+/// Bytes of all answers, compiled. Every alias of a large RRset can hold it once more, so that a small zone
+/// file may ask for any amount; and offsets into the answers have 32 bits.
+pub const ANSWERS_LEN_MAX: usize = 1 << 30;
+const _: () = assert!(ANSWERS_LEN_MAX <= u32::MAX as usize);
+
 /// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
 pub const CONFIG_LEN_MAX: u64 = 16 << 20;
 

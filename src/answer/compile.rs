@@ -8,8 +8,8 @@ use super::tree::{Model, Owner, OwnerName, Place, Tree, ZoneTree};
 use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
-use crate::limits::TCP_REPLY_LEN_MAX;
-use crate::zone::{Service, ZoneSet};
+use crate::limits::{ANSWERS_LEN_MAX, TCP_REPLY_LEN_MAX};
+use crate::zone::{Problem, Service, ZoneSet};
 
 /// The longest answer over UDP that a zone can give, before OPT.
 #[derive(Clone, Debug)]
@@ -24,10 +24,17 @@ pub struct Extent {
 
 impl Answers {
     /// Compiles a set of zones. Beside the answers comes the extent of each zone, in the order of the set.
-    #[must_use]
-    pub fn compile(set: &ZoneSet) -> (Self, Vec<Extent>) {
+    ///
+    /// # Errors
+    /// The answers pass [`ANSWERS_LEN_MAX`] bytes.
+    pub fn compile(set: &ZoneSet) -> Result<(Self, Vec<Extent>), Problem> {
+        Self::compile_within(set, ANSWERS_LEN_MAX)
+    }
+
+    fn compile_within(set: &ZoneSet, len_max: usize) -> Result<(Self, Vec<Extent>), Problem> {
         let tree = Tree::new(set);
-        let mut compiler = Compiler { tree: &tree, out: Self::empty(), shared: HashMap::new(), extent: 0 };
+        let (out, shared) = (Self::empty(), HashMap::new());
+        let mut compiler = Compiler { tree: &tree, out, shared, extent: 0, len_max, is_full: false };
         let mut extents = Vec::new();
         for zone in &set.zones {
             let Some(zone_tree) = tree.zone(&zone.apex) else { continue };
@@ -37,12 +44,15 @@ impl Answers {
             owners.sort_unstable_by(|a, b| a.name.as_wire().cmp(b.name.as_wire()));
             for owner in owners {
                 compiler.owner(zone_tree, owner);
+                if compiler.is_full {
+                    return Err(too_large(&zone.apex, len_max));
+                }
             }
             extents.push(Extent { apex: zone.apex.clone(), service: zone.service, len: compiler.extent });
         }
         let mut answers = compiler.out;
         answers.index();
-        (answers, extents)
+        Ok((answers, extents))
     }
 
     fn empty() -> Self {
@@ -77,6 +87,15 @@ impl Answers {
     }
 }
 
+/// The answers do not fit, and `apex` is the zone at which that was seen.
+fn too_large(apex: &Name, len_max: usize) -> Problem {
+    let message = format!(
+        "the answers of all zones as far as {apex} have more than {len_max} bytes; each alias of a large \
+         RRset counts it again: shorten the RRset, or take aliases out"
+    );
+    Problem { place: String::new(), message }
+}
+
 /// What the tails of one set have in common.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
@@ -98,6 +117,10 @@ struct Compiler<'t> {
     /// Bytes that stand in the arena already, so that equal tails share them.
     shared: HashMap<Vec<u8>, Span>,
     extent: usize,
+    /// Bytes that the arena may hold.
+    len_max: usize,
+    /// Something did not fit: the answers are of no use.
+    is_full: bool,
 }
 
 impl<'t> Compiler<'t> {
@@ -194,9 +217,49 @@ impl<'t> Compiler<'t> {
         if let Some(&span) = self.shared.get(bytes) {
             return span;
         }
+        if self.out.bytes.len() + bytes.len() > self.len_max {
+            self.is_full = true;
+            return Span::default();
+        }
         let span = Span { start: self.out.bytes.len() as u32, len: bytes.len() as u32 };
         self.out.bytes.extend_from_slice(bytes);
         self.shared.insert(bytes.to_vec(), span);
         span
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::{Record, Zone};
+
+    /// A zone with an RRset of 10,000 bytes and so many aliases of it, no two of one TTL.
+    fn aliases(count: u32) -> ZoneSet {
+        let apex = Name::from_wire(b"\x07example\0").unwrap();
+        let target = apex.prepend(b"big").unwrap();
+        let record = |owner: &Name, rtype, ttl, rdata: &[u8]| Record {
+            owner: owner.clone(),
+            rtype,
+            ttl,
+            rdata: rdata.to_vec(),
+        };
+        let soa = [apex.as_wire(), apex.as_wire(), &[0; 20]].concat();
+        let mut records = vec![
+            record(&apex, rtype::SOA, 60, &soa),
+            record(&apex, rtype::NS, 60, apex.as_wire()),
+            record(&target, 65_280, 60, &[0; 10_000]),
+        ];
+        records.extend((0..count).map(|ttl| {
+            let owner = apex.prepend(format!("alias{ttl}").as_bytes()).unwrap();
+            record(&owner, rtype::CNAME, ttl, target.as_wire())
+        }));
+        ZoneSet { zones: vec![Zone { apex, service: Service::Configured, records }] }
+    }
+
+    #[test]
+    fn answers_that_multiply_are_refused() {
+        assert!(Answers::compile_within(&aliases(8), 100_000).is_ok());
+        let problem = Answers::compile_within(&aliases(10), 100_000).unwrap_err();
+        assert!(problem.message.contains("example. have more than 100000 bytes"), "{problem}");
     }
 }

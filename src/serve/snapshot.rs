@@ -42,11 +42,11 @@ impl Snapshot {
     /// Compiles zones and settings.
     ///
     /// # Errors
-    /// Settings out of their range, and an identity whose largest answer would not fit a datagram without
-    /// EDNS: "should fit within a 512-octet DNS/UDP datagram" (RFC 7534, section 3.5). OPT and NSID count, so
-    /// that TC never happens.
+    /// Answers that are too long all together; else settings out of their range, and an identity whose
+    /// largest answer would not fit a datagram without EDNS: "should fit within a 512-octet DNS/UDP datagram"
+    /// (RFC 7534, section 3.5). OPT and NSID count, so that TC never happens.
     pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
-        let (answers, extents) = Answers::compile(zones);
+        let (answers, extents) = Answers::compile(zones).map_err(|problem| vec![problem])?;
         let opt_len = OPT_LEN + 4 + settings.nsid.len();
         let mut problems = settings.problems();
         let identity = extents.iter().filter(|extent| extent.service == Service::Hostname);
