@@ -33,13 +33,15 @@ impl Encoder {
 
     /// Appends all records of a model and counts them by section.
     pub(super) fn model(&mut self, model: &Model<'_>) -> [u16; 3] {
-        let mut counts = [0; 3];
+        // Records that pass 65,535 pass the length of every message too; such a tail is never sent.
+        let mut counts = [0_u16; 3];
         for (owner, set) in &model.answer {
-            counts[0] += self.rrset(owner, set);
+            counts[0] = counts[0].saturating_add(self.rrset(owner, set));
         }
         for (section, sets) in [(1, &model.authority), (2, &model.additional)] {
             for (owner, set) in sets {
-                counts[section] += self.rrset(&OwnerName::Known(owner.clone()), set);
+                let count = self.rrset(&OwnerName::Known(owner.clone()), set);
+                counts[section] = counts[section].saturating_add(count);
             }
         }
         counts
