@@ -144,9 +144,10 @@ fn function_len(lines: &[&str]) -> usize {
     let first = lines[0];
     let code = first.trim_start();
     let indent = &first[..first.len() - code.len()];
+    let visible = ["pub ", "pub(super) ", "pub(crate) "].iter().find_map(|start| code.strip_prefix(start));
     let is_function = ["fn ", "unsafe fn ", "const fn ", "extern "]
         .iter()
-        .any(|start| code.trim_start_matches("pub ").trim_start_matches("pub(super) ").starts_with(start));
+        .any(|start| visible.unwrap_or(code).starts_with(start));
     if !is_function || first.ends_with(';') || first.ends_with('}') {
         return 0;
     }
@@ -156,14 +157,16 @@ fn function_len(lines: &[&str]) -> usize {
 
 #[test]
 fn the_measure_of_functions_measures() {
-    let function = |lines: usize| {
-        let mut text = vec!["    pub(super) fn f(", "        a: u8,", "    ) -> u8 {"];
-        text.resize(lines - 1, "        a");
-        text.extend(["    }", "}"]);
-        text
-    };
-    assert_eq!(function_len(&function(10)), 10);
-    assert_eq!(function_len(&function(90)), 90);
+    for first in ["    fn f(", "    pub fn f(", "    pub(super) const fn f(", "    pub(crate) unsafe fn f("] {
+        let function = |lines: usize| {
+            let mut text = vec![first, "        a: u8,", "    ) -> u8 {"];
+            text.resize(lines - 1, "        a");
+            text.extend(["    }", "}"]);
+            text
+        };
+        assert_eq!(function_len(&function(10)), 10, "{first}");
+        assert_eq!(function_len(&function(90)), 90, "{first}");
+    }
     assert_eq!(function_len(&["let f = 1;", "}"]), 0);
 }
 
