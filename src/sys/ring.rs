@@ -137,8 +137,8 @@ impl RingError {
 impl fmt::Display for RingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { step, error } => write!(f, "io_uring: {step}: {error}; {}", self.hint()),
-            Self::Untrusted { trial } => write!(f, "io_uring: self-test failed: {trial}; {}", self.hint()),
+            Self::Refused { step, error } => write!(f, "{step}: {error}; {}", self.hint()),
+            Self::Untrusted { trial } => write!(f, "self-test failed: {trial}; {}", self.hint()),
         }
     }
 }

@@ -51,6 +51,7 @@ fn assert_falls_back(daemon: &Daemon, reason: &str) {
     let said: Vec<&String> =
         daemon.announcement.iter().filter(|line| line.starts_with("datapath: mmsg (no ")).collect();
     assert!(said.len() == 1 && said[0].contains(reason), "{reason}: {:?}", daemon.announcement);
+    assert!(!said[0].contains("io_uring: io_uring: "), "said twice: {}", said[0]);
     for ip in [V4, V6] {
         let reply = daemon.ask_udp(ip, &honest_query(7));
         assert_eq!((reply.len(), reply[3]), (119, 3));
