@@ -71,7 +71,8 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
 
     // 5. What took rights is done.
     if let Some(name) = &config.user {
-        user::drop_privileges(name).map_err(|error| failure(error.to_string()))?;
+        user::drop_privileges(name)
+            .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
     }
 
     // 6. Say what is there. Nobody to listen is no reason to stop.
