@@ -15,7 +15,8 @@ use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use as112d::net::tcp::{Serving, TcpDriver, TcpSettings};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Arrival, Transport, UpdatePolicy, Verdict, serve};
-use as112d::stats::counters::{Counters, Tally};
+use as112d::stats::account::Account;
+use as112d::stats::counters::Counters;
 use as112d::sys::sockets;
 use as112d::zone::{self, Identity, Problem, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource};
 
@@ -119,9 +120,9 @@ fn answer(snapshot: &Snapshot, transport: Transport, packet: &[u8], filler: u8) 
     let mut slot = vec![filler; slot_len];
     slot[..len].copy_from_slice(&packet[..len]);
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let arrival = Arrival { transport, peer: at(40_000), local: at(5300) };
-    let mut tally = Tally::default();
-    match serve(snapshot, &arrival, &mut slot, len, &mut tally) {
+    let arrival = Arrival { transport, peer: at(40_000), local: at(5300), listener: 0 };
+    let mut account = Account::default();
+    match serve(snapshot, &arrival, &mut slot, len, &mut account) {
         Verdict::Reply(len) => Some(slot[..len].to_vec()),
         Verdict::Drop => None,
     }

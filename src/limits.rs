@@ -202,3 +202,9 @@ pub const SHARD_TICK: Duration = Duration::from_millis(100);
 
 /// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`, 4096 by default.
 pub const TCP_BACKLOG: i32 = 4096;
+
+/// Configured zones that have a counter of their own; the others share one.
+pub const CONFIGURED_SERIES_MAX: usize = 64;
+/// Zones that have a counter of their own: the 24 built-in ones and the first configured.
+pub const ZONE_SERIES_MAX: usize = 24 + CONFIGURED_SERIES_MAX;
+const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);

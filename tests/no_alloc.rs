@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use as112d::limits::TCP_REPLY_LEN_MAX;
-use as112d::serve::serve;
-use as112d::stats::counters::Tally;
+use as112d::serve::{Verdict, serve};
+use as112d::stats::account::Account;
+use as112d::stats::counters::{Counters, Tally};
 
 use common::golden::{Case, Node};
 
@@ -50,16 +51,23 @@ fn serve_allocates_nothing() {
 
     let mut nodes = HashMap::new();
     let mut slot = vec![0; TCP_REPLY_LEN_MAX];
+    let (mut tally, counters) = (Tally::default(), Counters::default());
     for case in Case::all() {
         let node = nodes.entry(case.config.clone()).or_insert_with(|| Node::load(&case.config));
         for arrival in case.arrivals() {
             let len = case.query.len();
             slot[..len].copy_from_slice(&case.query);
-            let mut tally = Tally::default();
             let before = ALLOCATIONS.get();
-            let verdict = serve(&node.snapshot, &arrival, &mut slot, len, &mut tally);
+            let mut account = Account::default();
+            let verdict = serve(&node.snapshot, &arrival, &mut slot, len, &mut account);
+            let reply = match verdict {
+                Verdict::Reply(len) => Some(&slot[..len]),
+                Verdict::Drop => None,
+            };
+            account.post(reply, &mut tally);
+            counters.fold(&mut tally);
             let allocations = ALLOCATIONS.get() - before;
-            assert_eq!(allocations, 0, "{}: {verdict:?} {tally:?}", case.name());
+            assert_eq!(allocations, 0, "{}: {verdict:?} {account:?}", case.name());
         }
     }
 }

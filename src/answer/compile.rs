@@ -8,7 +8,9 @@ use super::tree::{Model, Owner, OwnerName, Place, Tree, ZoneTree};
 use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
-use crate::limits::{ANSWERS_LEN_MAX, TCP_REPLY_LEN_MAX};
+use crate::limits::{ANSWERS_LEN_MAX, CONFIGURED_SERIES_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
+use crate::stats::account::ZoneLabels;
+use crate::stats::labels::SERVICE_OTHER;
 use crate::zone::{Problem, Service, ZoneSet};
 
 /// The longest answer over UDP that a zone can give, before OPT.
@@ -18,6 +20,8 @@ pub struct Extent {
     pub apex: Name,
     /// What the zone is for.
     pub service: Service,
+    /// How it is counted.
+    pub labels: ZoneLabels,
     /// Bytes, header and question included, for the longest name that gets the answer.
     pub len: usize,
 }
@@ -36,19 +40,22 @@ impl Answers {
         let (out, shared) = (Self::empty(), HashMap::new());
         let mut compiler = Compiler { tree: &tree, out, shared, extent: 0, len_max, is_full: false };
         let mut extents = Vec::new();
+        let mut series = Series::default();
         for zone in &set.zones {
             let Some(zone_tree) = tree.zone(&zone.apex) else { continue };
             compiler.extent = 0;
+            let labels = series.next(zone.service);
             let mut owners: Vec<&Owner<'_>> = zone_tree.owners.values().collect();
             // In the order of the names: the same zones always make the same answers.
             owners.sort_unstable_by(|a, b| a.name.as_wire().cmp(b.name.as_wire()));
             for owner in owners {
-                compiler.owner(zone_tree, owner);
+                compiler.owner(zone_tree, owner, labels);
                 if compiler.is_full {
                     return Err(too_large(&zone.apex, len_max));
                 }
             }
-            extents.push(Extent { apex: zone.apex.clone(), service: zone.service, len: compiler.extent });
+            let (apex, len) = (zone.apex.clone(), compiler.extent);
+            extents.push(Extent { apex, service: zone.service, labels, len });
         }
         let mut answers = compiler.out;
         answers.index();
@@ -111,6 +118,30 @@ impl Asked<'_> {
     }
 }
 
+/// Gives zones their place among the counters: a series each for the built-in ones and the first configured,
+/// one for all others.
+#[derive(Default)]
+struct Series {
+    given: usize,
+    configured: usize,
+}
+
+impl Series {
+    fn next(&mut self, service: Service) -> ZoneLabels {
+        let service_value = match service {
+            Service::Direct => 0,
+            Service::Dname => 1,
+            Service::Hostname => 2,
+            Service::Special => 3,
+            Service::Configured => SERVICE_OTHER,
+        };
+        self.configured += usize::from(service == Service::Configured);
+        let zone = if self.configured > CONFIGURED_SERIES_MAX { ZONE_SERIES_MAX } else { self.given };
+        self.given += usize::from(zone != ZONE_SERIES_MAX);
+        ZoneLabels { service: service_value as u8, zone: zone as u8 }
+    }
+}
+
 struct Compiler<'t> {
     tree: &'t Tree<'t>,
     out: Answers,
@@ -125,7 +156,7 @@ struct Compiler<'t> {
 
 impl<'t> Compiler<'t> {
     /// Makes the node of an owner, unless another zone or a cut hides it.
-    fn owner(&mut self, zone: &'t ZoneTree<'t>, owner: &'t Owner<'t>) {
+    fn owner(&mut self, zone: &'t ZoneTree<'t>, owner: &'t Owner<'t>, labels: ZoneLabels) {
         let name = &owner.name;
         let is_ours = self.tree.zone_of(name).is_some_and(|deepest| std::ptr::eq(deepest, zone));
         let place = self.tree.place(name);
@@ -145,7 +176,7 @@ impl<'t> Compiler<'t> {
         };
         let lower = name.to_lowercase();
         let name = self.bytes(lower.as_wire());
-        self.out.nodes.push(Node { hash: lower.hash(), name, exact, below });
+        self.out.nodes.push(Node { hash: lower.hash(), name, zone: labels, exact, below });
     }
 
     /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for

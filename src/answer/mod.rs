@@ -18,6 +18,7 @@ use arrayvec::ArrayVec;
 use crate::dns::consts::{LABELS_MAX, rtype};
 use crate::dns::name::{ROOT_HASH, Walk, eq_ignore_case};
 use crate::dns::reply::Reply;
+use crate::stats::account::ZoneLabels;
 
 pub use compile::Extent;
 
@@ -127,6 +128,7 @@ struct Node {
     hash: u64,
     /// The name's wire form in `Answers::bytes`.
     name: Span,
+    zone: ZoneLabels,
     exact: Set,
     below: Rule,
 }
@@ -145,6 +147,8 @@ pub enum Rule {
 pub struct Found<'a> {
     /// Where the owner that matched begins, counted from the first byte of the name.
     pub node_start: usize,
+    /// How the zone is counted.
+    pub zone: ZoneLabels,
     /// What decides the answer.
     pub rule: RuleRef<'a>,
 }
@@ -199,7 +203,7 @@ impl Answers {
                     Rule::Set(set) => RuleRef::Set(set),
                     Rule::Dname(dname) => RuleRef::Dname(dname),
                 };
-                return Some(Found { node_start, rule });
+                return Some(Found { node_start, zone: node.zone, rule });
             }
         }
         None

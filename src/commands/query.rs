@@ -10,7 +10,7 @@ use crate::cli::{QueryClass, QueryOptions};
 use crate::daemon::config::Config;
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use crate::serve::{Arrival, Transport, Verdict, serve};
-use crate::stats::counters::Tally;
+use crate::stats::account::Account;
 use crate::zone::{self, Problem};
 
 /// Loads everything as `run` would, answers the query, and prints the reply in dig's style.
@@ -20,7 +20,7 @@ use crate::zone::{self, Problem};
 pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
     let (config, _, snapshot) = load(&options.config, &options.config.flags())?;
     let arrival = arrival(&config, options.tcp);
-    let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Tally::default());
+    let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Account::default());
     ask(options, answer).map_err(|message| vec![Problem { place: String::new(), message }])
 }
 
@@ -35,6 +35,7 @@ fn arrival(config: &Config, tcp: bool) -> Arrival {
         transport: if tcp { Transport::Tcp { keepalive } } else { Transport::Udp },
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         local: config.listen[0],
+        listener: 0,
     }
 }
 

@@ -16,6 +16,7 @@ use signal_hook::iterator::Signals;
 use crate::limits::TCP_BACKLOG;
 use crate::net::{Event, Net, Plan};
 use crate::serve::snapshot::{Settings, Snapshot};
+use crate::stats::counters::QUERIES;
 use crate::sys::sockets::UdpOptions;
 use crate::sys::{cpu, sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
@@ -84,7 +85,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     // 8. Stop: what has come in is answered, then the sockets close.
     net.stop();
     let totals = net.totals();
-    let _ = writeln!(out, "stopped after {} queries", totals.queries);
+    let _ = writeln!(out, "stopped after {} queries", totals.sum(QUERIES));
     ended
 }
 

@@ -8,10 +8,13 @@ use std::net::SocketAddr;
 use crate::answer::{RuleRef, Tail, dname};
 use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
 use crate::dns::edns::{Opt, OptReply};
+use crate::dns::name::Walk;
 use crate::dns::query::{Header, Query, Question, Reject, Tsig, parse};
 use crate::dns::reply::{Reply, bad_key};
+use crate::dns::u16_at;
 use crate::limits::TCP_REPLY_LEN_MAX;
-use crate::stats::counters::Tally;
+use crate::stats::account::{Account, Edns, ZoneLabels};
+use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPONSE, DROPPED_SHORT};
 
 use snapshot::Snapshot;
 
@@ -37,6 +40,22 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// The address and port that were asked.
     pub local: SocketAddr,
+    /// The listener that took it, by its place among those configured.
+    pub listener: usize,
+}
+
+impl Arrival {
+    /// What a query's account begins with.
+    #[inline]
+    fn account(&self, len: usize) -> Account {
+        Account {
+            transport: usize::from(self.transport != Transport::Udp),
+            family: usize::from(self.peer.is_ipv6()),
+            listener: self.listener,
+            len,
+            ..Account::default()
+        }
+    }
 }
 
 /// What becomes of a query. There is no third thing.
@@ -75,34 +94,40 @@ pub fn serve(
     arrival: &Arrival,
     slot: &mut [u8],
     len: usize,
-    tally: &mut Tally,
+    account: &mut Account,
 ) -> Verdict {
+    *account = arrival.account(len);
     let Some(header) = Header::read(slot, len) else {
-        tally.dropped_short += 1;
+        account.dropped = Some(DROPPED_SHORT);
         return Verdict::Drop;
     };
     if header.is_response() {
-        tally.dropped_response += 1;
+        account.dropped = Some(DROPPED_RESPONSE);
         return Verdict::Drop;
     }
-    if arrival.transport == Transport::Udp && is_refused_source(snapshot, arrival) {
-        tally.dropped_source += 1;
+    if arrival.transport == Transport::Udp
+        && let Some(reason) = refused_source(snapshot, arrival)
+    {
+        account.dropped = Some(reason);
         return Verdict::Drop;
     }
-    tally.queries += 1;
+    account.opcode = header.opcode();
     let service = Service { snapshot, transport: arrival.transport, header };
     match parse(slot, len, &header) {
-        Ok(query) => service.answer(slot, &query, tally),
-        Err(reject) => service.reject(slot, &reject, tally),
+        Ok(query) => service.answer(slot, &query, account),
+        Err(reject) => service.reject(slot, &reject, account),
     }
 }
 
+/// Why a datagram gets nothing for where it claims to come from.
 #[inline]
-fn is_refused_source(snapshot: &Snapshot, arrival: &Arrival) -> bool {
+fn refused_source(snapshot: &Snapshot, arrival: &Arrival) -> Option<usize> {
     let port = arrival.peer.port();
-    (port <= 464 && SOURCE_PORTS_REFUSED.contains(&port))
-        || arrival.peer == arrival.local
-        || snapshot.is_listener(&arrival.peer)
+    if port <= 464 && SOURCE_PORTS_REFUSED.contains(&port) {
+        return Some(DROPPED_BAD_PORT);
+    }
+    let is_own = arrival.peer == arrival.local || snapshot.is_listener(&arrival.peer);
+    is_own.then_some(DROPPED_OWN_ADDRESS)
 }
 
 /// One query's answering: what stays the same whatever the answer is.
@@ -114,27 +139,30 @@ struct Service<'a> {
 
 impl Service<'_> {
     #[inline]
-    fn answer(&self, slot: &mut [u8], query: &Query, tally: &mut Tally) -> Verdict {
+    fn answer(&self, slot: &mut [u8], query: &Query, account: &mut Account) -> Verdict {
         let Query { question, opt, tsig } = query;
+        account.question = Some((question.qtype, question.qclass));
+        account.edns = opt.as_ref().map(edns);
         if let Some(tsig) = tsig {
-            return self.unknown_key(slot, question, opt.as_ref(), tsig, tally);
+            return self.unknown_key(slot, question, opt.as_ref(), tsig);
         }
         if question.qclass != class::IN {
-            return self.other_class(slot, question, opt.as_ref(), tally);
+            return self.other_class(slot, question, opt.as_ref());
         }
         if matches!(question.qtype, rtype::AXFR | rtype::IXFR) {
-            return self.refuse(slot, question, opt.as_ref(), None, tally);
+            return self.refuse(slot, question, opt.as_ref(), None);
         }
         let answers = &self.snapshot.answers;
         let Some(found) = answers.find(slot, HEADER_LEN, &question.name) else {
-            return self.refuse(slot, question, opt.as_ref(), Some(EDE_NOT_AUTHORITATIVE), tally);
+            return self.refuse(slot, question, opt.as_ref(), Some(EDE_NOT_AUTHORITATIVE));
         };
+        account.zone = Some(found.zone);
         match found.rule {
             RuleRef::Set(set) if !set.is_followed_at_run_time(question.qtype) => {
                 let tail = answers.select(set, question.qtype, self.transport != Transport::Udp);
-                self.ready(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start, tally)
+                self.ready(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start)
             }
-            _ => self.chain(slot, question, opt.as_ref(), tally),
+            _ => self.chain(slot, question, opt.as_ref()),
         }
     }
 
@@ -147,7 +175,6 @@ impl Service<'_> {
         opt: Option<&Opt>,
         tail: &Tail,
         node_at: usize,
-        tally: &mut Tally,
     ) -> Verdict {
         let opt_reply = opt.map(|opt| self.opt(opt));
         let room = self.room(opt, opt_reply.as_ref());
@@ -159,14 +186,13 @@ impl Service<'_> {
             self.snapshot.answers.write(&mut reply, tail, node_at, HEADER_LEN);
         } else {
             reply.set(flag::TC);
-            tally.truncated += 1;
         }
-        finish(reply, opt_reply.as_ref(), tail.rcode, tally)
+        finish(reply, opt_reply.as_ref())
     }
 
     /// An answer that is put together at run time.
     #[cold]
-    fn chain(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>, tally: &mut Tally) -> Verdict {
+    fn chain(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>) -> Verdict {
         let opt_reply = opt.map(|opt| self.opt(opt));
         let room = self.room(opt, opt_reply.as_ref());
         let mut reply = Reply::with_question(slot, &self.header, question.end);
@@ -175,39 +201,25 @@ impl Service<'_> {
         if !ending.fits {
             reply = Reply::with_question(slot, &self.header, question.end);
             reply.set(flag::TC);
-            tally.truncated += 1;
         }
         reply.set(flag::AA);
-        finish(reply.rcode(ending.rcode), opt_reply.as_ref(), ending.rcode, tally)
+        finish(reply.rcode(ending.rcode), opt_reply.as_ref())
     }
 
     #[cold]
-    fn refuse(
-        &self,
-        slot: &mut [u8],
-        question: &Question,
-        opt: Option<&Opt>,
-        error: Option<u16>,
-        tally: &mut Tally,
-    ) -> Verdict {
+    fn refuse(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>, error: Option<u16>) -> Verdict {
         let opt_reply = opt.map(|opt| OptReply { error, ..self.opt(opt) });
         let reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::REFUSED);
-        finish(reply, opt_reply.as_ref(), rcode::REFUSED, tally)
+        finish(reply, opt_reply.as_ref())
     }
 
     /// Class CH says who answers (RFC 4892); every other class is refused.
     #[cold]
-    fn other_class(
-        &self,
-        slot: &mut [u8],
-        question: &Question,
-        opt: Option<&Opt>,
-        tally: &mut Tally,
-    ) -> Verdict {
+    fn other_class(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>) -> Verdict {
         let name = &slot[HEADER_LEN..HEADER_LEN + question.name.len()];
         let is_text = question.qclass == class::CH && question.qtype == rtype::TXT;
         let Some(record) = self.snapshot.chaos.record(name).filter(|_| is_text) else {
-            return self.refuse(slot, question, opt, None, tally);
+            return self.refuse(slot, question, opt, None);
         };
         let opt_reply = opt.map(|opt| self.opt(opt));
         let mut reply = Reply::with_question(slot, &self.header, question.end);
@@ -215,30 +227,20 @@ impl Service<'_> {
             reply.append(record, [1, 0, 0]);
         } else {
             reply.set(flag::TC);
-            tally.truncated += 1;
         }
-        finish(reply, opt_reply.as_ref(), rcode::NOERROR, tally)
+        finish(reply, opt_reply.as_ref())
     }
 
     /// A TSIG whose key nobody has: none is ever configured.
     #[cold]
-    fn unknown_key(
-        &self,
-        slot: &mut [u8],
-        question: &Question,
-        opt: Option<&Opt>,
-        tsig: &Tsig,
-        tally: &mut Tally,
-    ) -> Verdict {
+    fn unknown_key(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>, tsig: &Tsig) -> Verdict {
         let record = bad_key(slot, tsig);
         let opt_reply = opt.map(|opt| self.opt(opt));
         let room = self.room(opt, opt_reply.as_ref());
         let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::NOTAUTH);
-        tally.replies_notauth += 1;
         let fits = question.end + record.len() <= room;
         if !fits {
             reply.set(flag::TC);
-            tally.truncated += 1;
         }
         if let Some(opt) = opt_reply {
             reply.opt(&opt);
@@ -251,36 +253,33 @@ impl Service<'_> {
 
     /// A packet that is no query.
     #[cold]
-    fn reject(&self, slot: &mut [u8], reject: &Reject, tally: &mut Tally) -> Verdict {
+    fn reject(&self, slot: &mut [u8], reject: &Reject, account: &mut Account) -> Verdict {
         let header = &self.header;
         match *reject {
-            Reject::Opcode => {
-                finish(Reply::new(slot, header).rcode(rcode::NOTIMP), None, rcode::NOTIMP, tally)
-            }
-            Reject::Question => {
-                finish(Reply::new(slot, header).rcode(rcode::FORMERR), None, rcode::FORMERR, tally)
-            }
+            Reject::Opcode => finish(Reply::new(slot, header).rcode(rcode::NOTIMP), None),
+            Reject::Question => finish(Reply::new(slot, header).rcode(rcode::FORMERR), None),
             Reject::QuestionAbsent(opt) => {
+                account.edns = Some(edns(&opt));
                 let reply = Reply::new(slot, header).rcode(rcode::FORMERR);
-                finish(reply, Some(&self.opt(&opt)), rcode::FORMERR, tally)
+                finish(reply, Some(&self.opt(&opt)))
             }
             Reject::Update { question_end } => {
+                account.zone = self.zone_to_update(slot);
                 let rcode = match self.snapshot.update {
                     UpdatePolicy::Refused => rcode::REFUSED,
                     UpdatePolicy::Notimp => rcode::NOTIMP,
-                    UpdatePolicy::Drop => {
-                        tally.dropped_update += 1;
-                        return Verdict::Drop;
-                    }
+                    UpdatePolicy::Drop => return Verdict::Drop,
                 };
-                finish(Reply::with_question(slot, header, question_end).rcode(rcode), None, rcode, tally)
+                finish(Reply::with_question(slot, header, question_end).rcode(rcode), None)
             }
             Reject::Records { question_end } => {
+                account.question = question_before(slot, question_end);
                 let reply = Reply::with_question(slot, header, question_end).rcode(rcode::FORMERR);
-                finish(reply, None, rcode::FORMERR, tally)
+                finish(reply, None)
             }
             Reject::Version { question_end, opt } => {
-                tally.replies_badvers += 1;
+                account.question = question_before(slot, question_end);
+                account.edns = Some(edns(&opt));
                 let mut reply = Reply::with_question(slot, header, question_end);
                 reply.opt(&OptReply {
                     udp_size: self.snapshot.edns_udp_size,
@@ -291,6 +290,12 @@ impl Service<'_> {
                 Verdict::Reply(reply.finish())
             }
         }
+    }
+
+    /// The zone that an update is for.
+    fn zone_to_update(&self, slot: &[u8]) -> Option<ZoneLabels> {
+        let name = Walk::new(slot, HEADER_LEN).ok()?;
+        Some(self.snapshot.answers.find(slot, HEADER_LEN, &name)?.zone)
     }
 
     /// The OPT that answers `opt`.
@@ -323,19 +328,22 @@ impl Service<'_> {
     }
 }
 
-/// Appends OPT, counts the reply and ends it.
+/// Appends OPT and ends the reply.
 #[inline]
-fn finish(mut reply: Reply<'_>, opt: Option<&OptReply<'_>>, rcode: u8, tally: &mut Tally) -> Verdict {
-    match rcode {
-        rcode::NXDOMAIN => tally.replies_nxdomain += 1,
-        rcode::NOERROR => tally.replies_noerror += 1,
-        rcode::REFUSED => tally.replies_refused += 1,
-        rcode::FORMERR => tally.replies_formerr += 1,
-        rcode::NOTIMP => tally.replies_notimp += 1,
-        _ => tally.replies_yxdomain += 1,
-    }
+fn finish(mut reply: Reply<'_>, opt: Option<&OptReply<'_>>) -> Verdict {
     if let Some(opt) = opt {
         reply.opt(opt);
     }
     Verdict::Reply(reply.finish())
+}
+
+/// What counts of an OPT.
+#[inline]
+fn edns(opt: &Opt) -> Edns {
+    Edns { version: opt.version, dnssec_ok: opt.dnssec_ok, nsid: opt.nsid }
+}
+
+/// Type and class of the question that ends at `end`.
+fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
+    Some((u16_at(slot, end - 4)?, u16_at(slot, end - 2)?))
 }

@@ -7,7 +7,8 @@ use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
-use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
+use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX, ZONE_SERIES_MAX};
+use crate::stats::labels::Names;
 use crate::zone::{Problem, Service, ZoneSet};
 
 /// What answers depend on beside the zones.
@@ -36,6 +37,7 @@ pub struct Snapshot {
     pub(super) chaos: Chaos,
     pub(super) update: UpdatePolicy,
     listeners: Vec<SocketAddr>,
+    names: Names,
 }
 
 impl Snapshot {
@@ -60,8 +62,15 @@ impl Snapshot {
             nsid: settings.nsid.into(),
             chaos: Chaos::new(&settings.node, settings.version.as_deref()),
             update: settings.update,
+            names: names(&extents, &settings.listeners),
             listeners: settings.listeners,
         })
+    }
+
+    /// What zones and addresses are called where they are counted.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Whether `peer` is one of our own listeners.
@@ -92,6 +101,18 @@ impl Settings {
             )));
         }
         problems
+    }
+}
+
+fn names(extents: &[Extent], listeners: &[SocketAddr]) -> Names {
+    let own_series = extents.iter().filter(|extent| usize::from(extent.labels.zone) < ZONE_SERIES_MAX);
+    let apex = |extent: &Extent| {
+        let text = extent.apex.to_string();
+        text.strip_suffix('.').filter(|text| !text.is_empty()).map_or_else(|| text.clone(), str::to_owned)
+    };
+    Names {
+        zones: own_series.map(apex).collect(),
+        addresses: listeners.iter().map(SocketAddr::to_string).collect(),
     }
 }
 

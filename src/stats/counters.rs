@@ -1,118 +1,316 @@
-//! Counters, all named in one table. A shard counts into a [`Tally`] of its own and folds it, once per batch,
-//! into its [`Counters`]: it alone writes them, with a plain load and store, and anybody reads them. They are
-//! never reset.
+//! Counters: one block for each thread that counts, written by that thread alone, and read by anybody.
+//!
+//! The table in [`families!`](self) names every counter once; names, help, labels, and where a counter stands
+//! in the block are made from it. A family may have labels, each with a fixed number of values; a counter is
+//! a family and a value for each of its labels. There are no cross products but where a family says so.
+//!
+//! A thread counts into a [`Tally`] and folds it once per batch into its [`Counters`] with plain loads and
+//! stores: it is the only writer, so no addition needs to be atomic. Nobody resets; whoever wants a rate
+//! keeps what he read before.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Makes the three forms of every counter from one line: its name and what it counts.
-macro_rules! counters {
-    ($($name:ident: $help:literal,)*) => {
-        /// What was counted since the last fold.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
-        pub struct Tally { $(#[doc = $help] pub $name: u32,)* }
+use super::labels::{
+    ADDRESS, CLASS, CLOSED, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE, QUERY_BIN, RCODE, REARM,
+    REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, ZONE,
+};
 
-        /// The counters of one shard. Two cache lines apart from anybody else's: processors fetch lines in
-        /// pairs.
-        #[derive(Debug, Default)]
-        #[repr(align(128))]
-        pub struct Counters { $($name: AtomicU64,)* }
+/// What one counter counts, or several that differ by labels.
+#[derive(Debug)]
+pub struct Family {
+    /// The name in Prometheus' exposition and, without `as112_` and `_total`, in JSON.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// The labels, from the one that changes least.
+    pub labels: &'static [&'static Label],
+    /// Whether each shard's count is shown by itself instead of their sum.
+    pub by_shard: bool,
+    /// Where its counters begin in a block.
+    start: usize,
+}
 
-        /// Counters as they stood when they were read, or sums of them.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
-        pub struct Totals { $(#[doc = $help] pub $name: u64,)* }
+impl Family {
+    const fn new(
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static Label],
+        by_shard: bool,
+    ) -> Self {
+        Self { name, help, labels, by_shard, start: 0 }
+    }
 
-        impl Counters {
-            /// Adds a tally and empties it. Only the owner may call this: there is no lock and no atomic
-            /// addition.
-            pub fn fold(&self, tally: &mut Tally) {
-                $(add(&self.$name, tally.$name);)*
-                *tally = Tally::default();
-            }
-
-            /// Adds the counters, as they stand, to `totals`.
-            pub fn read(&self, totals: &mut Totals) {
-                $(totals.$name += self.$name.load(Ordering::Relaxed);)*
-            }
+    /// How many counters it has: the product of the sizes of its labels.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a family has a counter at least")]
+    pub const fn len(&self) -> usize {
+        let mut len = 1;
+        let mut at = 0;
+        while at < self.labels.len() {
+            len *= self.labels[at].len;
+            at += 1;
         }
+        len
+    }
 
-        impl Totals {
-            /// Every counter with its name and what it counts, in the order of the table.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-                [$((stringify!($name), $help, self.$name),)*].into_iter()
-            }
+    /// Where the counter with these label values stands in a block.
+    #[inline(always)]
+    #[must_use]
+    pub const fn at<const N: usize>(&self, values: [usize; N]) -> usize {
+        let mut offset = 0;
+        let mut label = 0;
+        while label < N {
+            debug_assert!(values[label] < self.labels[label].len);
+            offset = offset * self.labels[label].len + values[label];
+            label += 1;
         }
+        self.start + offset
+    }
+
+    /// The label values of the counter at `offset` within the family.
+    #[must_use]
+    pub fn values(&self, offset: usize) -> Vec<usize> {
+        let mut rest = offset;
+        let mut values: Vec<usize> = self
+            .labels
+            .iter()
+            .rev()
+            .map(|label| {
+                let value = rest % label.len;
+                rest /= label.len;
+                value
+            })
+            .collect();
+        values.reverse();
+        values
+    }
+
+    /// The counters of this family in a block that was read.
+    #[must_use]
+    pub fn of<'t>(&self, totals: &'t Totals) -> &'t [u64] {
+        &totals.0[self.start..self.start + self.len()]
+    }
+}
+
+/// Makes the families, a constant for each, from one line each.
+macro_rules! families {
+    ($($id:ident $([$by_shard:ident])?: $name:literal [$($label:ident),*] $help:literal,)*) => {
+        #[expect(
+            non_camel_case_types,
+            clippy::upper_case_acronyms,
+            reason = "the names of the constants below"
+        )]
+        enum Position { $($id,)* }
+
+        /// All families, in the order of the table.
+        pub static FAMILIES: [Family; FAMILY_COUNT] = LAYOUT;
+        const FAMILY_COUNT: usize = [$(Position::$id as usize,)*].len();
+        const LAYOUT: [Family; FAMILY_COUNT] = layout([
+            $(Family::new(
+                concat!("as112_", $name),
+                $help,
+                const { &[$(&$label,)*] },
+                false $(|| stringify!($by_shard).len() > 0)?,
+            ),)*
+        ]);
+
+        $(#[doc = $help] pub const $id: &Family = &LAYOUT[Position::$id as usize];)*
     };
 }
 
-counters! {
-    queries: "Queries that were answered, or deliberately not answered because of what they ask.",
-    replies_noerror: "Replies with NOERROR.",
-    replies_formerr: "Replies with FORMERR.",
-    replies_nxdomain: "Replies with NXDOMAIN.",
-    replies_notimp: "Replies with NOTIMP.",
-    replies_refused: "Replies with REFUSED.",
-    replies_yxdomain: "Replies with YXDOMAIN.",
-    replies_notauth: "Replies with NOTAUTH.",
-    replies_badvers: "Replies with BADVERS.",
-    truncated: "Replies with TC: the answer did not fit.",
-    dropped_short: "Packets under 12 bytes.",
-    dropped_response: "Packets with QR set.",
-    dropped_source: "Packets from a port that no client has, or from an address of our own.",
-    dropped_update: "Updates that the configuration drops.",
-    dropped_error_cap: "FORMERR and NOTIMP replies beyond the cap.",
-    received: "Datagrams received.",
-    sent: "Datagrams handed to the kernel for sending.",
-    send_again: "Replies lost to a full send buffer.",
-    send_no_buffers: "Replies lost because the kernel had no memory (ENOBUFS).",
-    send_invalid: "Replies lost to an address that cannot be sent to (EINVAL).",
-    send_forbidden: "Replies lost to a packet filter (EPERM, EACCES).",
-    send_unreachable: "Replies lost because there is no route.",
-    send_other: "Replies lost to another error of the kernel.",
-    rearmed_no_buffers: "Receive requests renewed after the ring ran out of buffers.",
-    rearmed_empty: "Receive requests renewed after an empty datagram.",
-    rearmed_other: "Receive requests renewed after another end.",
-    short_submissions: "System calls that took fewer requests than they were given.",
-    tcp_opened: "TCP connections accepted.",
-    tcp_closed_client: "TCP connections that the client ended.",
-    tcp_closed_idle: "TCP connections closed after they were idle for too long.",
-    tcp_closed_message: "TCP connections closed because a message was not whole in time.",
-    tcp_closed_unread: "TCP connections closed because the client did not take its answers.",
-    tcp_closed_table: "TCP connections closed to make room in a full table.",
-    tcp_closed_address: "TCP connections closed to make room for another of the same address.",
-    tcp_closed_buffers: "TCP connections closed because they held the most of used-up buffers.",
-    tcp_closed_protocol: "TCP connections closed because they sent what gets no answer.",
-    tcp_closed_failed: "TCP connections that failed; mostly, the client reset them.",
-    tcp_closed_stop: "TCP connections closed because the server stops.",
-    tcp_accept_failed: "TCP connections lost while they were accepted.",
-    tcp_accept_paused: "Pauses in accepting, for want of descriptors or memory.",
+families! {
+    QUERIES: "queries_total" [SERVICE, TRANSPORT, FAMILY]
+        "Queries that were answered, or deliberately not answered because of what they ask.",
+    QUERIES_BY_TYPE: "queries_by_type_total" [TYPE] "Queries by the type asked for.",
+    QUERIES_BY_CLASS: "queries_by_class_total" [CLASS] "Queries by the class asked for.",
+    QUERIES_BY_OPCODE: "queries_by_opcode_total" [OPCODE] "Queries by operation code.",
+    QUERIES_BY_ZONE: "queries_by_zone_total" [ZONE] "Queries by the zone that the name is in.",
+    QUERIES_BY_ADDRESS: "queries_by_address_total" [ADDRESS] "Queries by the address that was asked.",
+    QUERIES_EDNS: "queries_edns_total" [VERSION] "Queries with EDNS, by its version.",
+    QUERIES_DO: "queries_do_total" [] "Queries with EDNS whose DO bit is set.",
+    QUERIES_NSID: "queries_nsid_total" [] "Queries that ask who answers (NSID).",
+    UPDATES: "updates_total" [ZONE] "Dynamic updates by the zone to be updated.",
+    RESPONSES: "responses_total" [RCODE] "Replies by response code.",
+    RESPONSES_BY_TRANSPORT: "responses_by_transport_total" [TRANSPORT, FAMILY]
+        "Replies by transport and family.",
+    TRUNCATED: "responses_truncated_total" [] "Replies with TC: the answer did not fit.",
+    DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets that got no reply, by reason.",
+    QUERY_SIZES: "query_size_bytes" [TRANSPORT, QUERY_BIN] "Sizes of queries.",
+    REPLY_SIZES: "response_size_bytes" [TRANSPORT, REPLY_BIN] "Sizes of replies.",
+    TCP_ACCEPTED: "tcp_connections_accepted_total" [] "TCP connections accepted.",
+    TCP_CLOSED: "tcp_connections_closed_total" [CLOSED] "TCP connections closed, by reason.",
+    TCP_ACCEPT_FAILED: "tcp_accept_failed_total" [] "TCP connections lost while they were accepted.",
+    TCP_ACCEPT_PAUSED: "tcp_accept_paused_total" []
+        "Pauses in accepting TCP connections, for want of descriptors or memory.",
+    SHARD_RECEIVED [by_shard]: "shard_datagrams_total" [] "Datagrams received.",
+    SHARD_SENT [by_shard]: "shard_sent_total" [] "Datagrams that the kernel took to send.",
+    SHARD_BATCHES [by_shard]: "shard_batches_total" [] "Batches: turns of a shard that received something.",
+    SHARD_REARMS [by_shard]: "ring_rearms_total" [REARM] "Receive requests renewed, by what ended them.",
+    SHARD_OVERFLOWS [by_shard]: "ring_cq_overflow_total" [] "Times the completion queue was too small.",
+    SHARD_SHORT [by_shard]: "ring_short_submissions_total" []
+        "System calls that took fewer requests than they were given.",
+    SEND_ERRORS [by_shard]: "send_errors_total" [ERRNO]
+        "Replies that the kernel did not send, by its reason.",
 }
 
-fn add(counter: &AtomicU64, count: u32) {
-    if count > 0 {
-        counter.store(counter.load(Ordering::Relaxed) + u64::from(count), Ordering::Relaxed);
+/// Gives each family its place in the block.
+const fn layout(mut families: [Family; FAMILY_COUNT]) -> [Family; FAMILY_COUNT] {
+    let mut start = 0;
+    let mut at = 0;
+    while at < FAMILY_COUNT {
+        families[at].start = start;
+        start += families[at].len();
+        at += 1;
+    }
+    families
+}
+
+/// Counters of a block.
+pub const COUNTERS: usize = LAYOUT[FAMILY_COUNT - 1].start + LAYOUT[FAMILY_COUNT - 1].len();
+
+/// The counters of one thread. Two cache lines apart from anybody else's: processors fetch lines in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Counters([AtomicU64; COUNTERS]);
+
+/// Counters as they stood when they were read, or sums of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totals(Box<[u64]>);
+
+/// What one thread has counted since the last fold.
+#[derive(Debug)]
+pub struct Tally {
+    counts: Box<[u32; COUNTERS]>,
+    /// A bit for each counter that is not 0.
+    touched: [u64; COUNTERS.div_ceil(64)],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Counters {
+    /// Adds a tally and empties it. Only the owner may call this: there is no lock and no atomic addition.
+    pub fn fold(&self, tally: &mut Tally) {
+        for (word, touched) in tally.touched.iter_mut().enumerate() {
+            while *touched != 0 {
+                let at = word * 64 + touched.trailing_zeros() as usize;
+                *touched &= *touched - 1;
+                let counter = &self.0[at];
+                let count = u64::from(std::mem::take(&mut tally.counts[at]));
+                counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Adds the counters, as they stand, to `totals`.
+    pub fn read(&self, totals: &mut Totals) {
+        for (total, counter) in totals.0.iter_mut().zip(&self.0) {
+            *total += counter.load(Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self(vec![0; COUNTERS].into())
+    }
+}
+
+impl Totals {
+    /// The sum of a family.
+    #[must_use]
+    pub fn sum(&self, family: &Family) -> u64 {
+        family.of(self).iter().sum()
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { counts: Box::new([0; COUNTERS]), touched: [0; COUNTERS.div_ceil(64)] }
+    }
+}
+
+impl Tally {
+    /// Counts one.
+    #[inline]
+    pub fn count(&mut self, at: usize) {
+        self.add(at, 1);
+    }
+
+    /// Counts several.
+    #[inline]
+    pub fn add(&mut self, at: usize, count: u32) {
+        self.counts[at] += count;
+        self.touched[at / 64] |= u64::from(count > 0) << (at % 64);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::labels::{Names, Values};
+
+    #[test]
+    fn families_lie_side_by_side_and_fill_the_block() {
+        let mut end = 0;
+        for family in &FAMILIES {
+            assert_eq!(family.start, end, "{}", family.name);
+            end += family.len();
+        }
+        assert_eq!(end, COUNTERS);
+    }
+
+    #[test]
+    fn every_counter_has_a_name_of_its_own() {
+        let names = Names::default();
+        let series = |family: &'static Family| {
+            (0..family.len()).map(|at| {
+                let values = family.values(at);
+                let labels = family.labels.iter().zip(&values).map(|(label, value)| match label.values {
+                    // Without names all zones are `other`.
+                    Values::Zones | Values::Addresses => value.to_string(),
+                    _ => names.value(label, *value),
+                });
+                (family.name, labels.collect::<Vec<_>>())
+            })
+        };
+        let all: Vec<_> = FAMILIES.iter().flat_map(series).collect();
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!((all.len(), distinct.len()), (COUNTERS, COUNTERS));
+    }
+
+    #[test]
+    fn a_counter_stands_where_its_values_say() {
+        for at in 0..QUERIES.len() {
+            let values: [usize; 3] = QUERIES.values(at).try_into().unwrap();
+            assert_eq!(QUERIES.at(values), QUERIES.start + at);
+        }
+    }
 
     #[test]
     fn folding_adds_and_empties() {
         let counters = Counters::default();
-        let mut tally = Tally { queries: 3, sent: 2, ..Tally::default() };
+        let mut tally = Tally::default();
+        let last = COUNTERS - 1;
+        tally.count(0);
+        tally.add(last, 5);
+        tally.add(1, 0);
         counters.fold(&mut tally);
-        assert_eq!(tally, Tally::default());
-        counters.fold(&mut Tally { queries: 1, ..Tally::default() });
+        counters.fold(&mut tally);
+        tally.count(last);
+        counters.fold(&mut tally);
         let mut totals = Totals::default();
         counters.read(&mut totals);
-        assert_eq!(totals, Totals { queries: 4, sent: 2, ..Totals::default() });
-        assert_eq!(totals.iter().map(|(_, _, count)| count).sum::<u64>(), 6);
-        assert_eq!(totals.iter().next().unwrap().0, "queries");
+        counters.read(&mut totals);
+        let counted: Vec<_> = totals.0.iter().enumerate().filter(|(_, count)| **count > 0).collect();
+        assert_eq!(counted, [(0, &2), (last, &12)]);
     }
 
     #[test]
-    fn two_shards_share_no_pair_of_cache_lines() {
+    fn two_threads_share_no_pair_of_cache_lines() {
         assert_eq!((align_of::<Counters>(), size_of::<Counters>() % 128), (128, 0));
     }
 }

@@ -1,3 +1,5 @@
 //! Numbers that shards count and others read.
 
+pub mod account;
 pub mod counters;
+pub mod labels;

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Arrival, Transport, UpdatePolicy, Verdict, serve};
-use as112d::stats::counters::Tally;
+use as112d::stats::account::Account;
 use as112d::zone::{self, Identity, ZoneEntry, ZoneOptions, ZoneSource};
 
 /// The name of the node that tests run.
@@ -64,14 +64,14 @@ pub fn tcp() -> Arrival {
 
 fn arrival(transport: Transport) -> Arrival {
     let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    Arrival { transport, peer: at(40_000), local: at(5300) }
+    Arrival { transport, peer: at(40_000), local: at(5300), listener: 0 }
 }
 
 /// What `node` replies to `packet`; `None` for nothing.
 pub fn ask(node: &Snapshot, arrival: &Arrival, packet: &[u8]) -> Option<Vec<u8>> {
     let mut slot = vec![0xEE; TCP_REPLY_LEN_MAX.max(packet.len())];
     slot[..packet.len()].copy_from_slice(packet);
-    match serve(node, arrival, &mut slot, packet.len(), &mut Tally::default()) {
+    match serve(node, arrival, &mut slot, packet.len(), &mut Account::default()) {
         Verdict::Reply(len) => Some(slot[..len].to_vec()),
         Verdict::Drop => None,
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use as112d::net::tcp::TcpSettings;
 use as112d::net::{Datapath, DatapathChoice, Net, Plan};
-use as112d::stats::counters::Totals;
+use as112d::stats::counters::{SEND_ERRORS, SHARD_RECEIVED, SHARD_SENT, Totals};
+use as112d::stats::labels::{ERRNO, Names};
 use as112d::sys::sockets::{self, UdpOptions};
 use crossbeam_channel::unbounded;
 
@@ -81,26 +82,23 @@ impl Server {
 
     /// What was counted once all that is sent was seen: `received` datagrams.
     fn totals(&self, received: u64) -> Totals {
-        let seen = || self.net.totals().received >= received;
+        let seen = || self.net.totals().sum(SHARD_RECEIVED) >= received;
         assert!(wait_until(PATIENCE, seen).is_some(), "{received} of {:?}", self.net.totals());
         // The failures of a batch are counted with the batch, or with the next.
-        let settled = || self.net.totals().sent + lost(&self.net.totals()) >= received;
+        let settled = || self.net.totals().sum(SHARD_SENT) + lost(&self.net.totals()) >= received;
         assert!(wait_until(PATIENCE, settled).is_some(), "{received} of {:?}", self.net.totals());
         self.net.totals()
     }
 }
 
 fn lost(totals: &Totals) -> u64 {
-    let Totals {
-        send_again,
-        send_no_buffers,
-        send_invalid,
-        send_forbidden,
-        send_unreachable,
-        send_other,
-        ..
-    } = totals;
-    send_again + send_no_buffers + send_invalid + send_forbidden + send_unreachable + send_other
+    totals.sum(SEND_ERRORS)
+}
+
+fn lost_to(totals: &Totals, errno: &str) -> u64 {
+    let names = Names::default();
+    let value = (0..ERRNO.len).find(|value| names.value(&ERRNO, *value) == errno);
+    SEND_ERRORS.of(totals)[value.expect("an error that is counted")]
 }
 
 fn client(ip: IpAddr, to: SocketAddr) -> UdpSocket {
@@ -146,10 +144,10 @@ fn one_that_has_no_way_back_is_lost_alone_and_counted() {
             received += 100;
             assert_eq!(collect_ids(&ordinary, 50).len(), 50, "{datapath:?}: the others get theirs");
             let totals = server.totals(received);
-            let counts = [totals.send_forbidden, totals.send_unreachable, totals.send_invalid];
+            let counts = ["EPERM", "EHOSTUNREACH", "EINVAL"].map(|errno| lost_to(&totals, errno));
             let expected: Vec<u64> = (0..3).map(|counted| if counted <= kind { 50 } else { 0 }).collect();
             assert_eq!(counts[..], expected[..], "{datapath:?}, {route}: {totals:?}");
-            assert_eq!(totals.sent + lost(&totals), received, "{datapath:?}: {totals:?}");
+            assert_eq!(totals.sum(SHARD_SENT) + lost(&totals), received, "{datapath:?}: {totals:?}");
         }
         assert!(tool("ip route flush table local 198.51.100.9/32"));
         assert!(tool("ip route add table local local 198.51.100.9/32 dev lo src 198.51.100.9"));
@@ -180,9 +178,9 @@ fn those_beyond_a_full_send_buffer_are_lost_alone_and_counted() {
             assert!(tool(slow));
         });
         let totals = server.totals(WAITING as u64);
-        assert!(totals.send_again > 0 && totals.sent > 0, "{datapath:?}: {totals:?}");
-        assert_eq!(totals.sent + lost(&totals), WAITING as u64, "{datapath:?}: {totals:?}");
-        report(&format!("send_buffer_full_{datapath:?}_lost"), totals.send_again);
+        assert!(lost_to(&totals, "EAGAIN") > 0 && totals.sum(SHARD_SENT) > 0, "{datapath:?}: {totals:?}");
+        assert_eq!(totals.sum(SHARD_SENT) + lost(&totals), WAITING as u64, "{datapath:?}: {totals:?}");
+        report(&format!("send_buffer_full_{datapath:?}_lost"), lost_to(&totals, "EAGAIN"));
         assert!(tool("tc qdisc del dev lo root"));
         // What the queue still held went with it, or came.
         ordinary.set_read_timeout(Some(Duration::from_millis(50))).expect("a time-out");

@@ -151,7 +151,7 @@ impl TcpDriver {
                     break;
                 }
                 match self.listeners[index].socket.accept() {
-                    Ok((stream, peer)) => self.admit(stream, peer, handler),
+                    Ok((stream, peer)) => self.admit(stream, peer, index, handler),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
                     }
@@ -167,7 +167,7 @@ impl TcpDriver {
     }
 
     /// Lets a connection in, and another out where that takes it over a limit.
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, handler: &mut impl TcpHandler) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener: usize, handler: &mut impl TcpHandler) {
         let Ok(local) = stream.local_addr() else {
             handler.count(TcpEvent::AcceptFailed);
             return;
@@ -175,7 +175,7 @@ impl TcpDriver {
         if let Some((key, reason)) = self.table.in_the_way(peer.ip(), &self.settings) {
             self.close(key, reason, handler);
         }
-        let key = self.table.insert(Entry::new(stream, Conn::new(Instant::now()), peer, local));
+        let key = self.table.insert(Entry::new(stream, Conn::new(Instant::now()), peer, local, listener));
         handler.count(TcpEvent::Opened);
         let entry = self.table.get_mut(key).expect("it was just inserted");
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -309,7 +309,12 @@ impl Entry<TcpStream> {
     ) -> Result<(), Closed> {
         // RFC 7828, section 3.1: the time-out in units of 100 milliseconds.
         let keepalive = u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX);
-        let arrival = Arrival { transport: Transport::Tcp { keepalive }, peer: self.peer, local: self.local };
+        let arrival = Arrival {
+            transport: Transport::Tcp { keepalive },
+            peer: self.peer,
+            local: self.local,
+            listener: self.listener,
+        };
         let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, slot, len);
         self.send(&mut buffers.slot, now, &mut answer)?;
         if self.readable && self.conn.wants_input() {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Closed, TcpEvent, TcpHandler};
+use super::{TcpEvent, TcpHandler};
 use crate::serve::snapshot::Snapshot;
 use crate::serve::{Arrival, Verdict, serve};
-use crate::stats::counters::{Counters, Tally};
+use crate::stats::account::Account;
+use crate::stats::counters::{
+    Counters, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, Tally,
+};
 
 /// The answers to connections.
 #[derive(Debug)]
@@ -29,28 +32,23 @@ impl TcpHandler for Serving {
     }
 
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
-        serve(&self.snapshot, arrival, slot, len, &mut self.tally)
+        let mut account = Account::default();
+        let verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
+        let reply = match verdict {
+            Verdict::Reply(len) => Some(&slot[..len]),
+            Verdict::Drop => None,
+        };
+        account.post(reply, &mut self.tally);
+        verdict
     }
 
     fn count(&mut self, event: TcpEvent) {
-        let tally = &mut self.tally;
-        *match event {
-            TcpEvent::Opened => &mut tally.tcp_opened,
-            TcpEvent::AcceptFailed => &mut tally.tcp_accept_failed,
-            TcpEvent::AcceptPaused => &mut tally.tcp_accept_paused,
-            TcpEvent::Closed(reason) => match reason {
-                Closed::Client => &mut tally.tcp_closed_client,
-                Closed::Idle => &mut tally.tcp_closed_idle,
-                Closed::Message => &mut tally.tcp_closed_message,
-                Closed::Unread => &mut tally.tcp_closed_unread,
-                Closed::RoomInTable => &mut tally.tcp_closed_table,
-                Closed::RoomOfClient => &mut tally.tcp_closed_address,
-                Closed::Buffers => &mut tally.tcp_closed_buffers,
-                Closed::Protocol => &mut tally.tcp_closed_protocol,
-                Closed::Failed => &mut tally.tcp_closed_failed,
-                Closed::Stop => &mut tally.tcp_closed_stop,
-            },
-        } += 1;
+        self.tally.count(match event {
+            TcpEvent::Opened => TCP_ACCEPTED.at([]),
+            TcpEvent::Closed(reason) => TCP_CLOSED.at([reason as usize]),
+            TcpEvent::AcceptFailed => TCP_ACCEPT_FAILED.at([]),
+            TcpEvent::AcceptPaused => TCP_ACCEPT_PAUSED.at([]),
+        });
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Entry<S> {
     client: IpNet,
     /// Our end.
     pub(super) local: SocketAddr,
+    /// The listener that took it, by its place.
+    pub(super) listener: usize,
     /// The socket may have something to read.
     pub(super) readable: bool,
     /// The other end has closed or reset: after the last bytes there is an end to read.
@@ -44,7 +46,7 @@ pub(super) struct Entry<S> {
 }
 
 impl<S> Entry<S> {
-    pub(super) fn new(stream: S, conn: Conn, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(super) fn new(stream: S, conn: Conn, peer: SocketAddr, local: SocketAddr, listener: usize) -> Self {
         let client = client_of(peer.ip());
         Self {
             stream,
@@ -52,6 +54,7 @@ impl<S> Entry<S> {
             peer,
             client,
             local,
+            listener,
             readable: false,
             hung_up: false,
             queued: false,
@@ -181,7 +184,7 @@ mod tests {
         fn insert(&mut self, second: u64, address: &str) -> usize {
             let peer = SocketAddr::new(address.parse().unwrap(), 4242);
             let local = "192.0.2.1:53".parse().unwrap();
-            self.table.insert(Entry::new((), Conn::new(self.at(second)), peer, local))
+            self.table.insert(Entry::new((), Conn::new(self.at(second)), peer, local, 0))
         }
 
         /// Receives `bytes` at `second`; a message is answered by `reply_len` bytes.

@@ -1,0 +1,114 @@
+//! What is known of one packet. It is filled while the packet is answered, and posted to the counters when
+//! its fate is sealed: a cap on errors has its say behind the answer.
+
+use super::counters::{
+    DROPPED, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
+    QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERY_SIZES, REPLY_SIZES, RESPONSES,
+    RESPONSES_BY_TRANSPORT, TRUNCATED, Tally, UPDATES,
+};
+use super::labels::{
+    DROPPED_UPDATE, QUERY_BIN, RCODE_BADVERS, REPLY_BIN, SERVICE_OTHER, SIZE_BIN_LEN, class_value,
+    rcode_value, type_value,
+};
+use crate::dns::consts::{flag, opcode};
+
+/// EDNS of a query.
+#[derive(Clone, Copy, Debug)]
+pub struct Edns {
+    /// Its version.
+    pub version: u8,
+    /// The DO bit.
+    pub dnssec_ok: bool,
+    /// NSID was asked for.
+    pub nsid: bool,
+}
+
+/// How a zone is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneLabels {
+    /// A value of [`SERVICE`](super::labels::SERVICE).
+    pub service: u8,
+    /// A value of [`ZONE`](super::labels::ZONE).
+    pub zone: u8,
+}
+
+/// What is known of one packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Account {
+    /// A value of [`TRANSPORT`](super::labels::TRANSPORT).
+    pub transport: usize,
+    /// A value of [`FAMILY`](super::labels::FAMILY).
+    pub family: usize,
+    /// A value of [`ADDRESS`](super::labels::ADDRESS).
+    pub listener: usize,
+    /// Bytes of the query.
+    pub len: usize,
+    /// It was no query, by a value of [`DROPPED`](super::labels::DROPPED).
+    pub dropped: Option<usize>,
+    /// The operation code.
+    pub opcode: u8,
+    /// Type and class, once a question was parsed.
+    pub question: Option<(u16, u16)>,
+    /// EDNS, once it was parsed.
+    pub edns: Option<Edns>,
+    /// How the zone is counted, once one was found.
+    pub zone: Option<ZoneLabels>,
+}
+
+impl Account {
+    /// Counts the packet and its reply. Without a reply it is counted as dropped alone, but for an update,
+    /// which is a query that the configuration leaves unanswered.
+    #[inline]
+    pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) {
+        if let Some(reason) = self.dropped {
+            return tally.count(DROPPED.at([reason]));
+        }
+        self.post_query(tally);
+        match reply {
+            Some(reply) => self.post_reply(reply, tally),
+            None => tally.count(DROPPED.at([DROPPED_UPDATE])),
+        }
+    }
+
+    #[inline]
+    fn post_query(&self, tally: &mut Tally) {
+        let Self { transport, family, .. } = *self;
+        let service = self.zone.map_or(SERVICE_OTHER, |zone| usize::from(zone.service));
+        tally.count(QUERIES.at([service, transport, family]));
+        tally.count(QUERIES_BY_ADDRESS.at([self.listener]));
+        tally.count(QUERIES_BY_OPCODE.at([usize::from(self.opcode)]));
+        tally.count(QUERY_SIZES.at([transport, (self.len / SIZE_BIN_LEN).min(QUERY_BIN.len - 1)]));
+        if let Some(ZoneLabels { zone, .. }) = self.zone {
+            let family = if self.opcode == opcode::UPDATE { UPDATES } else { QUERIES_BY_ZONE };
+            tally.count(family.at([usize::from(zone)]));
+        }
+        if let Some((qtype, qclass)) = self.question {
+            tally.count(QUERIES_BY_TYPE.at([type_value(qtype)]));
+            tally.count(QUERIES_BY_CLASS.at([class_value(qclass)]));
+        }
+        if let Some(edns) = self.edns {
+            tally.count(QUERIES_EDNS.at([usize::from(edns.version > 0)]));
+            if edns.dnssec_ok {
+                tally.count(QUERIES_DO.at([]));
+            }
+            if edns.nsid {
+                tally.count(QUERIES_NSID.at([]));
+            }
+        }
+    }
+
+    #[inline]
+    fn post_reply(&self, reply: &[u8], tally: &mut Tally) {
+        let Self { transport, family, .. } = *self;
+        let flags = reply.get(2..4).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
+        let low = rcode_value((flags & 0xF) as u8);
+        // The header of BADVERS says NOERROR, but so it answers no version that we speak.
+        let is_badvers = low == 0 && self.edns.is_some_and(|edns| edns.version > 0);
+        tally.count(RESPONSES.at([if is_badvers { RCODE_BADVERS } else { low }]));
+        tally.count(RESPONSES_BY_TRANSPORT.at([transport, family]));
+        tally.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));
+        if flags & flag::TC != 0 {
+            tally.count(TRUNCATED.at([]));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The labels of counters: their names and values. A value is an index; what it is called matters to readers
+//! alone.
+
+use crate::dns::consts::{class, rcode, rtype};
+use crate::limits::{LISTEN_MAX, ZONE_SERIES_MAX};
+
+/// A label.
+#[derive(Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// How many values it has.
+    pub len: usize,
+    /// What they are called.
+    pub values: Values,
+}
+
+/// What the values of a label are called.
+#[derive(Debug)]
+pub enum Values {
+    /// The same on every node.
+    Fixed(&'static [&'static str]),
+    /// The zones that are served, and `other`.
+    Zones,
+    /// The addresses that are listened on.
+    Addresses,
+    /// Sizes in bytes, so many to a bin; the last bin is open.
+    Bins(usize),
+}
+
+/// What the values are called that differ from node to node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The zones that have a counter of their own, without the final dot.
+    pub zones: Vec<String>,
+    /// The addresses that are listened on.
+    pub addresses: Vec<String>,
+}
+
+impl Names {
+    /// What a value of a label is called. For sizes it is the least of the bin, in bytes.
+    #[must_use]
+    pub fn value(&self, label: &Label, value: usize) -> String {
+        match label.values {
+            Values::Fixed(names) => names[value].to_owned(),
+            Values::Bins(len) => (value * len).to_string(),
+            Values::Zones => self.zones.get(value).map_or("other", String::as_str).to_owned(),
+            Values::Addresses => self.addresses.get(value).map_or("other", String::as_str).to_owned(),
+        }
+    }
+
+    /// How many values of a label are in use.
+    #[must_use]
+    pub fn len_in_use(&self, label: &Label) -> usize {
+        match label.values {
+            Values::Fixed(_) | Values::Bins(_) => label.len,
+            Values::Zones => self.zones.len(),
+            Values::Addresses => self.addresses.len(),
+        }
+    }
+}
+
+impl Label {
+    const fn fixed(name: &'static str, values: &'static [&'static str]) -> Self {
+        Self { name, len: values.len(), values: Values::Fixed(values) }
+    }
+
+    const fn bins(len: usize) -> Self {
+        Self { name: "size", len, values: Values::Bins(SIZE_BIN_LEN) }
+    }
+}
+
+/// Bytes to a bin of the size families, as RSSAC002 has them.
+pub const SIZE_BIN_LEN: usize = 16;
+
+/// What the zone is for; `other` for zones of the operator and for names in no zone.
+pub static SERVICE: Label = Label::fixed("service", &["direct", "dname", "hostname", "special", "other"]);
+/// The index of `other` in [`SERVICE`].
+pub const SERVICE_OTHER: usize = 4;
+/// How it came.
+pub static TRANSPORT: Label = Label::fixed("transport", &["udp", "tcp"]);
+/// The address family.
+pub static FAMILY: Label = Label::fixed("family", &["ipv4", "ipv6"]);
+/// The zone: built-in ones, the first that were configured, and `other` behind them.
+pub static ZONE: Label = Label { name: "zone", len: ZONE_SERIES_MAX + 1, values: Values::Zones };
+/// The address that was asked.
+pub static ADDRESS: Label = Label { name: "address", len: LISTEN_MAX, values: Values::Addresses };
+/// Query sizes: up to 2,048 bytes.
+pub static QUERY_BIN: Label = Label::bins(2048 / SIZE_BIN_LEN + 1);
+/// Reply sizes: up to 4,096 bytes, which only configured zones reach.
+pub static REPLY_BIN: Label = Label::bins(4096 / SIZE_BIN_LEN + 1);
+/// The operation code.
+pub static OPCODE: Label = Label::fixed(
+    "opcode",
+    &[
+        "QUERY", "IQUERY", "STATUS", "3", "NOTIFY", "UPDATE", "DSO", "7", "8", "9", "10", "11", "12", "13",
+        "14", "15",
+    ],
+);
+/// The response codes that we send.
+pub static RCODE: Label = Label::fixed(
+    "rcode",
+    &["NOERROR", "FORMERR", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH", "BADVERS"],
+);
+/// The value of [`RCODE`] for the low four bits of a response code, as headers have it.
+#[inline]
+#[must_use]
+pub const fn rcode_value(rcode: u8) -> usize {
+    match rcode {
+        rcode::NOERROR => 0,
+        rcode::FORMERR => 1,
+        rcode::NXDOMAIN => 2,
+        rcode::NOTIMP => 3,
+        rcode::REFUSED => 4,
+        rcode::YXDOMAIN => 5,
+        _ => 6,
+    }
+}
+/// The value of [`RCODE`] for BADVERS, of which a header says 0.
+pub const RCODE_BADVERS: usize = 7;
+/// The EDNS version.
+pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
+/// Why a packet got no answer.
+pub static DROPPED: Label =
+    Label::fixed("reason", &["short", "response", "bad_port", "own_address", "error_cap", "update"]);
+/// Values of [`DROPPED`].
+pub const DROPPED_SHORT: usize = 0;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_RESPONSE: usize = 1;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_BAD_PORT: usize = 2;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_OWN_ADDRESS: usize = 3;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_ERROR_CAP: usize = 4;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_UPDATE: usize = 5;
+/// Why a receive was begun again.
+pub static REARM: Label = Label::fixed("cause", &["no_buffers", "empty", "other"]);
+/// What the kernel said of a reply that it did not send.
+pub static ERRNO: Label =
+    Label::fixed("errno", &["EAGAIN", "ENOBUFS", "EINVAL", "EPERM", "EHOSTUNREACH", "other"]);
+/// Why a connection was closed.
+pub static CLOSED: Label = Label::fixed(
+    "reason",
+    &[
+        "client",
+        "idle",
+        "message",
+        "unread",
+        "table_full",
+        "address_full",
+        "buffers",
+        "protocol",
+        "failed",
+        "stop",
+    ],
+);
+
+/// The types that have a counter of their own, by number.
+const TYPES: [(u16, &str); 29] = [
+    (rtype::A, "A"),
+    (rtype::NS, "NS"),
+    (rtype::CNAME, "CNAME"),
+    (rtype::SOA, "SOA"),
+    (rtype::PTR, "PTR"),
+    (13, "HINFO"),
+    (rtype::MX, "MX"),
+    (rtype::TXT, "TXT"),
+    (17, "RP"),
+    (rtype::AAAA, "AAAA"),
+    (rtype::LOC, "LOC"),
+    (rtype::SRV, "SRV"),
+    (35, "NAPTR"),
+    (rtype::DNAME, "DNAME"),
+    (rtype::DS, "DS"),
+    (44, "SSHFP"),
+    (rtype::RRSIG, "RRSIG"),
+    (rtype::NSEC, "NSEC"),
+    (rtype::DNSKEY, "DNSKEY"),
+    (52, "TLSA"),
+    (64, "SVCB"),
+    (65, "HTTPS"),
+    (99, "SPF"),
+    (rtype::TKEY, "TKEY"),
+    (rtype::TSIG, "TSIG"),
+    (rtype::IXFR, "IXFR"),
+    (rtype::AXFR, "AXFR"),
+    (rtype::ANY, "ANY"),
+    (257, "CAA"),
+];
+const TYPE_NAMES: [&str; TYPES.len() + 1] = {
+    let mut names = ["other"; TYPES.len() + 1];
+    let mut at = 0;
+    while at < TYPES.len() {
+        names[at] = TYPES[at].1;
+        at += 1;
+    }
+    names
+};
+/// The type that was asked for.
+pub static TYPE: Label = Label::fixed("type", &TYPE_NAMES);
+/// The index of each type below 258.
+static TYPE_INDEX: [u8; 258] = {
+    let mut index = [TYPES.len() as u8; 258];
+    let mut at = 0;
+    while at < TYPES.len() {
+        index[TYPES[at].0 as usize] = at as u8;
+        at += 1;
+    }
+    index
+};
+
+/// The value of [`TYPE`] for a qtype.
+#[inline]
+#[must_use]
+pub fn type_value(qtype: u16) -> usize {
+    usize::from(*TYPE_INDEX.get(usize::from(qtype)).unwrap_or(&(TYPES.len() as u8)))
+}
+
+/// The class that was asked for.
+pub static CLASS: Label = Label::fixed("class", &["IN", "CH", "HS", "NONE", "ANY", "other"]);
+
+/// The value of [`CLASS`] for a qclass.
+#[inline]
+#[must_use]
+pub const fn class_value(qclass: u16) -> usize {
+    match qclass {
+        class::IN => 0,
+        class::CH => 1,
+        4 => 2,
+        254 => 3,
+        class::ANY => 4,
+        _ => 5,
+    }
+}
