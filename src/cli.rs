@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::daemon::config::{Cpus, Flags, Shards};
+use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
 use crate::daemon::written::{Text, Written as _};
 use crate::limits::NSID_LEN_MAX;
@@ -49,6 +50,8 @@ pub enum Command {
     Zones(ZonesOptions),
     /// Answer one query without a network, and print the reply
     Query(QueryOptions),
+    /// Print what a running node counts
+    Stats(StatsOptions),
 }
 
 /// Where the configuration is, and what of it every command may replace.
@@ -95,6 +98,7 @@ impl RunOptions {
             shards: serving.shards,
             cpus: serving.cpus,
             datapath: serving.datapath,
+            http: serving.http,
             ..self.config.flags()
         }
     }
@@ -117,6 +121,10 @@ pub struct ServingOptions {
     /// How to receive and send: auto, io_uring or mmsg
     #[arg(long, value_name = "HOW", value_parser = DatapathChoice::read)]
     pub datapath: Option<DatapathChoice>,
+    /// Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if
+    /// it is free
+    #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
+    pub http: Option<HttpListen>,
 }
 
 /// Options of `zones`.
@@ -163,6 +171,20 @@ pub struct QueryOptions {
     pub config: ConfigOptions,
 }
 
+/// Options of `stats`.
+#[derive(Args, Clone, Debug)]
+pub struct StatsOptions {
+    /// Print all numbers, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Ask again every 2 seconds, and show the rates in between
+    #[arg(long)]
+    pub watch: bool,
+    /// Where the node serves HTTP, else http://127.0.0.1:9112
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
 /// The classes that a query may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum QueryClass {
@@ -195,7 +217,7 @@ mod tests {
         for prefix in ["", "run "] {
             let line = format!(
                 "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
-                 --node n --zones z --config c"
+ --http off                  --node n --zones z --config c"
             );
             let Command::Run(options) = parse(&line).unwrap() else { panic!("{line}") };
             let flags = options.flags();
@@ -203,6 +225,7 @@ mod tests {
             assert_eq!(flags.shards.unwrap().to_string(), "2");
             assert_eq!(flags.cpus, Some(Cpus(vec![0, 1])));
             assert_eq!(flags.datapath, Some(DatapathChoice::Mmsg));
+            assert_eq!(flags.http, Some(HttpListen::Off));
             assert_eq!((flags.node.unwrap().0.as_str(), flags.zones), ("n", Some("z".into())));
             assert_eq!(options.config.config, Some("c".into()));
         }
@@ -216,6 +239,7 @@ mod tests {
                 Command::Run(options) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
+                Command::Stats(_) => panic!("{command} is another command"),
             };
             assert_eq!(options.config, Some("c".into()), "{command}");
             let flags = options.flags();
@@ -230,6 +254,7 @@ mod tests {
             ("--cpus 0,0", "CPU 0 is listed twice; name it once"),
             ("--shards none", "give 1 to 1024, or \"auto\""),
             ("check --datapath xdp", "give \"auto\", \"io_uring\" or \"mmsg\""),
+            ("--http 9112", "give one as 127.0.0.1:9112 or [::1]:9112, or \"off\""),
             ("--node ", "a value is required"),
             ("query example.com", "<TYPE>"),
             ("zones --format json", "possible values: zone"),

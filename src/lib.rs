@@ -11,6 +11,7 @@
 //! | 2 | [`answer`] | data become bytes: zones compiled to ready tails, and the lookup |
 //! | 3 | [`serve`] | one decision per packet |
 //! | 4 | [`net`] | shards: datagrams and connections |
+//! | 4 | [`report`] | what is made of counters: text for Prometheus, JSON |
 //! | 5 | [`daemon`] | configuration, start and stop |
 //! | 6 | [`cli`], [`commands`] | the command line |
 //!
@@ -31,6 +32,7 @@ pub mod answer;
 pub mod serve;
 
 pub mod net;
+pub mod report;
 
 pub mod daemon;
 

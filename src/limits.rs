@@ -208,3 +208,30 @@ pub const CONFIGURED_SERIES_MAX: usize = 64;
 /// Zones that have a counter of their own: the 24 built-in ones and the first configured.
 pub const ZONE_SERIES_MAX: usize = 24 + CONFIGURED_SERIES_MAX;
 const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);
+
+/// Connections to the HTTP thread at one time; one more is closed at once. A scraper or two, a health
+/// checker, a person: each needs one, for milliseconds.
+pub const HTTP_CONNECTIONS_MAX: usize = 32;
+/// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
+pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
+/// Time for the whole head of a request.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for a request and its answer: the head's, and as much to take the answer.
+pub const HTTP_EXCHANGE_MAX: Duration = Duration::from_secs(2);
+const _: () = assert!(HTTP_HEAD_TIMEOUT.as_millis() < HTTP_EXCHANGE_MAX.as_millis());
+/// How late the HTTP thread sees the stop flag at most.
+pub const HTTP_TICK: Duration = Duration::from_millis(100);
+/// How long no HTTP is accepted after the process ran out of something.
+pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A thread that made no turn for so long is stuck: it makes one at least each [`SHARD_TICK`] or
+/// [`TCP_TICK`], and a busy host may delay that by a second or two.
+pub const STUCK_AFTER: Duration = Duration::from_secs(5);
+const _: () = assert!(STUCK_AFTER.as_millis() >= 10 * SHARD_TICK.as_millis());
+/// Time that `as112d stats` gives a node for each step of its answer: it needs a millisecond, so the network
+/// has the rest.
+pub const STATS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes of an answer that it reads at most: a shard takes about 16 KiB.
+pub const STATS_LEN_MAX: u64 = 64 << 20;
+const _: () = assert!(STATS_LEN_MAX >= SHARDS_MAX as u64 * (32 << 10));
+/// How often `as112d stats --watch` asks.
+pub const STATS_WATCH_EVERY: Duration = Duration::from_secs(2);

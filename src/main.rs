@@ -1,6 +1,7 @@
 //! The binary: parse the command line, run one command, map its end to an exit code.
 //!
 //! 0: it went well. 1: it failed or refused to start. 2: the command line makes no sense (clap's own exit).
+//! 3: no node answered.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -14,16 +15,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = Cli::parse().into_command();
-    let problems = match commands::execute(&command) {
+    let failure = match commands::execute(&command) {
         Ok(text) => return print(&text),
-        Err(problems) => problems,
+        Err(failure) => failure,
     };
     // Where even stderr is gone there is nobody left to tell; the exit code still does.
     let mut err = io::stderr().lock();
-    for problem in problems {
+    for problem in failure.problems {
         let _ = writeln!(err, "{problem}");
     }
-    ExitCode::FAILURE
+    ExitCode::from(failure.code)
 }
 
 fn print(text: &str) -> ExitCode {

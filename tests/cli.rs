@@ -36,10 +36,16 @@ fn help_fits_a_terminal_and_ends_in_examples() {
         assert_eq!(long, None, "{line}");
         assert!(out.contains("--config <FILE>") && out.contains("--node <NAME>"), "{line}:\n{out}");
     }
+    let (code, out, _) = run(&mut as112d("stats --help"));
+    assert!(
+        code == Some(0) && ["--json", "--watch", "--url"].iter().all(|option| out.contains(option)),
+        "{out}"
+    );
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let (_, out, _) = run(&mut as112d("--help"));
     let part = |heading: &str| out.find(heading).unwrap_or_else(|| panic!("no {heading}:\n{out}"));
     assert!(part("\nCommands:") < part("\nServing:") && part("\nServing:") < part("\nExamples:"));
-    for option in ["--listen", "--shards", "--cpus", "--datapath", "--zones", "--version"] {
+    for option in ["--listen", "--shards", "--cpus", "--datapath", "--http", "--zones", "--version"] {
         assert!(out.contains(option), "{option}:\n{out}");
     }
 }

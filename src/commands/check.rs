@@ -34,6 +34,7 @@ fn report(config: &Config, zones: &ZoneSet, out: &mut String) -> fmt::Result {
     line(out, "datapath", &config.datapath.to_string())?;
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
+    line(out, "http", &config.http.to_string())?;
     line(out, "zones", &count(zones))?;
 
     let identity = &config.identity;
@@ -117,6 +118,7 @@ listen     192.0.2.1:53 [2001:db8::1]:53
 shards     auto, on the CPUs 0,2
 datapath   auto
 buffers    8MiB to receive, 4MiB to send
+http       127.0.0.1:9112, if it is free
 zones      3 (2 direct, 1 configured)
 node       node-1
 nsid       0xc0ff

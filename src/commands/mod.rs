@@ -3,6 +3,7 @@
 pub mod check;
 pub mod query;
 pub mod run;
+pub mod stats;
 pub mod zones;
 
 use crate::cli::{Command, ConfigOptions};
@@ -11,17 +12,50 @@ use crate::daemon::prepare;
 use crate::serve::snapshot::Snapshot;
 use crate::zone::{Problem, ZoneSet};
 
+/// Why a command failed, and what the process ends with.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was wrong.
+    pub problems: Vec<Problem>,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Failure {
+    const FAILED: u8 = 1;
+    const NO_ANSWER: u8 = 3;
+
+    /// No node answered.
+    fn no_answer(message: String) -> Self {
+        Self { code: Self::NO_ANSWER, ..Self::from(message) }
+    }
+}
+
+impl From<Vec<Problem>> for Failure {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self { problems, code: Self::FAILED }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        vec![Problem { place: String::new(), message }].into()
+    }
+}
+
 /// Runs `command` to its end; what it prints.
 ///
 /// # Errors
 /// Why it failed or refused to start.
-pub fn execute(command: &Command) -> Result<String, Vec<Problem>> {
-    match command {
+pub fn execute(command: &Command) -> Result<String, Failure> {
+    let printed = match command {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
-    }
+        Command::Stats(options) => return stats::stats(options),
+    };
+    printed.map_err(Failure::from)
 }
 
 /// What `run` would serve and how, by the same steps.

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::http::HttpListen;
 use super::listen::{self, Listen};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
@@ -50,6 +51,8 @@ pub struct Config {
     pub tcp: TcpSettings,
     /// What dynamic updates get.
     pub update: UpdatePolicy,
+    /// Where statistics and health are served.
+    pub http: HttpListen,
 }
 
 /// Options of the command line that replace what the file says.
@@ -63,6 +66,8 @@ pub struct Flags {
     pub cpus: Option<Cpus>,
     /// How datagrams are received and sent.
     pub datapath: Option<DatapathChoice>,
+    /// Where statistics and health are served.
+    pub http: Option<HttpListen>,
     /// The node's name.
     pub node: Option<Text<NSID_LEN_MAX>>,
     /// A folder of zone files, relative to where the daemon was started.
@@ -100,7 +105,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -124,6 +129,7 @@ impl Resolver<'_> {
             identity,
             tcp: self.tcp(&tcp),
             update: answers.update.value,
+            http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The control plane: configuration, start and stop. It may block and fail; a shard never calls it.
 
 pub mod config;
+pub mod http;
 pub mod listen;
 mod spec;
 pub mod written;
@@ -8,18 +9,25 @@ pub mod written;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::limits::TCP_BACKLOG;
-use crate::net::{Event, Net, Plan};
+use crate::net::{self, Event, Net, Plan};
+use crate::report::{Block, Board, Facts};
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::stats::counters::QUERIES;
+use crate::stats::labels::Names;
 use crate::sys::sockets::UdpOptions;
 use crate::sys::{cpu, sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
+
+use http::Opened;
 
 use config::{Config, Cpus, Shards as ShardCount};
 
@@ -58,8 +66,10 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let descriptors = sockets::raise_nofile().unwrap_or_default();
     let bound = Bound::open(config, cpus.len())?;
     let buffers = bound.buffers();
+    let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
 
     // 4. Shards and the TCP thread. They serve when this returns.
+    let names = snapshot.names().clone();
     let plan = Plan {
         choice: config.datapath,
         cpus: cpus.clone(),
@@ -76,14 +86,24 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
             .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
     }
 
-    // 6. Say what is there. Nobody to listen is no reason to stop.
-    let _ = announce(out, config, &net, &cpus, &buffers, zones.zones.len(), descriptors);
+    // 6. Let people watch.
+    let board = Arc::new(board(config, &net, &cpus, names));
+    let mut lines = describe(config, &net, &cpus, &buffers, zones.zones.len(), descriptors);
+    lines.extend(http_line(&http));
+    let watched = Watched::start(http, &board, &events)
+        .map_err(|error| failure(format!("cannot start the thread of HTTP: {error}; give --http off")))?;
 
-    // 7. Wait.
+    // 7. Say what is there. Nobody to listen is no reason to stop.
+    lines.push(try_line(config));
+    let _ = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+
+    // 8. Wait.
     let ended = wait(&happened);
 
-    // 8. Stop: what has come in is answered, then the sockets close.
+    // 9. Stop: what has come in is answered, then the sockets close.
+    board.ready.store(false, Ordering::Relaxed);
     net.stop();
+    watched.stop();
     let totals = net.totals();
     let _ = writeln!(out, "stopped after {} queries", totals.sum(QUERIES));
     ended
@@ -211,34 +231,95 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
     }
 }
 
-/// What an operator wants to see at the start.
-fn announce(
-    out: &mut impl Write,
+/// Why HTTP cannot be served where it was asked for.
+fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
+    let message = format!(
+        "cannot serve HTTP on {address}: {error}; choose another address with --http, or give --http off"
+    );
+    Problem { place: String::new(), message }
+}
+
+/// Where the numbers of this node stand.
+fn board(config: &Config, net: &Net, cpus: &[Option<usize>], names: Names) -> Board {
+    let blocks = net.counters().iter().map(Arc::clone);
+    let cpus = cpus.iter().copied().chain([None]);
+    let mut shards: Vec<Block> = blocks.zip(cpus).map(|(counters, cpu)| Block { cpu, counters }).collect();
+    let tcp = shards.pop().expect("the block of TCP is there, and the last");
+    let facts = Facts {
+        node: config.identity.node.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        datapath: net.datapath.to_string(),
+        reason: net.reason.clone(),
+        started: SystemTime::now(),
+    };
+    Board { facts, names, shards, tcp, ready: AtomicBool::new(true) }
+}
+
+/// The thread of HTTP, if there is one.
+struct Watched {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Watched {
+    fn start(http: Opened, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let Opened::At(listener) = http else { return Ok(Self { thread: None, stop }) };
+        let (board, flag) = (Arc::clone(board), Arc::clone(&stop));
+        let run = move || http::run(listener, board, &flag);
+        let thread = net::spawn("http".to_owned(), events.clone(), run)?;
+        Ok(Self { thread: Some(thread), stop })
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // A panic was reported when it happened.
+        let _ = self.thread.map(JoinHandle::join);
+    }
+}
+
+/// What an operator wants to see at the start, line by line.
+fn describe(
     config: &Config,
     net: &Net,
     cpus: &[Option<usize>],
     buffers: &[(usize, usize)],
     zones: usize,
     descriptors: u64,
-) -> io::Result<()> {
-    writeln!(out, "as112d {} as {}, serving {zones} zones", env!("CARGO_PKG_VERSION"), config.identity.node)?;
-    writeln!(out, "datapath: {} ({})", net.datapath, net.reason)?;
+) -> Vec<String> {
     let pinned: Vec<usize> = cpus.iter().copied().flatten().collect();
     let where_to =
         if pinned.is_empty() { "on any CPU".to_owned() } else { format!("on CPUs {}", Cpus(pinned)) };
     let shards = if cpus.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", cpus.len()) };
-    writeln!(out, "{shards} {where_to}; at most {descriptors} open files")?;
+    let mut lines = vec![
+        format!("as112d {} as {}, serving {zones} zones", env!("CARGO_PKG_VERSION"), config.identity.node),
+        format!("datapath: {} ({})", net.datapath, net.reason),
+        format!("{shards} {where_to}; at most {descriptors} open files"),
+    ];
     for (address, (receive, send)) in config.listen.iter().zip(buffers) {
-        let kib = |bytes: &usize| bytes / 1024;
-        writeln!(
-            out,
-            "listening on {address} (buffers: receive {} KiB, send {} KiB)",
-            kib(receive),
-            kib(send)
-        )?;
+        let (receive, send) = (receive / 1024, send / 1024);
+        lines.push(format!("listening on {address} (buffers: receive {receive} KiB, send {send} KiB)"));
     }
+    lines
+}
+
+fn http_line(http: &Opened) -> Option<String> {
+    match http {
+        Opened::At(listener) => {
+            let address = listener.local_addr().ok()?;
+            Some(format!("statistics: http://{address}/metrics"))
+        }
+        Opened::Busy(error) => {
+            let address = http::DEFAULT_ADDRESS;
+            Some(format!("statistics: none, {address} cannot be had ({error}); choose another with --http"))
+        }
+        Opened::Off => None,
+    }
+}
+
+fn try_line(config: &Config) -> String {
     let first = config.listen[0];
-    writeln!(out, "try: dig @{} -p {} -x 192.168.1.1", to_ask(first.ip()), first.port())
+    format!("try: dig @{} -p {} -x 192.168.1.1", to_ask(first.ip()), first.port())
 }
 
 /// The address at which to ask who listens at `ip`: behind a wildcard, the loopback of the same family.

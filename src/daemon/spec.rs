@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use super::http::HttpListen;
 use super::listen::Listen;
 use super::written::{
     Count, Cpus, Given, Mistake, Nsid, Origin, Shards, Size, Template, Text, Timeout, Written,
@@ -41,6 +42,7 @@ pub(super) struct Spec {
     pub(super) zones: Zones,
     pub(super) zone: Vec<Zone>,
     pub(super) answers: Answers,
+    pub(super) http: Http,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -153,6 +155,12 @@ impl Default for Answers {
     fn default() -> Self {
         Self { update: Given::default(UpdatePolicy::Refused) }
     }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [http]")]
+pub(super) struct Http {
+    pub(super) listen: Option<Given<HttpListen>>,
 }
 
 impl Written for IpAddr {

@@ -238,6 +238,12 @@ impl Net {
         }
     }
 
+    /// The counters of each shard, in their order, and last those of TCP.
+    #[must_use]
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
     /// The sum of all threads' counters.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -301,7 +307,10 @@ impl Start {
 }
 
 /// Starts a thread whose unexpected end is reported.
-fn spawn(
+///
+/// # Errors
+/// If there can be no further thread.
+pub fn spawn(
     name: String,
     events: Sender<Event>,
     run: impl FnOnce() -> Result<(), String> + Send + 'static,

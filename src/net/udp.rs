@@ -13,11 +13,11 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Arrival, Transport, Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    Counters, SEND_ERRORS, SHARD_BATCHES, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED, SHARD_SENT,
-    SHARD_SHORT, Tally,
+    Counters, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
+    SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS, Tally,
 };
 use crate::stats::labels::DROPPED_ERROR_CAP;
-use crate::sys::{Arrived, Mmsg, Ring, Turn};
+use crate::sys::{Arrived, Mmsg, Ring, Turn, sockets};
 
 /// The datapath of one shard.
 pub(super) enum Engine {
@@ -39,6 +39,13 @@ impl Engine {
         }
     }
 
+    fn sockets(&self) -> &[UdpSocket] {
+        match self {
+            Self::Ring(ring) => ring.sockets(),
+            Self::Mmsg(mmsg) => mmsg.sockets(),
+        }
+    }
+
     /// Answers what is still queued and closes the sockets.
     fn end(self, answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>) -> io::Result<Turn> {
         match self {
@@ -54,6 +61,7 @@ pub(super) struct Shard {
     /// The sockets until an engine has them.
     sockets: Vec<UdpSocket>,
     answering: Answering,
+    drops: Drops,
     counters: Arc<Counters>,
 }
 
@@ -64,8 +72,9 @@ impl Shard {
         counters: Arc<Counters>,
     ) -> Self {
         let (locals, sockets) = sockets.into_iter().unzip();
-        let answering = Answering { locals, snapshot, tally: Tally::default(), cap: ErrorCap::new() };
-        Self { sockets, answering, counters }
+        let answering =
+            Answering { locals, snapshot, tally: Tally::default(), cap: ErrorCap::new(), batch_began: None };
+        Self { sockets, answering, drops: Drops::new(), counters }
     }
 
     /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
@@ -87,16 +96,24 @@ impl Shard {
         self.sockets.clear();
         while !stop.load(Ordering::Relaxed) {
             let turn = engine.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
-            self.fold(&turn);
+            let now = Instant::now();
+            self.drops.tick(now, engine.sockets(), &mut self.answering.tally);
+            self.fold(&turn, now);
         }
+        self.drops.read(engine.sockets(), &mut self.answering.tally);
         let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
-        self.fold(&turn);
+        self.fold(&turn, Instant::now());
         Ok(())
     }
 
-    /// Ends a batch: what was counted becomes visible, and the clock is read.
-    fn fold(&mut self, turn: &Turn) {
-        let tally = &mut self.answering.tally;
+    /// Ends a turn, at `now`: what was counted becomes visible.
+    fn fold(&mut self, turn: &Turn, now: Instant) {
+        let Answering { tally, batch_began, .. } = &mut self.answering;
+        tally.count(SHARD_TURNS.at([]));
+        if let Some(began) = batch_began.take() {
+            let busy = now.duration_since(began).as_nanos();
+            tally.add(SHARD_BUSY.at([]), u32::try_from(busy).unwrap_or(u32::MAX));
+        }
         if turn.received > 0 {
             tally.add(SHARD_RECEIVED.at([]), turn.received);
             tally.count(SHARD_BATCHES.at([]));
@@ -115,7 +132,7 @@ impl Shard {
             tally.add(SHARD_REARMS.at([cause]), count);
         }
         self.counters.fold(tally);
-        self.answering.cap.tick(Instant::now());
+        self.answering.cap.tick(now);
     }
 }
 
@@ -127,11 +144,14 @@ struct Answering {
     snapshot: Arc<Snapshot>,
     tally: Tally,
     cap: ErrorCap,
+    /// When the first datagram of this turn was lent.
+    batch_began: Option<Instant>,
 }
 
 impl Answering {
     #[inline]
     fn answer(&mut self, arrived: &Arrived, slot: &mut [u8]) -> Option<usize> {
+        self.batch_began.get_or_insert_with(Instant::now);
         let mut local = self.locals[arrived.socket];
         if let Some(ip) = arrived.local_ip {
             local.set_ip(ip);
@@ -149,6 +169,39 @@ impl Answering {
         };
         account.post(len.map(|len| &slot[..len]), &mut self.tally);
         len
+    }
+}
+
+/// What the kernel has dropped at each socket, asked for once a second: it takes a system call each.
+#[derive(Debug)]
+struct Drops {
+    asked: Instant,
+    /// By socket, as the kernel counts: to 2^32 and round again.
+    seen: Vec<u32>,
+}
+
+impl Drops {
+    fn new() -> Self {
+        Self { asked: Instant::now(), seen: Vec::new() }
+    }
+
+    #[inline]
+    fn tick(&mut self, now: Instant, sockets: &[UdpSocket], tally: &mut Tally) {
+        if now.duration_since(self.asked) >= Duration::from_secs(1) {
+            self.asked = now;
+            self.read(sockets, tally);
+        }
+    }
+
+    #[cold]
+    fn read(&mut self, sockets: &[UdpSocket], tally: &mut Tally) {
+        self.seen.resize(sockets.len(), 0);
+        for (listener, (socket, seen)) in sockets.iter().zip(&mut self.seen).enumerate() {
+            // A kernel that does not say leaves the count at what it was.
+            let Ok(drops) = sockets::drops(socket) else { continue };
+            tally.add(SOCKET_DROPS.at([listener]), drops.wrapping_sub(*seen));
+            *seen = drops;
+        }
     }
 }
 
@@ -187,6 +240,32 @@ impl ErrorCap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::counters::Totals;
+    use crate::sys::sockets::{UdpOptions, bind_udp_group};
+
+    #[test]
+    fn drops_are_counted_once_by_socket() {
+        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192 };
+        let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, options).unwrap().remove(0);
+        let sockets = [bind(), bind()];
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (mut drops, mut tally, counters) = (Drops::new(), Tally::default(), Counters::default());
+        let mut counted = |after: u64| {
+            drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut tally);
+            counters.fold(&mut tally);
+            let mut totals = Totals::default();
+            counters.read(&mut totals);
+            SOCKET_DROPS.of(&totals)[..2].to_vec()
+        };
+        for _ in 0..100 {
+            client.send_to(&[0; 1000], sockets[1].local_addr().unwrap()).unwrap();
+        }
+        let lost = u64::from(sockets::drops(&sockets[1]).unwrap());
+        assert!(lost > 0);
+        assert_eq!(counted(999), [0, 0], "the kernel is asked once a second");
+        assert_eq!(counted(1000), [0, lost]);
+        assert_eq!(counted(1000), [0, lost], "what was counted is not counted again");
+    }
 
     #[test]
     fn errors_are_capped_by_the_second() {

@@ -3,8 +3,8 @@
 
 use super::counters::{
     DROPPED, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
-    QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERY_SIZES, REPLY_SIZES, RESPONSES,
-    RESPONSES_BY_TRANSPORT, TRUNCATED, Tally, UPDATES,
+    QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES,
+    REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Tally, UPDATES,
 };
 use super::labels::{
     DROPPED_UPDATE, QUERY_BIN, RCODE_BADVERS, REPLY_BIN, SERVICE_OTHER, SIZE_BIN_LEN, class_value,
@@ -77,6 +77,7 @@ impl Account {
         tally.count(QUERIES.at([service, transport, family]));
         tally.count(QUERIES_BY_ADDRESS.at([self.listener]));
         tally.count(QUERIES_BY_OPCODE.at([usize::from(self.opcode)]));
+        tally.add(QUERY_BYTES.at([transport]), self.len as u32);
         tally.count(QUERY_SIZES.at([transport, (self.len / SIZE_BIN_LEN).min(QUERY_BIN.len - 1)]));
         if let Some(ZoneLabels { zone, .. }) = self.zone {
             let family = if self.opcode == opcode::UPDATE { UPDATES } else { QUERIES_BY_ZONE };
@@ -106,6 +107,7 @@ impl Account {
         let is_badvers = low == 0 && self.edns.is_some_and(|edns| edns.version > 0);
         tally.count(RESPONSES.at([if is_badvers { RCODE_BADVERS } else { low }]));
         tally.count(RESPONSES_BY_TRANSPORT.at([transport, family]));
+        tally.add(REPLY_BYTES.at([transport]), reply.len() as u32);
         tally.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));
         if flags & flag::TC != 0 {
             tally.count(TRUNCATED.at([]));

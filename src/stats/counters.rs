@@ -8,11 +8,12 @@
 //! stores: it is the only writer, so no addition needs to be atomic. Nobody resets; whoever wants a rate
 //! keeps what he read before.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
     ADDRESS, CLASS, CLOSED, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE, QUERY_BIN, RCODE, REARM,
-    REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, ZONE,
+    REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -85,6 +86,15 @@ impl Family {
         values
     }
 
+    /// Bytes to a bin, where the family counts sizes: then the last label is the bin.
+    #[must_use]
+    pub fn bin_len(&self) -> Option<usize> {
+        match self.labels.last()?.values {
+            Values::Bins(len) => Some(len),
+            _ => None,
+        }
+    }
+
     /// The counters of this family in a block that was read.
     #[must_use]
     pub fn of<'t>(&self, totals: &'t Totals) -> &'t [u64] {
@@ -95,11 +105,7 @@ impl Family {
 /// Makes the families, a constant for each, from one line each.
 macro_rules! families {
     ($($id:ident $([$by_shard:ident])?: $name:literal [$($label:ident),*] $help:literal,)*) => {
-        #[expect(
-            non_camel_case_types,
-            clippy::upper_case_acronyms,
-            reason = "the names of the constants below"
-        )]
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "the names of constants")]
         enum Position { $($id,)* }
 
         /// All families, in the order of the table.
@@ -136,21 +142,29 @@ families! {
     TRUNCATED: "responses_truncated_total" [] "Replies with TC: the answer did not fit.",
     DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets that got no reply, by reason.",
     QUERY_SIZES: "query_size_bytes" [TRANSPORT, QUERY_BIN] "Sizes of queries.",
+    QUERY_BYTES: "query_size_bytes_sum" [TRANSPORT] "Bytes of all queries.",
     REPLY_SIZES: "response_size_bytes" [TRANSPORT, REPLY_BIN] "Sizes of replies.",
+    REPLY_BYTES: "response_size_bytes_sum" [TRANSPORT] "Bytes of all replies.",
     TCP_ACCEPTED: "tcp_connections_accepted_total" [] "TCP connections accepted.",
     TCP_CLOSED: "tcp_connections_closed_total" [CLOSED] "TCP connections closed, by reason.",
     TCP_ACCEPT_FAILED: "tcp_accept_failed_total" [] "TCP connections lost while they were accepted.",
     TCP_ACCEPT_PAUSED: "tcp_accept_paused_total" []
         "Pauses in accepting TCP connections, for want of descriptors or memory.",
+    TCP_TURNS: "tcp_turns_total" [] "Rounds of the TCP thread: some each second, or it is stuck.",
+    SHARD_TURNS [by_shard]: "shard_turns_total" [] "Turns of a shard: some each second, or it is stuck.",
     SHARD_RECEIVED [by_shard]: "shard_datagrams_total" [] "Datagrams received.",
     SHARD_SENT [by_shard]: "shard_sent_total" [] "Datagrams that the kernel took to send.",
     SHARD_BATCHES [by_shard]: "shard_batches_total" [] "Batches: turns of a shard that received something.",
+    SHARD_BUSY [by_shard]: "shard_busy_nanoseconds_total" []
+        "Time from the first datagram of batches to the end of the last reply.",
     SHARD_REARMS [by_shard]: "ring_rearms_total" [REARM] "Receive requests renewed, by what ended them.",
     SHARD_OVERFLOWS [by_shard]: "ring_cq_overflow_total" [] "Times the completion queue was too small.",
     SHARD_SHORT [by_shard]: "ring_short_submissions_total" []
-        "System calls that took fewer requests than they were given.",
+        "System calls that took fewer requests than given.",
     SEND_ERRORS [by_shard]: "send_errors_total" [ERRNO]
         "Replies that the kernel did not send, by its reason.",
+    SOCKET_DROPS [by_shard]: "socket_drops_total" [ADDRESS]
+        "Datagrams lost because the receive buffer of a socket was full.",
 }
 
 /// Gives each family its place in the block.
@@ -216,6 +230,12 @@ impl Counters {
 impl Default for Totals {
     fn default() -> Self {
         Self(vec![0; COUNTERS].into())
+    }
+}
+
+impl AddAssign<&Self> for Totals {
+    fn add_assign(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(total, count)| *total += count);
     }
 }
 

@@ -95,6 +95,12 @@ impl Mmsg {
         Ok(turn)
     }
 
+    /// The sockets, in the order in which they were given.
+    #[must_use]
+    pub fn sockets(&self) -> &[UdpSocket] {
+        &self.sockets
+    }
+
     /// Receives one batch, answers it and sends the replies. True if the batch was full.
     #[inline]
     fn exchange(

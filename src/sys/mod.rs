@@ -2,9 +2,8 @@
 //!
 //! The two datapaths, [`Ring`] and [`Mmsg`], have one shape: `new` takes sockets, `turn` makes one round and
 //! lends each datagram to a closure, `end` answers what is still queued and frees the port. The closure sees
-//! the bytes of one slot for the length of one call; it says how many of them are the reply. Thus no address,
-//! no buffer number and no file descriptor crosses the face of this room, and there is nothing to give back
-//! twice or not at all.
+//! the bytes of one slot for the length of one call; it says how many of them are the reply. Thus no address
+//! and no buffer number crosses the face of this room, and there is nothing to give back twice or not at all.
 #![allow(unsafe_code)]
 
 mod address;

@@ -45,6 +45,10 @@ impl Daemon {
         if !further.contains(&"--shards") && !further.contains(&"--cpus") {
             arguments.extend(["--shards", "1"]);
         }
+        // Many daemons run at once, and only one can have the default address.
+        if !further.contains(&"--http") {
+            arguments.extend(["--http", "off"]);
+        }
         arguments.extend(further);
         arguments.into_iter().map(str::to_owned).collect()
     }

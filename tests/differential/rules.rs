@@ -194,7 +194,7 @@ impl Case<'_> {
 }
 
 fn is_rcode(reply: Option<&Reply>, rcode: u8) -> bool {
-    reply.is_some_and(|reply| reply.rcode == rcode.into())
+    reply.is_some_and(|reply| reply.rcode == u16::from(rcode))
 }
 
 fn header_alone(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
@@ -202,9 +202,9 @@ fn header_alone(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     if case.is(&[Opcode]) {
         let opcode = case.query.packet[2] >> 3 & 0xF;
         // Both peers implement NOTIFY, and refuse it.
-        let is_notify = opcode == 4 && reply.is_some_and(|reply| reply.rcode != rcode::NOERROR.into());
+        let is_notify = opcode == 4 && reply.is_some_and(|reply| reply.rcode != u16::from(rcode::NOERROR));
         let is_meant = is_rcode(reply, rcode::NOTIMP) || is_notify || case.is_nsd_silent(reply);
-        return is_meant.then(|| Reply::empty(opcode, rcode::NOTIMP.into()));
+        return is_meant.then(|| Reply::empty(opcode, u16::from(rcode::NOTIMP)));
     }
     // Knot drops what it cannot parse.
     let is_meant = is_rcode(reply, rcode::FORMERR) || reply.is_none();
@@ -214,7 +214,7 @@ fn header_alone(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
 
 fn opt_alone(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let is_meant = case.is(&[Oddity::OptAlone]) && case.peer == Kind::Nsd && is_rcode(reply, rcode::NOERROR);
-    is_meant.then_some(Reply { rcode: rcode::FORMERR.into(), ..reply.cloned()? })
+    is_meant.then_some(Reply { rcode: u16::from(rcode::FORMERR), ..reply.cloned()? })
 }
 
 fn damaged_records(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
@@ -354,8 +354,8 @@ fn across_zones(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
         let end = chain.last()?.2.clone();
         let more = case.ask(&end, case.qtype(), true)?;
         let [answer, authority, additional] = more.sections;
-        if more.rcode == rcode::REFUSED.into() {
-            reply.rcode = rcode::NOERROR.into();
+        if more.rcode == u16::from(rcode::REFUSED) {
+            reply.rcode = u16::from(rcode::NOERROR);
         } else {
             reply.rcode = more.rcode;
         }
@@ -382,7 +382,7 @@ fn chain_limit(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let kept = links.iter().flat_map(|(cname, dname, _)| std::iter::once(*cname).chain(*dname));
     let answer = kept.map(|index| reply.sections[0][index].clone()).collect();
     reply.sections = [answer, Vec::new(), Vec::new()];
-    reply.rcode = rcode::NOERROR.into();
+    reply.rcode = u16::from(rcode::NOERROR);
     Some(reply)
 }
 
@@ -399,7 +399,7 @@ fn name_too_long(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     if case.peer != Kind::Knot || !reply.sections[0].iter().any(is_too_long) {
         return None;
     }
-    reply.rcode = rcode::YXDOMAIN.into();
+    reply.rcode = u16::from(rcode::YXDOMAIN);
     reply.sections[1].clear();
     // Where the DNAME leads below another one, Knot gives that too, although no name leads there.
     let dnames: Vec<usize> = chain.iter().filter_map(|(_, dname, _)| *dname).collect();
@@ -452,13 +452,13 @@ fn any_over_udp(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
 fn ds_at_apex(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let mut reply = reply.cloned()?;
     let is_meant = case.is_question() && case.query.qtype == rtype::DS && case.peer == Kind::Knot;
-    if !is_meant || reply.rcode != rcode::NXDOMAIN.into() {
+    if !is_meant || reply.rcode != u16::from(rcode::NXDOMAIN) {
         return None;
     }
     // Where no delegation leads to a child, Knot says that there is none; but the name is the apex of a zone.
     let end = end(case, &reply);
     let [soa, ..] = case.ask(&end, rtype::SOA, true)?.sections;
-    reply.rcode = rcode::NOERROR.into();
+    reply.rcode = u16::from(rcode::NOERROR);
     soa.iter().any(|record| record.rtype == rtype::SOA && record.owner == end).then_some(reply)
 }
 
@@ -474,7 +474,7 @@ fn extended_error(case: &Case<'_>, reply: Option<&Reply>) -> Option<Reply> {
     let mut reply = reply.cloned()?;
     let options = &mut reply.opt.as_mut()?.options;
     options.retain(|(code, _)| *code != option::EDE);
-    if reply.rcode == rcode::REFUSED.into() {
+    if reply.rcode == u16::from(rcode::REFUSED) {
         options.push((option::EDE, EDE_NOT_AUTHORITATIVE.to_be_bytes().to_vec()));
     }
     case.is_question().then_some(reply)

@@ -198,12 +198,13 @@ fn paths_and_places_are_those_of_the_file() {
 #[test]
 fn flags_go_before_the_file() {
     let text = "[server]\nlisten = ['::1']\nshards = 2\ncpus = '1-2'\ndatapath = 'mmsg'\n\
-                [identity]\nnode = 'file'\n[zones]\ndir = 'z'\n";
+                [identity]\nnode = 'file'\n[zones]\ndir = 'z'\n[http]\nlisten = '[::1]:1'\n";
     let flags = Flags {
         listen: vec![Listen::read("127.0.0.1").unwrap(), Listen::read("127.0.0.2:54").unwrap()],
         shards: Some(Shards::read("3").unwrap()),
         cpus: Some(Cpus::read("5-7").unwrap()),
         datapath: Some(DatapathChoice::IoUring),
+        http: Some(HttpListen::Off),
         node: Some(Text::read("flag").unwrap()),
         zones: Some("here".into()),
     };
@@ -212,7 +213,12 @@ fn flags_go_before_the_file() {
     assert_eq!((config.shards.to_string().as_str(), config.cpus), ("3", Some(vec![5, 6, 7])));
     assert_eq!((config.datapath, config.zones.dir), (DatapathChoice::IoUring, Some("here".into())));
     assert_eq!((config.identity.node.as_str(), config.nsid.as_slice()), ("flag", &b"flag"[..]));
-    assert_eq!(config.zones.identity.node, "flag");
+    assert_eq!((config.zones.identity.node.as_str(), config.http), ("flag", HttpListen::Off));
+
+    // Without flags it is the file, and without either the default.
+    let http = |text| load_text(text, &Flags::default()).unwrap().http;
+    assert_eq!(http(text), HttpListen::At("[::1]:1".parse().unwrap()));
+    assert_eq!(http(""), HttpListen::IfFree);
 
     // The NSID follows the name unless it was given by itself.
     let config = load_text("[identity]\nnsid = 'id'", &flags).unwrap();

@@ -7,7 +7,7 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Arrival, Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    Counters, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, Tally,
+    Counters, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Tally,
 };
 
 /// The answers to connections.
@@ -28,6 +28,7 @@ impl Serving {
 
 impl TcpHandler for Serving {
     fn woken(&mut self) {
+        self.tally.count(TCP_TURNS.at([]));
         self.counters.fold(&mut self.tally);
     }
 

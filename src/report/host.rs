@@ -1,0 +1,99 @@
+//! What the host's network counts of UDP: losses that no socket of ours could tell, and those of other
+//! programs.
+
+use std::fs;
+
+/// The address families, as in labels.
+pub const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
+
+/// A count of the host.
+#[derive(Debug)]
+pub struct HostFamily {
+    /// The name, without `as112_` and `_total`.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// The kernel's name for it.
+    key: &'static str,
+}
+
+/// All counts of the host.
+pub static HOST: [HostFamily; 5] = [
+    HostFamily {
+        name: "host_udp_in_errors",
+        help: "Datagrams that this host received and gave to no program, for whatever reason.",
+        key: "InErrors",
+    },
+    HostFamily {
+        name: "host_udp_rcvbuf_errors",
+        help: "Datagrams that this host lost because a receive buffer was full.",
+        key: "RcvbufErrors",
+    },
+    HostFamily {
+        name: "host_udp_sndbuf_errors",
+        help: "Datagrams that this host lost because a send buffer was full.",
+        key: "SndbufErrors",
+    },
+    HostFamily {
+        name: "host_udp_checksum_errors",
+        help: "Datagrams that this host received with a wrong checksum.",
+        key: "InCsumErrors",
+    },
+    HostFamily {
+        name: "host_udp_no_ports",
+        help: "Datagrams that this host received for a port where nobody listens.",
+        key: "NoPorts",
+    },
+];
+
+/// By row of [`HOST`] and address family; `None` where the kernel does not say.
+pub type HostCounts = [[Option<u64>; FAMILIES.len()]; HOST.len()];
+
+/// The counts as they stand. They are those of the network namespace.
+#[must_use]
+pub fn read() -> HostCounts {
+    let text = |path| fs::read_to_string(path).unwrap_or_default();
+    parse(&text("/proc/net/snmp"), &text("/proc/net/snmp6"))
+}
+
+/// `snmp` has a line of names and one of numbers for each protocol, `snmp6` a name and a number a line.
+fn parse(snmp: &str, snmp6: &str) -> HostCounts {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (keys, numbers) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let v4 = |wanted: &str| {
+        let mut pairs = keys.split_whitespace().zip(numbers.split_whitespace());
+        pairs.find(|(key, _)| *key == wanted)?.1.parse().ok()
+    };
+    let v6 = |wanted: &str| {
+        let mut pairs =
+            snmp6.lines().filter_map(|line| line.strip_prefix("Udp6")?.split_once(char::is_whitespace));
+        pairs.find(|(key, _)| *key == wanted)?.1.trim().parse().ok()
+    };
+    std::array::from_fn(|row| [v4(HOST[row].key), v6(HOST[row].key)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read() {
+        let snmp = "Tcp: A\nTcp: 1\n\
+                    Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors\n\
+                    Udp: 9 8 7 6 5 4 3\nUdpLite: InErrors\nUdpLite: 99\n";
+        let snmp6 = "Ip6InReceives 1\nUdp6NoPorts                 \t18\nUdp6InErrors        \t17\n\
+                     UdpLite6InErrors 99\n";
+        let counts = parse(snmp, snmp6);
+        assert_eq!(
+            counts,
+            [[Some(7), Some(17)], [Some(5), None], [Some(4), None], [Some(3), None], [Some(8), Some(18)],]
+        );
+        assert_eq!(parse("", ""), [[None; 2]; 5]);
+        assert_eq!(parse("Udp: InErrors", "Udp6InErrors x"), [[None; 2]; 5]);
+    }
+
+    #[test]
+    fn this_host_counts() {
+        assert!(read().iter().all(|row| row[0].is_some()));
+    }
+}

@@ -1,0 +1,112 @@
+//! The counters as JSON. Keys are the names of the families without `as112_` and `_total`; labels nest in
+//! their order.
+
+use serde_json::{Map, Value, json};
+
+use super::host::{FAMILIES as HOST_FAMILIES, HOST};
+use super::{Reading, shown, sum_of};
+use crate::stats::counters::{Family, Totals};
+
+/// The document of `/stats.json`.
+///
+/// `counters` has the sums over all threads, `shards` each shard's own. Sizes are keyed by the least size of
+/// a bin of 16 bytes, as RSSAC002 has them, and bins without a packet are left out.
+#[must_use]
+pub fn render(reading: &Reading<'_>) -> String {
+    let facts = &reading.board.facts;
+    let blocks = reading.board.shards.iter().zip(&reading.shards).enumerate();
+    let shards: Vec<Value> = blocks
+        .map(|(index, (block, totals))| {
+            json!({"shard": index, "cpu": block.cpu, "counters": counters(reading, totals)})
+        })
+        .collect();
+    let host: Map<String, Value> = HOST
+        .iter()
+        .zip(&reading.host)
+        .map(|(family, counts)| {
+            let by_family = HOST_FAMILIES.iter().zip(counts);
+            (family.name.to_owned(), by_family.map(|(name, count)| (*name, *count)).collect())
+        })
+        .collect();
+    let document = json!({
+        "node": facts.node,
+        "version": facts.version,
+        "datapath": facts.datapath,
+        "datapath_reason": facts.reason,
+        "start_time_seconds": reading.started(),
+        "uptime_seconds": reading.uptime.as_secs_f64(),
+        "ready": reading.ready,
+        "tcp_connections": reading.tcp_connections(),
+        "counters": counters(reading, &reading.total),
+        "shards": shards,
+        "host": host,
+    });
+    format!("{document:#}\n")
+}
+
+fn counters(reading: &Reading<'_>, totals: &Totals) -> Value {
+    let mut all = Map::new();
+    for family in shown() {
+        all.insert(key(family).to_owned(), nested(reading, family, totals));
+        if family.bin_len().is_some() {
+            let sum = sum_of(family);
+            all.insert(key(sum).to_owned(), nested(reading, sum, totals));
+        }
+    }
+    all.into()
+}
+
+fn key(family: &Family) -> &'static str {
+    let name = family.name.strip_prefix("as112_").unwrap_or(family.name);
+    name.strip_suffix("_total").unwrap_or(name)
+}
+
+/// A family without labels is a number, one with labels an object of objects.
+fn nested(reading: &Reading<'_>, family: &Family, totals: &Totals) -> Value {
+    let mut root = if family.labels.is_empty() { Value::from(0) } else { Value::Object(Map::new()) };
+    for (labels, count) in reading.series(family, totals) {
+        if count == 0 && family.bin_len().is_some() {
+            continue;
+        }
+        let leaf = labels.into_iter().fold(&mut root, |at, label| &mut at[label]);
+        *leaf = count.into();
+    }
+    root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::board;
+    use super::*;
+
+    #[test]
+    fn the_document_has_facts_sums_and_shards() {
+        let board = board();
+        let document: Value = serde_json::from_str(&render(&board.read())).unwrap();
+        for (pointer, expected) in [
+            ("/node", json!("node-1")),
+            ("/version", json!("1.2.3")),
+            ("/datapath_reason", json!("no \"ring\"\nhere")),
+            ("/start_time_seconds", json!(1_700_000_000.5)),
+            ("/ready", json!(true)),
+            ("/tcp_connections", json!(3)),
+            (
+                "/counters/queries/direct",
+                json!({"udp": {"ipv4": 4, "ipv6": 0}, "tcp": {"ipv4": 0, "ipv6": 4}}),
+            ),
+            ("/counters/queries_do", json!(0)),
+            ("/counters/queries_by_zone", json!({"10.in-addr.arpa": 2, "other": 1})),
+            ("/counters/query_size_bytes", json!({"udp": {"32": 2, "2048": 1}})),
+            ("/counters/query_size_bytes_sum", json!({"udp": 2128, "tcp": 0})),
+            ("/counters/response_size_bytes", json!({})),
+            ("/shards/0/cpu", json!(7)),
+            ("/shards/1/cpu", json!(null)),
+            ("/shards/0/counters/shard_datagrams", json!(3)),
+            ("/shards/1/counters/queries/direct/udp/ipv4", json!(1)),
+        ] {
+            assert_eq!(document.pointer(pointer), Some(&expected), "{pointer}");
+        }
+        assert!(document.pointer("/host/host_udp_in_errors/ipv4").unwrap().is_u64());
+        assert_eq!(document["shards"].as_array().unwrap().len(), 2);
+    }
+}

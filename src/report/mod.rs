@@ -1,0 +1,242 @@
+//! What is made of the counters: text for Prometheus, JSON for programs.
+//!
+//! A [`Board`] knows where the counters stand and what they are called. Whoever wants them takes a
+//! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
+
+pub mod host;
+pub mod json;
+pub mod prometheus;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::stats::counters::{
+    Counters, FAMILIES, Family, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
+};
+use crate::stats::labels::Names;
+
+use host::HostCounts;
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The node's name.
+    pub node: String,
+    /// The version of the program.
+    pub version: &'static str,
+    /// How datagrams are received and sent.
+    pub datapath: String,
+    /// Why so.
+    pub reason: String,
+    /// When the node started.
+    pub started: SystemTime,
+}
+
+/// A thread's counters.
+#[derive(Debug)]
+pub struct Block {
+    /// The CPU that the thread is pinned to.
+    pub cpu: Option<usize>,
+    /// What it counts into.
+    pub counters: Arc<Counters>,
+}
+
+/// Where the numbers of a node stand.
+#[derive(Debug)]
+pub struct Board {
+    /// What does not change.
+    pub facts: Facts,
+    /// What zones and addresses are called.
+    pub names: Names,
+    /// The shards, in their order.
+    pub shards: Vec<Block>,
+    /// The thread of TCP.
+    pub tcp: Block,
+    /// Whether the node serves.
+    pub ready: AtomicBool,
+}
+
+impl Board {
+    /// The counters as they stand now.
+    #[must_use]
+    pub fn read(&self) -> Reading<'_> {
+        let shards: Vec<Totals> = self.shards.iter().map(Block::read).collect();
+        let mut total = self.tcp.read();
+        shards.iter().for_each(|shard| total += shard);
+        Reading {
+            board: self,
+            total,
+            shards,
+            host: host::read(),
+            uptime: self.facts.started.elapsed().unwrap_or_default(),
+            ready: self.ready.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many turns each thread has made, shards first. One that stands still is stuck: even without a
+    /// packet a thread makes some each second.
+    #[must_use]
+    pub fn turns(&self) -> Vec<u64> {
+        let turns = |block: &Block| {
+            let totals = block.read();
+            totals.sum(SHARD_TURNS) + totals.sum(TCP_TURNS)
+        };
+        self.shards.iter().chain([&self.tcp]).map(turns).collect()
+    }
+}
+
+impl Block {
+    fn read(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.counters.read(&mut totals);
+        totals
+    }
+}
+
+/// The numbers of a node at one time.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    /// What they are numbers of.
+    pub board: &'a Board,
+    /// The sum of all threads.
+    pub total: Totals,
+    /// Each shard's own.
+    pub shards: Vec<Totals>,
+    /// What the host's network counts.
+    pub host: HostCounts,
+    /// Since the start.
+    pub uptime: Duration,
+    /// Whether the node serves.
+    pub ready: bool,
+}
+
+impl Reading<'_> {
+    /// TCP connections that are open. They are counted by one thread, but read one by one.
+    #[must_use]
+    pub fn tcp_connections(&self) -> u64 {
+        self.total.sum(TCP_ACCEPTED).saturating_sub(self.total.sum(TCP_CLOSED))
+    }
+
+    /// When the node started, in seconds of Unix time.
+    #[must_use]
+    pub fn started(&self) -> f64 {
+        self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    }
+
+    /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
+    /// those are the ones that have a name, and any that counted.
+    fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
+        let names = &self.board.names;
+        let counters = family.of(totals).iter().enumerate();
+        let in_use = counters.filter_map(|(offset, &count)| {
+            let values = family.values(offset);
+            let mut labels = family.labels.iter().zip(&values);
+            let is_named = labels.all(|(label, &value)| value < names.len_in_use(label));
+            let labels = family.labels.iter().zip(&values).map(|(label, &value)| names.value(label, value));
+            (is_named || count > 0).then(|| (labels.collect(), count))
+        });
+        in_use.collect()
+    }
+}
+
+/// The families that are shown by themselves: not the sums of sizes, which are parts of histograms.
+fn shown() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().filter(|family| !family.name.ends_with("_sum"))
+}
+
+/// The family that has the sum of the sizes that `family` has the bins of.
+fn sum_of(family: &Family) -> &'static Family {
+    let is_sum = |sum: &&Family| sum.name.strip_suffix("_sum") == Some(family.name);
+    FAMILIES.iter().find(is_sum).expect("the table has a sum for every family of sizes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::counters::{
+        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_BUSY, SHARD_RECEIVED,
+        Tally,
+    };
+    use crate::stats::labels::{Values, ZONE};
+
+    /// A board of two shards that counted a little, with a name that must be escaped.
+    pub(super) fn board() -> Board {
+        let block = |cpu, counts: &[(usize, u32)]| {
+            let counters = Arc::new(Counters::default());
+            let mut tally = Tally::default();
+            counts.iter().for_each(|&(at, count)| tally.add(at, count));
+            counters.fold(&mut tally);
+            Block { cpu, counters }
+        };
+        let first = [
+            (QUERIES.at([0, 0, 0]), 3),
+            (QUERIES_BY_ZONE.at([0]), 2),
+            (QUERIES_BY_ZONE.at([ZONE.len - 1]), 1),
+            (QUERIES_BY_ADDRESS.at([0]), 3),
+            (QUERY_SIZES.at([0, 2]), 2),
+            (QUERY_SIZES.at([0, 128]), 1),
+            (QUERY_BYTES.at([0]), 2128),
+            (SHARD_RECEIVED.at([]), 3),
+            (SHARD_BUSY.at([]), 1_500_000_000),
+        ];
+        let tcp = [
+            (QUERIES.at([0, 1, 1]), 4),
+            (TCP_ACCEPTED.at([]), 5),
+            (TCP_CLOSED.at([0]), 2),
+            (TCP_TURNS.at([]), 9),
+        ];
+        Board {
+            facts: Facts {
+                node: "node-1".to_owned(),
+                version: "1.2.3",
+                datapath: "mmsg".to_owned(),
+                reason: "no \"ring\"\nhere".to_owned(),
+                started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
+            },
+            names: Names {
+                zones: vec!["10.in-addr.arpa".to_owned()],
+                addresses: vec!["[::1]:53".to_owned()],
+            },
+            shards: vec![
+                block(Some(7), &first),
+                block(None, &[(QUERIES.at([0, 0, 0]), 1), (SHARD_TURNS.at([]), 6)]),
+            ],
+            tcp: block(None, &tcp),
+            ready: AtomicBool::new(true),
+        }
+    }
+
+    #[test]
+    fn a_reading_adds_up_all_threads() {
+        let board = board();
+        let reading = board.read();
+        assert_eq!(reading.total.sum(QUERIES), 8);
+        assert_eq!(reading.shards.iter().map(|shard| shard.sum(QUERIES)).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(reading.tcp_connections(), 3);
+        assert!(reading.ready);
+        assert_eq!(board.turns(), [0, 6, 9]);
+    }
+
+    #[test]
+    fn values_without_a_name_show_once_they_count() {
+        let board = board();
+        let reading = board.read();
+        let zones = reading.series(QUERIES_BY_ZONE, &reading.total);
+        assert_eq!(zones, [(vec!["10.in-addr.arpa".to_owned()], 2), (vec!["other".to_owned()], 1)]);
+        let addresses = reading.series(QUERIES_BY_ADDRESS, &reading.total);
+        assert_eq!(addresses, [(vec!["[::1]:53".to_owned()], 3)]);
+    }
+
+    #[test]
+    fn every_family_of_sizes_has_a_sum() {
+        let sizes: Vec<&Family> = shown().filter(|family| family.bin_len().is_some()).collect();
+        assert_eq!(sizes.len(), 2);
+        for family in sizes {
+            let sum = sum_of(family);
+            assert_eq!(sum.labels.len() + 1, family.labels.len(), "{}", sum.name);
+            assert!(matches!(family.labels.last().unwrap().values, Values::Bins(_)));
+        }
+        assert_eq!(shown().count() + 2, FAMILIES.len());
+    }
+}

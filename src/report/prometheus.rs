@@ -1,0 +1,296 @@
+//! The counters as Prometheus reads them: its text format 0.0.4, or OpenMetrics 1.0 where that is asked for.
+//!
+//! Both have the same series. They differ in what `# TYPE` names (OpenMetrics leaves `_total` and `_info`
+//! out), in units and in the end of the text.
+
+use std::fmt::{Display, Write as _};
+
+use super::host::{FAMILIES as HOST_FAMILIES, HOST};
+use super::{Reading, shown, sum_of};
+use crate::stats::counters::{Family, Totals};
+
+/// A text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' own, 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format for a request with this Accept header: OpenMetrics if it is named and not liked less than
+    /// plain text.
+    #[must_use]
+    pub fn negotiated(accept: &str) -> Self {
+        let (mut open_metrics, mut text) = (0.0, 0.0);
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default();
+            let parameters: Vec<&str> = parts.collect();
+            let value = |name| parameters.iter().find_map(|parameter| parameter.strip_prefix(name));
+            let quality: f64 = value("q=").map_or(Some(1.0), |q: &str| q.parse().ok()).unwrap_or(0.0);
+            match media {
+                "application/openmetrics-text"
+                    if value("version=").is_none_or(|version| version == "1.0.0") =>
+                {
+                    open_metrics = quality;
+                }
+                "text/plain" => text = quality,
+                _ => {}
+            }
+        }
+        if open_metrics > 0.0 && open_metrics >= text { Self::OpenMetrics } else { Self::Text }
+    }
+
+    /// The Content-Type of the text.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Least sizes of the bins of a histogram behind the fine ones. The bounds are one less, for sizes are whole
+/// numbers.
+const COARSE_SIZES: [usize; 4] = [512, 1024, 2048, 4096];
+const NANOSECONDS: &str = "_nanoseconds_total";
+
+/// Everything that `reading` has, in the given format.
+#[must_use]
+pub fn render(reading: &Reading<'_>, format: Format) -> String {
+    let mut text = Text { out: String::new(), format };
+    text.facts(reading);
+    for family in shown() {
+        match family.bin_len() {
+            Some(bin_len) => text.histogram(reading, family, bin_len),
+            None if family.by_shard => text.by_shard(reading, family),
+            None => {
+                text.head(family.name, "counter", family.help);
+                text.series(reading, family, &reading.total, &[]);
+            }
+        }
+    }
+    for (family, counts) in HOST.iter().zip(&reading.host) {
+        let name = format!("as112_{}_total", family.name);
+        text.head(&name, "counter", family.help);
+        for (label, count) in HOST_FAMILIES.iter().zip(counts) {
+            if let Some(count) = count {
+                text.sample(&name, &[("family", label)], count);
+            }
+        }
+    }
+    if format == Format::OpenMetrics {
+        text.out.push_str("# EOF\n");
+    }
+    text.out
+}
+
+struct Text {
+    out: String,
+    format: Format,
+}
+
+impl Text {
+    /// What is no counter.
+    fn facts(&mut self, reading: &Reading<'_>) {
+        let facts = &reading.board.facts;
+        for (name, help, labels) in [
+            (
+                "as112_build_info",
+                "The program.",
+                [("version", facts.version), ("arch", std::env::consts::ARCH)],
+            ),
+            (
+                "as112_datapath_info",
+                "How datagrams are received and sent, and why so.",
+                [("datapath", facts.datapath.as_str()), ("reason", facts.reason.as_str())],
+            ),
+        ] {
+            self.head(name, "info", help);
+            self.sample(name, &labels, 1);
+        }
+        self.head("as112_start_time_seconds", "gauge", "When the node started, in Unix time.");
+        self.sample("as112_start_time_seconds", &[], reading.started());
+        self.head("as112_ready", "gauge", "1 while the node serves.");
+        self.sample("as112_ready", &[], u8::from(reading.ready));
+        self.head("as112_tcp_connections", "gauge", "TCP connections that are open.");
+        self.sample("as112_tcp_connections", &[], reading.tcp_connections());
+    }
+
+    /// The lines before the samples of a family. `kind` is OpenMetrics' word; the older format has no infos.
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let (family, kind) = match (self.format, kind) {
+            (Format::OpenMetrics, "counter") => (name.trim_end_matches("_total"), kind),
+            (Format::OpenMetrics, "info") => (name.trim_end_matches("_info"), kind),
+            (Format::Text, "info") => (name, "gauge"),
+            _ => (name, kind),
+        };
+        let mut line = |word: &str, text: &str| {
+            writeln!(self.out, "# {word} {family} {text}").expect("a String takes all that is written");
+        };
+        line("HELP", help);
+        line("TYPE", kind);
+        let unit = ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(&format!("_{unit}")));
+        if let Some(unit) = unit.filter(|_| self.format == Format::OpenMetrics) {
+            line("UNIT", unit);
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.out.push_str(name);
+        for (index, (label, value)) in labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            write!(self.out, "{before}{label}=\"{value}\"").expect("a String takes all that is written");
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        writeln!(self.out, "{end} {value}").expect("a String takes all that is written");
+    }
+
+    /// The samples of a family, with `more` labels before its own.
+    fn series(&mut self, reading: &Reading<'_>, family: &Family, totals: &Totals, more: &[(&str, &str)]) {
+        for (values, count) in reading.series(family, totals) {
+            let own = family.labels.iter().zip(&values).map(|(label, value)| (label.name, value.as_str()));
+            let labels: Vec<(&str, &str)> = more.iter().copied().chain(own).collect();
+            match family.name.strip_suffix(NANOSECONDS) {
+                Some(stem) => self.sample(&format!("{stem}_seconds_total"), &labels, count as f64 / 1e9),
+                None => self.sample(family.name, &labels, count),
+            }
+        }
+    }
+
+    fn by_shard(&mut self, reading: &Reading<'_>, family: &Family) {
+        self.head(&family.name.replace(NANOSECONDS, "_seconds_total"), "counter", family.help);
+        for (index, (block, totals)) in reading.board.shards.iter().zip(&reading.shards).enumerate() {
+            let cpu = block.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string());
+            self.series(reading, family, totals, &[("shard", &index.to_string()), ("cpu", &cpu)]);
+        }
+    }
+
+    /// One cumulative histogram for each value of the label before the bins.
+    fn histogram(&mut self, reading: &Reading<'_>, family: &Family, bin_len: usize) {
+        let [label, bins] = family.labels else {
+            unreachable!("families of sizes have one label and the bins")
+        };
+        self.head(family.name, "histogram", family.help);
+        let sums = sum_of(family).of(&reading.total);
+        let (bucket, sum_name) = (format!("{}_bucket", family.name), format!("{}_sum", family.name));
+        for (index, (counts, sum)) in family.of(&reading.total).chunks(bins.len).zip(sums).enumerate() {
+            let value = reading.board.names.value(label, index);
+            let own = (label.name, value.as_str());
+            let open_from = (bins.len - 1) * bin_len;
+            let fine = (1..COARSE_SIZES[0] / bin_len).map(|bin| bin * bin_len);
+            for size in fine.chain(COARSE_SIZES.into_iter().filter(|&size| size <= open_from)) {
+                let below: u64 = counts[..size / bin_len].iter().sum();
+                self.sample(&bucket, &[own, ("le", &format!("{}.0", size - 1))], below);
+            }
+            let count: u64 = counts.iter().sum();
+            self.sample(&bucket, &[own, ("le", "+Inf")], count);
+            self.sample(&sum_name, &[own], sum);
+            self.sample(&format!("{}_count", family.name), &[own], count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::board;
+    use super::*;
+
+    fn rendered(format: Format) -> String {
+        let board = board();
+        let mut reading = board.read();
+        reading.host = [[Some(1), Some(2)], [None, None], [None, None], [None, None], [Some(3), None]];
+        render(&reading, format)
+    }
+
+    #[test]
+    fn text_is_as_expected() {
+        let text = rendered(Format::Text);
+        for part in [
+            "# HELP as112_build_info The program.\n# TYPE as112_build_info gauge\n\
+             as112_build_info{version=\"1.2.3\",",
+            "as112_datapath_info{datapath=\"mmsg\",reason=\"no \\\"ring\\\"\\nhere\"} 1\n",
+            "# TYPE as112_start_time_seconds gauge\nas112_start_time_seconds 1700000000.5\n",
+            "as112_ready 1\n",
+            "# TYPE as112_tcp_connections gauge\nas112_tcp_connections 3\n",
+            "# TYPE as112_queries_total counter\n\
+             as112_queries_total{service=\"direct\",transport=\"udp\",family=\"ipv4\"} 4\n",
+            "as112_queries_total{service=\"direct\",transport=\"tcp\",family=\"ipv6\"} 4\n",
+            "as112_queries_by_zone_total{zone=\"10.in-addr.arpa\"} 2\n\
+             as112_queries_by_zone_total{zone=\"other\"} 1\n# ",
+            "# TYPE as112_queries_do_total counter\nas112_queries_do_total 0\n",
+            "as112_shard_datagrams_total{shard=\"0\",cpu=\"7\"} 3\n\
+             as112_shard_datagrams_total{shard=\"1\",cpu=\"any\"} 0\n",
+            "# TYPE as112_shard_busy_seconds_total counter\n\
+             as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\"} 1.5\n",
+            "as112_host_udp_in_errors_total{family=\"ipv4\"} 1\n\
+             as112_host_udp_in_errors_total{family=\"ipv6\"} 2\n",
+            "as112_socket_drops_total{shard=\"0\",cpu=\"7\",address=\"[::1]:53\"} 0\n",
+        ] {
+            assert!(text.contains(part), "{part}\n---\n{text}");
+        }
+        assert!(!text.contains("# EOF") && !text.contains("# UNIT") && !text.contains("nanoseconds"));
+    }
+
+    #[test]
+    fn histograms_are_cumulative_with_whole_bounds() {
+        let text = rendered(Format::Text);
+        let buckets: Vec<(&str, &str)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("as112_query_size_bytes_bucket{transport=\"udp\",le=\""))
+            .map(|rest| rest.split_once("\"} ").unwrap())
+            .collect();
+        assert_eq!(buckets.len(), 31 + 3 + 1);
+        assert_eq!(buckets[..3], [("15.0", "0"), ("31.0", "0"), ("47.0", "2")]);
+        assert_eq!(
+            buckets[30..],
+            [("495.0", "2"), ("511.0", "2"), ("1023.0", "2"), ("2047.0", "2"), ("+Inf", "3")]
+        );
+        assert!(text.contains("as112_query_size_bytes_sum{transport=\"udp\"} 2128\n"));
+        assert!(text.contains("as112_query_size_bytes_count{transport=\"udp\"} 3\n"));
+        assert!(text.contains("as112_response_size_bytes_bucket{transport=\"tcp\",le=\"4095.0\"} 0\n"));
+    }
+
+    #[test]
+    fn open_metrics_has_the_same_samples_and_its_own_comments() {
+        let samples = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        };
+        let (text, open) = (rendered(Format::Text), rendered(Format::OpenMetrics));
+        assert_eq!(samples(&text), samples(&open));
+        assert!(open.ends_with("\n# EOF\n"));
+        for part in [
+            "# TYPE as112_queries counter\n",
+            "# TYPE as112_build info\n",
+            "# TYPE as112_query_size_bytes histogram\n# UNIT as112_query_size_bytes bytes\n",
+            "# TYPE as112_shard_busy_seconds counter\n# UNIT as112_shard_busy_seconds seconds\n",
+        ] {
+            assert!(open.contains(part), "{part}\n---\n{open}");
+        }
+    }
+
+    #[test]
+    fn the_accept_header_decides() {
+        for (accept, format) in [
+            ("", Format::Text),
+            ("*/*", Format::Text),
+            ("text/plain;version=0.0.4", Format::Text),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,\
+                 application/openmetrics-text;version=0.0.1;q=0.4,\
+                 text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+            ("text/plain, application/openmetrics-text; version=1.0.0; q=0.5", Format::Text),
+            ("application/openmetrics-text;version=2.0.0", Format::Text),
+            ("application/openmetrics-text;q=0", Format::Text),
+        ] {
+            assert_eq!(Format::negotiated(accept), format, "{accept}");
+        }
+    }
+}
