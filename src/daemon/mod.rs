@@ -104,8 +104,8 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     board.ready.store(false, Ordering::Relaxed);
     net.stop();
     watched.stop();
-    let totals = net.totals();
-    let _ = writeln!(out, "stopped after {} queries", totals.sum(QUERIES));
+    let queries = net.totals().sum(QUERIES);
+    let _ = writeln!(out, "stopped after {queries} {}", if queries == 1 { "query" } else { "queries" });
     ended
 }
 
