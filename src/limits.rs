@@ -227,6 +227,7 @@ pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// [`TCP_TICK`], and a busy host may delay that by a second or two.
 pub const STUCK_AFTER: Duration = Duration::from_secs(5);
 const _: () = assert!(STUCK_AFTER.as_millis() >= 10 * SHARD_TICK.as_millis());
+
 /// Time that `as112d stats` gives a node for each step of its answer: it needs a millisecond, so the network
 /// has the rest.
 pub const STATS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -235,3 +236,25 @@ pub const STATS_LEN_MAX: u64 = 64 << 20;
 const _: () = assert!(STATS_LEN_MAX >= SHARDS_MAX as u64 * (32 << 10));
 /// How often `as112d stats --watch` asks.
 pub const STATS_WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Bytes that the history may have in its folder, and in memory where it has none. A busy node has some 200
+/// counters that move in a minute, at 20 bytes and 19,500 rows each in ten years: 80 MiB. Sizes and zones of
+/// all kinds can make that several times as much.
+pub const HISTORY_LEN_MAX: u64 = 1 << 30;
+/// See [`HISTORY_LEN_MAX`].
+pub const HISTORY_IN_MEMORY_LEN_MAX: u64 = 128 << 20;
+/// How long the history waits for a person who locks its file.
+pub const HISTORY_BUSY_MAX: Duration = Duration::from_secs(5);
+/// The resolutions of the history in seconds, and for how many seconds each is kept before it is rolled up to
+/// the next; after the last it is forgotten.
+pub const HISTORY_RESOLUTIONS: [(u64, u64); 4] =
+    [(60, 48 * 3600), (15 * 60, 35 * 24 * 3600), (3600, 400 * 24 * 3600), (24 * 3600, 3653 * 24 * 3600)];
+const _: () = {
+    let mut at = 1;
+    while at < HISTORY_RESOLUTIONS.len() {
+        // A row of the finer resolution lies within one of the coarser.
+        assert!(HISTORY_RESOLUTIONS[at].0.is_multiple_of(HISTORY_RESOLUTIONS[at - 1].0));
+        assert!(HISTORY_RESOLUTIONS[at].1 > HISTORY_RESOLUTIONS[at - 1].1);
+        at += 1;
+    }
+};

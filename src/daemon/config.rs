@@ -53,6 +53,8 @@ pub struct Config {
     pub update: UpdatePolicy,
     /// Where statistics and health are served.
     pub http: HttpListen,
+    /// The folder of the history; `None` for memory.
+    pub history: Option<PathBuf>,
 }
 
 /// Options of the command line that replace what the file says.
@@ -105,7 +107,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -130,6 +132,7 @@ impl Resolver<'_> {
             tcp: self.tcp(&tcp),
             update: answers.update.value,
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
+            history: history.dir.map(|dir| self.source.dir.join(dir)),
         }
     }
 

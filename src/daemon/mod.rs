@@ -8,17 +8,19 @@ pub mod written;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::limits::TCP_BACKLOG;
 use crate::net::{self, Event, Net, Plan};
+use crate::report::history::{self, Bases, History};
 use crate::report::{Block, Board, Facts};
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::stats::counters::QUERIES;
@@ -87,11 +89,16 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     }
 
     // 6. Let people watch.
-    let board = Arc::new(board(config, &net, &cpus, names));
+    let remembered = Remembered::open(config.history.as_deref(), &names, cpus.len()).map_err(failure)?;
+    let history_line = remembered.line.clone();
+    let board = board(config, &net, &cpus, names, remembered.bases, remembered.place);
+    let board = Arc::new(board);
     let mut lines = describe(config, &net, &cpus, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
-    let watched = Watched::start(http, &board, &events)
-        .map_err(|error| failure(format!("cannot start the thread of HTTP: {error}; give --http off")))?;
+    lines.push(history_line);
+    let watched = Watched::start(http, remembered.history, &board, &events).map_err(|error| {
+        failure(format!("cannot start a thread for statistics: {error}; free some memory"))
+    })?;
 
     // 7. Say what is there. Nobody to listen is no reason to stop.
     lines.push(try_line(config));
@@ -239,11 +246,21 @@ fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
     Problem { place: String::new(), message }
 }
 
-/// Where the numbers of this node stand.
-fn board(config: &Config, net: &Net, cpus: &[Option<usize>], names: Names) -> Board {
+/// Where the numbers of this node stand. They go on from `bases`.
+fn board(
+    config: &Config,
+    net: &Net,
+    cpus: &[Option<usize>],
+    names: Names,
+    bases: Bases,
+    history: String,
+) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = cpus.iter().copied().chain([None]);
-    let mut shards: Vec<Block> = blocks.zip(cpus).map(|(counters, cpu)| Block { cpu, counters }).collect();
+    let bases_of_blocks = bases.shards.into_iter().chain([bases.tcp]);
+    let blocks = blocks.zip(cpus).zip(bases_of_blocks);
+    let mut shards: Vec<Block> =
+        blocks.map(|((counters, cpu), base)| Block { cpu, counters, base }).collect();
     let tcp = shards.pop().expect("the block of TCP is there, and the last");
     let facts = Facts {
         node: config.identity.node.clone(),
@@ -252,29 +269,88 @@ fn board(config: &Config, net: &Net, cpus: &[Option<usize>], names: Names) -> Bo
         reason: net.reason.clone(),
         started: SystemTime::now(),
     };
-    Board { facts, names, shards, tcp, ready: AtomicBool::new(true) }
+    Board {
+        facts,
+        names,
+        shards,
+        tcp,
+        past: bases.past,
+        history: history::Status::new(history),
+        ready: AtomicBool::new(true),
+    }
 }
 
-/// The thread of HTTP, if there is one.
+/// The history as it was opened.
+struct Remembered {
+    history: History,
+    bases: Bases,
+    /// Where it is.
+    place: String,
+    /// What to tell the operator of that.
+    line: String,
+}
+
+impl Remembered {
+    /// Opens the history in `dir`; in memory where that is not given or cannot be had.
+    fn open(dir: Option<&Path>, names: &Names, shards: usize) -> Result<Self, String> {
+        let now = history::unix_time();
+        let why = match dir.map(|dir| (dir, History::open(dir, names, shards, now))) {
+            Some((dir, Ok((history, bases)))) => {
+                let place = dir.join(history::FILE).display().to_string();
+                let line = format!("history: {place}");
+                return Ok(Self { history, bases, place, line });
+            }
+            Some((dir, Err(error))) => {
+                format!(
+                    "{} cannot be used: {error}; totals begin at 0; give a folder that this node may write \
+                     with [history] dir",
+                    dir.display()
+                )
+            }
+            None => "[history] dir would keep it".to_owned(),
+        };
+        let (history, bases) = History::in_memory(names, shards, now)?;
+        let place = "in memory".to_owned();
+        Ok(Self { history, bases, line: format!("history: {place} ({why})"), place })
+    }
+}
+
+/// The threads that watch: that of HTTP, if there is one, and that of the history.
 struct Watched {
-    thread: Option<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
+    http: Option<JoinHandle<()>>,
+    stop_http: Arc<AtomicBool>,
+    history: JoinHandle<()>,
+    /// The history ends when this is dropped.
+    stop_history: Sender<()>,
 }
 
 impl Watched {
-    fn start(http: Opened, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let Opened::At(listener) = http else { return Ok(Self { thread: None, stop }) };
-        let (board, flag) = (Arc::clone(board), Arc::clone(&stop));
-        let run = move || http::run(listener, board, &flag);
-        let thread = net::spawn("http".to_owned(), events.clone(), run)?;
-        Ok(Self { thread: Some(thread), stop })
+    fn start(http: Opened, history: History, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Self> {
+        let stop_http = Arc::new(AtomicBool::new(false));
+        let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(board));
+        let http = match http {
+            Opened::At(listener) => {
+                let run = move || http::run(listener, for_http, &flag);
+                Some(net::spawn("http".to_owned(), events.clone(), run)?)
+            }
+            Opened::Busy(_) | Opened::Off => None,
+        };
+        let (stop_history, stopped) = bounded(0);
+        let board = Arc::clone(board);
+        let run = move || {
+            history.run(&board, &stopped);
+            Ok(())
+        };
+        let history = net::spawn("history".to_owned(), events.clone(), run)?;
+        Ok(Self { http, stop_http, history, stop_history })
     }
 
     fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop_http.store(true, Ordering::Relaxed);
+        drop(self.stop_history);
         // A panic was reported when it happened.
-        let _ = self.thread.map(JoinHandle::join);
+        let _ = self.http.map(JoinHandle::join);
+        let _ = self.history.join();
     }
 }
 

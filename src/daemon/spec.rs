@@ -43,6 +43,7 @@ pub(super) struct Spec {
     pub(super) zone: Vec<Zone>,
     pub(super) answers: Answers,
     pub(super) http: Http,
+    pub(super) history: History,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -161,6 +162,12 @@ impl Default for Answers {
 #[serde(default, deny_unknown_fields, expecting = "a section that begins with [http]")]
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [history]")]
+pub(super) struct History {
+    pub(super) dir: Option<PathBuf>,
 }
 
 impl Written for IpAddr {

@@ -36,7 +36,12 @@ pub fn render(reading: &Reading<'_>) -> String {
         "start_time_seconds": reading.started(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
         "ready": reading.ready,
-        "tcp_connections": reading.tcp_connections(),
+        "tcp_connections": reading.tcp_connections,
+        "history": {
+            "place": reading.board.history.place,
+            "errors": reading.board.history.errors(),
+            "last_error": reading.board.history.last_error(),
+        },
         "counters": counters(reading, &reading.total),
         "shards": shards,
         "host": host,
@@ -90,6 +95,7 @@ mod tests {
             ("/start_time_seconds", json!(1_700_000_000.5)),
             ("/ready", json!(true)),
             ("/tcp_connections", json!(3)),
+            ("/history", json!({"place": "in memory", "errors": 0, "last_error": null})),
             (
                 "/counters/queries/direct",
                 json!({"udp": {"ipv4": 4, "ipv6": 0}, "tcp": {"ipv4": 0, "ipv6": 4}}),

@@ -3,6 +3,7 @@
 //! A [`Board`] knows where the counters stand and what they are called. Whoever wants them takes a
 //! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
 
+pub mod history;
 pub mod host;
 pub mod json;
 pub mod prometheus;
@@ -40,6 +41,8 @@ pub struct Block {
     pub cpu: Option<usize>,
     /// What it counts into.
     pub counters: Arc<Counters>,
+    /// What a thread of this place counted in earlier runs of the program.
+    pub base: Totals,
 }
 
 /// Where the numbers of a node stand.
@@ -53,6 +56,10 @@ pub struct Board {
     pub shards: Vec<Block>,
     /// The thread of TCP.
     pub tcp: Block,
+    /// What threads counted in earlier runs that have no successor in this one.
+    pub past: Totals,
+    /// How the history fares.
+    pub history: history::Status,
     /// Whether the node serves.
     pub ready: AtomicBool,
 }
@@ -64,9 +71,13 @@ impl Board {
         let shards: Vec<Totals> = self.shards.iter().map(Block::read).collect();
         let mut total = self.tcp.read();
         shards.iter().for_each(|shard| total += shard);
+        total += &self.past;
+        // Those of earlier runs are closed, if nobody lived to count it.
+        let tcp = self.tcp.read_own();
         Reading {
             board: self,
             total,
+            tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
             shards,
             host: host::read(),
             uptime: self.facts.started.elapsed().unwrap_or_default(),
@@ -79,7 +90,7 @@ impl Board {
     #[must_use]
     pub fn turns(&self) -> Vec<u64> {
         let turns = |block: &Block| {
-            let totals = block.read();
+            let totals = block.read_own();
             totals.sum(SHARD_TURNS) + totals.sum(TCP_TURNS)
         };
         self.shards.iter().chain([&self.tcp]).map(turns).collect()
@@ -88,6 +99,13 @@ impl Board {
 
 impl Block {
     fn read(&self) -> Totals {
+        let mut totals = self.base.clone();
+        self.counters.read(&mut totals);
+        totals
+    }
+
+    /// Without the base.
+    fn read_own(&self) -> Totals {
         let mut totals = Totals::default();
         self.counters.read(&mut totals);
         totals
@@ -103,6 +121,8 @@ pub struct Reading<'a> {
     pub total: Totals,
     /// Each shard's own.
     pub shards: Vec<Totals>,
+    /// TCP connections that are open. They are counted by one thread, but read one by one.
+    pub tcp_connections: u64,
     /// What the host's network counts.
     pub host: HostCounts,
     /// Since the start.
@@ -112,12 +132,6 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// TCP connections that are open. They are counted by one thread, but read one by one.
-    #[must_use]
-    pub fn tcp_connections(&self) -> u64 {
-        self.total.sum(TCP_ACCEPTED).saturating_sub(self.total.sum(TCP_CLOSED))
-    }
-
     /// When the node started, in seconds of Unix time.
     #[must_use]
     pub fn started(&self) -> f64 {
@@ -167,7 +181,7 @@ mod tests {
             let mut tally = Tally::default();
             counts.iter().for_each(|&(at, count)| tally.add(at, count));
             counters.fold(&mut tally);
-            Block { cpu, counters }
+            Block { cpu, counters, base: Totals::default() }
         };
         let first = [
             (QUERIES.at([0, 0, 0]), 3),
@@ -203,6 +217,8 @@ mod tests {
                 block(None, &[(QUERIES.at([0, 0, 0]), 1), (SHARD_TURNS.at([]), 6)]),
             ],
             tcp: block(None, &tcp),
+            past: Totals::default(),
+            history: history::Status::new("in memory".to_owned()),
             ready: AtomicBool::new(true),
         }
     }
@@ -213,7 +229,7 @@ mod tests {
         let reading = board.read();
         assert_eq!(reading.total.sum(QUERIES), 8);
         assert_eq!(reading.shards.iter().map(|shard| shard.sum(QUERIES)).collect::<Vec<_>>(), [3, 1]);
-        assert_eq!(reading.tcp_connections(), 3);
+        assert_eq!(reading.tcp_connections, 3);
         assert!(reading.ready);
         assert_eq!(board.turns(), [0, 6, 9]);
     }

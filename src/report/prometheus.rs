@@ -117,7 +117,10 @@ impl Text {
         self.head("as112_ready", "gauge", "1 while the node serves.");
         self.sample("as112_ready", &[], u8::from(reading.ready));
         self.head("as112_tcp_connections", "gauge", "TCP connections that are open.");
-        self.sample("as112_tcp_connections", &[], reading.tcp_connections());
+        self.sample("as112_tcp_connections", &[], reading.tcp_connections);
+        let name = "as112_history_errors_total";
+        self.head(name, "counter", "Minutes that could not be stored in the history when they were over.");
+        self.sample(name, &[], reading.board.history.errors());
     }
 
     /// The lines before the samples of a family. `kind` is OpenMetrics' word; the older format has no infos.

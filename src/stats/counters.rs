@@ -240,6 +240,17 @@ impl AddAssign<&Self> for Totals {
 }
 
 impl Totals {
+    /// Every counter, by where it stands in a block.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.0
+    }
+
+    /// Adds to the counter that stands at `at`.
+    pub fn add(&mut self, at: usize, count: u64) {
+        self.0[at] += count;
+    }
+
     /// The sum of a family.
     #[must_use]
     pub fn sum(&self, family: &Family) -> u64 {

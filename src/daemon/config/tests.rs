@@ -131,7 +131,7 @@ fn defaults() {
     assert_eq!(config.tcp.buffers_len_max, 64 << 20);
     assert_eq!((config.zones.direct, config.zones.dname, config.zones.special_use), (true, true, true));
     assert_eq!((config.zones.dir, config.zones.entries.len()), (None, 0));
-    assert_eq!(config.update, UpdatePolicy::Refused);
+    assert_eq!((config.update, config.history), (UpdatePolicy::Refused, None));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn the_file_is_heard() {
                 write_timeout = '3s'\nbuffers_max = '1GiB'\n[zones]\ndirect = false\ndname = false\n\
                 special_use = false\ndir = 'z'\n[[zone]]\nname = 'a.example'\nfile = 'a.zone'\nforce = true\n\
                 [[zone]]\nname = 'b.example'\ntemplate = 'dr-empty'\n\
-                [answers]\nupdate = 'drop'\n";
+                [answers]\nupdate = 'drop'\n[history]\ndir = 'h'\n";
     let config = load_text(text, &Flags::default()).unwrap();
     let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["192.31.196.1:53", "[2001:4:112::1]:53", "[::1]:53"]);
@@ -164,6 +164,7 @@ fn the_file_is_heard() {
     assert_eq!(config.tcp.message_timeout, Duration::from_millis(1500));
     assert_eq!((config.tcp.idle_timeout.as_secs(), config.tcp.write_timeout.as_secs()), (60, 3));
     assert_eq!((config.tcp.buffers_len_max, config.update), (1 << 30, UpdatePolicy::Drop));
+    assert!(config.history.is_some_and(|dir| dir.ends_with("h")));
     let zones = &config.zones;
     assert_eq!((zones.direct, zones.dname, zones.special_use), (false, false, false));
     assert_eq!(zones.identity.node, "n");
@@ -176,9 +177,11 @@ fn paths_and_places_are_those_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conf.toml");
     let text = "[zones]\ndir = 'zones'\n[[zone]]\nname = 'a'\nfile = 'a.zone'\n\
-                [[zone]]\nname = 'b'\nfile = '/etc/b'\n";
+                [[zone]]\nname = 'b'\nfile = '/etc/b'\n[history]\ndir = 'past'\n";
     fs::write(&path, text).unwrap();
-    let zones = load(Some(&path), &Flags::default()).unwrap().zones;
+    let config = load(Some(&path), &Flags::default()).unwrap();
+    assert_eq!(config.history, Some(folder.path().join("past")));
+    let zones = config.zones;
     assert_eq!(zones.dir, Some(folder.path().join("zones")));
     let place = |line: u32| format!("{}:{line}:8", path.display());
     assert_eq!(

@@ -1,0 +1,370 @@
+//! The history of the counters: what was counted in each minute, and, as that ages, in each quarter of an
+//! hour, hour and day. And the totals, so that they go on where the last run of the program left them.
+//!
+//! It is one SQLite file, which an operator may ask while the node runs. See [`SCHEMA`].
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rusqlite::{Connection, Transaction, params};
+use serde_json::{Map, Value};
+
+use super::{Block, Board};
+use crate::limits::{HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_RESOLUTIONS};
+use crate::stats::counters::{
+    COUNTERS, DROPPED, FAMILIES, QUERIES, QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS,
+    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Totals,
+    UPDATES,
+};
+use crate::stats::labels::Names;
+
+/// The file in the configured folder.
+pub const FILE: &str = "history.sqlite";
+
+/// Seconds between two stores.
+const MINUTE: u64 = HISTORY_RESOLUTIONS[0].0;
+
+/// `PRAGMA user_version` of [`SCHEMA`].
+const SCHEMA_VERSION: i64 = 1;
+
+/// The tables. `history` is the view that people ask:
+///
+/// ```sql
+/// SELECT datetime(start, 'unixepoch'), labels ->> 'type', count FROM history
+///  WHERE resolution = 60 AND family = 'as112_queries_by_type_total';
+/// ```
+///
+/// What was counted in any span of time is in one row, of one resolution: where it was rolled up, the finer
+/// rows are gone.
+const SCHEMA: &str = "
+    -- A counter: its family as in /metrics, its labels as a JSON object.
+    CREATE TABLE series (
+        id INTEGER PRIMARY KEY,
+        family TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        UNIQUE (family, labels)
+    ) STRICT;
+    -- All that a thread ever counted; source is 'shard 0' and so on, or 'tcp'.
+    CREATE TABLE totals (
+        source TEXT NOT NULL,
+        series INTEGER NOT NULL REFERENCES series,
+        total INTEGER NOT NULL,
+        PRIMARY KEY (source, series)
+    ) STRICT, WITHOUT ROWID;
+    -- What all threads counted in the `resolution` seconds from `start` on, in seconds of Unix time (UTC).
+    -- Counters that did not move have no row.
+    CREATE TABLE counts (
+        resolution INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        series INTEGER NOT NULL REFERENCES series,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (resolution, start, series)
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIEW history AS
+        SELECT resolution, start, family, labels, count FROM counts JOIN series ON id = series;
+    PRAGMA user_version = 1;
+";
+
+/// The families that have a history. The others have totals alone.
+const KEPT: [&str; 14] = [
+    QUERIES.name,
+    QUERIES_BY_TYPE.name,
+    QUERIES_BY_ZONE.name,
+    QUERIES_EDNS.name,
+    QUERIES_DO.name,
+    UPDATES.name,
+    RESPONSES.name,
+    RESPONSES_BY_TRANSPORT.name,
+    TRUNCATED.name,
+    DROPPED.name,
+    QUERY_SIZES.name,
+    REPLY_SIZES.name,
+    QUERY_BYTES.name,
+    REPLY_BYTES.name,
+];
+
+/// How the history fares, for whoever reads the board.
+#[derive(Debug)]
+pub struct Status {
+    /// Where it is.
+    pub place: String,
+    errors: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Status {
+    /// A history without an error, at `place`.
+    #[must_use]
+    pub const fn new(place: String) -> Self {
+        Self { place, errors: AtomicU64::new(0), last_error: Mutex::new(None) }
+    }
+
+    /// How many times it could not be stored.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Why not, the last time.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failed(&self, error: &rusqlite::Error) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+}
+
+/// What earlier runs counted.
+#[derive(Debug, Default)]
+pub struct Bases {
+    /// For each shard.
+    pub shards: Vec<Totals>,
+    /// For the thread of TCP.
+    pub tcp: Totals,
+    /// For shards that are no more.
+    pub past: Totals,
+}
+
+/// A counter as the file names it.
+#[derive(Debug)]
+struct Series {
+    family: &'static str,
+    labels: String,
+    is_kept: bool,
+}
+
+/// The file, and what of it the program needs to have at hand.
+#[derive(Debug)]
+pub struct History {
+    db: Connection,
+    /// By where the counter stands in a block.
+    series: Vec<Series>,
+    /// What each source had counted when it was last stored: shards, then TCP.
+    stored: Vec<Totals>,
+    /// When that was, in seconds of Unix time.
+    stored_at: u64,
+}
+
+impl History {
+    /// Opens the history in `dir`, or makes it, for a node whose zones and addresses are `names`, `now` in
+    /// seconds of Unix time.
+    ///
+    /// # Errors
+    /// If the folder or the file cannot be written, or is no history that this program knows.
+    pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
+        fs::create_dir_all(dir).map_err(|error| error.to_string())?;
+        let db = Connection::open(dir.join(FILE)).map_err(|error| error.to_string())?;
+        Self::new(db, HISTORY_LEN_MAX, names, shards, now)
+    }
+
+    /// A history that ends with the program.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn in_memory(names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
+        let db = Connection::open_in_memory().map_err(|error| error.to_string())?;
+        Self::new(db, HISTORY_IN_MEMORY_LEN_MAX, names, shards, now)
+    }
+
+    fn new(
+        db: Connection,
+        len_max: u64,
+        names: &Names,
+        shards: usize,
+        now: u64,
+    ) -> Result<(Self, Bases), String> {
+        prepare(&db, len_max).map_err(|error| error.to_string())?;
+        let version: i64 =
+            db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| error.to_string())?;
+        if version != SCHEMA_VERSION {
+            return Err(format!("its version is {version}, this program knows {SCHEMA_VERSION}"));
+        }
+        let series = all_series(names);
+        let bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
+        let stored = bases.shards.iter().chain([&bases.tcp]).cloned().collect();
+        Ok((Self { db, series, stored, stored_at: now }, bases))
+    }
+
+    /// Stores what was counted since the last time, as of the minute in which that was, and rolls up what is
+    /// old enough at `now`. All of it or, with an error, nothing; then the next time stores it too.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn store(&mut self, board: &Board, now: u64) -> rusqlite::Result<()> {
+        let blocks = board.shards.iter().chain([&board.tcp]);
+        let totals: Vec<Totals> = blocks.map(Block::read).collect();
+        let transaction = self.db.transaction()?;
+        let mut moved = Totals::default();
+        for (index, (totals, stored)) in totals.iter().zip(&self.stored).enumerate() {
+            let source = source(index, board.shards.len());
+            for (at, (&total, &before)) in totals.counts().iter().zip(stored.counts()).enumerate() {
+                if total > before {
+                    moved.add(at, total - before);
+                    put_total(&transaction, &source, &self.series[at], total)?;
+                }
+            }
+        }
+        let start = self.stored_at - self.stored_at % MINUTE;
+        for (series, &count) in self.series.iter().zip(moved.counts()) {
+            if count > 0 && series.is_kept {
+                put_count(&transaction, start, series, count)?;
+            }
+        }
+        roll_up(&transaction, now)?;
+        transaction.commit()?;
+        (self.stored, self.stored_at) = (totals, now);
+        Ok(())
+    }
+
+    /// Stores every minute until there is no more `stop`, and then once more.
+    pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
+        loop {
+            let to_next = MINUTE - unix_time() % MINUTE;
+            let waited = stop.recv_timeout(Duration::from_secs(to_next));
+            // A minute that could not be stored is stored with the next one.
+            if let Err(error) = self.store(board, unix_time()) {
+                board.history.failed(&error);
+            }
+            if waited != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+}
+
+/// Now, in seconds of Unix time.
+#[must_use]
+pub fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Makes the tables if there are none, and sets what a connection has for itself.
+fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
+    db.busy_timeout(HISTORY_BUSY_MAX)?;
+    // With a log written ahead people may read while we write, and a killed program loses nothing that it had
+    // stored. Only a host that loses its power may lose the last minutes, for want of an fsync in each.
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    let page_len: u64 = db.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    db.pragma_update_and_check(None, "max_page_count", len_max / page_len, |_| Ok(()))?;
+    let transaction = db.unchecked_transaction()?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == 0 {
+        transaction.execute_batch(SCHEMA)?;
+    } else {
+        // Whether we may write is known now rather than in a minute.
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.commit()
+}
+
+/// Every counter's name, by where it stands in a block.
+fn all_series(names: &Names) -> Vec<Series> {
+    let of_family = FAMILIES.iter().flat_map(|family| {
+        (0..family.len()).map(|offset| {
+            let values = family.labels.iter().zip(family.values(offset));
+            let labels: Map<String, Value> = values
+                .map(|(label, value)| (label.name.to_owned(), names.value(label, value).into()))
+                .collect();
+            Series {
+                family: family.name,
+                labels: Value::from(labels).to_string(),
+                is_kept: KEPT.contains(&family.name),
+            }
+        })
+    });
+    let series: Vec<Series> = of_family.collect();
+    debug_assert_eq!(series.len(), COUNTERS);
+    series
+}
+
+/// What the file calls the thread of this index: shards first, then TCP.
+fn source(index: usize, shards: usize) -> String {
+    if index == shards { "tcp".to_owned() } else { format!("shard {index}") }
+}
+
+fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<Bases> {
+    // Of values that share the name `other` the last is the one that counts.
+    let places: HashMap<(&str, &str), usize> =
+        series.iter().enumerate().map(|(at, series)| ((series.family, series.labels.as_str()), at)).collect();
+    let sources: HashMap<String, usize> = (0..=shards).map(|index| (source(index, shards), index)).collect();
+    let mut bases =
+        Bases { shards: vec![Totals::default(); shards], tcp: Totals::default(), past: Totals::default() };
+    let mut query =
+        db.prepare("SELECT source, family, labels, total FROM totals JOIN series ON id = series")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (family, labels): (String, String) = (row.get(1)?, row.get(2)?);
+        // A zone or an address that is no more has nothing to go on.
+        let Some(&at) = places.get(&(family.as_str(), labels.as_str())) else { continue };
+        let totals = match sources.get(&row.get::<_, String>(0)?) {
+            Some(&index) if index == shards => &mut bases.tcp,
+            Some(&index) => &mut bases.shards[index],
+            None => &mut bases.past,
+        };
+        totals.add(at, row.get(3)?);
+    }
+    Ok(bases)
+}
+
+fn put_total(
+    transaction: &Transaction<'_>,
+    source: &str,
+    series: &Series,
+    total: u64,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO series (family, labels) VALUES (?, ?)")?
+        .execute(params![series.family, series.labels])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO totals SELECT ?, id, ? FROM series WHERE family = ? AND labels = ?
+             ON CONFLICT DO UPDATE SET total = excluded.total",
+        )?
+        .execute(params![source, total, series.family, series.labels])
+        .map(|_| ())
+}
+
+fn put_count(transaction: &Transaction<'_>, start: u64, series: &Series, count: u64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO counts SELECT ?, ?, id, ? FROM series WHERE family = ? AND labels = ?
+             ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?
+        .execute(params![MINUTE, start, count, series.family, series.labels])
+        .map(|_| ())
+}
+
+/// Moves rows that are old to the next resolution, and forgets those of the last.
+fn roll_up(transaction: &Transaction<'_>, now: u64) -> rusqlite::Result<()> {
+    let coarser = HISTORY_RESOLUTIONS.iter().skip(1).map(|&(resolution, _)| Some(resolution)).chain([None]);
+    for (&(resolution, kept_for), coarser) in HISTORY_RESOLUTIONS.iter().zip(coarser) {
+        // Whole rows of the coarser resolution, so that each of them is made at once.
+        let before = now.saturating_sub(kept_for);
+        let before = before - before % coarser.unwrap_or(resolution);
+        if let Some(coarser) = coarser {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO counts SELECT ?1, start - start % ?1, series, sum(count) FROM counts
+                      WHERE resolution = ?2 AND start < ?3 GROUP BY start - start % ?1, series
+                     ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                )?
+                .execute(params![coarser, resolution, before])?;
+        }
+        transaction
+            .prepare_cached("DELETE FROM counts WHERE resolution = ?1 AND start < ?2")?
+            .execute(params![resolution, before])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+use super::super::tests::board;
+use super::*;
+use crate::stats::counters::{SHARD_RECEIVED, TCP_ACCEPTED, Tally};
+
+/// A minute somewhere in 2023.
+const BEGAN: u64 = 1_699_999_260;
+const DAY: u64 = 24 * 3600;
+
+/// The thread of the first shard counts queries.
+fn count(board: &Board, queries: u32) {
+    let mut tally = Tally::default();
+    tally.add(QUERIES.at([0, 0, 0]), queries);
+    board.shards[0].counters.fold(&mut tally);
+}
+
+/// All that the history has of queries, in rows that begin at `from` or later.
+fn sum(history: &History, from: u64) -> u64 {
+    let query = "SELECT coalesce(sum(count), 0) FROM history WHERE family = ? AND start >= ?";
+    history.db.query_row(query, params![QUERIES.name, from], |row| row.get(0)).unwrap()
+}
+
+/// The rows of queries over UDP and IPv4: resolution, start, count.
+fn rows(history: &History) -> Vec<(u64, u64, u64)> {
+    let query = "SELECT resolution, start, count FROM history WHERE family = 'as112_queries_total'
+                  AND labels ->> 'transport' = 'udp' AND labels ->> 'family' = 'ipv4' ORDER BY start";
+    let mut query = history.db.prepare(query).unwrap();
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+fn in_memory(board: &Board, now: u64) -> History {
+    History::in_memory(&board.names, board.shards.len(), now).unwrap().0
+}
+
+#[test]
+fn a_minute_has_what_moved_in_it() {
+    let board = board();
+    let mut history = in_memory(&board, BEGAN + 5);
+    history.store(&board, BEGAN + 60).unwrap();
+    assert_eq!(rows(&history), [(60, BEGAN, 4)]);
+    // Nothing moved: no row.
+    history.store(&board, BEGAN + 120).unwrap();
+    count(&board, 7);
+    // Late by 5 s: it is still of the minute that ended.
+    history.store(&board, BEGAN + 185).unwrap();
+    count(&board, 1);
+    history.store(&board, BEGAN + 190).unwrap();
+    assert_eq!(rows(&history), [(60, BEGAN, 4), (60, BEGAN + 120, 7), (60, BEGAN + 180, 1)]);
+    let of = |family: &str| -> Vec<(String, u64)> {
+        let query = "SELECT labels, sum(count) FROM history WHERE family = ? GROUP BY labels ORDER BY labels";
+        let mut query = history.db.prepare(query).unwrap();
+        query.query_map([family], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    };
+    let zone = |name: &str| format!("{{\"zone\":\"{name}\"}}");
+    assert_eq!(of(QUERIES_BY_ZONE.name), [(zone("10.in-addr.arpa"), 2), (zone("other"), 1)]);
+    assert_eq!(of(QUERY_BYTES.name), [("{\"transport\":\"udp\"}".to_owned(), 2128)]);
+    assert_eq!(of(SHARD_RECEIVED.name), [], "what concerns the threads alone has no history");
+}
+
+#[test]
+fn rows_move_to_the_next_resolution_on_time() {
+    let board = board();
+    let mut history = in_memory(&board, BEGAN);
+    history.store(&board, BEGAN + 60).unwrap();
+    count(&board, 10);
+    history.store(&board, BEGAN + 120).unwrap();
+    let quarter = BEGAN - BEGAN % 900;
+    for (from, to, resolution) in [(quarter, 900, 60), (BEGAN - BEGAN % 3600, 3600, 900)] {
+        let kept_for = HISTORY_RESOLUTIONS.iter().find(|one| one.0 == resolution).unwrap().1;
+        // All of the coarser row must be old.
+        let before = rows(&history);
+        history.store(&board, from + to + kept_for - 1).unwrap();
+        assert_eq!(rows(&history), before);
+        history.store(&board, from + to + kept_for).unwrap();
+        assert_eq!(rows(&history), [(to, from, 14)]);
+    }
+    let (hour, day) = (BEGAN - BEGAN % 3600, BEGAN - BEGAN % DAY);
+    history.store(&board, day + 401 * DAY - 1).unwrap();
+    assert_eq!(rows(&history), [(3600, hour, 14)]);
+    history.store(&board, day + 401 * DAY).unwrap();
+    assert_eq!(rows(&history), [(DAY, day, 14)]);
+    history.store(&board, day + 3654 * DAY - 1).unwrap();
+    assert_eq!(rows(&history), [(DAY, day, 14)]);
+    history.store(&board, day + 3654 * DAY).unwrap();
+    assert_eq!(rows(&history), []);
+}
+
+#[test]
+fn in_eleven_years_no_query_is_lost_before_its_time() {
+    let board = board();
+    let mut history = in_memory(&board, BEGAN);
+    // How many queries were counted in the time that began then.
+    let mut counted = vec![(BEGAN, 8)];
+    let mut now = BEGAN;
+    let steps = [(60, 3000), (600, 2000), (DAY, 11 * 365), (60, 3000)];
+    for (step, times) in steps {
+        for turn in 0..times {
+            history.store(&board, now + step).unwrap();
+            now += step;
+            let queries = turn % 5;
+            count(&board, queries);
+            counted.push((now, u64::from(queries)));
+            if turn % 250 == 0 {
+                history.store(&board, now).unwrap();
+                // The last whole day that was forgotten, or the day before the first.
+                let oldest = (now.saturating_sub(3653 * DAY) / DAY * DAY).max(BEGAN / DAY * DAY);
+                let expected: u64 = counted.iter().filter(|one| one.0 >= oldest).map(|one| one.1).sum();
+                assert_eq!(sum(&history, 0), expected, "at {now}");
+            }
+        }
+    }
+    for (at, (resolution, kept_for)) in HISTORY_RESOLUTIONS.into_iter().enumerate() {
+        let coarser = HISTORY_RESOLUTIONS.get(at + 1).map_or(resolution, |next| next.0);
+        let query = "SELECT min(start), count(*) FROM counts WHERE resolution = ?";
+        let (oldest, rows): (u64, u64) =
+            history.db.query_row(query, [resolution], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert!(oldest >= now - kept_for - coarser, "{resolution} s: from {oldest}");
+        assert!(rows > 0 && rows <= (kept_for + coarser) / resolution * 20, "{resolution} s: {rows} rows");
+    }
+}
+
+#[test]
+fn totals_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |board: &Board, shards| History::open(folder.path(), &board.names, shards, BEGAN).unwrap();
+    let first = board();
+    let (mut history, bases) = open(&first, 2);
+    assert_eq!((bases.tcp.sum(QUERIES), bases.shards.len(), bases.past.sum(QUERIES)), (0, 2, 0));
+    history.store(&first, BEGAN + 60).unwrap();
+    drop(history);
+
+    // The same again, and each thread goes on from what it had.
+    let mut second = board();
+    let (mut history, bases) = open(&second, 2);
+    let of_shards: Vec<u64> = bases.shards.iter().map(|totals| totals.sum(QUERIES)).collect();
+    assert_eq!((of_shards, bases.tcp.sum(QUERIES)), (vec![3, 1], 4));
+    second.tcp.base = bases.tcp;
+    for (block, base) in second.shards.iter_mut().zip(bases.shards) {
+        block.base = base;
+    }
+    let reading = second.read();
+    assert_eq!((reading.total.sum(QUERIES), reading.total.sum(TCP_ACCEPTED)), (16, 10));
+    assert_eq!(reading.shards[0].sum(SHARD_RECEIVED), 6);
+    assert_eq!(reading.tcp_connections, 3, "connections of the last run are closed");
+    history.store(&second, BEGAN + 60).unwrap();
+    assert_eq!(sum(&history, 0), 16, "what the last run counted is not counted again");
+    drop(history);
+
+    // A run with one shard less, and a zone that has another name: what is known of them is kept apart.
+    let mut names = second.names.clone();
+    names.zones = vec!["moved.example".to_owned()];
+    let (history, bases) = History::open(folder.path(), &names, 1, BEGAN).unwrap();
+    assert_eq!(bases.shards.iter().map(|totals| totals.sum(QUERIES)).collect::<Vec<_>>(), [6]);
+    assert_eq!((bases.past.sum(QUERIES), bases.tcp.sum(QUERIES)), (2, 8));
+    assert_eq!(bases.shards[0].sum(QUERIES_BY_ZONE), 2, "those of `other`");
+    drop(history);
+    let (_, bases) = open(&second, 2);
+    assert_eq!(bases.past.sum(QUERIES), 0, "both shards are back");
+    assert_eq!(bases.shards[0].sum(QUERIES_BY_ZONE), 6);
+}
+
+#[test]
+fn what_is_no_history_of_ours_is_refused() {
+    let names = Names::default();
+    // Nobody may make a file there, not even root.
+    let refused = |dir: &Path| History::open(dir, &names, 1, BEGAN).unwrap_err();
+    assert!(refused(Path::new("/proc")).contains("unable to open"), "{}", refused(Path::new("/proc")));
+    assert!(refused(Path::new("/proc/version")).contains("exists"));
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(FILE), "not a database, but long enough to look into".repeat(50)).unwrap();
+    assert!(refused(folder.path()).contains("not a database"), "{}", refused(folder.path()));
+    fs::remove_file(folder.path().join(FILE)).unwrap();
+    let (history, _) = History::open(folder.path(), &names, 1, BEGAN).unwrap();
+    history.db.pragma_update(None, "user_version", 2).unwrap();
+    drop(history);
+    assert_eq!(refused(folder.path()), "its version is 2, this program knows 1");
+}
+
+#[test]
+fn a_minute_that_could_not_be_stored_is_stored_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = board();
+    let (mut history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
+    let set_pages = |history: &History, pages: u64| {
+        history.db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    };
+    // No page more than there are.
+    set_pages(&history, 1);
+    for minute in 1..=3 {
+        let error = (1..500).find_map(|_| {
+            // Rows of new minutes need pages at last.
+            count(&board, 1);
+            history.stored_at += 60;
+            history.store(&board, history.stored_at + 60).err()
+        });
+        let error = error.expect("the file is full");
+        board.history.failed(&error);
+        assert_eq!(board.history.errors(), minute);
+    }
+    assert_eq!(board.history.last_error().as_deref(), Some("database or disk is full"));
+    assert!(sum(&history, 0) < board.read().total.sum(QUERIES));
+    set_pages(&history, 1000);
+    let now = history.stored_at + 60;
+    history.store(&board, now).unwrap();
+    assert_eq!(sum(&history, 0), board.read().total.sum(QUERIES));
+}
+
+#[test]
+fn the_thread_stores_once_more_when_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = board();
+    let (history, _) = History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
+    let (stop, stopped) = crossbeam_channel::bounded(0);
+    drop(stop);
+    history.run(&board, &stopped);
+    let (history, bases) = History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
+    assert_eq!((bases.tcp.sum(QUERIES), sum(&history, 0)), (4, 8));
+    assert_eq!(board.history.errors(), 0);
+}

@@ -1,0 +1,232 @@
+//! The history of the counters, when the program is killed, starts again, or finds no room on the disk.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use as112d::report::history::{FILE, History, Status};
+use as112d::report::{Block, Board, Facts};
+use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED, Tally};
+use as112d::stats::labels::Names;
+use common::daemon::{Daemon, PATIENCE, V4};
+use common::query;
+use rusqlite::Connection;
+
+/// Tells a test that it runs as a child of another, and where the history is to be.
+const CHILD: &str = "AS112D_TEST_HISTORY_DIR";
+/// What the child counts in a minute.
+const A_MINUTES_WORTH: u32 = 1000;
+
+/// A board of one shard, which goes on from what is stored in `dir`, with its history.
+fn open(dir: &Path, now: u64) -> (History, Board) {
+    let (history, mut bases) = History::open(dir, &Names::default(), 1, now).expect("a history");
+    let block = |base| Block { cpu: None, counters: Arc::new(Counters::default()), base };
+    let facts = Facts {
+        node: "n".to_owned(),
+        version: "0",
+        datapath: String::new(),
+        reason: String::new(),
+        started: SystemTime::now(),
+    };
+    let board = Board {
+        facts,
+        names: Names::default(),
+        shards: vec![block(bases.shards.remove(0))],
+        tcp: block(bases.tcp),
+        past: bases.past,
+        history: Status::new(String::new()),
+        ready: AtomicBool::new(true),
+    };
+    (history, board)
+}
+
+fn count(board: &Board, queries: u32) {
+    let mut tally = Tally::default();
+    tally.add(QUERIES.at([0, 0, 0]), queries);
+    tally.add(QUERIES_BY_TYPE.at([1]), queries / 2);
+    tally.add(QUERIES_BY_TYPE.at([2]), queries - queries / 2);
+    tally.add(SHARD_RECEIVED.at([]), queries);
+    board.shards[0].counters.fold(&mut tally);
+}
+
+fn number(db: &Connection, query: &str) -> u64 {
+    db.query_row(query, [], |row| row.get(0)).expect("a number")
+}
+
+/// This test alone, in a process of its own, with its history in `dir`.
+fn child(test: &str, dir: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("we run"));
+    command.args(["--exact", test, "--nocapture"]).env(CHILD, dir);
+    command
+}
+
+#[test]
+fn killed_while_it_writes_the_file_opens_and_totals_do_not_go_back() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        // A minute takes as long as it takes to store it.
+        let mut now = 1_700_000_000;
+        let (mut history, board) = open(dir.as_ref(), now);
+        println!("stored {}", board.read().total.sum(QUERIES));
+        loop {
+            count(&board, A_MINUTES_WORTH);
+            now += 60;
+            history.store(&board, now).expect("there is room");
+            println!("stored {}", board.read().total.sum(QUERIES));
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let test = "killed_while_it_writes_the_file_opens_and_totals_do_not_go_back";
+    let mut least = 0;
+    for round in 0..20 {
+        let mut writer = child(test, folder.path()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(writer.stdout.take().expect("it is piped")).lines();
+        let mut stored = lines.by_ref().map_while(Result::ok).filter_map(|line| {
+            line.rsplit_once("stored ").map(|(_, total)| total.parse::<u64>().expect("a number"))
+        });
+        // Later in each round, so that the kill hits every stage: the first store, the log, a checkpoint.
+        let seen = stored.by_ref().nth(1 + round * 7).expect("it writes");
+        writer.kill().expect("it runs");
+        writer.wait().expect("it ends");
+        // It may have stored more until the kill came.
+        let last = stored.last().unwrap_or(seen);
+        assert!(last >= seen && seen >= least + u64::from(A_MINUTES_WORTH), "it goes on from {least}");
+
+        let (_, board) = open(folder.path(), 1_700_000_000);
+        let total = board.read().total;
+        least = total.sum(QUERIES);
+        assert!((last..=last + u64::from(A_MINUTES_WORTH)).contains(&least), "{least}, it said {last}");
+        assert_eq!((total.sum(QUERIES_BY_TYPE), total.sum(SHARD_RECEIVED)), (least, least));
+        let db = Connection::open(folder.path().join(FILE)).expect("it opens");
+        let check: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer");
+        assert_eq!(check, "ok");
+        for family in [QUERIES, QUERIES_BY_TYPE] {
+            let query = format!("SELECT sum(count) FROM history WHERE family = '{}'", family.name);
+            assert_eq!(number(&db, &query), least, "{}", family.name);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_costs_nothing_but_time() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        let dir: &Path = dir.as_ref();
+        let mut now = 1_700_000_000;
+        let (mut history, board) = open(dir, now);
+        let ballast = dir.join("ballast");
+        let mut minute = |queries| {
+            count(&board, queries);
+            now += 60;
+            history.store(&board, now)
+        };
+        minute(10).expect("there is room");
+        let mut file = fs::File::create(&ballast).expect("there is room");
+        while file.write_all(&[0; 512]).is_ok() {}
+        let failed = (0..2000).filter(|_| minute(1).is_err()).count();
+        assert!(failed > 0, "the disk is full");
+        assert_eq!(board.read().total.sum(QUERIES), 2010, "counting does not end with it");
+        drop(file);
+        fs::remove_file(&ballast).expect("it is there");
+        minute(5).expect("there is room again");
+        drop(history);
+        let (_, board) = open(dir, now);
+        assert_eq!(board.read().total.sum(QUERIES), 2015);
+        let db = Connection::open(dir.join(FILE)).expect("it opens");
+        let query = "SELECT sum(count) FROM history WHERE family = 'as112_queries_total'";
+        assert_eq!(number(&db, query), 2015);
+        println!("it was full for {failed} minutes");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    let unshared = Command::new("unshare").args(["--mount", "true"]).status();
+    if !is_root || !unshared.is_ok_and(|status| status.success()) {
+        let _ = writeln!(std::io::stderr(), "skipped: a disk of one's own takes root and unshare");
+        return;
+    }
+    let child = child("a_full_disk_costs_nothing_but_time", folder.path());
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", "mount -t tmpfs -o size=8m none \"$0\" && exec \"$@\""])
+        .args([folder.path().as_os_str(), child.get_program()])
+        .args(child.get_args())
+        .env(CHILD, folder.path())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("it was full for"), "{said}{complaint}");
+}
+
+//------------ The daemon ---
+
+/// A daemon whose configuration has this `[history] dir`, and where it serves HTTP.
+fn start(config: &Path, dir: &str) -> (Daemon, SocketAddr) {
+    fs::write(config, format!("[history]\ndir = '{dir}'\n")).expect("there is room");
+    let config = config.display().to_string();
+    let daemon = Daemon::start(&["--config", &config, "--http", "127.0.0.1:0"]);
+    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
+    let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
+    let address = address.parse().expect("an address");
+    (daemon, address)
+}
+
+fn get(http: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(http).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+/// The queries over UDP and IPv4 for the direct zones, as /metrics has them.
+fn queries(http: SocketAddr) -> u64 {
+    let series = "as112_queries_total{service=\"direct\",transport=\"udp\",family=\"ipv4\"} ";
+    let metrics = get(http, "/metrics");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(series)).expect("the series is there");
+    line.parse().expect("a number")
+}
+
+#[test]
+fn totals_survive_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("as112d.toml");
+    let ask = |daemon: &Daemon| daemon.ask_udp(V4, &query("1.1.168.192.in-addr.arpa", 12));
+    for run in 0..3 {
+        let (daemon, http) = start(&config, "past");
+        let place = folder.path().join("past").join(FILE);
+        assert!(daemon.announcement.contains(&format!("history: {}", place.display())));
+        assert_eq!(queries(http), run * 5, "before the first query of run {run}");
+        (0..5).for_each(|_| drop(ask(&daemon)));
+        let (status, _) = daemon.stop();
+        assert!(status.success());
+        let db = Connection::open(place).expect("it opens");
+        let query = "SELECT sum(count) FROM history WHERE family = 'as112_queries_total'";
+        assert_eq!(number(&db, query), (run + 1) * 5);
+    }
+}
+
+#[test]
+fn without_a_folder_to_write_in_the_history_is_in_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("as112d.toml");
+    let (daemon, http) = start(&config, "/proc");
+    let line = daemon.announcement.iter().find(|line| line.starts_with("history: "));
+    let line = line.expect("it says so");
+    assert!(line.starts_with("history: in memory (/proc cannot be used: unable to open"), "{line}");
+    assert!(line.ends_with("give a folder that this node may write with [history] dir)"), "{line}");
+    let reply = daemon.ask_udp(V4, &query("1.1.168.192.in-addr.arpa", 12));
+    assert_eq!(reply[3] & 0xF, 3);
+    assert_eq!(queries(http), 1);
+    let stats = get(http, "/stats.json");
+    assert!(stats.contains("\"place\": \"in memory\""), "{stats}");
+    assert!(get(http, "/metrics").contains("\nas112_history_errors_total 0\n"));
+    assert!(daemon.stop().0.success());
+}
