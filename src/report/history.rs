@@ -1,7 +1,7 @@
 //! The history of the counters: what was counted in each minute, and, as that ages, in each quarter of an
 //! hour, hour and day. And the totals, so that they go on where the last run of the program left them.
 //!
-//! It is one SQLite file, which an operator may ask while the node runs. See [`SCHEMA`].
+//! It is one SQLite file, which an operator may ask while the node runs. See `SCHEMA`.
 
 use std::collections::HashMap;
 use std::fs;
