@@ -258,3 +258,10 @@ const _: () = {
         at += 1;
     }
 };
+
+/// Series that one request to the Radar paths may ask for: this week, the last one, and a few more.
+pub const RADAR_SERIES_MAX: usize = 8;
+/// Bytes of the name of such a series.
+pub const RADAR_NAME_LEN_MAX: usize = 64;
+/// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
+pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
@@ -15,7 +15,7 @@ use hyper::header::{
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -25,8 +25,9 @@ use crate::limits::{
     HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_EXCHANGE_MAX, HTTP_HEAD_LEN_MAX, HTTP_HEAD_TIMEOUT,
     HTTP_TICK, STUCK_AFTER,
 };
+use crate::report::history::{Stored, unix_time};
 use crate::report::prometheus::Format;
-use crate::report::{Board, json, prometheus};
+use crate::report::{Board, json, prometheus, radar};
 
 /// Where HTTP is served unless somebody says otherwise.
 pub const DEFAULT_ADDRESS: SocketAddr =
@@ -102,11 +103,21 @@ pub fn open(listen: HttpListen) -> Result<Opened, (SocketAddr, io::Error)> {
 ///
 /// # Errors
 /// Why there can be no event loop.
-pub fn run(listener: StdListener, board: Arc<Board>, stop: &AtomicBool) -> Result<(), String> {
+pub fn run(
+    listener: StdListener,
+    board: Arc<Board>,
+    stored: Stored,
+    stop: &AtomicBool,
+) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
-    let node = Arc::new(Node { board, all_move: AtomicBool::new(true) });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        // One reads the history, the other tells the next client that it is taken.
+        .max_blocking_threads(2)
+        .build()
+        .map_err(failed)?;
+    let node = Arc::new(Node { board, stored: Mutex::new(stored), all_move: AtomicBool::new(true) });
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let mut progress = Progress::new(node.board.turns(), Instant::now());
@@ -134,13 +145,23 @@ pub fn run(listener: StdListener, board: Arc<Board>, stop: &AtomicBool) -> Resul
 /// What requests are answered from.
 struct Node {
     board: Arc<Board>,
+    stored: Mutex<Stored>,
     /// Whether every thread that serves makes turns.
     all_move: AtomicBool,
 }
 
 /// One request and its answer, or the end of patience.
-async fn exchange(stream: TcpStream, node: Arc<Node>, _open: Arc<()>) {
-    let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(node.answer(&request))));
+async fn exchange(stream: TcpStream, node: Arc<Node>, open: Arc<()>) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let (node, open) = (Arc::clone(&node), Arc::clone(&open));
+        async move {
+            let is_read = [Method::GET, Method::HEAD].contains(request.method());
+            if is_read && request.uri().path().starts_with(radar::ROOT) {
+                return Ok::<_, Infallible>(look_back(node, request.uri().clone(), open).await);
+            }
+            Ok(node.answer(&request))
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_HEAD_TIMEOUT)
@@ -149,6 +170,23 @@ async fn exchange(stream: TcpStream, node: Arc<Node>, _open: Arc<()>) {
         .serve_connection(TokioIo::new(stream), answer);
     // What a client makes of its connection is its own affair.
     let _ = timeout(HTTP_EXCHANGE_MAX, connection).await;
+}
+
+/// Answers from the history, beside the event loop: that takes a while where much is asked. The connection
+/// counts as open until it is done, even if the client is gone.
+async fn look_back(node: Arc<Node>, uri: Uri, open: Arc<()>) -> Response<Full<Bytes>> {
+    let look = move || {
+        let _open = open;
+        let stored = node.stored.try_lock().ok()?;
+        Some(radar::answer(&stored, uri.path(), uri.query().unwrap_or_default(), unix_time()))
+    };
+    match tokio::task::spawn_blocking(look).await {
+        Ok(Some(radar::Answer { status, content_type, body })) => {
+            let status = StatusCode::from_u16(status).expect("it is one of ours");
+            response(status, content_type, body)
+        }
+        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "Somebody else reads the history: try again.\n"),
+    }
 }
 
 impl Node {

@@ -330,7 +330,8 @@ impl Watched {
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(board));
         let http = match http {
             Opened::At(listener) => {
-                let run = move || http::run(listener, for_http, &flag);
+                let stored = history.reader().map_err(io::Error::other)?;
+                let run = move || http::run(listener, for_http, stored, &flag);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,

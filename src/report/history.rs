@@ -1,12 +1,12 @@
 //! The history of the counters: what was counted in each minute, and, as that ages, in each quarter of an
 //! hour, hour and day. And the totals, so that they go on where the last run of the program left them.
 //!
-//! It is one SQLite file, which an operator may ask while the node runs. See `SCHEMA`.
+//! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA` below.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,9 @@ use rusqlite::{Connection, Transaction, params};
 use serde_json::{Map, Value};
 
 use super::{Block, Board};
-use crate::limits::{HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_RESOLUTIONS};
+use crate::limits::{
+    HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_READ_WAIT_MAX, HISTORY_RESOLUTIONS,
+};
 use crate::stats::counters::{
     COUNTERS, DROPPED, FAMILIES, QUERIES, QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS,
     QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Totals,
@@ -145,6 +147,8 @@ struct Series {
 #[derive(Debug)]
 pub struct History {
     db: Connection,
+    /// What SQLite calls the file.
+    place: PathBuf,
     /// By where the counter stands in a block.
     series: Vec<Series>,
     /// What each source had counted when it was last stored: shards, then TCP.
@@ -161,8 +165,7 @@ impl History {
     /// If the folder or the file cannot be written, or is no history that this program knows.
     pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
         fs::create_dir_all(dir).map_err(|error| error.to_string())?;
-        let db = Connection::open(dir.join(FILE)).map_err(|error| error.to_string())?;
-        Self::new(db, HISTORY_LEN_MAX, names, shards, now)
+        Self::new(dir.join(FILE), HISTORY_LEN_MAX, names, shards, now)
     }
 
     /// A history that ends with the program.
@@ -170,17 +173,20 @@ impl History {
     /// # Errors
     /// If there is no memory.
     pub fn in_memory(names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
-        let db = Connection::open_in_memory().map_err(|error| error.to_string())?;
-        Self::new(db, HISTORY_IN_MEMORY_LEN_MAX, names, shards, now)
+        // A name of its own, which the connections of this process share.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let place = format!("file:/history-{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed));
+        Self::new(place.into(), HISTORY_IN_MEMORY_LEN_MAX, names, shards, now)
     }
 
     fn new(
-        db: Connection,
+        place: PathBuf,
         len_max: u64,
         names: &Names,
         shards: usize,
         now: u64,
     ) -> Result<(Self, Bases), String> {
+        let db = Connection::open(&place).map_err(|error| error.to_string())?;
         prepare(&db, len_max).map_err(|error| error.to_string())?;
         let version: i64 =
             db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| error.to_string())?;
@@ -190,7 +196,7 @@ impl History {
         let series = all_series(names);
         let bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
         let stored = bases.shards.iter().chain([&bases.tcp]).cloned().collect();
-        Ok((Self { db, series, stored, stored_at: now }, bases))
+        Ok((Self { db, place, series, stored, stored_at: now }, bases))
     }
 
     /// Stores what was counted since the last time, as of the minute in which that was, and rolls up what is
@@ -224,6 +230,17 @@ impl History {
         Ok(())
     }
 
+    /// A way to read it beside the thread that stores.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn reader(&self) -> rusqlite::Result<Stored> {
+        let db = Connection::open(&self.place)?;
+        db.busy_timeout(HISTORY_READ_WAIT_MAX)?;
+        db.pragma_update(None, "query_only", true)?;
+        Ok(Stored(db))
+    }
+
     /// Stores every minute until there is no more `stop`, and then once more.
     pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
         loop {
@@ -237,6 +254,17 @@ impl History {
                 return;
             }
         }
+    }
+}
+
+/// The history for those who only read.
+#[derive(Debug)]
+pub struct Stored(Connection);
+
+impl Stored {
+    /// What to ask.
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.0
     }
 }
 

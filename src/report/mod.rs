@@ -7,6 +7,7 @@ pub mod history;
 pub mod host;
 pub mod json;
 pub mod prometheus;
+pub mod radar;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

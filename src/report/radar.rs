@@ -1,0 +1,593 @@
+//! The history in the shape of Cloudflare Radar's API about AS112, so that a client that was written for that
+//! can ask a node: `/client/v4/radar/as112/` with `timeseries`, `summary/{dimension}` and
+//! `timeseries_groups/{dimension}`.
+//!
+//! What differs: numbers of `timeseries` are counts and say so (`RAW_VALUES`), and what a node does not
+//! count, as queries by country, is refused with a sentence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, params};
+use serde_json::{Map, Value, json};
+
+use super::history::Stored;
+use crate::limits::{HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX};
+use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
+
+/// Where all paths begin.
+pub const ROOT: &str = "/client/v4/radar/as112/";
+
+/// What to answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The Content-Type.
+    pub content_type: &'static str,
+    /// The text.
+    pub body: String,
+}
+
+/// Why there is no result: a status code, and a sentence.
+#[derive(Debug)]
+struct Refusal(u16, String);
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(503, format!("The history cannot be read: {error}; try again later."))
+    }
+}
+
+fn bad<T>(sentence: String) -> Result<T, Refusal> {
+    Err(Refusal(400, sentence))
+}
+
+/// Answers a request for `path`, which is below [`ROOT`], with the part of the URL behind `?`, at `now` in
+/// seconds of Unix time.
+#[must_use]
+pub fn answer(stored: &Stored, path: &str, query: &str, now: u64) -> Answer {
+    let json_of = |status, value: &Value| Answer {
+        status,
+        content_type: "application/json",
+        body: format!("{value:#}\n"),
+    };
+    let asked = Asked::read(stored.connection(), path, query, now);
+    match asked.and_then(|asked| Ok((asked.result(stored.connection())?, asked))) {
+        Ok((series, Asked { is_csv: true, .. })) => {
+            Answer { status: 200, content_type: "text/csv; charset=utf-8", body: csv(&series) }
+        }
+        Ok((series, asked)) => match asked.meta(stored.connection(), now) {
+            Ok(meta) => json_of(200, &envelope(series, meta)),
+            Err(Refusal(status, sentence)) => json_of(status, &refused(status, &sentence)),
+        },
+        Err(Refusal(status, sentence)) => json_of(status, &refused(status, &sentence)),
+    }
+}
+
+fn envelope(series: Vec<(String, Columns)>, meta: Value) -> Value {
+    let mut result = Map::from_iter([("meta".to_owned(), meta)]);
+    for (name, columns) in series {
+        result.insert(name, columns.into_iter().map(|(name, cell)| (name, Value::from(cell))).collect());
+    }
+    json!({"success": true, "errors": [], "messages": [], "result": result})
+}
+
+fn refused(status: u16, sentence: &str) -> Value {
+    let errors = [json!({"code": status, "message": sentence})];
+    json!({"success": false, "errors": errors, "messages": [], "result": null})
+}
+
+//------------ What is asked ---
+
+/// By what queries are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dimension {
+    Dnssec,
+    Edns,
+    IpVersion,
+    Protocol,
+    QueryType,
+    ResponseCode,
+}
+
+impl Dimension {
+    /// The names are in capitals; the older paths had them in small letters, and one in the plural.
+    fn read(name: &str) -> Result<Self, Refusal> {
+        Ok(match name.to_ascii_uppercase().as_str() {
+            "DNSSEC" => Self::Dnssec,
+            "EDNS" => Self::Edns,
+            "IP_VERSION" => Self::IpVersion,
+            "PROTOCOL" => Self::Protocol,
+            "QUERY_TYPE" => Self::QueryType,
+            "RESPONSE_CODE" | "RESPONSE_CODES" => Self::ResponseCode,
+            _ => {
+                let known = "DNSSEC, EDNS, IP_VERSION, PROTOCOL, QUERY_TYPE and RESPONSE_CODE";
+                return Err(Refusal(404, format!("There is no such dimension; there are {known}.")));
+            }
+        })
+    }
+
+    /// The groups that are there even if nothing was counted.
+    const fn groups(self) -> &'static [&'static str] {
+        match self {
+            Self::Dnssec | Self::Edns => &["SUPPORTED", "NOT_SUPPORTED"],
+            Self::IpVersion => &["IPv4", "IPv6"],
+            // A node has neither of the last two.
+            Self::Protocol => &["UDP", "TCP", "HTTPS", "TLS"],
+            Self::QueryType | Self::ResponseCode => &[],
+        }
+    }
+}
+
+/// What kind of result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    Timeseries,
+    Summary(Dimension),
+    Groups(Dimension),
+}
+
+impl View {
+    fn read(path: &str) -> Result<Self, Refusal> {
+        let rest = path.strip_prefix(ROOT).unwrap_or_default();
+        match rest.split_once('/') {
+            None if rest == "timeseries" => Ok(Self::Timeseries),
+            Some(("summary", dimension)) => Dimension::read(dimension).map(Self::Summary),
+            Some(("timeseries_groups", dimension)) => Dimension::read(dimension).map(Self::Groups),
+            _ => Err(Refusal(
+                404,
+                format!(
+                    "There is {ROOT}timeseries, {ROOT}summary/{{dimension}} and \
+                     {ROOT}timeseries_groups/{{dimension}}; a node knows nothing of locations."
+                ),
+            )),
+        }
+    }
+
+    const fn dimension(self) -> Option<Dimension> {
+        match self {
+            Self::Timeseries => None,
+            Self::Summary(dimension) | Self::Groups(dimension) => Some(dimension),
+        }
+    }
+}
+
+/// A length of time that is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Interval {
+    written: &'static str,
+    meta: &'static str,
+    len: u64,
+    /// How long the history has rows that are fine enough.
+    reach: u64,
+}
+
+const INTERVALS: [Interval; 4] = {
+    let [_, quarter, hour, day] = HISTORY_RESOLUTIONS;
+    let week = 7 * day.0;
+    [
+        Interval { written: "15m", meta: "FIFTEEN_MINUTES", len: quarter.0, reach: quarter.1 },
+        Interval { written: "1h", meta: "ONE_HOUR", len: hour.0, reach: hour.1 },
+        Interval { written: "1d", meta: "ONE_DAY", len: day.0, reach: day.1 },
+        Interval { written: "1w", meta: "ONE_WEEK", len: week, reach: day.1 },
+    ]
+};
+const QUARTER: u64 = INTERVALS[0].len;
+const DAY: u64 = INTERVALS[2].len;
+const WEEK: u64 = INTERVALS[3].len;
+
+impl Interval {
+    /// The start of the interval that `time` is in. Weeks begin on Monday; 1970 began on a Thursday.
+    fn floor(self, time: u64) -> u64 {
+        let offset = if self.len == WEEK { 4 * DAY } else { 0 };
+        time - time.saturating_sub(offset) % self.len
+    }
+
+    /// The one that was asked for, or the one that suits the first of the ranges.
+    fn choose(written: Option<&str>, ranges: &[Range], now: u64) -> Result<Self, Refusal> {
+        let oldest = ranges.iter().map(|range| range.start).min().unwrap_or(now);
+        let reaches = |interval: &&Self| now.saturating_sub(oldest) <= interval.reach;
+        let Some(written) = written else {
+            let len = ranges.first().map_or(0, |range| range.end - range.start);
+            // Two days of quarters, five weeks of hours, two years of days: not much over 800 values.
+            let longest = [2 * DAY, 35 * DAY, 2 * 366 * DAY, u64::MAX];
+            let mut suitable = INTERVALS.iter().zip(longest).filter(|one| len <= one.1).map(|one| one.0);
+            return Ok(*suitable.find(reaches).unwrap_or(&INTERVALS[3]));
+        };
+        match INTERVALS.iter().find(|interval| interval.written == written) {
+            None => bad("There is no such aggInterval; give 15m, 1h, 1d or 1w.".to_owned()),
+            Some(interval) if reaches(&interval) => Ok(*interval),
+            Some(interval) => bad(format!(
+                "The history has no {written} intervals from before {} days ago; give a longer aggInterval.",
+                interval.reach / DAY
+            )),
+        }
+    }
+}
+
+/// From `start` to before `end`, in seconds of Unix time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    start: u64,
+    end: u64,
+}
+
+impl Range {
+    /// As `7d`, `2w` or `7dcontrol`.
+    fn relative(text: &str, now: u64) -> Result<Self, Refusal> {
+        let (span, is_control) = text.strip_suffix("control").map_or((text, false), |span| (span, true));
+        let days = match span.split_at_checked(span.len().saturating_sub(1)) {
+            Some((count, "d")) => count.parse().ok().filter(|days| (1..=364).contains(days)),
+            Some((count, "w")) => {
+                count.parse().ok().filter(|weeks| (1..=52).contains(weeks)).map(|weeks: u64| weeks * 7)
+            }
+            _ => None,
+        };
+        let Some(days) = days else {
+            return bad(
+                "There is no such dateRange; give 1d to 364d or 1w to 52w, as 7d or 7dcontrol.".into()
+            );
+        };
+        let end = now - now % QUARTER;
+        // Whole weeks back, so that weekdays are compared with their like.
+        let end = if is_control { end.saturating_sub(days.div_ceil(7) * WEEK) } else { end };
+        Ok(Self { start: end.saturating_sub(days * DAY), end })
+    }
+
+    fn absolute(db: &Connection, start: &str, end: &str, now: u64) -> Result<Self, Refusal> {
+        let time = |text: &str| {
+            let is_date = text.len() >= 10
+                && text.char_indices().take(10).all(|(at, c)| match at {
+                    4 | 7 => c == '-',
+                    _ => c.is_ascii_digit(),
+                });
+            // SQLite reads ISO 8601; what it cannot read is NULL.
+            let seconds: Option<i64> =
+                if is_date { db.query_row("SELECT unixepoch(?)", [text], |row| row.get(0))? } else { None };
+            match seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+                Some(seconds) => Ok(seconds - seconds % QUARTER),
+                None => bad("There is no such date; give one as 2026-01-31T12:00:00Z.".to_owned()),
+            }
+        };
+        // The minute that is not over may be there in part.
+        let (start, end) = (time(start)?, time(end)?.min(now - now % 60 + 60));
+        let oldest = now.saturating_sub(INTERVALS[3].reach);
+        if start >= end || start < oldest {
+            return bad("Give a dateStart before dateEnd, in the past, and not over 10 years ago.".to_owned());
+        }
+        Ok(Self { start, end })
+    }
+}
+
+/// A request, understood.
+#[derive(Debug)]
+struct Asked {
+    view: View,
+    /// For each series what it is called, and its time.
+    series: Vec<(String, Range)>,
+    interval: Interval,
+    /// How many groups are shown by themselves.
+    limit: Option<usize>,
+    is_csv: bool,
+}
+
+/// What Radar can tell apart and a node does not.
+const NOT_COUNTED: [&str; 5] = ["continent", "location", "protocol", "queryType", "responseCode"];
+
+impl Asked {
+    fn read(db: &Connection, path: &str, query: &str, now: u64) -> Result<Self, Refusal> {
+        let view = View::read(path)?;
+        let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            given.entry(decoded(key)?).or_default().push(decoded(value)?);
+        }
+        let mut take = |key: &str| given.remove(key).unwrap_or_default();
+        let (dates, starts, ends) = (take("dateRange"), take("dateStart"), take("dateEnd"));
+        let (names, intervals) = (take("name"), take("aggInterval"));
+        let (limits, formats) = (take("limitPerGroup"), take("format"));
+        if let Some(key) = given.keys().next() {
+            return if NOT_COUNTED.contains(&key.as_str()) {
+                bad(format!("A node does not count by {key} beside the dimension; leave {key} out."))
+            } else {
+                bad("There is a parameter that is not known; give aggInterval, dateRange, dateStart, \
+                     dateEnd, limitPerGroup, name or format."
+                    .to_owned())
+            };
+        }
+        let ranges = ranges(db, &dates, &starts, &ends, now)?;
+        let interval = Interval::choose(intervals.first().map(String::as_str), &ranges, now)?;
+        if matches!(view, View::Summary(_)) && !intervals.is_empty() {
+            return bad("A summary is of the whole time; leave aggInterval out.".to_owned());
+        }
+        // What begins within an interval begins with it.
+        let whole = |range: Range| Range { start: interval.floor(range.start), ..range };
+        let names = series_names(view, names, ranges.len())?;
+        Ok(Self {
+            view,
+            series: names.into_iter().zip(ranges.into_iter().map(whole)).collect(),
+            interval,
+            limit: limit(view, &limits)?,
+            is_csv: match formats.first().map(|format| format.to_ascii_uppercase()).as_deref() {
+                None | Some("JSON") => false,
+                Some("CSV") => true,
+                Some(_) => return bad("There is no such format; give JSON or CSV.".to_owned()),
+            },
+        })
+    }
+
+    fn result(&self, db: &Connection) -> Result<Vec<(String, Columns)>, Refusal> {
+        let columns = |(name, range): &(String, Range)| Ok((name.clone(), self.columns(db, *range)?));
+        self.series.iter().map(columns).collect()
+    }
+
+    fn columns(&self, db: &Connection, range: Range) -> Result<Columns, Refusal> {
+        let Some(dimension) = self.view.dimension() else {
+            let counts = counted(db, QUERIES, None, range, self.interval)?.remove("").unwrap_or_default();
+            let times: Vec<u64> = self.times(range).collect();
+            let values = times.iter().map(|time| counts.get(time).unwrap_or(&0).to_string()).collect();
+            return Ok(vec![
+                ("timestamps".to_owned(), Cell::Many(written(db, &times)?)),
+                ("values".to_owned(), Cell::Many(values)),
+            ]);
+        };
+        let groups = limited(groups(db, dimension, range, self.interval)?, self.limit);
+        if matches!(self.view, View::Summary(_)) {
+            let sums: Vec<u64> = groups.iter().map(|(_, counts)| counts.values().sum()).collect();
+            let all: u64 = sums.iter().sum();
+            let cells = groups.into_iter().zip(sums);
+            return Ok(cells.map(|((name, _), sum)| (name, Cell::One(percentage(sum, all)))).collect());
+        }
+        let times: Vec<u64> = self.times(range).collect();
+        let at = |counts: &Counts, time: &u64| counts.get(time).copied().unwrap_or_default();
+        let all: Vec<u64> =
+            times.iter().map(|time| groups.iter().map(|(_, counts)| at(counts, time)).sum()).collect();
+        let mut columns = vec![("timestamps".to_owned(), Cell::Many(written(db, &times)?))];
+        columns.extend(groups.into_iter().map(|(name, counts)| {
+            let values = times.iter().zip(&all).map(|(time, &all)| percentage(at(&counts, time), all));
+            (name, Cell::Many(values.collect()))
+        }));
+        Ok(columns)
+    }
+
+    /// When each interval begins.
+    fn times(&self, range: Range) -> impl Iterator<Item = u64> {
+        let len = self.interval.len;
+        (range.start..range.end).step_by(usize::try_from(len).expect("a week has fewer seconds"))
+    }
+
+    fn meta(&self, db: &Connection, now: u64) -> Result<Value, Refusal> {
+        let mut dates = Vec::new();
+        for (_, range) in &self.series {
+            let times = written(db, &[range.start, range.end])?;
+            dates.push(json!({"startTime": times[0], "endTime": times[1]}));
+        }
+        let normalization = if self.view == View::Timeseries { "RAW_VALUES" } else { "PERCENTAGE" };
+        let unit = if self.view == View::Timeseries { "requests" } else { "percentage" };
+        let mut meta = json!({
+            "dateRange": dates,
+            "lastUpdated": written(db, &[now - now % 60])?[0],
+            "normalization": normalization,
+            "confidenceInfo": {"annotations": [], "level": 5},
+            "units": [{"name": "*", "value": unit}],
+        });
+        if !matches!(self.view, View::Summary(_)) {
+            meta["aggInterval"] = self.interval.meta.into();
+        }
+        Ok(meta)
+    }
+}
+
+fn ranges(
+    db: &Connection,
+    dates: &[String],
+    starts: &[String],
+    ends: &[String],
+    now: u64,
+) -> Result<Vec<Range>, Refusal> {
+    if starts.len() != ends.len() || (!dates.is_empty() && !starts.is_empty()) {
+        return bad("Give either dateRange, or as many dateStart as dateEnd.".to_owned());
+    }
+    if dates.len().max(starts.len()) > RADAR_SERIES_MAX {
+        return bad(format!("There are too many series; give at most {RADAR_SERIES_MAX}."));
+    }
+    let ranges: Vec<Range> = if !starts.is_empty() {
+        let pairs = starts.iter().zip(ends);
+        pairs.map(|(start, end)| Range::absolute(db, start, end, now)).collect::<Result<_, _>>()?
+    } else if dates.is_empty() {
+        vec![Range::relative("7d", now)?]
+    } else {
+        dates.iter().map(|text| Range::relative(text, now)).collect::<Result<_, _>>()?
+    };
+    let lens: BTreeSet<u64> = ranges.iter().map(|range| range.end - range.start).collect();
+    if lens.len() > 1 {
+        return bad("The series differ in length; give ranges of the same length.".to_owned());
+    }
+    Ok(ranges)
+}
+
+/// What the series are called: as was asked for, or by number.
+fn series_names(view: View, names: Vec<String>, count: usize) -> Result<Vec<String>, Refusal> {
+    let stem = if matches!(view, View::Summary(_)) { "summary" } else { "serie" };
+    if names.is_empty() {
+        return Ok((0..count).map(|index| format!("{stem}_{index}")).collect());
+    }
+    let is_plain = |name: &String| {
+        (1..=RADAR_NAME_LEN_MAX).contains(&name.len())
+            && name != "meta"
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    };
+    let different: BTreeSet<&String> = names.iter().collect();
+    if names.len() != count || different.len() != count || !names.iter().all(is_plain) {
+        return bad(format!(
+            "Give each of the {count} series a name of its own: up to {RADAR_NAME_LEN_MAX} letters, digits, \
+             - and _, and not meta."
+        ));
+    }
+    Ok(names)
+}
+
+fn limit(view: View, limits: &[String]) -> Result<Option<usize>, Refusal> {
+    let Some(limit) = limits.first() else { return Ok(None) };
+    if !matches!(view.dimension(), Some(Dimension::QueryType | Dimension::ResponseCode)) {
+        return bad("limitPerGroup is for QUERY_TYPE and RESPONSE_CODE; leave it out.".to_owned());
+    }
+    match limit.parse() {
+        Ok(limit) if limit >= 2 => Ok(Some(limit)),
+        _ => bad("There is no such limitPerGroup; give a number from 2.".to_owned()),
+    }
+}
+
+/// Without `%` and `+` of a URL.
+fn decoded(text: &str) -> Result<String, Refusal> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                match digit().zip(digit()).and_then(|(high, low)| u8::try_from(high << 4 | low).ok()) {
+                    Some(byte) => byte,
+                    None => return bad("A % in the URL lacks its two digits.".to_owned()),
+                }
+            }
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).or_else(|_| bad("The URL is not UTF-8.".to_owned()))
+}
+
+//------------ What is found ---
+
+/// By the start of the interval.
+type Counts = BTreeMap<u64, u64>;
+
+/// What a series has under one name.
+#[derive(Debug)]
+enum Cell {
+    One(String),
+    Many(Vec<String>),
+}
+
+type Columns = Vec<(String, Cell)>;
+
+impl From<Cell> for Value {
+    fn from(cell: Cell) -> Self {
+        match cell {
+            Cell::One(text) => text.into(),
+            Cell::Many(texts) => texts.into(),
+        }
+    }
+}
+
+/// A family by one of its labels, or with none in sum under "".
+fn counted(
+    db: &Connection,
+    family: &Family,
+    label: Option<&str>,
+    range: Range,
+    interval: Interval,
+) -> Result<BTreeMap<String, Counts>, Refusal> {
+    let mut query = db.prepare_cached(
+        "SELECT start, coalesce(labels ->> ?1, ''), sum(count) FROM history
+          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3 AND family = ?4
+          GROUP BY 1, 2",
+    )?;
+    let mut rows = query.query(params![label, range.start, range.end, family.name])?;
+    let mut groups: BTreeMap<String, Counts> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (start, count): (u64, u64) = (row.get(0)?, row.get(2)?);
+        *groups.entry(row.get(1)?).or_default().entry(interval.floor(start)).or_default() += count;
+    }
+    Ok(groups)
+}
+
+/// The groups of a dimension: first those that are always there, then the others by name.
+fn groups(
+    db: &Connection,
+    dimension: Dimension,
+    range: Range,
+    interval: Interval,
+) -> Result<Vec<(String, Counts)>, Refusal> {
+    let by = |family, label| counted(db, family, label, range, interval);
+    let supported = |family| {
+        let with = by(family, None)?.remove("").unwrap_or_default();
+        let mut without = by(QUERIES, None)?.remove("").unwrap_or_default();
+        for (time, count) in &mut without {
+            *count = count.saturating_sub(with.get(time).copied().unwrap_or_default());
+        }
+        Ok::<_, Refusal>(BTreeMap::from([
+            ("SUPPORTED".to_owned(), with),
+            ("NOT_SUPPORTED".to_owned(), without),
+        ]))
+    };
+    let mut found = match dimension {
+        Dimension::Dnssec => supported(QUERIES_DO)?,
+        Dimension::Edns => supported(QUERIES_EDNS)?,
+        Dimension::IpVersion => {
+            let families = by(QUERIES, Some("family"))?.into_iter();
+            families.map(|(name, counts)| (name.replace("ipv", "IPv"), counts)).collect()
+        }
+        Dimension::Protocol => {
+            let transports = by(QUERIES, Some("transport"))?.into_iter();
+            transports.map(|(name, counts)| (name.to_ascii_uppercase(), counts)).collect()
+        }
+        Dimension::QueryType => by(QUERIES_BY_TYPE, Some("type"))?,
+        Dimension::ResponseCode => by(RESPONSES, Some("rcode"))?,
+    };
+    let always = dimension.groups().iter().map(|&name| (name.to_owned(), found.remove(name)));
+    let mut groups: Vec<_> = always.map(|(name, counts)| (name, counts.unwrap_or_default())).collect();
+    groups.extend(found);
+    Ok(groups)
+}
+
+/// The largest groups by themselves, the rest together as `other`.
+fn limited(mut groups: Vec<(String, Counts)>, limit: Option<usize>) -> Vec<(String, Counts)> {
+    let Some(limit) = limit else { return groups };
+    let is_other = |name: &str| name == "other";
+    groups.sort_by_key(|(name, counts)| (is_other(name), std::cmp::Reverse(counts.values().sum::<u64>())));
+    let shown = groups.iter().take(limit).take_while(|(name, _)| !is_other(name)).count();
+    let mut other = Counts::new();
+    for (time, count) in groups.drain(shown..).flat_map(|(_, counts)| counts) {
+        *other.entry(time).or_default() += count;
+    }
+    if !other.is_empty() {
+        groups.push(("other".to_owned(), other));
+    }
+    groups
+}
+
+fn percentage(part: u64, all: u64) -> String {
+    if all == 0 { "0".to_owned() } else { format!("{:.6}", part as f64 * 100.0 / all as f64) }
+}
+
+/// Times as ISO 8601 has them.
+fn written(db: &Connection, times: &[u64]) -> Result<Vec<String>, Refusal> {
+    let mut query = db.prepare_cached("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?, 'unixepoch')")?;
+    let mut one = |time: &u64| query.query_row([time], |row| row.get(0));
+    Ok(times.iter().map(&mut one).collect::<Result<_, _>>()?)
+}
+
+/// A column for each name of each series.
+fn csv(series: &[(String, Columns)]) -> String {
+    let columns: Vec<(String, &[String])> = series
+        .iter()
+        .flat_map(|(series, columns)| columns.iter().map(move |(name, cell)| (series, name, cell)))
+        .map(|(series, name, cell)| {
+            let cells = match cell {
+                Cell::One(text) => std::slice::from_ref(text),
+                Cell::Many(texts) => texts.as_slice(),
+            };
+            (format!("{series}.{name}"), cells)
+        })
+        .collect();
+    let rows = columns.iter().map(|(_, cells)| cells.len()).max().unwrap_or_default();
+    let head: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let row = |index| columns.iter().map(|(_, cells)| cells.get(index).map_or("", String::as_str)).collect();
+    let lines = std::iter::once(head).chain((0..rows).map(row));
+    lines.map(|cells| cells.join(",") + "\r\n").collect()
+}
+
+#[cfg(test)]
+mod tests;
