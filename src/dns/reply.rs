@@ -68,13 +68,6 @@ impl<'s> Reply<'s> {
         &self.slot[..self.end]
     }
 
-    /// Whether `len` bytes more pass the end of the slot.
-    #[inline]
-    #[must_use]
-    pub fn is_full(&self, len: usize) -> bool {
-        self.end + len > self.slot.len()
-    }
-
     /// Appends records in wire form and counts them.
     #[inline]
     pub fn append(&mut self, records: &[u8], counts: [u16; 3]) {
