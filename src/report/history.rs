@@ -31,10 +31,8 @@ pub const FILE: &str = "history.sqlite";
 /// Seconds between two stores.
 const MINUTE: u64 = HISTORY_RESOLUTIONS[0].0;
 
-/// `PRAGMA user_version` of [`SCHEMA`].
-const SCHEMA_VERSION: i64 = 1;
-
-/// The tables. `history` is the view that people ask:
+/// The tables, as each version of the program that changed them did; `PRAGMA user_version` says how many of
+/// these a file has. `history` is the view that people ask:
 ///
 /// ```sql
 /// SELECT datetime(start, 'unixepoch'), labels ->> 'type', count FROM history
@@ -43,7 +41,8 @@ const SCHEMA_VERSION: i64 = 1;
 ///
 /// What was counted in any span of time is in one row, of one resolution: where it was rolled up, the finer
 /// rows are gone.
-const SCHEMA: &str = "
+const SCHEMA: [&str; 2] = [
+    "
     -- A counter: its family as in /metrics, its labels as a JSON object.
     CREATE TABLE series (
         id INTEGER PRIMARY KEY,
@@ -69,8 +68,26 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE VIEW history AS
         SELECT resolution, start, family, labels, count FROM counts JOIN series ON id = series;
-    PRAGMA user_version = 1;
-";
+    ",
+    "
+    -- What people call a value of a label: a country by its code, an AS by its number.
+    CREATE TABLE names (
+        label TEXT NOT NULL,
+        value TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (label, value)
+    ) STRICT, WITHOUT ROWID;
+    -- How many different sources asked on the day (UTC) that began at `day`, an estimate, by kind: 'ipv4', 'ipv6',
+    -- or 'ipv6_64', the networks of that length. Registers are those of the HyperLogLog, while the day may go on.
+    CREATE TABLE uniques (
+        day INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        sources INTEGER NOT NULL,
+        registers BLOB,
+        PRIMARY KEY (day, kind)
+    ) STRICT;
+    ",
+];
 
 /// The families that have a history. The others have totals alone.
 const KEPT: [&str; 14] = [
@@ -188,10 +205,9 @@ impl History {
     ) -> Result<(Self, Bases), String> {
         let db = Connection::open(&place).map_err(|error| error.to_string())?;
         prepare(&db, len_max).map_err(|error| error.to_string())?;
-        let version: i64 =
-            db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| error.to_string())?;
-        if version != SCHEMA_VERSION {
-            return Err(format!("its version is {version}, this program knows {SCHEMA_VERSION}"));
+        let version = version(&db).map_err(|error| error.to_string())?;
+        if version != SCHEMA.len() {
+            return Err(format!("its version is {version}, this program knows {}", SCHEMA.len()));
         }
         let series = all_series(names);
         let bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
@@ -284,14 +300,17 @@ fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
     let page_len: u64 = db.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     db.pragma_update_and_check(None, "max_page_count", len_max / page_len, |_| Ok(()))?;
     let transaction = db.unchecked_transaction()?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == 0 {
-        transaction.execute_batch(SCHEMA)?;
-    } else {
-        // Whether we may write is known now rather than in a minute.
-        transaction.pragma_update(None, "user_version", version)?;
+    let version = version(&transaction)?;
+    for step in SCHEMA.iter().skip(version) {
+        transaction.execute_batch(step)?;
     }
+    // Even where nothing changes: whether we may write is known now rather than in a minute.
+    transaction.pragma_update(None, "user_version", version.max(SCHEMA.len()))?;
     transaction.commit()
+}
+
+fn version(db: &Connection) -> rusqlite::Result<usize> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Every counter's name, by where it stands in a block.

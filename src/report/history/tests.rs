@@ -171,9 +171,9 @@ fn what_is_no_history_of_ours_is_refused() {
     assert!(refused(folder.path()).contains("not a database"), "{}", refused(folder.path()));
     fs::remove_file(folder.path().join(FILE)).unwrap();
     let (history, _) = History::open(folder.path(), &names, 1, BEGAN).unwrap();
-    history.db.pragma_update(None, "user_version", 2).unwrap();
+    history.db.pragma_update(None, "user_version", 3).unwrap();
     drop(history);
-    assert_eq!(refused(folder.path()), "its version is 2, this program knows 1");
+    assert_eq!(refused(folder.path()), "its version is 3, this program knows 2");
 }
 
 #[test]
@@ -216,4 +216,21 @@ fn the_thread_stores_once_more_when_it_ends() {
     let (history, bases) = History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
     assert_eq!((bases.tcp.sum(QUERIES), sum(&history, 0)), (4, 8));
     assert_eq!(board.history.errors(), 0);
+}
+
+#[test]
+fn a_file_of_an_earlier_version_gets_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Connection::open(folder.path().join(FILE)).unwrap();
+    db.execute_batch(SCHEMA[0]).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    db.execute_batch("INSERT INTO series VALUES (1, 'f', '{}'); INSERT INTO counts VALUES (60, 60, 1, 5)")
+        .unwrap();
+    drop(db);
+    let board = board();
+    let (history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
+    let one = |query: &str| history.db.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(one("SELECT count FROM history"), 5);
+    assert_eq!(one("SELECT count(*) FROM names") + one("SELECT count(*) FROM uniques"), 0);
+    assert_eq!(version(&history.db).unwrap(), SCHEMA.len());
 }
