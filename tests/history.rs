@@ -43,6 +43,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         tcp: block(bases.tcp),
         past: bases.past,
         history: Status::new(String::new()),
+        exports: Vec::new(),
         ready: AtomicBool::new(true),
     };
     (history, board)

@@ -15,6 +15,7 @@ use super::written::{Given, Mistake, Origin, Template, Text};
 use crate::limits::{CONFIG_LEN_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
+use crate::report::export;
 use crate::serve::UpdatePolicy;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub http: HttpListen,
     /// The folder of the history; `None` for memory.
     pub history: Option<PathBuf>,
+    /// Files for other programs.
+    pub export: export::Settings,
 }
 
 /// Options of the command line that replace what the file says.
@@ -107,7 +110,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, export } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -133,6 +136,11 @@ impl Resolver<'_> {
             update: answers.update.value,
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
             history: history.dir.map(|dir| self.source.dir.join(dir)),
+            export: export::Settings {
+                rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
+                dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
+                dsc_format: export.dsc_format.value,
+            },
         }
     }
 

@@ -20,6 +20,7 @@ use signal_hook::iterator::Signals;
 
 use crate::limits::TCP_BACKLOG;
 use crate::net::{self, Event, Net, Plan};
+use crate::report::export::{self, Exports};
 use crate::report::history::{self, Bases, History};
 use crate::report::{Block, Board, Facts};
 use crate::serve::snapshot::{Settings, Snapshot};
@@ -96,9 +97,11 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let mut lines = describe(config, &net, &cpus, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(history_line);
-    let watched = Watched::start(http, remembered.history, &board, &events).map_err(|error| {
-        failure(format!("cannot start a thread for statistics: {error}; free some memory"))
-    })?;
+    lines.extend(export_lines(&config.export));
+    let watched =
+        Watched::start(http, remembered.history, &config.export, &board, &events).map_err(|error| {
+            failure(format!("cannot start a thread for statistics: {error}; free some memory"))
+        })?;
 
     // 7. Say what is there. Nobody to listen is no reason to stop.
     lines.push(try_line(config));
@@ -153,6 +156,18 @@ pub fn host(config: &Config) -> Result<Vec<Option<usize>>, Vec<Problem>> {
         problems.extend(failure(format!("user {name}: {error}")));
     }
     cpus.ok().filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// What is wrong with the folders that the node is to write to. None of it keeps it from serving.
+#[must_use]
+pub fn folders(config: &Config) -> Vec<Problem> {
+    let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir));
+    let history = config.history.as_deref().map(|dir| ("[history] dir".to_owned(), dir));
+    let problem = |(key, dir): (String, &Path)| {
+        let error = export::check_folder(dir).err()?;
+        Some(failure(cannot_write(&key, dir, &error)))
+    };
+    history.into_iter().chain(exports).filter_map(problem).flatten().collect()
 }
 
 /// For each shard the CPU that it is pinned to: the i-th of the list, or none without a list. A quota of the
@@ -276,6 +291,7 @@ fn board(
         tcp,
         past: bases.past,
         history: history::Status::new(history),
+        exports: config.export.statuses(),
         ready: AtomicBool::new(true),
     }
 }
@@ -325,7 +341,13 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(http: Opened, history: History, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Self> {
+    fn start(
+        http: Opened,
+        history: History,
+        export: &export::Settings,
+        board: &Arc<Board>,
+        events: &Sender<Event>,
+    ) -> io::Result<Self> {
         let stop_http = Arc::new(AtomicBool::new(false));
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(board));
         let http = match http {
@@ -337,9 +359,11 @@ impl Watched {
             Opened::Busy(_) | Opened::Off => None,
         };
         let (stop_history, stopped) = bounded(0);
+        let stored = history.reader().map_err(io::Error::other)?;
+        let exports = Exports::open(export, stored, board, history::unix_time());
         let board = Arc::clone(board);
         let run = move || {
-            history.run(&board, &stopped);
+            history.run(&board, exports, &stopped);
             Ok(())
         };
         let history = net::spawn("history".to_owned(), events.clone(), run)?;
@@ -392,6 +416,19 @@ fn http_line(http: &Opened) -> Option<String> {
         }
         Opened::Off => None,
     }
+}
+
+/// Where files for other programs go, and what is in the way of that. It may be gone when they are due.
+fn export_lines(settings: &export::Settings) -> Vec<String> {
+    let line = |(name, dir): (&str, &Path)| match export::check_folder(dir) {
+        Ok(()) => format!("export: {name} to {}", dir.display()),
+        Err(error) => format!("export: {}", cannot_write(&format!("[export] {name}"), dir, &error)),
+    };
+    settings.folders().map(line).collect()
+}
+
+fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
+    format!("{} cannot be written: {error}; give a folder that this node may write with {key}", dir.display())
 }
 
 fn try_line(config: &Config) -> String {

@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
+use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
 
 /// The file that documents every key; its lines are the examples in messages.
@@ -44,6 +45,7 @@ pub(super) struct Spec {
     pub(super) answers: Answers,
     pub(super) http: Http,
     pub(super) history: History,
+    pub(super) export: Export,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -168,6 +170,20 @@ pub(super) struct Http {
 #[serde(default, deny_unknown_fields, expecting = "a section that begins with [history]")]
 pub(super) struct History {
     pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [export]")]
+pub(super) struct Export {
+    pub(super) rssac002: Option<PathBuf>,
+    pub(super) dsc: Option<PathBuf>,
+    pub(super) dsc_format: Given<dsc::Format>,
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self { rssac002: None, dsc: None, dsc_format: Given::default(dsc::Format::default()) }
+    }
 }
 
 impl Written for IpAddr {

@@ -4,6 +4,7 @@
 //! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA` below.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::{Connection, Transaction, params};
 use serde_json::{Map, Value};
 
+use super::export::Exports;
 use super::{Block, Board};
 use crate::limits::{
     HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_READ_WAIT_MAX, HISTORY_RESOLUTIONS,
@@ -107,7 +109,7 @@ const KEPT: [&str; 14] = [
     REPLY_BYTES.name,
 ];
 
-/// How the history fares, for whoever reads the board.
+/// How the history or an export fares, for whoever reads the board.
 #[derive(Debug)]
 pub struct Status {
     /// Where it is.
@@ -117,13 +119,13 @@ pub struct Status {
 }
 
 impl Status {
-    /// A history without an error, at `place`.
+    /// One without an error, at `place`.
     #[must_use]
     pub const fn new(place: String) -> Self {
         Self { place, errors: AtomicU64::new(0), last_error: Mutex::new(None) }
     }
 
-    /// How many times it could not be stored.
+    /// How many times it could not be stored or written.
     #[must_use]
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
@@ -135,7 +137,7 @@ impl Status {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn failed(&self, error: &rusqlite::Error) {
+    pub(super) fn failed(&self, error: impl Display) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
@@ -257,15 +259,16 @@ impl History {
         Ok(Stored(db))
     }
 
-    /// Stores every minute until there is no more `stop`, and then once more.
-    pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
+    /// Stores every minute until there is no more `stop`, and then once more; then what is due is exported.
+    pub fn run(mut self, board: &Board, mut exports: Exports, stop: &Receiver<()>) {
         loop {
             let to_next = MINUTE - unix_time() % MINUTE;
             let waited = stop.recv_timeout(Duration::from_secs(to_next));
             // A minute that could not be stored is stored with the next one.
             if let Err(error) = self.store(board, unix_time()) {
-                board.history.failed(&error);
+                board.history.failed(error);
             }
+            exports.minute(board, self.stored_at, unix_time());
             if waited != Err(RecvTimeoutError::Timeout) {
                 return;
             }

@@ -3,6 +3,7 @@
 //! A [`Board`] knows where the counters stand and what they are called. Whoever wants them takes a
 //! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
 
+pub mod export;
 pub mod history;
 pub mod host;
 pub mod json;
@@ -61,6 +62,8 @@ pub struct Board {
     pub past: Totals,
     /// How the history fares.
     pub history: history::Status,
+    /// The exports that are wanted, by name, and how each fares.
+    pub exports: Vec<(&'static str, history::Status)>,
     /// Whether the node serves.
     pub ready: AtomicBool,
 }
@@ -220,6 +223,7 @@ mod tests {
             tcp: block(None, &tcp),
             past: Totals::default(),
             history: history::Status::new("in memory".to_owned()),
+            exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             ready: AtomicBool::new(true),
         }
     }

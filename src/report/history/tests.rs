@@ -1,3 +1,4 @@
+use super::super::export::Settings;
 use super::super::tests::board;
 use super::*;
 use crate::stats::counters::{SHARD_RECEIVED, TCP_ACCEPTED, Tally};
@@ -212,7 +213,8 @@ fn the_thread_stores_once_more_when_it_ends() {
     let (history, _) = History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
     let (stop, stopped) = crossbeam_channel::bounded(0);
     drop(stop);
-    history.run(&board, &stopped);
+    let exports = Exports::open(&Settings::default(), history.reader().unwrap(), &board, BEGAN);
+    history.run(&board, exports, &stopped);
     let (history, bases) = History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
     assert_eq!((bases.tcp.sum(QUERIES), sum(&history, 0)), (4, 8));
     assert_eq!(board.history.errors(), 0);
