@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
-use as112d::stats::ledger::{Settings, ledger};
+use as112d::stats::ledger::{LedgerSettings, ledger};
 
 use common::golden::{Case, Node};
 
@@ -53,7 +53,7 @@ fn serve_allocates_nothing() {
     let mut nodes = HashMap::new();
     let mut slot = vec![0; TCP_REPLY_LEN_MAX];
     // Every source is sampled.
-    let (mut ledger, _stream) = ledger(&Settings::default());
+    let (mut ledger, _stream) = ledger(&LedgerSettings::default());
     for case in Case::all() {
         let node = nodes.entry(case.config.clone()).or_insert_with(|| Node::load(&case.config));
         for arrival in case.arrivals() {

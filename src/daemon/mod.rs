@@ -28,7 +28,7 @@ use crate::report::{Block, Board, Facts};
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::stats::counters::QUERIES;
 use crate::stats::labels::Names;
-use crate::stats::ledger::Settings as Ledgers;
+use crate::stats::ledger::LedgerSettings;
 use crate::sys::sockets::UdpOptions;
 use crate::sys::{cpu, sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
@@ -93,7 +93,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
         listeners: bound.listeners,
         tcp: config.tcp.clone(),
         snapshot: Arc::new(snapshot),
-        ledgers: Ledgers { sample_every: config.sample_every, today: Arc::clone(&today) },
+        ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 

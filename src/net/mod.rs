@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{Counters, Totals};
-use crate::stats::ledger::{self, Ledger, Settings, Stream};
+use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::{self, SelfTest, cpu};
 
 use tcp::{Serving, TcpDriver, TcpSettings};
@@ -126,7 +126,7 @@ pub struct Plan {
     /// What to serve.
     pub snapshot: Arc<Snapshot>,
     /// What the threads count with.
-    pub ledgers: Settings,
+    pub ledgers: LedgerSettings,
 }
 
 /// Threads that serve: the shards, and one for TCP.
@@ -201,7 +201,7 @@ impl Net {
         Ok(())
     }
 
-    fn new_ledger(&mut self, settings: &Settings) -> Ledger {
+    fn new_ledger(&mut self, settings: &LedgerSettings) -> Ledger {
         let (ledger, stream) = ledger::ledger(settings);
         self.counters.push(Arc::clone(&stream.counters));
         self.streams.push(stream);

@@ -242,7 +242,7 @@ impl ErrorCap {
 mod tests {
     use super::*;
     use crate::stats::counters::Totals;
-    use crate::stats::ledger::{Settings, ledger};
+    use crate::stats::ledger::{LedgerSettings, ledger};
     use crate::sys::sockets::{UdpOptions, bind_udp_group};
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
         let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, options).unwrap().remove(0);
         let sockets = [bind(), bind()];
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (mut drops, (mut ledger, stream)) = (Drops::new(), ledger(&Settings::default()));
+        let (mut drops, (mut ledger, stream)) = (Drops::new(), ledger(&LedgerSettings::default()));
         let mut counted = |after: u64| {
             drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut ledger);
             ledger.fold();

@@ -16,14 +16,14 @@ use crate::limits::SAMPLES_QUEUED_MAX;
 
 /// What all ledgers of a node have in common.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct LedgerSettings {
     /// Of so many queries of a thread, the source of one is handed over.
     pub sample_every: NonZeroU32,
     /// The day (UTC) in days of Unix time, as whoever reports sees it.
     pub today: Arc<AtomicU64>,
 }
 
-impl Default for Settings {
+impl Default for LedgerSettings {
     fn default() -> Self {
         Self { sample_every: NonZeroU32::MIN, today: Arc::default() }
     }
@@ -59,7 +59,7 @@ pub struct Stream {
 
 /// A ledger and its other end.
 #[must_use]
-pub fn ledger(settings: &Settings) -> (Ledger, Stream) {
+pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
     let counters = Arc::new(Counters::default());
     let uniques = Arc::new(Uniques::new(settings.today.load(Ordering::Relaxed)));
     let (producer, samples) = RingBuffer::new(SAMPLES_QUEUED_MAX);
@@ -127,8 +127,8 @@ mod tests {
     use crate::stats::labels::DROPPED_SHORT;
     use crate::stats::uniques::Sketch;
 
-    fn settings(every: u32) -> Settings {
-        Settings { sample_every: NonZeroU32::new(every).unwrap(), today: Arc::new(7.into()) }
+    fn settings(every: u32) -> LedgerSettings {
+        LedgerSettings { sample_every: NonZeroU32::new(every).unwrap(), today: Arc::new(7.into()) }
     }
 
     fn totals(stream: &Stream) -> Totals {

@@ -6,14 +6,14 @@ use crate::limits::SERVICE_TIME_EVERY;
 use crate::report::history::Stored;
 use crate::report::sources::{BY_NETWORK, Places};
 use crate::stats::account::Account;
-use crate::stats::ledger::{Ledger, Settings, ledger};
+use crate::stats::ledger::{Ledger, LedgerSettings, ledger};
 
 const NOW: u64 = 1_700_000_000;
 
 /// An aggregator of two threads, and what they count with.
 fn aggregator(board: &Board) -> (Aggregator, Vec<Ledger>, Stored) {
     let today = Arc::new(AtomicU64::new(day_of(NOW)));
-    let settings = Settings { today: Arc::clone(&today), ..Settings::default() };
+    let settings = LedgerSettings { today: Arc::clone(&today), ..LedgerSettings::default() };
     let (ledgers, streams) = (0..2).map(|_| ledger(&settings)).unzip();
     let history = History::in_memory(&board.names, board.shards.len(), NOW).unwrap().0;
     let stored = history.reader().unwrap();
