@@ -6,6 +6,7 @@
 pub mod history;
 pub mod host;
 pub mod json;
+mod lookback;
 pub mod prometheus;
 pub mod radar;
 
