@@ -7,6 +7,7 @@ pub mod aggregator;
 pub mod history;
 pub mod host;
 pub mod json;
+mod lookback;
 pub mod observed;
 pub mod prometheus;
 pub mod radar;

@@ -2,7 +2,7 @@ use super::super::history::History;
 use super::super::tests::board;
 use super::*;
 use crate::report::uniques::UniquesOfDays;
-use crate::stats::counters::Tally;
+use crate::stats::counters::{QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES, Tally};
 
 /// 2023-11-15, a Wednesday, 12:00 UTC.
 const NOW: u64 = 1_700_049_600;
