@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use as112d::report::export::{Settings, dsc};
 use as112d::report::history::Status;
+use as112d::report::observed::Observed;
 use as112d::report::prometheus::{Format, render};
 use as112d::report::{Block, Board, Facts};
 use as112d::stats::counters::{Counters, FAMILIES, Totals};
@@ -38,6 +39,8 @@ fn metrics() -> Metrics {
     let board = Board {
         facts: Facts {
             node: "n".to_owned(),
+            site: "s".to_owned(),
+            sample_every: 64,
             version: "0",
             datapath: "mmsg".to_owned(),
             reason: "so".to_owned(),
@@ -49,6 +52,7 @@ fn metrics() -> Metrics {
         past: Totals::default(),
         history: Status::new(String::new()),
         exports: exports.statuses(),
+        observed: Observed::new(2),
         ready: AtomicBool::new(true),
     };
     let text = render(&board.read(), Format::Text);

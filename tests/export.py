@@ -46,6 +46,8 @@ for key, count in [
     (("dns_ip_version", "ALL", "IPv6"), 1),
     (("direction_vs_ipproto", "recv", "udp"), 3),
     (("direction_vs_ipproto", "sent", "tcp"), 1),
+    (("client_subnet", "ALL", "127.0.0.0"), 3),
+    (("client_subnet", "ALL", "::"), 1),
 ]:
     assert found[key] == count, (key, found)
 print("export: all read")

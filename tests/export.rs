@@ -26,7 +26,8 @@ impl Node {
     fn new(export: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("as112d.toml");
-        let text = format!("[identity]\nnode = 'node-1'\n[history]\ndir = 'past'\n[export]\n{export}\n");
+        let fixed = "[identity]\nnode = 'node-1'\n[history]\ndir = 'past'\n[sources]\nsample_every = 1\n";
+        let text = format!("{fixed}[export]\n{export}\n");
         fs::write(&path, text).expect("there is room");
         let config = path.display().to_string();
         Self { folder, config }
@@ -73,8 +74,9 @@ fn stop(daemon: Daemon) {
     assert!(daemon.stop().0.success());
 }
 
-/// Counts 3 queries over UDP and 1 over TCP in a run of the daemon, and moves them to the day before.
-fn yesterday(node: &Node) -> String {
+/// Counts 3 queries over UDP and 1 over TCP in a run of the daemon, and moves them two days back; the date of
+/// that.
+fn some_days_ago(node: &Node) -> String {
     let daemon = node.start();
     let asked = query("1.1.168.192.in-addr.arpa", 12);
     (0..3).for_each(|_| drop(daemon.ask_udp(V4, &asked)));
@@ -82,8 +84,9 @@ fn yesterday(node: &Node) -> String {
     stop(daemon);
     let db = Connection::open(node.path("past").join(FILE)).expect("it opens");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_secs();
-    let day = now - now % DAY - DAY;
-    db.execute("UPDATE counts SET start = ? + start % 60", [day + 43_200]).expect("it is our file");
+    let day = now - now % DAY - 2 * DAY;
+    db.execute("UPDATE counts SET start = ? + start - (SELECT min(start) FROM counts)", [day + 43_200])
+        .expect("it is our file");
     let uniques =
         "INSERT OR REPLACE INTO uniques (day, kind, sources) VALUES (?1, 'ipv4', 1), (?1, 'ipv6', 1)";
     db.execute(uniques, [day]).expect("it is our file");
@@ -96,7 +99,7 @@ fn the_daemon_writes_what_is_due() {
     let (code, said) = node.check();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("\nexport     rssac002 to ") && said.contains("\nexport     dsc to "), "{said}");
-    let date = yesterday(&node);
+    let date = some_days_ago(&node);
     let compact = date.replace('-', "");
 
     let daemon = node.start();
@@ -170,7 +173,7 @@ fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
 #[ignore = "needs PyYAML of PyPI in a virtual environment; tests/run installs it"]
 fn readers_of_yaml_and_xml_find_no_fault() {
     let node = Node::new("rssac002 = 'rssac'\ndsc = 'dsc'");
-    let date = yesterday(&node);
+    let date = some_days_ago(&node);
     stop(node.start());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join("target/venv/bin/python"))

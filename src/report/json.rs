@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::history::Status;
 use super::host::{FAMILIES as HOST_FAMILIES, HOST};
+use super::observed::Percentiles;
 use super::{Reading, shown, sum_of};
 use crate::stats::counters::{Family, Totals};
+use crate::stats::uniques::KINDS;
 
 /// The document of `/stats.json`.
 ///
@@ -18,7 +20,12 @@ pub fn render(reading: &Reading<'_>) -> String {
     let blocks = reading.board.shards.iter().zip(&reading.shards).enumerate();
     let shards: Vec<Value> = blocks
         .map(|(index, (block, totals))| {
-            json!({"shard": index, "cpu": block.cpu, "counters": counters(reading, totals)})
+            json!({
+                "shard": index,
+                "cpu": block.cpu,
+                "service_time": percentiles(&reading.observation.shards[index]),
+                "counters": counters(reading, totals),
+            })
         })
         .collect();
     let host: Map<String, Value> = HOST
@@ -31,8 +38,14 @@ pub fn render(reading: &Reading<'_>) -> String {
         .collect();
     let exports = reading.board.exports.iter().map(|(name, export)| ((*name).to_owned(), status(export)));
     let exports: Map<String, Value> = exports.collect();
+    let uniques: Map<String, Value> = KINDS
+        .iter()
+        .zip(reading.observation.uniques)
+        .map(|(kind, count)| ((*kind).to_owned(), count.into()))
+        .collect();
     let document = json!({
         "node": facts.node,
+        "site": facts.site,
         "version": facts.version,
         "datapath": facts.datapath,
         "datapath_reason": facts.reason,
@@ -42,6 +55,9 @@ pub fn render(reading: &Reading<'_>) -> String {
         "tcp_connections": reading.tcp_connections,
         "history": status(&reading.board.history),
         "exports": exports,
+        "service_time": percentiles(&reading.observation.all),
+        "unique_sources": uniques,
+        "source_sample_every": facts.sample_every,
         "counters": counters(reading, &reading.total),
         "shards": shards,
         "host": host,
@@ -51,6 +67,12 @@ pub fn render(reading: &Reading<'_>) -> String {
 
 fn status(status: &Status) -> Value {
     json!({"place": status.place, "errors": status.errors(), "last_error": status.last_error()})
+}
+
+/// Times in nanoseconds.
+fn percentiles(of: &Percentiles) -> Value {
+    let Percentiles { samples, p50, p90, p99, p999, max } = of;
+    json!({"samples": samples, "p50": p50, "p90": p90, "p99": p99, "p999": p999, "max": max})
 }
 
 fn counters(reading: &Reading<'_>, totals: &Totals) -> Value {
@@ -94,6 +116,9 @@ mod tests {
         let document: Value = serde_json::from_str(&render(&board.read())).unwrap();
         for (pointer, expected) in [
             ("/node", json!("node-1")),
+            ("/site", json!("site-1")),
+            ("/unique_sources", json!({"ipv4": 0, "ipv6": 0, "ipv6_64": 0})),
+            ("/shards/1/service_time/samples", json!(0)),
             ("/version", json!("1.2.3")),
             ("/datapath_reason", json!("no \"ring\"\nhere")),
             ("/start_time_seconds", json!(1_700_000_000.5)),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::super::Board;
 use super::super::history::Stored;
+use super::super::sources::{BY_AS, BY_COUNTRY, BY_NETWORK, OTHER};
 use super::Files;
 use crate::limits::{DSC_CELLS_MAX, DSC_FILES_MAX, HISTORY_RESOLUTIONS};
 use crate::stats::counters::{
@@ -226,9 +227,9 @@ fn counted(moved: &Totals) -> Vec<Array> {
 
 /// Families of the history about sources: what the collector calls the array and its dimension.
 const SOURCES: [(&str, &str, &str); 3] = [
-    ("as112_sources_by_network", "client_subnet", "ClientSubnet"),
-    ("as112_sources_by_country", "country_code", "CountryCode"),
-    ("as112_sources_by_as", "asn", "ASN"),
+    (BY_NETWORK.name, "client_subnet", "ClientSubnet"),
+    (BY_COUNTRY.name, "country_code", "CountryCode"),
+    (BY_AS.name, "asn", "ASN"),
 ];
 
 /// Queries by family and value.
@@ -253,7 +254,7 @@ fn sampled(sources: &Sources) -> Vec<Array> {
         let counts = of_family.map(|((_, value), &count)| {
             // The collector leaves out how long a network's prefix is.
             let address = value.split('/').next().unwrap_or_default();
-            ((value != "other").then(|| address.to_owned()), count)
+            ((value != OTHER).then(|| address.to_owned()), count)
         });
         let array = Array::all(name, dimension, counts);
         array.rows.iter().any(|(_, cells)| !cells.is_empty()).then_some(array)

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::history::Stored;
+use super::super::history::{DAY, Stored};
 use super::super::radar::Answer;
 use super::Files;
 use crate::limits::{HISTORY_RESOLUTIONS, RSSAC002_DAYS_PER_MINUTE_MAX};
@@ -23,7 +23,10 @@ pub const NAME: &str = "rssac002";
 /// Where the paths of days begin.
 pub const ROOT: &str = "/rssac002/";
 
-const DAY: u64 = 24 * 3600;
+/// The first minute of a day still tells of sources of the day before.
+const fn is_over(day: u64, now: u64) -> bool {
+    day + DAY + HISTORY_RESOLUTIONS[0].0 <= now
+}
 
 /// A metric's name, and the lines of its document.
 type Document = (&'static str, String);
@@ -55,7 +58,7 @@ impl Days {
         let mut written = 0;
         while written < RSSAC002_DAYS_PER_MINUTE_MAX {
             let day = next_day(db, self.next).map_err(in_history)?;
-            let Some(day) = day.filter(|day| day + DAY <= until) else { break };
+            let Some(day) = day.filter(|&day| is_over(day, until)) else { break };
             let date = date(db, day).map_err(in_history)?;
             let is_missing = |metric: &&str| {
                 let path = self.files.dir.join(self.path(&date, metric));
@@ -107,9 +110,7 @@ pub fn answer(stored: &Stored, node: &str, path: &str, now: u64) -> Answer {
     let look = |text: &str| -> rusqlite::Result<Option<String>> {
         let db = stored.connection();
         let Some(day) = day_of(db, text)? else { return Ok(None) };
-        // The last minute of a day is stored in the first of the next.
-        let is_over = day + DAY + HISTORY_RESOLUTIONS[0].0 <= now;
-        let documents = if is_over { documents(db, node, day, text)? } else { Vec::new() };
+        let documents = if is_over(day, now) { documents(db, node, day, text)? } else { Vec::new() };
         Ok(Some(documents.into_iter().map(|(_, text)| text).collect()))
     };
     match named.map_or(Ok(None), look) {
@@ -168,9 +169,12 @@ fn sums(
     labels: (&str, Option<&str>),
     day: u64,
 ) -> rusqlite::Result<Vec<(String, String, u64)>> {
+    // The table has its rows by time: those of other families are passed over by their number alone.
     let mut query = db.prepare_cached(
-        "SELECT coalesce(labels ->> ?1, ''), coalesce(labels ->> ?2, ''), sum(count) FROM history
-          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?3 AND start < ?4 AND family = ?5
+        "SELECT coalesce(labels ->> ?1, ''), coalesce(labels ->> ?2, ''), sum(count)
+           FROM counts JOIN series ON id = series
+          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?3 AND start < ?4
+            AND +series IN (SELECT id FROM series WHERE family = ?5)
           GROUP BY 1, 2",
     )?;
     let parameters = params![labels.0, labels.1, day, day + DAY, family.name];

@@ -1,7 +1,9 @@
 use rusqlite::params;
 
-use super::super::history::History;
+use super::super::history::{DAY, History};
+use super::super::sources::{BY_AS, BY_COUNTRY, BY_NETWORK};
 use super::super::tests::board;
+use super::super::uniques::UniquesOfDays;
 use super::*;
 use crate::limits::{DSC_CELLS_MAX, DSC_FILES_MAX, RSSAC002_DAYS_PER_MINUTE_MAX};
 use crate::stats::counters::{
@@ -11,7 +13,6 @@ use crate::stats::counters::{
 
 /// 2023-11-14, 00:00 UTC.
 const MIDNIGHT: u64 = 1_699_920_000;
-const DAY: u64 = 24 * 3600;
 
 /// A shard counts 7 queries: 4 over UDP and IPv4, 2 over UDP and IPv6, 1 over TCP and IPv4.
 fn count(board: &Board) {
@@ -55,6 +56,10 @@ fn node(settings: &Settings, now: u64) -> (Board, History, Exports) {
     stored.connection().pragma_update(None, "query_only", false).unwrap();
     let exports = Exports::open(settings, stored, &board, now - 60);
     (board, history, exports)
+}
+
+fn store(history: &mut History, board: &Board, now: u64) {
+    history.store(board, &[], &UniquesOfDays::default(), now).unwrap();
 }
 
 fn rssac002(dir: &Path) -> Settings {
@@ -114,12 +119,12 @@ fn a_day_that_is_over_has_its_four_files() {
     let folder = tempfile::tempdir().unwrap();
     let (board, mut history, mut exports) = node(&rssac002(folder.path()), MIDNIGHT + DAY);
     count(&board);
-    history.store(&board, MIDNIGHT + DAY).unwrap();
+    store(&mut history, &board, MIDNIGHT + DAY);
     put_uniques(&exports, MIDNIGHT);
-    // The last minute may still be missing.
-    exports.minute(&board, MIDNIGHT + DAY - 1, MIDNIGHT + DAY);
+    // Sources of its last second may still be missing.
+    exports.minute(&board, MIDNIGHT + DAY + 59, MIDNIGHT + DAY + 59);
     assert_eq!(files(folder.path()), [""; 0]);
-    exports.minute(&board, MIDNIGHT + DAY, MIDNIGHT + DAY);
+    exports.minute(&board, MIDNIGHT + DAY + 60, MIDNIGHT + DAY + 60);
     assert_eq!((errors(&board), board.exports[0].1.last_error()), (0, None));
     for (metric, body) in DOCUMENTS {
         let path = folder.path().join(format!("2023/11/{metric}/node-1-20231114-{metric}.yaml"));
@@ -137,11 +142,11 @@ fn days_that_were_missed_are_written_and_files_that_are_there_are_kept() {
     let now = MIDNIGHT + 40 * DAY + 60;
     let (board, mut history, exports) = node(&settings, MIDNIGHT + 60);
     for day in [0, 1, 37] {
-        history.store(&board, MIDNIGHT + day * DAY + 60).unwrap();
+        store(&mut history, &board, MIDNIGHT + day * DAY + 60);
         count(&board);
-        history.store(&board, MIDNIGHT + day * DAY + 120).unwrap();
+        store(&mut history, &board, MIDNIGHT + day * DAY + 120);
     }
-    history.store(&board, now).unwrap();
+    store(&mut history, &board, now);
     let theirs = folder.path().join("2023/11/rcode-volume/node-1-20231115-rcode-volume.yaml");
     fs::create_dir_all(theirs.parent().unwrap()).unwrap();
     fs::write(&theirs, "mended by hand\n").unwrap();
@@ -164,12 +169,12 @@ fn days_that_were_missed_are_written_and_files_that_are_there_are_kept() {
 fn one_minute_writes_so_many_days_and_the_next_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let days = RSSAC002_DAYS_PER_MINUTE_MAX + 2;
-    let now = MIDNIGHT + days * DAY;
+    let now = MIDNIGHT + days * DAY + 60;
     let (board, mut history, mut exports) = node(&rssac002(folder.path()), MIDNIGHT + 60);
     for day in 0..days {
-        history.store(&board, MIDNIGHT + day * DAY + 60).unwrap();
+        store(&mut history, &board, MIDNIGHT + day * DAY + 60);
         count(&board);
-        history.store(&board, MIDNIGHT + day * DAY + 120).unwrap();
+        store(&mut history, &board, MIDNIGHT + day * DAY + 120);
     }
     let written = || {
         let months = ["2023/11", "2023/12"].map(|month| folder.path().join(month).join("rcode-volume"));
@@ -188,10 +193,10 @@ fn what_cannot_be_written_is_counted_and_tried_again() {
     fs::write(&rssac, "a file, where a folder should be").unwrap();
     let settings =
         Settings { rssac002: Some(rssac.clone()), dsc: Some(minutes.clone()), dsc_format: dsc::Format::Xml };
-    let now = MIDNIGHT + DAY;
-    let (board, mut history, mut exports) = node(&settings, now);
+    let now = MIDNIGHT + DAY + 60;
+    let (board, mut history, mut exports) = node(&settings, MIDNIGHT + DAY);
     count(&board);
-    history.store(&board, now).unwrap();
+    store(&mut history, &board, MIDNIGHT + DAY);
     for minute in 0..3 {
         exports.minute(&board, now, now + minute * 60);
         assert_eq!(errors(&board), minute + 1);
@@ -209,7 +214,7 @@ fn what_cannot_be_written_is_counted_and_tried_again() {
 fn a_day_is_served_over_http_once_it_is_over() {
     let (board, mut history, exports) = node(&Settings::default(), MIDNIGHT + 60);
     count(&board);
-    history.store(&board, MIDNIGHT + 60).unwrap();
+    store(&mut history, &board, MIDNIGHT + 60);
     put_uniques(&exports, MIDNIGHT);
     let get = |path: &str, now| {
         let answer = rssac002::answer(&exports.stored, "node-1", &format!("/rssac002/{path}"), now);
@@ -243,7 +248,7 @@ fn names_of_nodes_are_safe_in_paths_and_documents() {
     let (mut board, mut history, _) = node(&Settings::default(), MIDNIGHT + 60);
     board.facts.node = "a: \"b\" # é".to_owned();
     count(&board);
-    history.store(&board, MIDNIGHT + 60).unwrap();
+    store(&mut history, &board, MIDNIGHT + 60);
     let stored = history.reader().unwrap();
     let answer =
         rssac002::answer(&stored, &board.facts.node, "/rssac002/2023-11-14.yaml", MIDNIGHT + DAY + 60);
@@ -264,7 +269,7 @@ fn put_sources(exports: &Exports, start: u64, of_sources: &[(&str, &str, &str, u
     }
 }
 
-const NETWORK: &str = "as112_sources_by_network";
+const NETWORK: &str = BY_NETWORK.name;
 
 #[test]
 fn a_minute_has_a_file_of_what_moved_in_it() {
@@ -280,9 +285,9 @@ fn a_minute_has_a_file_of_what_moved_in_it() {
             (NETWORK, "network", "192.0.2.0/24", 64),
             (NETWORK, "network", "2001:db8::/48", 128),
             (NETWORK, "network", "other", 320),
-            ("as112_sources_by_country", "country", "DE", 64),
-            ("as112_sources_by_country", "country", "<&>", 1),
-            ("as112_sources_by_as", "as", "3320", 192),
+            (BY_COUNTRY.name, "country", "DE", 64),
+            (BY_COUNTRY.name, "country", "<&>", 1),
+            (BY_AS.name, "as", "3320", 192),
         ],
     );
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 60);
