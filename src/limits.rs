@@ -261,6 +261,8 @@ const _: () = {
 
 /// Series that one request to the Radar paths may ask for: this week, the last one, and a few more.
 pub const RADAR_SERIES_MAX: usize = 8;
+/// Places that `top` shows unless somebody asks for more, as Radar does.
+pub const RADAR_TOP: usize = 5;
 /// Bytes of the name of such a series.
 pub const RADAR_NAME_LEN_MAX: usize = 64;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
@@ -76,6 +77,7 @@ impl Aggregator {
             self.uniques.gather(&stream.uniques, today);
             stream.times.take(|times| board.observed.add_times(index, times));
         }
+        board.observed.look_at_busy(Instant::now(), board.busy());
         board.observed.look(now, self.uniques.estimates(today));
         self.today.store(day_of(now), Ordering::Relaxed);
     }

@@ -23,6 +23,7 @@ pub fn render(reading: &Reading<'_>) -> String {
             json!({
                 "shard": index,
                 "cpu": block.cpu,
+                "busy_ratio": reading.observation.busy[index],
                 "service_time": percentiles(&reading.observation.shards[index]),
                 "counters": counters(reading, totals),
             })
@@ -142,7 +143,7 @@ mod tests {
         ] {
             assert_eq!(document.pointer(pointer), Some(&expected), "{pointer}");
         }
-        assert!(document.pointer("/host/host_udp_in_errors/ipv4").unwrap().is_u64());
+        assert!(document.pointer("/host/udp_in_errors/ipv4").unwrap().is_u64());
         assert_eq!(document["shards"].as_array().unwrap().len(), 2);
     }
 }

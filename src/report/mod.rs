@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::stats::counters::{
-    Counters, FAMILIES, Family, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
+    Counters, FAMILIES, Family, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
 use crate::stats::labels::Names;
 
@@ -100,6 +100,12 @@ impl Board {
             uptime: self.facts.started.elapsed().unwrap_or_default(),
             ready: self.ready.load(Ordering::Relaxed),
         }
+    }
+
+    /// How long each shard has been busy, in nanoseconds.
+    #[must_use]
+    pub fn busy(&self) -> Vec<u64> {
+        self.shards.iter().map(|block| block.read_own().sum(SHARD_BUSY)).collect()
     }
 
     /// How many turns each thread has made, shards first. One that stands still is stuck: even without a
@@ -193,8 +199,7 @@ fn sum_of(family: &Family) -> &'static Family {
 mod tests {
     use super::*;
     use crate::stats::counters::{
-        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_BUSY, SHARD_RECEIVED,
-        Tally,
+        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED, Tally,
     };
     use crate::stats::labels::{Values, ZONE};
 
