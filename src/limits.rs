@@ -265,3 +265,29 @@ pub const RADAR_SERIES_MAX: usize = 8;
 pub const RADAR_NAME_LEN_MAX: usize = 64;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
 pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Queries in the shown time that a country, an AS or a network must have sent, as estimated, to be named on the
+/// public page: below, its line might tell what a single household or office does. The rest is `other`.
+pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
+/// Groups of one figure of the page that are shown by themselves: what comes behind them is too small to see.
+pub const SHOWN_GROUPS_MAX: usize = 10;
+/// For how long a page that was made is given to everybody who asks: so often, at most, the public can make the
+/// node read its history. What the page tells moves once a minute.
+pub const PAGE_KEPT_FOR: Duration = Duration::from_secs(30);
+/// How long a visitor waits for a page while another reads the history, and how often it is looked whether he is
+/// done. Together less than the time for the answer.
+pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(1500);
+/// See [`PAGE_WAIT_MAX`].
+pub const PAGE_WAIT_STEP: Duration = Duration::from_millis(50);
+const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_EXCHANGE_MAX.as_millis());
+/// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
+pub const HTTP_STREAMS_MAX: usize = 8;
+const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);
+/// How long such a stream lasts; then the browser asks for another, if there is one for it.
+pub const HTTP_STREAM_LIFE_MAX: Duration = Duration::from_secs(60);
+/// How often it has news.
+pub const HTTP_STREAM_EVERY: Duration = Duration::from_secs(2);
+/// Seconds over which "now" is an average on the pages, of which each has a sample.
+pub const NOW_SECONDS: usize = 10;
+/// How often the operator's view is made anew in a browser that shows it.
+pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;

@@ -31,6 +31,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
     let block = |base| Block { cpu: None, counters: Arc::new(Counters::default()), base };
     let facts = Facts {
         node: "n".to_owned(),
+        site: String::new(),
         version: "0",
         datapath: String::new(),
         reason: String::new(),

@@ -29,7 +29,7 @@ use crate::sys::sockets::UdpOptions;
 use crate::sys::{cpu, sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
-use http::Opened;
+use http::{NodeView, Opened};
 
 use config::{Config, Cpus, Shards as ShardCount};
 
@@ -96,9 +96,10 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let mut lines = describe(config, &net, &cpus, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(history_line);
-    let watched = Watched::start(http, remembered.history, &board, &events).map_err(|error| {
-        failure(format!("cannot start a thread for statistics: {error}; free some memory"))
-    })?;
+    let watched =
+        Watched::start(http, config.node_view, remembered.history, &board, &events).map_err(|error| {
+            failure(format!("cannot start a thread for statistics: {error}; free some memory"))
+        })?;
 
     // 7. Say what is there. Nobody to listen is no reason to stop.
     lines.push(try_line(config));
@@ -264,6 +265,7 @@ fn board(
     let tcp = shards.pop().expect("the block of TCP is there, and the last");
     let facts = Facts {
         node: config.identity.node.clone(),
+        site: config.identity.facility.as_ref().unwrap_or(&config.identity.node).clone(),
         version: env!("CARGO_PKG_VERSION"),
         datapath: net.datapath.to_string(),
         reason: net.reason.clone(),
@@ -325,13 +327,19 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(http: Opened, history: History, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Self> {
+    fn start(
+        http: Opened,
+        node_view: NodeView,
+        history: History,
+        board: &Arc<Board>,
+        events: &Sender<Event>,
+    ) -> io::Result<Self> {
         let stop_http = Arc::new(AtomicBool::new(false));
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(board));
         let http = match http {
             Opened::At(listener) => {
                 let stored = history.reader().map_err(io::Error::other)?;
-                let run = move || http::run(listener, for_http, stored, &flag);
+                let run = move || http::run(listener, for_http, stored, node_view, &flag);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,

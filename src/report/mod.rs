@@ -7,8 +7,10 @@ pub mod history;
 pub mod host;
 pub mod json;
 mod lookback;
+pub mod page;
 pub mod prometheus;
 pub mod radar;
+pub mod recent;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,8 @@ use host::HostCounts;
 pub struct Facts {
     /// The node's name.
     pub node: String,
+    /// The site that it stands at.
+    pub site: String,
     /// The version of the program.
     pub version: &'static str,
     /// How datagrams are received and sent.
@@ -205,6 +209,7 @@ mod tests {
         Board {
             facts: Facts {
                 node: "node-1".to_owned(),
+                site: "site-1".to_owned(),
                 version: "1.2.3",
                 datapath: "mmsg".to_owned(),
                 reason: "no \"ring\"\nhere".to_owned(),

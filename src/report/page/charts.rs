@@ -1,0 +1,193 @@
+//! Charts as SVG, written with `maud` like the rest of the page.
+//!
+//! No plotting library: those that write SVG (plotters among them) give each shape a fixed colour and a place in
+//! a picture of fixed size. They write neither classes nor titles, so that a chart would have one colour scheme,
+//! could be told apart by nobody who does not see it, and would shrink to illegible text on a phone. What is
+//! left without them are the scales. Places along a chart's length are percentages, so that it takes any width
+//! while its text keeps its size; colours are classes of the stylesheet, and so are light and dark.
+
+use maud::{Markup, html};
+
+use super::numbers::{axis, count, fraction, percent, si};
+
+/// Room above the plot for the topmost mark, and below for the other axis, in pixels.
+const ABOVE: usize = 18;
+const BELOW: usize = 24;
+/// Height of a row of a bar chart, and of its bar, in pixels.
+const ROW: usize = 36;
+const BAR: usize = 8;
+/// Least distance of labels at the ends of lines, in pixels.
+const LABEL_GAP: f64 = 15.0;
+
+/// What a chart is, for those who do not see it.
+pub(super) struct Told<'a> {
+    /// Unique on the page.
+    pub(super) id: &'a str,
+    pub(super) title: &'a str,
+    pub(super) what: String,
+}
+
+impl Told<'_> {
+    /// The element, with what is drawn in it.
+    fn svg(&self, height: usize, drawn: &Markup) -> Markup {
+        let (title, what) = (format!("{}-title", self.id), format!("{}-what", self.id));
+        html! {
+            svg.chart role="img" width="100%" height=(height) aria-labelledby=(title) aria-describedby=(what) {
+                title id=(title) { (self.title) }
+                desc id=(what) { (self.what) }
+                (drawn)
+            }
+        }
+    }
+}
+
+/// A line of a chart.
+pub(super) struct Line<'a> {
+    /// Its name, where it is written at its end.
+    pub(super) label: Option<&'a str>,
+    /// Its look: a class of the stylesheet.
+    pub(super) class: &'static str,
+    pub(super) has_area: bool,
+    pub(super) values: Vec<Option<f64>>,
+}
+
+/// Lines over time. `ticks` are the marks of the time: which value, and what it says.
+pub(super) fn lines(told: &Told<'_>, lines: &[Line<'_>], ticks: &[(usize, String)], plot: usize) -> Markup {
+    let max = lines.iter().flat_map(|line| line.values.iter().flatten()).fold(0.0, |a: f64, b| a.max(*b));
+    let (step, marks) = axis(max);
+    let top = step * marks as f64;
+    let last = lines.iter().map(|line| line.values.len()).max().unwrap_or_default().saturating_sub(1).max(1);
+    let y = |value: f64| plot as f64 * (1.0 - value / top);
+    told.svg(
+        ABOVE + plot + BELOW,
+        &html! {
+            (grid(marks, plot, |mark| si(step * mark as f64)))
+            svg.plot x="0" y=(ABOVE) width="100%" height=(plot) viewBox=(format!("0 0 {last} {plot}"))
+                preserveAspectRatio="none" {
+                @for line in lines {
+                    @let runs = runs(&line.values);
+                    @if line.has_area {
+                        path class={ "area " (line.class) } d=(path(&runs, y, Some(plot))) {}
+                    }
+                    path class={ "line " (line.class) } d=(path(&runs, y, None)) {}
+                }
+            }
+            @for (at, text) in ticks { (tick(*at as f64 / last as f64, text, ABOVE + plot + 17)) }
+            @for (line, at) in labelled(lines, y) {
+                text class={ "label " (line.class) } x="100%" y=(format!("{:.0}", at + ABOVE as f64 - 6.0))
+                    text-anchor="end" { (line.label.unwrap_or_default()) }
+            }
+        },
+    )
+}
+
+/// The lines across, with what they stand for above them.
+fn grid(marks: usize, plot: usize, text: impl Fn(usize) -> String) -> Markup {
+    html! {
+        @for mark in 0..=marks {
+            @let y = ABOVE + plot - plot * mark / marks;
+            line.grid[mark > 0].base[mark == 0] x1="0" x2="100%" y1=(y) y2=(y) {}
+            @if mark > 0 { text.axis x="0" y=(y - 5) { (text(mark)) } }
+        }
+    }
+}
+
+/// A mark of the axis along the length. At its ends the text stays within the chart.
+fn tick(at: f64, text: &str, y: usize) -> Markup {
+    let anchor = match at {
+        0.0..0.04 => "start",
+        0.96.. => "end",
+        _ => "middle",
+    };
+    html! { text.axis x={ (format!("{:.2}", at * 100.0)) "%" } y=(y) text-anchor=(anchor) { (text) } }
+}
+
+/// Parts of a line without a gap: the first place, and the values.
+fn runs(values: &[Option<f64>]) -> Vec<(usize, Vec<f64>)> {
+    let mut runs: Vec<(usize, Vec<f64>)> = Vec::new();
+    for (at, value) in values.iter().enumerate() {
+        let Some(value) = *value else { continue };
+        match runs.last_mut() {
+            Some((first, run)) if *first + run.len() == at => run.push(value),
+            _ => runs.push((at, vec![value])),
+        }
+    }
+    runs
+}
+
+/// Through all values; with `base` down to it and closed.
+fn path(runs: &[(usize, Vec<f64>)], y: impl Fn(f64) -> f64, base: Option<usize>) -> String {
+    let mut path = String::new();
+    for (first, run) in runs {
+        let points = run.iter().enumerate().map(|(at, value)| format!("{} {:.1}", first + at, y(*value)));
+        let points: Vec<String> = points.collect();
+        // A lone value is a line of no length, which a round cap makes a dot.
+        path += &match base {
+            None if run.len() == 1 => format!("M{0}L{0}", points[0]),
+            None => format!("M{}", points.join("L")),
+            Some(base) => format!("M{first} {base}L{}L{} {base}Z", points.join("L"), first + run.len() - 1),
+        };
+    }
+    path
+}
+
+/// The lines that have a label, each with the height of it: at the line's end, but not on one another.
+fn labelled<'l, 'a>(lines: &'l [Line<'a>], y: impl Fn(f64) -> f64) -> Vec<(&'l Line<'a>, f64)> {
+    let ends = lines.iter().filter(|line| line.label.is_some());
+    let ends = ends.filter_map(|line| Some((line, y(line.values.iter().rev().flatten().copied().next()?))));
+    let mut ends: Vec<_> = ends.collect();
+    ends.sort_by(|a, b| b.1.total_cmp(&a.1));
+    for at in 1..ends.len() {
+        ends[at].1 = ends[at].1.min(ends[at - 1].1 - LABEL_GAP);
+    }
+    ends
+}
+
+/// Shares of a whole, a row for each: its name, its part in per cent, a bar.
+pub(super) fn bars(told: &Told<'_>, shares: &[(String, u64)], all: u64) -> Markup {
+    told.svg(
+        shares.len() * ROW,
+        &html! {
+            @for (row, (name, part)) in shares.iter().enumerate() {
+                @let y = row * ROW;
+                @let width = format!("{:.2}%", fraction(*part, all) * 100.0);
+                text.name x="0" y=(y + 15) { (name) }
+                text.value x="100%" y=(y + 15) text-anchor="end" { (percent(*part, all)) }
+                rect.track x="0" y=(y + 21) width="100%" height=(BAR) rx="2" {}
+                rect.bar.rest[name == "other"] x="0" y=(y + 21) width=(width) height=(BAR) rx="2" {}
+            }
+        },
+    )
+}
+
+/// Counts by size, a column for each bin.
+pub(super) fn columns(told: &Told<'_>, counts: &[u64], ticks: &[(usize, String)], plot: usize) -> Markup {
+    let (step, marks) = axis(counts.iter().copied().max().unwrap_or_default() as f64);
+    let top = step * marks as f64;
+    told.svg(
+        ABOVE + plot + BELOW,
+        &html! {
+            (grid(marks, plot, |mark| si(step * mark as f64)))
+            svg.plot x="0" y=(ABOVE) width="100%" height=(plot)
+                viewBox=(format!("0 0 {} {plot}", counts.len() * 10)) preserveAspectRatio="none" {
+                @for (at, value) in counts.iter().enumerate().filter(|(_, value)| **value > 0) {
+                    // Of what is there something is seen.
+                    @let height = (plot as f64 * *value as f64 / top).max(1.0);
+                    rect.bar x=(at * 10 + 1) y=(format!("{:.1}", plot as f64 - height)) width="8"
+                        height=(format!("{height:.1}")) {}
+                }
+            }
+            @for (at, text) in ticks { (tick(*at as f64 / counts.len().max(1) as f64, text, ABOVE + plot + 17)) }
+        },
+    )
+}
+
+/// What a chart of shares says in a sentence.
+pub(super) fn shares_told(shares: &[(String, u64)], all: u64) -> String {
+    if all == 0 {
+        return "Nothing was counted.".to_owned();
+    }
+    let parts: Vec<String> =
+        shares.iter().map(|(name, part)| format!("{name} {}", percent(*part, all))).collect();
+    format!("{}; of {} in all.", parts.join(", "), count(all))
+}
