@@ -214,11 +214,9 @@ const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
 pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
-/// Time for the whole head of a request.
-pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time for a request and its answer: the head's, and as much to take the answer.
-pub const HTTP_EXCHANGE_MAX: Duration = Duration::from_secs(2);
-const _: () = assert!(HTTP_HEAD_TIMEOUT.as_millis() < HTTP_EXCHANGE_MAX.as_millis());
+/// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours take
+/// milliseconds, so that the network has the rest.
+pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -264,4 +262,5 @@ pub const RADAR_SERIES_MAX: usize = 8;
 /// Bytes of the name of such a series.
 pub const RADAR_NAME_LEN_MAX: usize = 64;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
-pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_secs(1);
+pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_millis(500);
+const _: () = assert!(HISTORY_READ_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());

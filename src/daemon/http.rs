@@ -16,14 +16,15 @@ use hyper::header::{
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::written::Written;
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_EXCHANGE_MAX, HTTP_HEAD_LEN_MAX, HTTP_HEAD_TIMEOUT,
-    HTTP_TICK, STUCK_AFTER,
+    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX, HTTP_TICK, STUCK_AFTER,
 };
 use crate::report::history::{Stored, unix_time};
 use crate::report::prometheus::Format;
@@ -150,42 +151,53 @@ struct Node {
     all_move: AtomicBool,
 }
 
-/// One request and its answer, or the end of patience.
+/// One request and its answer, or the end of patience: each step has [`HTTP_STEP_MAX`].
 async fn exchange(stream: TcpStream, node: Arc<Node>, open: Arc<()>) {
+    let step = Notify::new();
     let answer = service_fn(|request: Request<Incoming>| {
-        let (node, open) = (Arc::clone(&node), Arc::clone(&open));
+        let (node, open, step) = (Arc::clone(&node), Arc::clone(&open), &step);
         async move {
+            step.notify_one();
             let is_read = [Method::GET, Method::HEAD].contains(request.method());
-            if is_read && request.uri().path().starts_with(radar::ROOT) {
-                return Ok::<_, Infallible>(look_back(node, request.uri().clone(), open).await);
-            }
-            Ok(node.answer(&request))
+            let response = if is_read && request.uri().path().starts_with(radar::ROOT) {
+                look_back(node, request.uri().clone(), open).await
+            } else {
+                node.answer(&request)
+            };
+            step.notify_one();
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HTTP_HEAD_TIMEOUT)
         .max_buf_size(HTTP_HEAD_LEN_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
-    // What a client makes of its connection is its own affair.
-    let _ = timeout(HTTP_EXCHANGE_MAX, connection).await;
+    let patience = async { while timeout(HTTP_STEP_MAX, step.notified()).await.is_ok() {} };
+    // What a client makes of its connection is its own affair. It goes first: an answer that is ready in the last
+    // moment is in time.
+    select! {
+        biased;
+        _ = connection => {}
+        () = patience => {}
+    }
 }
 
 /// Answers from the history, beside the event loop: that takes a while where much is asked. The connection
-/// counts as open until it is done, even if the client is gone.
+/// counts as open until it is done, even if the client is gone or was told that it takes too long.
 async fn look_back(node: Arc<Node>, uri: Uri, open: Arc<()>) -> Response<Full<Bytes>> {
     let look = move || {
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
         Some(radar::answer(&stored, uri.path(), uri.query().unwrap_or_default(), unix_time()))
     };
-    match tokio::task::spawn_blocking(look).await {
-        Ok(Some(radar::Answer { status, content_type, body })) => {
+    let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);
+    match timeout(HTTP_STEP_MAX, tokio::task::spawn_blocking(look)).await {
+        Ok(Ok(Some(radar::Answer { status, content_type, body }))) => {
             let status = StatusCode::from_u16(status).expect("it is one of ours");
             response(status, content_type, body)
         }
-        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "Somebody else reads the history: try again.\n"),
+        Ok(_) => refused("Somebody else reads the history: try again.\n"),
+        Err(_) => refused("That takes too long: ask for less of the history.\n"),
     }
 }
 
