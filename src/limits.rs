@@ -214,8 +214,8 @@ const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
 pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
-/// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours take
-/// milliseconds, so that the network has the rest.
+/// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours
+/// take milliseconds, so that the network has the rest.
 pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
@@ -226,14 +226,21 @@ pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const STUCK_AFTER: Duration = Duration::from_secs(5);
 const _: () = assert!(STUCK_AFTER.as_millis() >= 10 * SHARD_TICK.as_millis());
 
-/// Time that `as112d stats` gives a node for each step of its answer: it needs a millisecond, so the network
-/// has the rest.
+/// Time that `as112d stats` and `as112d top` give a node for each step of its answer: it needs a millisecond,
+/// so the network has the rest.
 pub const STATS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes of an answer that it reads at most: a shard takes about 16 KiB.
+/// Bytes of an answer that they read at most: a shard takes about 16 KiB.
 pub const STATS_LEN_MAX: u64 = 64 << 20;
 const _: () = assert!(STATS_LEN_MAX >= SHARDS_MAX as u64 * (32 << 10));
 /// How often `as112d stats --watch` asks.
 pub const STATS_WATCH_EVERY: Duration = Duration::from_secs(2);
+/// How often `as112d top` may be told to ask, in seconds, and how often it does by default. A node would bear
+/// much more; eyes would not.
+pub const TOP_INTERVALS_S: [u64; 6] = [1, 2, 5, 10, 30, 60];
+/// Keys and answers that wait for it to draw; whoever has more of them waits.
+pub const TOP_EVENTS_MAX: usize = 16;
+/// Rates that it remembers: more than a terminal has columns.
+pub const TOP_HISTORY_MAX: usize = 1000;
 
 /// Bytes that the history may have in its folder, and in memory where it has none. A busy node has some 200
 /// counters that move in a minute, at 20 bytes and 19,500 rows each in ten years: 80 MiB. Sizes and zones of

@@ -173,8 +173,8 @@ async fn exchange(stream: TcpStream, node: Arc<Node>, open: Arc<()>) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
     let patience = async { while timeout(HTTP_STEP_MAX, step.notified()).await.is_ok() {} };
-    // What a client makes of its connection is its own affair. It goes first: an answer that is ready in the last
-    // moment is in time.
+    // What a client makes of its connection is its own affair. It goes first: an answer that is ready in the
+    // last moment is in time.
     select! {
         biased;
         _ = connection => {}
