@@ -20,8 +20,8 @@ pub(super) struct Change<'a> {
 const INSTANT: Duration = Duration::from_millis(1);
 
 impl<'a> Change<'a> {
-    /// All that a node says `now`, and what it said `earlier`. If that was before it was started, or there is no
-    /// earlier, all that it counted since the start.
+    /// All that a node says `now`, and what it said `earlier`. If that was before it was started, or there is
+    /// no earlier, all that it counted since the start.
     pub(super) fn new(now: &'a Value, earlier: Option<&'a Value>) -> Self {
         let number = |numbers: &Value, key: &str| numbers[key].as_f64().unwrap_or_default();
         let is_same_run = |before: &&Value| {

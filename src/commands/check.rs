@@ -14,9 +14,13 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// All that would keep `run` from starting.
 pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let (zones, host) = (daemon::prepare(&config), daemon::host(&config));
-    let problems: Vec<Problem> =
-        [zones.as_ref().err(), host.as_ref().err()].into_iter().flatten().flatten().cloned().collect();
+    let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
+    let problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .cloned()
+        .collect();
     let Ok((zones, _)) = zones else { return Err(problems) };
     if !problems.is_empty() {
         return Err(problems);

@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
 use super::history::Stored;
+use super::lookback::{Counts, Dimension, counted, groups, limited, written};
 use crate::limits::{HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX};
-use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
+use crate::stats::counters::QUERIES;
 
 /// Where all paths begin.
 pub const ROOT: &str = "/client/v4/radar/as112/";
@@ -79,44 +80,14 @@ fn refused(status: u16, sentence: &str) -> Value {
 
 //------------ What is asked ---
 
-/// By what queries are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dimension {
-    Dnssec,
-    Edns,
-    IpVersion,
-    Protocol,
-    QueryType,
-    ResponseCode,
-}
-
-impl Dimension {
-    /// The names are in capitals; the older paths had them in small letters, and one in the plural.
-    fn read(name: &str) -> Result<Self, Refusal> {
-        Ok(match name.to_ascii_uppercase().as_str() {
-            "DNSSEC" => Self::Dnssec,
-            "EDNS" => Self::Edns,
-            "IP_VERSION" => Self::IpVersion,
-            "PROTOCOL" => Self::Protocol,
-            "QUERY_TYPE" => Self::QueryType,
-            "RESPONSE_CODE" | "RESPONSE_CODES" => Self::ResponseCode,
-            _ => {
-                let known = "DNSSEC, EDNS, IP_VERSION, PROTOCOL, QUERY_TYPE and RESPONSE_CODE";
-                return Err(Refusal(404, format!("There is no such dimension; there are {known}.")));
-            }
-        })
-    }
-
-    /// The groups that are there even if nothing was counted.
-    const fn groups(self) -> &'static [&'static str] {
-        match self {
-            Self::Dnssec | Self::Edns => &["SUPPORTED", "NOT_SUPPORTED"],
-            Self::IpVersion => &["IPv4", "IPv6"],
-            // A node has neither of the last two.
-            Self::Protocol => &["UDP", "TCP", "HTTPS", "TLS"],
-            Self::QueryType | Self::ResponseCode => &[],
-        }
-    }
+/// The names are in capitals; the older paths had them in small letters, and one in the plural.
+fn dimension(name: &str) -> Result<Dimension, Refusal> {
+    let name = name.to_ascii_uppercase();
+    let name = if name == "RESPONSE_CODES" { "RESPONSE_CODE" } else { &name };
+    Dimension::ALL.into_iter().find(|dimension| dimension.name() == name).ok_or_else(|| {
+        let known = "DNSSEC, EDNS, IP_VERSION, PROTOCOL, QUERY_TYPE and RESPONSE_CODE";
+        Refusal(404, format!("There is no such dimension; there are {known}."))
+    })
 }
 
 /// What kind of result.
@@ -132,8 +103,8 @@ impl View {
         let rest = path.strip_prefix(ROOT).unwrap_or_default();
         match rest.split_once('/') {
             None if rest == "timeseries" => Ok(Self::Timeseries),
-            Some(("summary", dimension)) => Dimension::read(dimension).map(Self::Summary),
-            Some(("timeseries_groups", dimension)) => Dimension::read(dimension).map(Self::Groups),
+            Some(("summary", name)) => dimension(name).map(Self::Summary),
+            Some(("timeseries_groups", name)) => dimension(name).map(Self::Groups),
             _ => Err(Refusal(
                 404,
                 format!(
@@ -322,8 +293,12 @@ impl Asked {
     }
 
     fn columns(&self, db: &Connection, range: Range) -> Result<Columns, Refusal> {
+        let span = (range.start, range.end);
+        let by = |family: &_, label: Option<&str>| {
+            counted(db, family, label, span, |time| self.interval.floor(time))
+        };
         let Some(dimension) = self.view.dimension() else {
-            let counts = counted(db, QUERIES, None, range, self.interval)?.remove("").unwrap_or_default();
+            let counts = by(QUERIES, None)?.remove("").unwrap_or_default();
             let times: Vec<u64> = self.times(range).collect();
             let values = times.iter().map(|time| counts.get(time).unwrap_or(&0).to_string()).collect();
             return Ok(vec![
@@ -331,7 +306,7 @@ impl Asked {
                 ("values".to_owned(), Cell::Many(values)),
             ]);
         };
-        let groups = limited(groups(db, dimension, range, self.interval)?, self.limit);
+        let groups = limited(groups(dimension, by)?, self.limit);
         if matches!(self.view, View::Summary(_)) {
             let sums: Vec<u64> = groups.iter().map(|(_, counts)| counts.values().sum()).collect();
             let all: u64 = sums.iter().sum();
@@ -460,9 +435,6 @@ fn decoded(text: &str) -> Result<String, Refusal> {
 
 //------------ What is found ---
 
-/// By the start of the interval.
-type Counts = BTreeMap<u64, u64>;
-
 /// What a series has under one name.
 #[derive(Debug)]
 enum Cell {
@@ -481,92 +453,8 @@ impl From<Cell> for Value {
     }
 }
 
-/// A family by one of its labels, or with none in sum under "".
-fn counted(
-    db: &Connection,
-    family: &Family,
-    label: Option<&str>,
-    range: Range,
-    interval: Interval,
-) -> Result<BTreeMap<String, Counts>, Refusal> {
-    let mut query = db.prepare_cached(
-        "SELECT start, coalesce(labels ->> ?1, ''), sum(count) FROM history
-          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3 AND family = ?4
-          GROUP BY 1, 2",
-    )?;
-    let mut rows = query.query(params![label, range.start, range.end, family.name])?;
-    let mut groups: BTreeMap<String, Counts> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let (start, count): (u64, u64) = (row.get(0)?, row.get(2)?);
-        *groups.entry(row.get(1)?).or_default().entry(interval.floor(start)).or_default() += count;
-    }
-    Ok(groups)
-}
-
-/// The groups of a dimension: first those that are always there, then the others by name.
-fn groups(
-    db: &Connection,
-    dimension: Dimension,
-    range: Range,
-    interval: Interval,
-) -> Result<Vec<(String, Counts)>, Refusal> {
-    let by = |family, label| counted(db, family, label, range, interval);
-    let supported = |family| {
-        let with = by(family, None)?.remove("").unwrap_or_default();
-        let mut without = by(QUERIES, None)?.remove("").unwrap_or_default();
-        for (time, count) in &mut without {
-            *count = count.saturating_sub(with.get(time).copied().unwrap_or_default());
-        }
-        Ok::<_, Refusal>(BTreeMap::from([
-            ("SUPPORTED".to_owned(), with),
-            ("NOT_SUPPORTED".to_owned(), without),
-        ]))
-    };
-    let mut found = match dimension {
-        Dimension::Dnssec => supported(QUERIES_DO)?,
-        Dimension::Edns => supported(QUERIES_EDNS)?,
-        Dimension::IpVersion => {
-            let families = by(QUERIES, Some("family"))?.into_iter();
-            families.map(|(name, counts)| (name.replace("ipv", "IPv"), counts)).collect()
-        }
-        Dimension::Protocol => {
-            let transports = by(QUERIES, Some("transport"))?.into_iter();
-            transports.map(|(name, counts)| (name.to_ascii_uppercase(), counts)).collect()
-        }
-        Dimension::QueryType => by(QUERIES_BY_TYPE, Some("type"))?,
-        Dimension::ResponseCode => by(RESPONSES, Some("rcode"))?,
-    };
-    let always = dimension.groups().iter().map(|&name| (name.to_owned(), found.remove(name)));
-    let mut groups: Vec<_> = always.map(|(name, counts)| (name, counts.unwrap_or_default())).collect();
-    groups.extend(found);
-    Ok(groups)
-}
-
-/// The largest groups by themselves, the rest together as `other`.
-fn limited(mut groups: Vec<(String, Counts)>, limit: Option<usize>) -> Vec<(String, Counts)> {
-    let Some(limit) = limit else { return groups };
-    let is_other = |name: &str| name == "other";
-    groups.sort_by_key(|(name, counts)| (is_other(name), std::cmp::Reverse(counts.values().sum::<u64>())));
-    let shown = groups.iter().take(limit).take_while(|(name, _)| !is_other(name)).count();
-    let mut other = Counts::new();
-    for (time, count) in groups.drain(shown..).flat_map(|(_, counts)| counts) {
-        *other.entry(time).or_default() += count;
-    }
-    if !other.is_empty() {
-        groups.push(("other".to_owned(), other));
-    }
-    groups
-}
-
 fn percentage(part: u64, all: u64) -> String {
     if all == 0 { "0".to_owned() } else { format!("{:.6}", part as f64 * 100.0 / all as f64) }
-}
-
-/// Times as ISO 8601 has them.
-fn written(db: &Connection, times: &[u64]) -> Result<Vec<String>, Refusal> {
-    let mut query = db.prepare_cached("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?, 'unixepoch')")?;
-    let mut one = |time: &u64| query.query_row([time], |row| row.get(0));
-    Ok(times.iter().map(&mut one).collect::<Result<_, _>>()?)
 }
 
 /// A column for each name of each series.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use as112d::limits::QUERY_LEN_MAX;
 use as112d::stats::counters::{FAMILIES, Family};
 
 use crate::rows::Effect;
@@ -67,8 +68,8 @@ impl Expected {
         found
     }
 
-    /// So many packets of `len` bytes that came in at a door, and their replies of `reply_len` bytes.
-    pub fn packets(&mut self, door: &Door, effect: &Effect, copies: u64, len: usize, reply_len: usize) {
+    /// So many packets that came in at a door, and their replies of `reply_len` bytes.
+    pub fn packets(&mut self, door: &Door, effect: &Effect, copies: u64, packet: &[u8], reply_len: usize) {
         let Door { transport, family, address } = door;
         let mut add = |key: &str, labels: &[&str], count: u64| self.add(transport, key, labels, count);
         add("queries", &[effect.service, transport, family], copies);
@@ -87,11 +88,16 @@ impl Expected {
             add("queries_do", &[], if do_bit { copies } else { 0 });
             add("queries_nsid", &[], if nsid { copies } else { 0 });
         }
+        if let Some(state) = effect.cookie {
+            add("queries_cookie", &[state], copies);
+        }
+        add("queries_rd", &[], if packet[2] & 1 == 1 { copies } else { 0 });
+        add("queries_oversize", &[], if packet.len() > QUERY_LEN_MAX { copies } else { 0 });
         let mut size = |key: &str, len: usize, open_from: usize| {
             add(key, &[transport, &(len / 16 * 16).min(open_from).to_string()], copies);
             add(&format!("{key}_sum"), &[transport], copies * len as u64);
         };
-        size("query_size_bytes", len, 2048);
+        size("query_size_bytes", packet.len(), 2048);
         if effect.outcome.is_ok() {
             size("response_size_bytes", reply_len, 4096);
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use as112d::limits::SERVICE_TIME_EVERY;
 use as112d::stats::counters::{FAMILIES, Family};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::daemon::PATIENCE;
 use crate::expected::{Counts, Expected, json_key, sum};
@@ -33,9 +34,10 @@ pub fn leaves(value: &Value) -> Vec<(Vec<String>, u64)> {
     below.collect()
 }
 
-/// The families that are not exact, because time or chance has a part in them; and those of shards.
+/// The families that the packets alone decide: not the turns of time, not samples, which depend on what each
+/// shard got, and not what concerns shards alone.
 fn is_exact(family: &Family) -> bool {
-    !family.by_shard && json_key(family) != "tcp_turns"
+    !family.by_shard && !["tcp_turns", "source_samples"].contains(&json_key(family))
 }
 
 pub fn check_json(expected: &Expected, stats: &Value) {
@@ -78,7 +80,15 @@ pub fn check_shards(expected: &Expected, stats: &Value, shards: usize) {
     for none in ["ring_cq_overflow", "ring_short_submissions", "send_errors", "socket_drops", "tcp_turns"] {
         assert_eq!(all(none), 0, "{none}");
     }
+    let exhausted = blocks.iter().filter_map(|shard| shard["counters"]["ring_rearms"]["no_buffers"].as_u64());
+    assert_eq!(all("ring_buffers_exhausted"), exhausted.sum::<u64>());
+    let every = stats["source_sample_every"].as_u64().expect("a number");
+    let mut samples = sum(&expected.tcp, "queries") / every;
     for shard in blocks {
+        assert_eq!(of(shard, "source_samples"), of(shard, "queries") / every);
+        samples += of(shard, "queries") / every;
+        let timed = of(shard, "shard_datagrams") / u64::from(SERVICE_TIME_EVERY);
+        assert_eq!(shard["service_time"]["samples"], timed);
         let (received, batches) = (of(shard, "shard_datagrams"), of(shard, "shard_batches"));
         assert!(
             received > 0 && batches > 0 && batches <= received,
@@ -86,6 +96,12 @@ pub fn check_shards(expected: &Expected, stats: &Value, shards: usize) {
         );
         assert!(of(shard, "shard_turns") >= batches && of(shard, "shard_busy_nanoseconds") > 0);
     }
+    assert_eq!(stats["counters"]["source_samples"], samples);
+}
+
+/// All that asked are one address of each family.
+pub fn check_sources(stats: &Value) {
+    assert_eq!(stats["unique_sources"], json!({"ipv4": 1, "ipv6": 1, "ipv6_64": 1}));
 }
 
 /// The samples of a text for Prometheus: name, values of the labels, number.

@@ -13,9 +13,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use as112d::limits::SERVICE_TIME_EVERY;
+use as112d::report::history::unix_time;
 use common::daemon::{Daemon, PATIENCE};
 use expected::Expected;
-use figures::{check_json, check_prometheus, check_radar, check_shards, get, leaves};
+use figures::{check_json, check_prometheus, check_radar, check_shards, check_sources, get, leaves};
 use sending::send_everything;
 use serde_json::Value;
 
@@ -54,13 +56,17 @@ fn every_counter_is_exact() {
         [("io_uring", 1, "refused"), ("io_uring", 2, "drop"), ("mmsg", 1, "drop"), ("mmsg", 2, "refused")]
     {
         let (daemon, http) = start(folder.path(), datapath, shards, update);
-        let began = Instant::now();
+        let (began, today) = (Instant::now(), day());
         let expected = send_everything(&daemon, update == "drop");
         let took = began.elapsed();
         assert_eq!(expected.sum("queries"), QUERIES);
         let stats = settled(http, &expected);
         check_json(&expected, &stats);
         check_shards(&expected, &stats, shards);
+        // At midnight they are counted anew.
+        if today == day() {
+            check_sources(&stats);
+        }
         let text = get(http, "/metrics", "text/plain");
         check_prometheus(&expected, &text, &stats);
         let text = get(http, "/metrics", "application/openmetrics-text");
@@ -77,6 +83,11 @@ fn every_counter_is_exact() {
     }
 }
 
+/// The day in days of Unix time.
+fn day() -> u64 {
+    unix_time() / (24 * 3600)
+}
+
 /// The numbers once the last packets are counted, and a little later: no more may come.
 #[expect(clippy::disallowed_methods, reason = "counters are read, not heard")]
 fn settled(http: SocketAddr, expected: &Expected) -> Value {
@@ -88,8 +99,13 @@ fn settled(http: SocketAddr, expected: &Expected) -> Value {
             let all: u64 = leaves(&stats["counters"][key]).iter().map(|(_, count)| count).sum();
             all >= expected.sum(key)
         };
-        let is_done =
-            ["queries", "queries_dropped"].into_iter().all(is_there) && stats["tcp_connections"] == 0;
+        let received = |shard: &Value| shard["counters"]["shard_datagrams"].as_u64().unwrap_or_default();
+        let is_timed = |shard: &Value| {
+            shard["service_time"]["samples"] == received(shard) / u64::from(SERVICE_TIME_EVERY)
+        };
+        let is_done = ["queries", "queries_dropped"].into_iter().all(is_there)
+            && stats["tcp_connections"] == 0
+            && stats["shards"].as_array().is_some_and(|shards| shards.iter().all(is_timed));
         if is_done || began.elapsed() > PATIENCE {
             std::thread::sleep(Duration::from_millis(300));
             return read();

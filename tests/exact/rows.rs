@@ -13,6 +13,7 @@ pub struct Effect {
     pub opcode: &'static str,
     /// The version, DO, NSID.
     pub edns: Option<(&'static str, bool, bool)>,
+    pub cookie: Option<&'static str>,
     /// The response code, or why there is no reply.
     pub outcome: Result<&'static str, &'static str>,
     pub truncated_over_udp: bool,
@@ -24,6 +25,7 @@ pub const ANSWERED: Effect = Effect {
     question: Some(("PTR", "IN")),
     opcode: "QUERY",
     edns: None,
+    cookie: None,
     outcome: Ok("NXDOMAIN"),
     truncated_over_udp: false,
 };
@@ -95,7 +97,16 @@ pub fn patched(mut packet: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
 
 /// All that is sent, to a node that refuses updates or, `with_drops`, leaves them unanswered.
 pub fn rows(with_drops: bool) -> Vec<Row> {
-    let name = "1.2.3.10.in-addr.arpa";
+    let mut rows = zones_and_types();
+    rows.extend(edns_and_classes());
+    rows.extend(odd(with_drops));
+    rows
+}
+
+/// A query like most.
+const NAME: &str = "1.2.3.10.in-addr.arpa";
+
+fn zones_and_types() -> Vec<Row> {
     let typed = |name, named: &'static str| Effect { question: Some((named, "IN")), ..effect_of(name) };
     let mut rows = Vec::new();
     let mut add = |copies, packet, effect| rows.push(Row { packet, copies, effect });
@@ -104,7 +115,7 @@ pub fn rows(with_drops: bool) -> Vec<Row> {
             "AXFR" | "IXFR" => Effect { question: Some((named, "IN")), ..ELSEWHERE },
             _ => typed(name, named),
         };
-        add(FEW, query(name, qtype), effect);
+        add(FEW, query(NAME, qtype), effect);
     }
     add(MANY, query("1.1.168.192.in-addr.arpa", 12), effect_of("168.192.in-addr.arpa"));
     add(MANY, query("10.in-addr.arpa", 6), Effect { outcome: Ok("NOERROR"), ..typed(name, "SOA") });
@@ -117,10 +128,23 @@ pub fn rows(with_drops: bool) -> Vec<Row> {
     );
     add(MANY, query("www.example.org", 1), Effect { question: Some(("A", "IN")), ..ELSEWHERE });
 
+    // The operator's zone.
+    let own = Effect { service: "other", zone: Some("big.example"), ..ANSWERED };
+    let text =
+        Effect { question: Some(("TXT", "IN")), outcome: Ok("NOERROR"), truncated_over_udp: true, ..own };
+    add(FEW, query("text.big.example", 16), text);
+    let grown = format!("{}.grows.big.example", "d".repeat(60));
+    add(FEW, query(&grown, 12), Effect { outcome: Ok("YXDOMAIN"), ..own });
+    rows
+}
+
+fn edns_and_classes() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add = |copies, packet, effect| rows.push(Row { packet, copies, effect });
     // EDNS: none of it, DO, NSID, both, a version that nobody has.
     let with = |do_bit, nsid| {
         let options: &[u8] = if nsid { &[0, 3, 0, 0] } else { &[] };
-        let packet = with_opt(query(name, 12), 1232, options);
+        let packet = with_opt(query(NAME, 12), 1232, options);
         let flags_at = packet.len() - options.len() - 4;
         patched(packet, flags_at, &[if do_bit { 0x80 } else { 0 }])
     };
@@ -130,7 +154,14 @@ pub fn rows(with_drops: bool) -> Vec<Row> {
     let version = patched(with(true, false), with(true, false).len() - 5, &[1]);
     add(FEW, version, Effect { edns: Some(("other", true, false)), outcome: Ok("BADVERS"), ..ELSEWHERE });
 
-    // Classes.
+    for (len, state) in [(8, "client"), (24, "server"), (9, "malformed")] {
+        let option = [vec![0, 10, 0, len], vec![7; len.into()]].concat();
+        let packet = with_opt(query(NAME, 12), 1232, &option);
+        add(FEW, packet, Effect { edns: Some(("0", false, false)), cookie: Some(state), ..ANSWERED });
+    }
+
+    // Classes, and a query that does not ask for recursion.
+    add(FEW, patched(query(NAME, 12), 2, &[0]), ANSWERED);
     let chaos = |name: &str, qtype| question(&wire_name(name), qtype, 3);
     add(
         FEW,
@@ -140,42 +171,40 @@ pub fn rows(with_drops: bool) -> Vec<Row> {
     add(FEW, chaos("no.server", 16), Effect { question: Some(("TXT", "CH")), ..ELSEWHERE });
     for (qclass, named) in [(4, "HS"), (254, "NONE"), (255, "ANY"), (77, "other")] {
         let effect = Effect { question: Some(("PTR", named)), ..ELSEWHERE };
-        add(FEW, question(&wire_name(name), 12, qclass), effect);
+        add(FEW, question(&wire_name(NAME), 12, qclass), effect);
     }
+    rows
+}
 
+/// What is no plain query.
+fn odd(with_drops: bool) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add = |copies, packet, effect| rows.push(Row { packet, copies, effect });
     // Operation codes, and what does not parse.
     let opcodes =
         ["IQUERY", "STATUS", "3", "NOTIFY", "", "DSO", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
     for (opcode, named) in (1..).zip(opcodes).filter(|(opcode, _)| *opcode != 5) {
         let effect = Effect { opcode: named, outcome: Ok("NOTIMP"), ..BROKEN };
-        add(FEW_ERRORS, patched(query(name, 12), 2, &[opcode << 3]), effect);
+        add(FEW_ERRORS, patched(query(NAME, 12), 2, &[opcode << 3]), effect);
     }
     let update = patched(query("10.in-addr.arpa", 6), 2, &[5 << 3]);
     let outcome = if with_drops { Err("update") } else { Ok("REFUSED") };
     add(FEW, update, Effect { opcode: "UPDATE", outcome, question: None, ..ANSWERED });
-    add(FEW_ERRORS, patched(query(name, 12), 4, &[0, 2]), BROKEN);
-    add(FEW_ERRORS, query(name, 12)[..20].to_vec(), BROKEN);
-    add(FEW_ERRORS, patched(query(name, 12), 10, &[0, 1]), Effect { outcome: Ok("FORMERR"), ..ELSEWHERE });
+    add(FEW_ERRORS, patched(query(NAME, 12), 4, &[0, 2]), BROKEN);
+    add(FEW_ERRORS, query(NAME, 12)[..20].to_vec(), BROKEN);
+    add(FEW_ERRORS, patched(query(NAME, 12), 10, &[0, 1]), Effect { outcome: Ok("FORMERR"), ..ELSEWHERE });
     // One byte too long: of what is longer still no more is read.
-    let mut long = query(name, 12);
+    let mut long = query(NAME, 12);
     long.resize(QUERY_LEN_MAX + 1, 0);
     add(FEW_ERRORS, long, Effect { outcome: Ok("FORMERR"), ..ELSEWHERE });
 
     // A signature by a key that nobody has.
-    let mut signed = patched(query(name, 12), 10, &[0, 1]);
+    let mut signed = patched(query(NAME, 12), 10, &[0, 1]);
     let algorithm = wire_name("hmac-sha256");
     signed.extend([1, b'k', 0, 0, 250, 0, 255, 0, 0, 0, 0, 0, algorithm.len() as u8 + 16]);
     signed.extend(algorithm);
     signed.extend([0; 16]);
     add(FEW, signed, Effect { outcome: Ok("NOTAUTH"), ..ELSEWHERE });
-
-    // The operator's zone.
-    let own = Effect { service: "other", zone: Some("big.example"), ..ANSWERED };
-    let text =
-        Effect { question: Some(("TXT", "IN")), outcome: Ok("NOERROR"), truncated_over_udp: true, ..own };
-    add(FEW, query("text.big.example", 16), text);
-    let grown = format!("{}.grows.big.example", "d".repeat(60));
-    add(FEW, query(&grown, 12), Effect { outcome: Ok("YXDOMAIN"), ..own });
     rows
 }
 

@@ -80,7 +80,7 @@ fn ask(sockets: &[UdpSocket], door: &Door, row: &Row, expected: &mut Expected) {
         }
         left -= window;
     }
-    expected.packets(door, effect, *copies, packet.len(), reply.map_or(0, |reply| reply.len()));
+    expected.packets(door, effect, *copies, packet, reply.map_or(0, |reply| reply.len()));
 }
 
 /// A connection for each row, which we end, but where the node leaves a query unanswered: that ends it, as a
@@ -92,7 +92,7 @@ fn over_tcp(daemon: &Daemon, ip: IpAddr, door: &Door, rows: &[Row], expected: &m
         if effect.outcome.is_err() {
             send_message(&mut stream, packet);
             assert_eq!(read_message(&mut stream), None);
-            expected.packets(door, effect, 1, packet.len(), 0);
+            expected.packets(door, effect, 1, packet, 0);
             expected.add("tcp", "tcp_connections_closed", &["protocol"], 1);
             continue;
         }
@@ -108,7 +108,7 @@ fn over_tcp(daemon: &Daemon, ip: IpAddr, door: &Door, rows: &[Row], expected: &m
             }
             left -= window;
         }
-        expected.packets(door, effect, *copies, packet.len(), first.expect("a reply").len());
+        expected.packets(door, effect, *copies, packet, first.expect("a reply").len());
         expected.add("tcp", "tcp_connections_closed", &["client"], 1);
     }
     let mut stream = daemon.tcp(ip);
@@ -146,9 +146,9 @@ fn over_the_cap(socket: &UdpSocket, door: &Door, expected: &mut Expected) {
         }
     }
     assert!(answered >= u64::from(ERROR_REPLIES_PER_SECOND_MAX) / 2, "{answered} errors were answered");
-    expected.packets(door, &BROKEN, answered, broken.len(), 12);
+    expected.packets(door, &BROKEN, answered, broken, 12);
     expected.add("udp", "queries_dropped", &["error_cap"], sent - answered);
-    expected.packets(door, &ANSWERED, marks, mark.len(), mark_len);
+    expected.packets(door, &ANSWERED, marks, &mark, mark_len);
 }
 
 /// Sends a query to the daemon that claims to come from a port of 127.0.0.1; nothing without root's rights.

@@ -1,7 +1,8 @@
 use super::super::history::History;
 use super::super::tests::board;
 use super::*;
-use crate::stats::counters::Tally;
+use crate::report::uniques::UniquesOfDays;
+use crate::stats::counters::{QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES, Tally};
 
 /// 2023-11-15, a Wednesday, 12:00 UTC.
 const NOW: u64 = 1_700_049_600;
@@ -13,7 +14,7 @@ fn stored(hours: u64) -> (History, Stored) {
     let began = NOW - hours * 3600;
     let (mut history, _) = History::in_memory(&board.names, 2, began - 30 * DAY).unwrap();
     // What the board has counted already is a month before.
-    history.store(&board, began).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), began).unwrap();
     for hour in 0..hours {
         let mut tally = Tally::default();
         for (at, count) in [
@@ -30,7 +31,7 @@ fn stored(hours: u64) -> (History, Stored) {
             tally.add(at, count);
         }
         board.shards[0].counters.fold(&mut tally);
-        history.store(&board, began + (hour + 1) * 3600).unwrap();
+        history.store(&board, &[], &UniquesOfDays::default(), began + (hour + 1) * 3600).unwrap();
     }
     let stored = history.reader().unwrap();
     (history, stored)
