@@ -214,11 +214,9 @@ const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
 pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
-/// Time for the whole head of a request.
-pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time for a request and its answer: the head's, and as much to take the answer.
-pub const HTTP_EXCHANGE_MAX: Duration = Duration::from_secs(2);
-const _: () = assert!(HTTP_HEAD_TIMEOUT.as_millis() < HTTP_EXCHANGE_MAX.as_millis());
+/// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours
+/// take milliseconds, so that the network has the rest.
+pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -228,14 +226,21 @@ pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const STUCK_AFTER: Duration = Duration::from_secs(5);
 const _: () = assert!(STUCK_AFTER.as_millis() >= 10 * SHARD_TICK.as_millis());
 
-/// Time that `as112d stats` gives a node for each step of its answer: it needs a millisecond, so the network
-/// has the rest.
+/// Time that `as112d stats` and `as112d top` give a node for each step of its answer: it needs a millisecond,
+/// so the network has the rest.
 pub const STATS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes of an answer that it reads at most: a shard takes about 16 KiB.
+/// Bytes of an answer that they read at most: a shard takes about 16 KiB.
 pub const STATS_LEN_MAX: u64 = 64 << 20;
 const _: () = assert!(STATS_LEN_MAX >= SHARDS_MAX as u64 * (32 << 10));
 /// How often `as112d stats --watch` asks.
 pub const STATS_WATCH_EVERY: Duration = Duration::from_secs(2);
+/// How often `as112d top` may be told to ask, in seconds, and how often it does by default. A node would bear
+/// much more; eyes would not.
+pub const TOP_INTERVALS_S: [u64; 6] = [1, 2, 5, 10, 30, 60];
+/// Keys and answers that wait for it to draw; whoever has more of them waits.
+pub const TOP_EVENTS_MAX: usize = 16;
+/// Rates that it remembers: more than a terminal has columns.
+pub const TOP_HISTORY_MAX: usize = 1000;
 
 /// Bytes that the history may have in its folder, and in memory where it has none. A busy node has some 200
 /// counters that move in a minute, at 20 bytes and 19,500 rows each in ten years: 80 MiB. Sizes and zones of
@@ -266,7 +271,8 @@ pub const RADAR_TOP: usize = 5;
 /// Bytes of the name of such a series.
 pub const RADAR_NAME_LEN_MAX: usize = 64;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
-pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_secs(1);
+pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_millis(500);
+const _: () = assert!(HISTORY_READ_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
 
 /// Sources that wait for the aggregator, of one thread: with one query in 64 sampled and a look each second
 /// that is enough for a million queries a second, in some 300 KiB. What comes on top is dropped and counted.
@@ -301,15 +307,15 @@ pub const SOURCES_KEPT_MAX: usize = 100;
 pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
 /// Groups of one figure of the page that are shown by themselves: what comes behind them is too small to see.
 pub const SHOWN_GROUPS_MAX: usize = 10;
-/// For how long a page that was made is given to everybody who asks: so often, at most, the public can make the
-/// node read its history. What the page tells moves once a minute.
-pub const PAGE_KEPT_FOR: Duration = Duration::from_secs(30);
+/// A document of the page is kept for a step of its time, divided by this: 15 s where it shows quarters of an hour,
+/// 24 min where it shows days. So often, at most, can the public make the node read its history for it.
+pub const PAGE_KEPT_DIVISOR: u64 = 60;
 /// How long a visitor waits for a page while another reads the history, and how often it is looked whether he is
-/// done. Together less than the time for the answer.
-pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(1500);
+/// done.
+pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(500);
 /// See [`PAGE_WAIT_MAX`].
 pub const PAGE_WAIT_STEP: Duration = Duration::from_millis(50);
-const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_EXCHANGE_MAX.as_millis());
+const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
 /// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
 pub const HTTP_STREAMS_MAX: usize = 8;
 const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);

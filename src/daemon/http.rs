@@ -19,14 +19,16 @@ use hyper::header::{
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::written::Written;
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_EXCHANGE_MAX, HTTP_HEAD_LEN_MAX, HTTP_HEAD_TIMEOUT,
-    HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER,
+    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX,
+    HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER,
 };
 use crate::report::history::{Stored, unix_time};
 use crate::report::page::{self, Page, operator};
@@ -176,29 +178,38 @@ struct Node {
 /// An answer in one piece, or a stream.
 type Answer = Response<Either<Full<Bytes>, Events>>;
 
-/// One request and its answer, or the end of patience.
+/// One request and its answer, or the end of patience: each step has [`HTTP_STEP_MAX`]. A stream
+/// is one step that lasts.
 async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()>) {
+    let step = Notify::new();
     let is_stream = AtomicBool::new(false);
     let answer = service_fn(|request: Request<Incoming>| {
         let (node, open) = (Arc::clone(&node), Arc::clone(&open));
-        let is_stream = &is_stream;
+        let (step, is_stream) = (&step, &is_stream);
         async move {
+            step.notify_one();
             let answer = answer(node, &request, peer, open).await;
             is_stream.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
+            step.notify_one();
             Ok::<_, Infallible>(answer)
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HTTP_HEAD_TIMEOUT)
         .max_buf_size(HTTP_HEAD_LEN_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
-    let mut connection = std::pin::pin!(connection);
-    // What a client makes of its connection is its own affair.
-    let is_over = timeout(HTTP_EXCHANGE_MAX, connection.as_mut()).await.is_ok();
-    if !is_over && is_stream.load(Ordering::Relaxed) {
-        let _ = timeout(HTTP_STREAM_LIFE_MAX, connection).await;
+    let patience = async {
+        while timeout(HTTP_STEP_MAX, step.notified()).await.is_ok() {}
+        if is_stream.load(Ordering::Relaxed) {
+            sleep(HTTP_STREAM_LIFE_MAX).await;
+        }
+    };
+    // What a client makes of its connection is its own affair. It goes first: an answer that is ready in the
+    // last moment is in time.
+    select! {
+        biased;
+        _ = connection => {}
+        () = patience => {}
     }
 }
 
@@ -223,19 +234,21 @@ async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open
 }
 
 /// Answers from the history, beside the event loop: that takes a while where much is asked. The connection
-/// counts as open until it is done, even if the client is gone.
+/// counts as open until it is done, even if the client is gone or was told that it takes too long.
 async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) -> Answer {
     let look = move || {
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
         Some(radar::answer(&stored, &path, &query, unix_time()))
     };
-    match tokio::task::spawn_blocking(look).await {
-        Ok(Some(radar::Answer { status, content_type, body })) => {
+    let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);
+    match timeout(HTTP_STEP_MAX, tokio::task::spawn_blocking(look)).await {
+        Ok(Ok(Some(radar::Answer { status, content_type, body }))) => {
             let status = StatusCode::from_u16(status).expect("it is one of ours");
             response(status, content_type, body.into())
         }
-        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "Somebody else reads the history: try again.\n"),
+        Ok(_) => refused("Somebody else reads the history: try again.\n"),
+        Err(_) => refused("That takes too long: ask for less of the history.\n"),
     }
 }
 

@@ -115,9 +115,10 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let stored = remembered.history.reader().map_err(|error| failure(error.to_string()))?;
     let aggregator =
         Aggregator::new(net.take_streams(), today, sources, remembered.history).map_err(failure)?;
-    let watched = Watched::start(http, config.node_view, stored, aggregator, &board, &events).map_err(|error| {
-        failure(format!("cannot start a thread for statistics: {error}; free some memory"))
-    })?;
+    let watched =
+        Watched::start(http, config.node_view, stored, aggregator, &board, &events).map_err(|error| {
+            failure(format!("cannot start a thread for statistics: {error}; free some memory"))
+        })?;
 
     // 7. Say what is there. Nobody to listen is no reason to stop.
     lines.push(try_line(config));

@@ -10,11 +10,14 @@ mod figures;
 mod numbers;
 pub mod operator;
 
+use std::time::Duration;
+
 use rusqlite::Result;
 
 use super::Reading;
 use super::history::Stored;
 use super::recent::Pace;
+use crate::limits::PAGE_KEPT_DIVISOR;
 use figures::Figures;
 
 const HOUR: u64 = 3600;
@@ -55,7 +58,7 @@ impl Span {
     }
 
     const fn step_title(self) -> &'static str {
-        ["15 minutes", "hour", "4 hours", "day"][self as usize]
+        ["15 minutes", "1 hour", "4 hours", "1 day"][self as usize]
     }
 
     /// How much earlier the time is that it is compared with: whole weeks, so that weekdays meet their like.
@@ -122,6 +125,12 @@ impl Page {
             Form::Json => "application/json",
             Form::Csv => "text/csv; charset=utf-8",
         }
+    }
+
+    /// For how long it is as good as new.
+    #[must_use]
+    pub const fn kept_for(self) -> Duration {
+        Duration::from_secs(self.span.step() / PAGE_KEPT_DIVISOR)
     }
 
     /// Makes it, at `now` in seconds of Unix time.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Block, Board};
 use crate::limits::NOW_SECONDS;
-use crate::stats::counters::{QUERIES, SHARD_BUSY, SHARD_RECEIVED};
+use crate::stats::counters::{QUERIES, SHARD_RECEIVED};
 
 /// The samples.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ pub struct Recent(VecDeque<Sample>);
 struct Sample {
     at: Instant,
     queries: u64,
-    /// For each shard its datagrams, and the nanoseconds that it was busy.
-    shards: Vec<(u64, u64)>,
+    /// Each shard's datagrams.
+    shards: Vec<u64>,
 }
 
 /// What was done in a second, on the average of the last ones.
@@ -24,8 +24,8 @@ struct Sample {
 pub struct Pace {
     /// Queries.
     pub queries: f64,
-    /// For each shard its datagrams, and the part of the time that it was busy, from 0 to 1.
-    pub shards: Vec<(f64, f64)>,
+    /// Each shard's datagrams.
+    pub shards: Vec<f64>,
 }
 
 impl Recent {
@@ -37,10 +37,7 @@ impl Recent {
         self.0.push_front(Sample {
             at: now,
             queries: queries + board.tcp.read_own().sum(QUERIES),
-            shards: shards
-                .iter()
-                .map(|totals| (totals.sum(SHARD_RECEIVED), totals.sum(SHARD_BUSY)))
-                .collect(),
+            shards: shards.iter().map(|totals| totals.sum(SHARD_RECEIVED)).collect(),
         });
     }
 
@@ -53,7 +50,7 @@ impl Recent {
         let shards = new.shards.iter().zip(&old.shards);
         Pace {
             queries: rate(new.queries, old.queries),
-            shards: shards.map(|(new, old)| (rate(new.0, old.0), rate(new.1, old.1) / 1e9)).collect(),
+            shards: shards.map(|(new, old)| rate(*new, *old)).collect(),
         }
     }
 }
@@ -76,11 +73,10 @@ mod tests {
             let mut tally = Tally::default();
             tally.add(QUERIES.at([0, 0, 0]), second as u32);
             tally.add(SHARD_RECEIVED.at([]), 5);
-            tally.add(SHARD_BUSY.at([]), 250_000_000);
             board.shards[1].counters.fold(&mut tally);
         }
         // Between the samples of second 19 and second 29: 19 to 28 queries a second.
         let pace = recent.pace();
-        assert_eq!((pace.queries, &pace.shards[..]), (23.5, &[(0.0, 0.0), (5.0, 0.25)][..]));
+        assert_eq!((pace.queries, &pace.shards[..]), (23.5, &[0.0, 5.0][..]));
     }
 }

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use hyper::body::Bytes;
 use hyper::{HeaderMap, StatusCode};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::super::written::{Written, choice};
 use super::{Answer, Node, plain, response, with_policy};
-use crate::limits::{PAGE_KEPT_FOR, PAGE_WAIT_MAX, PAGE_WAIT_STEP};
+use crate::limits::{HTTP_STEP_MAX, PAGE_WAIT_MAX, PAGE_WAIT_STEP};
 use crate::report::history::unix_time;
 use crate::report::page::{Page, operator};
 
@@ -50,36 +50,34 @@ pub(super) type Kept = HashMap<Page, (Instant, Bytes)>;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The document as it is kept or, if that is too old, made anew beside the event loop. While another reads the
-/// history this waits, and then gives an old one rather than none.
+/// The document as it is kept or, if that is too old, made anew beside the event loop. Where that takes long, or
+/// another reads the history, this gives the old one rather than none.
 pub(super) async fn page(node: Arc<Node>, page: Page, open: Arc<()>) -> Answer {
     let began = Instant::now();
     loop {
         let kept = node.kept(page);
         if let Some((made, body)) = &kept
-            && made.elapsed() < PAGE_KEPT_FOR
+            && made.elapsed() < page.kept_for()
         {
             return document(page, body.clone());
         }
         let (making, held) = (Arc::clone(&node), Arc::clone(&open));
         let make = move || {
+            // It counts as open until this is done, even if the client is gone.
             let _held = held;
             making.make(page)
         };
-        match (tokio::task::spawn_blocking(make).await, kept) {
-            (Ok(Some(Ok(body))), _) => return document(page, body),
-            (Ok(None), None) if began.elapsed() < PAGE_WAIT_MAX => sleep(PAGE_WAIT_STEP).await,
+        let making = tokio::task::spawn_blocking(make);
+        let refused = |why: &str| plain(StatusCode::SERVICE_UNAVAILABLE, why);
+        match (timeout(HTTP_STEP_MAX.saturating_sub(began.elapsed()), making).await, kept) {
+            (Ok(Ok(Some(Ok(body)))), _) => return document(page, body),
             (_, Some((_, old))) => return document(page, old),
-            (Ok(Some(Err(error))), None) => {
-                let text = format!("The history cannot be read: {error}; try again later.\n");
-                return plain(StatusCode::SERVICE_UNAVAILABLE, &text);
+            (Ok(Ok(None)), _) if began.elapsed() < PAGE_WAIT_MAX => sleep(PAGE_WAIT_STEP).await,
+            (Ok(Ok(Some(Err(error)))), _) => {
+                return refused(&format!("The history cannot be read: {error}; try again later.\n"));
             }
-            (_, None) => {
-                return plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "Somebody else reads the history: try again.\n",
-                );
-            }
+            (Ok(_), _) => return refused("Somebody else reads the history: try again.\n"),
+            (Err(_), _) => return refused("This takes a moment longer: try again in a few seconds.\n"),
         }
     }
 }

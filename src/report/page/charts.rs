@@ -8,7 +8,7 @@
 
 use maud::{Markup, html};
 
-use super::numbers::{axis, count, fraction, percent, si};
+use super::numbers::{axis, count, fraction, percent, round};
 
 /// Room above the plot for the topmost mark, and below for the other axis, in pixels.
 const ABOVE: usize = 18;
@@ -61,7 +61,7 @@ pub(super) fn lines(told: &Told<'_>, lines: &[Line<'_>], ticks: &[(usize, String
     told.svg(
         ABOVE + plot + BELOW,
         &html! {
-            (grid(marks, plot, |mark| si(step * mark as f64)))
+            (grid(marks, plot))
             svg.plot x="0" y=(ABOVE) width="100%" height=(plot) viewBox=(format!("0 0 {last} {plot}"))
                 preserveAspectRatio="none" {
                 @for line in lines {
@@ -72,6 +72,7 @@ pub(super) fn lines(told: &Told<'_>, lines: &[Line<'_>], ticks: &[(usize, String
                     path class={ "line " (line.class) } d=(path(&runs, y, None)) {}
                 }
             }
+            (scale(marks, plot, step))
             @for (at, text) in ticks { (tick(*at as f64 / last as f64, text, ABOVE + plot + 17)) }
             @for (line, at) in labelled(lines, y) {
                 text class={ "label " (line.class) } x="100%" y=(format!("{:.0}", at + ABOVE as f64 - 6.0))
@@ -81,13 +82,26 @@ pub(super) fn lines(told: &Told<'_>, lines: &[Line<'_>], ticks: &[(usize, String
     )
 }
 
-/// The lines across, with what they stand for above them.
-fn grid(marks: usize, plot: usize, text: impl Fn(usize) -> String) -> Markup {
+/// Above the base line, how far up a mark is.
+const fn up(mark: usize, marks: usize, plot: usize) -> usize {
+    ABOVE + plot - plot * mark / marks
+}
+
+/// The lines across.
+fn grid(marks: usize, plot: usize) -> Markup {
     html! {
         @for mark in 0..=marks {
-            @let y = ABOVE + plot - plot * mark / marks;
+            @let y = up(mark, marks, plot);
             line.grid[mark > 0].base[mark == 0] x1="0" x2="100%" y1=(y) y2=(y) {}
-            @if mark > 0 { text.axis x="0" y=(y - 5) { (text(mark)) } }
+        }
+    }
+}
+
+/// What they stand for, above them, and above what is drawn.
+fn scale(marks: usize, plot: usize, step: f64) -> Markup {
+    html! {
+        @for mark in 1..=marks {
+            text.axis x="0" y=(up(mark, marks, plot) - 5) { (round(step * mark as f64)) }
         }
     }
 }
@@ -167,7 +181,7 @@ pub(super) fn columns(told: &Told<'_>, counts: &[u64], ticks: &[(usize, String)]
     told.svg(
         ABOVE + plot + BELOW,
         &html! {
-            (grid(marks, plot, |mark| si(step * mark as f64)))
+            (grid(marks, plot))
             svg.plot x="0" y=(ABOVE) width="100%" height=(plot)
                 viewBox=(format!("0 0 {} {plot}", counts.len() * 10)) preserveAspectRatio="none" {
                 @for (at, value) in counts.iter().enumerate().filter(|(_, value)| **value > 0) {
@@ -177,6 +191,7 @@ pub(super) fn columns(told: &Told<'_>, counts: &[u64], ticks: &[(usize, String)]
                         height=(format!("{height:.1}")) {}
                 }
             }
+            (scale(marks, plot, step))
             @for (at, text) in ticks { (tick(*at as f64 / counts.len().max(1) as f64, text, ABOVE + plot + 17)) }
         },
     )

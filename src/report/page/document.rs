@@ -35,7 +35,7 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
             (traffic(figures))
             section aria-labelledby="asked" {
                 h2 #asked { "What is asked" }
-                div.cards { @for (of, shares) in &figures.dimensions { (dimension(*of, shares)) } }
+                div.cards.dimensions { @for (of, shares) in &figures.dimensions { (dimension(*of, shares)) } }
             }
             section aria-labelledby="where" {
                 h2 #where { "Zones and sources" }
@@ -139,7 +139,7 @@ fn tiles(figures: &Figures, reading: &Reading<'_>) -> Markup {
         dl.tiles {
             (tile("Queries", &count(total), &format!("in {}", figures.span.title())))
             (tile("On average", &si(fraction(total, seconds)), "queries/s"))
-            (tile("At most", &si(peak), &format!("queries/s in one {}", figures.span.step_title())))
+            (tile("At most", &si(peak), &format!("queries/s over {}", figures.span.step_title())))
             (tile("Over IPv6", &percent(ipv6.map_or(0, |(_, count)| *count), total), "of queries"))
             @if let [ipv4, ipv6, ..] = yesterday[..] {
                 (tile("Sources", &count(ipv4 + ipv6), "different addresses yesterday"))
@@ -167,7 +167,7 @@ fn traffic(figures: &Figures) -> Markup {
         id: "traffic",
         title: "Queries per second",
         what: format!(
-            "A line over the last {}, by {}, from {} UTC: {} queries in all. The table below has its numbers.",
+            "A line over the last {} in steps of {}, from {} UTC: {} queries in all. The table below has its numbers.",
             figures.span.title(),
             figures.span.step_title(),
             minute(figures.written.first().map_or("", String::as_str)),
@@ -193,26 +193,18 @@ fn traffic(figures: &Figures) -> Markup {
                     p.legend {
                         span.key.first { "last " (figures.span.title()) }
                         @if has_earlier { span.key.ghost { (figures.span.back_title()) } }
-                        span.note { "averages of " (each(figures.span)) ", UTC" }
+                        span.note { "averages of " (figures.span.step_title()) ", UTC" }
                     }
                     p.readout {}
                 }
                 @if now.iter().all(Option::is_none) {
-                    p.empty { "No " (figures.span.step_title()) " is over yet since this node began to count." }
+                    p.empty { "Nothing to show yet: it takes " (figures.span.step_title()) " of counting at least." }
                 } @else {
                     (lines(&told, &drawn, &ticks(figures.span, &figures.times, &figures.written), 240))
                 }
                 (table("Queries", &["Time (UTC)", "Queries", "per second", figures.span.back_title()], &rows))
             }
         }
-    }
-}
-
-fn each(span: Span) -> String {
-    if span.step_title().starts_with(char::is_numeric) {
-        span.step_title().to_owned()
-    } else {
-        format!("one {}", span.step_title())
     }
 }
 
@@ -369,7 +361,7 @@ fn sizes(id: &str, title: &str, sizes: &Sizes) -> Markup {
     let counts: Vec<u64> =
         (0..bins).map(|bin| sizes.bins.get(&(bin * bin_len)).copied().unwrap_or_default()).collect();
     let beyond = messages - counts.iter().sum::<u64>();
-    let apart = [4, 8, 16, 32].into_iter().find(|apart| bins <= apart * 6).unwrap_or(64);
+    let apart = [1, 2, 4, 8, 16, 32].into_iter().find(|apart| bins <= apart * 6).unwrap_or(64);
     let ticks = (0..bins).step_by(apart as usize).map(|bin| (bin as usize, (bin * bin_len).to_string()));
     let ticks: Vec<_> = ticks.collect();
     let mean = si(fraction(sizes.bytes, messages));

@@ -9,9 +9,11 @@ use super::Span;
 use crate::limits::{SHOWN_GROUPS_MAX, SHOWN_SOURCE_QUERIES_MIN};
 use crate::report::history::Stored;
 use crate::report::lookback::{Counts, Dimension, counted, groups, limited, written};
+use crate::report::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
 use crate::stats::counters::{
     Family, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES,
 };
+use crate::stats::uniques::KINDS;
 
 const DAY: u64 = 24 * 3600;
 
@@ -242,9 +244,6 @@ fn dates(db: &Connection, days: &[u64]) -> rusqlite::Result<Vec<String>> {
 }
 
 impl Uniques {
-    /// The kinds, as the table `uniques` has them.
-    const KINDS: [&'static str; 3] = ["ipv4", "ipv6", "ipv6_64"];
-
     fn read(db: &Connection, span: Span, now: u64) -> rusqlite::Result<Self> {
         let today = now - now % DAY;
         let first = today.saturating_sub((span.len() / DAY).max(30) * DAY);
@@ -262,7 +261,7 @@ impl Uniques {
             let of_day = |day| found.get(day).and_then(|kinds| kinds.get(kind)).copied();
             (kind, days.iter().map(of_day).collect())
         };
-        Ok(Self { kinds: Self::KINDS.map(of_kind).into(), written: dates(db, &days)?, days })
+        Ok(Self { kinds: KINDS.map(of_kind).into(), written: dates(db, &days)?, days })
     }
 }
 
@@ -322,14 +321,13 @@ impl Sums {
 
     /// The sources that ask often enough to be shown; the others are `other`.
     fn sources(&self, names: &Names) -> Vec<Sources> {
-        let labels = ["country", "as", "network"];
-        let families = labels.map(|label| (label, format!("as112_sources_by_{label}")));
-        let of = |(label, family): (&'static str, String)| {
+        let of = |family: &'static SourceFamily| {
+            let label = family.label;
             let mut groups = Vec::new();
             let mut other = Counts::new();
-            for (value, counts) in self.by(&family, Some(label)) {
+            for (value, counts) in self.by(family.name, Some(label)) {
                 let sum = counts.values().sum::<u64>();
-                if value == "other" || sum < SHOWN_SOURCE_QUERIES_MIN {
+                if [OTHER, UNKNOWN].contains(&value.as_str()) || sum < SHOWN_SOURCE_QUERIES_MIN {
                     *other.entry(0).or_default() += sum;
                 } else {
                     groups.push((names.of(label, &value), counts));
@@ -337,9 +335,9 @@ impl Sums {
             }
             // Nothing but `other` tells nothing.
             let is_told = !groups.is_empty();
-            groups.push(("other".to_owned(), other));
+            groups.push((OTHER.to_owned(), other));
             is_told.then(|| Sources { label, shares: shares(groups) })
         };
-        families.into_iter().filter_map(of).collect()
+        FAMILIES.into_iter().filter_map(of).collect()
     }
 }

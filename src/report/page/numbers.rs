@@ -23,6 +23,23 @@ pub(super) fn si(value: f64) -> String {
     if prefix.is_empty() { number } else { format!("{number}{SPACE}{prefix}") }
 }
 
+/// As [`si`], without digits that say nothing: for marks of an axis, which are round.
+pub(super) fn round(value: f64) -> String {
+    let text = si(value);
+    let (number, prefix) = text.split_once(SPACE).unwrap_or((&text, ""));
+    let number =
+        if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    if prefix.is_empty() { number.to_owned() } else { format!("{number}{SPACE}{prefix}") }
+}
+
+/// Three digits of what is less than one, as seconds may be: `12.3 µ`, to be followed by the unit.
+pub(super) fn si_small(value: f64) -> String {
+    let prefixes = [(1e-9, "n"), (1e-6, "µ"), (1e-3, "m")];
+    let fitting = prefixes.into_iter().find(|(unit, _)| value < unit * 999.5);
+    let (unit, prefix) = fitting.unwrap_or((1.0, ""));
+    format!("{}{SPACE}{prefix}", si(value / unit).replace(SPACE, ""))
+}
+
 /// [`si`] of a count.
 pub(super) fn count(count: u64) -> String {
     si(count as f64)
@@ -103,6 +120,16 @@ mod tests {
             assert_eq!(si(value), text, "{value}");
         }
         assert_eq!((exact(7), exact(1_234_567)), ("7".to_owned(), "1\u{202f}234\u{202f}567".to_owned()));
+    }
+
+    #[test]
+    fn marks_and_short_times_are_short() {
+        for (value, text) in [(0.5, "0.5"), (20.0, "20"), (1500.0, "1.5 k"), (2e6, "2 M"), (200.0, "200")] {
+            assert_eq!(round(value).replace(SPACE, " "), text);
+        }
+        for (value, text) in [(0.0, "0 n"), (1.2345e-5, "12.3 µ"), (9.996e-4, "1.00 m"), (2.0, "2 ")] {
+            assert_eq!(si_small(value).replace(SPACE, " "), text);
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@ use maud::{Markup, html};
 
 use super::charts::{Told, bars, shares_told};
 use super::document::{rows_of, shell};
-use super::numbers::{exact, percent, si, span};
+use super::numbers::{exact, percent, si, si_small, span};
 use crate::limits::NODE_VIEW_REFRESH_SECONDS;
 use crate::report::Reading;
-use crate::report::host::{FAMILIES as HOST_FAMILIES, HOST};
+use crate::report::host::{FAMILIES as HOST_FAMILIES, HOST, HostFamily};
+use crate::report::observed::Percentiles;
 use crate::report::recent::Pace;
 use crate::stats::counters::{
     DROPPED, Family, QUERIES, SEND_ERRORS, SHARD_BATCHES, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
@@ -42,6 +43,7 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
         main {
             (state(reading))
             (balance(reading, pace))
+            (times(reading))
             section aria-labelledby="rings" { h2 #rings { "Rings and sockets" } (card("", &health(reading))) }
             section aria-labelledby="lost" {
                 h2 #lost { "Not answered, and lost" }
@@ -69,6 +71,10 @@ fn card(title: &str, drawn: &Markup) -> Markup {
 fn state(reading: &Reading<'_>) -> Markup {
     let (facts, history) = (&reading.board.facts, &reading.board.history);
     let lost = reading.total.sum(SOCKET_DROPS);
+    let failed = match history.last_error() {
+        Some(error) => format!("{}, the last one because: {error}", exact(history.errors())),
+        None => exact(history.errors()),
+    };
     let tcp =
         [TCP_ACCEPTED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED].map(|family| exact(reading.total.sum(family)));
     let rows = [
@@ -86,8 +92,7 @@ fn state(reading: &Reading<'_>) -> Markup {
             true,
         ),
         ("History", history.place.clone(), true),
-        ("Stores that failed", exact(history.errors()), history.errors() == 0),
-        ("the last one", history.last_error().unwrap_or_else(|| "–".to_owned()), history.errors() == 0),
+        ("Stores that failed", failed, history.errors() == 0),
     ];
     html! {
         dl.state {
@@ -103,7 +108,8 @@ fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
     let told = Told { id: "balance", title: "Datagrams by shard", what: shares_told(&shares, all) };
     let row = |(shard, totals): (usize, &Totals)| {
         let cpu = reading.board.shards[shard].cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string());
-        let (rate, busy) = pace.shards.get(shard).copied().unwrap_or_default();
+        let rate = pace.shards.get(shard).copied().unwrap_or_default();
+        let busy = reading.observation.busy.get(shard).copied().unwrap_or_default();
         let (received, batches) = (totals.sum(SHARD_RECEIVED), totals.sum(SHARD_BATCHES));
         vec![
             shard.to_string(),
@@ -125,6 +131,31 @@ fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
                 @if all == 0 { p.empty { "Nothing has come yet." } } @else { (bars(&told, &shares, all)) }
             }
             (card("", &rows_of(&head, &rows)))
+        }
+    }
+}
+
+/// How long queries take from the receipt of their batch to its end.
+fn times(reading: &Reading<'_>) -> Markup {
+    let observation = &reading.observation;
+    let row = |name: String, times: &Percentiles| {
+        let quantiles = [times.p50, times.p90, times.p99, times.p999, times.max];
+        let quantiles = quantiles.map(|ns| format!("{}s", si_small(ns as f64 / 1e9)));
+        [name, exact(times.samples)].into_iter().chain(quantiles).collect()
+    };
+    // The thread of TCP has the last place, and no batches.
+    let shards = observation.shards.iter().take(reading.shards.len()).enumerate();
+    let mut rows: Vec<Vec<String>> = shards.map(|(shard, times)| row(shard.to_string(), times)).collect();
+    rows.push(row("all".to_owned(), &observation.all));
+    html! {
+        section aria-labelledby="times" {
+            h2 #times { "Service times" }
+            figure.card {
+                figcaption { p.note { "From the receipt of a query's batch to its end; a sample of the last minutes" } }
+                div.scroll tabindex="0" role="region" aria-label="Service times" {
+                    (rows_of(&["Shard", "Samples", "50 %", "90 %", "99 %", "99.9 %", "at most"], &rows))
+                }
+            }
         }
     }
 }
@@ -165,7 +196,7 @@ fn series(reading: &Reading<'_>, family: &Family, head: &str) -> Markup {
 
 fn host(reading: &Reading<'_>) -> Markup {
     let cell = |count: &Option<u64>| count.map_or_else(|| "–".to_owned(), exact);
-    let row = |(family, counts): (&crate::report::host::HostFamily, &[Option<u64>; HOST_FAMILIES.len()])| {
+    let row = |(family, counts): (&HostFamily, &[Option<u64>; HOST_FAMILIES.len()])| {
         let name = family.name.trim_start_matches("host_udp_").replace('_', " ");
         std::iter::once(name).chain(counts.iter().map(cell)).collect()
     };
