@@ -307,8 +307,8 @@ pub const SOURCES_KEPT_MAX: usize = 100;
 pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
 /// Groups of one figure of the page that are shown by themselves: what comes behind them is too small to see.
 pub const SHOWN_GROUPS_MAX: usize = 10;
-/// A document of the page is kept for a step of its time, divided by this: 15 s where it shows quarters of an hour,
-/// 24 min where it shows days. So often, at most, can the public make the node read its history for it.
+/// What a document of the page shows is kept for a step of its time, divided by this: 15 s where it has quarters of
+/// an hour, 24 min where it has days. So often, at most, can the public make the node read its history for it.
 pub const PAGE_KEPT_DIVISOR: u64 = 60;
 /// How long a visitor waits for a page while another reads the history, and how often it is looked whether he is
 /// done.
@@ -327,3 +327,8 @@ pub const HTTP_STREAM_EVERY: Duration = Duration::from_secs(2);
 pub const NOW_SECONDS: usize = 10;
 /// How often the operator's view is made anew in a browser that shows it.
 pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
+/// How often `as112d site` asks for a document before it gives up, and how long it waits in between: the first
+/// document about a year takes a busy node some seconds.
+pub const SITE_TRIES_MAX: u32 = 8;
+/// See [`SITE_TRIES_MAX`].
+pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);

@@ -12,13 +12,10 @@ pub mod operator;
 
 use std::time::Duration;
 
-use rusqlite::Result;
-
 use super::Reading;
-use super::history::Stored;
 use super::recent::Pace;
 use crate::limits::PAGE_KEPT_DIVISOR;
-use figures::Figures;
+pub use figures::Figures;
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -70,6 +67,12 @@ impl Span {
         ["a week earlier", "a week earlier", "5 weeks earlier", "52 weeks earlier"][self as usize]
     }
 
+    /// For how long its figures are as good as new.
+    #[must_use]
+    pub const fn kept_for(self) -> Duration {
+        Duration::from_secs(self.step() / PAGE_KEPT_DIVISOR)
+    }
+
     const fn document(self) -> &'static str {
         ["index.html", "7d.html", "30d.html", "1y.html"][self as usize]
     }
@@ -95,6 +98,12 @@ pub struct Page {
 
 /// The part of the URL behind `?` that asks for a document to be kept.
 pub const SAVED: &str = "saved";
+
+/// The file among [`files`] that lists the days about which there is a file in [`DAYS_DIR`].
+pub const DAYS_FILE: &str = "24h.json";
+
+/// Where the files about days are, as `2026-01-31.yaml`.
+pub const DAYS_DIR: &str = "rssac002";
 
 /// The path of the stream of live numbers.
 pub const EVENTS: &str = "/events";
@@ -127,25 +136,22 @@ impl Page {
         }
     }
 
-    /// For how long it is as good as new.
+    /// The time that it is about.
     #[must_use]
-    pub const fn kept_for(self) -> Duration {
-        Duration::from_secs(self.span.step() / PAGE_KEPT_DIVISOR)
+    pub const fn span(self) -> Span {
+        self.span
     }
 
-    /// Makes it, at `now` in seconds of Unix time.
-    ///
-    /// # Errors
-    /// Those of the disk that has the history.
-    pub fn render(self, stored: &Stored, reading: &Reading<'_>, pace: &Pace, now: u64) -> Result<String> {
-        let figures = Figures::read(stored, self.span, now)?;
-        Ok(match self.form {
+    /// Writes it.
+    #[must_use]
+    pub fn render(self, figures: &Figures, reading: &Reading<'_>, pace: &Pace) -> String {
+        match self.form {
             Form::Live | Form::Saved => {
-                document::render(&figures, reading, pace, self.form == Form::Live).into_string()
+                document::render(figures, reading, pace, self.form == Form::Live).into_string()
             }
             Form::Json => format!("{:#}\n", figures.json()),
             Form::Csv => figures.csv(),
-        })
+        }
     }
 }
 

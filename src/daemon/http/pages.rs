@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use hyper::body::Bytes;
+use hyper::header::{HeaderValue, REFRESH, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::{sleep, timeout};
 
@@ -14,7 +14,7 @@ use super::super::written::{Written, choice};
 use super::{Answer, Node, plain, response, with_policy};
 use crate::limits::{HTTP_STEP_MAX, PAGE_WAIT_MAX, PAGE_WAIT_STEP};
 use crate::report::history::unix_time;
-use crate::report::page::{Page, operator};
+use crate::report::page::{Figures, Page, Span, operator};
 
 /// Who may see the operator's view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,63 +44,72 @@ impl NodeView {
     }
 }
 
-/// The documents that were made, and when.
-pub(super) type Kept = HashMap<Page, (Instant, Bytes)>;
+/// The figures that were read, and when.
+pub(super) type Kept = HashMap<Span, (Instant, Arc<Figures>)>;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The document as it is kept or, if that is too old, made anew beside the event loop. Where that takes long, or
-/// another reads the history, this gives the old one rather than none.
+/// A document made of the figures that are kept or, if they are too old, read anew beside the event loop. Where
+/// that takes long, or another reads the history, old ones are better than none.
 pub(super) async fn page(node: Arc<Node>, page: Page, open: Arc<()>) -> Answer {
-    let began = Instant::now();
+    let (began, span) = (Instant::now(), page.span());
     loop {
-        let kept = node.kept(page);
-        if let Some((made, body)) = &kept
-            && made.elapsed() < page.kept_for()
+        let kept = node.kept(span);
+        if let Some((read, figures)) = &kept
+            && read.elapsed() < span.kept_for()
         {
-            return document(page, body.clone());
+            return node.document(page, figures);
         }
-        let (making, held) = (Arc::clone(&node), Arc::clone(&open));
-        let make = move || {
+        let (reader, held) = (Arc::clone(&node), Arc::clone(&open));
+        let reading = tokio::task::spawn_blocking(move || {
             // It counts as open until this is done, even if the client is gone.
             let _held = held;
-            making.make(page)
-        };
-        let making = tokio::task::spawn_blocking(make);
-        let refused = |why: &str| plain(StatusCode::SERVICE_UNAVAILABLE, why);
-        match (timeout(HTTP_STEP_MAX.saturating_sub(began.elapsed()), making).await, kept) {
-            (Ok(Ok(Some(Ok(body)))), _) => return document(page, body),
-            (_, Some((_, old))) => return document(page, old),
+            reader.figures(span)
+        });
+        match (timeout(HTTP_STEP_MAX.saturating_sub(began.elapsed()), reading).await, kept) {
+            (Ok(Ok(Some(Ok(figures)))), _) => return node.document(page, &figures),
+            (_, Some((_, old))) => return node.document(page, &old),
             (Ok(Ok(None)), _) if began.elapsed() < PAGE_WAIT_MAX => sleep(PAGE_WAIT_STEP).await,
             (Ok(Ok(Some(Err(error)))), _) => {
-                return refused(&format!("The history cannot be read: {error}; try again later.\n"));
+                let why = format!("The history cannot be read: {error}; try again later.\n");
+                return plain(StatusCode::SERVICE_UNAVAILABLE, &why);
             }
-            (Ok(_), _) => return refused("Somebody else reads the history: try again.\n"),
-            (Err(_), _) => return refused("This takes a moment longer: try again in a few seconds.\n"),
+            _ => return later(),
         }
     }
 }
 
-fn document(page: Page, body: Bytes) -> Answer {
-    with_policy(response(StatusCode::OK, page.content_type(), body), POLICY)
+/// Asks for patience. What is being read will be there soon: a browser asks again by itself.
+fn later() -> Answer {
+    let mut answer =
+        plain(StatusCode::SERVICE_UNAVAILABLE, "This takes a moment longer. Again in 2 seconds.\n");
+    for name in [RETRY_AFTER, REFRESH] {
+        answer.headers_mut().insert(name, HeaderValue::from_static("2"));
+    }
+    answer
 }
 
 impl Node {
-    fn kept(&self, page: Page) -> Option<(Instant, Bytes)> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&page).cloned()
+    fn kept(&self, span: Span) -> Option<(Instant, Arc<Figures>)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&span).cloned()
     }
 
-    /// Makes a document and keeps it; `None` where another reads the history.
-    fn make(&self, page: Page) -> Option<rusqlite::Result<Bytes>> {
+    /// Reads figures and keeps them; `None` where another reads the history.
+    fn figures(&self, span: Span) -> Option<rusqlite::Result<Arc<Figures>>> {
         let stored = self.stored.try_lock().ok()?;
-        let made = Instant::now();
-        let body = page.render(&stored, &self.board.read(), &self.pace(), unix_time());
-        Some(body.map(|body| {
-            let body = Bytes::from(body);
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(page, (made, body.clone()));
-            body
-        }))
+        let read = Instant::now();
+        let figures = Figures::read(&stored, span, unix_time()).map(Arc::new);
+        if let Ok(figures) = &figures {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.insert(span, (read, Arc::clone(figures)));
+        }
+        Some(figures)
+    }
+
+    fn document(&self, page: Page, figures: &Figures) -> Answer {
+        let body = page.render(figures, &self.board.read(), &self.pace());
+        with_policy(response(StatusCode::OK, page.content_type(), body.into()), POLICY)
     }
 
     /// The operator's view, for those who may see it.

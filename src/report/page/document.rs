@@ -2,10 +2,10 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::Span;
 use super::charts::{Line, Told, bars, columns, lines, shares_told};
 use super::figures::{Figures, Shares, Sizes, Sources};
 use super::numbers::{count, exact, fraction, percent, si, span};
+use super::{DAYS_DIR, Span};
 use crate::limits::SHOWN_SOURCE_QUERIES_MIN;
 use crate::report::Reading;
 use crate::report::lookback::Dimension;
@@ -402,7 +402,7 @@ fn downloads(figures: &Figures, is_live: bool) -> Markup {
                 @if !figures.whole_days.is_empty() {
                     li {
                         "YAML (RSSAC002): "
-                        @for day in &figures.whole_days { a href={ "rssac002/" (day) ".yaml" } { (day) } " " }
+                        @for day in &figures.whole_days { a href={ (DAYS_DIR) "/" (day) ".yaml" } { (day) } " " }
                     }
                 }
                 @if is_live {

@@ -55,7 +55,7 @@ impl Sizes {
 
 /// All of it.
 #[derive(Debug)]
-pub(super) struct Figures {
+pub struct Figures {
     pub(super) span: Span,
     pub(super) start: u64,
     pub(super) end: u64,
@@ -83,7 +83,7 @@ impl Figures {
     ///
     /// # Errors
     /// Those of the disk.
-    pub(super) fn read(stored: &Stored, span: Span, now: u64) -> rusqlite::Result<Self> {
+    pub fn read(stored: &Stored, span: Span, now: u64) -> rusqlite::Result<Self> {
         let db = stored.connection();
         // Whole steps alone: one that is not over would look like a fall.
         let end = now - now % span.step();
