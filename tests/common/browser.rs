@@ -121,6 +121,13 @@ impl Browser {
         self.post("execute/sync", &json!({"script": script, "args": []}))
     }
 
+    /// The document as it stands.
+    pub fn source(&self) -> String {
+        let root = self.devtools("DOM.getDocument", &json!({"depth": 0}))["root"]["nodeId"].clone();
+        let html = self.devtools("DOM.getOuterHTML", &json!({"nodeId": root}));
+        html["outerHTML"].as_str().expect("a document").to_owned()
+    }
+
     /// What was said on the console since the last time, as complaints about resources and policies are.
     pub fn console(&self) -> Vec<String> {
         let entries = self.post("se/log", &json!({"type": "browser"}));

@@ -59,6 +59,7 @@ pub struct Figures {
     pub(super) span: Span,
     pub(super) start: u64,
     pub(super) end: u64,
+    pub(super) end_written: String,
     /// When each step begins, in seconds of Unix time and as ISO 8601 has it.
     pub(super) times: Vec<u64>,
     pub(super) written: Vec<String>,
@@ -105,6 +106,7 @@ impl Figures {
             span,
             start,
             end,
+            end_written: written(db, &[end])?.remove(0),
             written: written(db, &times)?,
             read: written(db, &[now])?.remove(0),
             queries: steps(db, span, start, began)?,
@@ -154,6 +156,7 @@ impl Figures {
             "read": self.read,
             "start": self.start,
             "end": self.end,
+            "end_written": self.end_written,
             "step_seconds": self.span.step(),
             "times": self.written,
             "queries": self.queries,
