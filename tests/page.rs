@@ -344,7 +344,7 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
                 browser.open(&node.url(path));
                 assert_eq!(browser.run(fits), true, "{path} at {width}");
                 let tables = tables(&browser);
-                assert_eq!(tables.len(), 13, "{path}: {:?}", tables.keys());
+                assert_eq!(tables.len(), 14, "{path}: {:?}", tables.keys());
                 if name == "24h" {
                     compare(&node, &tables);
                     // The policy lets the stream through.
@@ -385,7 +385,7 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     browser.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     browser.open(&node.url("/"));
     let html = browser.source();
-    assert_eq!(html.matches("role=\"img\"").count(), 13);
+    assert_eq!(html.matches("role=\"img\"").count(), 14);
     assert!(!html.contains("svg class=\"chart\" tabindex") && html.contains("<td>"), "no script ran");
     browser.screenshot(&shots().join("no-script-390-dark.png"));
     browser.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": false}));
@@ -398,7 +398,7 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     browser.console();
     browser.open(&format!("file://{dir}/index.html"));
-    assert_eq!(tables(&browser).len(), 13);
+    assert_eq!(tables(&browser).len(), 14);
     assert_eq!(browser.run("return getComputedStyle(document.body).maxWidth"), "1120px", "it has its looks");
     browser.run("document.querySelector('nav a[href=\"7d.html\"]').click()");
     eventually(

@@ -95,8 +95,10 @@ impl Figures {
         let mut dimensions = Vec::new();
         for dimension in Dimension::ALL {
             let mut groups = groups(dimension, by)?;
-            // What a node has not is no news.
-            groups.retain(|(name, _)| !["HTTPS", "TLS"].contains(&name.as_str()));
+            // Protocols that a node does not have are no news.
+            groups.retain(|(name, _)| {
+                dimension != Dimension::Protocol || !["HTTPS", "TLS"].contains(&name.as_str())
+            });
             dimensions.push((dimension, shares(groups)));
         }
         let one = |family: &Family| sums.by(family.name, None).values().flat_map(Counts::values).sum();
