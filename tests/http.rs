@@ -62,7 +62,7 @@ fn every_path_answers_and_nothing_else_does() {
         ("/stats.json", "HTTP/1.1 200 ", "\ncontent-type: application/json\r\n"),
         ("/healthz", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
         ("/readyz?x=1", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
-        ("/", "HTTP/1.1 404 ", "There is /metrics, /stats.json, /healthz and /readyz.\n"),
+        ("/nowhere", "HTTP/1.1 404 ", "There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n"),
         ("/metrics/", "HTTP/1.1 404 ", "There is nothing here."),
     ] {
         let answer = get(http, path, "");

@@ -16,12 +16,13 @@ use std::time::Duration;
 use as112d::limits::HTTP_STREAMS_MAX;
 use as112d::report::history::unix_time;
 use browser::Browser;
-use common::daemon::{Daemon, PATIENCE, program};
+use common::daemon::{Daemon, PATIENCE, V4, program};
+use common::query;
 use serde_json::{Value, json};
 
 /// A daemon with a made-up past, and where it serves HTTP.
 struct Node {
-    _daemon: Daemon,
+    daemon: Daemon,
     http: String,
     _folder: tempfile::TempDir,
 }
@@ -37,7 +38,7 @@ impl Node {
         let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
         let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
         let http = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
-        Self { _daemon: daemon, http, _folder: folder }
+        Self { daemon, http, _folder: folder }
     }
 
     fn url(&self, path: &str) -> String {
@@ -141,7 +142,7 @@ fn a_node_without_a_past_has_a_page_as_well() {
     let daemon = Daemon::start(&["--http", "127.0.0.1:0"]);
     let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
     let http = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
-    let node = Node { _daemon: daemon, http, _folder: tempfile::tempdir().expect("a folder") };
+    let node = Node { daemon, http, _folder: tempfile::tempdir().expect("a folder") };
     for path in ["/", "/7d.html", "/30d.html", "/1y.html", "/node"] {
         let (head, body) = node.get(path, "");
         assert!(head.starts_with("HTTP/1.1 200 ") && body.ends_with("</html>"), "{path}: {head}");
@@ -170,7 +171,7 @@ fn the_view_of_the_operator_is_for_this_host_unless_it_is_opened() {
     let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
     let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
     let http = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
-    let node = Node { _daemon: daemon, http, _folder: folder };
+    let node = Node { daemon, http, _folder: folder };
     assert!(node.get("/node", "Via: 1.1 proxy\r\n").0.starts_with("HTTP/1.1 200 "));
 }
 
@@ -334,6 +335,8 @@ fn eventually(browser: &Browser, script: &str) {
 #[ignore = "needs chromium and chromedriver; tests/run installs them"]
 fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     let node = Node::start(9, false);
+    let asked = query("1.1.168.192.in-addr.arpa", 12);
+    (0..500).for_each(|_| drop(node.daemon.ask_udp(V4, &asked)));
     let browser = Browser::start();
     let fits = "return document.documentElement.scrollWidth <= innerWidth";
     let mut grounds = Vec::new();

@@ -16,8 +16,11 @@ const BELOW: usize = 24;
 /// Height of a row of a bar chart, and of its bar, in pixels.
 const ROW: usize = 36;
 const BAR: usize = 8;
-/// Least distance of labels at the ends of lines, in pixels.
+/// Least distance of labels at the ends of lines from one another, and how far above or below a line one is, in
+/// pixels.
 const LABEL_GAP: f64 = 15.0;
+const LABEL_ABOVE: f64 = 7.0;
+const LABEL_BELOW: f64 = 16.0;
 
 /// What a chart is, for those who do not see it.
 pub(super) struct Told<'a> {
@@ -74,8 +77,8 @@ pub(super) fn lines(told: &Told<'_>, lines: &[Line<'_>], ticks: &[(usize, String
             }
             (scale(marks, plot, step))
             @for (at, text) in ticks { (tick(*at as f64 / last as f64, text, ABOVE + plot + 17)) }
-            @for (line, at) in labelled(lines, y) {
-                text class={ "label " (line.class) } x="100%" y=(format!("{:.0}", at + ABOVE as f64 - 6.0))
+            @for (line, at) in labelled(lines, plot, y) {
+                text class={ "label " (line.class) } x="100%" y=(format!("{:.0}", at + ABOVE as f64))
                     text-anchor="end" { (line.label.unwrap_or_default()) }
             }
         },
@@ -145,12 +148,19 @@ fn path(runs: &[(usize, Vec<f64>)], y: impl Fn(f64) -> f64, base: Option<usize>)
     path
 }
 
-/// The lines that have a label, each with the height of it: at the line's end, but not on one another.
-fn labelled<'l, 'a>(lines: &'l [Line<'a>], y: impl Fn(f64) -> f64) -> Vec<(&'l Line<'a>, f64)> {
+/// The lines that have a label, each with the height of its text: above the line's end, but not on one another.
+/// Where two come close the lowest is below its line, if there is room.
+fn labelled<'l, 'a>(lines: &'l [Line<'a>], plot: usize, y: impl Fn(f64) -> f64) -> Vec<(&'l Line<'a>, f64)> {
     let ends = lines.iter().filter(|line| line.label.is_some());
     let ends = ends.filter_map(|line| Some((line, y(line.values.iter().rev().flatten().copied().next()?))));
-    let mut ends: Vec<_> = ends.collect();
+    let mut ends: Vec<_> = ends.map(|(line, end)| (line, end - LABEL_ABOVE)).collect();
     ends.sort_by(|a, b| b.1.total_cmp(&a.1));
+    if let [lowest, next, ..] = &mut ends[..]
+        && lowest.1 - next.1 < 2.0 * LABEL_GAP
+        && lowest.1 + LABEL_ABOVE + LABEL_BELOW < plot as f64
+    {
+        lowest.1 += LABEL_ABOVE + LABEL_BELOW;
+    }
     for at in 1..ends.len() {
         ends[at].1 = ends[at].1.min(ends[at - 1].1 - LABEL_GAP);
     }
@@ -205,4 +215,44 @@ pub(super) fn shares_told(shares: &[(String, u64)], all: u64) -> String {
     let parts: Vec<String> =
         shares.iter().map(|(name, part)| format!("{name} {}", percent(*part, all))).collect();
     format!("{}; of {} in all.", parts.join(", "), count(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(values: &[Option<f64>]) -> Line<'static> {
+        Line { label: Some("l"), class: "first", has_area: false, values: values.to_vec() }
+    }
+
+    #[test]
+    fn a_gap_is_no_line() {
+        let runs = runs(&[None, Some(1.0), Some(2.0), None, Some(3.0)]);
+        assert_eq!(runs, [(1, vec![1.0, 2.0]), (4, vec![3.0])]);
+        let y = |value| 10.0 - value;
+        assert_eq!(path(&runs, y, None), "M1 9.0L2 8.0M4 7.0L4 7.0");
+        assert_eq!(path(&runs, y, Some(10)), "M1 10L1 9.0L2 8.0L2 10ZM4 10L4 7.0L4 10Z");
+        assert_eq!(path(&[], y, Some(10)), "");
+    }
+
+    #[test]
+    fn labels_are_not_on_one_another() {
+        let lines = [line(&[Some(50.0)]), line(&[Some(51.0), None]), line(&[Some(52.0)]), line(&[None])];
+        for plot in [100, 60] {
+            let heights: Vec<f64> =
+                labelled(&lines, plot, |value| 100.0 - value).iter().map(|(_, at)| *at).collect();
+            assert_eq!(heights.len(), 3, "what has no value has no end");
+            assert!(heights.windows(2).all(|pair| pair[0] - pair[1] >= LABEL_GAP), "{heights:?}");
+        }
+    }
+
+    #[test]
+    fn every_text_is_escaped() {
+        let shares = [("<b>&\"".to_owned(), 3), ("other".to_owned(), 1)];
+        let told = Told { id: "i", title: "<t>", what: shares_told(&shares, 4) };
+        let svg = bars(&told, &shares, 4).into_string();
+        assert!(svg.contains("&lt;b&gt;&amp;") && svg.contains("&lt;t&gt;"), "{svg}");
+        assert!(!svg.contains("<b>") && !svg.contains("<t>"), "{svg}");
+        assert!(svg.contains("width=\"75.00%\"") && svg.contains("class=\"bar rest\""), "{svg}");
+    }
 }

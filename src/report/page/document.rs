@@ -222,14 +222,14 @@ fn ticks(span: Span, times: &[u64], written: &[String]) -> Vec<(usize, String)> 
         // 1970 began on a Thursday.
         let weekday = DAYS[(time / DAY % 7) as usize];
         let part = |range: std::ops::Range<usize>| written.get(range).unwrap_or_default();
-        let (year, month, day) = (part(0..4), part(5..7), part(8..10));
+        let (year, month, day) = (part(0..4), part(5..7), part(8..10).trim_start_matches('0'));
         let month = month.parse::<usize>().ok().and_then(|month| MONTHS.get(month - 1)).unwrap_or(&"");
         let is_day = time.is_multiple_of(DAY);
         match span {
             Span::Day => time.is_multiple_of(4 * HOUR).then(|| part(11..16).to_owned()),
             Span::Week => is_day.then(|| format!("{weekday} {day}")),
             Span::Month => (is_day && weekday == "Mon").then(|| format!("{day} {month}")),
-            Span::Year if day != "01" => None,
+            Span::Year if day != "1" => None,
             Span::Year => Some(if *month == "Jan" { year.to_owned() } else { (*month).to_owned() }),
         }
     };
@@ -317,7 +317,7 @@ fn uniques(figures: &Figures) -> Markup {
     if uniques.days.is_empty() {
         return Markup::default();
     }
-    let names = ["IPv4", "IPv6", "IPv6 networks (/64)"];
+    let names = ["IPv4", "IPv6", "IPv6 /64"];
     let classes = ["first", "second", "third"];
     let kinds = uniques.kinds.iter().zip(names.iter().zip(classes));
     let drawn = kinds.map(|((_, days), (name, class))| Line {
@@ -343,7 +343,9 @@ fn uniques(figures: &Figures) -> Markup {
         figure.card data-cross {
             figcaption {
                 h3 { (told.title) }
-                p.note { "Estimates (HyperLogLog): no address is kept. Days in UTC" }
+                p.note {
+                    "Addresses, and for IPv6 networks of 64 bits. Estimates (HyperLogLog): none is kept. Days in UTC"
+                }
                 p.readout {}
             }
             (lines(&told, &drawn, &ticks(long, &uniques.days, &uniques.written), 200))
@@ -356,8 +358,8 @@ fn sizes(id: &str, title: &str, sizes: &Sizes) -> Markup {
     let messages = sizes.messages();
     let bin_len = SIZE_BIN_LEN as u64;
     // As far as there is anything to see; the rest is told.
-    let seen = sizes.bins.iter().filter(|(_, count)| **count * 1000 >= messages);
-    let bins = seen.last().map_or(0, |(bin, _)| bin / bin_len + 1);
+    let mut seen = sizes.bins.iter().filter(|(_, count)| **count * 1000 >= messages);
+    let bins = seen.next_back().map_or(0, |(bin, _)| bin / bin_len + 1);
     let counts: Vec<u64> =
         (0..bins).map(|bin| sizes.bins.get(&(bin * bin_len)).copied().unwrap_or_default()).collect();
     let beyond = messages - counts.iter().sum::<u64>();

@@ -88,15 +88,14 @@ pub(super) fn span(seconds: u64) -> String {
 
 /// Marks of an axis from 0 that reaches `max`: their distance, 1, 2 or 5 times a power of ten, and how many.
 pub(super) fn axis(max: f64) -> (f64, usize) {
-    const MARKS: f64 = 4.0;
+    const MARKS: usize = 4;
     if max <= 0.0 {
         return (1.0, 1);
     }
-    let power = 10f64.powf((max / MARKS).log10().floor());
+    let power = 10f64.powf((max / MARKS as f64).log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    let step = step.into_iter().find(|step| step * MARKS >= max).unwrap_or(10.0 * power);
-    let marks = (max / step).ceil();
-    (step, if marks >= MARKS { 4 } else { (marks as u8).max(1).into() })
+    let step = step.into_iter().find(|step| step * MARKS as f64 >= max).unwrap_or(10.0 * power);
+    (step, (1..MARKS).find(|marks| step * *marks as f64 >= max).unwrap_or(MARKS))
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
             shard.to_string(),
             cpu,
             si(rate),
-            percent((busy * 1000.0) as u64, 1000),
+            format!("{:.1}\u{202f}%", busy * 100.0),
             exact(received),
             percent(received, all),
             si(received as f64 / batches.max(1) as f64),
@@ -197,7 +197,7 @@ fn series(reading: &Reading<'_>, family: &Family, head: &str) -> Markup {
 fn host(reading: &Reading<'_>) -> Markup {
     let cell = |count: &Option<u64>| count.map_or_else(|| "–".to_owned(), exact);
     let row = |(family, counts): (&HostFamily, &[Option<u64>; HOST_FAMILIES.len()])| {
-        let name = family.name.trim_start_matches("host_udp_").replace('_', " ");
+        let name = family.name.trim_start_matches("host_").trim_start_matches("udp_").replace('_', " ");
         std::iter::once(name).chain(counts.iter().map(cell)).collect()
     };
     let rows: Vec<Vec<String>> = HOST.iter().zip(&reading.host).map(row).collect();
