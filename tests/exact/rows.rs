@@ -113,12 +113,12 @@ fn zones_and_types() -> Vec<Row> {
     for (qtype, named) in TYPES.into_iter().chain([(3, "other"), (258, "other"), (65_535, "other")]) {
         let effect = match named {
             "AXFR" | "IXFR" => Effect { question: Some((named, "IN")), ..ELSEWHERE },
-            _ => typed(name, named),
+            _ => typed(NAME, named),
         };
         add(FEW, query(NAME, qtype), effect);
     }
     add(MANY, query("1.1.168.192.in-addr.arpa", 12), effect_of("168.192.in-addr.arpa"));
-    add(MANY, query("10.in-addr.arpa", 6), Effect { outcome: Ok("NOERROR"), ..typed(name, "SOA") });
+    add(MANY, query("10.in-addr.arpa", 6), Effect { outcome: Ok("NOERROR"), ..typed(NAME, "SOA") });
     add(MANY, query("x.empty.as112.arpa", 12), effect_of("empty.as112.arpa"));
     add(MANY, query("x.home.arpa", 1), typed("home.arpa", "A"));
     add(

@@ -54,7 +54,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
     for (share, place) in shares.0.iter().zip(&plan.shares) {
         share.draw(frame, *place);
     }
-    frame.render_widget(shard_table(change, first_shard, shown), plan.shards);
+    frame.render_widget(shard_table(change, area.width, first_shard, shown), plan.shards);
     frame.render_widget(foot(state, shards > shown), plan.foot);
     state.first_shard = first_shard;
 }
@@ -74,7 +74,8 @@ fn head(state: &State, width: u16) -> Paragraph<'static> {
     let text = |key: &str| change.now[key].as_str().filter(|text| !text.is_empty());
     let uptime = span(change.now["uptime_seconds"].as_f64().unwrap_or_default());
     let version = text("version").unwrap_or("?");
-    let facts = [text("site"), text("datapath")].into_iter().flatten().map(str::to_owned);
+    let site = text("site").filter(|site| Some(*site) != text("node"));
+    let facts = [site, text("datapath")].into_iter().flatten().map(str::to_owned);
     let facts = facts.chain([format!("as112d {version}"), format!("up {uptime}")]);
     let mut left = Line::from(Span::from(text("node").unwrap_or("?").to_owned()).bold());
     left.extend(facts.map(|fact| Span::from(format!("  {fact}"))));
@@ -133,12 +134,14 @@ fn dropped(change: Change<'_>) -> Line<'static> {
 fn lost(change: Change<'_>, since_first: Change<'_>) -> Line<'static> {
     let counters = change.at("counters");
     let own = [
-        ("sockets", counters.at("socket_drops"), counters.at("socket_drops").total()),
-        ("sends", counters.at("send_errors"), counters.at("send_errors").total()),
-        ("ring", counters.at("ring_cq_overflow"), counters.at("ring_cq_overflow").total()),
-        ("TCP", counters.at("tcp_accept_failed"), counters.at("tcp_accept_failed").total()),
-        ("history", change.at("history").at("errors"), change.at("history").at("errors").total()),
+        ("sockets", counters.at("socket_drops")),
+        ("sends", counters.at("send_errors")),
+        ("ring", counters.at("ring_cq_overflow")),
+        ("TCP", counters.at("tcp_accept_failed")),
+        ("samples", counters.at("source_samples_dropped")),
+        ("history", change.at("history").at("errors")),
     ];
+    let own = own.map(|(name, part)| (name, part, part.total()));
     let of_host = [("host receive", "host_udp_rcvbuf_errors"), ("host send", "host_udp_sndbuf_errors")];
     let of_host =
         of_host.map(|(name, key)| (name, change.at("host").at(key), since_first.at("host").at(key).count()));
@@ -153,7 +156,7 @@ fn lost(change: Change<'_>, since_first: Change<'_>) -> Line<'static> {
     titled("lost", if parts.is_empty() { vec![Span::from("nothing").fg(GOOD)] } else { parts })
 }
 
-/// Percentiles of the service time, where the node has any.
+/// Percentiles of the time from receiving a query to sending its reply, where the node has any.
 fn times(change: Change<'_>) -> Option<Line<'static>> {
     let times = change.at("service_time");
     let samples = times.at("samples").total();
@@ -162,7 +165,8 @@ fn times(change: Change<'_>) -> Option<Line<'static>> {
         let text = nanoseconds(times.now[key].as_u64()?);
         Some([Span::from(format!("{name} ")), Span::from(text).bold(), "  ".into()])
     });
-    (samples > 0).then(|| titled("service", parts.flatten()))
+    let of_late = Span::from("in the last minute or two").dark_gray();
+    (samples > 0).then(|| titled("time", parts.flatten().chain([of_late])))
 }
 
 /// Unique sources of today, where the node counts them.
@@ -173,7 +177,7 @@ fn sources(change: Change<'_>) -> Option<Line<'static>> {
         let count = sources[key].as_f64().unwrap_or_default();
         [Span::from(format!("{name} ")), Span::from(grouped(count)).bold(), "  ".into()]
     });
-    let today = Span::from("different ones today").dark_gray();
+    let today = Span::from("unique, today").dark_gray();
     sources.is_object().then(|| titled("sources", parts.into_iter().flatten().chain([today])))
 }
 
@@ -320,52 +324,97 @@ fn shortened(text: &str, len: usize) -> String {
 
 //------------ Shards ---
 
-fn shard_table(change: Change<'_>, first: usize, shown: usize) -> Table<'static> {
-    let shards = change.at("shards");
+/// A column of the table of shards.
+struct Column<'a> {
+    title: String,
+    width: u16,
+    /// The narrowest table that has it.
+    shown_from: u16,
+    cell: Box<dyn Fn(usize) -> Line<'static> + 'a>,
+}
+
+fn shard_table(change: Change<'_>, width: u16, first: usize, shown: usize) -> Table<'static> {
     let count = change.now["shards"].as_array().map_or(0, Vec::len);
-    let of = |index: usize| shards.at(index).at("counters");
-    let received = |index| of(index).at("shard_datagrams").count();
-    let busiest = (0..count).map(received).max().unwrap_or_default();
-    let has_times = (0..count).any(|index| shards.at(index).at("service_time").at("samples").total() > 0);
-    let rows = (first..count).take(shown).map(|index| {
-        let counters = of(index);
-        let cpu =
-            shards.at(index).now["cpu"].as_u64().map_or_else(|| "any".to_owned(), |cpu| cpu.to_string());
-        let batches = counters.at("shard_batches").count();
-        let batch = received(index) as f64 / batches.max(1) as f64;
-        let lost = counters.at("socket_drops").total() + counters.at("send_errors").total();
-        let mut cells = vec![
-            Line::from(format!("{index}  CPU {cpu}")),
-            Line::from(per_second(counters.at("shard_datagrams"))).right_aligned(),
-            Line::from(bar(received(index), busiest, SHARD_BAR_LEN)).fg(Color::Cyan),
-            Line::from(format!("{:.1} %", counters.at("shard_busy_nanoseconds").rate() / 1e7))
-                .right_aligned(),
-            Line::from(format!("{batch:.1}")).right_aligned(),
-            Line::from(grouped(lost as f64)).right_aligned().fg(if lost > 0 { BAD } else { Color::Reset }),
-        ];
-        if has_times {
-            let p99 = shards.at(index).at("service_time").now["p99"].as_u64();
-            cells.push(Line::from(p99.map_or_else(|| "-".to_owned(), nanoseconds)).right_aligned());
-        }
-        Row::new(cells)
+    let mut columns = columns(change, count);
+    columns.retain(|column| column.shown_from <= width);
+    let rows = (first..count).take(shown);
+    let rows = rows.map(|index| Row::new(columns.iter().map(|column| (column.cell)(index))));
+    let titles = columns.iter().enumerate().map(|(at, column)| {
+        let title = Line::from(column.title.clone());
+        if at == 0 || column.title.starts_with(' ') { title } else { title.right_aligned() }
     });
+    let widths = columns.iter().map(|column| Constraint::Length(column.width));
+    Table::new(rows, widths).header(Row::new(titles).dark_gray()).column_spacing(1)
+}
+
+fn columns(change: Change<'_>, count: usize) -> Vec<Column<'_>> {
+    let shard = move |index: usize| change.at("shards").at(index);
+    let of = move |index: usize, key| shard(index).at("counters").at(key);
+    let received = move |index| of(index, "shard_datagrams").count();
+    let busiest = (0..count).map(received).max().unwrap_or_default();
     let all: u64 = (0..count).map(received).sum();
     let balance = busiest as f64 * count as f64 / all.max(1) as f64;
-    let balance = if count > 1 && all > 0 { format!(" most {balance:.2} × mean") } else { String::new() };
-    let mut titles = vec![
-        Line::from("shard"),
-        Line::from("datagrams").right_aligned(),
-        Line::from(balance),
-        Line::from("busy").right_aligned(),
-        Line::from("batch").right_aligned(),
-        Line::from("lost").right_aligned(),
-    ];
-    let mut widths = [13, 13, SHARD_BAR_LEN as u16 + 1, 8, 6, 9].map(Constraint::Length).to_vec();
-    if has_times {
-        titles.push(Line::from("p99").right_aligned());
-        widths.push(Constraint::Length(9));
-    }
-    Table::new(rows, widths).header(Row::new(titles).dark_gray()).column_spacing(1)
+    let balance = if count > 1 && all > 0 { format!(" most {balance:.2} × mean") } else { " ".to_owned() };
+    let number = |text: String| Line::from(text).right_aligned();
+    let column = |title: &str, width, shown_from, cell: Box<dyn Fn(usize) -> Line<'static>>| Column {
+        title: title.to_owned(),
+        width,
+        shown_from,
+        cell,
+    };
+    vec![
+        column(
+            "shard",
+            12,
+            0,
+            Box::new(move |index| {
+                let cpu = shard(index).now["cpu"].as_u64();
+                format!("{index}  CPU {}", cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string())).into()
+            }),
+        ),
+        column("datagrams", 13, 0, Box::new(move |index| number(per_second(of(index, "shard_datagrams"))))),
+        column(
+            &balance,
+            SHARD_BAR_LEN as u16 + 1,
+            80,
+            Box::new(move |index| Line::from(bar(received(index), busiest, SHARD_BAR_LEN)).fg(Color::Cyan)),
+        ),
+        column(
+            "busy",
+            8,
+            36,
+            Box::new(move |index| {
+                number(format!("{:.1} %", of(index, "shard_busy_nanoseconds").rate() / 1e7))
+            }),
+        ),
+        column(
+            "batch",
+            6,
+            62,
+            Box::new(move |index| {
+                let batches = of(index, "shard_batches").count();
+                number(format!("{:.1}", received(index) as f64 / batches.max(1) as f64))
+            }),
+        ),
+        column(
+            "lost",
+            9,
+            45,
+            Box::new(move |index| {
+                let lost = of(index, "socket_drops").total() + of(index, "send_errors").total();
+                number(grouped(lost as f64)).fg(if lost > 0 { BAD } else { Color::Reset })
+            }),
+        ),
+        column(
+            "p99",
+            9,
+            55,
+            Box::new(move |index| {
+                let p99 = shard(index).at("service_time").now["p99"].as_u64().filter(|time| *time > 0);
+                number(p99.map_or_else(|| "-".to_owned(), nanoseconds))
+            }),
+        ),
+    ]
 }
 
 /// Cells of the bar of a shard's load.
