@@ -18,6 +18,7 @@ use as112d::report::history::unix_time;
 use browser::Browser;
 use common::daemon::{Daemon, PATIENCE, V4, program};
 use common::query;
+use crossbeam_channel::after;
 use serde_json::{Value, json};
 
 /// A daemon with a made-up past, and where it serves HTTP.
@@ -76,6 +77,10 @@ fn number(text: &str) -> u64 {
     digits.parse().unwrap_or_else(|_| panic!("`{text}` has a number"))
 }
 
+fn pause() {
+    after(Duration::from_millis(100)).recv().expect("this channel is never closed");
+}
+
 /// All counts below a place of a document.
 fn sum(value: &Value) -> u64 {
     match value {
@@ -127,6 +132,12 @@ fn it_is_whole_without_a_script_and_strict_with_what_it_shows() {
     assert!(queries > 10_000_000, "{queries}");
     let types = sum(&figures["dimensions"]["QUERY_TYPE"]);
     assert!(types > queries * 9 / 10 && types < queries, "{types} of {queries}");
+    let days = figures["whole_days"].as_array().expect("days");
+    assert_eq!(days.len(), 7);
+    for day in days {
+        let (head, yaml) = node.get(&format!("/rssac002/{}.yaml", day.as_str().expect("a date")), "");
+        assert!(head.starts_with("HTTP/1.1 200 ") && yaml.contains("rssac002v3"), "{head}{yaml}");
+    }
     let (_, csv) = node.get("/24h.csv", "");
     let counted = csv.lines().filter(|line| line.starts_with("\"queries\",\"now\","));
     let counted: u64 = counted.map(|line| number(line.rsplit(',').next().expect("a count"))).sum();
@@ -200,7 +211,7 @@ fn streams_say_what_is_new_and_are_few() {
     assert!(node.get("/healthz", "").0.starts_with("HTTP/1.1 200 "), "the others go on");
     drop(streams);
     let again = (0..50).any(|_| {
-        std::thread::sleep(Duration::from_millis(100));
+        pause();
         watch().0.starts_with("HTTP/1.1 200 ")
     });
     assert!(again, "who goes makes room");
@@ -230,11 +241,11 @@ fn it_can_be_kept_as_files() {
     for unwanted in ["data-events", "stats.json", "client/v4", "href=\"/", "src=\"/"] {
         assert!(!index.contains(unwanted), "{unwanted}");
     }
-    // Whatever it refers to is there; about days there is what the node has.
+    // Whatever it refers to is there.
     let links = index.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let links = links.filter(|link| !link.contains(':') && !link.starts_with("rssac002/"));
+    let links = links.filter(|link| !link.contains(':'));
     let links: Vec<&str> = links.collect();
-    assert!(links.len() >= 7, "{links:?}");
+    assert!(links.len() >= 14, "{links:?}");
     assert!(links.iter().all(|link| dir.join(link).exists()), "{links:?}");
     let figures: Value = serde_json::from_str(&read("24h.json")).expect("JSON");
     assert_eq!(figures["queries"], node.json("/24h.json")["queries"]);
@@ -324,7 +335,7 @@ fn eventually(browser: &Browser, script: &str) {
     let is_so = (0..100).any(|_| {
         let is_so = browser.run(script) == true;
         if !is_so {
-            std::thread::sleep(Duration::from_millis(100));
+            pause();
         }
         is_so
     });

@@ -30,6 +30,7 @@ use crate::limits::{
     HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX,
     HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER,
 };
+use crate::report::export::rssac002;
 use crate::report::history::{Stored, unix_time};
 use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
@@ -219,7 +220,7 @@ async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open
         return plain(StatusCode::METHOD_NOT_ALLOWED, "There is nothing to change here: use GET.\n");
     }
     let (path, query) = (request.uri().path(), request.uri().query());
-    if path.starts_with(radar::ROOT) {
+    if [radar::ROOT, rssac002::ROOT].iter().any(|root| path.starts_with(root)) {
         let (path, query) = (path.to_owned(), query.unwrap_or_default().to_owned());
         return look_back(node, path, query, open).await;
     }
@@ -239,7 +240,11 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
     let look = move || {
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
-        Some(radar::answer(&stored, &path, &query, unix_time()))
+        Some(if path.starts_with(rssac002::ROOT) {
+            rssac002::answer(&stored, &node.board.facts.node, &path, unix_time())
+        } else {
+            radar::answer(&stored, &path, &query, unix_time())
+        })
     };
     let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);
     match timeout(HTTP_STEP_MAX, tokio::task::spawn_blocking(look)).await {

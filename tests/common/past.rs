@@ -113,7 +113,7 @@ pub fn write(dir: &Path, now: u64, days: u64, years: bool) {
         for start in (start..end).step_by(resolution as usize) {
             let all = queries(start) * (resolution / MINUTE) as f64;
             for (id, (.., weight)) in WEIGHTS.iter().enumerate() {
-                let count = (all * weight / 1000.0) as u64;
+                let count = (all * weight / 1000.0) as i64;
                 insert.execute(params![resolution, start, id as i64, count]).expect("it fits");
             }
         }
@@ -136,7 +136,7 @@ pub fn write(dir: &Path, now: u64, days: u64, years: bool) {
         let ipv4 = queries(day) * 1.9;
         for (kind, sources) in [("ipv4", ipv4), ("ipv6", ipv4 * 0.31), ("ipv6_64", ipv4 * 0.27)] {
             transaction
-                .execute("INSERT INTO uniques VALUES (?, ?, ?, NULL)", params![day, kind, sources as u64])
+                .execute("INSERT INTO uniques VALUES (?, ?, ?, NULL)", params![day, kind, sources as i64])
                 .expect("it fits");
         }
     }
