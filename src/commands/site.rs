@@ -13,8 +13,8 @@ use crate::cli::SiteOptions;
 use crate::limits::{SITE_TRIES_MAX, SITE_TRY_EVERY};
 use crate::report::page;
 
-/// Asks the node for every document of its page and writes them to the folder, each in one piece: who reads the
-/// folder at the same time finds an old document or a new one.
+/// Asks the node for every document of its page and writes them to the folder, each in one piece: who reads
+/// the folder at the same time finds an old document or a new one.
 ///
 /// # Errors
 /// If no node answers (exit code 3), or the folder cannot be written.
@@ -63,8 +63,8 @@ fn ask(node: &Node, path: &str) -> io::Result<String> {
     }
 }
 
-/// The files about days, as a document in JSON lists them. Their names come from elsewhere: nothing but dates may
-/// be in them.
+/// The files about days, as a document in JSON lists them. Their names come from elsewhere: nothing but
+/// dates may be in them.
 fn whole_days(text: &str) -> Vec<String> {
     let document: Value = serde_json::from_str(text).unwrap_or_default();
     let days = document["whole_days"].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -1,8 +1,8 @@
 //! The page: what a node tells the public of its work, as HTML that is complete without a script.
 //!
-//! A document for each [`Span`] of time, with its numbers once more as JSON and CSV for programs, a stylesheet
-//! and a small script. They refer to one another by relative names alone: so they are the same files whether the
-//! node serves them, or `as112d site` has written them to a folder.
+//! A document for each [`Span`] of time, with its numbers once more as JSON and CSV for programs, a
+//! stylesheet and a small script. They refer to one another by relative names alone: so they are the same
+//! files whether the node serves them, or `as112d site` has written them to a folder.
 
 mod charts;
 mod document;

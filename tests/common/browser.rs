@@ -1,5 +1,5 @@
-//! A headless Chromium, driven over WebDriver (W3C) and, where that has no word, the DevTools protocol. Both are JSON
-//! over HTTP to chromedriver.
+//! A headless Chromium, driven over WebDriver (W3C) and, where that has no word, the DevTools protocol.
+//! Both are JSON over HTTP to chromedriver.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};

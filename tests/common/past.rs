@@ -88,8 +88,8 @@ fn queries(time: u64) -> f64 {
     61_000.0 * tide * weekend * growth * noise
 }
 
-/// Writes into `dir` a history that ends at `now`: 48 hours by minutes and, before, `days` by quarters, and `years`
-/// more by hours.
+/// Writes into `dir` a history that ends at `now`: 48 hours by minutes and, before, `days` by quarters, and
+/// `years` more by hours.
 pub fn write(dir: &Path, now: u64, days: u64, years: bool) {
     let (history, _) = History::open(dir, &Names::default(), 1, now).expect("a history");
     drop(history);

@@ -1,5 +1,5 @@
-//! A stream of live numbers (server-sent events): a message every few seconds, for a while. A client that reads
-//! slowly gets fewer, because none is made before the last one is taken.
+//! A stream of live numbers (server-sent events): a message every few seconds, for a while. A client that
+//! reads slowly gets fewer, because none is made before the last one is taken.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -35,7 +35,8 @@ impl Written for NodeView {
 }
 
 impl NodeView {
-    /// Whether a request that came from `peer` may see it. One that was passed on by a proxy came from elsewhere.
+    /// Whether a request that came from `peer` may see it. One that was passed on by a proxy came from
+    /// elsewhere.
     fn is_open_to(self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let is_passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
             .iter()
@@ -50,8 +51,8 @@ pub(super) type Kept = HashMap<Span, (Instant, Arc<Figures>)>;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A document made of the figures that are kept or, if they are too old, read anew beside the event loop. Where
-/// that takes long, or another reads the history, old ones are better than none.
+/// A document made of the figures that are kept or, if they are too old, read anew beside the event loop.
+/// Where that takes long, or another reads the history, old ones are better than none.
 pub(super) async fn page(node: Arc<Node>, page: Page, open: Arc<()>) -> Answer {
     let (began, span) = (Instant::now(), page.span());
     loop {
@@ -117,7 +118,7 @@ impl Node {
         if !self.node_view.is_open_to(peer, headers) {
             return plain(
                 StatusCode::FORBIDDEN,
-                "This view is for the operator: ask from the node itself, or open it with [http] node_view.\n",
+                "This view is for the operator: ask from this host, or open it with [http] node_view.\n",
             );
         }
         let body = operator::render(&self.board.read(), &self.pace());

@@ -1,10 +1,11 @@
 //! Charts as SVG, written with `maud` like the rest of the page.
 //!
-//! No plotting library: those that write SVG (plotters among them) give each shape a fixed colour and a place in
-//! a picture of fixed size. They write neither classes nor titles, so that a chart would have one colour scheme,
-//! could be told apart by nobody who does not see it, and would shrink to illegible text on a phone. What is
-//! left without them are the scales. Places along a chart's length are percentages, so that it takes any width
-//! while its text keeps its size; colours are classes of the stylesheet, and so are light and dark.
+//! No plotting library: those that write SVG (plotters among them) give each shape a fixed colour and a
+//! place in a picture of fixed size. They write neither classes nor titles, so that a chart would have one
+//! colour scheme, could be told apart by nobody who does not see it, and would shrink to illegible text on
+//! a phone. What is left without them are the scales. Places along a chart's length are percentages, so
+//! that it takes any width while its text keeps its size; colours are classes of the stylesheet, and so are
+//! light and dark.
 
 use maud::{Markup, html};
 
@@ -16,8 +17,8 @@ const BELOW: usize = 24;
 /// Height of a row of a bar chart, and of its bar, in pixels.
 const ROW: usize = 36;
 const BAR: usize = 8;
-/// Least distance of labels at the ends of lines from one another, and how far above or below a line one is, in
-/// pixels.
+/// Least distance of labels at the ends of lines from one another, and how far above or below a line one
+/// is, in pixels.
 const LABEL_GAP: f64 = 15.0;
 const LABEL_ABOVE: f64 = 7.0;
 const LABEL_BELOW: f64 = 16.0;
@@ -35,7 +36,8 @@ impl Told<'_> {
     fn svg(&self, height: usize, drawn: &Markup) -> Markup {
         let (title, what) = (format!("{}-title", self.id), format!("{}-what", self.id));
         html! {
-            svg.chart role="img" width="100%" height=(height) aria-labelledby=(title) aria-describedby=(what) {
+            svg.chart role="img" width="100%" height=(height) aria-labelledby=(title)
+                aria-describedby=(what) {
                 title id=(title) { (self.title) }
                 desc id=(what) { (self.what) }
                 (drawn)
@@ -148,8 +150,8 @@ fn path(runs: &[(usize, Vec<f64>)], y: impl Fn(f64) -> f64, base: Option<usize>)
     path
 }
 
-/// The lines that have a label, each with the height of its text: above the line's end, but not on one another.
-/// Where two come close the lowest is below its line, if there is room.
+/// The lines that have a label, each with the height of its text: above the line's end, but not on one
+/// another. Where two come close the lowest is below its line, if there is room.
 fn labelled<'l, 'a>(lines: &'l [Line<'a>], plot: usize, y: impl Fn(f64) -> f64) -> Vec<(&'l Line<'a>, f64)> {
     let ends = lines.iter().filter(|line| line.label.is_some());
     let ends = ends.filter_map(|line| Some((line, y(line.values.iter().rev().flatten().copied().next()?))));
@@ -202,7 +204,9 @@ pub(super) fn columns(told: &Told<'_>, counts: &[u64], ticks: &[(usize, String)]
                 }
             }
             (scale(marks, plot, step))
-            @for (at, text) in ticks { (tick(*at as f64 / counts.len().max(1) as f64, text, ABOVE + plot + 17)) }
+            @for (at, text) in ticks {
+                (tick(*at as f64 / counts.len().max(1) as f64, text, ABOVE + plot + 17))
+            }
         },
     )
 }

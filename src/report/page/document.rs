@@ -40,7 +40,7 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
             section aria-labelledby="where" {
                 h2 #where { "Zones and sources" }
                 div.cards.wide {
-                    (card("zones", "Zones", "Queries by the zone that the name is in", &figures.zones, "Zone"))
+                    (card("zones", "Zones", "Queries by the zone of the name", &figures.zones, "Zone"))
                     @for of in &figures.sources { (sources(of)) }
                 }
                 (uniques(figures))
@@ -63,8 +63,8 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
 pub(super) fn shell(node: &str, events: Option<&str>, refresh_seconds: Option<u32>, body: &Markup) -> Markup {
     // A browser asks for an icon, and complains where there is none.
     let icon = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect \
-                width='16' height='16' rx='4' fill='%23005a9c'/%3E%3Cpath d='M4 4l4 5 4-5M8 9v4' stroke='%23fff' \
-                stroke-width='2' fill='none'/%3E%3C/svg%3E";
+                width='16' height='16' rx='4' fill='%23005a9c'/%3E%3Cpath d='M4 4l4 5 4-5M8 9v4' \
+                stroke='%23fff' stroke-width='2' fill='none'/%3E%3C/svg%3E";
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -107,8 +107,8 @@ fn header(reading: &Reading<'_>, pace: &Pace, is_live: bool) -> Markup {
             }
         }
         p.intro {
-            "Look-ups of the names of private addresses, as 10.0.0.1 or 192.168.1.1, belong inside of a network. \
-             Those that escape end here, at one of the many nodes of the "
+            "Look-ups of the names of private addresses, as 10.0.0.1 or 192.168.1.1, belong inside of a \
+             network. Those that escape end here, at one of the many nodes of the "
             a href="https://www.as112.net/" { "AS112 project" }
             ", instead of burdening the servers above. This page says what this node was asked."
         }
@@ -167,7 +167,7 @@ fn traffic(figures: &Figures) -> Markup {
         id: "traffic",
         title: "Queries per second",
         what: format!(
-            "A line over the last {} in steps of {}, from {} UTC: {} queries in all. The table below has its numbers.",
+            "A line over the last {} in steps of {}, from {} UTC: {} queries. The table has its numbers.",
             figures.span.title(),
             figures.span.step_title(),
             minute(figures.written.first().map_or("", String::as_str)),
@@ -198,7 +198,9 @@ fn traffic(figures: &Figures) -> Markup {
                     p.readout {}
                 }
                 @if now.iter().all(Option::is_none) {
-                    p.empty { "Nothing to show yet: it takes " (figures.span.step_title()) " of counting at least." }
+                    p.empty {
+                        "Nothing to show yet: it takes " (figures.span.step_title()) " of counting at least."
+                    }
                 } @else {
                     (lines(&told, &drawn, &ticks(figures.span, &figures.times, &figures.written), 240))
                 }
@@ -290,7 +292,9 @@ pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> Marku
     html! {
         details {
             summary { "Table" span.of { " of " (caption) } }
-            div.scroll tabindex="0" role="region" aria-label={ "Table of " (caption) } { (rows_of(head, rows)) }
+            div.scroll tabindex="0" role="region" aria-label={ "Table of " (caption) } {
+                (rows_of(head, rows))
+            }
         }
     }
 }
@@ -344,7 +348,8 @@ fn uniques(figures: &Figures) -> Markup {
             figcaption {
                 h3 { (told.title) }
                 p.note {
-                    "Addresses, and for IPv6 networks of 64 bits. Estimates (HyperLogLog): none is kept. Days in UTC"
+                    "Addresses, and for IPv6 networks of 64 bits. Estimates (HyperLogLog): none is kept. "
+                    "Days in UTC"
                 }
                 p.readout {}
             }
@@ -400,11 +405,16 @@ fn downloads(figures: &Figures, is_live: bool) -> Markup {
         section aria-labelledby="downloads" {
             h2 #downloads { "Downloads" }
             ul.downloads {
-                li { a href={ (name) ".json" } { "JSON" } " and " a href={ (name) ".csv" } { "CSV" } ": this page" }
+                li {
+                    a href={ (name) ".json" } { "JSON" } " and " a href={ (name) ".csv" } { "CSV" }
+                    ": this page"
+                }
                 @if !figures.whole_days.is_empty() {
                     li {
                         "YAML (RSSAC002): "
-                        @for day in &figures.whole_days { a href={ (DAYS_DIR) "/" (day) ".yaml" } { (day) } " " }
+                        @for day in &figures.whole_days {
+                            a href={ (DAYS_DIR) "/" (day) ".yaml" } { (day) } " "
+                        }
                     }
                 }
                 @if is_live {
@@ -425,9 +435,9 @@ fn footer(figures: &Figures, reading: &Reading<'_>) -> Markup {
         footer {
             p {
                 "Made " time datetime=(figures.read) { (minute(&figures.read)) " UTC" }
-                " by as112d " (reading.board.facts.version) ". All times are UTC. k, M, G and T are thousands, \
-                 millions and so on. No address of a client is shown or kept; what one network asks is shown only \
-                 where it is much."
+                " by as112d " (reading.board.facts.version) ". All times are UTC. k, M, G and T are \
+                 thousands, millions and so on. No address of a client is shown or kept; what one network \
+                 asks is shown only where it is much."
             }
         }
     }

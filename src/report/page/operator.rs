@@ -151,7 +151,9 @@ fn times(reading: &Reading<'_>) -> Markup {
         section aria-labelledby="times" {
             h2 #times { "Service times" }
             figure.card {
-                figcaption { p.note { "From the receipt of a query's batch to its end; a sample of the last minutes" } }
+                figcaption {
+                    p.note { "From the receipt of a query's batch to its end; a sample of the last minutes" }
+                }
                 div.scroll tabindex="0" role="region" aria-label="Service times" {
                     (rows_of(&["Shard", "Samples", "50 %", "90 %", "99 %", "99.9 %", "at most"], &rows))
                 }
