@@ -420,13 +420,19 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     browser.screenshot(&shots().join("no-script-390-dark.png"));
     browser.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": false}));
 
-    // As files.
+    println!("report: pictures of the page are in {}", shots().display());
+}
+
+#[test]
+#[ignore = "needs chromium and chromedriver; tests/run installs them"]
+fn a_browser_shows_it_from_files() {
+    let (node, browser) = (Node::start(9, false), Browser::start());
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().display().to_string();
     let output =
         Command::new(program()).args(["site", &dir, "--url", &node.url("")]).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    browser.console();
+    browser.screen(1280, 900, "light");
     browser.open(&format!("file://{dir}/index.html"));
     assert_eq!(tables(&browser).len(), 14);
     assert_eq!(browser.run("return getComputedStyle(document.body).maxWidth"), "1120px", "it has its looks");
@@ -437,5 +443,4 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     );
     assert_eq!(tables(&browser)["traffic"].len(), 168);
     assert_eq!(browser.console(), Vec::<String>::new());
-    println!("report: pictures of the page are in {}", shots().display());
 }
