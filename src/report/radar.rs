@@ -131,7 +131,7 @@ impl View {
                 format!(
                     "There is {ROOT}timeseries, {ROOT}summary/{{dimension}}, \
                      {ROOT}timeseries_groups/{{dimension}}, {ROOT}top/locations and {ROOT}top/ases; a node \
-                     does                      not count places by a dimension."
+                     does not count places by a dimension."
                 ),
             )),
         }
