@@ -1,11 +1,11 @@
 //! Charts as SVG, written with `maud` like the rest of the page.
 //!
-//! No plotting library: those that write SVG (plotters 0.3 was read for this) give each shape a fixed colour and
-//! a place, in whole pixels, in a picture of fixed size. They write neither classes, roles nor titles: a chart
-//! would have one colour scheme, would say nothing to who does not see it, and its text would shrink with it on a
-//! phone. What they would spare us are the scales, some forty lines. Here places along a chart's length are
-//! percentages, so that it takes any width while its text keeps its size; colours are classes of the stylesheet,
-//! and so are light and dark.
+//! No plotting library: those that write SVG (plotters 0.3 was read for this) give each shape a fixed
+//! colour and a place, in whole pixels, in a picture of fixed size. They write neither classes, roles nor
+//! titles: a chart would have one colour scheme, would say nothing to who does not see it, and its text
+//! would shrink with it on a phone. What they would spare us are the scales, some forty lines. Places along
+//! a chart's length are percentages, so that it takes any width while its text keeps its size; colours are
+//! classes of the stylesheet, and so are light and dark.
 
 use maud::{Markup, html};
 
