@@ -19,6 +19,9 @@ pub use figures::Figures;
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
+/// How much earlier the time is that a span is compared with: weekdays meet their like.
+const BACK: u64 = 7 * DAY;
+const BACK_TITLE: &str = "a week earlier";
 
 /// The time that a document is about: the last whole steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,15 +59,6 @@ impl Span {
 
     const fn step_title(self) -> &'static str {
         ["15 minutes", "1 hour", "4 hours", "1 day"][self as usize]
-    }
-
-    /// How much earlier the time is that it is compared with: whole weeks, so that weekdays meet their like.
-    const fn back(self) -> u64 {
-        [7 * DAY, 7 * DAY, 35 * DAY, 364 * DAY][self as usize]
-    }
-
-    const fn back_title(self) -> &'static str {
-        ["a week earlier", "a week earlier", "5 weeks earlier", "52 weeks earlier"][self as usize]
     }
 
     /// For how long its figures are as good as new.

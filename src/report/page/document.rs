@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::charts::{Line, Told, bars, columns, lines, shares_told};
 use super::figures::{Figures, Shares, Sizes, Sources};
 use super::numbers::{count, exact, fraction, percent, si, span};
-use super::{DAYS_DIR, Span};
+use super::{BACK_TITLE, DAYS_DIR, Span};
 use crate::limits::SHOWN_SOURCE_QUERIES_MIN;
 use crate::report::Reading;
 use crate::report::lookback::Dimension;
@@ -192,7 +192,7 @@ fn traffic(figures: &Figures) -> Markup {
                     h2 #traffic-head { "Queries per second" }
                     p.legend {
                         span.key.first { "last " (figures.span.title()) }
-                        @if has_earlier { span.key.ghost { (figures.span.back_title()) } }
+                        @if has_earlier { span.key.ghost { (BACK_TITLE) } }
                         span.note { "averages of " (figures.span.step_title()) ", UTC" }
                     }
                     p.readout {}
@@ -204,7 +204,7 @@ fn traffic(figures: &Figures) -> Markup {
                 } @else {
                     (lines(&told, &drawn, &ticks(figures.span, &figures.times, &figures.written), 240))
                 }
-                (table("Queries", &["Time (UTC)", "Queries", "per second", figures.span.back_title()], &rows))
+                (table("Queries", &["Time (UTC)", "Queries", "per second", BACK_TITLE], &rows))
             }
         }
     }

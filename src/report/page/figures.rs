@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
-use super::Span;
+use super::{BACK, Span};
 use crate::limits::{SHOWN_GROUPS_MAX, SHOWN_SOURCE_QUERIES_MIN};
 use crate::report::history::Stored;
 use crate::report::lookback::{Counts, Dimension, counted, groups, limited, written};
@@ -112,7 +112,7 @@ impl Figures {
             written: written(db, &times)?,
             read: written(db, &[now])?.remove(0),
             queries: steps(db, span, start, began)?,
-            earlier: steps(db, span, start.saturating_sub(span.back()), began)?,
+            earlier: steps(db, span, start.saturating_sub(BACK), began)?,
             replies: one(RESPONSES),
             dimensions,
             zones: shares(sums.by(QUERIES_BY_ZONE.name, Some("zone")).into_iter().collect()),
@@ -163,7 +163,7 @@ impl Figures {
             "times": self.written,
             "queries": self.queries,
             "queries_earlier": self.earlier,
-            "earlier_seconds": self.span.back(),
+            "earlier_seconds": BACK,
             "replies": self.replies,
             "dimensions": dimensions,
             "zones": object(&self.zones),
