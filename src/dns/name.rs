@@ -20,8 +20,8 @@ pub const ROOT_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// What of a packet a name is read in, from its first byte on: every place that a byte can name, one more label
-/// and one more word. So no place within a name needs a check.
+/// What of a packet a name is read in, from its first byte on: every place that a byte can name, one more
+/// label and one more word. So no place within a name needs a check.
 type Window = [u8; PLACES + u64::BITS as usize / 8];
 /// Places in a window that a word may begin at: what an index is masked to.
 const PLACES: usize = 512;
@@ -187,7 +187,8 @@ const fn fold(bytes: u64) -> u64 {
     bytes | (upper >> 2)
 }
 
-/// Whether the uncompressed wire name `name` is `lower`, which is in lower case, but for ASCII case (RFC 4343).
+/// Whether the uncompressed wire name `name` is `lower`, which is in lower case, but for ASCII case (RFC
+/// 4343).
 #[inline]
 #[must_use]
 pub fn is_but_for_case(lower: &[u8], name: &[u8]) -> bool {

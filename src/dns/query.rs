@@ -126,9 +126,9 @@ pub enum Reject {
     },
 }
 
-/// Parses the packet in the first `len` bytes of `slot` into `query`, which is [`Query::default`] before. What
-/// lies behind them may be read, never believed: a slot is longer than its packet, and names are hashed eight
-/// bytes at a time.
+/// Parses the packet in the first `len` bytes of `slot` into `query`, which is [`Query::default`] before.
+/// What lies behind them may be read, never believed: a slot is longer than its packet, and names are hashed
+/// eight bytes at a time.
 ///
 /// # Errors
 /// A [`Reject`] says what reply the packet gets instead of an answer; `query` then holds a part of it.
