@@ -141,8 +141,8 @@ fn wait_for_descriptors(daemon: &Daemon, is_wanted: impl Fn(usize) -> bool) {
     }
 }
 
-/// A connection with next to no receive buffer, and with small segments, for which the kernel gives the sender
-/// little room as well: what is not read stays with the daemon.
+/// A connection with next to no receive buffer, and with small segments, for which the kernel gives the
+/// sender little room as well: what is not read stays with the daemon.
 fn deaf(http: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::for_address(http), Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(2048).expect("set");
@@ -243,8 +243,8 @@ fn interleaved(daemon: &Daemon, disturb: impl Fn(&AtomicBool) + Sync) -> [Histog
     [quiet, busy]
 }
 
-/// A median that is unchanged but for noise: five times as much at most, or a millisecond, for where clients and
-/// server share a CPU.
+/// A median that is unchanged but for noise: five times as much at most, or a millisecond, for where clients
+/// and server share a CPU.
 fn assert_unchanged(what: &str, [quiet, busy]: &[Histogram<u64>; 2]) {
     let of = |histogram: &Histogram<u64>| [0.5, 0.99].map(|part| histogram.value_at_quantile(part));
     let ([quiet_p50, quiet_p99], [busy_p50, busy_p99]) = (of(quiet), of(busy));

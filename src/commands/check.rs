@@ -11,16 +11,17 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// Loads everything as `run` would, and tells of it.
 ///
 /// # Errors
-/// All that would keep `run` from starting.
+/// All that would keep `run` from starting, and folders that it could not write.
 pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
     let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
-    let problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
+    let mut problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
         .into_iter()
         .flatten()
         .flatten()
         .cloned()
         .collect();
+    problems.extend(daemon::folders(&config));
     let Ok((zones, _)) = zones else { return Err(problems) };
     if !problems.is_empty() {
         return Err(problems);
@@ -39,6 +40,9 @@ fn report(config: &Config, zones: &ZoneSet, out: &mut String) -> fmt::Result {
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
     line(out, "http", &config.http.to_string())?;
+    for (name, dir) in config.export.folders() {
+        line(out, "export", &format!("{name} to {}", dir.display()))?;
+    }
     line(out, "zones", &count(zones))?;
 
     let identity = &config.identity;

@@ -26,6 +26,7 @@ use super::written::Written;
 use crate::limits::{
     HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX, HTTP_TICK, STUCK_AFTER,
 };
+use crate::report::export::rssac002;
 use crate::report::history::{Stored, unix_time};
 use crate::report::prometheus::Format;
 use crate::report::{Board, json, prometheus, radar};
@@ -159,7 +160,9 @@ async fn exchange(stream: TcpStream, node: Arc<Node>, open: Arc<()>) {
         async move {
             step.notify_one();
             let is_read = [Method::GET, Method::HEAD].contains(request.method());
-            let response = if is_read && request.uri().path().starts_with(radar::ROOT) {
+            let is_past =
+                [radar::ROOT, rssac002::ROOT].iter().any(|root| request.uri().path().starts_with(root));
+            let response = if is_read && is_past {
                 look_back(node, request.uri().clone(), open).await
             } else {
                 node.answer(&request)
@@ -188,7 +191,11 @@ async fn look_back(node: Arc<Node>, uri: Uri, open: Arc<()>) -> Response<Full<By
     let look = move || {
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
-        Some(radar::answer(&stored, uri.path(), uri.query().unwrap_or_default(), unix_time()))
+        Some(if uri.path().starts_with(rssac002::ROOT) {
+            rssac002::answer(&stored, &node.board.facts.node, uri.path(), unix_time())
+        } else {
+            radar::answer(&stored, uri.path(), uri.query().unwrap_or_default(), unix_time())
+        })
     };
     let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);
     match timeout(HTTP_STEP_MAX, tokio::task::spawn_blocking(look)).await {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
+use super::sources::{OTHER, SourceFamily, UNKNOWN};
 use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
 
 /// By what queries are told apart.
@@ -123,6 +124,50 @@ pub(super) fn limited(mut groups: Vec<(String, Counts)>, limit: Option<usize>) -
         groups.push(("other".to_owned(), other));
     }
     groups
+}
+
+/// Sources of queries by what they have in common.
+#[derive(Debug)]
+pub(super) struct Top {
+    /// The queries of all, also of those that are not known.
+    pub(super) total: u64,
+    /// The largest first.
+    rows: Vec<TopRow>,
+}
+
+/// Queries from sources that have something in common.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TopRow {
+    /// What they have in common: the value of the family's label.
+    pub(super) value: String,
+    /// What people call that; the value where it has no name.
+    pub(super) name: String,
+    /// How many, about.
+    pub(super) count: u64,
+}
+
+impl Top {
+    /// Those that are known by themselves, the largest first.
+    pub(super) fn known(&self) -> impl Iterator<Item = &TopRow> {
+        self.rows.iter().filter(|row| ![OTHER, UNKNOWN].contains(&row.value.as_str()))
+    }
+}
+
+/// The sources of queries from `start` to before `end`.
+pub(super) fn top(db: &Connection, family: &SourceFamily, (start, end): (u64, u64)) -> rusqlite::Result<Top> {
+    let mut query = db.prepare_cached(
+        "SELECT place, coalesce(name, place), count FROM
+            (SELECT labels ->> ?1 AS place, sum(count) AS count FROM counts JOIN series ON id = series
+              WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3
+                AND +series IN (SELECT id FROM series WHERE family = ?4) GROUP BY 1)
+           LEFT JOIN names ON label = ?1 AND value = place ORDER BY count DESC, place",
+    )?;
+    let rows = query
+        .query_map(params![family.label, start, end, family.name], |row| {
+            Ok(TopRow { value: row.get(0)?, name: row.get(1)?, count: row.get(2)? })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(Top { total: rows.iter().map(|row| row.count).sum(), rows })
 }
 
 /// Times as ISO 8601 has them.

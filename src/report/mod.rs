@@ -4,6 +4,7 @@
 //! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
 
 pub mod aggregator;
+pub mod export;
 pub mod history;
 pub mod host;
 pub mod json;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::stats::counters::{
-    Counters, FAMILIES, Family, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
+    Counters, FAMILIES, Family, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
 use crate::stats::labels::Names;
 
@@ -71,6 +72,8 @@ pub struct Board {
     pub past: Totals,
     /// How the history fares.
     pub history: history::Status,
+    /// The exports that are wanted, by name, and how each fares.
+    pub exports: Vec<(&'static str, history::Status)>,
     /// What the aggregator found out.
     pub observed: Observed,
     /// Whether the node serves.
@@ -97,6 +100,12 @@ impl Board {
             uptime: self.facts.started.elapsed().unwrap_or_default(),
             ready: self.ready.load(Ordering::Relaxed),
         }
+    }
+
+    /// How long each shard has been busy, in nanoseconds.
+    #[must_use]
+    pub fn busy(&self) -> Vec<u64> {
+        self.shards.iter().map(|block| block.read_own().sum(SHARD_BUSY)).collect()
     }
 
     /// How many turns each thread has made, shards first. One that stands still is stuck: even without a
@@ -190,8 +199,7 @@ fn sum_of(family: &Family) -> &'static Family {
 mod tests {
     use super::*;
     use crate::stats::counters::{
-        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_BUSY, SHARD_RECEIVED,
-        Tally,
+        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED, Tally,
     };
     use crate::stats::labels::{Values, ZONE};
 
@@ -242,6 +250,7 @@ mod tests {
             tcp: block(None, &tcp),
             past: Totals::default(),
             history: history::Status::new("in memory".to_owned()),
+            exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
             ready: AtomicBool::new(true),
         }

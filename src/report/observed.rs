@@ -2,6 +2,7 @@
 //! how many different sources asked today.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::stats::times::{TimesHistogram, histogram};
 use crate::stats::uniques::KINDS;
@@ -33,6 +34,9 @@ struct Inner {
     /// The minute that `current` is of.
     minute: u64,
     uniques: [u64; KINDS.len()],
+    /// When busy times were last looked at, and what each shard had then.
+    looked: Option<(Instant, Vec<u64>)>,
+    busy: Vec<f64>,
 }
 
 /// The service times of one shard.
@@ -83,6 +87,8 @@ pub struct Observation {
     pub buckets: TimeBuckets,
     /// Different sources today, by [`KINDS`].
     pub uniques: [u64; KINDS.len()],
+    /// The part of the last second in which each shard had something to do.
+    pub busy: Vec<f64>,
 }
 
 impl Observed {
@@ -91,7 +97,13 @@ impl Observed {
     pub fn new(threads: usize) -> Self {
         let times = || ShardTimes { all: histogram(), current: histogram(), before: histogram() };
         let shards = (0..threads).map(|_| times()).collect();
-        Self(Mutex::new(Inner { shards, minute: 0, uniques: [0; KINDS.len()] }))
+        Self(Mutex::new(Inner {
+            shards,
+            minute: 0,
+            uniques: [0; KINDS.len()],
+            looked: None,
+            busy: vec![0.0; threads],
+        }))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -106,6 +118,18 @@ impl Observed {
             shard.all.saturating_record_n(value, count);
             shard.current.saturating_record_n(value, count);
         }
+    }
+
+    /// Notes how long each shard has been busy in all, in nanoseconds.
+    pub(super) fn look_at_busy(&self, at: Instant, busy: Vec<u64>) {
+        let mut inner = self.inner();
+        if let Some((before, had)) = &inner.looked {
+            let passed = at.duration_since(*before).as_nanos() as f64;
+            let ratio = |(&busy, &had): (&u64, &u64)| (busy - had) as f64 / passed;
+            // A batch counts where it ends, so that one that began before can make it more than all.
+            inner.busy = busy.iter().zip(had).map(|pair| ratio(pair).clamp(0.0, 1.0)).collect();
+        }
+        inner.looked = Some((at, busy));
     }
 
     /// Notes what there is at `now`, in seconds of Unix time.
@@ -139,6 +163,7 @@ impl Observed {
             all: Percentiles::of(&recent),
             buckets: TimeBuckets::of(&all),
             uniques: inner.uniques,
+            busy: inner.busy.clone(),
         }
     }
 }
@@ -174,6 +199,8 @@ impl TimeBuckets {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn times(values: &[u64]) -> TimesHistogram<u32> {
@@ -188,6 +215,17 @@ mod tests {
         assert_eq!(observation.shards, [Percentiles::default(); 2]);
         assert_eq!(observation.all, Percentiles::default());
         assert_eq!(observation.buckets, TimeBuckets::default());
+    }
+
+    #[test]
+    fn the_busy_part_is_of_the_last_look() {
+        let observed = Observed::new(2);
+        let began = Instant::now();
+        assert_eq!(observed.read().busy, [0.0, 0.0]);
+        observed.look_at_busy(began, vec![5_000_000_000, 0]);
+        assert_eq!(observed.read().busy, [0.0, 0.0], "of one look there is no difference");
+        observed.look_at_busy(began + Duration::from_secs(2), vec![5_500_000_000, 9_000_000_000]);
+        assert_eq!(observed.read().busy, [0.25, 1.0]);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
     let mut text = Text { out: String::new(), format };
     text.facts(reading);
     text.observation(reading);
-    text.queries_by_shard(reading);
+    text.shards(reading);
     for family in shown() {
         match family.bin_len() {
             Some(bin_len) => text.histogram(reading, family, bin_len),
@@ -131,6 +131,11 @@ impl Text {
         let name = "as112_history_errors_total";
         self.head(name, "counter", "Minutes that could not be stored in the history when they were over.");
         self.sample(name, &[], reading.board.history.errors());
+        let name = "as112_export_errors_total";
+        self.head(name, "counter", "Files of an export that could not be written when they were due.");
+        for (export, status) in &reading.board.exports {
+            self.sample(name, &[("export", export)], status.errors());
+        }
     }
 
     /// What the aggregator found out.
@@ -162,8 +167,13 @@ impl Text {
         self.sample(&format!("{name}_count"), &[], buckets.count);
     }
 
-    /// What is a sum of counters of each shard.
-    fn queries_by_shard(&mut self, reading: &Reading<'_>) {
+    /// What each shard does, where that is no counter of its own.
+    fn shards(&mut self, reading: &Reading<'_>) {
+        let name = "as112_shard_busy_ratio";
+        self.head(name, "gauge", "The part of the last second in which each shard had something to do.");
+        for (index, (block, busy)) in reading.board.shards.iter().zip(&reading.observation.busy).enumerate() {
+            self.sample(name, &[("shard", &index.to_string()), ("cpu", &block.cpu_name())], busy);
+        }
         let name = "as112_shard_queries_total";
         self.head(name, "counter", "Queries that each shard answered, or deliberately did not.");
         for (index, (block, totals)) in reading.board.shards.iter().zip(&reading.shards).enumerate() {
@@ -272,6 +282,7 @@ mod tests {
             "# TYPE as112_start_time_seconds gauge\nas112_start_time_seconds 1700000000.5\n",
             "as112_ready 1\n",
             "# TYPE as112_tcp_connections gauge\nas112_tcp_connections 3\n",
+            "# TYPE as112_export_errors_total counter\nas112_export_errors_total{export=\"dsc\"} 0\n",
             "# TYPE as112_queries_total counter\n\
              as112_queries_total{service=\"direct\",transport=\"udp\",family=\"ipv4\"} 4\n",
             "as112_queries_total{service=\"direct\",transport=\"tcp\",family=\"ipv6\"} 4\n",
@@ -282,8 +293,8 @@ mod tests {
              as112_shard_datagrams_total{shard=\"1\",cpu=\"any\"} 0\n",
             "# TYPE as112_shard_busy_seconds_total counter\n\
              as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\"} 1.5\n",
-            "as112_host_udp_in_errors_total{family=\"ipv4\"} 1\n\
-             as112_host_udp_in_errors_total{family=\"ipv6\"} 2\n",
+            "as112_udp_in_errors_total{family=\"ipv4\"} 1\n\
+             as112_udp_in_errors_total{family=\"ipv6\"} 2\n",
             "as112_socket_drops_total{shard=\"0\",cpu=\"7\",address=\"[::1]:53\"} 0\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");

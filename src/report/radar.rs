@@ -1,18 +1,20 @@
 //! The history in the shape of Cloudflare Radar's API about AS112, so that a client that was written for that
-//! can ask a node: `/client/v4/radar/as112/` with `timeseries`, `summary/{dimension}` and
-//! `timeseries_groups/{dimension}`.
+//! can ask a node: `/client/v4/radar/as112/` with `timeseries`, `summary/{dimension}`,
+//! `timeseries_groups/{dimension}`, `top/locations` and, which Radar has elsewhere, `top/ases`.
 //!
 //! What differs: numbers of `timeseries` are counts and say so (`RAW_VALUES`), and what a node does not
-//! count, as queries by country, is refused with a sentence.
+//! count, as one dimension within another, is refused with a sentence.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
 use super::history::Stored;
-use super::lookback::{Counts, Dimension, counted, groups, limited, written};
-use crate::limits::{HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX};
+use super::lookback::{Counts, Dimension, Top, TopRow, counted, groups, limited, top, written};
+use super::sources::{self, SourceFamily};
+use crate::limits::{HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX, RADAR_TOP, SOURCES_KEPT_MAX};
 use crate::stats::counters::QUERIES;
 
 /// Where all paths begin.
@@ -58,17 +60,21 @@ pub fn answer(stored: &Stored, path: &str, query: &str, now: u64) -> Answer {
             Answer { status: 200, content_type: "text/csv; charset=utf-8", body: csv(&series) }
         }
         Ok((series, asked)) => match asked.meta(stored.connection(), now) {
-            Ok(meta) => json_of(200, &envelope(series, meta)),
+            Ok(meta) => json_of(200, &envelope(asked.view, series, meta)),
             Err(Refusal(status, sentence)) => json_of(status, &refused(status, &sentence)),
         },
         Err(Refusal(status, sentence)) => json_of(status, &refused(status, &sentence)),
     }
 }
 
-fn envelope(series: Vec<(String, Columns)>, meta: Value) -> Value {
+fn envelope(view: View, series: Vec<(String, Columns)>, meta: Value) -> Value {
     let mut result = Map::from_iter([("meta".to_owned(), meta)]);
     for (name, columns) in series {
-        result.insert(name, columns.into_iter().map(|(name, cell)| (name, Value::from(cell))).collect());
+        let value = match view {
+            View::Top(_) => rows(columns),
+            _ => columns.into_iter().map(|(name, cell)| (name, Value::from(cell))).collect(),
+        };
+        result.insert(name, value);
     }
     json!({"success": true, "errors": [], "messages": [], "result": result})
 }
@@ -96,7 +102,20 @@ enum View {
     Timeseries,
     Summary(Dimension),
     Groups(Dimension),
+    Top(Place),
 }
+
+/// Where the sources are that queries are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    family: &'static SourceFamily,
+    /// What a row calls the place, and its name.
+    keys: [&'static str; 2],
+}
+
+const LOCATIONS: Place =
+    Place { family: &sources::BY_COUNTRY, keys: ["clientCountryAlpha2", "clientCountryName"] };
+const ASES: Place = Place { family: &sources::BY_AS, keys: ["clientASN", "clientASName"] };
 
 impl View {
     fn read(path: &str) -> Result<Self, Refusal> {
@@ -105,11 +124,14 @@ impl View {
             None if rest == "timeseries" => Ok(Self::Timeseries),
             Some(("summary", name)) => dimension(name).map(Self::Summary),
             Some(("timeseries_groups", name)) => dimension(name).map(Self::Groups),
+            Some(("top", "locations")) => Ok(Self::Top(LOCATIONS)),
+            Some(("top", "ases")) => Ok(Self::Top(ASES)),
             _ => Err(Refusal(
                 404,
                 format!(
-                    "There is {ROOT}timeseries, {ROOT}summary/{{dimension}} and \
-                     {ROOT}timeseries_groups/{{dimension}}; a node knows nothing of locations."
+                    "There is {ROOT}timeseries, {ROOT}summary/{{dimension}}, \
+                     {ROOT}timeseries_groups/{{dimension}}, {ROOT}top/locations and {ROOT}top/ases; a node does \
+                     not count places by a dimension."
                 ),
             )),
         }
@@ -117,7 +139,7 @@ impl View {
 
     const fn dimension(self) -> Option<Dimension> {
         match self {
-            Self::Timeseries => None,
+            Self::Timeseries | Self::Top(_) => None,
             Self::Summary(dimension) | Self::Groups(dimension) => Some(dimension),
         }
     }
@@ -256,20 +278,20 @@ impl Asked {
         let mut take = |key: &str| given.remove(key).unwrap_or_default();
         let (dates, starts, ends) = (take("dateRange"), take("dateStart"), take("dateEnd"));
         let (names, intervals) = (take("name"), take("aggInterval"));
-        let (limits, formats) = (take("limitPerGroup"), take("format"));
+        let (per_group, limits, formats) = (take("limitPerGroup"), take("limit"), take("format"));
         if let Some(key) = given.keys().next() {
             return if NOT_COUNTED.contains(&key.as_str()) {
                 bad(format!("A node does not count by {key} beside the dimension; leave {key} out."))
             } else {
                 bad("There is a parameter that is not known; give aggInterval, dateRange, dateStart, \
-                     dateEnd, limitPerGroup, name or format."
+                     dateEnd, limitPerGroup, limit, name or format."
                     .to_owned())
             };
         }
         let ranges = ranges(db, &dates, &starts, &ends, now)?;
         let interval = Interval::choose(intervals.first().map(String::as_str), &ranges, now)?;
-        if matches!(view, View::Summary(_)) && !intervals.is_empty() {
-            return bad("A summary is of the whole time; leave aggInterval out.".to_owned());
+        if matches!(view, View::Summary(_) | View::Top(_)) && !intervals.is_empty() {
+            return bad("This is of the whole time; leave aggInterval out.".to_owned());
         }
         // What begins within an interval begins with it.
         let whole = |range: Range| Range { start: interval.floor(range.start), ..range };
@@ -278,7 +300,7 @@ impl Asked {
             view,
             series: names.into_iter().zip(ranges.into_iter().map(whole)).collect(),
             interval,
-            limit: limit(view, &limits)?,
+            limit: limit(view, &per_group, &limits)?,
             is_csv: match formats.first().map(|format| format.to_ascii_uppercase()).as_deref() {
                 None | Some("JSON") => false,
                 Some("CSV") => true,
@@ -297,6 +319,9 @@ impl Asked {
         let by = |family: &_, label: Option<&str>| {
             counted(db, family, label, span, |time| self.interval.floor(time))
         };
+        if let View::Top(place) = self.view {
+            return Ok(top_columns(place, &top(db, place.family, span)?, self.limit.unwrap_or(RADAR_TOP)));
+        }
         let Some(dimension) = self.view.dimension() else {
             let counts = by(QUERIES, None)?.remove("").unwrap_or_default();
             let times: Vec<u64> = self.times(range).collect();
@@ -346,7 +371,7 @@ impl Asked {
             "confidenceInfo": {"annotations": [], "level": 5},
             "units": [{"name": "*", "value": unit}],
         });
-        if !matches!(self.view, View::Summary(_)) {
+        if !matches!(self.view, View::Summary(_) | View::Top(_)) {
             meta["aggInterval"] = self.interval.meta.into();
         }
         Ok(meta)
@@ -383,7 +408,11 @@ fn ranges(
 
 /// What the series are called: as was asked for, or by number.
 fn series_names(view: View, names: Vec<String>, count: usize) -> Result<Vec<String>, Refusal> {
-    let stem = if matches!(view, View::Summary(_)) { "summary" } else { "serie" };
+    let stem = match view {
+        View::Summary(_) => "summary",
+        View::Top(_) => "top",
+        View::Timeseries | View::Groups(_) => "serie",
+    };
     if names.is_empty() {
         return Ok((0..count).map(|index| format!("{stem}_{index}")).collect());
     }
@@ -402,8 +431,15 @@ fn series_names(view: View, names: Vec<String>, count: usize) -> Result<Vec<Stri
     Ok(names)
 }
 
-fn limit(view: View, limits: &[String]) -> Result<Option<usize>, Refusal> {
-    let Some(limit) = limits.first() else { return Ok(None) };
+fn limit(view: View, per_group: &[String], limits: &[String]) -> Result<Option<usize>, Refusal> {
+    if let Some(limit) = limits.first() {
+        return match limit.parse() {
+            _ if !matches!(view, View::Top(_)) => bad("limit is for top; leave it out.".to_owned()),
+            Ok(limit) if (1..=SOURCES_KEPT_MAX).contains(&limit) => Ok(Some(limit)),
+            _ => bad(format!("There is no such limit; give a number from 1 to {SOURCES_KEPT_MAX}.")),
+        };
+    }
+    let Some(limit) = per_group.first() else { return Ok(None) };
     if !matches!(view.dimension(), Some(Dimension::QueryType | Dimension::ResponseCode)) {
         return bad("limitPerGroup is for QUERY_TYPE and RESPONSE_CODE; leave it out.".to_owned());
     }
@@ -444,6 +480,33 @@ enum Cell {
 
 type Columns = Vec<(String, Cell)>;
 
+/// The places that are known, the largest first: what each is called, and its share of all that were sampled.
+fn top_columns(place: Place, top: &Top, limit: usize) -> Columns {
+    let known = || top.known().take(limit);
+    let share = |row: &TopRow| percentage(row.count, top.total);
+    vec![
+        (place.keys[0].to_owned(), Cell::Many(known().map(|row| row.value.clone()).collect())),
+        (place.keys[1].to_owned(), Cell::Many(known().map(|row| row.name.clone()).collect())),
+        ("value".to_owned(), Cell::Many(known().map(share).collect())),
+    ]
+}
+
+/// Columns as a list of objects.
+fn rows(columns: Columns) -> Value {
+    let mut rows: Vec<Map<String, Value>> = Vec::new();
+    for (name, cell) in columns {
+        let cells = match cell {
+            Cell::One(text) => vec![text],
+            Cell::Many(texts) => texts,
+        };
+        rows.resize_with(cells.len().max(rows.len()), Map::new);
+        for (row, text) in rows.iter_mut().zip(cells) {
+            row.insert(name.clone(), text.into());
+        }
+    }
+    rows.into()
+}
+
 impl From<Cell> for Value {
     fn from(cell: Cell) -> Self {
         match cell {
@@ -474,7 +537,15 @@ fn csv(series: &[(String, Columns)]) -> String {
     let head: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let row = |index| columns.iter().map(|(_, cells)| cells.get(index).map_or("", String::as_str)).collect();
     let lines = std::iter::once(head).chain((0..rows).map(row));
-    lines.map(|cells| cells.join(",") + "\r\n").collect()
+    lines.map(|cells| cells.into_iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n").collect()
+}
+
+/// A cell of a table, as RFC 4180 has it: names may hold commas.
+fn quoted(cell: &str) -> Cow<'_, str> {
+    if cell.contains([',', '"', '\r', '\n']) {
+        return format!("\"{}\"", cell.replace('"', "\"\"")).into();
+    }
+    cell.into()
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub struct Row<'a> {
 /// What is not among the largest.
 pub const OTHER: &str = "other";
 /// What no database knows.
-const UNKNOWN: &str = "unknown";
+pub const UNKNOWN: &str = "unknown";
 
 /// The databases of places, open.
 #[derive(Debug, Default)]
