@@ -310,3 +310,36 @@ pub const DATABASES_MAX: usize = 4;
 pub const SOURCES_TOLD_APART_MAX: usize = 1 << 17;
 /// Of them so many are kept in each row of the history, the largest.
 pub const SOURCES_KEPT_MAX: usize = 100;
+
+/// Queries in the shown time that a country, an AS or a network must have sent, as estimated, to be named
+/// on the public page: below, its line might tell what a single household or office does. The rest is
+/// `other`.
+pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
+/// Groups of one figure of the page that are shown by themselves: what comes behind them is too small to see.
+pub const SHOWN_GROUPS_MAX: usize = 10;
+/// What a document of the page shows is kept for a step of its time, divided by this: 15 s where it has
+/// quarters of an hour, 24 min where it has days. So often, at most, can the public make the node read its
+/// history for it.
+pub const PAGE_KEPT_DIVISOR: u64 = 60;
+/// How long a visitor waits for a page while another reads the history, and how often it is looked whether
+/// he is done.
+pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(500);
+/// See [`PAGE_WAIT_MAX`].
+pub const PAGE_WAIT_STEP: Duration = Duration::from_millis(50);
+const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
+/// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
+pub const HTTP_STREAMS_MAX: usize = 8;
+const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);
+/// How long such a stream lasts; then the browser asks for another, if there is one for it.
+pub const HTTP_STREAM_LIFE_MAX: Duration = Duration::from_secs(60);
+/// How often it has news.
+pub const HTTP_STREAM_EVERY: Duration = Duration::from_secs(2);
+/// Seconds over which "now" is an average on the pages, of which each has a sample.
+pub const NOW_SECONDS: usize = 10;
+/// How often the operator's view is made anew in a browser that shows it.
+pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
+/// How often `as112d site` asks for a document before it gives up, and how long it waits in between: the
+/// first document about a year takes a busy node some seconds.
+pub const SITE_TRIES_MAX: u32 = 8;
+/// See [`SITE_TRIES_MAX`].
+pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);

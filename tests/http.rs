@@ -63,7 +63,7 @@ fn every_path_answers_and_nothing_else_does() {
         ("/stats.json", "HTTP/1.1 200 ", "\ncontent-type: application/json\r\n"),
         ("/healthz", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
         ("/readyz?x=1", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
-        ("/", "HTTP/1.1 404 ", "There is /metrics, /stats.json, /healthz and /readyz.\n"),
+        ("/nowhere", "HTTP/1.1 404 ", "There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n"),
         ("/metrics/", "HTTP/1.1 404 ", "There is nothing here."),
     ] {
         let answer = get(http, path, "");
@@ -243,8 +243,8 @@ fn interleaved(daemon: &Daemon, disturb: impl Fn(&AtomicBool) + Sync) -> [Histog
     [quiet, busy]
 }
 
-/// A median that is unchanged but for noise: five times as much at most, or a millisecond, for where clients
-/// and server share a CPU.
+/// A median that is unchanged but for noise: five times as much at most, or a millisecond, for where
+/// clients and server share a CPU.
 fn assert_unchanged(what: &str, [quiet, busy]: &[Histogram<u64>; 2]) {
     let of = |histogram: &Histogram<u64>| [0.5, 0.99].map(|part| histogram.value_at_quantile(part));
     let ([quiet_p50, quiet_p99], [busy_p50, busy_p99]) = (of(quiet), of(busy));

@@ -1,4 +1,4 @@
-//! How a running node is asked for its numbers: over HTTP, at `/stats.json`.
+//! How a running node is asked for its numbers: over HTTP.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -41,10 +41,18 @@ impl Node {
     /// # Errors
     /// If no node answers.
     pub(super) fn ask(&self) -> io::Result<(String, Value)> {
-        let text = exchange(self.host())?;
+        let text = self.get("/stats.json")?;
         let numbers = serde_json::from_str(&text)
             .map_err(|error| wrong(&format!("its answer is not JSON: {error}")))?;
         Ok((text, numbers))
+    }
+
+    /// What it has at a path.
+    ///
+    /// # Errors
+    /// If no node answers, or it has nothing there.
+    pub(super) fn get(&self, path: &str) -> io::Result<String> {
+        exchange(self.host(), path)
     }
 
     /// The end of a command to which it did not answer.
@@ -67,7 +75,7 @@ fn wrong(message: &str) -> io::Error {
 }
 
 /// One request, after which the server closes (HTTP/1.0), so that the answer ends where the connection does.
-fn exchange(host: &str) -> io::Result<String> {
+fn exchange(host: &str, path: &str) -> io::Result<String> {
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
     let addresses: Vec<SocketAddr> = with_port.to_socket_addrs()?.collect();
@@ -75,13 +83,18 @@ fn exchange(host: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(address, STATS_TIMEOUT)?;
     stream.set_read_timeout(Some(STATS_TIMEOUT))?;
     stream.set_write_timeout(Some(STATS_TIMEOUT))?;
-    write!(stream, "GET /stats.json HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(STATS_LEN_MAX).read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| wrong("that is not HTTP"))?;
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status != "200" {
-        return Err(wrong(&format!("the status is {status}")));
+        let kind = match status {
+            "404" => io::ErrorKind::NotFound,
+            "503" => io::ErrorKind::ResourceBusy,
+            _ => io::ErrorKind::InvalidData,
+        };
+        return Err(io::Error::new(kind, format!("the status is {status}")));
     }
     Ok(body.to_owned())
 }

@@ -5,6 +5,7 @@ mod change;
 pub mod check;
 pub mod query;
 pub mod run;
+pub mod site;
 pub mod stats;
 pub mod top;
 pub mod zones;
@@ -57,6 +58,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
         Command::Stats(options) => return stats::stats(options),
+        Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),
     };
     printed.map_err(Failure::from)

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::http::HttpListen;
+use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::written::{
     Count, Cpus, Given, Mistake, Nsid, Origin, Shards, Size, Template, Text, Timeout, Written,
@@ -166,6 +166,7 @@ impl Default for Answers {
 #[serde(default, deny_unknown_fields, expecting = "a section that begins with [http]")]
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
+    pub(super) node_view: Option<Given<NodeView>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

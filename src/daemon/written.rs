@@ -366,7 +366,7 @@ impl Written for Template {
     }
 }
 
-fn choice<T: Copy + Written>(text: &str, names: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn choice<T: Copy + Written>(text: &str, names: &[(&str, T)]) -> Result<T, String> {
     let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     found.ok_or_else(|| format!("`{text}` is none of the choices; give {}", T::EXPECTED))
 }
