@@ -41,6 +41,7 @@ impl Terminal {
             .args(["-u", "-L", &self.socket])
             .args(arguments)
             .env("LC_ALL", "C.UTF-8")
+            .env("TMUX_TMPDIR", self.dir.path())
             .output()
             .expect("tmux is there");
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -86,7 +87,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         let mut command = Command::new("tmux");
-        command.args(["-L", &self.socket, "kill-server"]);
+        command.args(["-L", &self.socket, "kill-server"]).env("TMUX_TMPDIR", self.dir.path());
         let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }

@@ -141,8 +141,8 @@ fn losses_are_red_and_more_so_while_they_go_on() {
         *numbers.pointer_mut("/history/errors").unwrap() = json!(2);
     }
     // What the host lost before is nobody's here.
-    *second.pointer_mut("/host/host_udp_rcvbuf_errors").unwrap() = {
-        let before = first.pointer("/host/host_udp_rcvbuf_errors/ipv4").and_then(Value::as_u64).unwrap();
+    *second.pointer_mut("/host/udp_rcvbuf_errors").unwrap() = {
+        let before = first.pointer("/host/udp_rcvbuf_errors/ipv4").and_then(Value::as_u64).unwrap();
         json!({"ipv4": before + 3, "ipv6": 0})
     };
     let mut state = State::new("http://node", first);

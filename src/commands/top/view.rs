@@ -140,9 +140,11 @@ fn lost(change: Change<'_>, since_first: Change<'_>) -> Line<'static> {
         ("TCP", counters.at("tcp_accept_failed")),
         ("samples", counters.at("source_samples_dropped")),
         ("history", change.at("history").at("errors")),
+        // Their errors are the only numbers of the exports.
+        ("exports", change.at("exports")),
     ];
     let own = own.map(|(name, part)| (name, part, part.total()));
-    let of_host = [("host receive", "host_udp_rcvbuf_errors"), ("host send", "host_udp_sndbuf_errors")];
+    let of_host = [("host receive", "udp_rcvbuf_errors"), ("host send", "udp_sndbuf_errors")];
     let of_host =
         of_host.map(|(name, key)| (name, change.at("host").at(key), since_first.at("host").at(key).count()));
     let parts = own.into_iter().chain(of_host).filter(|(_, _, total)| *total > 0);
