@@ -232,6 +232,8 @@ pub const STATS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of an answer that they read at most: a shard takes about 16 KiB.
 pub const STATS_LEN_MAX: u64 = 64 << 20;
 const _: () = assert!(STATS_LEN_MAX >= SHARDS_MAX as u64 * (32 << 10));
+/// Time over which `as112d stats` takes rates: long enough for a steady one, short enough to wait for.
+pub const STATS_RATE_OVER: Duration = Duration::from_secs(1);
 /// How often `as112d stats --watch` asks.
 pub const STATS_WATCH_EVERY: Duration = Duration::from_secs(2);
 /// How often `as112d top` may be told to ask, in seconds, and how often it does by default. A node would bear

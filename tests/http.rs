@@ -445,7 +445,7 @@ fn stats_watches_until_the_node_is_gone_or_nobody_looks() {
     let url = format!("http://{http}");
     let (mut watching, seen) = watch_until(&url, &[], |seen| seen.contains("in the last seconds"));
     let screens: Vec<&str> = seen.split("\x1b[H\x1b[2J").collect();
-    assert!(screens[0].is_empty() && screens[1].contains("since the start"), "{seen}");
+    assert!(screens[0].is_empty() && screens[1].contains("shares of all"), "{seen}");
     assert!(screens[2].contains("queries             0.0/s"), "{seen}");
 
     let (mut reading, seen) =

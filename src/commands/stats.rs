@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use crossbeam_channel::after;
 use serde_json::Value;
@@ -10,18 +11,26 @@ use super::Failure;
 use super::asking::Node;
 use super::change::{Change, span};
 use crate::cli::StatsOptions;
-use crate::limits::STATS_WATCH_EVERY;
+use crate::limits::{STATS_RATE_OVER, STATS_WATCH_EVERY};
 
-/// Asks the node, and prints its numbers; with `--watch` again and again, until it does not answer.
+/// Asks the node twice, and prints rates in between and shares of all; with `--watch` it goes on, with shares in
+/// between as well, until the node does not answer. Numbers for programs are those of one answer.
 ///
 /// # Errors
 /// If no node answers (exit code 3), or what answers is no node.
 pub fn stats(options: &StatsOptions) -> Result<String, Failure> {
     let node = Node::at(options.url.as_deref())?;
-    let mut earlier: Option<Value> = None;
+    let ask = || node.ask().map_err(|reason| node.no_answer(&reason));
+    let mut earlier = None;
+    if !options.json {
+        earlier = Some(ask()?.1);
+        pause(STATS_RATE_OVER);
+    }
+    let mut is_first = true;
     loop {
-        let (text, now) = node.ask().map_err(|reason| node.no_answer(&reason))?;
-        let shown = if options.json { text } else { screen(&now, earlier.as_ref()) };
+        let (text, now) = ask()?;
+        let before = earlier.as_ref();
+        let shown = if options.json { text } else { screen(&now, before, before.filter(|_| !is_first)) };
         if !options.watch {
             return Ok(shown);
         }
@@ -33,17 +42,22 @@ pub fn stats(options: &StatsOptions) -> Result<String, Failure> {
             return Ok(String::new());
         }
         drop(out);
-        earlier = Some(now);
-        after(STATS_WATCH_EVERY).recv().expect("this channel is never closed");
+        (earlier, is_first) = (Some(now), false);
+        pause(STATS_WATCH_EVERY);
     }
 }
 
-/// One screen of 80 columns: rates since `earlier`, or since the start, and shares.
-fn screen(now: &Value, earlier: Option<&Value>) -> String {
+fn pause(time: Duration) {
+    after(time).recv().expect("this channel is never closed");
+}
+
+/// One screen of 80 columns: rates since `earlier`, and shares since `shares_since` or of all.
+fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) -> String {
     let text = |key: &str| now[key].as_str().unwrap_or("?").to_owned();
     let uptime = span(now["uptime_seconds"].as_f64().unwrap_or_default());
     let change = Change::new(now, earlier);
-    let since = if change.is_since_start() { "since the start" } else { "in the last seconds" };
+    let of_shares = Change::new(now, shares_since);
+    let since = if of_shares.is_since_start() { "shares of all" } else { "shares in the last seconds" };
     let counters = change.at("counters");
 
     let queries = counters.at("queries");
@@ -55,7 +69,7 @@ fn screen(now: &Value, earlier: Option<&Value>) -> String {
     line(format!("{}  as112d {}  {}  up {uptime}", text("node"), text("version"), text("datapath")));
     line(String::new());
     let total = queries.total();
-    line(format!("queries    {:>12.1}/s   {total} in all; rates and shares {since}", queries.rate()));
+    line(format!("queries    {:>12.1}/s   {total} in all; {since}", queries.rate()));
     line(format!("replies    {:>12.1}/s", counters.at("responses").rate()));
     line(format!("no reply   {:>12.1}/s", counters.at("queries_dropped").rate()));
     let open = now["tcp_connections"].as_u64().unwrap_or_default();
@@ -69,7 +83,7 @@ fn screen(now: &Value, earlier: Option<&Value>) -> String {
         ("EDNS", "queries_edns"),
         ("no reply", "queries_dropped"),
     ] {
-        line(format!("{title:<10} {}", shares(&counters.at(key).shares())));
+        line(format!("{title:<10} {}", shares(&of_shares.at("counters").at(key).shares())));
     }
     line(String::new());
     for (index, shard) in now["shards"].as_array().into_iter().flatten().enumerate() {
@@ -125,22 +139,22 @@ mod tests {
     #[test]
     fn one_screen_says_rates_and_shares() {
         let now = document(100.5, 3015, 1005, 10_050_000_000);
-        let screen_since_start = screen(&now, None);
+        let first = screen(&now, Some(&document(0.5, 15, 5, 50_000_000)), None);
         for line in [
             "node-1  as112d 1.2.3  mmsg  up 1 min\n",
-            "queries            40.0/s   4020 in all; rates and shares since the start\n",
+            "queries            40.0/s   4020 in all; shares of all\n",
             "no reply            0.0/s\n",
             "TCP                   3 connections open\n",
             "service    direct 75.0 %, other 25.0 %\n",
             "rcode      NXDOMAIN 75.0 %, REFUSED 25.0 %\n",
             "EDNS       -\n",
-            "shard 0            30.0/s    10.0 % busy, 7 lost, CPU 4\n",
+            "shard 0            30.0/s    10.0 % busy, 0 lost, CPU 4\n",
         ] {
-            assert!(screen_since_start.contains(line), "{line}\n{screen_since_start}");
+            assert!(first.contains(line), "{line}\n{first}");
         }
-        let later = screen(&document(102.5, 3015, 1105, 11_050_000_000), Some(&now));
+        let later = screen(&document(102.5, 3015, 1105, 11_050_000_000), Some(&now), Some(&now));
         for line in [
-            "queries            50.0/s   4120 in all; rates and shares in the last seconds\n",
+            "queries            50.0/s   4120 in all; shares in the last seconds\n",
             "service    other 100.0 %\n",
             "shard 0             0.0/s    50.0 % busy, 0 lost, CPU 4\n",
         ] {
