@@ -53,13 +53,25 @@ fn word(window: &Window, at: usize) -> u64 {
 }
 
 /// What one walk over a name in a packet found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Walk {
     /// Where each label begins (its length byte), counted from the name's first byte. The root is not among
     /// them.
-    starts: ArrayVec<u8, LABELS_MAX>,
+    starts: [u8; STARTS],
+    /// How many labels there are.
+    labels: u8,
     /// Bytes of the name, its root included: 1 to 255.
     len: u8,
+}
+
+/// Room for the starts of [`LABELS_MAX`] labels: what an index is masked to.
+const STARTS: usize = 128;
+const _: () = assert!(STARTS.is_power_of_two() && STARTS > LABELS_MAX);
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { starts: [0; STARTS], labels: 0, len: 0 }
+    }
 }
 
 impl Walk {
@@ -87,20 +99,20 @@ impl Walk {
 
     #[inline(always)]
     fn walk(&mut self, window: &Window) -> Result<(), Damaged> {
-        self.starts.clear();
-        let mut start = 0;
+        let (mut start, mut labels) = (0, 0);
         loop {
             let len = usize::from(window[start & (PLACES - 1)]);
             if len == 0 {
-                self.len = (start + 1) as u8;
+                (self.labels, self.len) = (labels as u8, (start + 1) as u8);
                 return Ok(());
             }
             // The root byte is still to come: with it the name has at least start + 1 + len + 1 bytes.
             if len > LABEL_LEN_MAX || start + len + 2 > NAME_LEN_MAX {
                 return Err(Damaged);
             }
-            // 255 bytes hold at most 127 labels, so this push cannot fail.
-            self.starts.push(start as u8);
+            // 255 bytes hold at most 127 labels.
+            self.starts[labels & (STARTS - 1)] = start as u8;
+            labels += 1;
             start += len + 1;
         }
     }
@@ -117,15 +129,15 @@ impl Walk {
     #[inline]
     #[must_use]
     pub fn labels(&self) -> usize {
-        self.starts.len()
+        usize::from(self.labels)
     }
 
     /// Where the suffix of `labels` labels begins, counted from the name's first byte.
     #[inline]
     #[must_use]
     pub fn suffix_start(&self, labels: usize) -> usize {
-        match self.starts.len().checked_sub(labels) {
-            Some(index) if labels > 0 => usize::from(self.starts[index]),
+        match self.labels().checked_sub(labels) {
+            Some(index) if labels > 0 => usize::from(self.starts[index & (STARTS - 1)]),
             _ => self.len() - 1,
         }
     }
@@ -136,8 +148,10 @@ impl Walk {
     pub fn suffix_hashes(&self, packet: &[u8], at: usize, labels: usize, hashes: &mut SuffixHashes) {
         in_window(packet, at, |window| {
             let mut hash = ROOT_HASH;
-            for &start in self.starts.iter().rev().take(labels) {
-                hash = chain(hash, label_hash(window, usize::from(start)));
+            let shortest = self.labels();
+            for label in (shortest.saturating_sub(labels)..shortest).rev() {
+                let start = usize::from(self.starts[label & (STARTS - 1)]);
+                hash = chain(hash, label_hash(window, start));
                 hashes.push(hash);
             }
         });
@@ -154,6 +168,10 @@ pub const fn chain(suffix: u64, label: u64) -> u64 {
     (suffix.rotate_left(29) ^ label).wrapping_mul(0xD6E8_FEB8_6659_FD93)
 }
 
+/// The bit that makes a letter lower case, in eight bytes. It makes some other bytes alike too, which is no harm
+/// to a hash: names that are found by it are compared.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
 /// The hash of the label at `start`, 1 to 63 bytes and their length before them, upper case folded.
 #[inline(always)]
 fn label_hash(window: &Window, start: usize) -> u64 {
@@ -162,29 +180,18 @@ fn label_hash(window: &Window, start: usize) -> u64 {
     let mut hash = left as u64;
     let mut at = start + 1;
     while left > 8 {
-        hash = mix(hash ^ fold(word(window, at)));
+        hash = mix(hash ^ (word(window, at) | LOWER));
         at += 8;
         left -= 8;
     }
     // What is behind the label is cut off.
-    mix(hash ^ fold(word(window, at) & (u64::MAX >> ((64 - 8 * left) % 64))))
+    mix(hash ^ ((word(window, at) | LOWER) & (u64::MAX >> ((64 - 8 * left) % 64))))
 }
 
 #[inline]
 const fn mix(hash: u64) -> u64 {
     let hash = hash.wrapping_mul(0xFF51_AFD7_ED55_8CCD);
     hash ^ (hash >> 32)
-}
-
-/// Eight bytes with ASCII upper case made lower (RFC 4343); other bytes stay.
-#[inline]
-const fn fold(bytes: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let low7 = bytes & (0x7F * ONES);
-    let from_a = low7 + (0x80 - b'A' as u64) * ONES;
-    let past_z = low7 + (0x7F - b'Z' as u64) * ONES;
-    let upper = (from_a ^ past_z) & !bytes & (0x80 * ONES);
-    bytes | (upper >> 2)
 }
 
 /// Whether the uncompressed wire name `name` is `lower`, which is in lower case, but for ASCII case (RFC
@@ -195,15 +202,16 @@ pub fn is_but_for_case(lower: &[u8], name: &[u8]) -> bool {
     if lower.len() != name.len() {
         return false;
     }
-    let same = |a: &[u8; 8], b: &[u8; 8]| u64::from_le_bytes(*a) == fold(u64::from_le_bytes(*b));
+    let differ = |a: &[u8; 8], b: &[u8; 8]| u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
     // The last eight bytes may overlap those before: that is cheaper than up to seven single ones.
-    match (lower.last_chunk(), name.last_chunk()) {
-        (Some(lower_last), Some(last)) => {
-            let (lower_words, words) = (lower.as_chunks::<8>().0, name.as_chunks::<8>().0);
-            same(lower_last, last) && lower_words.iter().zip(words).all(|(a, b)| same(a, b))
+    if let (Some(lower_last), Some(last)) = (lower.last_chunk(), name.last_chunk()) {
+        let words = lower.as_chunks::<8>().0.iter().zip(name.as_chunks::<8>().0);
+        if words.fold(differ(lower_last, last), |all, (a, b)| all | differ(a, b)) == 0 {
+            // Most clients write names in lower case.
+            return true;
         }
-        _ => lower.eq_ignore_ascii_case(name),
     }
+    lower.eq_ignore_ascii_case(name)
 }
 
 /// Whether two uncompressed wire names are equal but for ASCII case (RFC 4343).
@@ -413,20 +421,6 @@ mod tests {
                 let mut other = mixed.clone();
                 other[at] ^= 1;
                 assert!(!is_but_for_case(&lower[start..], &other[start..]), "from {start}, byte {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn fold_touches_upper_case_alone() {
-        for byte in 0..=255_u8 {
-            for position in 0..8 {
-                let bytes = u64::from(byte) << (8 * position);
-                assert_eq!(
-                    fold(bytes),
-                    u64::from(byte.to_ascii_lowercase()) << (8 * position),
-                    "byte {byte}"
-                );
             }
         }
     }
