@@ -168,8 +168,8 @@ pub const fn chain(suffix: u64, label: u64) -> u64 {
     (suffix.rotate_left(29) ^ label).wrapping_mul(0xD6E8_FEB8_6659_FD93)
 }
 
-/// The bit that makes a letter lower case, in eight bytes. It makes some other bytes alike too, which is no harm
-/// to a hash: names that are found by it are compared.
+/// The bit that makes a letter lower case, in eight bytes. It makes some other bytes alike too, which is no
+/// harm to a hash: names that are found by it are compared.
 const LOWER: u64 = 0x2020_2020_2020_2020;
 
 /// The hash of the label at `start`, 1 to 63 bytes and their length before them, upper case folded.
