@@ -1,7 +1,9 @@
 //! The queries that are timed, and what they get.
+#![allow(dead_code, reason = "each bench uses a part")]
 
 use std::num::NonZeroU32;
 
+use as112d::dns::consts::HEADER_LEN;
 use as112d::limits::{SAMPLE_EVERY, SLOT_PAYLOAD_LEN};
 use as112d::serve::snapshot::Snapshot;
 use as112d::serve::{Arrival, Verdict, serve};
@@ -21,6 +23,8 @@ pub struct Case {
     /// Bytes of the reply.
     pub len: usize,
     pub rcode: u8,
+    /// Where the apex of its zone begins in the name, if it is in one of ours.
+    pub apex_at: Option<usize>,
 }
 
 /// All cases, the usual one first.
@@ -30,20 +34,33 @@ pub fn cases() -> [Case; 9] {
     let longest = format!("{}10.in-addr.arpa", "1.".repeat(119));
     let edns = |query| with_opt(query, 1232, &[]);
     [
-        ("PTR, NXDOMAIN, EDNS", edns(ptr()), 130, 3),
-        ("PTR, NXDOMAIN", ptr(), 119, 3),
-        ("PTR, NXDOMAIN, NSID", with_opt(ptr(), 1232, &NSID), 147, 3),
-        ("PTR, NXDOMAIN, 255 bytes", edns(query(&longest, 12)), 359, 3),
-        ("NODATA", edns(query("168.192.in-addr.arpa", 1)), 126, 0),
-        ("SOA", edns(query("168.192.in-addr.arpa", 6)), 126, 0),
-        ("NS", edns(query("168.192.in-addr.arpa", 2)), 109, 0),
-        ("TXT", edns(query("hostname.as112.net", 16)), 133, 0),
-        ("REFUSED", edns(query("www.example.com", 1)), 50, 5),
+        ("PTR, NXDOMAIN, EDNS", edns(ptr()), 130, 3, Some(4)),
+        ("PTR, NXDOMAIN", ptr(), 119, 3, Some(4)),
+        ("PTR, NXDOMAIN, NSID", with_opt(ptr(), 1232, &NSID), 147, 3, Some(4)),
+        ("PTR, NXDOMAIN, 255 bytes", edns(query(&longest, 12)), 359, 3, Some(238)),
+        ("NODATA", edns(query("168.192.in-addr.arpa", 1)), 126, 0, Some(0)),
+        ("SOA", edns(query("168.192.in-addr.arpa", 6)), 126, 0, Some(0)),
+        ("NS", edns(query("168.192.in-addr.arpa", 2)), 109, 0, Some(0)),
+        ("TXT", edns(query("hostname.as112.net", 16)), 133, 0, Some(0)),
+        ("REFUSED", edns(query("www.example.com", 1)), 50, 5, None),
     ]
-    .map(|(name, query, len, rcode)| Case { name, query, len, rcode })
+    .map(|(name, query, len, rcode, apex_at)| Case { name, query, len, rcode, apex_at })
+}
+
+/// A slot with a query in it.
+pub fn slot(query: &[u8]) -> [u8; SLOT_PAYLOAD_LEN] {
+    let mut slot = [0; SLOT_PAYLOAD_LEN];
+    slot[..query.len()].copy_from_slice(query);
+    slot
 }
 
 impl Case {
+    /// The offset behind the question.
+    pub fn question_end(&self) -> usize {
+        let name = &self.query[HEADER_LEN..];
+        HEADER_LEN + name.iter().position(|&byte| byte == 0).expect("a root") + 5
+    }
+
     /// Answers the query once, in a slot that it is copied to.
     pub fn answer(
         &self,
