@@ -79,13 +79,14 @@ impl Shard {
 
     /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
     /// engine can still be made from them.
-    pub(super) fn engine(&mut self, datapath: Datapath) -> Result<Engine, NetError> {
+    pub(super) fn engine(&mut self, datapath: Datapath, busy_poll: usize) -> Result<Engine, NetError> {
         let failed = |reason: String| NetError::Datapath { datapath, reason };
         let sockets: io::Result<Vec<UdpSocket>> = self.sockets.iter().map(UdpSocket::try_clone).collect();
         let sockets = sockets.map_err(|error| failed(error.to_string()))?;
         match datapath {
             Datapath::IoUring => {
-                Ring::new(sockets, RING_SLOTS).map(Engine::Ring).map_err(|error| failed(error.to_string()))
+                let ring = Ring::new(sockets, RING_SLOTS, busy_poll);
+                ring.map(Engine::Ring).map_err(|error| failed(error.to_string()))
             }
             Datapath::Mmsg => Mmsg::new(sockets).map(Engine::Mmsg).map_err(|error| failed(error.to_string())),
         }
@@ -245,8 +246,8 @@ mod tests {
 
     #[test]
     fn drops_are_counted_once_by_socket() {
-        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192 };
-        let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, options).unwrap().remove(0);
+        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192, ..UdpOptions::default() };
+        let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
         let sockets = [bind(), bind()];
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (mut drops, mut tally, counters) = (Drops::new(), Tally::default(), Counters::default());
