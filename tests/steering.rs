@@ -1,5 +1,5 @@
-//! Steering for real: on the loopback a datagram is received on the CPU that sent it, so that a client that is
-//! pinned knows which shard must answer. Nothing may be lost on the way, and every answer is right.
+//! Steering for real: on the loopback a datagram is received on the CPU that sent it, so that a client that
+//! is pinned knows which shard must answer. Nothing may be lost on the way, and every answer is right.
 
 mod common;
 
@@ -122,8 +122,8 @@ fn by_cpu_each_query_is_answered_where_it_was_received() {
     }
 }
 
-/// The kernel's own hash is one of addresses and ports: a flow that comes again from the same port stays where
-/// it was. The hash that steering reads belongs to the packet: on the loopback it is that of the client's
+/// The kernel's own hash is one of addresses and ports: a flow that comes again from the same port stays
+/// where it was. The hash that steering reads belongs to the packet: on the loopback it is that of the client's
 /// socket, a new one for each socket that connects.
 #[test]
 fn by_hash_a_socket_stays_with_its_shard_and_a_new_one_may_not() {

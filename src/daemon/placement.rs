@@ -255,8 +255,8 @@ impl<'a> Nic<'a> {
     }
 }
 
-/// One shard for each queue, where the queue's interrupts come to. Queues that interrupt the same CPU have one
-/// shard: a second could only take turns with it.
+/// One shard for each queue, where the queue's interrupts come to. Queues that interrupt the same CPU have
+/// one shard: a second could only take turns with it.
 fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
     let name = nic.name;
     let mut places: Vec<Place> = Vec::new();
@@ -328,8 +328,8 @@ fn steer(
     }
 }
 
-/// For each CPU its shard: the one that is pinned to it, or else one on another thread of its core. What other
-/// CPUs receive goes where the kernel sees fit.
+/// For each CPU its shard: the one that is pinned to it, or else one on another thread of its core. What
+/// other CPUs receive goes where the kernel sees fit.
 fn map(host: &Host, places: &[Place]) -> Vec<(usize, usize)> {
     let shard = |wanted: &dyn Fn(&Cpu) -> bool| {
         places.iter().position(|place| place.cpu.as_ref().is_some_and(wanted))

@@ -10,8 +10,8 @@
 //! path -> target                  a symbolic link
 //! ```
 //!
-//! In what is made for each number, `{}` is that number, `{+32}` more and `{-32}` less, `{*2-260}` twice it less
-//! 260. `{0 x62}` are 62 times `0`. A file that is named again replaces the one before.
+//! In what is made for each number, `{}` is that number, `{+32}` more and `{-32}` less, `{*2-260}` twice it
+//! less 260. `{0 x62}` are 62 times `0`. A file that is named again replaces the one before.
 
 use std::fs;
 use std::os::unix::fs::symlink;

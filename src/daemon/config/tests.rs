@@ -57,10 +57,6 @@ fn each_mistake_has_its_place_and_the_way_out() {
         ("[server]\nshards = 'all'", "2:10", "give 1 to 1024, or \"auto\""),
         ("[server]\ncpus = '0-'", "2:8", "`0-` is no CPU or range of CPUs; give a list"),
         ("[server]\ncpus = '0-3,2'", "2:8", "CPU 2 is listed twice; name it once"),
-        ("[server]\ncpus = 'node:'", "2:8", "is no NUMA node; give one"),
-        ("[server]\ncpus = 4", "2:8", "expected CPUs, such as \"0-7,16-23\", \"nic:eth0\""),
-        ("[server]\nsteer = 'numa'", "2:9", "give \"auto\", \"off\", \"cpu\" or \"hash\""),
-        ("[server]\nbusy_poll = 1001", "2:13", "give a whole number from 0 to 1000"),
         ("[server]\ncpus = '0-1'\nshards = 3", "3:10", "3 shards on 2 listed CPUs; list more CPUs"),
         ("[server]\ndatapath = 'xdp'", "2:12", "give \"auto\", \"io_uring\" or \"mmsg\""),
         ("[server]\nedns_udp_size = 511", "2:17", "give a whole number from 512 to 1232"),
@@ -103,6 +99,21 @@ fn each_mistake_has_its_place_and_the_way_out() {
 }
 
 #[test]
+fn mistakes_about_cpus() {
+    for (text, place, fragment) in [
+        ("[server]\ncpus = 'node:'", "2:8", "is no NUMA node; give one"),
+        ("[server]\ncpus = 4", "2:8", "expected CPUs, such as \"0-7,16-23\", \"nic:eth0\""),
+        ("[server]\nsteer = 'numa'", "2:9", "give \"auto\", \"off\", \"cpu\" or \"hash\""),
+        ("[server]\nbusy_poll = 1001", "2:13", "give a whole number from 0 to 1000"),
+    ] {
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1, "{text}: {found:#?}");
+        assert!(found[0].starts_with(&format!("as112d.toml:{place}: ")), "{text}: {found:#?}");
+        assert!(found[0].contains(fragment), "{text}: {found:#?}");
+    }
+}
+
+#[test]
 fn all_mistakes_are_reported_in_the_order_of_the_file() {
     let text = "[tcp]\nidle_timeout = 10\n[server]\nlisten = ['x', '::1', 'y', '::1']\ncolour = 'blue'\n\
                 shards = 3\ncpus = '0'\n[[zone]]\nfile = 'b'\n[[zone]]\nname = 'c'\nfile = 4\n";
@@ -141,8 +152,8 @@ fn defaults() {
 
 #[test]
 fn the_file_is_heard() {
-    let text = "[server]\nlisten = ['as112-dname', '::1']\nshards = 2\ncpus = '4,6'\nsteer = 'hash'\nbusy_poll = 50\n\
-                datapath = 'mmsg'\nedns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
+    let text = "[server]\nlisten = ['as112-dname', '::1']\nshards = 2\ncpus = '4,6'\n\
+                steer = 'hash'\nbusy_poll = 50\ndatapath = 'mmsg'\nedns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
                 [identity]\nnode = 'n'\nfacility = 'f'\nlocation = 'l'\nloc = '1 N 1 E 1m'\n\
                 extra_txt = ['x', 'y']\nunique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\n\
                 version_txt = 'v'\nhostname_soa_mname = 'm.example'\nhostname_soa_rname = 'r.example.'\n\
