@@ -123,8 +123,8 @@ fn by_cpu_each_query_is_answered_where_it_was_received() {
 }
 
 /// The kernel's own hash is one of addresses and ports: a flow that comes again from the same port stays
-/// where it was. The hash that steering reads belongs to the packet: on the loopback it is that of the client's
-/// socket, a new one for each socket that connects.
+/// where it was. The hash that steering reads belongs to the packet: on the loopback it is that of the
+/// client's socket, a new one for each socket that connects.
 #[test]
 fn by_hash_a_socket_stays_with_its_shard_and_a_new_one_may_not() {
     const SOCKETS: u16 = 40;

@@ -153,7 +153,8 @@ fn defaults() {
 #[test]
 fn the_file_is_heard() {
     let text = "[server]\nlisten = ['as112-dname', '::1']\nshards = 2\ncpus = '4,6'\n\
-                steer = 'hash'\nbusy_poll = 50\ndatapath = 'mmsg'\nedns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
+                steer = 'hash'\nbusy_poll = 50\n\
+                datapath = 'mmsg'\nedns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
                 [identity]\nnode = 'n'\nfacility = 'f'\nlocation = 'l'\nloc = '1 N 1 E 1m'\n\
                 extra_txt = ['x', 'y']\nunique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\n\
                 version_txt = 'v'\nhostname_soa_mname = 'm.example'\nhostname_soa_rname = 'r.example.'\n\
