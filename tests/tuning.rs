@@ -1,5 +1,5 @@
-//! `tuning/tune` on recorded hosts, with stand-ins for ethtool, nft and sysctl that keep what they are told; and
-//! for real, in a network namespace with a card of several queues.
+//! `tuning/tune` on recorded hosts, with stand-ins for ethtool, nft and sysctl that keep what they are told;
+//! and for real, in a network namespace with a card of several queues.
 
 mod common;
 
@@ -17,16 +17,19 @@ const ETHTOOL: &str = r#"#!/bin/bash
 value() { cat "$STAND_IN/$1" 2>/dev/null || echo n/a; }
 card=$2
 case $1 in
-    -l) printf 'Channel parameters for %s:\nPre-set maximums:\nRX:\t\tn/a\nTX:\t\tn/a\nOther:\t\t1\nCombined:\t%s\n' \
-            "$card" "$(value "$card.most")"
-        printf 'Current hardware settings:\nRX:\t\tn/a\nTX:\t\tn/a\nOther:\t\t1\nCombined:\t%s\n' \
-            "$(value "$card.combined")" ;;
-    -g) printf 'Ring parameters for %s:\nPre-set maximums:\nRX:\t\t%s\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t%s\n' \
-            "$card" "$(value "$card.ringmost")" "$(value "$card.ringmost")"
-        printf 'Current hardware settings:\nRX:\t\t%s\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t%s\n' \
-            "$(value "$card.rx")" "$(value "$card.tx")" ;;
+    -l) printf 'Channel parameters for %s:\nPre-set maximums:\n' "$card"
+        printf 'RX:\t\tn/a\nTX:\t\tn/a\nOther:\t\t1\nCombined:\t%s\n' "$(value "$card.most")"
+        echo 'Current hardware settings:'
+        printf 'RX:\t\tn/a\nTX:\t\tn/a\nOther:\t\t1\nCombined:\t%s\n' "$(value "$card.combined")" ;;
+    -g) ring='RX:\t\t%s\nRX Mini:\tn/a\nRX Jumbo:\tn/a\nTX:\t\t%s\n'
+        printf 'Ring parameters for %s:\nPre-set maximums:\n' "$card"
+        printf "$ring" "$(value "$card.ringmost")" "$(value "$card.ringmost")"
+        printf "Current hardware settings:\n$ring" "$(value "$card.rx")" "$(value "$card.tx")" ;;
     -n) fields=$(value "$card.$4")
-        [[ $fields != n/a ]] || { echo "Cannot get RX network flow hashing options: Operation not supported" >&2; exit 1; }
+        if [[ $fields == n/a ]]; then
+            echo "Cannot get RX network flow hashing options: Operation not supported" >&2
+            exit 1
+        fi
         echo "UDP over IPV4 flows use these fields for computing Hash flow key:"
         [[ $fields != *s* ]] || echo "IP SA"
         [[ $fields != *d* ]] || echo "IP DA"

@@ -95,15 +95,23 @@ impl Shard {
     /// Serves until `stop`.
     pub(super) fn serve(mut self, mut engine: Engine, stop: &AtomicBool) -> io::Result<()> {
         self.sockets.clear();
+        self.turns(&mut engine, stop)?;
+        self.drops.read(engine.sockets(), &mut self.answering.tally);
+        let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
+        self.fold(&turn, Instant::now());
+        Ok(())
+    }
+
+    /// The path of a query, and nothing else: a function of its own, so that what it became can be looked at
+    /// (tests/layout.rs).
+    #[inline(never)]
+    fn turns(&mut self, engine: &mut Engine, stop: &AtomicBool) -> io::Result<()> {
         while !stop.load(Ordering::Relaxed) {
             let turn = engine.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
             let now = Instant::now();
             self.drops.tick(now, engine.sockets(), &mut self.answering.tally);
             self.fold(&turn, now);
         }
-        self.drops.read(engine.sockets(), &mut self.answering.tally);
-        let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
-        self.fold(&turn, Instant::now());
         Ok(())
     }
 
