@@ -16,7 +16,7 @@ use as112d::net::tcp::{Serving, TcpDriver, TcpSettings};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Arrival, Transport, UpdatePolicy, Verdict, serve};
 use as112d::stats::account::Account;
-use as112d::stats::counters::Counters;
+use as112d::stats::ledger::{LedgerSettings, ledger};
 use as112d::sys::sockets;
 use as112d::zone::{self, Identity, Problem, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource};
 
@@ -194,7 +194,7 @@ pub fn tcp_server() -> SocketAddr {
         let address = listener.local_addr().expect("it is bound");
         let driver = TcpDriver::new(vec![listener], TcpSettings::default()).expect("it can be watched");
         std::thread::spawn(move || {
-            let mut serving = Serving::new(Arc::clone(node()), Arc::new(Counters::default()));
+            let mut serving = Serving::new(Arc::clone(node()), ledger(&LedgerSettings::default()).0);
             driver.run(&false.into(), &mut serving).expect("it never ends");
         });
         address

@@ -268,7 +268,37 @@ const _: () = {
 
 /// Series that one request to the Radar paths may ask for: this week, the last one, and a few more.
 pub const RADAR_SERIES_MAX: usize = 8;
+/// Places that `top` shows unless somebody asks for more, as Radar does.
+pub const RADAR_TOP: usize = 5;
 /// Bytes of the name of such a series.
 pub const RADAR_NAME_LEN_MAX: usize = 64;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
 pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Sources that wait for the aggregator, of one thread: with one query in 64 sampled and a look each second
+/// that is enough for a million queries a second, in some 300 KiB. What comes on top is dropped and counted.
+pub const SAMPLES_QUEUED_MAX: usize = 16 << 10;
+/// One source in so many is sampled unless somebody says otherwise: on a busy node thousands in a second.
+pub const SAMPLE_EVERY: u32 = 64;
+/// The rarest sample that can be asked for.
+pub const SAMPLE_EVERY_MAX: usize = 1 << 20;
+
+/// Of so many queries of a shard, the service time of one is recorded.
+pub const SERVICE_TIME_EVERY: u32 = 64;
+/// Significant digits of service times: a per cent, in some ten kilobytes.
+pub const SERVICE_TIME_DIGITS: u8 = 2;
+/// The longest service time that is told apart: what takes longer is a fault, however much.
+pub const SERVICE_TIME_MAX: Duration = Duration::from_secs(1);
+/// How often a shard hands its service times over, at most.
+pub const SERVICE_TIME_HANDED_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the aggregator looks at what the threads hand over.
+pub const AGGREGATOR_TICK: Duration = Duration::from_secs(1);
+
+/// Databases of places: one of countries and one of ASes are usual.
+pub const DATABASES_MAX: usize = 4;
+/// Different networks, countries or ASes that are told apart within a minute; the rest is `other`. There are
+/// some 80,000 ASes, and 16,384 samples in a second of each thread.
+pub const SOURCES_TOLD_APART_MAX: usize = 1 << 17;
+/// Of them so many are kept in each row of the history, the largest.
+pub const SOURCES_KEPT_MAX: usize = 100;

@@ -13,6 +13,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use as112d::report::history::{FILE, History, Status};
+use as112d::report::observed::Observed;
+use as112d::report::uniques::UniquesOfDays;
 use as112d::report::{Block, Board, Facts};
 use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED, Tally};
 use as112d::stats::labels::Names;
@@ -31,6 +33,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
     let block = |base| Block { cpu: None, counters: Arc::new(Counters::default()), base };
     let facts = Facts {
         node: "n".to_owned(),
+        site: "s".to_owned(),
+        sample_every: 64,
         version: "0",
         datapath: String::new(),
         reason: String::new(),
@@ -43,6 +47,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         tcp: block(bases.tcp),
         past: bases.past,
         history: Status::new(String::new()),
+        observed: Observed::new(2),
         ready: AtomicBool::new(true),
     };
     (history, board)
@@ -78,7 +83,7 @@ fn killed_while_it_writes_the_file_opens_and_totals_do_not_go_back() {
         loop {
             count(&board, A_MINUTES_WORTH);
             now += 60;
-            history.store(&board, now).expect("there is room");
+            history.store(&board, &[], &UniquesOfDays::default(), now).expect("there is room");
             println!("stored {}", board.read().total.sum(QUERIES));
         }
     }
@@ -124,7 +129,7 @@ fn a_full_disk_costs_nothing_but_time() {
         let mut minute = |queries| {
             count(&board, queries);
             now += 60;
-            history.store(&board, now)
+            history.store(&board, &[], &UniquesOfDays::default(), now)
         };
         minute(10).expect("there is room");
         let mut file = fs::File::create(&ballast).expect("there is room");

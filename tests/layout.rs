@@ -1,10 +1,10 @@
 //! The way of a query as the machine sees it: from the loop of a shard on, through every function that can be
-//! reached, there is no atomic read-modify-write, and no call to the outside but those listed here. Thus no two
-//! shards wait for each other, and none writes what another reads in the same breath.
+//! reached, there is no atomic read-modify-write, and no call to the outside but those listed here. Thus no
+//! two shards wait for each other.
 //!
-//! What is not followed: panics, which end the process; and the allocator, which has atomic operations and is
-//! not entered per query (tests/no_alloc.rs). That per-shard memory shares no cache lines is tested where it is
-//! laid out (stats/counters.rs).
+//! What is not followed: panics, which end the process; the allocator, which has atomic operations and is not
+//! entered per query (tests/no_alloc.rs); and what is done by the clock. That memory of shards shares no cache
+//! lines is tested where it is laid out (stats/counters.rs).
 
 mod common;
 
@@ -147,8 +147,10 @@ fn is_beyond(name: &str) -> bool {
         ]
         .iter()
         .any(|part| name.contains(part));
+    // Once in a while a histogram changes hands, through channels.
+    let by_the_clock = name.contains("Stopwatch::hand_over");
     let panics = ["panicking", "panic_", "_panic", "expect_failed", "unwrap_failed", "_fail", "_Unwind_"];
-    allocator || panics.iter().any(|part| name.contains(part))
+    allocator || by_the_clock || panics.iter().any(|part| name.contains(part))
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
-use as112d::stats::counters::{Counters, Tally};
+use as112d::stats::ledger::{LedgerSettings, ledger};
 
 use common::golden::{Case, Node};
 
@@ -51,7 +52,8 @@ fn serve_allocates_nothing() {
 
     let mut nodes = HashMap::new();
     let mut slot = vec![0; TCP_REPLY_LEN_MAX];
-    let (mut tally, counters) = (Tally::default(), Counters::default());
+    // Every source is sampled.
+    let (mut ledger, _stream) = ledger(&LedgerSettings::default());
     for case in Case::all() {
         let node = nodes.entry(case.config.clone()).or_insert_with(|| Node::load(&case.config));
         for arrival in case.arrivals() {
@@ -64,8 +66,10 @@ fn serve_allocates_nothing() {
                 Verdict::Reply(len) => Some(&slot[..len]),
                 Verdict::Drop => None,
             };
-            account.post(reply, &mut tally);
-            counters.fold(&mut tally);
+            ledger.post(&account, arrival.peer.ip(), reply);
+            ledger.stopwatch.record(Duration::from_micros(1), 1000);
+            ledger.stopwatch.tick(Instant::now() + Duration::from_secs(10));
+            ledger.fold();
             let allocations = ALLOCATIONS.get() - before;
             assert_eq!(allocations, 0, "{}: {verdict:?} {account:?}", case.name());
         }

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta, timezone
 from cloudflare import BadRequestError, Cloudflare
 
 warnings.simplefilter("ignore", DeprecationWarning)
-as112 = Cloudflare(api_token="none", base_url=sys.argv[1], _strict_response_validation=True).radar.as112
+client = Cloudflare(api_token="none", base_url=sys.argv[1], _strict_response_validation=True)
+as112 = client.radar.as112
 
 served = as112.timeseries(date_range=["1d"], agg_interval="15m")
 assert served.meta.agg_interval == "FIFTEEN_MINUTES" and served.meta.normalization == "RAW_VALUES", served.meta
@@ -37,6 +38,17 @@ for dimension, shares in {
     # In a week there is one interval with them, whenever the test runs.
     columns = as112.timeseries_groups_v2(dimension, **span, agg_interval="1w").serie_0.model_extra
     assert {name: sum(map(float, column)) for name, column in columns.items()} == shares, columns
+
+# Three of four queries came from a country that is known, and one from an AS.
+located = as112.top.locations(**span)
+assert located.meta.normalization == "PERCENTAGE", located
+assert [(row.client_country_alpha2, row.client_country_name, float(row.value)) for row in located.top_0] == [
+    ("PT", "Portugal", 75)
+], located
+dates = {"dateStart": span["date_start"][0].isoformat(), "dateEnd": soon.isoformat()}
+ases = client.get("/radar/as112/top/ases", cast_to=object, options={"params": dates})["result"]["top_0"]
+assert [(row["clientASN"], row["clientASName"], float(row["value"])) for row in ases] == [("64500", "Example", 25)], ases
+
 two = as112.timeseries(date_range=["7d", "7dcontrol"], name=["main", "previous"], agg_interval="1h")
 assert len(two.main.values) == len(two.previous.values) and len(two.main.values) in (168, 169), two
 assert len(two.meta.date_range) == 2, two.meta

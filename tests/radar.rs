@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::daemon::{Daemon, PATIENCE, V4, V6};
 use common::{query, with_opt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A daemon, and where it serves HTTP.
 fn start(further: &[&str]) -> (Daemon, String) {
@@ -47,7 +47,9 @@ fn the_paths_are_served_over_http() {
     let (head, body) = ask("HEAD", "timeseries");
     assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty(), "{head}{body}");
     assert!(ask("POST", "timeseries").0.starts_with("HTTP/1.1 405 "));
-    assert!(ask("GET", "top/locations").0.starts_with("HTTP/1.1 404 "));
+    let (head, body) = ask("GET", "top/locations");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.contains("\"top_0\": []"), "{head}{body}");
+    assert!(ask("GET", "top/cities").0.starts_with("HTTP/1.1 404 "));
 }
 
 #[test]
@@ -56,7 +58,18 @@ fn the_client_for_radar_reads_everything() {
     // Three queries over UDP and one over TCP, stored when the first daemon ends.
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("as112d.toml");
-    std::fs::write(&config, "[history]\ndir = 'past'\n").expect("there is room");
+    let places = [
+        ("127.0.0.0/8", json!({"country": {"iso_code": "PT", "names": {"en": "Portugal"}}})),
+        ("::1/128", json!({"autonomous_system_number": 64_500, "autonomous_system_organization": "Example"})),
+    ];
+    let mut writer = mmdb_writer::Writer::new("Places");
+    for (network, record) in &places {
+        writer.insert(network.parse::<ipnet::IpNet>().expect("a network"), record).expect("a record");
+    }
+    std::fs::write(folder.path().join("places.mmdb"), writer.to_bytes().expect("a database"))
+        .expect("there is room");
+    let text = "[history]\ndir = 'past'\n[sources]\nsample_every = 1\ndatabases = ['places.mmdb']\n";
+    std::fs::write(&config, text).expect("there is room");
     let config = config.display().to_string();
     let (daemon, _) = start(&["--config", &config]);
     let asked = query("1.1.168.192.in-addr.arpa", 12);

@@ -15,10 +15,14 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// All that would keep `run` from starting.
 pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let (zones, host) = (daemon::prepare(&config), daemon::host(&config));
-    let problems: Vec<Problem> =
-        [zones.as_ref().err(), host.as_ref().err()].into_iter().flatten().flatten().cloned().collect();
-    let (Ok((zones, _)), Ok(placement)) = (zones, host) else { return Err(problems) };
+    let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
+    let problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .cloned()
+        .collect();
+    let (Ok((zones, _)), Ok(_), Ok(placement)) = (zones, places, host) else { return Err(problems) };
     let mut out = String::new();
     report(&config, &zones, &placement, &mut out).expect("a String takes all that is written");
     Ok(out)

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::cpus::BusyPoll;
@@ -13,7 +14,7 @@ use super::http::HttpListen;
 use super::listen::{self, Listen};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
-use crate::limits::{CONFIG_LEN_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::serve::UpdatePolicy;
@@ -60,6 +61,10 @@ pub struct Config {
     pub http: HttpListen,
     /// The folder of the history; `None` for memory.
     pub history: Option<PathBuf>,
+    /// Of so many queries one is looked at for its source.
+    pub sample_every: NonZeroU32,
+    /// Databases that tell country and AS of a source.
+    pub databases: Vec<PathBuf>,
 }
 
 /// Options of the command line that replace what the file says.
@@ -116,7 +121,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -144,6 +149,11 @@ impl Resolver<'_> {
             update: answers.update.value,
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
             history: history.dir.map(|dir| self.source.dir.join(dir)),
+            sample_every: u32::try_from(sources.sample_every.value.0)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .expect("its range begins at 1 and ends below 2^32"),
+            databases: self.databases(sources.databases),
         }
     }
 
@@ -253,6 +263,16 @@ impl Resolver<'_> {
             write_timeout: spec.write_timeout.value.0,
             buffers_len_max: spec.buffers_max.value.0,
         }
+    }
+
+    fn databases(&mut self, given: Vec<Given<spec::Line>>) -> Vec<PathBuf> {
+        if let Some(one) = given.get(DATABASES_MAX) {
+            self.mistake(
+                one.origin,
+                format!("there are {} databases; keep at most {DATABASES_MAX}", given.len()),
+            );
+        }
+        given.into_iter().map(|path| self.source.dir.join(text(path))).collect()
     }
 
     fn zones(

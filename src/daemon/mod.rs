@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
@@ -22,11 +22,15 @@ use signal_hook::iterator::Signals;
 
 use crate::limits::TCP_BACKLOG;
 use crate::net::{self, Event, Net, Plan};
-use crate::report::history::{self, Bases, History};
+use crate::report::aggregator::{self, Aggregator};
+use crate::report::history::{self, Bases, History, Stored};
+use crate::report::observed::Observed;
+use crate::report::sources::{Places, Sources};
 use crate::report::{Block, Board, Facts};
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::stats::counters::QUERIES;
 use crate::stats::labels::Names;
+use crate::stats::ledger::LedgerSettings;
 use crate::sys::sockets::UdpOptions;
 use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
@@ -54,6 +58,14 @@ pub fn prepare(config: &Config) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
     Ok((zones, snapshot))
 }
 
+/// Reads the databases of places that `config` names.
+///
+/// # Errors
+/// Every one that cannot be read.
+pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
+    Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
+}
+
 /// Serves until SIGTERM or SIGINT. What it has to say goes to `out`.
 ///
 /// # Errors
@@ -61,6 +73,7 @@ pub fn prepare(config: &Config) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
 pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(config)?;
+    let places = places(config)?;
     let placement = host(config)?;
     let cpus = placement.cpus();
 
@@ -76,6 +89,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
 
     // 4. Shards and the TCP thread. They serve when this returns.
     let names = snapshot.names().clone();
+    let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let plan = Plan {
         choice: config.datapath,
         busy_poll: config.busy_poll,
@@ -84,6 +98,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
         listeners: bound.listeners,
         tcp: config.tcp.clone(),
         snapshot: Arc::new(snapshot),
+        ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
@@ -101,7 +116,11 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(history_line);
-    let watched = Watched::start(http, remembered.history, &board, &events).map_err(|error| {
+    let sources = Sources::new(places, config.sample_every.get());
+    let stored = remembered.history.reader().map_err(|error| failure(error.to_string()))?;
+    let aggregator =
+        Aggregator::new(net.take_streams(), today, sources, remembered.history).map_err(failure)?;
+    let watched = Watched::start(http, stored, aggregator, &board, &events).map_err(|error| {
         failure(format!("cannot start a thread for statistics: {error}; free some memory"))
     })?;
 
@@ -253,9 +272,11 @@ fn board(
     let tcp = shards.pop().expect("the block of TCP is there, and the last");
     let facts = Facts {
         node: config.identity.node.clone(),
+        site: config.identity.facility.as_ref().unwrap_or(&config.identity.node).clone(),
         version: env!("CARGO_PKG_VERSION"),
         datapath: net.datapath.to_string(),
         reason: net.reason.clone(),
+        sample_every: config.sample_every.get(),
         started: SystemTime::now(),
     };
     Board {
@@ -265,6 +286,7 @@ fn board(
         tcp,
         past: bases.past,
         history: history::Status::new(history),
+        observed: Observed::new(net.counters().len()),
         ready: AtomicBool::new(true),
     }
 }
@@ -304,43 +326,48 @@ impl Remembered {
     }
 }
 
-/// The threads that watch: that of HTTP, if there is one, and that of the history.
+/// The threads that watch: that of HTTP, if there is one, and the aggregator.
 struct Watched {
     http: Option<JoinHandle<()>>,
     stop_http: Arc<AtomicBool>,
-    history: JoinHandle<()>,
-    /// The history ends when this is dropped.
-    stop_history: Sender<()>,
+    aggregator: JoinHandle<()>,
+    /// The aggregator ends when this is dropped.
+    stop_aggregator: Sender<()>,
 }
 
 impl Watched {
-    fn start(http: Opened, history: History, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Self> {
+    fn start(
+        http: Opened,
+        stored: Stored,
+        aggregator: Aggregator,
+        board: &Arc<Board>,
+        events: &Sender<Event>,
+    ) -> io::Result<Self> {
         let stop_http = Arc::new(AtomicBool::new(false));
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(board));
         let http = match http {
             Opened::At(listener) => {
-                let stored = history.reader().map_err(io::Error::other)?;
                 let run = move || http::run(listener, for_http, stored, &flag);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,
         };
-        let (stop_history, stopped) = bounded(0);
+        let (stop_aggregator, stopped) = bounded(0);
         let board = Arc::clone(board);
         let run = move || {
-            history.run(&board, &stopped);
+            aggregator.run(&board, &stopped);
             Ok(())
         };
-        let history = net::spawn("history".to_owned(), events.clone(), run)?;
-        Ok(Self { http, stop_http, history, stop_history })
+        let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
+        Ok(Self { http, stop_http, aggregator, stop_aggregator })
     }
 
     fn stop(self) {
         self.stop_http.store(true, Ordering::Relaxed);
-        drop(self.stop_history);
+        drop(self.stop_aggregator);
         // A panic was reported when it happened.
         let _ = self.http.map(JoinHandle::join);
-        let _ = self.history.join();
+        let _ = self.aggregator.join();
     }
 }
 

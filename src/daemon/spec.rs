@@ -14,9 +14,9 @@ use super::http::HttpListen;
 use super::listen::Listen;
 use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written};
 use crate::limits::{
-    CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SOCKET_BUFFER_MAX,
-    SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR, TCP_CONNECTIONS_CEILING, TEXT_LEN_MAX,
-    UDP_RCVBUF_LEN, UDP_SNDBUF_LEN,
+    CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
+    SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
+    TCP_CONNECTIONS_CEILING, TEXT_LEN_MAX, UDP_RCVBUF_LEN, UDP_SNDBUF_LEN,
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -29,6 +29,7 @@ pub(super) type SocketBuffer = Size<SOCKET_BUFFER_MIN, SOCKET_BUFFER_MAX>;
 pub(super) type UdpSize = Count<EDNS_UDP_SIZE_MIN, EDNS_UDP_SIZE_MAX>;
 pub(super) type Connections = Count<1, TCP_CONNECTIONS_CEILING>;
 pub(super) type TcpBuffers = Size<TCP_BUFFERS_LEN_FLOOR, TCP_BUFFERS_LEN_CEILING>;
+pub(super) type SampleEvery = Count<1, SAMPLE_EVERY_MAX>;
 pub(super) type Line = Text<TEXT_LEN_MAX>;
 
 /// The file. An `Option` is a key whose default depends on the host, on another key, or is "nothing".
@@ -43,6 +44,7 @@ pub(super) struct Spec {
     pub(super) answers: Answers,
     pub(super) http: Http,
     pub(super) history: History,
+    pub(super) sources: Sources,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -171,6 +173,19 @@ pub(super) struct Http {
 #[serde(default, deny_unknown_fields, expecting = "a section that begins with [history]")]
 pub(super) struct History {
     pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [sources]")]
+pub(super) struct Sources {
+    pub(super) sample_every: Given<SampleEvery>,
+    pub(super) databases: Vec<Given<Line>>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { sample_every: Given::default(Count(SAMPLE_EVERY as usize)), databases: Vec::new() }
+    }
 }
 
 impl Written for IpAddr {

@@ -121,6 +121,8 @@ pub mod rcode {
 pub mod option {
     /// Name server identifier (RFC 5001).
     pub const NSID: u16 = 3;
+    /// Cookie (RFC 7873).
+    pub const COOKIE: u16 = 10;
     /// TCP keepalive (RFC 7828).
     pub const TCP_KEEPALIVE: u16 = 11;
     /// Extended error (RFC 8914).

@@ -26,6 +26,8 @@ pub struct Opt {
     pub nsid: bool,
     /// The keepalive option was sent (RFC 7828).
     pub keepalive: bool,
+    /// Bytes of the cookie (RFC 7873), if one was sent. It is not looked into.
+    pub cookie: Option<usize>,
 }
 
 impl Opt {
@@ -44,6 +46,7 @@ impl Opt {
             dnssec_ok: flags & DNSSEC_OK != 0,
             nsid: false,
             keepalive: false,
+            cookie: None,
         })
     }
 
@@ -59,6 +62,9 @@ impl Opt {
             let len = usize::from(u16_at(rdata, at + 2).ok_or(Damaged)?);
             self.nsid |= code == option::NSID;
             self.keepalive |= code == option::TCP_KEEPALIVE;
+            if code == option::COOKIE {
+                self.cookie = Some(len);
+            }
             at += 4 + len;
         }
         if at == rdata.len() { Ok(()) } else { Err(Damaged) }

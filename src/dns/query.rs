@@ -45,6 +45,13 @@ impl Header {
         self.flags & flag::QR != 0
     }
 
+    /// Whether a query asks for recursion; with other operation codes the bit means nothing.
+    #[inline]
+    #[must_use]
+    pub fn is_recursion_desired(&self) -> bool {
+        self.flags & flag::RD != 0 && self.opcode() == opcode::QUERY
+    }
+
     /// The operation code.
     #[inline]
     #[must_use]

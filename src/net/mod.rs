@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{Counters, Totals};
+use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::{self, SelfTest, cpu};
 
 use tcp::{Serving, TcpDriver, TcpSettings};
@@ -127,6 +128,8 @@ pub struct Plan {
     pub tcp: TcpSettings,
     /// What to serve.
     pub snapshot: Arc<Snapshot>,
+    /// What the threads count with.
+    pub ledgers: LedgerSettings,
 }
 
 /// Threads that serve: the shards, and one for TCP.
@@ -137,6 +140,7 @@ pub struct Net {
     /// Why it is that one.
     pub reason: String,
     counters: Vec<Arc<Counters>>,
+    streams: Vec<Stream>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -148,8 +152,14 @@ impl Net {
     /// [`NetError`]; no thread is left behind.
     pub fn start(plan: Plan, events: &Sender<Event>) -> Result<Self, NetError> {
         let (datapath, reason) = choose(plan.choice)?;
-        let mut net =
-            Self { datapath, reason, counters: Vec::new(), threads: Vec::new(), stop: Arc::default() };
+        let mut net = Self {
+            datapath,
+            reason,
+            counters: Vec::new(),
+            streams: Vec::new(),
+            threads: Vec::new(),
+            stop: Arc::default(),
+        };
         // On an error the gates are dropped on the way out of `start_threads`, which sends the shards home.
         match net.start_threads(plan, events) {
             Ok(()) => Ok(net),
@@ -161,7 +171,7 @@ impl Net {
     }
 
     fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> Result<(), NetError> {
-        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, snapshot } = plan;
+        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, snapshot, ledgers } = plan;
         let mut sockets: Vec<Vec<(SocketAddr, UdpSocket)>> = cpus.iter().map(|_| Vec::new()).collect();
         for (address, group) in groups {
             for (shard, socket) in sockets.iter_mut().zip(group) {
@@ -172,7 +182,7 @@ impl Net {
         let mut gates = Vec::new();
         for (index, (sockets, cpu)) in sockets.into_iter().zip(cpus).enumerate() {
             let (gate, opened) = bounded(1);
-            let shard = Shard::new(sockets, Arc::clone(&snapshot), self.new_counters());
+            let shard = Shard::new(sockets, Arc::clone(&snapshot), self.new_ledger(&ledgers));
             let start =
                 Start { cpu, datapath: self.datapath, busy_poll, report: report.clone(), gate: opened };
             let stop = Arc::clone(&self.stop);
@@ -183,7 +193,7 @@ impl Net {
         self.gather(choice, &reports)?;
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
-        let mut serving = Serving::new(snapshot, self.new_counters());
+        let mut serving = Serving::new(snapshot, self.new_ledger(&ledgers));
         let stop = Arc::clone(&self.stop);
         self.spawn("tcp".to_owned(), events, move || {
             driver.run(&stop, &mut serving).map_err(|error| format!("epoll failed: {error}"))
@@ -195,10 +205,11 @@ impl Net {
         Ok(())
     }
 
-    fn new_counters(&mut self) -> Arc<Counters> {
-        let counters = Arc::new(Counters::default());
-        self.counters.push(Arc::clone(&counters));
-        counters
+    fn new_ledger(&mut self, settings: &LedgerSettings) -> Ledger {
+        let (ledger, stream) = ledger::ledger(settings);
+        self.counters.push(Arc::clone(&stream.counters));
+        self.streams.push(stream);
+        ledger
     }
 
     fn spawn(
@@ -246,6 +257,13 @@ impl Net {
     #[must_use]
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.counters
+    }
+
+    /// What each thread tells whoever reports, in the order of [`counters`](Self::counters). There is one
+    /// reader: the second call gets nothing.
+    #[must_use]
+    pub fn take_streams(&mut self) -> Vec<Stream> {
+        std::mem::take(&mut self.streams)
     }
 
     /// The sum of all threads' counters.

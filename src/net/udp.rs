@@ -13,10 +13,11 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Arrival, Transport, Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    Counters, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
-    SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS, Tally,
+    SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
+    SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS,
 };
 use crate::stats::labels::DROPPED_ERROR_CAP;
+use crate::stats::ledger::Ledger;
 use crate::sys::{Arrived, Mmsg, Ring, Turn, sockets};
 
 /// The datapath of one shard.
@@ -62,19 +63,17 @@ pub(super) struct Shard {
     sockets: Vec<UdpSocket>,
     answering: Answering,
     drops: Drops,
-    counters: Arc<Counters>,
 }
 
 impl Shard {
     pub(super) fn new(
         sockets: Vec<(SocketAddr, UdpSocket)>,
         snapshot: Arc<Snapshot>,
-        counters: Arc<Counters>,
+        ledger: Ledger,
     ) -> Self {
         let (locals, sockets) = sockets.into_iter().unzip();
-        let answering =
-            Answering { locals, snapshot, tally: Tally::default(), cap: ErrorCap::new(), batch_began: None };
-        Self { sockets, answering, drops: Drops::new(), counters }
+        let answering = Answering { locals, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
+        Self { sockets, answering, drops: Drops::new() }
     }
 
     /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
@@ -96,7 +95,7 @@ impl Shard {
     pub(super) fn serve(mut self, mut engine: Engine, stop: &AtomicBool) -> io::Result<()> {
         self.sockets.clear();
         self.turns(&mut engine, stop)?;
-        self.drops.read(engine.sockets(), &mut self.answering.tally);
+        self.drops.read(engine.sockets(), &mut self.answering.ledger);
         let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
         self.fold(&turn, Instant::now());
         Ok(())
@@ -109,7 +108,7 @@ impl Shard {
         while !stop.load(Ordering::Relaxed) {
             let turn = engine.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
             let now = Instant::now();
-            self.drops.tick(now, engine.sockets(), &mut self.answering.tally);
+            self.drops.tick(now, engine.sockets(), &mut self.answering.ledger);
             self.fold(&turn, now);
         }
         Ok(())
@@ -117,30 +116,32 @@ impl Shard {
 
     /// Ends a turn, at `now`: what was counted becomes visible.
     fn fold(&mut self, turn: &Turn, now: Instant) {
-        let Answering { tally, batch_began, .. } = &mut self.answering;
-        tally.count(SHARD_TURNS.at([]));
+        let Answering { ledger, batch_began, .. } = &mut self.answering;
+        ledger.count(SHARD_TURNS.at([]));
         if let Some(began) = batch_began.take() {
-            let busy = now.duration_since(began).as_nanos();
-            tally.add(SHARD_BUSY.at([]), u32::try_from(busy).unwrap_or(u32::MAX));
+            // The next system call submits the replies, or the last one has.
+            let took = now.duration_since(began);
+            ledger.add(SHARD_BUSY.at([]), u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
+            ledger.add(SHARD_RECEIVED.at([]), turn.received);
+            ledger.count(SHARD_BATCHES.at([]));
+            ledger.stopwatch.record(took, turn.received);
         }
-        if turn.received > 0 {
-            tally.add(SHARD_RECEIVED.at([]), turn.received);
-            tally.count(SHARD_BATCHES.at([]));
-        }
-        tally.add(SHARD_SENT.at([]), turn.sent);
-        tally.add(SHARD_OVERFLOWS.at([]), turn.overflows);
-        tally.add(SHARD_SHORT.at([]), turn.short_submits);
+        ledger.stopwatch.tick(now);
+        ledger.add(SHARD_SENT.at([]), turn.sent);
+        ledger.add(SHARD_EXHAUSTED.at([]), turn.rearms.no_buffers);
+        ledger.add(SHARD_OVERFLOWS.at([]), turn.overflows);
+        ledger.add(SHARD_SHORT.at([]), turn.short_submits);
         let errors = &turn.send_errors;
         let kinds = [errors.again, errors.nobufs, errors.inval, errors.perm, errors.unreach, errors.other];
         for (kind, count) in kinds.into_iter().enumerate() {
-            tally.add(SEND_ERRORS.at([kind]), count);
+            ledger.add(SEND_ERRORS.at([kind]), count);
         }
         for (cause, count) in
             [turn.rearms.no_buffers, turn.rearms.empty, turn.rearms.other].into_iter().enumerate()
         {
-            tally.add(SHARD_REARMS.at([cause]), count);
+            ledger.add(SHARD_REARMS.at([cause]), count);
         }
-        self.counters.fold(tally);
+        ledger.fold();
         self.answering.cap.tick(now);
     }
 }
@@ -151,7 +152,7 @@ struct Answering {
     /// The address of each socket.
     locals: Vec<SocketAddr>,
     snapshot: Arc<Snapshot>,
-    tally: Tally,
+    ledger: Ledger,
     cap: ErrorCap,
     /// When the first datagram of this turn was lent.
     batch_began: Option<Instant>,
@@ -176,7 +177,7 @@ impl Answering {
             }
             Verdict::Drop => None,
         };
-        account.post(len.map(|len| &slot[..len]), &mut self.tally);
+        self.ledger.post(&account, arrived.peer.ip(), len.map(|len| &slot[..len]));
         len
     }
 }
@@ -195,20 +196,20 @@ impl Drops {
     }
 
     #[inline]
-    fn tick(&mut self, now: Instant, sockets: &[UdpSocket], tally: &mut Tally) {
+    fn tick(&mut self, now: Instant, sockets: &[UdpSocket], ledger: &mut Ledger) {
         if now.duration_since(self.asked) >= Duration::from_secs(1) {
             self.asked = now;
-            self.read(sockets, tally);
+            self.read(sockets, ledger);
         }
     }
 
     #[cold]
-    fn read(&mut self, sockets: &[UdpSocket], tally: &mut Tally) {
+    fn read(&mut self, sockets: &[UdpSocket], ledger: &mut Ledger) {
         self.seen.resize(sockets.len(), 0);
         for (listener, (socket, seen)) in sockets.iter().zip(&mut self.seen).enumerate() {
             // A kernel that does not say leaves the count at what it was.
             let Ok(drops) = sockets::drops(socket) else { continue };
-            tally.add(SOCKET_DROPS.at([listener]), drops.wrapping_sub(*seen));
+            ledger.add(SOCKET_DROPS.at([listener]), drops.wrapping_sub(*seen));
             *seen = drops;
         }
     }
@@ -250,6 +251,7 @@ impl ErrorCap {
 mod tests {
     use super::*;
     use crate::stats::counters::Totals;
+    use crate::stats::ledger::{LedgerSettings, ledger};
     use crate::sys::sockets::{UdpOptions, bind_udp_group};
 
     #[test]
@@ -258,12 +260,12 @@ mod tests {
         let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
         let sockets = [bind(), bind()];
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (mut drops, mut tally, counters) = (Drops::new(), Tally::default(), Counters::default());
+        let (mut drops, (mut ledger, stream)) = (Drops::new(), ledger(&LedgerSettings::default()));
         let mut counted = |after: u64| {
-            drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut tally);
-            counters.fold(&mut tally);
+            drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut ledger);
+            ledger.fold();
             let mut totals = Totals::default();
-            counters.read(&mut totals);
+            stream.counters.read(&mut totals);
             SOCKET_DROPS.of(&totals)[..2].to_vec()
         };
         for _ in 0..100 {

@@ -3,17 +3,20 @@
 //!
 //! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA` below.
 
+mod aging;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::{Connection, Transaction, params};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::sources::Row;
+use super::uniques::{Sketches, UniquesOfDays};
 use super::{Block, Board};
 use crate::limits::{
     HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_READ_WAIT_MAX, HISTORY_RESOLUTIONS,
@@ -24,17 +27,18 @@ use crate::stats::counters::{
     UPDATES,
 };
 use crate::stats::labels::Names;
+use crate::stats::uniques::KINDS;
 
 /// The file in the configured folder.
 pub const FILE: &str = "history.sqlite";
 
 /// Seconds between two stores.
 const MINUTE: u64 = HISTORY_RESOLUTIONS[0].0;
+/// Seconds of a day, the coarsest resolution.
+pub(super) const DAY: u64 = HISTORY_RESOLUTIONS[3].0;
 
-/// `PRAGMA user_version` of [`SCHEMA`].
-const SCHEMA_VERSION: i64 = 1;
-
-/// The tables. `history` is the view that people ask:
+/// The tables, as each version of the program that changed them did; `PRAGMA user_version` says how many of
+/// these a file has. `history` is the view that people ask:
 ///
 /// ```sql
 /// SELECT datetime(start, 'unixepoch'), labels ->> 'type', count FROM history
@@ -43,7 +47,8 @@ const SCHEMA_VERSION: i64 = 1;
 ///
 /// What was counted in any span of time is in one row, of one resolution: where it was rolled up, the finer
 /// rows are gone.
-const SCHEMA: &str = "
+const SCHEMA: [&str; 2] = [
+    "
     -- A counter: its family as in /metrics, its labels as a JSON object.
     CREATE TABLE series (
         id INTEGER PRIMARY KEY,
@@ -69,8 +74,27 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE VIEW history AS
         SELECT resolution, start, family, labels, count FROM counts JOIN series ON id = series;
-    PRAGMA user_version = 1;
-";
+    ",
+    "
+    -- What people call a value of a label: a country by its code, an AS by its number.
+    CREATE TABLE names (
+        label TEXT NOT NULL,
+        value TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (label, value)
+    ) STRICT, WITHOUT ROWID;
+    -- How many different sources asked on the day (UTC) that began at `day`, about, by kind: 'ipv4',
+    -- 'ipv6', or 'ipv6_64', the networks of that length. Registers are those of the HyperLogLog, while the
+    -- day may go on.
+    CREATE TABLE uniques (
+        day INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        sources INTEGER NOT NULL,
+        registers BLOB,
+        PRIMARY KEY (day, kind)
+    ) STRICT;
+    ",
+];
 
 /// The families that have a history. The others have totals alone.
 const KEPT: [&str; 14] = [
@@ -118,7 +142,7 @@ impl Status {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn failed(&self, error: &rusqlite::Error) {
+    pub(super) fn failed(&self, error: &rusqlite::Error) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
@@ -188,10 +212,9 @@ impl History {
     ) -> Result<(Self, Bases), String> {
         let db = Connection::open(&place).map_err(|error| error.to_string())?;
         prepare(&db, len_max).map_err(|error| error.to_string())?;
-        let version: i64 =
-            db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| error.to_string())?;
-        if version != SCHEMA_VERSION {
-            return Err(format!("its version is {version}, this program knows {SCHEMA_VERSION}"));
+        let version = version(&db).map_err(|error| error.to_string())?;
+        if version != SCHEMA.len() {
+            return Err(format!("its version is {version}, this program knows {}", SCHEMA.len()));
         }
         let series = all_series(names);
         let bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
@@ -199,12 +222,25 @@ impl History {
         Ok((Self { db, place, series, stored, stored_at: now }, bases))
     }
 
-    /// Stores what was counted since the last time, as of the minute in which that was, and rolls up what is
-    /// old enough at `now`. All of it or, with an error, nothing; then the next time stores it too.
+    /// Whether a minute has ended since the last store.
+    #[must_use]
+    pub const fn is_due(&self, now: u64) -> bool {
+        now / MINUTE > self.stored_at / MINUTE
+    }
+
+    /// Stores what was counted since the last time, as of the minute in which that was, with `sources` and
+    /// `uniques`, and rolls up what is old enough at `now`. All of it or, with an error, nothing; then the
+    /// next time stores it too.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn store(&mut self, board: &Board, now: u64) -> rusqlite::Result<()> {
+    pub fn store(
+        &mut self,
+        board: &Board,
+        sources: &[Row<'_>],
+        uniques: &UniquesOfDays,
+        now: u64,
+    ) -> rusqlite::Result<()> {
         let blocks = board.shards.iter().chain([&board.tcp]);
         let totals: Vec<Totals> = blocks.map(Block::read).collect();
         let transaction = self.db.transaction()?;
@@ -221,13 +257,41 @@ impl History {
         let start = self.stored_at - self.stored_at % MINUTE;
         for (series, &count) in self.series.iter().zip(moved.counts()) {
             if count > 0 && series.is_kept {
-                put_count(&transaction, start, series, count)?;
+                put_count(&transaction, (MINUTE, start), series.family, &series.labels, count)?;
             }
         }
-        roll_up(&transaction, now)?;
+        sources.iter().try_for_each(|row| put_source(&transaction, start, row))?;
+        uniques.changed().try_for_each(|(day, sketches)| put_uniques(&transaction, day, sketches))?;
+        aging::roll_up(&transaction, now)?;
         transaction.commit()?;
         (self.stored, self.stored_at) = (totals, now);
         Ok(())
+    }
+
+    /// The sketches of unique sources that were stored of `day` and later, in days of Unix time.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn uniques(&self, day: u64) -> rusqlite::Result<UniquesOfDays> {
+        let mut found = UniquesOfDays::default();
+        let mut query = self
+            .db
+            .prepare("SELECT day, kind, registers FROM uniques WHERE day >= ? AND registers NOT NULL")?;
+        let mut rows = query.query([day * DAY])?;
+        while let Some(row) = rows.next()? {
+            let (start, kind): (u64, String) = (row.get(0)?, row.get(1)?);
+            if let Some(kind) = KINDS.iter().position(|known| *known == kind) {
+                found.of(start / DAY)[kind].merge(row.get_ref(2)?.as_blob().unwrap_or_default());
+            }
+        }
+        found.stored();
+        Ok(found)
+    }
+
+    /// Makes every store fail, or none.
+    #[cfg(test)]
+    pub(super) fn forbid(&self, is_forbidden: bool) {
+        self.db.pragma_update(None, "query_only", is_forbidden).expect("a pragma that there is");
     }
 
     /// A way to read it beside the thread that stores.
@@ -239,21 +303,6 @@ impl History {
         db.busy_timeout(HISTORY_READ_WAIT_MAX)?;
         db.pragma_update(None, "query_only", true)?;
         Ok(Stored(db))
-    }
-
-    /// Stores every minute until there is no more `stop`, and then once more.
-    pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
-        loop {
-            let to_next = MINUTE - unix_time() % MINUTE;
-            let waited = stop.recv_timeout(Duration::from_secs(to_next));
-            // A minute that could not be stored is stored with the next one.
-            if let Err(error) = self.store(board, unix_time()) {
-                board.history.failed(&error);
-            }
-            if waited != Err(RecvTimeoutError::Timeout) {
-                return;
-            }
-        }
     }
 }
 
@@ -284,14 +333,17 @@ fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
     let page_len: u64 = db.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     db.pragma_update_and_check(None, "max_page_count", len_max / page_len, |_| Ok(()))?;
     let transaction = db.unchecked_transaction()?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == 0 {
-        transaction.execute_batch(SCHEMA)?;
-    } else {
-        // Whether we may write is known now rather than in a minute.
-        transaction.pragma_update(None, "user_version", version)?;
+    let version = version(&transaction)?;
+    for step in SCHEMA.iter().skip(version) {
+        transaction.execute_batch(step)?;
     }
+    // Even where nothing changes: whether we may write is known now rather than in a minute.
+    transaction.pragma_update(None, "user_version", version.max(SCHEMA.len()))?;
     transaction.commit()
+}
+
+fn version(db: &Connection) -> rusqlite::Result<usize> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Every counter's name, by where it stands in a block.
@@ -343,15 +395,20 @@ fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<
     Ok(bases)
 }
 
+fn put_series(transaction: &Transaction<'_>, family: &str, labels: &str) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO series (family, labels) VALUES (?, ?)")?
+        .execute([family, labels])
+        .map(|_| ())
+}
+
 fn put_total(
     transaction: &Transaction<'_>,
     source: &str,
     series: &Series,
     total: u64,
 ) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached("INSERT OR IGNORE INTO series (family, labels) VALUES (?, ?)")?
-        .execute(params![series.family, series.labels])?;
+    put_series(transaction, series.family, &series.labels)?;
     transaction
         .prepare_cached(
             "INSERT INTO totals SELECT ?, id, ? FROM series WHERE family = ? AND labels = ?
@@ -361,35 +418,42 @@ fn put_total(
         .map(|_| ())
 }
 
-fn put_count(transaction: &Transaction<'_>, start: u64, series: &Series, count: u64) -> rusqlite::Result<()> {
+/// Adds to the row of a resolution and start; the series is there already.
+fn put_count(
+    transaction: &Transaction<'_>,
+    (resolution, start): (u64, u64),
+    family: &str,
+    labels: &str,
+    count: u64,
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO counts SELECT ?, ?, id, ? FROM series WHERE family = ? AND labels = ?
              ON CONFLICT DO UPDATE SET count = count + excluded.count",
         )?
-        .execute(params![MINUTE, start, count, series.family, series.labels])
+        .execute(params![resolution, start, count, family, labels])
         .map(|_| ())
 }
 
-/// Moves rows that are old to the next resolution, and forgets those of the last.
-fn roll_up(transaction: &Transaction<'_>, now: u64) -> rusqlite::Result<()> {
-    let coarser = HISTORY_RESOLUTIONS.iter().skip(1).map(|&(resolution, _)| Some(resolution)).chain([None]);
-    for (&(resolution, kept_for), coarser) in HISTORY_RESOLUTIONS.iter().zip(coarser) {
-        // Whole rows of the coarser resolution, so that each of them is made at once.
-        let before = now.saturating_sub(kept_for);
-        let before = before - before % coarser.unwrap_or(resolution);
-        if let Some(coarser) = coarser {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO counts SELECT ?1, start - start % ?1, series, sum(count) FROM counts
-                      WHERE resolution = ?2 AND start < ?3 GROUP BY start - start % ?1, series
-                     ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                )?
-                .execute(params![coarser, resolution, before])?;
-        }
-        transaction
-            .prepare_cached("DELETE FROM counts WHERE resolution = ?1 AND start < ?2")?
-            .execute(params![resolution, before])?;
+fn put_source(transaction: &Transaction<'_>, start: u64, row: &Row<'_>) -> rusqlite::Result<()> {
+    let Row { family, value, name, count } = row;
+    let labels = json!({family.label: value}).to_string();
+    put_series(transaction, family.name, &labels)?;
+    put_count(transaction, (MINUTE, start), family.name, &labels, *count)?;
+    if let Some(name) = name {
+        transaction.prepare_cached("INSERT OR REPLACE INTO names VALUES (?, ?, ?)")?.execute([
+            family.label,
+            value,
+            name,
+        ])?;
+    }
+    Ok(())
+}
+
+fn put_uniques(transaction: &Transaction<'_>, day: u64, sketches: &Sketches) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO uniques VALUES (?, ?, ?, ?)")?;
+    for (kind, sketch) in KINDS.iter().zip(sketches) {
+        put.execute(params![day * DAY, kind, sketch.estimate(), sketch.registers()])?;
     }
     Ok(())
 }

@@ -20,27 +20,27 @@ pub struct HostFamily {
 /// All counts of the host.
 pub static HOST: [HostFamily; 5] = [
     HostFamily {
-        name: "host_udp_in_errors",
+        name: "udp_in_errors",
         help: "Datagrams that this host received and gave to no program, for whatever reason.",
         key: "InErrors",
     },
     HostFamily {
-        name: "host_udp_rcvbuf_errors",
+        name: "udp_rcvbuf_errors",
         help: "Datagrams that this host lost because a receive buffer was full.",
         key: "RcvbufErrors",
     },
     HostFamily {
-        name: "host_udp_sndbuf_errors",
+        name: "udp_sndbuf_errors",
         help: "Datagrams that this host lost because a send buffer was full.",
         key: "SndbufErrors",
     },
     HostFamily {
-        name: "host_udp_checksum_errors",
+        name: "udp_checksum_errors",
         help: "Datagrams that this host received with a wrong checksum.",
         key: "InCsumErrors",
     },
     HostFamily {
-        name: "host_udp_no_ports",
+        name: "udp_no_ports",
         help: "Datagrams that this host received for a port where nobody listens.",
         key: "NoPorts",
     },

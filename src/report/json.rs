@@ -4,8 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::host::{FAMILIES as HOST_FAMILIES, HOST};
+use super::observed::Percentiles;
 use super::{Reading, shown, sum_of};
 use crate::stats::counters::{Family, Totals};
+use crate::stats::uniques::KINDS;
 
 /// The document of `/stats.json`.
 ///
@@ -17,7 +19,13 @@ pub fn render(reading: &Reading<'_>) -> String {
     let blocks = reading.board.shards.iter().zip(&reading.shards).enumerate();
     let shards: Vec<Value> = blocks
         .map(|(index, (block, totals))| {
-            json!({"shard": index, "cpu": block.cpu, "counters": counters(reading, totals)})
+            json!({
+                "shard": index,
+                "cpu": block.cpu,
+                "busy_ratio": reading.observation.busy[index],
+                "service_time": percentiles(&reading.observation.shards[index]),
+                "counters": counters(reading, totals),
+            })
         })
         .collect();
     let host: Map<String, Value> = HOST
@@ -28,8 +36,14 @@ pub fn render(reading: &Reading<'_>) -> String {
             (family.name.to_owned(), by_family.map(|(name, count)| (*name, *count)).collect())
         })
         .collect();
+    let uniques: Map<String, Value> = KINDS
+        .iter()
+        .zip(reading.observation.uniques)
+        .map(|(kind, count)| ((*kind).to_owned(), count.into()))
+        .collect();
     let document = json!({
         "node": facts.node,
+        "site": facts.site,
         "version": facts.version,
         "datapath": facts.datapath,
         "datapath_reason": facts.reason,
@@ -42,11 +56,20 @@ pub fn render(reading: &Reading<'_>) -> String {
             "errors": reading.board.history.errors(),
             "last_error": reading.board.history.last_error(),
         },
+        "service_time": percentiles(&reading.observation.all),
+        "unique_sources": uniques,
+        "source_sample_every": facts.sample_every,
         "counters": counters(reading, &reading.total),
         "shards": shards,
         "host": host,
     });
     format!("{document:#}\n")
+}
+
+/// Times in nanoseconds.
+fn percentiles(of: &Percentiles) -> Value {
+    let Percentiles { samples, p50, p90, p99, p999, max } = of;
+    json!({"samples": samples, "p50": p50, "p90": p90, "p99": p99, "p999": p999, "max": max})
 }
 
 fn counters(reading: &Reading<'_>, totals: &Totals) -> Value {
@@ -90,6 +113,9 @@ mod tests {
         let document: Value = serde_json::from_str(&render(&board.read())).unwrap();
         for (pointer, expected) in [
             ("/node", json!("node-1")),
+            ("/site", json!("site-1")),
+            ("/unique_sources", json!({"ipv4": 0, "ipv6": 0, "ipv6_64": 0})),
+            ("/shards/1/service_time/samples", json!(0)),
             ("/version", json!("1.2.3")),
             ("/datapath_reason", json!("no \"ring\"\nhere")),
             ("/start_time_seconds", json!(1_700_000_000.5)),
@@ -112,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(document.pointer(pointer), Some(&expected), "{pointer}");
         }
-        assert!(document.pointer("/host/host_udp_in_errors/ipv4").unwrap().is_u64());
+        assert!(document.pointer("/host/udp_in_errors/ipv4").unwrap().is_u64());
         assert_eq!(document["shards"].as_array().unwrap().len(), 2);
     }
 }

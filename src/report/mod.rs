@@ -3,34 +3,44 @@
 //! A [`Board`] knows where the counters stand and what they are called. Whoever wants them takes a
 //! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
 
+pub mod aggregator;
 pub mod history;
 pub mod host;
 pub mod json;
+mod lookback;
+pub mod observed;
 pub mod prometheus;
 pub mod radar;
+pub mod sources;
+pub mod uniques;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::stats::counters::{
-    Counters, FAMILIES, Family, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
+    Counters, FAMILIES, Family, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
 use crate::stats::labels::Names;
 
 use host::HostCounts;
+use observed::{Observation, Observed};
 
 /// What does not change while the node runs.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The node's name.
     pub node: String,
+    /// The site that it stands at.
+    pub site: String,
     /// The version of the program.
     pub version: &'static str,
     /// How datagrams are received and sent.
     pub datapath: String,
     /// Why so.
     pub reason: String,
+    /// Of so many queries one is looked at for its source.
+    pub sample_every: u32,
     /// When the node started.
     pub started: SystemTime,
 }
@@ -61,6 +71,8 @@ pub struct Board {
     pub past: Totals,
     /// How the history fares.
     pub history: history::Status,
+    /// What the aggregator found out.
+    pub observed: Observed,
     /// Whether the node serves.
     pub ready: AtomicBool,
 }
@@ -81,9 +93,16 @@ impl Board {
             tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
             shards,
             host: host::read(),
+            observation: self.observed.read(),
             uptime: self.facts.started.elapsed().unwrap_or_default(),
             ready: self.ready.load(Ordering::Relaxed),
         }
+    }
+
+    /// How long each shard has been busy, in nanoseconds.
+    #[must_use]
+    pub fn busy(&self) -> Vec<u64> {
+        self.shards.iter().map(|block| block.read_own().sum(SHARD_BUSY)).collect()
     }
 
     /// How many turns each thread has made, shards first. One that stands still is stuck: even without a
@@ -99,6 +118,11 @@ impl Board {
 }
 
 impl Block {
+    /// The CPU as a label has it.
+    fn cpu_name(&self) -> String {
+        self.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string())
+    }
+
     fn read(&self) -> Totals {
         let mut totals = self.base.clone();
         self.counters.read(&mut totals);
@@ -126,6 +150,8 @@ pub struct Reading<'a> {
     pub tcp_connections: u64,
     /// What the host's network counts.
     pub host: HostCounts,
+    /// What the aggregator found out.
+    pub observation: Observation,
     /// Since the start.
     pub uptime: Duration,
     /// Whether the node serves.
@@ -170,8 +196,7 @@ fn sum_of(family: &Family) -> &'static Family {
 mod tests {
     use super::*;
     use crate::stats::counters::{
-        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_BUSY, SHARD_RECEIVED,
-        Tally,
+        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED, Tally,
     };
     use crate::stats::labels::{Values, ZONE};
 
@@ -204,9 +229,11 @@ mod tests {
         Board {
             facts: Facts {
                 node: "node-1".to_owned(),
+                site: "site-1".to_owned(),
                 version: "1.2.3",
                 datapath: "mmsg".to_owned(),
                 reason: "no \"ring\"\nhere".to_owned(),
+                sample_every: 64,
                 started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
             },
             names: Names {
@@ -220,6 +247,7 @@ mod tests {
             tcp: block(None, &tcp),
             past: Totals::default(),
             history: history::Status::new("in memory".to_owned()),
+            observed: Observed::new(3),
             ready: AtomicBool::new(true),
         }
     }

@@ -6,8 +6,11 @@
 use std::fmt::{Display, Write as _};
 
 use super::host::{FAMILIES as HOST_FAMILIES, HOST};
+use super::observed::{Observation, TIME_BOUNDS};
 use super::{Reading, shown, sum_of};
-use crate::stats::counters::{Family, Totals};
+use crate::limits::SERVICE_TIME_EVERY;
+use crate::stats::counters::{Family, QUERIES, Totals};
+use crate::stats::uniques::KINDS;
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,8 @@ const NANOSECONDS: &str = "_nanoseconds_total";
 pub fn render(reading: &Reading<'_>, format: Format) -> String {
     let mut text = Text { out: String::new(), format };
     text.facts(reading);
+    text.observation(reading);
+    text.shards(reading);
     for family in shown() {
         match family.bin_len() {
             Some(bin_len) => text.histogram(reading, family, bin_len),
@@ -104,6 +109,11 @@ impl Text {
                 [("version", facts.version), ("arch", std::env::consts::ARCH)],
             ),
             (
+                "as112_node_info",
+                "The node and the site that it stands at.",
+                [("node", facts.node.as_str()), ("site", facts.site.as_str())],
+            ),
+            (
                 "as112_datapath_info",
                 "How datagrams are received and sent, and why so.",
                 [("datapath", facts.datapath.as_str()), ("reason", facts.reason.as_str())],
@@ -121,6 +131,53 @@ impl Text {
         let name = "as112_history_errors_total";
         self.head(name, "counter", "Minutes that could not be stored in the history when they were over.");
         self.sample(name, &[], reading.board.history.errors());
+    }
+
+    /// What the aggregator found out.
+    fn observation(&mut self, reading: &Reading<'_>) {
+        let Observation { buckets, uniques, .. } = &reading.observation;
+        let name = "as112_unique_sources";
+        self.head(name, "gauge", "Different sources of queries today (UTC), about: a HyperLogLog.");
+        for (kind, count) in KINDS.iter().zip(uniques) {
+            self.sample(name, &[("kind", kind)], count);
+        }
+        let name = "as112_source_sample_every";
+        self.head(name, "gauge", "Of so many queries one is looked at for its source.");
+        self.sample(name, &[], reading.board.facts.sample_every);
+        let name = "as112_processing_duration_sample_every";
+        self.head(name, "gauge", "Of so many queries of a shard the service time of one is recorded.");
+        self.sample(name, &[], SERVICE_TIME_EVERY);
+        let name = "as112_processing_duration_seconds";
+        self.head(
+            name,
+            "histogram",
+            "Service times of sampled queries, from the receive of their batch to its submit.",
+        );
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in TIME_BOUNDS.iter().zip(buckets.counts) {
+            self.sample(&bucket, &[("le", &format!("{:?}", *bound as f64 / 1e9))], count);
+        }
+        self.sample(&bucket, &[("le", "+Inf")], buckets.count);
+        self.sample(&format!("{name}_sum"), &[], buckets.sum / 1e9);
+        self.sample(&format!("{name}_count"), &[], buckets.count);
+    }
+
+    /// What each shard does, where that is no counter of its own.
+    fn shards(&mut self, reading: &Reading<'_>) {
+        let name = "as112_shard_busy_ratio";
+        self.head(name, "gauge", "The part of the last second in which each shard had something to do.");
+        for (index, (block, busy)) in reading.board.shards.iter().zip(&reading.observation.busy).enumerate() {
+            self.sample(name, &[("shard", &index.to_string()), ("cpu", &block.cpu_name())], busy);
+        }
+        let name = "as112_shard_queries_total";
+        self.head(name, "counter", "Queries that each shard answered, or deliberately did not.");
+        for (index, (block, totals)) in reading.board.shards.iter().zip(&reading.shards).enumerate() {
+            self.sample(
+                name,
+                &[("shard", &index.to_string()), ("cpu", &block.cpu_name())],
+                totals.sum(QUERIES),
+            );
+        }
     }
 
     /// The lines before the samples of a family. `kind` is OpenMetrics' word; the older format has no infos.
@@ -168,8 +225,8 @@ impl Text {
     fn by_shard(&mut self, reading: &Reading<'_>, family: &Family) {
         self.head(&family.name.replace(NANOSECONDS, "_seconds_total"), "counter", family.help);
         for (index, (block, totals)) in reading.board.shards.iter().zip(&reading.shards).enumerate() {
-            let cpu = block.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string());
-            self.series(reading, family, totals, &[("shard", &index.to_string()), ("cpu", &cpu)]);
+            let labels = [("shard", &*index.to_string()), ("cpu", &block.cpu_name())];
+            self.series(reading, family, totals, &labels);
         }
     }
 
@@ -230,8 +287,8 @@ mod tests {
              as112_shard_datagrams_total{shard=\"1\",cpu=\"any\"} 0\n",
             "# TYPE as112_shard_busy_seconds_total counter\n\
              as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\"} 1.5\n",
-            "as112_host_udp_in_errors_total{family=\"ipv4\"} 1\n\
-             as112_host_udp_in_errors_total{family=\"ipv6\"} 2\n",
+            "as112_udp_in_errors_total{family=\"ipv4\"} 1\n\
+             as112_udp_in_errors_total{family=\"ipv6\"} 2\n",
             "as112_socket_drops_total{shard=\"0\",cpu=\"7\",address=\"[::1]:53\"} 0\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");

@@ -1,18 +1,21 @@
 //! The history in the shape of Cloudflare Radar's API about AS112, so that a client that was written for that
-//! can ask a node: `/client/v4/radar/as112/` with `timeseries`, `summary/{dimension}` and
-//! `timeseries_groups/{dimension}`.
+//! can ask a node: `/client/v4/radar/as112/` with `timeseries`, `summary/{dimension}`,
+//! `timeseries_groups/{dimension}`, `top/locations` and, which Radar has elsewhere, `top/ases`.
 //!
 //! What differs: numbers of `timeseries` are counts and say so (`RAW_VALUES`), and what a node does not
-//! count, as queries by country, is refused with a sentence.
+//! count, as one dimension within another, is refused with a sentence.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
 use super::history::Stored;
-use crate::limits::{HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX};
-use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
+use super::lookback::{Counts, Dimension, Top, TopRow, counted, groups, limited, top, written};
+use super::sources::{self, SourceFamily};
+use crate::limits::{HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX, RADAR_TOP, SOURCES_KEPT_MAX};
+use crate::stats::counters::QUERIES;
 
 /// Where all paths begin.
 pub const ROOT: &str = "/client/v4/radar/as112/";
@@ -57,17 +60,21 @@ pub fn answer(stored: &Stored, path: &str, query: &str, now: u64) -> Answer {
             Answer { status: 200, content_type: "text/csv; charset=utf-8", body: csv(&series) }
         }
         Ok((series, asked)) => match asked.meta(stored.connection(), now) {
-            Ok(meta) => json_of(200, &envelope(series, meta)),
+            Ok(meta) => json_of(200, &envelope(asked.view, series, meta)),
             Err(Refusal(status, sentence)) => json_of(status, &refused(status, &sentence)),
         },
         Err(Refusal(status, sentence)) => json_of(status, &refused(status, &sentence)),
     }
 }
 
-fn envelope(series: Vec<(String, Columns)>, meta: Value) -> Value {
+fn envelope(view: View, series: Vec<(String, Columns)>, meta: Value) -> Value {
     let mut result = Map::from_iter([("meta".to_owned(), meta)]);
     for (name, columns) in series {
-        result.insert(name, columns.into_iter().map(|(name, cell)| (name, Value::from(cell))).collect());
+        let value = match view {
+            View::Top(_) => rows(columns),
+            _ => columns.into_iter().map(|(name, cell)| (name, Value::from(cell))).collect(),
+        };
+        result.insert(name, value);
     }
     json!({"success": true, "errors": [], "messages": [], "result": result})
 }
@@ -79,44 +86,14 @@ fn refused(status: u16, sentence: &str) -> Value {
 
 //------------ What is asked ---
 
-/// By what queries are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dimension {
-    Dnssec,
-    Edns,
-    IpVersion,
-    Protocol,
-    QueryType,
-    ResponseCode,
-}
-
-impl Dimension {
-    /// The names are in capitals; the older paths had them in small letters, and one in the plural.
-    fn read(name: &str) -> Result<Self, Refusal> {
-        Ok(match name.to_ascii_uppercase().as_str() {
-            "DNSSEC" => Self::Dnssec,
-            "EDNS" => Self::Edns,
-            "IP_VERSION" => Self::IpVersion,
-            "PROTOCOL" => Self::Protocol,
-            "QUERY_TYPE" => Self::QueryType,
-            "RESPONSE_CODE" | "RESPONSE_CODES" => Self::ResponseCode,
-            _ => {
-                let known = "DNSSEC, EDNS, IP_VERSION, PROTOCOL, QUERY_TYPE and RESPONSE_CODE";
-                return Err(Refusal(404, format!("There is no such dimension; there are {known}.")));
-            }
-        })
-    }
-
-    /// The groups that are there even if nothing was counted.
-    const fn groups(self) -> &'static [&'static str] {
-        match self {
-            Self::Dnssec | Self::Edns => &["SUPPORTED", "NOT_SUPPORTED"],
-            Self::IpVersion => &["IPv4", "IPv6"],
-            // A node has neither of the last two.
-            Self::Protocol => &["UDP", "TCP", "HTTPS", "TLS"],
-            Self::QueryType | Self::ResponseCode => &[],
-        }
-    }
+/// The names are in capitals; the older paths had them in small letters, and one in the plural.
+fn dimension(name: &str) -> Result<Dimension, Refusal> {
+    let name = name.to_ascii_uppercase();
+    let name = if name == "RESPONSE_CODES" { "RESPONSE_CODE" } else { &name };
+    Dimension::ALL.into_iter().find(|dimension| dimension.name() == name).ok_or_else(|| {
+        let known = "DNSSEC, EDNS, IP_VERSION, PROTOCOL, QUERY_TYPE and RESPONSE_CODE";
+        Refusal(404, format!("There is no such dimension; there are {known}."))
+    })
 }
 
 /// What kind of result.
@@ -125,20 +102,36 @@ enum View {
     Timeseries,
     Summary(Dimension),
     Groups(Dimension),
+    Top(Place),
 }
+
+/// Where the sources are that queries are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    family: &'static SourceFamily,
+    /// What a row calls the place, and its name.
+    keys: [&'static str; 2],
+}
+
+const LOCATIONS: Place =
+    Place { family: &sources::BY_COUNTRY, keys: ["clientCountryAlpha2", "clientCountryName"] };
+const ASES: Place = Place { family: &sources::BY_AS, keys: ["clientASN", "clientASName"] };
 
 impl View {
     fn read(path: &str) -> Result<Self, Refusal> {
         let rest = path.strip_prefix(ROOT).unwrap_or_default();
         match rest.split_once('/') {
             None if rest == "timeseries" => Ok(Self::Timeseries),
-            Some(("summary", dimension)) => Dimension::read(dimension).map(Self::Summary),
-            Some(("timeseries_groups", dimension)) => Dimension::read(dimension).map(Self::Groups),
+            Some(("summary", name)) => dimension(name).map(Self::Summary),
+            Some(("timeseries_groups", name)) => dimension(name).map(Self::Groups),
+            Some(("top", "locations")) => Ok(Self::Top(LOCATIONS)),
+            Some(("top", "ases")) => Ok(Self::Top(ASES)),
             _ => Err(Refusal(
                 404,
                 format!(
-                    "There is {ROOT}timeseries, {ROOT}summary/{{dimension}} and \
-                     {ROOT}timeseries_groups/{{dimension}}; a node knows nothing of locations."
+                    "There is {ROOT}timeseries, {ROOT}summary/{{dimension}}, \
+                     {ROOT}timeseries_groups/{{dimension}}, {ROOT}top/locations and {ROOT}top/ases; a node does \
+                     not count places by a dimension."
                 ),
             )),
         }
@@ -146,7 +139,7 @@ impl View {
 
     const fn dimension(self) -> Option<Dimension> {
         match self {
-            Self::Timeseries => None,
+            Self::Timeseries | Self::Top(_) => None,
             Self::Summary(dimension) | Self::Groups(dimension) => Some(dimension),
         }
     }
@@ -285,20 +278,20 @@ impl Asked {
         let mut take = |key: &str| given.remove(key).unwrap_or_default();
         let (dates, starts, ends) = (take("dateRange"), take("dateStart"), take("dateEnd"));
         let (names, intervals) = (take("name"), take("aggInterval"));
-        let (limits, formats) = (take("limitPerGroup"), take("format"));
+        let (per_group, limits, formats) = (take("limitPerGroup"), take("limit"), take("format"));
         if let Some(key) = given.keys().next() {
             return if NOT_COUNTED.contains(&key.as_str()) {
                 bad(format!("A node does not count by {key} beside the dimension; leave {key} out."))
             } else {
                 bad("There is a parameter that is not known; give aggInterval, dateRange, dateStart, \
-                     dateEnd, limitPerGroup, name or format."
+                     dateEnd, limitPerGroup, limit, name or format."
                     .to_owned())
             };
         }
         let ranges = ranges(db, &dates, &starts, &ends, now)?;
         let interval = Interval::choose(intervals.first().map(String::as_str), &ranges, now)?;
-        if matches!(view, View::Summary(_)) && !intervals.is_empty() {
-            return bad("A summary is of the whole time; leave aggInterval out.".to_owned());
+        if matches!(view, View::Summary(_) | View::Top(_)) && !intervals.is_empty() {
+            return bad("This is of the whole time; leave aggInterval out.".to_owned());
         }
         // What begins within an interval begins with it.
         let whole = |range: Range| Range { start: interval.floor(range.start), ..range };
@@ -307,7 +300,7 @@ impl Asked {
             view,
             series: names.into_iter().zip(ranges.into_iter().map(whole)).collect(),
             interval,
-            limit: limit(view, &limits)?,
+            limit: limit(view, &per_group, &limits)?,
             is_csv: match formats.first().map(|format| format.to_ascii_uppercase()).as_deref() {
                 None | Some("JSON") => false,
                 Some("CSV") => true,
@@ -322,8 +315,15 @@ impl Asked {
     }
 
     fn columns(&self, db: &Connection, range: Range) -> Result<Columns, Refusal> {
+        let span = (range.start, range.end);
+        let by = |family: &_, label: Option<&str>| {
+            counted(db, family, label, span, |time| self.interval.floor(time))
+        };
+        if let View::Top(place) = self.view {
+            return Ok(top_columns(place, &top(db, place.family, span)?, self.limit.unwrap_or(RADAR_TOP)));
+        }
         let Some(dimension) = self.view.dimension() else {
-            let counts = counted(db, QUERIES, None, range, self.interval)?.remove("").unwrap_or_default();
+            let counts = by(QUERIES, None)?.remove("").unwrap_or_default();
             let times: Vec<u64> = self.times(range).collect();
             let values = times.iter().map(|time| counts.get(time).unwrap_or(&0).to_string()).collect();
             return Ok(vec![
@@ -331,7 +331,7 @@ impl Asked {
                 ("values".to_owned(), Cell::Many(values)),
             ]);
         };
-        let groups = limited(groups(db, dimension, range, self.interval)?, self.limit);
+        let groups = limited(groups(dimension, by)?, self.limit);
         if matches!(self.view, View::Summary(_)) {
             let sums: Vec<u64> = groups.iter().map(|(_, counts)| counts.values().sum()).collect();
             let all: u64 = sums.iter().sum();
@@ -371,7 +371,7 @@ impl Asked {
             "confidenceInfo": {"annotations": [], "level": 5},
             "units": [{"name": "*", "value": unit}],
         });
-        if !matches!(self.view, View::Summary(_)) {
+        if !matches!(self.view, View::Summary(_) | View::Top(_)) {
             meta["aggInterval"] = self.interval.meta.into();
         }
         Ok(meta)
@@ -408,7 +408,11 @@ fn ranges(
 
 /// What the series are called: as was asked for, or by number.
 fn series_names(view: View, names: Vec<String>, count: usize) -> Result<Vec<String>, Refusal> {
-    let stem = if matches!(view, View::Summary(_)) { "summary" } else { "serie" };
+    let stem = match view {
+        View::Summary(_) => "summary",
+        View::Top(_) => "top",
+        View::Timeseries | View::Groups(_) => "serie",
+    };
     if names.is_empty() {
         return Ok((0..count).map(|index| format!("{stem}_{index}")).collect());
     }
@@ -427,8 +431,15 @@ fn series_names(view: View, names: Vec<String>, count: usize) -> Result<Vec<Stri
     Ok(names)
 }
 
-fn limit(view: View, limits: &[String]) -> Result<Option<usize>, Refusal> {
-    let Some(limit) = limits.first() else { return Ok(None) };
+fn limit(view: View, per_group: &[String], limits: &[String]) -> Result<Option<usize>, Refusal> {
+    if let Some(limit) = limits.first() {
+        return match limit.parse() {
+            _ if !matches!(view, View::Top(_)) => bad("limit is for top; leave it out.".to_owned()),
+            Ok(limit) if (1..=SOURCES_KEPT_MAX).contains(&limit) => Ok(Some(limit)),
+            _ => bad(format!("There is no such limit; give a number from 1 to {SOURCES_KEPT_MAX}.")),
+        };
+    }
+    let Some(limit) = per_group.first() else { return Ok(None) };
     if !matches!(view.dimension(), Some(Dimension::QueryType | Dimension::ResponseCode)) {
         return bad("limitPerGroup is for QUERY_TYPE and RESPONSE_CODE; leave it out.".to_owned());
     }
@@ -460,9 +471,6 @@ fn decoded(text: &str) -> Result<String, Refusal> {
 
 //------------ What is found ---
 
-/// By the start of the interval.
-type Counts = BTreeMap<u64, u64>;
-
 /// What a series has under one name.
 #[derive(Debug)]
 enum Cell {
@@ -471,6 +479,33 @@ enum Cell {
 }
 
 type Columns = Vec<(String, Cell)>;
+
+/// The places that are known, the largest first: what each is called, and its share of all that were sampled.
+fn top_columns(place: Place, top: &Top, limit: usize) -> Columns {
+    let known = || top.known().take(limit);
+    let share = |row: &TopRow| percentage(row.count, top.total);
+    vec![
+        (place.keys[0].to_owned(), Cell::Many(known().map(|row| row.value.clone()).collect())),
+        (place.keys[1].to_owned(), Cell::Many(known().map(|row| row.name.clone()).collect())),
+        ("value".to_owned(), Cell::Many(known().map(share).collect())),
+    ]
+}
+
+/// Columns as a list of objects.
+fn rows(columns: Columns) -> Value {
+    let mut rows: Vec<Map<String, Value>> = Vec::new();
+    for (name, cell) in columns {
+        let cells = match cell {
+            Cell::One(text) => vec![text],
+            Cell::Many(texts) => texts,
+        };
+        rows.resize_with(cells.len().max(rows.len()), Map::new);
+        for (row, text) in rows.iter_mut().zip(cells) {
+            row.insert(name.clone(), text.into());
+        }
+    }
+    rows.into()
+}
 
 impl From<Cell> for Value {
     fn from(cell: Cell) -> Self {
@@ -481,92 +516,8 @@ impl From<Cell> for Value {
     }
 }
 
-/// A family by one of its labels, or with none in sum under "".
-fn counted(
-    db: &Connection,
-    family: &Family,
-    label: Option<&str>,
-    range: Range,
-    interval: Interval,
-) -> Result<BTreeMap<String, Counts>, Refusal> {
-    let mut query = db.prepare_cached(
-        "SELECT start, coalesce(labels ->> ?1, ''), sum(count) FROM history
-          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3 AND family = ?4
-          GROUP BY 1, 2",
-    )?;
-    let mut rows = query.query(params![label, range.start, range.end, family.name])?;
-    let mut groups: BTreeMap<String, Counts> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let (start, count): (u64, u64) = (row.get(0)?, row.get(2)?);
-        *groups.entry(row.get(1)?).or_default().entry(interval.floor(start)).or_default() += count;
-    }
-    Ok(groups)
-}
-
-/// The groups of a dimension: first those that are always there, then the others by name.
-fn groups(
-    db: &Connection,
-    dimension: Dimension,
-    range: Range,
-    interval: Interval,
-) -> Result<Vec<(String, Counts)>, Refusal> {
-    let by = |family, label| counted(db, family, label, range, interval);
-    let supported = |family| {
-        let with = by(family, None)?.remove("").unwrap_or_default();
-        let mut without = by(QUERIES, None)?.remove("").unwrap_or_default();
-        for (time, count) in &mut without {
-            *count = count.saturating_sub(with.get(time).copied().unwrap_or_default());
-        }
-        Ok::<_, Refusal>(BTreeMap::from([
-            ("SUPPORTED".to_owned(), with),
-            ("NOT_SUPPORTED".to_owned(), without),
-        ]))
-    };
-    let mut found = match dimension {
-        Dimension::Dnssec => supported(QUERIES_DO)?,
-        Dimension::Edns => supported(QUERIES_EDNS)?,
-        Dimension::IpVersion => {
-            let families = by(QUERIES, Some("family"))?.into_iter();
-            families.map(|(name, counts)| (name.replace("ipv", "IPv"), counts)).collect()
-        }
-        Dimension::Protocol => {
-            let transports = by(QUERIES, Some("transport"))?.into_iter();
-            transports.map(|(name, counts)| (name.to_ascii_uppercase(), counts)).collect()
-        }
-        Dimension::QueryType => by(QUERIES_BY_TYPE, Some("type"))?,
-        Dimension::ResponseCode => by(RESPONSES, Some("rcode"))?,
-    };
-    let always = dimension.groups().iter().map(|&name| (name.to_owned(), found.remove(name)));
-    let mut groups: Vec<_> = always.map(|(name, counts)| (name, counts.unwrap_or_default())).collect();
-    groups.extend(found);
-    Ok(groups)
-}
-
-/// The largest groups by themselves, the rest together as `other`.
-fn limited(mut groups: Vec<(String, Counts)>, limit: Option<usize>) -> Vec<(String, Counts)> {
-    let Some(limit) = limit else { return groups };
-    let is_other = |name: &str| name == "other";
-    groups.sort_by_key(|(name, counts)| (is_other(name), std::cmp::Reverse(counts.values().sum::<u64>())));
-    let shown = groups.iter().take(limit).take_while(|(name, _)| !is_other(name)).count();
-    let mut other = Counts::new();
-    for (time, count) in groups.drain(shown..).flat_map(|(_, counts)| counts) {
-        *other.entry(time).or_default() += count;
-    }
-    if !other.is_empty() {
-        groups.push(("other".to_owned(), other));
-    }
-    groups
-}
-
 fn percentage(part: u64, all: u64) -> String {
     if all == 0 { "0".to_owned() } else { format!("{:.6}", part as f64 * 100.0 / all as f64) }
-}
-
-/// Times as ISO 8601 has them.
-fn written(db: &Connection, times: &[u64]) -> Result<Vec<String>, Refusal> {
-    let mut query = db.prepare_cached("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?, 'unixepoch')")?;
-    let mut one = |time: &u64| query.query_row([time], |row| row.get(0));
-    Ok(times.iter().map(&mut one).collect::<Result<_, _>>()?)
 }
 
 /// A column for each name of each series.
@@ -586,7 +537,15 @@ fn csv(series: &[(String, Columns)]) -> String {
     let head: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let row = |index| columns.iter().map(|(_, cells)| cells.get(index).map_or("", String::as_str)).collect();
     let lines = std::iter::once(head).chain((0..rows).map(row));
-    lines.map(|cells| cells.join(",") + "\r\n").collect()
+    lines.map(|cells| cells.into_iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n").collect()
+}
+
+/// A cell of a table, as RFC 4180 has it: names may hold commas.
+fn quoted(cell: &str) -> Cow<'_, str> {
+    if cell.contains([',', '"', '\r', '\n']) {
+        return format!("\"{}\"", cell.replace('"', "\"\"")).into();
+    }
+    cell.into()
 }
 
 #[cfg(test)]

@@ -112,6 +112,7 @@ pub fn serve(
         return Verdict::Drop;
     }
     account.opcode = header.opcode();
+    account.recursion_desired = header.is_recursion_desired();
     let service = Service { snapshot, transport: arrival.transport, header };
     match parse(slot, len, &header) {
         Ok(query) => service.answer(slot, &query, account),
@@ -340,7 +341,7 @@ fn finish(mut reply: Reply<'_>, opt: Option<&OptReply<'_>>) -> Verdict {
 /// What counts of an OPT.
 #[inline]
 fn edns(opt: &Opt) -> Edns {
-    Edns { version: opt.version, dnssec_ok: opt.dnssec_ok, nsid: opt.nsid }
+    Edns { version: opt.version, dnssec_ok: opt.dnssec_ok, nsid: opt.nsid, cookie: opt.cookie }
 }
 
 /// Type and class of the question that ends at `end`.

@@ -3,14 +3,16 @@
 
 use super::counters::{
     DROPPED, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
-    QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES,
-    REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Tally, UPDATES,
+    QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERIES_OVERSIZE, QUERIES_RD,
+    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Tally,
+    UPDATES,
 };
 use super::labels::{
     DROPPED_UPDATE, QUERY_BIN, RCODE_BADVERS, REPLY_BIN, SERVICE_OTHER, SIZE_BIN_LEN, class_value,
-    rcode_value, type_value,
+    cookie_value, rcode_value, type_value,
 };
 use crate::dns::consts::{flag, opcode};
+use crate::limits::QUERY_LEN_MAX;
 
 /// EDNS of a query.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +23,8 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// NSID was asked for.
     pub nsid: bool,
+    /// Bytes of the cookie, if there was one.
+    pub cookie: Option<usize>,
 }
 
 /// How a zone is counted.
@@ -47,6 +51,8 @@ pub struct Account {
     pub dropped: Option<usize>,
     /// The operation code.
     pub opcode: u8,
+    /// Recursion is desired.
+    pub recursion_desired: bool,
     /// Type and class, once a question was parsed.
     pub question: Option<(u16, u16)>,
     /// EDNS, once it was parsed.
@@ -56,18 +62,20 @@ pub struct Account {
 }
 
 impl Account {
-    /// Counts the packet and its reply. Without a reply it is counted as dropped alone, but for an update,
-    /// which is a query that the configuration leaves unanswered.
+    /// Counts the packet and its reply; whether it was a query. Without a reply it is counted as dropped
+    /// alone, but for an update, which is a query that the configuration leaves unanswered.
     #[inline]
-    pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) {
+    pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
         if let Some(reason) = self.dropped {
-            return tally.count(DROPPED.at([reason]));
+            tally.count(DROPPED.at([reason]));
+            return false;
         }
         self.post_query(tally);
         match reply {
             Some(reply) => self.post_reply(reply, tally),
             None => tally.count(DROPPED.at([DROPPED_UPDATE])),
         }
+        true
     }
 
     #[inline]
@@ -79,6 +87,8 @@ impl Account {
         tally.count(QUERIES_BY_OPCODE.at([usize::from(self.opcode)]));
         tally.add(QUERY_BYTES.at([transport]), self.len as u32);
         tally.count(QUERY_SIZES.at([transport, (self.len / SIZE_BIN_LEN).min(QUERY_BIN.len - 1)]));
+        tally.add(QUERIES_OVERSIZE.at([]), u32::from(self.len > QUERY_LEN_MAX));
+        tally.add(QUERIES_RD.at([]), u32::from(self.recursion_desired));
         if let Some(ZoneLabels { zone, .. }) = self.zone {
             let family = if self.opcode == opcode::UPDATE { UPDATES } else { QUERIES_BY_ZONE };
             tally.count(family.at([usize::from(zone)]));
@@ -94,6 +104,9 @@ impl Account {
             }
             if edns.nsid {
                 tally.count(QUERIES_NSID.at([]));
+            }
+            if let Some(len) = edns.cookie {
+                tally.count(QUERIES_COOKIE.at([cookie_value(len)]));
             }
         }
     }

@@ -12,8 +12,8 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
-    ADDRESS, CLASS, CLOSED, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE, QUERY_BIN, RCODE, REARM,
-    REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, ZONE,
+    ADDRESS, CLASS, CLOSED, COOKIE, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE, QUERY_BIN,
+    RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -134,6 +134,10 @@ families! {
     QUERIES_BY_ADDRESS: "queries_by_address_total" [ADDRESS] "Queries by the address that was asked.",
     QUERIES_EDNS: "queries_edns_total" [VERSION] "Queries with EDNS, by its version.",
     QUERIES_DO: "queries_do_total" [] "Queries with EDNS whose DO bit is set.",
+    QUERIES_COOKIE: "queries_cookie_total" [COOKIE] "Queries with a cookie, by what its length says of it.",
+    QUERIES_RD: "queries_rd_total" [] "Queries that ask for recursion.",
+    QUERIES_OVERSIZE: "queries_oversize_total" []
+        "Queries longer than 2048 bytes: they get FORMERR, none is dropped for it.",
     QUERIES_NSID: "queries_nsid_total" [] "Queries that ask who answers (NSID).",
     UPDATES: "updates_total" [ZONE] "Dynamic updates by the zone to be updated.",
     RESPONSES: "responses_total" [RCODE] "Replies by response code.",
@@ -145,6 +149,9 @@ families! {
     QUERY_BYTES: "query_size_bytes_sum" [TRANSPORT] "Bytes of all queries.",
     REPLY_SIZES: "response_size_bytes" [TRANSPORT, REPLY_BIN] "Sizes of replies.",
     REPLY_BYTES: "response_size_bytes_sum" [TRANSPORT] "Bytes of all replies.",
+    SAMPLES: "source_samples_total" [] "Sources of queries that were sampled.",
+    SAMPLES_DROPPED: "source_samples_dropped_total" []
+        "Samples that were lost because the queue for them was full.",
     TCP_ACCEPTED: "tcp_connections_accepted_total" [] "TCP connections accepted.",
     TCP_CLOSED: "tcp_connections_closed_total" [CLOSED] "TCP connections closed, by reason.",
     TCP_ACCEPT_FAILED: "tcp_accept_failed_total" [] "TCP connections lost while they were accepted.",
@@ -158,6 +165,7 @@ families! {
     SHARD_BUSY [by_shard]: "shard_busy_nanoseconds_total" []
         "Time from the first datagram of batches to the end of the last reply.",
     SHARD_REARMS [by_shard]: "ring_rearms_total" [REARM] "Receive requests renewed, by what ended them.",
+    SHARD_EXHAUSTED [by_shard]: "ring_buffers_exhausted_total" [] "Times a receive found no free buffer.",
     SHARD_OVERFLOWS [by_shard]: "ring_cq_overflow_total" [] "Times the completion queue was too small.",
     SHARD_SHORT [by_shard]: "ring_short_submissions_total" []
         "System calls that took fewer requests than given.",
@@ -199,7 +207,7 @@ pub struct Tally {
     touched: [u64; COUNTERS.div_ceil(64)],
 }
 
-/// As far from anybody else's as [`Counters`]: the tallies of all shards are made by one thread, side by side.
+/// As far from anybody else's as [`Counters`]: one thread makes the tallies of all shards, side by side.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Counts([u32; COUNTERS]);

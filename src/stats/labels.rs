@@ -118,6 +118,18 @@ pub const fn rcode_value(rcode: u8) -> usize {
 }
 /// The value of [`RCODE`] for BADVERS, of which a header says 0.
 pub const RCODE_BADVERS: usize = 7;
+/// What a cookie is by its length (RFC 7873, section 4): the client's alone, with a server's, or neither.
+pub static COOKIE: Label = Label::fixed("state", &["client", "server", "malformed"]);
+/// The value of [`COOKIE`] for a cookie of so many bytes.
+#[inline]
+#[must_use]
+pub const fn cookie_value(len: usize) -> usize {
+    match len {
+        8 => 0,
+        16..=40 => 1,
+        _ => 2,
+    }
+}
 /// The EDNS version.
 pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.

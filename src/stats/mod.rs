@@ -3,3 +3,6 @@
 pub mod account;
 pub mod counters;
 pub mod labels;
+pub mod ledger;
+pub mod times;
+pub mod uniques;

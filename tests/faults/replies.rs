@@ -9,6 +9,7 @@ use as112d::net::tcp::TcpSettings;
 use as112d::net::{Datapath, DatapathChoice, Net, Plan};
 use as112d::stats::counters::{SEND_ERRORS, SHARD_RECEIVED, SHARD_SENT, Totals};
 use as112d::stats::labels::{ERRNO, Names};
+use as112d::stats::ledger::LedgerSettings;
 use as112d::sys::sockets::{self, UdpOptions};
 use crossbeam_channel::unbounded;
 
@@ -76,6 +77,7 @@ impl Server {
             listeners: Vec::new(),
             tcp: TcpSettings::default(),
             snapshot: Arc::new(node(&[])),
+            ledgers: LedgerSettings::default(),
         };
         let net = Net::start(plan, &unbounded().0).expect("it starts");
         Self { net, address }

@@ -6,30 +6,28 @@ use super::{TcpEvent, TcpHandler};
 use crate::serve::snapshot::Snapshot;
 use crate::serve::{Arrival, Verdict, serve};
 use crate::stats::account::Account;
-use crate::stats::counters::{
-    Counters, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Tally,
-};
+use crate::stats::counters::{TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS};
+use crate::stats::ledger::Ledger;
 
 /// The answers to connections.
 #[derive(Debug)]
 pub struct Serving {
     snapshot: Arc<Snapshot>,
-    tally: Tally,
-    counters: Arc<Counters>,
+    ledger: Ledger,
 }
 
 impl Serving {
-    /// Serves from `snapshot` and counts into `counters`, which nobody else writes.
+    /// Serves from `snapshot` and counts with `ledger`.
     #[must_use]
-    pub fn new(snapshot: Arc<Snapshot>, counters: Arc<Counters>) -> Self {
-        Self { snapshot, tally: Tally::default(), counters }
+    pub const fn new(snapshot: Arc<Snapshot>, ledger: Ledger) -> Self {
+        Self { snapshot, ledger }
     }
 }
 
 impl TcpHandler for Serving {
     fn woken(&mut self) {
-        self.tally.count(TCP_TURNS.at([]));
-        self.counters.fold(&mut self.tally);
+        self.ledger.count(TCP_TURNS.at([]));
+        self.ledger.fold();
     }
 
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
@@ -39,12 +37,12 @@ impl TcpHandler for Serving {
             Verdict::Reply(len) => Some(&slot[..len]),
             Verdict::Drop => None,
         };
-        account.post(reply, &mut self.tally);
+        self.ledger.post(&account, arrival.peer.ip(), reply);
         verdict
     }
 
     fn count(&mut self, event: TcpEvent) {
-        self.tally.count(match event {
+        self.ledger.count(match event {
             TcpEvent::Opened => TCP_ACCEPTED.at([]),
             TcpEvent::Closed(reason) => TCP_CLOSED.at([reason as usize]),
             TcpEvent::AcceptFailed => TCP_ACCEPT_FAILED.at([]),
@@ -56,6 +54,6 @@ impl TcpHandler for Serving {
 impl Drop for Serving {
     /// What was counted since the last fold is not lost when the thread ends.
     fn drop(&mut self) {
-        self.counters.fold(&mut self.tally);
+        self.ledger.fold();
     }
 }

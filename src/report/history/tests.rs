@@ -1,10 +1,11 @@
 use super::super::tests::board;
 use super::*;
+use crate::limits::SOURCES_KEPT_MAX;
+use crate::report::sources::{BY_AS, BY_NETWORK, OTHER};
 use crate::stats::counters::{SHARD_RECEIVED, TCP_ACCEPTED, Tally};
 
 /// A minute somewhere in 2023.
 const BEGAN: u64 = 1_699_999_260;
-const DAY: u64 = 24 * 3600;
 
 /// The thread of the first shard counts queries.
 fn count(board: &Board, queries: u32) {
@@ -36,15 +37,15 @@ fn in_memory(board: &Board, now: u64) -> History {
 fn a_minute_has_what_moved_in_it() {
     let board = board();
     let mut history = in_memory(&board, BEGAN + 5);
-    history.store(&board, BEGAN + 60).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
     assert_eq!(rows(&history), [(60, BEGAN, 4)]);
     // Nothing moved: no row.
-    history.store(&board, BEGAN + 120).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 120).unwrap();
     count(&board, 7);
     // Late by 5 s: it is still of the minute that ended.
-    history.store(&board, BEGAN + 185).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 185).unwrap();
     count(&board, 1);
-    history.store(&board, BEGAN + 190).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 190).unwrap();
     assert_eq!(rows(&history), [(60, BEGAN, 4), (60, BEGAN + 120, 7), (60, BEGAN + 180, 1)]);
     let of = |family: &str| -> Vec<(String, u64)> {
         let query = "SELECT labels, sum(count) FROM history WHERE family = ? GROUP BY labels ORDER BY labels";
@@ -61,27 +62,27 @@ fn a_minute_has_what_moved_in_it() {
 fn rows_move_to_the_next_resolution_on_time() {
     let board = board();
     let mut history = in_memory(&board, BEGAN);
-    history.store(&board, BEGAN + 60).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
     count(&board, 10);
-    history.store(&board, BEGAN + 120).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 120).unwrap();
     let quarter = BEGAN - BEGAN % 900;
     for (from, to, resolution) in [(quarter, 900, 60), (BEGAN - BEGAN % 3600, 3600, 900)] {
         let kept_for = HISTORY_RESOLUTIONS.iter().find(|one| one.0 == resolution).unwrap().1;
         // All of the coarser row must be old.
         let before = rows(&history);
-        history.store(&board, from + to + kept_for - 1).unwrap();
+        history.store(&board, &[], &UniquesOfDays::default(), from + to + kept_for - 1).unwrap();
         assert_eq!(rows(&history), before);
-        history.store(&board, from + to + kept_for).unwrap();
+        history.store(&board, &[], &UniquesOfDays::default(), from + to + kept_for).unwrap();
         assert_eq!(rows(&history), [(to, from, 14)]);
     }
     let (hour, day) = (BEGAN - BEGAN % 3600, BEGAN - BEGAN % DAY);
-    history.store(&board, day + 401 * DAY - 1).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), day + 401 * DAY - 1).unwrap();
     assert_eq!(rows(&history), [(3600, hour, 14)]);
-    history.store(&board, day + 401 * DAY).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), day + 401 * DAY).unwrap();
     assert_eq!(rows(&history), [(DAY, day, 14)]);
-    history.store(&board, day + 3654 * DAY - 1).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), day + 3654 * DAY - 1).unwrap();
     assert_eq!(rows(&history), [(DAY, day, 14)]);
-    history.store(&board, day + 3654 * DAY).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), day + 3654 * DAY).unwrap();
     assert_eq!(rows(&history), []);
 }
 
@@ -95,13 +96,13 @@ fn in_eleven_years_no_query_is_lost_before_its_time() {
     let steps = [(60, 3000), (600, 2000), (DAY, 11 * 365), (60, 3000)];
     for (step, times) in steps {
         for turn in 0..times {
-            history.store(&board, now + step).unwrap();
+            history.store(&board, &[], &UniquesOfDays::default(), now + step).unwrap();
             now += step;
             let queries = turn % 5;
             count(&board, queries);
             counted.push((now, u64::from(queries)));
             if turn % 250 == 0 {
-                history.store(&board, now).unwrap();
+                history.store(&board, &[], &UniquesOfDays::default(), now).unwrap();
                 // The last whole day that was forgotten, or the day before the first.
                 let oldest = (now.saturating_sub(3653 * DAY) / DAY * DAY).max(BEGAN / DAY * DAY);
                 let expected: u64 = counted.iter().filter(|one| one.0 >= oldest).map(|one| one.1).sum();
@@ -126,7 +127,7 @@ fn totals_go_on_after_a_restart() {
     let first = board();
     let (mut history, bases) = open(&first, 2);
     assert_eq!((bases.tcp.sum(QUERIES), bases.shards.len(), bases.past.sum(QUERIES)), (0, 2, 0));
-    history.store(&first, BEGAN + 60).unwrap();
+    history.store(&first, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
     drop(history);
 
     // The same again, and each thread goes on from what it had.
@@ -142,7 +143,7 @@ fn totals_go_on_after_a_restart() {
     assert_eq!((reading.total.sum(QUERIES), reading.total.sum(TCP_ACCEPTED)), (16, 10));
     assert_eq!(reading.shards[0].sum(SHARD_RECEIVED), 6);
     assert_eq!(reading.tcp_connections, 3, "connections of the last run are closed");
-    history.store(&second, BEGAN + 60).unwrap();
+    history.store(&second, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
     assert_eq!(sum(&history, 0), 16, "what the last run counted is not counted again");
     drop(history);
 
@@ -171,9 +172,9 @@ fn what_is_no_history_of_ours_is_refused() {
     assert!(refused(folder.path()).contains("not a database"), "{}", refused(folder.path()));
     fs::remove_file(folder.path().join(FILE)).unwrap();
     let (history, _) = History::open(folder.path(), &names, 1, BEGAN).unwrap();
-    history.db.pragma_update(None, "user_version", 2).unwrap();
+    history.db.pragma_update(None, "user_version", 3).unwrap();
     drop(history);
-    assert_eq!(refused(folder.path()), "its version is 2, this program knows 1");
+    assert_eq!(refused(folder.path()), "its version is 3, this program knows 2");
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn a_minute_that_could_not_be_stored_is_stored_later() {
             // Rows of new minutes need pages at last.
             count(&board, 1);
             history.stored_at += 60;
-            history.store(&board, history.stored_at + 60).err()
+            history.store(&board, &[], &UniquesOfDays::default(), history.stored_at + 60).err()
         });
         let error = error.expect("the file is full");
         board.history.failed(&error);
@@ -201,19 +202,81 @@ fn a_minute_that_could_not_be_stored_is_stored_later() {
     assert!(sum(&history, 0) < board.read().total.sum(QUERIES));
     set_pages(&history, 1000);
     let now = history.stored_at + 60;
-    history.store(&board, now).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), now).unwrap();
     assert_eq!(sum(&history, 0), board.read().total.sum(QUERIES));
 }
 
 #[test]
-fn the_thread_stores_once_more_when_it_ends() {
+fn a_file_of_an_earlier_version_gets_what_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
+    let db = Connection::open(folder.path().join(FILE)).unwrap();
+    db.execute_batch(SCHEMA[0]).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    db.execute_batch("INSERT INTO series VALUES (1, 'f', '{}'); INSERT INTO counts VALUES (60, 60, 1, 5)")
+        .unwrap();
+    drop(db);
     let board = board();
-    let (history, _) = History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
-    let (stop, stopped) = crossbeam_channel::bounded(0);
-    drop(stop);
-    history.run(&board, &stopped);
-    let (history, bases) = History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
-    assert_eq!((bases.tcp.sum(QUERIES), sum(&history, 0)), (4, 8));
-    assert_eq!(board.history.errors(), 0);
+    let (history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
+    let one = |query: &str| history.db.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(one("SELECT count FROM history"), 5);
+    assert_eq!(one("SELECT count(*) FROM names") + one("SELECT count(*) FROM uniques"), 0);
+    assert_eq!(version(&history.db).unwrap(), SCHEMA.len());
+}
+
+#[test]
+fn of_sources_the_largest_remain() {
+    let board = board();
+    let mut history = in_memory(&board, BEGAN);
+    let none = UniquesOfDays::default();
+    let quarter = BEGAN - BEGAN % 900 + 900;
+    // Each minute has its own networks, and one that is in all.
+    for minute in 0..15 {
+        let row = |network: String, count| Row { family: &BY_NETWORK, value: network, name: None, count };
+        let small = (0..SOURCES_KEPT_MAX - 1).map(|at| row(format!("10.{minute}.{at}.0/24"), 1));
+        let rows: Vec<Row<'_>> =
+            small.chain([row("192.0.2.0/24".to_owned(), 5), row(OTHER.to_owned(), 2)]).collect();
+        history.stored_at = quarter + minute * 60;
+        history.store(&board, &rows, &none, quarter + minute * 60 + 60).unwrap();
+    }
+    let rows = |history: &History, resolution: u64| -> Vec<(String, u64)> {
+        let query = "SELECT labels ->> 'network', count FROM history WHERE family = ? AND resolution = ?
+                      ORDER BY count DESC";
+        let mut query = history.db.prepare(query).unwrap();
+        let rows =
+            query.query_map(params![BY_NETWORK.name, resolution], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(rows(&history, 60).len(), 15 * (SOURCES_KEPT_MAX + 1));
+    history.store(&board, &[], &none, quarter + 900 + 48 * 3600).unwrap();
+    let kept = rows(&history, 900);
+    assert_eq!((rows(&history, 60).len(), kept.len()), (0, SOURCES_KEPT_MAX + 1));
+    let others = 15 * 2 + 14 * (SOURCES_KEPT_MAX as u64 - 1);
+    assert_eq!(kept[..2], [(OTHER.to_owned(), others), ("192.0.2.0/24".to_owned(), 75)]);
+}
+
+#[test]
+fn names_and_unique_sources_are_kept() {
+    let board = board();
+    let mut history = in_memory(&board, BEGAN);
+    let day = BEGAN / DAY;
+    let thread = crate::stats::uniques::Uniques::new(day);
+    (1..=5).for_each(|last| thread.see([192, 0, 2, last].into()));
+    let mut uniques = UniquesOfDays::default();
+    uniques.gather(&thread, day);
+    let rows = [Row { family: &BY_AS, value: "64500".to_owned(), name: Some("Example"), count: 64 }];
+    history.store(&board, &rows, &uniques, BEGAN + 60).unwrap();
+    let name = "SELECT name FROM names WHERE label = 'as' AND value = '64500'";
+    assert_eq!(history.db.query_row(name, [], |row| row.get::<_, String>(0)).unwrap(), "Example");
+    let found = history.uniques(day).unwrap();
+    assert_eq!((found.estimates(day), found.changed().count()), ([5, 0, 0], 0));
+    let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+    let networks = "SELECT count(*) FROM series WHERE family = 'as112_sources_by_network'";
+    history.db.execute("INSERT INTO series VALUES (NULL, 'as112_sources_by_network', '{}')", []).unwrap();
+    assert_eq!(count(networks), 1);
+    // Two days on only the estimate remains, in ten years nothing.
+    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 2 * DAY).unwrap();
+    let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM uniques WHERE registers IS NULL AND sources = 5"), 1);
+    assert_eq!((count(networks), count("SELECT count(*) FROM uniques")), (0, 3));
+    assert_eq!(history.uniques(day).unwrap().estimates(day), [0, 0, 0]);
 }

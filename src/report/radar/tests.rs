@@ -1,7 +1,9 @@
 use super::super::history::History;
 use super::super::tests::board;
 use super::*;
-use crate::stats::counters::Tally;
+use crate::report::sources::Row;
+use crate::report::uniques::UniquesOfDays;
+use crate::stats::counters::{QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES, Tally};
 
 /// 2023-11-15, a Wednesday, 12:00 UTC.
 const NOW: u64 = 1_700_049_600;
@@ -13,7 +15,7 @@ fn stored(hours: u64) -> (History, Stored) {
     let began = NOW - hours * 3600;
     let (mut history, _) = History::in_memory(&board.names, 2, began - 30 * DAY).unwrap();
     // What the board has counted already is a month before.
-    history.store(&board, began).unwrap();
+    history.store(&board, &[], &UniquesOfDays::default(), began).unwrap();
     for hour in 0..hours {
         let mut tally = Tally::default();
         for (at, count) in [
@@ -30,7 +32,7 @@ fn stored(hours: u64) -> (History, Stored) {
             tally.add(at, count);
         }
         board.shards[0].counters.fold(&mut tally);
-        history.store(&board, began + (hour + 1) * 3600).unwrap();
+        history.store(&board, &[], &UniquesOfDays::default(), began + (hour + 1) * 3600).unwrap();
     }
     let stored = history.reader().unwrap();
     (history, stored)
@@ -123,7 +125,10 @@ fn ranges_may_be_compared_and_groups_limited() {
 fn bad_parameters_get_a_sentence() {
     let (_history, stored) = stored(1);
     for (status, path, query, fragment) in [
-        (404, "top/locations", "", "knows nothing of locations"),
+        (404, "top/locations/dnssec/SUPPORTED", "", "does not count places by a dimension"),
+        (400, "top/ases", "limit=0", "a number from 1 to 100"),
+        (400, "top/ases", "aggInterval=1h", "leave aggInterval out"),
+        (400, "summary/EDNS", "limit=2", "limit is for top"),
         (404, "summary/COUNTRY", "", "DNSSEC, EDNS, IP_VERSION"),
         (404, "summary", "", "summary/{dimension}"),
         (400, "timeseries", "aggInterval=5m", "give 15m, 1h, 1d or 1w"),
@@ -192,4 +197,41 @@ fn tables_have_a_column_for_each_name() {
         table,
         "serie_0.timestamps,serie_0.values\r\n2023-11-15T10:00:00Z,4\r\n2023-11-15T11:00:00Z,4\r\n"
     );
+}
+
+#[test]
+fn the_largest_places_come_first() {
+    let board = board();
+    let (mut history, _) = History::in_memory(&board.names, 2, NOW - 3600).unwrap();
+    let row = |family, value: &str, name, count| Row { family, value: value.to_owned(), name, count };
+    let rows = [
+        row(&sources::BY_COUNTRY, "NO", Some("Norway"), 100),
+        row(&sources::BY_COUNTRY, "PT", Some("Portugal"), 200),
+        row(&sources::BY_COUNTRY, "unknown", None, 600),
+        row(&sources::BY_COUNTRY, "other", None, 100),
+        row(&sources::BY_AS, "64500", Some("Example, \"Inc.\""), 10),
+        row(&sources::BY_AS, "64501", None, 10),
+    ];
+    history.store(&board, &rows, &UniquesOfDays::default(), NOW - 1800).unwrap();
+    let stored = history.reader().unwrap();
+    let get = |path: &str, query: &str| answer(&stored, &format!("{ROOT}top/{path}"), query, NOW).body;
+    let document: Value = serde_json::from_str(&get("locations", "dateRange=1d")).unwrap();
+    assert_eq!(
+        document["result"]["top_0"],
+        json!([
+            {"clientCountryAlpha2": "PT", "clientCountryName": "Portugal", "value": "20.000000"},
+            {"clientCountryAlpha2": "NO", "clientCountryName": "Norway", "value": "10.000000"},
+        ])
+    );
+    assert_eq!(document["result"]["meta"]["normalization"], "PERCENTAGE");
+    let document: Value = serde_json::from_str(&get("ases", "dateRange=1d&limit=1&name=a")).unwrap();
+    assert_eq!(document["result"]["a"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        get("ases", "dateRange=1d&format=CSV"),
+        "top_0.clientASN,top_0.clientASName,top_0.value\r\n64500,\"Example, \"\"Inc.\"\"\",50.000000\r\n\
+         64501,64501,50.000000\r\n"
+    );
+    // Without a sample there is no place.
+    let document: Value = serde_json::from_str(&get("locations", "dateRange=7dcontrol")).unwrap();
+    assert_eq!(document["result"]["top_0"], json!([]));
 }

@@ -1,0 +1,95 @@
+//! The thread that reads what the others count: once a second it takes what they hand over, once a minute it
+//! stores the history.
+//!
+//! It never waits for a thread that serves, and none of them waits for it: it polls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::Board;
+use super::history::{DAY, History, unix_time};
+use super::sources::Sources;
+use super::uniques::UniquesOfDays;
+use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
+use crate::stats::ledger::Stream;
+
+/// What it reads, and what it makes of it.
+#[derive(Debug)]
+pub struct Aggregator {
+    streams: Vec<Stream>,
+    /// Tells the threads what day it is, in days of Unix time.
+    today: Arc<AtomicU64>,
+    sources: Sources,
+    uniques: UniquesOfDays,
+    history: History,
+}
+
+/// The day of a time in seconds, both of Unix time.
+#[must_use]
+pub const fn day_of(now: u64) -> u64 {
+    now / DAY
+}
+
+impl Aggregator {
+    /// One that reads `streams`, whose threads learn from `today` what day it is.
+    ///
+    /// # Errors
+    /// If the history cannot be read.
+    pub fn new(
+        streams: Vec<Stream>,
+        today: Arc<AtomicU64>,
+        sources: Sources,
+        history: History,
+    ) -> Result<Self, String> {
+        let yesterday = today.load(Ordering::Relaxed).saturating_sub(1);
+        let uniques = history.uniques(yesterday).map_err(|error| error.to_string())?;
+        Ok(Self { streams, today, sources, uniques, history })
+    }
+
+    /// Looks once a second until there is no more `stop`, and then once more.
+    pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
+        loop {
+            let goes_on = stop.recv_timeout(AGGREGATOR_TICK) == Err(RecvTimeoutError::Timeout);
+            let now = unix_time();
+            self.gather(board, now);
+            if !goes_on || self.history.is_due(now) {
+                self.store(board, now);
+            }
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Takes what the threads have handed over, and tells them what day it is.
+    fn gather(&mut self, board: &Board, now: u64) {
+        let today = self.today.load(Ordering::Relaxed);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            // No more than there can be now: a thread may hand over as fast as this one takes.
+            let samples = std::iter::from_fn(|| stream.samples.pop().ok());
+            samples.take(SAMPLES_QUEUED_MAX).for_each(|source| self.sources.count(source));
+            self.uniques.gather(&stream.uniques, today);
+            stream.times.take(|times| board.observed.add_times(index, times));
+        }
+        board.observed.look_at_busy(Instant::now(), board.busy());
+        board.observed.look(now, self.uniques.estimates(today));
+        self.today.store(day_of(now), Ordering::Relaxed);
+    }
+
+    /// Stores the minute. One that could not be stored is stored with the next one.
+    fn store(&mut self, board: &Board, now: u64) {
+        match self.history.store(board, &self.sources.rows(), &self.uniques, now) {
+            Ok(()) => {
+                self.sources.clear();
+                self.uniques.stored();
+            }
+            Err(error) => board.history.failed(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What becomes of rows as they age: they move to the next resolution and are forgotten after the last.
+
+use rusqlite::{Transaction, params};
+
+use super::DAY;
+use crate::limits::{HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
+use crate::report::sources::{BY_NETWORK, FAMILIES, OTHER};
+
+/// Moves rows that are old to the next resolution, and forgets those of the last.
+pub(super) fn roll_up(transaction: &Transaction<'_>, now: u64) -> rusqlite::Result<()> {
+    let coarser = HISTORY_RESOLUTIONS.iter().skip(1).map(|&(resolution, _)| Some(resolution)).chain([None]);
+    for (&(resolution, kept_for), coarser) in HISTORY_RESOLUTIONS.iter().zip(coarser) {
+        // Whole rows of the coarser resolution, so that each of them is made at once.
+        let before = now.saturating_sub(kept_for);
+        let before = before - before % coarser.unwrap_or(resolution);
+        if let Some(coarser) = coarser {
+            move_rows(transaction, resolution, before, coarser)?;
+        }
+        transaction
+            .prepare_cached("DELETE FROM counts WHERE resolution = ?1 AND start < ?2")?
+            .execute(params![resolution, before])?;
+    }
+    forget_uniques(transaction, now)
+}
+
+/// Adds the rows of a resolution that begin before `before` to those of a coarser one.
+fn move_rows(
+    transaction: &Transaction<'_>,
+    resolution: u64,
+    before: u64,
+    coarser: u64,
+) -> rusqlite::Result<()> {
+    let starts: Vec<u64> = transaction
+        .prepare_cached(
+            "SELECT DISTINCT start - start % ?1 FROM counts WHERE resolution = ?2 AND start < ?3",
+        )?
+        .query_map([coarser, resolution, before], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO counts SELECT ?1, start - start % ?1, series, sum(count) FROM counts
+              WHERE resolution = ?2 AND start < ?3 GROUP BY start - start % ?1, series
+             ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?
+        .execute([coarser, resolution, before])?;
+    starts.into_iter().try_for_each(|start| narrow(transaction, coarser, start))
+}
+
+/// Of sources only the largest stay in a row of a coarser resolution: those of the finer rows together can be
+/// many.
+fn narrow(transaction: &Transaction<'_>, resolution: u64, start: u64) -> rusqlite::Result<()> {
+    for family in FAMILIES {
+        let other = format!("{{\"{}\":\"{OTHER}\"}}", family.label);
+        let small = "SELECT series, count FROM counts JOIN series ON id = series
+                      WHERE resolution = ?1 AND start = ?2 AND family = ?3 AND labels != ?4
+                      ORDER BY count DESC, series LIMIT -1 OFFSET ?5";
+        let parameters = params![resolution, start, family.name, other, SOURCES_KEPT_MAX];
+        let rest: u64 = transaction
+            .prepare_cached(&format!("SELECT coalesce(sum(count), 0) FROM ({small})"))?
+            .query_row(parameters, |row| row.get(0))?;
+        if rest == 0 {
+            continue;
+        }
+        transaction
+            .prepare_cached(&format!(
+                "DELETE FROM counts WHERE resolution = ?1 AND start = ?2
+                    AND series IN (SELECT series FROM ({small}))"
+            ))?
+            .execute(parameters)?;
+        super::put_series(transaction, family.name, &other)?;
+        super::put_count(transaction, (resolution, start), family.name, &other, rest)?;
+    }
+    Ok(())
+}
+
+/// Forgets what only concerned days that are over: the registers of their sketches, the estimates in the end,
+/// and networks of which no row is left. Those change from minute to minute, so that they would fill the
+/// file.
+fn forget_uniques(transaction: &Transaction<'_>, now: u64) -> rusqlite::Result<()> {
+    let yesterday = (now - now % DAY).saturating_sub(DAY);
+    let emptied = transaction
+        .prepare_cached("UPDATE uniques SET registers = NULL WHERE day < ? AND registers NOT NULL")?
+        .execute([yesterday])?;
+    if emptied == 0 {
+        return Ok(());
+    }
+    let (_, kept_for) = HISTORY_RESOLUTIONS[HISTORY_RESOLUTIONS.len() - 1];
+    transaction.execute("DELETE FROM uniques WHERE day < ?", [now.saturating_sub(kept_for)])?;
+    transaction
+        .execute(
+            "DELETE FROM series WHERE family = ? AND id NOT IN (SELECT series FROM counts)",
+            [BY_NETWORK.name],
+        )
+        .map(|_| ())
+}

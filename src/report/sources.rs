@@ -1,0 +1,319 @@
+//! Who asks, from a sample: queries by network, and by country and AS where the operator supplies databases
+//! in MaxMind's format. Counts are estimates, the sample times its rate. No whole address is kept.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use maxminddb::Reader;
+use serde::Deserialize;
+
+use crate::limits::{SOURCES_KEPT_MAX, SOURCES_TOLD_APART_MAX};
+
+/// A family of the history: queries by what is known of their source.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SourceFamily {
+    /// Its name.
+    pub name: &'static str,
+    /// Its one label.
+    pub label: &'static str,
+}
+
+/// Queries by country, as ISO 3166 has it.
+pub const BY_COUNTRY: SourceFamily = SourceFamily { name: "as112_sources_by_country", label: "country" };
+/// Queries by the number of the AS.
+pub const BY_AS: SourceFamily = SourceFamily { name: "as112_sources_by_as", label: "as" };
+/// Queries by network: 24 bits of IPv4 addresses, 48 of IPv6 addresses.
+pub const BY_NETWORK: SourceFamily = SourceFamily { name: "as112_sources_by_network", label: "network" };
+/// All of them.
+pub const FAMILIES: [&SourceFamily; 3] = [&BY_COUNTRY, &BY_AS, &BY_NETWORK];
+
+/// Bits that are kept of an address.
+const NETWORK_BITS: (u8, u8) = (24, 48);
+/// Queries from sources that have something in common.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// What they have in common.
+    pub family: &'static SourceFamily,
+    /// The value of its label.
+    pub value: String,
+    /// What people call that.
+    pub name: Option<&'a str>,
+    /// How many there were, about.
+    pub count: u64,
+}
+
+/// What is not among the largest.
+pub const OTHER: &str = "other";
+/// What no database knows.
+pub const UNKNOWN: &str = "unknown";
+
+/// The databases of places, open.
+#[derive(Debug, Default)]
+pub struct Places(Vec<Reader<Vec<u8>>>);
+
+/// What we read of a record. GeoLite2's and GeoIP2's databases have these keys, and those that copy them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Record<'a> {
+    #[serde(borrow)]
+    country: Country<'a>,
+    autonomous_system_number: Option<u64>,
+    autonomous_system_organization: Option<&'a str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Country<'a> {
+    iso_code: Option<&'a str>,
+    #[serde(borrow)]
+    names: CountryNames<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CountryNames<'a> {
+    en: Option<&'a str>,
+}
+
+impl Places {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// For each that cannot be read, its path and why.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, Vec<String>> {
+        let (mut readers, mut errors) = (Vec::new(), Vec::new());
+        for path in paths {
+            match Reader::open_readfile(path) {
+                Ok(reader) => readers.push(reader),
+                Err(error) => errors.push(format!(
+                    "{}: {error}; give a database in MaxMind's format (.mmdb)",
+                    path.display()
+                )),
+            }
+        }
+        if errors.is_empty() { Ok(Self(readers)) } else { Err(errors) }
+    }
+
+    fn records(&self, address: IpAddr) -> impl Iterator<Item = Record<'_>> {
+        // A database without IPv6 refuses to look for it; a record of another form tells nothing.
+        self.0.iter().filter_map(move |reader| reader.lookup(address).ok()?.decode().ok()?)
+    }
+}
+
+/// Counts by something that may have many values, up to a bound.
+#[derive(Debug)]
+struct Counts<K> {
+    counts: HashMap<K, u64>,
+    /// Those of values that came when the bound was reached.
+    other: u64,
+}
+
+impl<K: Hash + Eq + Ord + Clone + ToString> Counts<K> {
+    fn new() -> Self {
+        Self { counts: HashMap::new(), other: 0 }
+    }
+
+    fn count(&mut self, key: K) {
+        if self.counts.len() < SOURCES_TOLD_APART_MAX || self.counts.contains_key(&key) {
+            *self.counts.entry(key).or_default() += 1;
+        } else {
+            self.other += 1;
+        }
+    }
+
+    /// The largest, and the rest as [`OTHER`]; each times `rate`.
+    fn largest(&self, rate: u64) -> Vec<(String, u64)> {
+        let mut all: Vec<(&K, u64)> = self.counts.iter().map(|(key, &count)| (key, count)).collect();
+        all.sort_unstable_by(|(key, count), (other_key, other)| other.cmp(count).then(key.cmp(other_key)));
+        let kept = all.len().min(SOURCES_KEPT_MAX);
+        let other = self.other + all[kept..].iter().map(|(_, count)| count).sum::<u64>();
+        let rows = all[..kept].iter().map(|(key, count)| (key.to_string(), count * rate));
+        rows.chain((other > 0).then(|| (OTHER.to_owned(), other * rate))).collect()
+    }
+}
+
+/// What was sampled since the history was last stored.
+#[derive(Debug)]
+pub struct Sources {
+    places: Places,
+    rate: u64,
+    countries: Counts<String>,
+    ases: Counts<String>,
+    networks: Counts<IpNet>,
+    /// What countries and ASes are called, by label and value.
+    names: BTreeMap<(&'static str, String), String>,
+}
+
+impl Sources {
+    /// Nothing yet, of a sample of one in `rate`.
+    #[must_use]
+    pub fn new(places: Places, rate: u32) -> Self {
+        Self {
+            places,
+            rate: rate.into(),
+            countries: Counts::new(),
+            ases: Counts::new(),
+            networks: Counts::new(),
+            names: BTreeMap::new(),
+        }
+    }
+
+    /// Counts the source of a query.
+    pub fn count(&mut self, source: IpAddr) {
+        self.networks.count(network(source));
+        if self.places.0.is_empty() {
+            return;
+        }
+        let (mut country, mut number) = (None, None);
+        for record in self.places.records(source) {
+            if let Some(code) = record.country.iso_code {
+                country.get_or_insert_with(|| code.to_owned());
+                self.names
+                    .entry((BY_COUNTRY.label, code.to_owned()))
+                    .or_insert_with(|| record.country.names.en.unwrap_or(code).to_owned());
+            }
+            if let Some(found) = record.autonomous_system_number {
+                let found = found.to_string();
+                if let Some(name) = record.autonomous_system_organization {
+                    self.names.entry((BY_AS.label, found.clone())).or_insert_with(|| name.to_owned());
+                }
+                number.get_or_insert(found);
+            }
+        }
+        self.countries.count(country.unwrap_or_else(|| UNKNOWN.to_owned()));
+        self.ases.count(number.unwrap_or_else(|| UNKNOWN.to_owned()));
+    }
+
+    /// What the history is to keep.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        let of = |family: &'static SourceFamily, rows: Vec<(String, u64)>| {
+            rows.into_iter().map(move |(value, count)| {
+                let name = self.names.get(&(family.label, value.clone())).map(String::as_str);
+                Row { family, value, name, count }
+            })
+        };
+        of(&BY_COUNTRY, self.countries.largest(self.rate))
+            .chain(of(&BY_AS, self.ases.largest(self.rate)))
+            .chain(of(&BY_NETWORK, self.networks.largest(self.rate)))
+            .collect()
+    }
+
+    /// Begins anew, once all is stored.
+    pub fn clear(&mut self) {
+        *self = Self::new(std::mem::take(&mut self.places), self.rate as u32);
+    }
+}
+
+/// The network of an address, which is all that we keep of it.
+fn network(source: IpAddr) -> IpNet {
+    let bits = if source.is_ipv4() { NETWORK_BITS.0 } else { NETWORK_BITS.1 };
+    IpNet::new(source, bits).expect("no address is shorter").trunc()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_an_address_only_the_network_remains() {
+        for (address, expected) in [
+            ("192.0.2.77", "192.0.2.0/24"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+            ("::ffff:192.0.2.77", "::/48"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_largest_are_kept_and_the_rest_is_other() {
+        let mut sources = Sources::new(Places::default(), 64);
+        for number in 0..SOURCES_KEPT_MAX as u32 + 50 {
+            for _ in 0..=u32::from(number == 70) {
+                sources.count(IpAddr::from((0x0A00_0000 | number << 8 | 9).to_be_bytes()));
+            }
+        }
+        let rows = sources.rows();
+        assert_eq!(rows.len(), SOURCES_KEPT_MAX + 1, "without a database there are networks alone");
+        assert!(rows.iter().all(|row| *row.family == BY_NETWORK && row.name.is_none()));
+        let told = |at: usize| (rows[at].value.as_str(), rows[at].count);
+        assert_eq!([told(0), told(1)], [("10.0.70.0/24", 128), ("10.0.0.0/24", 64)]);
+        assert_eq!(told(SOURCES_KEPT_MAX), (OTHER, 50 * 64));
+        sources.clear();
+        assert_eq!(sources.rows(), []);
+    }
+
+    #[test]
+    fn databases_tell_country_and_as() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = |name: &str, records: &[(&str, serde_json::Value)]| {
+            let mut writer = mmdb_writer::Writer::new(name);
+            for (network, record) in records {
+                writer.insert(network.parse::<IpNet>().unwrap(), record).unwrap();
+            }
+            let path = folder.path().join(name);
+            std::fs::write(&path, writer.to_bytes().unwrap()).unwrap();
+            path
+        };
+        let countries = database(
+            "Country",
+            &[
+                ("192.0.2.0/25", json!({"country": {"iso_code": "PT", "names": {"en": "Portugal"}}})),
+                ("2001:db8::/32", json!({"country": {"iso_code": "NO"}, "continent": {"code": "EU"}})),
+                // Of another form: it tells nothing.
+                ("198.51.100.0/24", json!({"country": "PT"})),
+            ],
+        );
+        let ases = database(
+            "ASN",
+            &[(
+                "192.0.2.0/24",
+                json!({"autonomous_system_number": 64_500, "autonomous_system_organization": "Example"}),
+            )],
+        );
+        let mut sources = Sources::new(Places::open(&[countries, ases]).unwrap(), 10);
+        for source in ["192.0.2.1", "192.0.2.2", "192.0.2.200", "2001:db8::1", "198.51.100.1"] {
+            sources.count(source.parse().unwrap());
+        }
+        let rows = sources.rows();
+        let told = |family: &SourceFamily| -> Vec<(&str, Option<&str>, u64)> {
+            let rows = rows.iter().filter(|row| row.family == family);
+            rows.map(|row| (row.value.as_str(), row.name, row.count)).collect()
+        };
+        assert_eq!(
+            told(&BY_COUNTRY),
+            [("PT", Some("Portugal"), 20), (UNKNOWN, None, 20), ("NO", Some("NO"), 10)]
+        );
+        assert_eq!(told(&BY_AS), [("64500", Some("Example"), 30), (UNKNOWN, None, 20)]);
+        assert_eq!(told(&BY_NETWORK).len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("text.mmdb");
+        std::fs::write(&text, "no database").unwrap();
+        let errors = Places::open(&[text.clone(), folder.path().join("absent.mmdb")]).unwrap_err();
+        assert_eq!(errors.len(), 2);
+        assert!(errors[0].starts_with(&format!("{}: ", text.display())), "{errors:?}");
+        assert!(errors.iter().all(|error| error.ends_with("give a database in MaxMind's format (.mmdb)")));
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_counted_all_the_same() {
+        let mut counts = Counts::new();
+        for key in 0..SOURCES_TOLD_APART_MAX as u64 + 10 {
+            counts.count(key);
+            counts.count(0);
+        }
+        let all: u64 = counts.largest(1).iter().map(|row| row.1).sum();
+        assert_eq!(all, 2 * (SOURCES_TOLD_APART_MAX as u64 + 10));
+        assert_eq!(counts.counts.len(), SOURCES_TOLD_APART_MAX);
+    }
+}

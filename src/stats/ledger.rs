@@ -1,0 +1,185 @@
+//! What one thread counts with, and what of it the one that reports can read: counters, sketches of the
+//! sources, a sample of them, and service times. Neither end ever waits for the other.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use super::account::Account;
+use super::counters::{Counters, SAMPLES, SAMPLES_DROPPED, Tally};
+use super::times::{self, Stopwatch, Times};
+use super::uniques::Uniques;
+use crate::limits::SAMPLES_QUEUED_MAX;
+
+/// What all ledgers of a node have in common.
+#[derive(Clone, Debug)]
+pub struct LedgerSettings {
+    /// Of so many queries of a thread, the source of one is handed over.
+    pub sample_every: NonZeroU32,
+    /// The day (UTC) in days of Unix time, as whoever reports sees it.
+    pub today: Arc<AtomicU64>,
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self { sample_every: NonZeroU32::MIN, today: Arc::default() }
+    }
+}
+
+/// What one thread counts with.
+#[derive(Debug)]
+pub struct Ledger {
+    tally: Tally,
+    counters: Arc<Counters>,
+    uniques: Arc<Uniques>,
+    today: Arc<AtomicU64>,
+    sample_every: u32,
+    /// Queries until the next sample.
+    to_sample: u32,
+    samples: Producer<IpAddr>,
+    /// How long queries take.
+    pub stopwatch: Stopwatch,
+}
+
+/// The other end of a [`Ledger`].
+#[derive(Debug)]
+pub struct Stream {
+    /// The counters, as of the last fold.
+    pub counters: Arc<Counters>,
+    /// Who asked.
+    pub uniques: Arc<Uniques>,
+    /// Sources of queries, one in so many.
+    pub samples: Consumer<IpAddr>,
+    /// How long queries took.
+    pub times: Times,
+}
+
+/// A ledger and its other end.
+#[must_use]
+pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
+    let counters = Arc::new(Counters::default());
+    let uniques = Arc::new(Uniques::new(settings.today.load(Ordering::Relaxed)));
+    let (producer, samples) = RingBuffer::new(SAMPLES_QUEUED_MAX);
+    let (stopwatch, times) = times::pair();
+    let ledger = Ledger {
+        tally: Tally::default(),
+        counters: Arc::clone(&counters),
+        uniques: Arc::clone(&uniques),
+        today: Arc::clone(&settings.today),
+        sample_every: settings.sample_every.get(),
+        to_sample: settings.sample_every.get(),
+        samples: producer,
+        stopwatch,
+    };
+    (ledger, Stream { counters, uniques, samples, times })
+}
+
+impl Ledger {
+    /// Counts a packet from `source` and its reply.
+    #[inline]
+    pub fn post(&mut self, account: &Account, source: IpAddr, reply: Option<&[u8]>) {
+        if account.post(reply, &mut self.tally) {
+            self.uniques.see(source);
+            self.to_sample -= 1;
+            if self.to_sample == 0 {
+                self.sample(source);
+            }
+        }
+    }
+
+    /// Hands a source over. Where the queue is full, whoever reports is late, and the sample is lost.
+    #[cold]
+    fn sample(&mut self, source: IpAddr) {
+        self.to_sample = self.sample_every;
+        self.tally.count(SAMPLES.at([]));
+        if self.samples.push(source).is_err() {
+            self.tally.count(SAMPLES_DROPPED.at([]));
+        }
+    }
+
+    /// Counts one.
+    #[inline]
+    pub fn count(&mut self, at: usize) {
+        self.tally.count(at);
+    }
+
+    /// Counts several.
+    #[inline]
+    pub fn add(&mut self, at: usize, count: u32) {
+        self.tally.add(at, count);
+    }
+
+    /// Makes visible what was counted, and begins a new day when there is one. Once per batch.
+    #[inline]
+    pub fn fold(&mut self) {
+        self.counters.fold(&mut self.tally);
+        self.uniques.turn_to(self.today.load(Ordering::Relaxed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::counters::{QUERIES, Totals};
+    use crate::stats::labels::DROPPED_SHORT;
+    use crate::stats::uniques::Sketch;
+
+    fn settings(every: u32) -> LedgerSettings {
+        LedgerSettings { sample_every: NonZeroU32::new(every).unwrap(), today: Arc::new(7.into()) }
+    }
+
+    fn totals(stream: &Stream) -> Totals {
+        let mut totals = Totals::default();
+        stream.counters.read(&mut totals);
+        totals
+    }
+
+    fn source(number: usize) -> IpAddr {
+        IpAddr::from([192, 0, (number >> 8) as u8, number as u8])
+    }
+
+    #[test]
+    fn every_so_many_queries_a_source_is_handed_over() {
+        let (mut ledger, mut stream) = ledger(&settings(3));
+        let dropped = Account { dropped: Some(DROPPED_SHORT), ..Account::default() };
+        for number in 1..=10 {
+            ledger.post(&dropped, source(99), None);
+            ledger.post(&Account::default(), source(number), Some(&[0; 12]));
+        }
+        assert_eq!(totals(&stream).sum(QUERIES), 0, "nothing is visible before the fold");
+        ledger.fold();
+        assert_eq!(totals(&stream).sum(QUERIES), 10);
+        let sampled: Vec<IpAddr> = std::iter::from_fn(|| stream.samples.pop().ok()).collect();
+        assert_eq!(sampled, [3, 6, 9].map(source));
+        let mut sketches: [Sketch; 3] = Default::default();
+        stream.uniques.merge_into(7, &mut sketches);
+        assert_eq!(sketches[0].estimate(), 10, "what is dropped is no query");
+    }
+
+    #[test]
+    fn samples_that_nobody_takes_are_lost_and_counted() {
+        let (mut ledger, mut stream) = ledger(&settings(1));
+        let over = 5;
+        for number in 0..SAMPLES_QUEUED_MAX + over {
+            ledger.post(&Account::default(), source(number), Some(&[0; 12]));
+        }
+        ledger.fold();
+        let totals = totals(&stream);
+        assert_eq!(totals.sum(SAMPLES), (SAMPLES_QUEUED_MAX + over) as u64);
+        assert_eq!(totals.sum(SAMPLES_DROPPED), over as u64);
+        assert_eq!(std::iter::from_fn(|| stream.samples.pop().ok()).count(), SAMPLES_QUEUED_MAX);
+    }
+
+    #[test]
+    fn a_day_begins_with_a_fold() {
+        let settings = settings(64);
+        let (mut ledger, stream) = ledger(&settings);
+        settings.today.store(8, Ordering::Relaxed);
+        assert_eq!(stream.uniques.day(), 7);
+        ledger.fold();
+        assert_eq!(stream.uniques.day(), 8);
+    }
+}
