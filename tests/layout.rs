@@ -3,8 +3,8 @@
 //! two shards wait for each other.
 //!
 //! What is not followed: panics, which end the process; the allocator, which has atomic operations and is not
-//! entered per query (tests/no_alloc.rs); and what is done by the clock. That memory of shards shares no cache
-//! lines is tested where it is laid out (stats/counters.rs).
+//! entered per query (tests/no_alloc.rs); and what is done by the clock. That the memory of two shards shares
+//! no cache lines is tested where it is laid out (stats/counters.rs).
 
 mod common;
 
