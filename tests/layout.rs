@@ -143,6 +143,7 @@ fn is_beyond(name: &str) -> bool {
             "__rust_realloc",
             "__rust_no_alloc",
             "RawVec",
+            "raw_vec",
             "handle_alloc_error",
         ]
         .iter()
@@ -150,7 +151,8 @@ fn is_beyond(name: &str) -> bool {
     // Once in a while a histogram changes hands, through channels.
     let by_the_clock = name.contains("Stopwatch::hand_over");
     let panics = ["panicking", "panic_", "_panic", "expect_failed", "unwrap_failed", "_fail", "_Unwind_"];
-    allocator || by_the_clock || panics.iter().any(|part| name.contains(part))
+    let is_ours = ["as112d::", "<as112d::"].iter().any(|start| name.starts_with(start));
+    allocator || by_the_clock || !is_ours && panics.iter().any(|part| name.contains(part))
 }
 
 #[test]
@@ -197,8 +199,10 @@ fn the_way_of_a_query_has_no_atomic_read_modify_write() {
     }
     assert!(wrong.is_empty(), "on the way of a query:\n{}", wrong.join("\n"));
 
-    let reaches = |part: &str| ways.values().any(|way| way.contains(part));
-    assert!(reaches("serve::serve") && reaches("Account::post"), "{:#?}", ways.values());
+    // Inlining moves names about; rooms that are on the way are seen by some of theirs.
+    for room in ["as112d::serve::", "as112d::answer::", "as112d::dns::", "as112d::sys::"] {
+        assert!(ways.values().any(|way| way.contains(room)), "{room}: {:#?}", ways.values());
+    }
     for call in ["syscall", "recvmmsg", "sendmmsg"] {
         assert!(outside.contains(call), "both datapaths are on the way: {outside:?}");
     }

@@ -416,3 +416,32 @@ fn shellcheck_finds_nothing() {
         Err(_) => eprintln!("skipped: shellcheck is missing (Debian package shellcheck)"),
     }
 }
+
+/// The tables of the page on capacity are what its formula makes of its measured number.
+#[test]
+fn the_capacity_page_is_consistent() {
+    let page = include_str!("../tuning/capacity.md");
+    let number = |after: &str| {
+        let text = page.split_once(after).expect(after).1.trim_start_matches([' ', '|']);
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').expect("something behind it");
+        text[..end].parse::<f64>().expect("a number")
+    };
+    let cost = number("**c =") * 1e-6 * number("k, what a real card adds |");
+    let (peak_to_mean, load) = (number("p, peak to mean |"), number("u, load at the peak |"));
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    for billions in [10, 50, 100] {
+        let peak = f64::from(billions) * 1e9 / 86_400.0 * peak_to_mean;
+        let cores = peak * cost / load;
+        let start = format!("| {billions} billion |");
+        let rows: Vec<Vec<String>> =
+            page.lines().filter(|line| line.starts_with(&start)).map(cells).collect();
+        let [needed, by_nodes] = &rows[..] else { panic!("two tables: {rows:?}") };
+        assert_eq!(needed[4], format!("{cores:.1}: **{}**", cores.ceil()));
+        let shown = |cell: &str| cell.replace(',', "").parse::<f64>().expect("a rate");
+        assert!((shown(&needed[3]) / peak - 1.0).abs() < 0.01, "{needed:?}");
+        let each = [2, 4, 8].map(|nodes| (cores / f64::from(nodes - 1)).ceil().to_string());
+        for (cell, each) in by_nodes[2..5].iter().zip(each) {
+            assert_eq!(cell.split(' ').next(), Some(each.as_str()), "{by_nodes:?}");
+        }
+    }
+}
