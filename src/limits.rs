@@ -275,6 +275,15 @@ pub const RADAR_NAME_LEN_MAX: usize = 64;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
 pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Days whose RSSAC002 files one minute writes at most. More is due only where a folder is new to a node with
+/// a long history; each day costs four files that must reach the disk, and the next minute must be stored.
+pub const RSSAC002_DAYS_PER_MINUTE_MAX: u64 = 31;
+/// DSC files that are kept: those of three days, so that a presenter may be gone for a weekend, at some 5 KiB
+/// each.
+pub const DSC_FILES_MAX: usize = 3 * 24 * 60;
+/// Values of one dimension in a DSC file, the largest ones; what DSC's own example has for networks.
+pub const DSC_CELLS_MAX: usize = 200;
+
 /// Sources that wait for the aggregator, of one thread: with one query in 64 sampled and a look each second
 /// that is enough for a million queries a second, in some 300 KiB. What comes on top is dropped and counted.
 pub const SAMPLES_QUEUED_MAX: usize = 16 << 10;

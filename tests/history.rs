@@ -47,6 +47,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         tcp: block(bases.tcp),
         past: bases.past,
         history: Status::new(String::new()),
+        exports: Vec::new(),
         observed: Observed::new(2),
         ready: AtomicBool::new(true),
     };

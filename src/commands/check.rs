@@ -12,17 +12,21 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// Loads everything as `run` would, and tells of it.
 ///
 /// # Errors
-/// All that would keep `run` from starting.
+/// All that would keep `run` from starting, and folders that it could not write.
 pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
     let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
-    let problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
+    let mut problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
         .into_iter()
         .flatten()
         .flatten()
         .cloned()
         .collect();
-    let (Ok((zones, _)), Ok(_), Ok(placement)) = (zones, places, host) else { return Err(problems) };
+    problems.extend(daemon::folders(&config));
+    let (Ok((zones, _)), Ok(placement)) = (zones, host) else { return Err(problems) };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let mut out = String::new();
     report(&config, &zones, &placement, &mut out).expect("a String takes all that is written");
     Ok(out)
@@ -42,6 +46,9 @@ fn report(config: &Config, zones: &ZoneSet, placement: &Placement, out: &mut Str
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
     line(out, "http", &config.http.to_string())?;
+    for (name, dir) in config.export.folders() {
+        line(out, "export", &format!("{name} to {}", dir.display()))?;
+    }
     line(out, "zones", &count(zones))?;
 
     let identity = &config.identity;

@@ -17,6 +17,7 @@ use super::written::{Given, Mistake, Origin, Template, Text};
 use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
+use crate::report::export;
 use crate::serve::UpdatePolicy;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub sample_every: NonZeroU32,
     /// Databases that tell country and AS of a source.
     pub databases: Vec<PathBuf>,
+    /// Files for other programs.
+    pub export: export::Settings,
 }
 
 /// Options of the command line that replace what the file says.
@@ -121,7 +124,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -154,6 +157,11 @@ impl Resolver<'_> {
                 .and_then(NonZeroU32::new)
                 .expect("its range begins at 1 and ends below 2^32"),
             databases: self.databases(sources.databases),
+            export: export::Settings {
+                rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
+                dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
+                dsc_format: export.dsc_format.value,
+            },
         }
     }
 

@@ -25,6 +25,7 @@ use crate::limits::{
     HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_EXCHANGE_MAX, HTTP_HEAD_LEN_MAX, HTTP_HEAD_TIMEOUT,
     HTTP_TICK, STUCK_AFTER,
 };
+use crate::report::export::rssac002;
 use crate::report::history::{Stored, unix_time};
 use crate::report::prometheus::Format;
 use crate::report::{Board, json, prometheus, radar};
@@ -156,7 +157,9 @@ async fn exchange(stream: TcpStream, node: Arc<Node>, open: Arc<()>) {
         let (node, open) = (Arc::clone(&node), Arc::clone(&open));
         async move {
             let is_read = [Method::GET, Method::HEAD].contains(request.method());
-            if is_read && request.uri().path().starts_with(radar::ROOT) {
+            let is_past =
+                [radar::ROOT, rssac002::ROOT].iter().any(|root| request.uri().path().starts_with(root));
+            if is_read && is_past {
                 return Ok::<_, Infallible>(look_back(node, request.uri().clone(), open).await);
             }
             Ok(node.answer(&request))
@@ -178,7 +181,11 @@ async fn look_back(node: Arc<Node>, uri: Uri, open: Arc<()>) -> Response<Full<By
     let look = move || {
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
-        Some(radar::answer(&stored, uri.path(), uri.query().unwrap_or_default(), unix_time()))
+        Some(if uri.path().starts_with(rssac002::ROOT) {
+            rssac002::answer(&stored, &node.board.facts.node, uri.path(), unix_time())
+        } else {
+            radar::answer(&stored, uri.path(), uri.query().unwrap_or_default(), unix_time())
+        })
     };
     match tokio::task::spawn_blocking(look).await {
         Ok(Some(radar::Answer { status, content_type, body })) => {

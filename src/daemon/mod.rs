@@ -23,6 +23,7 @@ use signal_hook::iterator::Signals;
 use crate::limits::TCP_BACKLOG;
 use crate::net::{self, Event, Net, Plan};
 use crate::report::aggregator::{self, Aggregator};
+use crate::report::export::{self, Exports};
 use crate::report::history::{self, Bases, History, Stored};
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
@@ -116,10 +117,13 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(history_line);
+    lines.extend(export_lines(&config.export));
     let sources = Sources::new(places, config.sample_every.get());
-    let stored = remembered.history.reader().map_err(|error| failure(error.to_string()))?;
+    let reader = || remembered.history.reader().map_err(|error| failure(error.to_string()));
+    let (stored, for_exports) = (reader()?, reader()?);
+    let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
     let aggregator =
-        Aggregator::new(net.take_streams(), today, sources, remembered.history).map_err(failure)?;
+        Aggregator::new(net.take_streams(), today, sources, remembered.history, exports).map_err(failure)?;
     let watched = Watched::start(http, stored, aggregator, &board, &events).map_err(|error| {
         failure(format!("cannot start a thread for statistics: {error}; free some memory"))
     })?;
@@ -178,6 +182,18 @@ pub fn host(config: &Config) -> Result<Placement, Vec<Problem>> {
         problems.extend(failure(format!("user {name}: {error}")));
     }
     placement.ok().filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// What is wrong with the folders that the node is to write to. None of it keeps it from serving.
+#[must_use]
+pub fn folders(config: &Config) -> Vec<Problem> {
+    let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir));
+    let history = config.history.as_deref().map(|dir| ("[history] dir".to_owned(), dir));
+    let problem = |(key, dir): (String, &Path)| {
+        let error = export::check_folder(dir).err()?;
+        Some(failure(cannot_write(&key, dir, &error)))
+    };
+    history.into_iter().chain(exports).filter_map(problem).flatten().collect()
 }
 
 /// The sockets of every address.
@@ -286,6 +302,7 @@ fn board(
         tcp,
         past: bases.past,
         history: history::Status::new(history),
+        exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
         ready: AtomicBool::new(true),
     }
@@ -416,6 +433,19 @@ fn http_line(http: &Opened) -> Option<String> {
         }
         Opened::Off => None,
     }
+}
+
+/// Where files for other programs go, and what is in the way of that. It may be gone when they are due.
+fn export_lines(settings: &export::Settings) -> Vec<String> {
+    let line = |(name, dir): (&str, &Path)| match export::check_folder(dir) {
+        Ok(()) => format!("export: {name} to {}", dir.display()),
+        Err(error) => format!("export: {}", cannot_write(&format!("[export] {name}"), dir, &error)),
+    };
+    settings.folders().map(line).collect()
+}
+
+fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
+    format!("{} cannot be written: {error}; give a folder that this node may write with {key}", dir.display())
 }
 
 fn try_line(config: &Config) -> String {

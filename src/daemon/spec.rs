@@ -20,6 +20,7 @@ use crate::limits::{
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
+use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
 
 /// The file that documents every key; its lines are the examples in messages.
@@ -45,6 +46,7 @@ pub(super) struct Spec {
     pub(super) http: Http,
     pub(super) history: History,
     pub(super) sources: Sources,
+    pub(super) export: Export,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -185,6 +187,20 @@ pub(super) struct Sources {
 impl Default for Sources {
     fn default() -> Self {
         Self { sample_every: Given::default(Count(SAMPLE_EVERY as usize)), databases: Vec::new() }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [export]")]
+pub(super) struct Export {
+    pub(super) rssac002: Option<PathBuf>,
+    pub(super) dsc: Option<PathBuf>,
+    pub(super) dsc_format: Given<dsc::Format>,
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self { rssac002: None, dsc: None, dsc_format: Given::default(dsc::Format::default()) }
     }
 }
 

@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use crate::limits::{NSID_LEN_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
 use crate::net::DatapathChoice;
+use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
 
 /// A value with a written form.
@@ -264,6 +265,14 @@ impl Written for UpdatePolicy {
 
     fn read(text: &str) -> Result<Self, String> {
         choice(text, &[("refused", Self::Refused), ("notimp", Self::Notimp), ("drop", Self::Drop)])
+    }
+}
+
+impl Written for dsc::Format {
+    const EXPECTED: &'static str = "\"xml\" or \"json\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        choice(text, &[("xml", Self::Xml), ("json", Self::Json)])
     }
 }
 

@@ -1,5 +1,5 @@
 //! The thread that reads what the others count: once a second it takes what they hand over, once a minute it
-//! stores the history.
+//! stores the history and writes the files for other programs.
 //!
 //! It never waits for a thread that serves, and none of them waits for it: it polls.
 
@@ -10,6 +10,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Board;
+use super::export::Exports;
 use super::history::{DAY, History, unix_time};
 use super::sources::Sources;
 use super::uniques::UniquesOfDays;
@@ -25,6 +26,7 @@ pub struct Aggregator {
     sources: Sources,
     uniques: UniquesOfDays,
     history: History,
+    exports: Exports,
 }
 
 /// The day of a time in seconds, both of Unix time.
@@ -43,10 +45,11 @@ impl Aggregator {
         today: Arc<AtomicU64>,
         sources: Sources,
         history: History,
+        exports: Exports,
     ) -> Result<Self, String> {
         let yesterday = today.load(Ordering::Relaxed).saturating_sub(1);
         let uniques = history.uniques(yesterday).map_err(|error| error.to_string())?;
-        Ok(Self { streams, today, sources, uniques, history })
+        Ok(Self { streams, today, sources, uniques, history, exports })
     }
 
     /// Looks once a second until there is no more `stop`, and then once more.
@@ -79,15 +82,16 @@ impl Aggregator {
         self.today.store(day_of(now), Ordering::Relaxed);
     }
 
-    /// Stores the minute. One that could not be stored is stored with the next one.
+    /// Stores the minute, and exports what is due. What could not be stored is stored with the next one.
     fn store(&mut self, board: &Board, now: u64) {
         match self.history.store(board, &self.sources.rows(), &self.uniques, now) {
             Ok(()) => {
                 self.sources.clear();
                 self.uniques.stored();
             }
-            Err(error) => board.history.failed(&error),
+            Err(error) => board.history.failed(error),
         }
+        self.exports.minute(board, self.history.stored_at(), now);
     }
 }
 

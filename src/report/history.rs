@@ -6,6 +6,7 @@
 mod aging;
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -114,7 +115,7 @@ const KEPT: [&str; 14] = [
     REPLY_BYTES.name,
 ];
 
-/// How the history fares, for whoever reads the board.
+/// How the history or an export fares, for whoever reads the board.
 #[derive(Debug)]
 pub struct Status {
     /// Where it is.
@@ -124,13 +125,13 @@ pub struct Status {
 }
 
 impl Status {
-    /// A history without an error, at `place`.
+    /// One without an error, at `place`.
     #[must_use]
     pub const fn new(place: String) -> Self {
         Self { place, errors: AtomicU64::new(0), last_error: Mutex::new(None) }
     }
 
-    /// How many times it could not be stored.
+    /// How many times it could not be stored or written.
     #[must_use]
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
@@ -142,7 +143,7 @@ impl Status {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn failed(&self, error: &rusqlite::Error) {
+    pub(super) fn failed(&self, error: impl Display) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
@@ -226,6 +227,12 @@ impl History {
     #[must_use]
     pub const fn is_due(&self, now: u64) -> bool {
         now / MINUTE > self.stored_at / MINUTE
+    }
+
+    /// Up to when everything is stored.
+    #[must_use]
+    pub const fn stored_at(&self) -> u64 {
+        self.stored_at
     }
 
     /// Stores what was counted since the last time, as of the minute in which that was, with `sources` and

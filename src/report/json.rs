@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::history::Status;
 use super::host::{FAMILIES as HOST_FAMILIES, HOST};
 use super::observed::Percentiles;
 use super::{Reading, shown, sum_of};
@@ -36,6 +37,8 @@ pub fn render(reading: &Reading<'_>) -> String {
             (family.name.to_owned(), by_family.map(|(name, count)| (*name, *count)).collect())
         })
         .collect();
+    let exports = reading.board.exports.iter().map(|(name, export)| ((*name).to_owned(), status(export)));
+    let exports: Map<String, Value> = exports.collect();
     let uniques: Map<String, Value> = KINDS
         .iter()
         .zip(reading.observation.uniques)
@@ -51,11 +54,8 @@ pub fn render(reading: &Reading<'_>) -> String {
         "uptime_seconds": reading.uptime.as_secs_f64(),
         "ready": reading.ready,
         "tcp_connections": reading.tcp_connections,
-        "history": {
-            "place": reading.board.history.place,
-            "errors": reading.board.history.errors(),
-            "last_error": reading.board.history.last_error(),
-        },
+        "history": status(&reading.board.history),
+        "exports": exports,
         "service_time": percentiles(&reading.observation.all),
         "unique_sources": uniques,
         "source_sample_every": facts.sample_every,
@@ -64,6 +64,10 @@ pub fn render(reading: &Reading<'_>) -> String {
         "host": host,
     });
     format!("{document:#}\n")
+}
+
+fn status(status: &Status) -> Value {
+    json!({"place": status.place, "errors": status.errors(), "last_error": status.last_error()})
 }
 
 /// Times in nanoseconds.
@@ -122,6 +126,7 @@ mod tests {
             ("/ready", json!(true)),
             ("/tcp_connections", json!(3)),
             ("/history", json!({"place": "in memory", "errors": 0, "last_error": null})),
+            ("/exports", json!({"dsc": {"place": "/dsc", "errors": 0, "last_error": null}})),
             (
                 "/counters/queries/direct",
                 json!({"udp": {"ipv4": 4, "ipv6": 0}, "tcp": {"ipv4": 0, "ipv6": 4}}),

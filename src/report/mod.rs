@@ -4,6 +4,7 @@
 //! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
 
 pub mod aggregator;
+pub mod export;
 pub mod history;
 pub mod host;
 pub mod json;
@@ -71,6 +72,8 @@ pub struct Board {
     pub past: Totals,
     /// How the history fares.
     pub history: history::Status,
+    /// The exports that are wanted, by name, and how each fares.
+    pub exports: Vec<(&'static str, history::Status)>,
     /// What the aggregator found out.
     pub observed: Observed,
     /// Whether the node serves.
@@ -247,6 +250,7 @@ mod tests {
             tcp: block(None, &tcp),
             past: Totals::default(),
             history: history::Status::new("in memory".to_owned()),
+            exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
             ready: AtomicBool::new(true),
         }

@@ -131,6 +131,11 @@ impl Text {
         let name = "as112_history_errors_total";
         self.head(name, "counter", "Minutes that could not be stored in the history when they were over.");
         self.sample(name, &[], reading.board.history.errors());
+        let name = "as112_export_errors_total";
+        self.head(name, "counter", "Files of an export that could not be written when they were due.");
+        for (export, status) in &reading.board.exports {
+            self.sample(name, &[("export", export)], status.errors());
+        }
     }
 
     /// What the aggregator found out.
@@ -277,6 +282,7 @@ mod tests {
             "# TYPE as112_start_time_seconds gauge\nas112_start_time_seconds 1700000000.5\n",
             "as112_ready 1\n",
             "# TYPE as112_tcp_connections gauge\nas112_tcp_connections 3\n",
+            "# TYPE as112_export_errors_total counter\nas112_export_errors_total{export=\"dsc\"} 0\n",
             "# TYPE as112_queries_total counter\n\
              as112_queries_total{service=\"direct\",transport=\"udp\",family=\"ipv4\"} 4\n",
             "as112_queries_total{service=\"direct\",transport=\"tcp\",family=\"ipv6\"} 4\n",

@@ -116,6 +116,18 @@ pub const fn rcode_value(rcode: u8) -> usize {
         _ => 6,
     }
 }
+/// The response codes by number.
+pub const RCODE_NUMBERS: [u16; 8] = [
+    rcode::NOERROR as u16,
+    rcode::FORMERR as u16,
+    rcode::NXDOMAIN as u16,
+    rcode::NOTIMP as u16,
+    rcode::REFUSED as u16,
+    rcode::YXDOMAIN as u16,
+    rcode::NOTAUTH as u16,
+    rcode::BADVERS,
+];
+const _: () = assert!(RCODE.len == RCODE_NUMBERS.len());
 /// The value of [`RCODE`] for BADVERS, of which a header says 0.
 pub const RCODE_BADVERS: usize = 7;
 /// What a cookie is by its length (RFC 7873, section 4): the client's alone, with a server's, or neither.
@@ -228,6 +240,12 @@ static TYPE_INDEX: [u8; 258] = {
 #[must_use]
 pub fn type_value(qtype: u16) -> usize {
     usize::from(*TYPE_INDEX.get(usize::from(qtype)).unwrap_or(&(TYPES.len() as u8)))
+}
+
+/// The number of a type by the value of [`TYPE`]; `None` for `other`.
+#[must_use]
+pub fn type_number(value: usize) -> Option<u16> {
+    TYPES.get(value).map(|&(number, _)| number)
 }
 
 /// The class that was asked for.

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::super::tests::board;
 use super::*;
 use crate::limits::SERVICE_TIME_EVERY;
+use crate::report::export::Settings;
 use crate::report::history::Stored;
 use crate::report::sources::{BY_NETWORK, Places};
 use crate::stats::account::Account;
@@ -18,7 +19,8 @@ fn aggregator(board: &Board) -> (Aggregator, Vec<Ledger>, Stored) {
     let history = History::in_memory(&board.names, board.shards.len(), NOW).unwrap().0;
     let stored = history.reader().unwrap();
     let sources = Sources::new(Places::default(), 1);
-    (Aggregator::new(streams, today, sources, history).unwrap(), ledgers, stored)
+    let exports = Exports::open(&Settings::default(), history.reader().unwrap(), board, NOW);
+    (Aggregator::new(streams, today, sources, history, exports).unwrap(), ledgers, stored)
 }
 
 fn ask(ledger: &mut Ledger, last: u8) {

@@ -1,0 +1,131 @@
+//! Files that other programs collect: those of RSSAC002 once a day, that of DSC once a minute.
+//!
+//! A file is there whole or not at all. What cannot be written is counted and tried again a minute later, and
+//! nothing else depends on it.
+
+pub mod dsc;
+pub mod rssac002;
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::Board;
+use super::history::{Status, Stored};
+
+/// What is exported, and to which folders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The folder of RSSAC002 files.
+    pub rssac002: Option<PathBuf>,
+    /// The folder of DSC files.
+    pub dsc: Option<PathBuf>,
+    /// How those are written.
+    pub dsc_format: dsc::Format,
+}
+
+impl Settings {
+    /// The exports that are wanted: their names, as in the configuration and in labels, and their folders.
+    pub fn folders(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let all = [(rssac002::NAME, &self.rssac002), (dsc::NAME, &self.dsc)];
+        all.into_iter().filter_map(|(name, dir)| Some((name, dir.as_deref()?)))
+    }
+
+    /// How each of them fares, at the start.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<(&'static str, Status)> {
+        self.folders().map(|(name, dir)| (name, Status::new(dir.display().to_string()))).collect()
+    }
+}
+
+/// The exports of a running node.
+#[derive(Debug)]
+pub struct Exports {
+    stored: Stored,
+    rssac002: Option<rssac002::Days>,
+    dsc: Option<dsc::Minutes>,
+}
+
+impl Exports {
+    /// Exports of what `board` counts from now on, and of what is `stored` of earlier days. Touches no file.
+    #[must_use]
+    pub fn open(settings: &Settings, stored: Stored, board: &Board, now: u64) -> Self {
+        let node = &board.facts.node;
+        let dsc = settings.dsc.as_ref().map(|dir| {
+            let files = Files { dir: dir.clone(), node: file_name(node) };
+            dsc::Minutes::begin(files, settings.dsc_format, &stored, board, now)
+        });
+        let rssac002 = settings
+            .rssac002
+            .as_ref()
+            .map(|dir| rssac002::Days::new(Files { dir: dir.clone(), node: file_name(node) }, node.clone()));
+        Self { stored, rssac002, dsc }
+    }
+
+    /// Writes what is due at `now`, where the history has everything up to `stored_until`.
+    pub fn minute(&mut self, board: &Board, stored_until: u64, now: u64) {
+        let Self { stored, rssac002, dsc } = self;
+        let rssac002 = rssac002.as_mut().map(|days| (rssac002::NAME, days.write(stored, stored_until)));
+        let dsc = dsc.as_mut().map(|minutes| (dsc::NAME, minutes.write(stored, board, now)));
+        for (name, outcome) in rssac002.into_iter().chain(dsc) {
+            let status = board.exports.iter().find(|(export, _)| *export == name);
+            if let (Err(error), Some((_, status))) = (outcome, status) {
+                status.failed(error);
+            }
+        }
+    }
+}
+
+/// Whether files can be written below `dir`, which need not be there yet. Nothing is left behind.
+///
+/// # Errors
+/// Why not.
+pub fn check_folder(dir: &Path) -> Result<(), String> {
+    let there = dir.ancestors().find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."));
+    let probe = there.join(format!(".as112d-check-{}", std::process::id()));
+    let probed = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
+    probed.map_err(|error| match there == dir {
+        true => error.to_string(),
+        false => format!("it is not there, and cannot be made in {}: {error}", there.display()),
+    })
+}
+
+/// A folder that one node writes to.
+#[derive(Debug)]
+struct Files {
+    dir: PathBuf,
+    /// The node's name, in the letters of file names.
+    node: String,
+}
+
+impl Files {
+    /// Writes a file at `path` below the folder, whole or not at all, even if the host loses its power.
+    fn write(&self, path: &str, text: &str) -> Result<(), String> {
+        let path = self.dir.join(path);
+        let folder = path.parent().expect("the path has a name behind the folder");
+        // One name: whatever a crash leaves is overwritten by the next file.
+        let unfinished = folder.join(format!(".{}.tmp", self.node));
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(folder)?;
+            let mut file = File::create(&unfinished)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            File::open(folder)?.sync_all()
+        };
+        write().map_err(|error| {
+            // On a full disk even the part of a file is in the way. It may not be there.
+            let _ = fs::remove_file(&unfinished);
+            format!("{}: {error}", path.display())
+        })
+    }
+}
+
+/// The node's name without what a path or a shell could take for something else.
+fn file_name(node: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    node.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests;
