@@ -253,7 +253,7 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
             "this host does not speak that protocol: leave the address out".to_owned()
         }
         // What was refused is no matter of the address, and the message says what it is.
-        io::ErrorKind::Other => "leave out --busy-poll and --steer, or start with CAP_NET_ADMIN".to_owned(),
+        io::ErrorKind::Other => "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned(),
         _ => "choose another address with --listen".to_owned(),
     };
     Problem {
