@@ -53,6 +53,10 @@ pub enum Command {
     Query(QueryOptions),
     /// Print what a running node counts
     Stats(StatsOptions),
+    /// Watch a running node, live on a terminal
+    Top(TopOptions),
+    /// Write the public page of a running node to a folder, as files
+    Site(SiteOptions),
 }
 
 /// Where the configuration is, and what of it every command may replace.
@@ -207,6 +211,24 @@ pub struct StatsOptions {
     pub url: Option<String>,
 }
 
+/// Options of `top`.
+#[derive(Args, Clone, Debug)]
+pub struct TopOptions {
+    /// Where the node serves HTTP, else http://127.0.0.1:9112
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// Options of `site`.
+#[derive(Args, Clone, Debug)]
+pub struct SiteOptions {
+    /// The folder; made if it is not there
+    pub dir: PathBuf,
+    /// Where the node serves HTTP, else http://127.0.0.1:9112
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
 /// The classes that a query may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum QueryClass {
@@ -264,7 +286,9 @@ mod tests {
                 Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
-                Command::Stats(_) => panic!("{command} is another command"),
+                Command::Stats(_) | Command::Top(_) | Command::Site(_) => {
+                    panic!("{command} is another command")
+                }
             };
             assert_eq!(options.config, Some("c".into()), "{command}");
             let flags = options.flags();

@@ -221,11 +221,9 @@ const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
 pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
-/// Time for the whole head of a request.
-pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time for a request and its answer: the head's, and as much to take the answer.
-pub const HTTP_EXCHANGE_MAX: Duration = Duration::from_secs(2);
-const _: () = assert!(HTTP_HEAD_TIMEOUT.as_millis() < HTTP_EXCHANGE_MAX.as_millis());
+/// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours
+/// take milliseconds, so that the network has the rest.
+pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -235,14 +233,21 @@ pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const STUCK_AFTER: Duration = Duration::from_secs(5);
 const _: () = assert!(STUCK_AFTER.as_millis() >= 10 * SHARD_TICK.as_millis());
 
-/// Time that `as112d stats` gives a node for each step of its answer: it needs a millisecond, so the network
-/// has the rest.
+/// Time that `as112d stats` and `as112d top` give a node for each step of its answer: it needs a millisecond,
+/// so the network has the rest.
 pub const STATS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes of an answer that it reads at most: a shard takes about 16 KiB.
+/// Bytes of an answer that they read at most: a shard takes about 16 KiB.
 pub const STATS_LEN_MAX: u64 = 64 << 20;
 const _: () = assert!(STATS_LEN_MAX >= SHARDS_MAX as u64 * (32 << 10));
 /// How often `as112d stats --watch` asks.
 pub const STATS_WATCH_EVERY: Duration = Duration::from_secs(2);
+/// How often `as112d top` may be told to ask, in seconds, and how often it does by default. A node would bear
+/// much more; eyes would not.
+pub const TOP_INTERVALS_S: [u64; 6] = [1, 2, 5, 10, 30, 60];
+/// Keys and answers that wait for it to draw; whoever has more of them waits.
+pub const TOP_EVENTS_MAX: usize = 16;
+/// Rates that it remembers: more than a terminal has columns.
+pub const TOP_HISTORY_MAX: usize = 1000;
 
 /// Bytes that the history may have in its folder, and in memory where it has none. A busy node has some 200
 /// counters that move in a minute, at 20 bytes and 19,500 rows each in ten years: 80 MiB. Sizes and zones of
@@ -273,7 +278,8 @@ pub const RADAR_TOP: usize = 5;
 /// Bytes of the name of such a series.
 pub const RADAR_NAME_LEN_MAX: usize = 64;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
-pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_secs(1);
+pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_millis(500);
+const _: () = assert!(HISTORY_READ_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
 
 /// Days whose RSSAC002 files one minute writes at most. More is due only where a folder is new to a node with
 /// a long history; each day costs four files that must reach the disk, and the next minute must be stored.
@@ -311,3 +317,36 @@ pub const DATABASES_MAX: usize = 4;
 pub const SOURCES_TOLD_APART_MAX: usize = 1 << 17;
 /// Of them so many are kept in each row of the history, the largest.
 pub const SOURCES_KEPT_MAX: usize = 100;
+
+/// Queries in the shown time that a country, an AS or a network must have sent, as estimated, to be named
+/// on the public page: below, its line might tell what a single household or office does. The rest is
+/// `other`.
+pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
+/// Groups of one figure of the page that are shown by themselves: what comes behind them is too small to see.
+pub const SHOWN_GROUPS_MAX: usize = 10;
+/// What a document of the page shows is kept for a step of its time, divided by this: 15 s where it has
+/// quarters of an hour, 24 min where it has days. So often, at most, can the public make the node read its
+/// history for it.
+pub const PAGE_KEPT_DIVISOR: u64 = 60;
+/// How long a visitor waits for a page while another reads the history, and how often it is looked whether
+/// he is done.
+pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(500);
+/// See [`PAGE_WAIT_MAX`].
+pub const PAGE_WAIT_STEP: Duration = Duration::from_millis(50);
+const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
+/// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
+pub const HTTP_STREAMS_MAX: usize = 8;
+const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);
+/// How long such a stream lasts; then the browser asks for another, if there is one for it.
+pub const HTTP_STREAM_LIFE_MAX: Duration = Duration::from_secs(60);
+/// How often it has news.
+pub const HTTP_STREAM_EVERY: Duration = Duration::from_secs(2);
+/// Seconds over which "now" is an average on the pages, of which each has a sample.
+pub const NOW_SECONDS: usize = 10;
+/// How often the operator's view is made anew in a browser that shows it.
+pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
+/// How often `as112d site` asks for a document before it gives up, and how long it waits in between: the
+/// first document about a year takes a busy node some seconds.
+pub const SITE_TRIES_MAX: u32 = 8;
+/// See [`SITE_TRIES_MAX`].
+pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);

@@ -1,6 +1,9 @@
 //! The history of the counters, when the program is killed, starts again, or finds no room on the disk.
 
 mod common;
+#[path = "common/mutate.rs"]
+#[allow(dead_code, reason = "its dice alone are needed")]
+mod mutate;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use as112d::report::history::{FILE, History, Status};
 use as112d::report::observed::Observed;
@@ -20,6 +23,7 @@ use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED
 use as112d::stats::labels::Names;
 use common::daemon::{Daemon, PATIENCE, V4};
 use common::query;
+use mutate::Dice;
 use rusqlite::Connection;
 
 /// Tells a test that it runs as a child of another, and where the history is to be.
@@ -90,34 +94,62 @@ fn killed_while_it_writes_the_file_opens_and_totals_do_not_go_back() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let test = "killed_while_it_writes_the_file_opens_and_totals_do_not_go_back";
-    let mut least = 0;
-    for round in 0..20 {
+    let mut dice = dice();
+    let (mut least, mut within) = (0, 0);
+    for _ in 0..KILLS {
         let mut writer = child(test, folder.path()).stdout(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(writer.stdout.take().expect("it is piped")).lines();
         let mut stored = lines.by_ref().map_while(Result::ok).filter_map(|line| {
             line.rsplit_once("stored ").map(|(_, total)| total.parse::<u64>().expect("a number"))
         });
-        // Later in each round, so that the kill hits every stage: the first store, the log, a checkpoint.
-        let seen = stored.by_ref().nth(1 + round * 7).expect("it writes");
+        // After some stores, or while it still opens the file; and then at any moment of the next store.
+        let seen = match dice.below(20) {
+            0..4 => None,
+            stores => Some(stored.by_ref().nth(stores).expect("it writes")),
+        };
+        pause(Duration::from_micros(dice.below(if seen.is_some() { 2_000 } else { 30_000 }) as u64));
         writer.kill().expect("it runs");
         writer.wait().expect("it ends");
         // It may have stored more until the kill came.
-        let last = stored.last().unwrap_or(seen);
-        assert!(last >= seen && seen >= least + u64::from(A_MINUTES_WORTH), "it goes on from {least}");
+        let last = stored.last().or(seen).unwrap_or(least);
+        assert!(last >= seen.unwrap_or(last) && last >= least, "it goes on from {least}");
 
         let (_, board) = open(folder.path(), 1_700_000_000);
         let total = board.read().total;
         least = total.sum(QUERIES);
         assert!((last..=last + u64::from(A_MINUTES_WORTH)).contains(&least), "{least}, it said {last}");
+        within += u32::from(least > last);
         assert_eq!((total.sum(QUERIES_BY_TYPE), total.sum(SHARD_RECEIVED)), (least, least));
-        let db = Connection::open(folder.path().join(FILE)).expect("it opens");
-        let check: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer");
-        assert_eq!(check, "ok");
-        for family in [QUERIES, QUERIES_BY_TYPE] {
-            let query = format!("SELECT sum(count) FROM history WHERE family = '{}'", family.name);
-            assert_eq!(number(&db, &query), least, "{}", family.name);
-        }
+        assert_sound(&folder.path().join(FILE), least);
     }
+    println!("report: history_kills {KILLS}, of these between a store and the news of it {within}");
+    assert!(least > u64::from(A_MINUTES_WORTH) * 100, "it did store in between: {least}");
+}
+
+/// How often the writer is killed.
+const KILLS: u32 = 50;
+
+/// The file is whole, and its rows are those of so many queries.
+fn assert_sound(file: &Path, queries: u64) {
+    let db = Connection::open(file).expect("it opens");
+    let check: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer");
+    assert_eq!(check, "ok");
+    for family in [QUERIES, QUERIES_BY_TYPE] {
+        let query = format!("SELECT coalesce(sum(count), 0) FROM history WHERE family = '{}'", family.name);
+        assert_eq!(number(&db, &query), queries, "{}", family.name);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "any moment is meant")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Moments that `SEED=` chooses.
+fn dice() -> Dice {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);
+    println!("SEED={seed}");
+    Dice::new(seed)
 }
 
 #[test]
@@ -217,6 +249,37 @@ fn totals_survive_a_restart() {
         let query = "SELECT sum(count) FROM history WHERE family = 'as112_queries_total'";
         assert_eq!(number(&db, query), (run + 1) * 5);
     }
+}
+
+#[test]
+fn a_killed_daemon_loses_no_more_than_was_not_stored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("as112d.toml");
+    let file = folder.path().join("past").join(FILE);
+    let asked = query("1.1.168.192.in-addr.arpa", 12);
+    let ask = |daemon: &Daemon, times| (0..times).for_each(|_| drop(daemon.ask_udp(V4, &asked)));
+    let (daemon, _) = start(&config, "past");
+    ask(&daemon, 100);
+    assert!(daemon.stop().0.success());
+    let mut stored = 100;
+    let mut dice = dice();
+    for _ in 0..10 {
+        let (daemon, http) = start(&config, "past");
+        let found = queries(http);
+        assert!((stored..=stored + 20).contains(&found), "{found} after {stored}");
+        stored = found;
+        ask(&daemon, dice.below(21));
+        daemon.signal(libc::SIGKILL);
+        assert_eq!(daemon.wait().0.code(), None, "it was killed");
+    }
+    // What the last one counted may have been stored as the minute ended.
+    let (daemon, _) = start(&config, "past");
+    assert!(daemon.stop().0.success());
+    let db = Connection::open(&file).expect("it opens");
+    let query = format!("SELECT sum(count) FROM history WHERE family = '{}'", QUERIES.name);
+    let found = number(&db, &query);
+    assert!((stored..=stored + 20).contains(&found), "{found} after {stored}");
+    assert_sound(&file, found);
 }
 
 #[test]

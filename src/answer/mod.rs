@@ -13,10 +13,8 @@ mod tree;
 
 use std::ops::Range;
 
-use arrayvec::ArrayVec;
-
-use crate::dns::consts::{LABELS_MAX, rtype};
-use crate::dns::name::{ROOT_HASH, Walk, eq_ignore_case};
+use crate::dns::consts::rtype;
+use crate::dns::name::{ROOT_HASH, SuffixHashes, Walk, is_but_for_case};
 use crate::dns::reply::Reply;
 use crate::stats::account::ZoneLabels;
 
@@ -126,7 +124,7 @@ pub struct Dname {
 #[derive(Debug)]
 struct Node {
     hash: u64,
-    /// The name's wire form in `Answers::bytes`.
+    /// The name's wire form in `Answers::bytes`, in lower case.
     name: Span,
     zone: ZoneLabels,
     exact: Set,
@@ -186,11 +184,9 @@ impl Answers {
         let name = &packet[at..at + walk.len()];
         let labels = walk.labels();
         let depth_max = usize::from(*self.depths.first()?);
-        let mut hashes = ArrayVec::<u64, { LABELS_MAX + 1 }>::new();
+        let mut hashes = SuffixHashes::new();
         hashes.push(ROOT_HASH);
-        for hash in walk.suffix_hashes(packet, at).take(depth_max) {
-            hashes.push(hash);
-        }
+        walk.suffix_hashes(packet, at, depth_max, &mut hashes);
         for &depth in &self.depths {
             let depth = usize::from(depth);
             if depth > labels {
@@ -217,7 +213,7 @@ impl Answers {
         // The table is at most half full, so that an empty place ends every probe.
         loop {
             let node = &self.nodes[(self.table[at] as usize).checked_sub(1)?];
-            if node.hash == hash && eq_ignore_case(&self.bytes[node.name.range()], name) {
+            if node.hash == hash && is_but_for_case(&self.bytes[node.name.range()], name) {
                 return Some(node);
             }
             at = (at + 1) & mask;

@@ -1,9 +1,13 @@
 //! The commands, one file each. A command gives back what it has to print, or all that is wrong.
 
+mod asking;
+mod change;
 pub mod check;
 pub mod query;
 pub mod run;
+pub mod site;
 pub mod stats;
+pub mod top;
 pub mod zones;
 
 use crate::cli::{Command, ConfigOptions};
@@ -54,6 +58,8 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
         Command::Stats(options) => return stats::stats(options),
+        Command::Site(options) => return site::site(options),
+        Command::Top(options) => return top::top(options),
     };
     printed.map_err(Failure::from)
 }

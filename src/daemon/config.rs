@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::cpus::BusyPoll;
-use super::http::HttpListen;
+use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
@@ -60,6 +60,8 @@ pub struct Config {
     pub update: UpdatePolicy,
     /// Where statistics and health are served.
     pub http: HttpListen,
+    /// Who may see the operator's view there.
+    pub node_view: NodeView,
     /// The folder of the history; `None` for memory.
     pub history: Option<PathBuf>,
     /// Of so many queries one is looked at for its source.
@@ -151,6 +153,7 @@ impl Resolver<'_> {
             tcp: self.tcp(&tcp),
             update: answers.update.value,
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
+            node_view: http.node_view.map(|view| view.value).unwrap_or_default(),
             history: history.dir.map(|dir| self.source.dir.join(dir)),
             sample_every: u32::try_from(sources.sample_every.value.0)
                 .ok()

@@ -1,38 +1,47 @@
 //! Statistics and health over HTTP, on a thread and a budget of its own: a few connections, one request on
 //! each, and little time. Whatever a client does here, no shard notices.
 
+mod events;
+mod pages;
+
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::written::Written;
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_EXCHANGE_MAX, HTTP_HEAD_LEN_MAX, HTTP_HEAD_TIMEOUT,
-    HTTP_TICK, STUCK_AFTER,
+    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX,
+    HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER,
 };
 use crate::report::export::rssac002;
 use crate::report::history::{Stored, unix_time};
+use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
+use crate::report::recent::{Pace, Recent};
 use crate::report::{Board, json, prometheus, radar};
 
+use events::Events;
+pub use pages::NodeView;
+
 /// Where HTTP is served unless somebody says otherwise.
-pub const DEFAULT_ADDRESS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9112);
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9112);
 
 /// Where HTTP is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +117,7 @@ pub fn run(
     listener: StdListener,
     board: Arc<Board>,
     stored: Stored,
+    node_view: NodeView,
     stop: &AtomicBool,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
@@ -118,17 +128,26 @@ pub fn run(
         .max_blocking_threads(2)
         .build()
         .map_err(failed)?;
-    let node = Arc::new(Node { board, stored: Mutex::new(stored), all_move: AtomicBool::new(true) });
+    let node = Arc::new(Node {
+        board,
+        stored: Mutex::new(stored),
+        all_move: AtomicBool::new(true),
+        recent: Mutex::default(),
+        kept: Mutex::default(),
+        streams: Arc::new(()),
+        node_view,
+    });
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let mut progress = Progress::new(node.board.turns(), Instant::now());
+        node.note();
         // One count is the loop's own.
         let open = Arc::new(());
         while !stop.load(Ordering::Relaxed) {
             match timeout(HTTP_TICK, listener.accept()).await {
                 // One too many is closed at once; it can tell that from an answer.
-                Ok(Ok((stream, _))) if Arc::strong_count(&open) <= HTTP_CONNECTIONS_MAX => {
-                    tokio::spawn(exchange(stream, Arc::clone(&node), Arc::clone(&open)));
+                Ok(Ok((stream, peer))) if Arc::strong_count(&open) <= HTTP_CONNECTIONS_MAX => {
+                    tokio::spawn(exchange(stream, peer.ip(), Arc::clone(&node), Arc::clone(&open)));
                 }
                 // Out of descriptors, it may be: so would be the next.
                 Ok(Err(_)) => sleep(HTTP_ACCEPT_PAUSE).await,
@@ -137,6 +156,7 @@ pub fn run(
             if progress.is_due(Instant::now()) {
                 let all_move = progress.look(&node.board.turns(), Instant::now());
                 node.all_move.store(all_move, Ordering::Relaxed);
+                node.note();
             }
         }
         Ok(())
@@ -149,87 +169,155 @@ struct Node {
     stored: Mutex<Stored>,
     /// Whether every thread that serves makes turns.
     all_move: AtomicBool,
+    recent: Mutex<Recent>,
+    kept: Mutex<pages::Kept>,
+    /// One count is its own, the others are those of streams.
+    streams: Arc<()>,
+    node_view: NodeView,
 }
 
-/// One request and its answer, or the end of patience.
-async fn exchange(stream: TcpStream, node: Arc<Node>, open: Arc<()>) {
+/// An answer in one piece, or a stream.
+type Answer = Response<Either<Full<Bytes>, Events>>;
+
+/// One request and its answer, or the end of patience: each step has [`HTTP_STEP_MAX`]. A stream
+/// is one step that lasts.
+async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()>) {
+    let step = Notify::new();
+    let is_stream = AtomicBool::new(false);
     let answer = service_fn(|request: Request<Incoming>| {
         let (node, open) = (Arc::clone(&node), Arc::clone(&open));
+        let (step, is_stream) = (&step, &is_stream);
         async move {
-            let is_read = [Method::GET, Method::HEAD].contains(request.method());
-            let is_past =
-                [radar::ROOT, rssac002::ROOT].iter().any(|root| request.uri().path().starts_with(root));
-            if is_read && is_past {
-                return Ok::<_, Infallible>(look_back(node, request.uri().clone(), open).await);
-            }
-            Ok(node.answer(&request))
+            step.notify_one();
+            let answer = answer(node, &request, peer, open).await;
+            is_stream.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
+            step.notify_one();
+            Ok::<_, Infallible>(answer)
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HTTP_HEAD_TIMEOUT)
         .max_buf_size(HTTP_HEAD_LEN_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
-    // What a client makes of its connection is its own affair.
-    let _ = timeout(HTTP_EXCHANGE_MAX, connection).await;
-}
-
-/// Answers from the history, beside the event loop: that takes a while where much is asked. The connection
-/// counts as open until it is done, even if the client is gone.
-async fn look_back(node: Arc<Node>, uri: Uri, open: Arc<()>) -> Response<Full<Bytes>> {
-    let look = move || {
-        let _open = open;
-        let stored = node.stored.try_lock().ok()?;
-        Some(if uri.path().starts_with(rssac002::ROOT) {
-            rssac002::answer(&stored, &node.board.facts.node, uri.path(), unix_time())
-        } else {
-            radar::answer(&stored, uri.path(), uri.query().unwrap_or_default(), unix_time())
-        })
-    };
-    match tokio::task::spawn_blocking(look).await {
-        Ok(Some(radar::Answer { status, content_type, body })) => {
-            let status = StatusCode::from_u16(status).expect("it is one of ours");
-            response(status, content_type, body)
+    let patience = async {
+        while timeout(HTTP_STEP_MAX, step.notified()).await.is_ok() {}
+        if is_stream.load(Ordering::Relaxed) {
+            sleep(HTTP_STREAM_LIFE_MAX).await;
         }
-        _ => plain(StatusCode::SERVICE_UNAVAILABLE, "Somebody else reads the history: try again.\n"),
+    };
+    // What a client makes of its connection is its own affair. It goes first: an answer that is ready in the
+    // last moment is in time.
+    select! {
+        biased;
+        _ = connection => {}
+        () = patience => {}
     }
 }
 
-impl Node {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        // hyper leaves the body out where the method is HEAD.
-        if ![Method::GET, Method::HEAD].contains(request.method()) {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "There is nothing to change here: use GET.\n");
+async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open: Arc<()>) -> Answer {
+    // hyper leaves the body out where the method is HEAD.
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "There is nothing to change here: use GET.\n");
+    }
+    let (path, query) = (request.uri().path(), request.uri().query());
+    if [radar::ROOT, rssac002::ROOT].iter().any(|root| path.starts_with(root)) {
+        let (path, query) = (path.to_owned(), query.unwrap_or_default().to_owned());
+        return look_back(node, path, query, open).await;
+    }
+    if let Some(page) = Page::at(path, query) {
+        return pages::page(node, page, open).await;
+    }
+    match path {
+        page::EVENTS => stream(node, request.method()),
+        operator::PATH => node.operator(peer, request.headers()),
+        _ => node.answer(request),
+    }
+}
+
+/// Answers from the history, beside the event loop: that takes a while where much is asked. The connection
+/// counts as open until it is done, even if the client is gone or was told that it takes too long.
+async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) -> Answer {
+    let look = move || {
+        let _open = open;
+        let stored = node.stored.try_lock().ok()?;
+        Some(if path.starts_with(rssac002::ROOT) {
+            rssac002::answer(&stored, &node.board.facts.node, &path, unix_time())
+        } else {
+            radar::answer(&stored, &path, &query, unix_time())
+        })
+    };
+    let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);
+    match timeout(HTTP_STEP_MAX, tokio::task::spawn_blocking(look)).await {
+        Ok(Ok(Some(radar::Answer { status, content_type, body }))) => {
+            let status = StatusCode::from_u16(status).expect("it is one of ours");
+            response(status, content_type, body.into())
         }
-        match request.uri().path() {
+        Ok(_) => refused("Somebody else reads the history: try again.\n"),
+        Err(_) => refused("That takes too long: ask for less of the history.\n"),
+    }
+}
+
+/// A stream of live numbers, if there may be one more.
+fn stream(node: Arc<Node>, method: &Method) -> Answer {
+    let open = Arc::clone(&node.streams);
+    // The node's own count, and this one.
+    if Arc::strong_count(&open) > HTTP_STREAMS_MAX + 1 {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many watch already: try again later.\n");
+    }
+    let answer = response(StatusCode::OK, "text/event-stream", Bytes::new());
+    if method == Method::HEAD {
+        return answer;
+    }
+    answer.map(|_| Either::Right(Events::new(node, open)))
+}
+
+impl Node {
+    fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let path = request.uri().path();
+        if let Some((content_type, text)) = page::asset(path) {
+            return response(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes()));
+        }
+        match path {
             "/metrics" => {
                 let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
                 let format = Format::negotiated(accept.unwrap_or_default());
-                response(
-                    StatusCode::OK,
-                    format.content_type(),
-                    prometheus::render(&self.board.read(), format),
-                )
+                let text = prometheus::render(&self.board.read(), format);
+                response(StatusCode::OK, format.content_type(), text.into())
             }
-            "/stats.json" => response(StatusCode::OK, "application/json", json::render(&self.board.read())),
+            "/stats.json" => {
+                response(StatusCode::OK, "application/json", json::render(&self.board.read()).into())
+            }
             "/healthz" if self.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
             "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
             "/readyz" if self.board.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
             "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "The node does not serve any more.\n"),
             _ => plain(
                 StatusCode::NOT_FOUND,
-                "There is nothing here. There is /metrics, /stats.json, /healthz and /readyz.\n",
+                "There is nothing here. There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n",
             ),
         }
     }
+
+    /// Takes a sample of the pace.
+    fn note(&self) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(&self.board, Instant::now());
+    }
+
+    fn pace(&self) -> Pace {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).pace()
+    }
+
+    /// The live numbers as they stand.
+    fn news(&self) -> String {
+        page::news(&self.board.read(), &self.pace())
+    }
 }
 
-fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    response(status, "text/plain; charset=utf-8", text.to_owned())
+fn plain(status: StatusCode, text: &str) -> Answer {
+    response(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
 }
 
-fn response(status: StatusCode, content_type: &str, body: String) -> Response<Full<Bytes>> {
+fn response(status: StatusCode, content_type: &str, body: Bytes) -> Answer {
     let mut response = Response::builder()
         .status(status)
         .header(CONTENT_TYPE, content_type)
@@ -239,7 +327,13 @@ fn response(status: StatusCode, content_type: &str, body: String) -> Response<Fu
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response = response.header(ALLOW, "GET, HEAD");
     }
-    response.body(Full::new(body.into())).expect("every header is a literal of ours")
+    response.body(Either::Left(Full::new(body))).expect("every header is a literal of ours")
+}
+
+/// What the browser may do with a document: another policy than "nothing".
+fn with_policy(mut answer: Answer, policy: &'static str) -> Answer {
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    answer
 }
 
 /// Whether threads move on, judged once in a while by how many turns each has made.

@@ -36,7 +36,7 @@ use crate::sys::sockets::UdpOptions;
 use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
-use http::Opened;
+use http::{NodeView, Opened};
 
 use config::{Config, CpuList};
 use placement::{Host, Placement};
@@ -124,9 +124,10 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
     let aggregator =
         Aggregator::new(net.take_streams(), today, sources, remembered.history, exports).map_err(failure)?;
-    let watched = Watched::start(http, stored, aggregator, &board, &events).map_err(|error| {
-        failure(format!("cannot start a thread for statistics: {error}; free some memory"))
-    })?;
+    let watched =
+        Watched::start(http, config.node_view, stored, aggregator, &board, &events).map_err(|error| {
+            failure(format!("cannot start a thread for statistics: {error}; free some memory"))
+        })?;
 
     // 7. Say what is there. Nobody to listen is no reason to stop.
     lines.push(try_line(config));
@@ -253,7 +254,9 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
             "this host does not speak that protocol: leave the address out".to_owned()
         }
         // What was refused is no matter of the address, and the message says what it is.
-        io::ErrorKind::Other => "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned(),
+        io::ErrorKind::Other => {
+            "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
+        }
         _ => "choose another address with --listen".to_owned(),
     };
     Problem {
@@ -355,6 +358,7 @@ struct Watched {
 impl Watched {
     fn start(
         http: Opened,
+        node_view: NodeView,
         stored: Stored,
         aggregator: Aggregator,
         board: &Arc<Board>,
@@ -364,7 +368,7 @@ impl Watched {
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(board));
         let http = match http {
             Opened::At(listener) => {
-                let run = move || http::run(listener, for_http, stored, &flag);
+                let run = move || http::run(listener, for_http, stored, node_view, &flag);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
-use super::http::HttpListen;
+use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written};
 use crate::limits::{
@@ -169,6 +169,7 @@ impl Default for Answers {
 #[serde(default, deny_unknown_fields, expecting = "a section that begins with [http]")]
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
+    pub(super) node_view: Option<Given<NodeView>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

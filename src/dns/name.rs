@@ -10,7 +10,8 @@ use std::fmt;
 
 use arrayvec::ArrayVec;
 
-use super::consts::{LABEL_LEN_MAX, LABELS_MAX, NAME_LEN_MAX};
+use super::consts::{HEADER_LEN, LABEL_LEN_MAX, LABELS_MAX, NAME_LEN_MAX};
+use crate::limits::SLOT_PAYLOAD_LEN;
 
 /// The hash of the root, where every chain begins.
 pub const ROOT_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -19,8 +20,40 @@ pub const ROOT_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
+/// What of a packet a name is read in, from its first byte on: every place that a byte can name, one more
+/// label and one more word. So no place within a name needs a check.
+type Window = [u8; PLACES + u64::BITS as usize / 8];
+/// Places in a window that a word may begin at: what an index is masked to.
+const PLACES: usize = 512;
+const _: () = assert!(PLACES.is_power_of_two() && PLACES > NAME_LEN_MAX + LABEL_LEN_MAX);
+const _: () = assert!(HEADER_LEN + size_of::<Window>() <= SLOT_PAYLOAD_LEN);
+
+/// Calls `read` with the window at `at`. A slot is longer than its packet, so that it is nearly always there;
+/// else a copy is, with zeros behind the packet.
+#[inline(always)]
+fn in_window<R>(packet: &[u8], at: usize, read: impl FnOnce(&Window) -> R) -> R {
+    match packet.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(window) => read(window),
+        None => read(&padded(packet.get(at..).unwrap_or_default())),
+    }
+}
+
+#[cold]
+fn padded(bytes: &[u8]) -> Window {
+    let mut window = [0; size_of::<Window>()];
+    window[..bytes.len()].copy_from_slice(bytes);
+    window
+}
+
+/// The eight bytes at `at` as a little-endian number.
+#[inline(always)]
+fn word(window: &Window, at: usize) -> u64 {
+    let at = at & (PLACES - 1);
+    u64::from_le_bytes(window[at..at + 8].try_into().expect("eight bytes are eight bytes"))
+}
+
 /// What one walk over a name in a packet found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Walk {
     /// Where each label begins (its length byte), counted from the name's first byte. The root is not among
     /// them.
@@ -36,22 +69,38 @@ impl Walk {
     ///
     /// # Errors
     /// [`Damaged`], with nothing to tell the cases apart: they get the same answer.
-    #[inline]
     pub fn new(packet: &[u8], at: usize) -> Result<Self, Damaged> {
-        let mut walk = Self { starts: ArrayVec::new(), len: 0 };
+        let mut walk = Self::default();
+        walk.read(packet, at).map(|()| walk)
+    }
+
+    /// As [`new`](Self::new), but here: a walk is moved by copying all of it.
+    ///
+    /// # Errors
+    /// See [`new`](Self::new); then this is the walk of no name.
+    #[inline(always)]
+    pub fn read(&mut self, packet: &[u8], at: usize) -> Result<(), Damaged> {
+        in_window(packet, at, |window| self.walk(window))?;
+        // What a window has behind the packet is no part of the name.
+        if at + self.len() > packet.len() { Err(Damaged) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn walk(&mut self, window: &Window) -> Result<(), Damaged> {
+        self.starts.clear();
         let mut start = 0;
         loop {
-            let len = usize::from(*packet.get(at + start).ok_or(Damaged)?);
+            let len = usize::from(window[start & (PLACES - 1)]);
             if len == 0 {
-                walk.len = (start + 1) as u8;
-                return Ok(walk);
+                self.len = (start + 1) as u8;
+                return Ok(());
             }
             // The root byte is still to come: with it the name has at least start + 1 + len + 1 bytes.
             if len > LABEL_LEN_MAX || start + len + 2 > NAME_LEN_MAX {
                 return Err(Damaged);
             }
             // 255 bytes hold at most 127 labels, so this push cannot fail.
-            walk.starts.push(start as u8);
+            self.starts.push(start as u8);
             start += len + 1;
         }
     }
@@ -81,17 +130,22 @@ impl Walk {
         }
     }
 
-    /// The hashes of the suffixes of 1, 2, 3 ... labels of the name, which still stands at `at` in `packet`.
-    #[inline]
-    pub fn suffix_hashes(&self, packet: &[u8], at: usize) -> impl Iterator<Item = u64> {
-        self.starts.iter().rev().scan(ROOT_HASH, move |hash, &start| {
-            let label = at + usize::from(start);
-            let len = usize::from(*packet.get(label)?);
-            *hash = chain(*hash, label_hash(packet, label + 1, len)?);
-            Some(*hash)
-        })
+    /// Appends the hashes of the suffixes of 1, 2, 3 ... and at most `labels` labels of the name, which still
+    /// stands at `at` in `packet`.
+    #[inline(always)]
+    pub fn suffix_hashes(&self, packet: &[u8], at: usize, labels: usize, hashes: &mut SuffixHashes) {
+        in_window(packet, at, |window| {
+            let mut hash = ROOT_HASH;
+            for &start in self.starts.iter().rev().take(labels) {
+                hash = chain(hash, label_hash(window, usize::from(start)));
+                hashes.push(hash);
+            }
+        });
     }
 }
+
+/// The hashes of the suffixes of a name, the root's first.
+pub type SuffixHashes = ArrayVec<u64, { LABELS_MAX + 1 }>;
 
 /// Extends the hash of a suffix by the label before it.
 #[inline]
@@ -100,41 +154,26 @@ pub const fn chain(suffix: u64, label: u64) -> u64 {
     (suffix.rotate_left(29) ^ label).wrapping_mul(0xD6E8_FEB8_6659_FD93)
 }
 
-/// The hash of the label whose `len` bytes begin at `first`, upper case folded; `None` when it leaves the
-/// packet.
-#[inline]
-fn label_hash(packet: &[u8], first: usize, len: usize) -> Option<u64> {
+/// The hash of the label at `start`, 1 to 63 bytes and their length before them, upper case folded.
+#[inline(always)]
+fn label_hash(window: &Window, start: usize) -> u64 {
+    let mut left = usize::from(window[start & (PLACES - 1)]);
     // The length takes part, so that no padding makes two labels alike.
-    let mut hash = len as u64;
-    let mut at = first;
-    let mut left = len;
+    let mut hash = left as u64;
+    let mut at = start + 1;
     while left > 8 {
-        hash = mix(hash ^ fold(word(packet, at, 8)?));
+        hash = mix(hash ^ fold(word(window, at)));
         at += 8;
         left -= 8;
     }
-    Some(mix(hash ^ fold(word(packet, at, left)?)))
+    // What is behind the label is cut off.
+    mix(hash ^ fold(word(window, at) & (u64::MAX >> ((64 - 8 * left) % 64))))
 }
 
 #[inline]
 const fn mix(hash: u64) -> u64 {
     let hash = hash.wrapping_mul(0xFF51_AFD7_ED55_8CCD);
     hash ^ (hash >> 32)
-}
-
-/// The `len` (1 to 8) bytes at `at` as a little-endian number, zero above them.
-#[inline]
-fn word(packet: &[u8], at: usize, len: usize) -> Option<u64> {
-    // A slot is longer than its datagram, so the eight bytes are nearly always there; what is behind `len` is
-    // cut off.
-    if let Some(bytes) = packet.get(at..at + 8) {
-        let all = u64::from_le_bytes(bytes.try_into().ok()?);
-        return Some(all & (u64::MAX >> (64 - 8 * len)));
-    }
-    let bytes = packet.get(at..at + len)?;
-    let mut padded = [0; 8];
-    padded[..len].copy_from_slice(bytes);
-    Some(u64::from_le_bytes(padded))
 }
 
 /// Eight bytes with ASCII upper case made lower (RFC 4343); other bytes stay.
@@ -148,6 +187,25 @@ const fn fold(bytes: u64) -> u64 {
     bytes | (upper >> 2)
 }
 
+/// Whether the uncompressed wire name `name` is `lower`, which is in lower case, but for ASCII case (RFC
+/// 4343).
+#[inline]
+#[must_use]
+pub fn is_but_for_case(lower: &[u8], name: &[u8]) -> bool {
+    if lower.len() != name.len() {
+        return false;
+    }
+    let same = |a: &[u8; 8], b: &[u8; 8]| u64::from_le_bytes(*a) == fold(u64::from_le_bytes(*b));
+    // The last eight bytes may overlap those before: that is cheaper than up to seven single ones.
+    match (lower.last_chunk(), name.last_chunk()) {
+        (Some(lower_last), Some(last)) => {
+            let (lower_words, words) = (lower.as_chunks::<8>().0, name.as_chunks::<8>().0);
+            same(lower_last, last) && lower_words.iter().zip(words).all(|(a, b)| same(a, b))
+        }
+        _ => lower.eq_ignore_ascii_case(name),
+    }
+}
+
 /// Whether two uncompressed wire names are equal but for ASCII case (RFC 4343).
 ///
 /// Length bytes are at most 63, below every letter, so that the bytes of a name can be folded without telling
@@ -155,18 +213,7 @@ const fn fold(bytes: u64) -> u64 {
 #[inline]
 #[must_use]
 pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let same = |a: &[u8; 8], b: &[u8; 8]| fold(u64::from_le_bytes(*a)) == fold(u64::from_le_bytes(*b));
-    // The last eight bytes may overlap those before: that is cheaper than up to seven single ones.
-    match (a.last_chunk(), b.last_chunk()) {
-        (Some(a_last), Some(b_last)) => {
-            let (a_words, b_words) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
-            a_words.iter().zip(b_words).all(|(a, b)| same(a, b)) && same(a_last, b_last)
-        }
-        _ => a.eq_ignore_ascii_case(b),
-    }
+    a.eq_ignore_ascii_case(b)
 }
 
 /// A name of our own: uncompressed, absolute, with the letter case that it was given.
@@ -201,7 +248,9 @@ impl Name {
     #[must_use]
     pub fn hash(&self) -> u64 {
         let walk = Walk::new(&self.0, 0).expect("a Name is well formed");
-        walk.suffix_hashes(&self.0, 0).last().unwrap_or(ROOT_HASH)
+        let mut hashes = SuffixHashes::new();
+        walk.suffix_hashes(&self.0, 0, LABELS_MAX, &mut hashes);
+        hashes.last().copied().unwrap_or(ROOT_HASH)
     }
 
     /// The labels from left to right, the root not among them.
@@ -328,10 +377,14 @@ mod tests {
             [0, 1, 2, 3, 4].map(|labels| walk.suffix_start(labels)),
             [packet.len() - 1, packet.len() - 6, packet.len() - 14, 0, packet.len() - 1]
         );
-        let hashes: Vec<u64> = walk.suffix_hashes(&packet, 0).collect();
+        let mut hashes = SuffixHashes::new();
+        walk.suffix_hashes(&packet, 0, 3, &mut hashes);
         assert_eq!(hashes[0], Name::from_wire(b"\x04arpa\0").unwrap().hash());
         assert_eq!(hashes[1], Name::from_wire(b"\x07IN-addr\x04ARPA\0").unwrap().hash());
         assert_eq!(hashes[2], Name::from_wire(&packet).unwrap().hash());
+        hashes.clear();
+        walk.suffix_hashes(&packet, 0, 2, &mut hashes);
+        assert_eq!(hashes.len(), 2, "no more than is asked for");
     }
 
     #[test]
@@ -339,9 +392,28 @@ mod tests {
         for len in 1..=LABEL_LEN_MAX {
             let tight = wire(&[&vec![b'Q'; len]]);
             let mut roomy = tight.clone();
-            roomy.extend_from_slice(&[0xEE; 64]);
-            let hash = |packet: &[u8]| Walk::new(packet, 0).unwrap().suffix_hashes(packet, 0).last();
+            roomy.extend_from_slice(&[0xEE; size_of::<Window>()]);
+            let hash = |packet: &[u8]| {
+                let mut hashes = SuffixHashes::new();
+                Walk::new(packet, 0).unwrap().suffix_hashes(packet, 0, 1, &mut hashes);
+                hashes[0]
+            };
             assert_eq!(hash(&tight), hash(&roomy), "length {len}");
+        }
+    }
+
+    #[test]
+    fn names_in_lower_case_are_found_in_any_case() {
+        let lower = wire(&[b"168", b"192", b"in-addr", b"arpa"]);
+        let mixed = lower.to_ascii_uppercase();
+        for start in [0, 4, 8, 16, lower.len() - 1] {
+            assert!(is_but_for_case(&lower[start..], &mixed[start..]));
+            assert!(!is_but_for_case(&lower[start..], &mixed[start / 2..]) || start == 0);
+            for at in start..lower.len() {
+                let mut other = mixed.clone();
+                other[at] ^= 1;
+                assert!(!is_but_for_case(&lower[start..], &other[start..]), "from {start}, byte {at}");
+            }
         }
     }
 

@@ -61,7 +61,7 @@ impl Header {
 }
 
 /// A question (RFC 1035, section 4.1.2); its name begins behind the header.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Question {
     /// The qname.
     pub name: Walk,
@@ -87,7 +87,7 @@ pub struct Tsig {
 }
 
 /// A query that parsed: opcode QUERY, one question, sound records, EDNS version 0.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Query {
     /// The question.
     pub question: Question,
@@ -126,13 +126,14 @@ pub enum Reject {
     },
 }
 
-/// Parses the packet in the first `len` bytes of `slot`. What lies behind them may be read, never believed: a
-/// slot is longer than its packet, and names are hashed eight bytes at a time.
+/// Parses the packet in the first `len` bytes of `slot` into `query`, which is [`Query::default`] before.
+/// What lies behind them may be read, never believed: a slot is longer than its packet, and names are hashed
+/// eight bytes at a time.
 ///
 /// # Errors
-/// A [`Reject`] says what reply the packet gets instead of an answer.
+/// A [`Reject`] says what reply the packet gets instead of an answer; `query` then holds a part of it.
 #[inline]
-pub fn parse(slot: &[u8], len: usize, header: &Header) -> Result<Query, Reject> {
+pub fn parse(slot: &[u8], len: usize, header: &Header, query: &mut Query) -> Result<(), Reject> {
     let opcode = header.opcode();
     if opcode != opcode::QUERY && opcode != opcode::UPDATE {
         return Err(Reject::Opcode);
@@ -140,8 +141,8 @@ pub fn parse(slot: &[u8], len: usize, header: &Header) -> Result<Query, Reject> 
     if header.questions != 1 {
         return Err(no_single_question(slot, len, header));
     }
-    let question = question(slot, len).map_err(|Damaged| Reject::Question)?;
-    let question_end = question.end;
+    query.question.read(slot, len).map_err(|Damaged| Reject::Question)?;
+    let question_end = query.question.end;
     if opcode == opcode::UPDATE {
         return Err(Reject::Update { question_end });
     }
@@ -149,34 +150,32 @@ pub fn parse(slot: &[u8], len: usize, header: &Header) -> Result<Query, Reject> 
         return Err(Reject::Records { question_end });
     }
     if header.records == [0; 3] {
-        return Ok(Query { question, opt: None, tsig: None });
+        return Ok(());
     }
     let packet = &slot[..len];
     let damaged = |Damaged| Reject::Records { question_end };
-    let meta = records(packet, question_end, header.records).map_err(damaged)?;
-    let opt = match meta.opt {
-        Some((opt, _)) if opt.version != 0 => return Err(Reject::Version { question_end, opt }),
-        Some((mut opt, rdata)) => {
-            opt.read_options(&packet[rdata]).map_err(damaged)?;
-            Some(opt)
-        }
-        None => None,
-    };
-    Ok(Query { question, opt, tsig: meta.tsig })
+    let rdata = records(packet, question_end, header.records, query).map_err(damaged)?;
+    match &mut query.opt {
+        Some(opt) if opt.version != 0 => Err(Reject::Version { question_end, opt: *opt }),
+        Some(opt) => opt.read_options(&packet[rdata]).map_err(damaged),
+        None => Ok(()),
+    }
 }
 
-/// The question behind the header.
-#[inline]
-fn question(slot: &[u8], len: usize) -> Result<Question, Damaged> {
-    let name = Walk::new(slot, HEADER_LEN)?;
-    let name_end = HEADER_LEN + name.len();
-    let end = name_end + 4;
-    if end > len {
-        return Err(Damaged);
+impl Question {
+    /// Reads the question behind the header.
+    #[inline(always)]
+    fn read(&mut self, slot: &[u8], len: usize) -> Result<(), Damaged> {
+        self.name.read(slot, HEADER_LEN)?;
+        let name_end = HEADER_LEN + self.name.len();
+        self.end = name_end + 4;
+        if self.end > len {
+            return Err(Damaged);
+        }
+        self.qtype = u16_at(slot, name_end).ok_or(Damaged)?;
+        self.qclass = u16_at(slot, name_end + 2).ok_or(Damaged)?;
+        Ok(())
     }
-    let qtype = u16_at(slot, name_end).ok_or(Damaged)?;
-    let qclass = u16_at(slot, name_end + 2).ok_or(Damaged)?;
-    Ok(Question { name, end, qtype, qclass })
 }
 
 /// QDCOUNT is not 1 (RFC 9619). With 0, a lone OPT says that the client will understand one.
@@ -186,31 +185,29 @@ fn no_single_question(slot: &[u8], len: usize, header: &Header) -> Reject {
         return Reject::Question;
     }
     let packet = &slot[..len];
-    let Ok(Meta { opt: Some((mut opt, rdata)), .. }) = records(packet, HEADER_LEN, header.records) else {
-        return Reject::Question;
-    };
+    let mut query = Query::default();
+    let Ok(rdata) = records(packet, HEADER_LEN, header.records, &mut query) else { return Reject::Question };
+    let Some(mut opt) = query.opt else { return Reject::Question };
     match opt.read_options(&packet[rdata]) {
         Ok(()) => Reject::QuestionAbsent(opt),
         Err(Damaged) => Reject::Question,
     }
 }
 
-/// The records of a query that mean something to us.
-#[derive(Default)]
-struct Meta {
-    /// OPT, and where its rdata stands.
-    opt: Option<(Opt, Range<usize>)>,
-    tsig: Option<Tsig>,
-}
-
-/// Walks the records of all three sections from `at` on. Each is at least 11 bytes, so the packet's length
-/// bounds the walk, whatever the counts claim.
+/// Walks the records of all three sections from `at` on, and notes those that mean something to us; where the
+/// rdata of the OPT stands. Each is at least 11 bytes, so the packet's length bounds the walk, whatever the
+/// counts claim.
 #[inline]
-fn records(packet: &[u8], mut at: usize, counts: [u16; 3]) -> Result<Meta, Damaged> {
-    let mut meta = Meta::default();
+fn records(
+    packet: &[u8],
+    mut at: usize,
+    counts: [u16; 3],
+    query: &mut Query,
+) -> Result<Range<usize>, Damaged> {
+    let mut options = 0..0;
     for (section, count) in counts.into_iter().enumerate() {
         for _ in 0..count {
-            if meta.tsig.is_some() {
+            if query.tsig.is_some() {
                 return Err(Damaged); // TSIG must be the last record (RFC 8945, section 5.1).
             }
             let owner = at;
@@ -225,19 +222,20 @@ fn records(packet: &[u8], mut at: usize, counts: [u16; 3]) -> Result<Meta, Damag
             let is_additional = section == 2;
             if rtype == rtype::OPT {
                 let owner_is_root = packet[owner] == 0;
-                if !is_additional || !owner_is_root || meta.opt.is_some() {
+                if !is_additional || !owner_is_root || query.opt.is_some() {
                     return Err(Damaged); // RFC 6891, section 6.1.1.
                 }
-                meta.opt = Some((Opt::fixed(packet, fixed + 2).ok_or(Damaged)?, rdata));
+                query.opt = Some(Opt::fixed(packet, fixed + 2).ok_or(Damaged)?);
+                options = rdata;
             } else if rtype == rtype::TSIG {
                 if !is_additional || u16_at(packet, fixed + 2) != Some(class::ANY) {
                     return Err(Damaged);
                 }
-                meta.tsig = Some(tsig(packet, owner..fixed, rdata)?);
+                query.tsig = Some(tsig(packet, owner..fixed, rdata)?);
             }
         }
     }
-    Ok(meta)
+    Ok(options)
 }
 
 /// The offset behind the owner at `at`: labels up to the root or to one pointer, which is not followed.

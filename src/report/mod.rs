@@ -10,8 +10,10 @@ pub mod host;
 pub mod json;
 mod lookback;
 pub mod observed;
+pub mod page;
 pub mod prometheus;
 pub mod radar;
+pub mod recent;
 pub mod sources;
 pub mod uniques;
 

@@ -31,8 +31,8 @@ pub struct Observed(Mutex<Inner>);
 #[derive(Debug)]
 struct Inner {
     shards: Vec<ShardTimes>,
-    /// The minute that `current` is of.
-    minute: u64,
+    /// The minute that `current` is of, once somebody looked.
+    minute: Option<u64>,
     uniques: [u64; KINDS.len()],
     /// When busy times were last looked at, and what each shard had then.
     looked: Option<(Instant, Vec<u64>)>,
@@ -99,7 +99,7 @@ impl Observed {
         let shards = (0..threads).map(|_| times()).collect();
         Self(Mutex::new(Inner {
             shards,
-            minute: 0,
+            minute: None,
             uniques: [0; KINDS.len()],
             looked: None,
             busy: vec![0.0; threads],
@@ -136,8 +136,8 @@ impl Observed {
     pub(super) fn look(&self, now: u64, uniques: [u64; KINDS.len()]) {
         let mut inner = self.inner();
         inner.uniques = uniques;
-        if inner.minute != now / 60 {
-            inner.minute = now / 60;
+        // What came before the first look is of the same minute.
+        if inner.minute.replace(now / 60).is_some_and(|minute| minute != now / 60) {
             for shard in &mut inner.shards {
                 std::mem::swap(&mut shard.current, &mut shard.before);
                 shard.current.reset();
@@ -226,6 +226,15 @@ mod tests {
         assert_eq!(observed.read().busy, [0.0, 0.0], "of one look there is no difference");
         observed.look_at_busy(began + Duration::from_secs(2), vec![5_500_000_000, 9_000_000_000]);
         assert_eq!(observed.read().busy, [0.25, 1.0]);
+    }
+
+    #[test]
+    fn the_first_look_ends_no_minute() {
+        let observed = Observed::new(1);
+        observed.add_times(0, &times(&[1_500]));
+        observed.look(119, [0; 3]);
+        observed.look(120, [0; 3]);
+        assert_eq!(observed.read().all.samples, 1);
     }
 
     #[test]

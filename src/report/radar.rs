@@ -130,8 +130,8 @@ impl View {
                 404,
                 format!(
                     "There is {ROOT}timeseries, {ROOT}summary/{{dimension}}, \
-                     {ROOT}timeseries_groups/{{dimension}}, {ROOT}top/locations and {ROOT}top/ases; a node does \
-                     not count places by a dimension."
+                     {ROOT}timeseries_groups/{{dimension}}, {ROOT}top/locations and {ROOT}top/ases; a node \
+                     does not count places by a dimension."
                 ),
             )),
         }

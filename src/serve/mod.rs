@@ -114,8 +114,9 @@ pub fn serve(
     account.opcode = header.opcode();
     account.recursion_desired = header.is_recursion_desired();
     let service = Service { snapshot, transport: arrival.transport, header };
-    match parse(slot, len, &header) {
-        Ok(query) => service.answer(slot, &query, account),
+    let mut query = Query::default();
+    match parse(slot, len, &header, &mut query) {
+        Ok(()) => service.answer(slot, &query, account),
         Err(reject) => service.reject(slot, &reject, account),
     }
 }

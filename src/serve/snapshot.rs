@@ -1,5 +1,6 @@
 //! Everything that a shard reads, in one immutable value.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::UpdatePolicy;
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub(super) chaos: Chaos,
     pub(super) update: UpdatePolicy,
     listeners: Vec<SocketAddr>,
+    /// The ports of the listeners, each once.
+    ports: Vec<u16>,
     names: Names,
 }
 
@@ -63,6 +66,7 @@ impl Snapshot {
             chaos: Chaos::new(&settings.node, settings.version.as_deref()),
             update: settings.update,
             names: names(&extents, &settings.listeners),
+            ports: ports(&settings.listeners),
             listeners: settings.listeners,
         })
     }
@@ -76,7 +80,9 @@ impl Snapshot {
     /// Whether `peer` is one of our own listeners.
     #[inline]
     pub(super) fn is_listener(&self, peer: &SocketAddr) -> bool {
-        self.listeners.iter().any(|listener| listener.port() == peer.port() && listener.ip() == peer.ip())
+        // Few ports, often one, and hardly a client has them.
+        self.ports.contains(&peer.port())
+            && self.listeners.iter().any(|own| own.port() == peer.port() && own.ip() == peer.ip())
     }
 }
 
@@ -102,6 +108,11 @@ impl Settings {
         }
         problems
     }
+}
+
+fn ports(listeners: &[SocketAddr]) -> Vec<u16> {
+    let ports: BTreeSet<u16> = listeners.iter().map(SocketAddr::port).collect();
+    ports.into_iter().collect()
 }
 
 fn names(extents: &[Extent], listeners: &[SocketAddr]) -> Names {

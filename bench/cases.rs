@@ -1,0 +1,86 @@
+//! The queries that are timed, and what they get.
+
+use std::num::NonZeroU32;
+
+use as112d::limits::{SAMPLE_EVERY, SLOT_PAYLOAD_LEN};
+use as112d::serve::snapshot::Snapshot;
+use as112d::serve::{Arrival, Verdict, serve};
+use as112d::stats::account::Account;
+use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
+
+use crate::common::{query, udp, with_opt};
+
+/// Queries of a batch: about what a busy shard finds at a time.
+pub const BATCH: usize = 32;
+
+/// A query, and what it gets.
+#[derive(Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub query: Vec<u8>,
+    /// Bytes of the reply.
+    pub len: usize,
+    pub rcode: u8,
+}
+
+/// All cases, the usual one first.
+pub fn cases() -> [Case; 9] {
+    const NSID: [u8; 4] = [0, 3, 0, 0];
+    let ptr = || query("1.1.168.192.in-addr.arpa", 12);
+    let longest = format!("{}10.in-addr.arpa", "1.".repeat(119));
+    let edns = |query| with_opt(query, 1232, &[]);
+    [
+        ("PTR, NXDOMAIN, EDNS", edns(ptr()), 130, 3),
+        ("PTR, NXDOMAIN", ptr(), 119, 3),
+        ("PTR, NXDOMAIN, NSID", with_opt(ptr(), 1232, &NSID), 147, 3),
+        ("PTR, NXDOMAIN, 255 bytes", edns(query(&longest, 12)), 359, 3),
+        ("NODATA", edns(query("168.192.in-addr.arpa", 1)), 126, 0),
+        ("SOA", edns(query("168.192.in-addr.arpa", 6)), 126, 0),
+        ("NS", edns(query("168.192.in-addr.arpa", 2)), 109, 0),
+        ("TXT", edns(query("hostname.as112.net", 16)), 133, 0),
+        ("REFUSED", edns(query("www.example.com", 1)), 50, 5),
+    ]
+    .map(|(name, query, len, rcode)| Case { name, query, len, rcode })
+}
+
+impl Case {
+    /// Answers the query once, in a slot that it is copied to.
+    pub fn answer(
+        &self,
+        node: &Snapshot,
+        arrival: &Arrival,
+        slot: &mut [u8],
+        account: &mut Account,
+    ) -> Verdict {
+        slot[..self.query.len()].copy_from_slice(&self.query);
+        serve(node, arrival, slot, self.query.len(), account)
+    }
+
+    /// Whether `slot` holds what the query gets.
+    pub fn check(&self, verdict: Verdict, slot: &[u8]) {
+        assert_eq!((verdict, slot[3] & 0xF), (Verdict::Reply(self.len), self.rcode), "{}", self.name);
+    }
+}
+
+/// A ledger as a node has it, and its other end.
+pub fn new_ledger() -> (Ledger, Stream) {
+    let sample_every = NonZeroU32::new(SAMPLE_EVERY).expect("a sample has a rate");
+    ledger(&LedgerSettings { sample_every, ..LedgerSettings::default() })
+}
+
+/// A batch of the usual query; counted with `ledger`, if there is one.
+pub fn batch(node: &Snapshot, usual: &Case, mut ledger: Option<&mut Ledger>) {
+    let arrival = udp();
+    let mut slot = [0; SLOT_PAYLOAD_LEN];
+    for _ in 0..BATCH {
+        let mut account = Account::default();
+        let verdict = usual.answer(node, &arrival, std::hint::black_box(&mut slot), &mut account);
+        assert_eq!(verdict, Verdict::Reply(usual.len));
+        if let Some(ledger) = &mut ledger {
+            ledger.post(&account, arrival.peer.ip(), Some(&slot[..usual.len]));
+        }
+    }
+    if let Some(ledger) = ledger {
+        ledger.fold();
+    }
+}

@@ -1,0 +1,207 @@
+//! The operator's document, `/node`: what the public need not know. It is read from the counters alone.
+
+use maud::{Markup, html};
+
+use super::charts::{Told, bars, shares_told};
+use super::document::{rows_of, shell};
+use super::numbers::{exact, percent, si, si_small, span};
+use crate::limits::NODE_VIEW_REFRESH_SECONDS;
+use crate::report::Reading;
+use crate::report::host::{FAMILIES as HOST_FAMILIES, HOST, HostFamily};
+use crate::report::observed::Percentiles;
+use crate::report::recent::Pace;
+use crate::stats::counters::{
+    DROPPED, Family, QUERIES, SEND_ERRORS, SHARD_BATCHES, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
+    SHARD_SENT, SHARD_SHORT, SOCKET_DROPS, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED,
+    TRUNCATED, Totals,
+};
+
+/// The path.
+pub const PATH: &str = "/node";
+
+/// The document as HTML. A browser asks for it again every few seconds.
+#[must_use]
+pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
+    let facts = &reading.board.facts;
+    let body = html! {
+        header {
+            div.who {
+                p.kicker { "AS112 node, for its operator" }
+                h1 { (facts.node) }
+                p.facts {
+                    span { (facts.site) }
+                    span { "as112d " (facts.version) }
+                    span { "up " (span(reading.uptime.as_secs())) }
+                    span { a href="index.html" { "the public page" } }
+                }
+            }
+            p.now {
+                span.number { (si(pace.queries)) span.unit { " queries/s" } }
+                span.note { "in the last seconds" }
+            }
+        }
+        main {
+            (state(reading))
+            (balance(reading, pace))
+            (times(reading))
+            section aria-labelledby="rings" { h2 #rings { "Rings and sockets" } (card("", &health(reading))) }
+            section aria-labelledby="lost" {
+                h2 #lost { "Not answered, and lost" }
+                div.cards {
+                    (card("Packets without a reply", &series(reading, DROPPED, "Reason")))
+                    (card("TCP connections closed", &series(reading, TCP_CLOSED, "Reason")))
+                    (card("UDP of this host", &host(reading)))
+                }
+            }
+        }
+        footer { p { "Totals are those since counting began, as in " a href="metrics" { "/metrics" } "." } }
+    };
+    shell(&facts.node, None, Some(NODE_VIEW_REFRESH_SECONDS), &body).into_string()
+}
+
+fn card(title: &str, drawn: &Markup) -> Markup {
+    html! {
+        figure.card {
+            @if !title.is_empty() { figcaption { h3 { (title) } } }
+            div.scroll tabindex="0" role="region" aria-label=(title) { (drawn) }
+        }
+    }
+}
+
+fn state(reading: &Reading<'_>) -> Markup {
+    let (facts, history) = (&reading.board.facts, &reading.board.history);
+    let lost = reading.total.sum(SOCKET_DROPS);
+    let failed = match history.last_error() {
+        Some(error) => format!("{}, the last one because: {error}", exact(history.errors())),
+        None => exact(history.errors()),
+    };
+    let tcp =
+        [TCP_ACCEPTED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED].map(|family| exact(reading.total.sum(family)));
+    let rows = [
+        ("State", if reading.ready { "serves".to_owned() } else { "stops".to_owned() }, true),
+        ("Datapath", format!("{}: {}", facts.datapath, facts.reason), true),
+        ("Queries", exact(reading.total.sum(QUERIES)), true),
+        ("Lost for want of room", format!("{} datagrams", exact(lost)), lost == 0),
+        ("Replies cut (TC)", exact(reading.total.sum(TRUNCATED)), true),
+        (
+            "TCP",
+            format!(
+                "{} open, {} accepted, {} failed, {} pauses",
+                reading.tcp_connections, tcp[0], tcp[1], tcp[2]
+            ),
+            true,
+        ),
+        ("History", history.place.clone(), true),
+        ("Stores that failed", failed, history.errors() == 0),
+    ];
+    html! {
+        dl.state {
+            @for (name, text, is_well) in rows { div.bad[!is_well] { dt { (name) } dd { (text) } } }
+        }
+    }
+}
+
+fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
+    let received = reading.shards.iter().map(|totals| totals.sum(SHARD_RECEIVED)).enumerate();
+    let shares: Vec<_> = received.map(|(shard, count)| (format!("shard {shard}"), count)).collect();
+    let all = shares.iter().map(|(_, count)| count).sum();
+    let told = Told { id: "balance", title: "Datagrams by shard", what: shares_told(&shares, all) };
+    let row = |(shard, totals): (usize, &Totals)| {
+        let cpu = reading.board.shards[shard].cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string());
+        let rate = pace.shards.get(shard).copied().unwrap_or_default();
+        let busy = reading.observation.busy.get(shard).copied().unwrap_or_default();
+        let (received, batches) = (totals.sum(SHARD_RECEIVED), totals.sum(SHARD_BATCHES));
+        vec![
+            shard.to_string(),
+            cpu,
+            si(rate),
+            format!("{:.1}\u{202f}%", busy * 100.0),
+            exact(received),
+            percent(received, all),
+            si(received as f64 / batches.max(1) as f64),
+        ]
+    };
+    let rows: Vec<_> = reading.shards.iter().enumerate().map(row).collect();
+    let head = ["Shard", "CPU", "per second", "busy", "Datagrams", "Share", "in a batch"];
+    html! {
+        section aria-labelledby="shards" {
+            h2 #shards { "Shards" }
+            figure.card {
+                figcaption { h3 { "Balance" } p.note { "Datagrams since counting began" } }
+                @if all == 0 { p.empty { "Nothing has come yet." } } @else { (bars(&told, &shares, all)) }
+            }
+            (card("", &rows_of(&head, &rows)))
+        }
+    }
+}
+
+/// How long queries take from the receipt of their batch to its end.
+fn times(reading: &Reading<'_>) -> Markup {
+    let observation = &reading.observation;
+    let row = |name: String, times: &Percentiles| {
+        let quantiles = [times.p50, times.p90, times.p99, times.p999, times.max];
+        let quantiles = quantiles.map(|ns| format!("{}s", si_small(ns as f64 / 1e9)));
+        [name, exact(times.samples)].into_iter().chain(quantiles).collect()
+    };
+    // The thread of TCP has the last place, and no batches.
+    let shards = observation.shards.iter().take(reading.shards.len()).enumerate();
+    let mut rows: Vec<Vec<String>> = shards.map(|(shard, times)| row(shard.to_string(), times)).collect();
+    rows.push(row("all".to_owned(), &observation.all));
+    html! {
+        section aria-labelledby="times" {
+            h2 #times { "Service times" }
+            figure.card {
+                figcaption {
+                    p.note { "From the receipt of a query's batch to its end; a sample of the last minutes" }
+                }
+                div.scroll tabindex="0" role="region" aria-label="Service times" {
+                    (rows_of(&["Shard", "Samples", "50 %", "90 %", "99 %", "99.9 %", "at most"], &rows))
+                }
+            }
+        }
+    }
+}
+
+fn health(reading: &Reading<'_>) -> Markup {
+    let rearms = |totals: &Totals| -> Vec<String> {
+        SHARD_REARMS.of(totals).iter().map(|count| exact(*count)).collect()
+    };
+    let row = |(shard, totals): (usize, &Totals)| {
+        let mut row = vec![shard.to_string(), exact(totals.sum(SHARD_SENT))];
+        row.extend(rearms(totals));
+        row.extend(
+            [SHARD_OVERFLOWS, SHARD_SHORT, SEND_ERRORS, SOCKET_DROPS].map(|family| exact(totals.sum(family))),
+        );
+        row
+    };
+    let rows: Vec<_> = reading.shards.iter().enumerate().map(row).collect();
+    let head = [
+        "Shard",
+        "Sent",
+        "re-armed: no buffers",
+        "empty",
+        "other",
+        "completions over",
+        "short submissions",
+        "send errors",
+        "lost in sockets",
+    ];
+    rows_of(&head, &rows)
+}
+
+/// Every counter of a family with one label.
+fn series(reading: &Reading<'_>, family: &Family, head: &str) -> Markup {
+    let series = reading.series(family, &reading.total).into_iter();
+    let rows: Vec<_> = series.map(|(labels, count)| vec![labels.join(" "), exact(count)]).collect();
+    rows_of(&[head, "Count"], &rows)
+}
+
+fn host(reading: &Reading<'_>) -> Markup {
+    let cell = |count: &Option<u64>| count.map_or_else(|| "–".to_owned(), exact);
+    let row = |(family, counts): (&HostFamily, &[Option<u64>; HOST_FAMILIES.len()])| {
+        let name = family.name.trim_start_matches("host_").trim_start_matches("udp_").replace('_', " ");
+        std::iter::once(name).chain(counts.iter().map(cell)).collect()
+    };
+    let rows: Vec<Vec<String>> = HOST.iter().zip(&reading.host).map(row).collect();
+    rows_of(&["Count", HOST_FAMILIES[0], HOST_FAMILIES[1]], &rows)
+}
