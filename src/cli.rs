@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::daemon::config::{Cpus, Flags, Shards};
+use crate::daemon::config::Flags;
+use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
 use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
 use crate::daemon::written::{Text, Written as _};
@@ -45,7 +46,7 @@ pub enum Command {
     /// Serve, until SIGTERM or SIGINT (the default)
     Run(RunOptions),
     /// Say what `run` would serve, or every mistake; open no port
-    Check(RunOptions),
+    Check(ServeOptions),
     /// Print the zones that `run` would serve
     Zones(ZonesOptions),
     /// Answer one query without a network, and print the reply
@@ -81,9 +82,20 @@ impl ConfigOptions {
     }
 }
 
-/// Options of `run`, and of `check`, which is about `run`.
+/// Options of `run`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunOptions {
+    /// What to serve, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+    /// Print where each shard would run, and why; open nothing
+    #[arg(long, help_heading = "Serving")]
+    pub dry_run: bool,
+}
+
+/// What `run` serves, and `check` tells of.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeOptions {
     /// What every command takes.
     #[command(flatten)]
     pub config: ConfigOptions,
@@ -92,7 +104,7 @@ pub struct RunOptions {
     pub serving: ServingOptions,
 }
 
-impl RunOptions {
+impl ServeOptions {
     /// What goes before the file.
     #[must_use]
     pub fn flags(&self) -> Flags {
@@ -101,6 +113,8 @@ impl RunOptions {
             listen: serving.listen,
             shards: serving.shards,
             cpus: serving.cpus,
+            steer: serving.steer,
+            busy_poll: serving.busy_poll,
             datapath: serving.datapath,
             http: serving.http,
             ..self.config.flags()
@@ -119,9 +133,17 @@ pub struct ServingOptions {
     /// Threads that answer: a number, or auto for one per CPU
     #[arg(long, value_name = "N|auto", value_parser = Shards::read)]
     pub shards: Option<Shards>,
-    /// The CPUs of the shards, as 0-7,16-23
-    #[arg(long, value_name = "LIST", value_parser = Cpus::read)]
+    /// The CPUs of the shards: 0-7,16-23; nic:IFACE, where its queues interrupt;
+    /// node:N; or physical, one thread of each core
+    #[arg(long, value_name = "CPUS", value_parser = Cpus::read)]
     pub cpus: Option<Cpus>,
+    /// Which shard gets a query: auto, off, cpu (where it was received), hash (that
+    /// of the network card)
+    #[arg(long, value_name = "HOW", value_parser = Steer::read)]
+    pub steer: Option<Steer>,
+    /// Poll the network card for so long before a shard sleeps, 0 to 1000
+    #[arg(long, value_name = "USEC", value_parser = BusyPoll::read)]
+    pub busy_poll: Option<BusyPoll>,
     /// How to receive and send: auto, io_uring or mmsg
     #[arg(long, value_name = "HOW", value_parser = DatapathChoice::read)]
     pub datapath: Option<DatapathChoice>,
@@ -239,13 +261,16 @@ mod tests {
         for prefix in ["", "run "] {
             let line = format!(
                 "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
- --http off                  --node n --zones z --config c"
+                 --steer cpu --busy-poll 50 --dry-run --http off --node n --zones z --config c"
             );
-            let Command::Run(options) = parse(&line).unwrap() else { panic!("{line}") };
+            let Command::Run(RunOptions { serve: options, dry_run: true }) = parse(&line).unwrap() else {
+                panic!("{line}")
+            };
             let flags = options.flags();
             assert_eq!(flags.listen.iter().map(|listen| listen.0.len()).collect::<Vec<_>>(), [2, 1]);
             assert_eq!(flags.shards.unwrap().to_string(), "2");
-            assert_eq!(flags.cpus, Some(Cpus(vec![0, 1])));
+            assert_eq!(flags.cpus, Some(Cpus::List(vec![0, 1])));
+            assert_eq!((flags.steer, flags.busy_poll.map(|micros| micros.0)), (Some(Steer::Cpu), Some(50)));
             assert_eq!(flags.datapath, Some(DatapathChoice::Mmsg));
             assert_eq!(flags.http, Some(HttpListen::Off));
             assert_eq!((flags.node.unwrap().0.as_str(), flags.zones), ("n", Some("z".into())));
@@ -258,7 +283,7 @@ mod tests {
     fn every_command_takes_the_configuration() {
         for command in ["check", "zones", "query example.com A"] {
             let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
-                Command::Run(options) | Command::Check(options) => options.config,
+                Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
                 Command::Stats(_) | Command::Top(_) | Command::Site(_) => {
@@ -277,6 +302,10 @@ mod tests {
             ("--listen 1.2.3", "`1.2.3` is no address; give one as 192.0.2.1"),
             ("--cpus 0,0", "CPU 0 is listed twice; name it once"),
             ("--shards none", "give 1 to 1024, or \"auto\""),
+            ("--cpus nic:", "is no interface; give one that `ip link` shows"),
+            ("--steer rss", "give \"auto\", \"off\", \"cpu\" or \"hash\""),
+            ("--busy-poll 1s", "give a whole number from 0 to 1000"),
+            ("check --dry-run", "unexpected argument '--dry-run'"),
             ("check --datapath xdp", "give \"auto\", \"io_uring\" or \"mmsg\""),
             ("--http 9112", "give one as 127.0.0.1:9112 or [::1]:9112, or \"off\""),
             ("--node ", "a value is required"),

@@ -75,8 +75,15 @@ pub const CONFIG_MISTAKES_MAX: usize = 64;
 /// Addresses to listen on. Every shard has a socket for each; a node of AS112 needs 10.
 pub const LISTEN_MAX: usize = 64;
 
-/// Shards, and one more than the highest CPU number: what the kernel's `cpu_set_t` holds.
+/// Shards: more than any host needs for what one network card takes, and a bound on sockets and counters.
 pub const SHARDS_MAX: usize = 1024;
+
+/// One more than the highest CPU number: Linux's own bound (CONFIG_NR_CPUS) is 8192.
+pub const CPUS_MAX: usize = 8192;
+
+/// Microseconds for which a shard may poll the network card before it sleeps. The kernel's documentation
+/// speaks of 50 to 100; who wants more wants the thread to spin, and that much does it.
+pub const BUSY_POLL_US_MAX: usize = 1000;
 
 /// Bytes of one text of `[identity]`: each becomes one string of a TXT record (RFC 1035, section 3.3.14).
 pub const TEXT_LEN_MAX: usize = 255;

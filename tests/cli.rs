@@ -45,7 +45,18 @@ fn help_fits_a_terminal_and_ends_in_examples() {
     let (_, out, _) = run(&mut as112d("--help"));
     let part = |heading: &str| out.find(heading).unwrap_or_else(|| panic!("no {heading}:\n{out}"));
     assert!(part("\nCommands:") < part("\nServing:") && part("\nServing:") < part("\nExamples:"));
-    for option in ["--listen", "--shards", "--cpus", "--datapath", "--http", "--zones", "--version"] {
+    for option in [
+        "--listen",
+        "--shards",
+        "--cpus",
+        "--steer",
+        "--busy-poll",
+        "--dry-run",
+        "--datapath",
+        "--http",
+        "--zones",
+        "--version",
+    ] {
         assert!(out.contains(option), "{option}:\n{out}");
     }
 }
@@ -64,6 +75,10 @@ fn usage_errors_exit_with_2() {
         "--listen 127.0.0.1:0",
         "--shards 0",
         "--cpus 3-1",
+        "--cpus nic:",
+        "--steer numa",
+        "--busy-poll 1001",
+        "check --dry-run",
         "--datapath fast",
         "run --node",
         "check extra",
@@ -82,11 +97,34 @@ fn check_tells_what_would_be_served() {
     let (_folder, path) = config("[server]\nlisten = ['192.0.2.1']\nshards = 2\n[identity]\nnode = 'file'\n");
     let (code, out, err) = run(as112d("check --node flag --shards 3 --config").arg(&path));
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    for line in
-        ["listen     192.0.2.1:53\n", "shards     3\n", "node       flag\n", "nsid       flag\n", "\nzones "]
-    {
+    for line in [
+        "listen     192.0.2.1:53\n",
+        "shards     3 (3)\n",
+        "cpus       any\n",
+        "steer      off (",
+        "busy_poll  0\n",
+        "node       flag\n",
+        "nsid       flag\n",
+        "\nzones ",
+    ] {
         assert!(out.contains(line), "{line}:\n{out}");
     }
+}
+
+#[test]
+fn a_dry_run_tells_where_shards_would_run_and_opens_nothing() {
+    // Port 53 of an address of nobody: a node that opened it would not end.
+    let (code, out, err) = run(&mut as112d("--dry-run --shards 3 --listen 192.0.2.1"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 5, "{out}");
+    assert_eq!(lines[0], "shard  CPU  core  node  queue  IRQ  why");
+    assert_eq!(lines[3], "2      any  -     -     -      -    as many as were asked for");
+    assert!(lines[4].starts_with("steering: off (the shards do not follow"), "{out}");
+
+    let (code, out, err) = run(&mut as112d("run --dry-run --cpus nic:lo"));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.starts_with("no network card is behind lo, "), "{err}");
 }
 
 #[test]
@@ -109,7 +147,7 @@ fn check_reports_every_mistake_and_exits_with_1() {
     let (_folder, path) = config("[server]\nuser = 'no-such-user-here'\n");
     let (code, out, err) = run(as112d("check --cpus 1023 --zones /no/such/folder --config").arg(&path));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    let told = ["/no/such/folder: cannot read", "CPU 1023 is not among", "user no-such-user-here: "];
+    let told = ["/no/such/folder: cannot read", "CPU 1023 is not online", "user no-such-user-here: "];
     assert_eq!(err.lines().count(), told.len(), "{err}");
     assert!(err.lines().zip(told).all(|(line, told)| line.starts_with(told)), "{err}");
 

@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::cli::RunOptions;
+use crate::cli::ServeOptions;
 use crate::daemon;
-use crate::daemon::config::{self, Config, Cpus};
+use crate::daemon::config::{self, Config};
+use crate::daemon::placement::Placement;
 use crate::daemon::written::SizeText;
 use crate::zone::{self, Problem, Service, ZoneSet};
 
@@ -12,7 +13,7 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 ///
 /// # Errors
 /// All that would keep `run` from starting, and folders that it could not write.
-pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
+pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
     let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
     let mut problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
@@ -22,20 +23,25 @@ pub fn check(options: &RunOptions) -> Result<String, Vec<Problem>> {
         .cloned()
         .collect();
     problems.extend(daemon::folders(&config));
-    let Ok((zones, _)) = zones else { return Err(problems) };
+    let (Ok((zones, _)), Ok(placement)) = (zones, host) else { return Err(problems) };
     if !problems.is_empty() {
         return Err(problems);
     }
     let mut out = String::new();
-    report(&config, &zones, &mut out).expect("a String takes all that is written");
+    report(&config, &zones, &placement, &mut out).expect("a String takes all that is written");
     Ok(out)
 }
 
-fn report(config: &Config, zones: &ZoneSet, out: &mut String) -> fmt::Result {
+fn report(config: &Config, zones: &ZoneSet, placement: &Placement, out: &mut String) -> fmt::Result {
     let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     line(out, "listen", &addresses.join(" "))?;
-    let cpus = config.cpus.clone().map_or_else(String::new, |cpus| format!(", on the CPUs {}", Cpus(cpus)));
-    line(out, "shards", &format!("{}{cpus}", config.shards))?;
+    line(out, "shards", &format!("{} ({})", placement.places.len(), config.shards))?;
+    line(out, "cpus", &config.cpus.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string))?;
+    line(out, "steer", &placement.steered)?;
+    line(out, "busy_poll", &config.busy_poll.to_string())?;
+    for note in &placement.notes {
+        line(out, "note", note)?;
+    }
     line(out, "datapath", &config.datapath.to_string())?;
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
@@ -99,7 +105,8 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::Flags;
+    use crate::daemon::config::{Cpus, Flags};
+    use crate::daemon::placement::Place;
     use crate::dns::name::Name;
     use crate::zone::Zone;
 
@@ -107,7 +114,14 @@ mod tests {
     fn report_tells_what_would_be_served() {
         let mut config = config::load(None, &Flags::default()).unwrap();
         config.listen = vec!["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
-        config.cpus = Some(vec![0, 2]);
+        config.cpus = Some(Cpus::Physical);
+        let place = Place { cpu: None, queues: vec![], why: String::new() };
+        let placement = Placement {
+            places: vec![place.clone(), place],
+            steering: None,
+            steered: "off (as configured)".to_owned(),
+            notes: vec!["a note".to_owned()],
+        };
         config.nsid = vec![0xC0, 0xFF];
         config.identity = zone::Identity {
             node: "node-1".to_owned(),
@@ -120,10 +134,14 @@ mod tests {
         let zones =
             ZoneSet { zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)] };
         let mut out = String::new();
-        report(&config, &zones, &mut out).unwrap();
+        report(&config, &zones, &placement, &mut out).unwrap();
         let expected = "\
 listen     192.0.2.1:53 [2001:db8::1]:53
-shards     auto, on the CPUs 0,2
+shards     2 (auto)
+cpus       physical
+steer      off (as configured)
+busy_poll  0
+note       a note
 datapath   auto
 buffers    8MiB to receive, 4MiB to send
 http       127.0.0.1:9112, if it is free

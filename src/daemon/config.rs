@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use super::cpus::BusyPoll;
 use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
 use super::spec::{self, Spec};
@@ -20,7 +21,7 @@ use crate::report::export;
 use crate::serve::UpdatePolicy;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
-pub use super::written::{Cpus, Shards};
+pub use super::cpus::{CpuList, Cpus, Shards, Steer};
 
 /// What the daemon runs with.
 #[derive(Clone, Debug)]
@@ -29,8 +30,12 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// How many shards.
     pub shards: Shards,
-    /// The CPUs to pin shards to, in this order; with `None` no shard is pinned.
-    pub cpus: Option<Vec<usize>>,
+    /// The CPUs to pin shards to; with `None` no shard is pinned.
+    pub cpus: Option<Cpus>,
+    /// Which shard gets a datagram.
+    pub steer: Steer,
+    /// Microseconds for which a shard polls the network card before it sleeps; 0 for not at all.
+    pub busy_poll: usize,
     /// How datagrams are received and sent.
     pub datapath: DatapathChoice,
     /// Largest UDP reply, in bytes.
@@ -76,6 +81,10 @@ pub struct Flags {
     pub shards: Option<Shards>,
     /// The CPUs to pin shards to.
     pub cpus: Option<Cpus>,
+    /// Which shard gets a datagram.
+    pub steer: Option<Steer>,
+    /// Microseconds of polling before a shard sleeps.
+    pub busy_poll: Option<BusyPoll>,
     /// How datagrams are received and sent.
     pub datapath: Option<DatapathChoice>,
     /// Where statistics and health are served.
@@ -121,8 +130,8 @@ impl Resolver<'_> {
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
-        let cpus = flags.cpus.clone().or_else(|| server.cpus.map(|cpus| cpus.value)).map(|Cpus(cpus)| cpus);
-        self.check_shards(&shards, cpus.as_deref());
+        let cpus = flags.cpus.clone().or_else(|| server.cpus.map(|cpus| cpus.value));
+        self.check_shards(&shards, cpus.as_ref());
         let nsid = identity.nsid.as_ref().map(|nsid| nsid.value.0.clone());
         let version_txt = identity.version_txt.clone().map(text);
         let identity = self.identity(identity);
@@ -130,6 +139,8 @@ impl Resolver<'_> {
             listen,
             shards: shards.value,
             cpus,
+            steer: flags.steer.unwrap_or(server.steer.value),
+            busy_poll: flags.busy_poll.unwrap_or(server.busy_poll.value).0,
             datapath: flags.datapath.unwrap_or(server.datapath.value),
             edns_udp_size: u16::try_from(server.edns_udp_size.value.0).expect("its range ends at 1232"),
             user: server.user.map(text),
@@ -178,8 +189,9 @@ impl Resolver<'_> {
         listen::merge(given.get_ref(), &mut self.mistakes)
     }
 
-    fn check_shards(&mut self, shards: &Given<Shards>, cpus: Option<&[usize]>) {
-        let (Shards::Count(count), Some(cpus)) = (shards.value, cpus) else { return };
+    /// Other CPUs than listed ones are counted when the host is looked at.
+    fn check_shards(&mut self, shards: &Given<Shards>, cpus: Option<&Cpus>) {
+        let (Shards::Count(count), Some(Cpus::List(cpus))) = (shards.value, cpus) else { return };
         if count.get() > cpus.len() {
             let listed = cpus.len();
             let message = format!("{count} shards on {listed} listed CPUs; list more CPUs, or give \"auto\"");

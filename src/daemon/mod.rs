@@ -1,8 +1,10 @@
 //! The control plane: configuration, start and stop. It may block and fail; a shard never calls it.
 
 pub mod config;
+pub mod cpus;
 pub mod http;
 pub mod listen;
+pub mod placement;
 mod spec;
 pub mod written;
 
@@ -31,12 +33,13 @@ use crate::stats::counters::QUERIES;
 use crate::stats::labels::Names;
 use crate::stats::ledger::LedgerSettings;
 use crate::sys::sockets::UdpOptions;
-use crate::sys::{cpu, sockets, user};
+use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
 use http::{NodeView, Opened};
 
-use config::{Config, Cpus, Shards as ShardCount};
+use config::{Config, CpuList};
+use placement::{Host, Placement};
 
 /// Loads and compiles everything that `config` names, and opens nothing.
 ///
@@ -72,7 +75,8 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(config)?;
     let places = places(config)?;
-    let cpus = host(config)?;
+    let placement = host(config)?;
+    let cpus = placement.cpus();
 
     // 2. From here on signals are events: one that comes during the start is not lost.
     let (events, happened) = unbounded();
@@ -80,7 +84,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
-    let bound = Bound::open(config, cpus.len())?;
+    let bound = Bound::open(config, &placement)?;
     let buffers = bound.buffers();
     let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
 
@@ -89,6 +93,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let plan = Plan {
         choice: config.datapath,
+        busy_poll: config.busy_poll,
         cpus: cpus.clone(),
         groups: bound.groups,
         listeners: bound.listeners,
@@ -109,7 +114,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let history_line = remembered.line.clone();
     let board = board(config, &net, &cpus, names, remembered.bases, remembered.place);
     let board = Arc::new(board);
-    let mut lines = describe(config, &net, &cpus, &buffers, zones.zones.len(), descriptors);
+    let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(history_line);
     lines.extend(export_lines(&config.export));
@@ -163,20 +168,21 @@ fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// What `config` takes of this host, found without opening anything: for each shard the CPU that it is pinned
-/// to.
+/// What `config` takes of this host, found without opening anything: where each shard goes.
 ///
 /// # Errors
-/// CPUs that this process may not use; a user that does not exist.
-pub fn host(config: &Config) -> Result<Vec<Option<usize>>, Vec<Problem>> {
+/// CPUs that this process may not use, or that are not there; a user that does not exist.
+pub fn host(config: &Config) -> Result<Placement, Vec<Problem>> {
     let mut problems = Vec::new();
-    let cpus = placement(config).map_err(|message| problems.extend(failure(message)));
+    let host = Host::here().map_err(|error| format!("cannot read the CPUs of this process: {error}"));
+    let placement = host.and_then(|host| Placement::decide(config, &host));
+    let placement = placement.map_err(|message| problems.extend(failure(message)));
     if let Some(name) = &config.user
         && let Err(error) = user::exists(name)
     {
         problems.extend(failure(format!("user {name}: {error}")));
     }
-    cpus.ok().filter(|_| problems.is_empty()).ok_or(problems)
+    placement.ok().filter(|_| problems.is_empty()).ok_or(problems)
 }
 
 /// What is wrong with the folders that the node is to write to. None of it keeps it from serving.
@@ -191,31 +197,6 @@ pub fn folders(config: &Config) -> Vec<Problem> {
     history.into_iter().chain(exports).filter_map(problem).flatten().collect()
 }
 
-/// For each shard the CPU that it is pinned to: the i-th of the list, or none without a list. A quota of the
-/// control group bounds how many shards there are by default, not which CPUs they may have.
-fn placement(config: &Config) -> Result<Vec<Option<usize>>, String> {
-    let Some(listed) = &config.cpus else {
-        let shards = match config.shards {
-            ShardCount::Auto => cpu::allowed_parallelism(),
-            ShardCount::Count(count) => count.get(),
-        };
-        return Ok(vec![None; shards]);
-    };
-    let allowed =
-        cpu::affinity().map_err(|error| format!("cannot read the CPUs of this process: {error}"))?;
-    if let Some(cpu) = listed.iter().find(|cpu| !allowed.contains(cpu)) {
-        return Err(format!(
-            "CPU {cpu} is not among those that this process may use; list some of {}",
-            Cpus(allowed)
-        ));
-    }
-    let shards = match config.shards {
-        ShardCount::Auto => listed.len(),
-        ShardCount::Count(count) => count.get(),
-    };
-    Ok(listed.iter().take(shards).copied().map(Some).collect())
-}
-
 /// The sockets of every address.
 struct Bound {
     groups: Vec<(SocketAddr, Vec<UdpSocket>)>,
@@ -224,12 +205,18 @@ struct Bound {
 
 impl Bound {
     /// Opens every address for UDP and TCP; reports all that cannot be opened.
-    fn open(config: &Config, shards: usize) -> Result<Self, Vec<Problem>> {
-        let options = UdpOptions { rcvbuf: config.rcvbuf, sndbuf: config.sndbuf };
+    fn open(config: &Config, placement: &Placement) -> Result<Self, Vec<Problem>> {
+        let shards = placement.places.len();
+        let options = UdpOptions {
+            rcvbuf: config.rcvbuf,
+            sndbuf: config.sndbuf,
+            busy_poll: config.busy_poll,
+            steering: placement.steering.clone(),
+        };
         let mut bound = Self { groups: Vec::new(), listeners: Vec::new() };
         let mut problems = Vec::new();
         for &address in &config.listen {
-            match sockets::bind_udp_group(address, shards, options) {
+            match sockets::bind_udp_group(address, shards, &options) {
                 Ok(group) => bound.groups.push((address, group)),
                 Err(error) => problems.push(cannot_listen(address, "UDP", &error)),
             }
@@ -265,6 +252,10 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
         }
         _ if sockets::is_family_unknown(error) => {
             "this host does not speak that protocol: leave the address out".to_owned()
+        }
+        // What was refused is no matter of the address, and the message says what it is.
+        io::ErrorKind::Other => {
+            "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
         }
         _ => "choose another address with --listen".to_owned(),
     };
@@ -405,20 +396,28 @@ impl Watched {
 fn describe(
     config: &Config,
     net: &Net,
-    cpus: &[Option<usize>],
+    placement: &Placement,
     buffers: &[(usize, usize)],
     zones: usize,
     descriptors: u64,
 ) -> Vec<String> {
-    let pinned: Vec<usize> = cpus.iter().copied().flatten().collect();
+    let pinned: Vec<usize> = placement.cpus().into_iter().flatten().collect();
     let where_to =
-        if pinned.is_empty() { "on any CPU".to_owned() } else { format!("on CPUs {}", Cpus(pinned)) };
-    let shards = if cpus.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", cpus.len()) };
+        if pinned.is_empty() { "on any CPU".to_owned() } else { format!("on CPUs {}", CpuList(&pinned)) };
+    let count = placement.places.len();
+    let shards = if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") };
     let mut lines = vec![
         format!("as112d {} as {}, serving {zones} zones", env!("CARGO_PKG_VERSION"), config.identity.node),
         format!("datapath: {} ({})", net.datapath, net.reason),
         format!("{shards} {where_to}; at most {descriptors} open files"),
     ];
+    if placement.steering.is_some() {
+        lines.push(format!("steering: {}", placement.steered));
+    }
+    if config.busy_poll > 0 {
+        lines.push(format!("busy polling for {} microseconds before a shard sleeps", config.busy_poll));
+    }
+    lines.extend(placement.notes.iter().map(|note| format!("note: {note}")));
     for (address, (receive, send)) in config.listen.iter().zip(buffers) {
         let (receive, send) = (receive / 1024, send / 1024);
         lines.push(format!("listening on {address} (buffers: receive {receive} KiB, send {send} KiB)"));
@@ -474,19 +473,20 @@ fn failure(message: String) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::Flags;
+    use crate::daemon::config::{Cpus, Flags};
+    use crate::sys::cpu;
 
     #[test]
     fn all_that_the_host_lacks_is_reported() {
         let mut config = config::load(None, &Flags::default()).unwrap();
         let last = *cpu::affinity().unwrap().last().unwrap();
-        config.cpus = Some(vec![last]);
-        assert_eq!(host(&config).unwrap(), [Some(last)]);
-        config.cpus = Some(vec![last, 1023]);
+        config.cpus = Some(Cpus::List(vec![last]));
+        assert_eq!(host(&config).unwrap().cpus(), [Some(last)]);
+        config.cpus = Some(Cpus::List(vec![last, 8191]));
         config.user = Some("no-such-user-here".to_owned());
         let problems = host(&config).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:?}");
-        assert!(problems[0].message.starts_with("CPU 1023 is not among those"), "{problems:?}");
+        assert!(problems[0].message.starts_with("CPU 8191 is not online"), "{problems:?}");
         assert!(
             problems[1].message.starts_with("user no-such-user-here: there is no such user; "),
             "{problems:?}"

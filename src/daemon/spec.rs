@@ -9,11 +9,10 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
-use super::written::{
-    Count, Cpus, Given, Mistake, Nsid, Origin, Shards, Size, Template, Text, Timeout, Written,
-};
+use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written};
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
     SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
@@ -56,6 +55,8 @@ pub(super) struct Server {
     pub(super) listen: Option<Spanned<Vec<Given<Listen>>>>,
     pub(super) shards: Given<Shards>,
     pub(super) cpus: Option<Given<Cpus>>,
+    pub(super) steer: Given<Steer>,
+    pub(super) busy_poll: Given<BusyPoll>,
     pub(super) datapath: Given<DatapathChoice>,
     pub(super) edns_udp_size: Given<UdpSize>,
     pub(super) user: Option<Given<Line>>,
@@ -69,6 +70,8 @@ impl Default for Server {
             listen: None,
             shards: Given::default(Shards::Auto),
             cpus: None,
+            steer: Given::default(Steer::Auto),
+            busy_poll: Given::default(Count(0)),
             datapath: Given::default(DatapathChoice::Auto),
             edns_udp_size: Given::default(Count(EDNS_UDP_SIZE_MAX)),
             user: None,

@@ -3,14 +3,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::num::NonZero;
 use std::ops::Range;
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
-use crate::limits::{NSID_LEN_MAX, SHARDS_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
+use crate::limits::{NSID_LEN_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
 use crate::net::DatapathChoice;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
@@ -111,7 +110,10 @@ impl<T: Written> Visitor<'_> for Reader<T> {
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Count<const MIN: usize, const MAX: usize>(pub(super) usize);
+pub struct Count<const MIN: usize, const MAX: usize>(
+    /// The number.
+    pub usize,
+);
 
 impl<const MIN: usize, const MAX: usize> Written for Count<MIN, MAX> {
     const EXPECTED: &'static str = "a whole number";
@@ -236,83 +238,6 @@ impl Written for Nsid {
     }
 }
 
-//------------ Shards and CPUs ---
-
-/// How many shards there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shards {
-    /// One for each CPU that may be used.
-    Auto,
-    /// So many, at most [`SHARDS_MAX`].
-    Count(NonZero<usize>),
-}
-
-impl Written for Shards {
-    const EXPECTED: &'static str = "a number of shards, or \"auto\"";
-    const INTEGER: bool = true;
-
-    fn read(text: &str) -> Result<Self, String> {
-        match text.parse::<NonZero<usize>>() {
-            _ if text == "auto" => Ok(Self::Auto),
-            Ok(count) if count.get() <= SHARDS_MAX => Ok(Self::Count(count)),
-            _ => Err(format!("`{text}` is no number of shards; give 1 to {SHARDS_MAX}, or \"auto\"")),
-        }
-    }
-}
-
-impl fmt::Display for Shards {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Count(count) => write!(f, "{count}"),
-        }
-    }
-}
-
-/// CPU numbers in the kernel's list format: `0-7,16-23`. Their order is kept, none comes twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cpus(
-    /// The numbers.
-    pub Vec<usize>,
-);
-
-impl fmt::Display for Cpus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, run) in self.0.chunk_by(|a, b| a + 1 == *b).enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            match run {
-                [first, .., last] => write!(f, "{comma}{first}-{last}")?,
-                only => write!(f, "{comma}{}", only[0])?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Written for Cpus {
-    const EXPECTED: &'static str = "a CPU list such as \"0-7,16-23\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        let mut cpus = Vec::new();
-        for part in text.split(',') {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let number = |text: &str| text.parse().ok().filter(|&cpu| cpu < SHARDS_MAX);
-            let range = number(first).zip(number(last)).filter(|(first, last)| first <= last);
-            let (first, last) = range.ok_or_else(|| {
-                let max = SHARDS_MAX - 1;
-                format!("`{part}` is no CPU or range of CPUs; give a list such as \"0-7,16-23\", up to {max}")
-            })?;
-            for cpu in first..=last {
-                if cpus.contains(&cpu) {
-                    return Err(format!("CPU {cpu} is listed twice; name it once"));
-                }
-                cpus.push(cpu);
-            }
-        }
-        Ok(Self(cpus))
-    }
-}
-
 //------------ Choices ---
 
 impl DatapathChoice {
@@ -374,28 +299,6 @@ pub(super) fn choice<T: Copy + Written>(text: &str, names: &[(&str, T)]) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpu_lists() {
-        let read = |text| Cpus::read(text).map(|Cpus(cpus)| cpus);
-        assert_eq!(read("3"), Ok(vec![3]));
-        assert_eq!(read("0-3,8,6-7"), Ok(vec![0, 1, 2, 3, 8, 6, 7]));
-        assert_eq!(read("1023").unwrap(), [1023]);
-        assert_eq!(read("0-4,3"), Err("CPU 3 is listed twice; name it once".to_owned()));
-        for bad in ["", "a", "3-1", "1,", "-1", "1-", "1024", "0-99999999999999999999", "1 ,2", "0-1-2"] {
-            let message = read(bad).unwrap_err();
-            assert!(message.contains("is no CPU or range of CPUs; give a list"), "{bad}: {message}");
-        }
-    }
-
-    #[test]
-    fn shards() {
-        assert_eq!(Shards::read("auto"), Ok(Shards::Auto));
-        assert_eq!(Shards::read("1024").map(|shards| shards.to_string()), Ok("1024".to_owned()));
-        for bad in ["0", "-1", "1025", "", "Auto", "1.5"] {
-            assert!(Shards::read(bad).unwrap_err().ends_with("give 1 to 1024, or \"auto\""), "{bad}");
-        }
-    }
 
     #[test]
     fn sizes_and_times_carry_their_unit() {

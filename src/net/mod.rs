@@ -115,6 +115,9 @@ pub enum Event {
 pub struct Plan {
     /// What datapath is wanted.
     pub choice: DatapathChoice,
+    /// Microseconds for which a ring polls the network card before its shard sleeps. (For mmsg, the sockets
+    /// have been told.)
+    pub busy_poll: usize,
     /// For each shard the CPU that it is pinned to, if any.
     pub cpus: Vec<Option<usize>>,
     /// For each address its sockets, one for each shard.
@@ -168,7 +171,7 @@ impl Net {
     }
 
     fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> Result<(), NetError> {
-        let Plan { choice, cpus, groups, listeners, tcp, snapshot, ledgers } = plan;
+        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, snapshot, ledgers } = plan;
         let mut sockets: Vec<Vec<(SocketAddr, UdpSocket)>> = cpus.iter().map(|_| Vec::new()).collect();
         for (address, group) in groups {
             for (shard, socket) in sockets.iter_mut().zip(group) {
@@ -180,7 +183,8 @@ impl Net {
         for (index, (sockets, cpu)) in sockets.into_iter().zip(cpus).enumerate() {
             let (gate, opened) = bounded(1);
             let shard = Shard::new(sockets, Arc::clone(&snapshot), self.new_ledger(&ledgers));
-            let start = Start { cpu, datapath: self.datapath, report: report.clone(), gate: opened };
+            let start =
+                Start { cpu, datapath: self.datapath, busy_poll, report: report.clone(), gate: opened };
             let stop = Arc::clone(&self.stop);
             self.spawn(format!("udp-{index}"), events, move || start.run(shard, &stop))?;
             gates.push(gate);
@@ -290,6 +294,7 @@ fn choose(choice: DatapathChoice) -> Result<(Datapath, String), NetError> {
 struct Start {
     cpu: Option<usize>,
     datapath: Datapath,
+    busy_poll: usize,
     report: Sender<Result<(), NetError>>,
     /// Says which datapath to serve with; closed instead of used when the start has failed elsewhere.
     gate: Receiver<Datapath>,
@@ -299,7 +304,7 @@ impl Start {
     /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; then
     /// serves.
     fn run(self, mut shard: Shard, stop: &AtomicBool) -> Result<(), String> {
-        let engine = self.pin().and_then(|()| shard.engine(self.datapath));
+        let engine = self.pin().and_then(|()| shard.engine(self.datapath, self.busy_poll));
         let (report, engine) = match engine {
             Ok(engine) => (Ok(()), Some(engine)),
             Err(error) => (Err(error), None),
@@ -312,7 +317,7 @@ impl Start {
             Some(engine) if datapath == self.datapath => engine,
             engine => {
                 drop(engine);
-                shard.engine(datapath).map_err(|error| error.to_string())?
+                shard.engine(datapath, self.busy_poll).map_err(|error| error.to_string())?
             }
         };
         shard.serve(engine, stop).map_err(|error| format!("the {datapath} datapath failed: {error}"))

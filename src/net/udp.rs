@@ -78,13 +78,14 @@ impl Shard {
 
     /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
     /// engine can still be made from them.
-    pub(super) fn engine(&mut self, datapath: Datapath) -> Result<Engine, NetError> {
+    pub(super) fn engine(&mut self, datapath: Datapath, busy_poll: usize) -> Result<Engine, NetError> {
         let failed = |reason: String| NetError::Datapath { datapath, reason };
         let sockets: io::Result<Vec<UdpSocket>> = self.sockets.iter().map(UdpSocket::try_clone).collect();
         let sockets = sockets.map_err(|error| failed(error.to_string()))?;
         match datapath {
             Datapath::IoUring => {
-                Ring::new(sockets, RING_SLOTS).map(Engine::Ring).map_err(|error| failed(error.to_string()))
+                let ring = Ring::new(sockets, RING_SLOTS, busy_poll);
+                ring.map(Engine::Ring).map_err(|error| failed(error.to_string()))
             }
             Datapath::Mmsg => Mmsg::new(sockets).map(Engine::Mmsg).map_err(|error| failed(error.to_string())),
         }
@@ -93,15 +94,23 @@ impl Shard {
     /// Serves until `stop`.
     pub(super) fn serve(mut self, mut engine: Engine, stop: &AtomicBool) -> io::Result<()> {
         self.sockets.clear();
+        self.turns(&mut engine, stop)?;
+        self.drops.read(engine.sockets(), &mut self.answering.ledger);
+        let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
+        self.fold(&turn, Instant::now());
+        Ok(())
+    }
+
+    /// The path of a query, and nothing else: a function of its own, so that what it became can be looked at
+    /// (tests/layout.rs).
+    #[inline(never)]
+    fn turns(&mut self, engine: &mut Engine, stop: &AtomicBool) -> io::Result<()> {
         while !stop.load(Ordering::Relaxed) {
             let turn = engine.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
             let now = Instant::now();
             self.drops.tick(now, engine.sockets(), &mut self.answering.ledger);
             self.fold(&turn, now);
         }
-        self.drops.read(engine.sockets(), &mut self.answering.ledger);
-        let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
-        self.fold(&turn, Instant::now());
         Ok(())
     }
 
@@ -247,8 +256,8 @@ mod tests {
 
     #[test]
     fn drops_are_counted_once_by_socket() {
-        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192 };
-        let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, options).unwrap().remove(0);
+        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192, ..UdpOptions::default() };
+        let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
         let sockets = [bind(), bind()];
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (mut drops, (mut ledger, stream)) = (Drops::new(), ledger(&LedgerSettings::default()));

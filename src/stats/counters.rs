@@ -202,10 +202,15 @@ pub struct Totals(Box<[u64]>);
 /// What one thread has counted since the last fold.
 #[derive(Debug)]
 pub struct Tally {
-    counts: Box<[u32; COUNTERS]>,
+    counts: Box<Counts>,
     /// A bit for each counter that is not 0.
     touched: [u64; COUNTERS.div_ceil(64)],
 }
+
+/// As far from anybody else's as [`Counters`]: one thread makes the tallies of all shards, side by side.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Counts([u32; COUNTERS]);
 
 impl Default for Counters {
     fn default() -> Self {
@@ -221,7 +226,7 @@ impl Counters {
                 let at = word * 64 + touched.trailing_zeros() as usize;
                 *touched &= *touched - 1;
                 let counter = &self.0[at];
-                let count = u64::from(std::mem::take(&mut tally.counts[at]));
+                let count = u64::from(std::mem::take(&mut tally.counts.0[at]));
                 counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
             }
         }
@@ -268,7 +273,7 @@ impl Totals {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { counts: Box::new([0; COUNTERS]), touched: [0; COUNTERS.div_ceil(64)] }
+        Self { counts: Box::new(Counts([0; COUNTERS])), touched: [0; COUNTERS.div_ceil(64)] }
     }
 }
 
@@ -282,7 +287,7 @@ impl Tally {
     /// Counts several.
     #[inline]
     pub fn add(&mut self, at: usize, count: u32) {
-        self.counts[at] += count;
+        self.counts.0[at] += count;
         self.touched[at / 64] |= u64::from(count > 0) << (at % 64);
     }
 }
@@ -351,5 +356,19 @@ mod tests {
     #[test]
     fn two_threads_share_no_pair_of_cache_lines() {
         assert_eq!((align_of::<Counters>(), size_of::<Counters>() % 128), (128, 0));
+        assert_eq!((align_of::<Counts>(), size_of::<Counts>() % 128), (128, 0));
+        // As they are made for shards: one after the other, with other things in between.
+        let made: Vec<_> = (0..64)
+            .map(|n| (Tally::default(), std::sync::Arc::<Counters>::default(), vec![0_u8; n]))
+            .collect();
+        let pairs = |start: usize, len: usize| start / 128..=(start + len - 1) / 128;
+        let mut seen = std::collections::HashMap::new();
+        for (owner, (tally, counters, _)) in made.iter().enumerate() {
+            let tally = pairs(&raw const *tally.counts as usize, size_of::<Counts>());
+            let counters = pairs(&raw const **counters as usize, size_of::<Counters>());
+            for pair in tally.chain(counters) {
+                assert_eq!(seen.insert(pair, owner), None, "two blocks share a pair of lines");
+            }
+        }
     }
 }

@@ -79,6 +79,7 @@ impl Stopwatch {
     }
 
     #[cold]
+    #[inline(never)]
     fn hand_over(&mut self) {
         if self.histogram.is_empty() {
             return;

@@ -30,7 +30,7 @@ enum Datapath {
 impl Datapath {
     fn new(kind: Kind, sockets: Vec<UdpSocket>, slots: u16) -> Self {
         match kind {
-            Kind::Ring => Self::Ring(Ring::new(sockets, slots).expect("these tests need io_uring")),
+            Kind::Ring => Self::Ring(Ring::new(sockets, slots, 0).expect("these tests need io_uring")),
             Kind::Mmsg => Self::Mmsg(Mmsg::new(sockets).unwrap()),
         }
     }
@@ -90,7 +90,7 @@ impl Server {
 }
 
 fn bind(address: &str) -> UdpSocket {
-    bind_udp_group(address.parse().unwrap(), 1, UdpOptions::default()).unwrap().remove(0)
+    bind_udp_group(address.parse().unwrap(), 1, &UdpOptions::default()).unwrap().remove(0)
 }
 
 fn invert(arrived: &Arrived, slot: &mut [u8]) -> Option<usize> {
@@ -333,7 +333,7 @@ fn denied_rings_are_an_error_with_a_way_out() {
             let program: BpfProgram = filter.try_into().unwrap();
             apply_filter(&program).unwrap();
             no_answer_is_no_reply_and_waiting_ends(Kind::Mmsg);
-            let ring = Ring::new(vec![bind("127.0.0.1:0")], 4).err().unwrap();
+            let ring = Ring::new(vec![bind("127.0.0.1:0")], 4, 0).err().unwrap();
             [ring.to_string(), super::self_test().unwrap_err().to_string()]
         });
         for message in denied.join().unwrap() {

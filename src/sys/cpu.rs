@@ -5,8 +5,8 @@ use std::thread;
 
 use core_affinity::CoreId;
 
-/// CPUs of the largest affinity mask that we read: Linux's own bound (CONFIG_NR_CPUS) is 8192.
-const CPUS_MAX: usize = 8192;
+use crate::limits::CPUS_MAX;
+
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// An affinity mask as the kernel has it: one bit for each CPU.
@@ -16,28 +16,59 @@ type Mask = [u64; CPUS_MAX / WORD_BITS];
 /// group (cpu.max of version 2, cpu.cfs_quota_us of version 1), rounded down; at least one.
 #[must_use]
 pub fn allowed_parallelism() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    let available = thread::available_parallelism().map_or(1, usize::from);
+    // The C library's masks end at 1024 CPUs; on a larger host the library falls back to all of them.
+    affinity().map_or(available, |cpus| available.min(cpus.len())).max(1)
 }
 
 /// Pins the calling thread to one CPU, and reads it back.
 ///
 /// # Errors
 ///
-/// If the CPU does not exist, is not in the process's cpuset, or has a number above 1023, which the C
-/// library's masks do not reach.
+/// If the CPU does not exist or is not in the process's cpuset.
 pub fn pin(cpu: usize) -> io::Result<()> {
     let refused = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
     // Beyond it, the C library's macro would write outside of its mask.
-    if cpu >= libc::CPU_SETSIZE as usize {
-        return Err(refused("only CPUs 0 to 1023 can be pinned to"));
-    }
-    if !core_affinity::set_for_current(CoreId { id: cpu }) {
+    let is_pinned = if cpu < libc::CPU_SETSIZE as usize {
+        core_affinity::set_for_current(CoreId { id: cpu })
+    } else {
+        set_affinity(&[cpu]).is_ok()
+    };
+    if !is_pinned {
         return Err(refused("it does not exist, or is not in the cpuset of this process"));
     }
     if affinity()? != [cpu] {
         return Err(refused("the kernel took the request and did otherwise"));
     }
     Ok(())
+}
+
+/// Those of `cpus` that a thread of ours can be pinned to, found by trying: an isolated CPU (isolcpus=) is in
+/// no process's mask until it asks for it, and only the cpuset bounds what it may ask for.
+#[must_use]
+pub fn reachable(cpus: &[usize]) -> Vec<usize> {
+    if cpus.is_empty() {
+        return Vec::new();
+    }
+    // On a thread of its own, whose mask goes with it. Without a thread, nothing is reachable.
+    thread::scope(|scope| {
+        let trial = || cpus.iter().copied().filter(|&cpu| pin(cpu).is_ok()).collect();
+        thread::Builder::new().spawn_scoped(scope, trial).ok().and_then(|thread| thread.join().ok())
+    })
+    .unwrap_or_default()
+}
+
+/// Lets the calling thread run on these CPUs alone.
+fn set_affinity(cpus: &[usize]) -> io::Result<()> {
+    let mut mask: Mask = [0; CPUS_MAX / WORD_BITS];
+    for &cpu in cpus {
+        let word = mask.get_mut(cpu / WORD_BITS).ok_or(io::ErrorKind::InvalidInput)?;
+        *word |= 1 << (cpu % WORD_BITS);
+    }
+    // SAFETY: the kernel reads the given number of bytes of `mask`, during the call only. It ignores those
+    // that its own masks have no room for.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of::<Mask>(), mask.as_ptr()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The CPUs of the calling thread's affinity mask (cpuset, taskset), in order: those that it may be pinned
@@ -74,6 +105,24 @@ mod tests {
         for cpu in [1023, 1024, 8191, usize::MAX] {
             assert_eq!(pinned(cpu).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
+    }
+
+    /// What `pin` does for CPUs that the C library's masks do not reach, on those that there are.
+    #[test]
+    fn the_long_mask_does_what_the_short_one_does() {
+        for cpu in affinity().unwrap() {
+            let seen = thread::spawn(move || set_affinity(&[cpu]).map(|()| affinity().unwrap()));
+            assert_eq!(seen.join().unwrap().unwrap(), [cpu]);
+        }
+        assert_eq!(set_affinity(&[CPUS_MAX]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_is_reachable_is_found_without_moving_the_caller() {
+        let cpus = affinity().unwrap();
+        let asked: Vec<usize> = cpus.iter().copied().chain([1023, 8191, usize::MAX]).collect();
+        assert_eq!(reachable(&asked), cpus);
+        assert_eq!((reachable(&[]), affinity().unwrap()), (vec![], cpus));
     }
 
     #[test]

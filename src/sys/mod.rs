@@ -15,6 +15,8 @@ pub mod cpu;
 pub mod mmsg;
 pub mod ring;
 pub mod sockets;
+pub mod steering;
+pub mod topology;
 pub mod user;
 
 pub use datagram::{Arrived, Rearms, SendErrors, Turn};

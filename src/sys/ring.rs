@@ -38,10 +38,14 @@ impl Ring {
     /// two, at most [`RING_SLOTS_MAX`]). Sockets bound to a wildcard address should ask for the address of
     /// each datagram, as those of [`sockets`](super::sockets) do; they must be in blocking mode.
     ///
+    /// With `busy_poll` over 0 the ring polls the network card's queues for so many microseconds before it
+    /// sleeps.
+    ///
     /// # Errors
     ///
-    /// [`RingError`] if the kernel refuses a step: io_uring is denied, or older than Linux 6.1.
-    pub fn new(sockets: Vec<UdpSocket>, slots: u16) -> Result<Self, RingError> {
+    /// [`RingError`] if the kernel refuses a step: io_uring is denied, or older than Linux 6.1; for
+    /// `busy_poll`, than Linux 6.9.
+    pub fn new(sockets: Vec<UdpSocket>, slots: u16, busy_poll: usize) -> Result<Self, RingError> {
         let slots = slots.clamp(1, RING_SLOTS_MAX).next_power_of_two();
         let step = |error| RingError::Refused { step: "the sockets", error };
         if sockets.len() > SHARD_SOCKETS_MAX {
@@ -49,7 +53,7 @@ impl Ring {
         }
         let wildcard = any_wildcard(&sockets).map_err(step)?;
         let count = sockets.len();
-        Ok(Self(Box::new(Driver::new(Uring::new(sockets, slots, wildcard)?, count))))
+        Ok(Self(Box::new(Driver::new(Uring::new(sockets, slots, wildcard, busy_poll)?, count))))
     }
 
     /// One turn, one system call: sends the replies of the last turn, receives, and waits up to `wait` for a
@@ -116,9 +120,12 @@ impl RingError {
     /// What an operator can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
-        let Self::Refused { error, .. } = self else {
+        let Self::Refused { step, error } = self else {
             return "this kernel's io_uring has a bug; update the kernel";
         };
+        if *step == uring::NAPI {
+            return "busy polling by a ring takes Linux 6.9 or later";
+        }
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
                 "set sysctl kernel.io_uring_disabled=0, and allow io_uring in the container's seccomp profile"

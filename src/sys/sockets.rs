@@ -12,20 +12,25 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::steering::Steering;
 use crate::limits::{BIND_RETRY_MS_MAX, BIND_RETRY_PAUSE_MS, UDP_RCVBUF_LEN, UDP_SNDBUF_LEN};
 
-/// Sizes asked for a UDP socket's buffers, in bytes. The kernel may give less: see [`buffer_lens`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is asked of UDP sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// Queries that wait for the shard.
+    /// Bytes of queries that wait for the shard. The kernel may give less: see [`buffer_lens`].
     pub rcvbuf: usize,
-    /// Replies that wait for the network card.
+    /// Bytes of replies that wait for the network card; as `rcvbuf`.
     pub sndbuf: usize,
+    /// Microseconds for which a socket polls the network card before its reader sleeps; 0 for not at all.
+    pub busy_poll: usize,
+    /// How the sockets of a group share its datagrams; `None` leaves it to the kernel.
+    pub steering: Option<Steering>,
 }
 
 impl Default for UdpOptions {
     fn default() -> Self {
-        Self { rcvbuf: UDP_RCVBUF_LEN, sndbuf: UDP_SNDBUF_LEN }
+        Self { rcvbuf: UDP_RCVBUF_LEN, sndbuf: UDP_SNDBUF_LEN, busy_poll: 0, steering: None }
     }
 }
 
@@ -37,8 +42,12 @@ impl Default for UdpOptions {
 ///
 /// With the kind that the kernel gave: `AddrInUse` if anybody listens there, another instance of the server
 /// included; `PermissionDenied` for ports below 1024 without the right to; `AddrNotAvailable` for an address
-/// of another family.
-pub fn bind_udp_group(address: SocketAddr, shards: usize, options: UdpOptions) -> io::Result<Vec<UdpSocket>> {
+/// of another family. Others say what was refused.
+pub fn bind_udp_group(
+    address: SocketAddr,
+    shards: usize,
+    options: &UdpOptions,
+) -> io::Result<Vec<UdpSocket>> {
     let first = retried(|| {
         let socket = udp_socket(address, options)?;
         socket.bind(&address.into())?;
@@ -57,7 +66,37 @@ pub fn bind_udp_group(address: SocketAddr, shards: usize, options: UdpOptions) -
         socket.bind(&address.into())?;
         group.push(socket.into());
     }
+    if let Some(steering) = &options.steering {
+        steer(&group, steering)?;
+    }
     Ok(group)
+}
+
+/// Lets `steering` choose among the sockets of a whole group, given in the order in which they were bound. It
+/// is attached behind the last of them, because the kernel numbers sockets as they come: do it again whenever
+/// one was added. When one closes the last takes its number, so a group that shrinks is steered anew as well;
+/// one that is about to close altogether need not be, as each of its sockets answers what it is given.
+///
+/// # Errors
+///
+/// If the program is longer than the kernel takes, or the kernel refuses it.
+pub fn steer(group: &[UdpSocket], steering: &Steering) -> io::Result<()> {
+    let [first, _, ..] = group else {
+        // Alone, a socket is in no group, and gets everything.
+        return Ok(());
+    };
+    let refused = |error| io::Error::other(format!("steering was refused ({error})"));
+    let mut program =
+        steering.program(group.len()).ok_or_else(|| refused(io::ErrorKind::InvalidInput.into()))?;
+    let len = u16::try_from(program.len()).expect("a program has at most 4096 steps");
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: the kernel reads one sock_fprog and, behind its pointer, `len` steps of the vector that was
+    // shadowed and lives until the end of this function; it copies both during the call.
+    let result = unsafe {
+        let (name, value) = (libc::SO_ATTACH_REUSEPORT_CBPF, (&raw const program).cast());
+        libc::setsockopt(first.as_raw_fd(), libc::SOL_SOCKET, name, value, size_of_val(&program) as u32)
+    };
+    if result == 0 { Ok(()) } else { Err(refused(io::Error::last_os_error())) }
 }
 
 /// Listens on one address, not blocking, with room for `backlog` connections that were not accepted yet. Busy
@@ -142,7 +181,7 @@ pub fn raise_nofile() -> io::Result<u64> {
 }
 
 /// A UDP socket with all its options, not bound yet.
-fn udp_socket(address: SocketAddr, options: UdpOptions) -> io::Result<Socket> {
+fn udp_socket(address: SocketAddr, options: &UdpOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     common_options(&socket, address)?;
     // Replies are small, and leave without "don't fragment": a forged "packet too big" then changes nothing.
@@ -158,6 +197,11 @@ fn udp_socket(address: SocketAddr, options: UdpOptions) -> io::Result<Socket> {
     }
     buffer_len(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.rcvbuf)?;
     buffer_len(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.sndbuf)?;
+    if options.busy_poll > 0 {
+        let micros = libc::c_int::try_from(options.busy_poll).unwrap_or(libc::c_int::MAX);
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, micros)
+            .map_err(|error| io::Error::other(format!("busy polling was refused ({error})")))?;
+    }
     Ok(socket)
 }
 
@@ -223,7 +267,7 @@ mod tests {
     #[test]
     fn a_group_shares_its_port_and_its_datagrams() {
         for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
-            let group = bind_udp_group(address.parse().unwrap(), 4, UdpOptions::default()).unwrap();
+            let group = bind_udp_group(address.parse().unwrap(), 4, &UdpOptions::default()).unwrap();
             let ports: HashSet<u16> =
                 group.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
             assert_eq!((group.len(), ports.len()), (4, 1));
@@ -245,19 +289,86 @@ mod tests {
         }
     }
 
+    /// A map that leaves no CPU out sends everything to its socket, whichever CPU this runs on; one that
+    /// names no CPU leaves it to the kernel, which spreads.
+    #[test]
+    fn a_steered_group_gives_datagrams_to_the_socket_that_was_chosen() {
+        let all = |socket| Steering::Cpu((0..1024).map(|cpu| (cpu, socket)).collect());
+        let options = UdpOptions { steering: Some(all(2)), ..UdpOptions::default() };
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let group = bind_udp_group(address.parse().unwrap(), 3, &options).unwrap();
+            assert_eq!(shares(&group), [0, 0, 100], "{address}");
+            steer(&group, &all(0)).unwrap();
+            assert_eq!(shares(&group), [100, 0, 0], "{address}: a program replaces the one before");
+            steer(&group, &Steering::Cpu(vec![])).unwrap();
+            assert!(shares(&group).iter().all(|&share| share > 0), "{address}");
+            steer(&group, &all(7)).unwrap();
+            assert!(shares(&group).iter().all(|&share| share > 0), "{address}: there is no socket 7");
+            steer(&group, &Steering::Hash).unwrap();
+            assert_eq!(shares(&group).iter().sum::<usize>(), 100);
+        }
+    }
+
+    /// Sends 100 datagrams from as many ports; how many each socket got.
+    fn shares(group: &[UdpSocket]) -> Vec<usize> {
+        let address = group[0].local_addr().unwrap();
+        for _ in 0..100 {
+            let client = UdpSocket::bind((address.ip(), 0)).unwrap();
+            client.send_to(b"x", address).unwrap();
+        }
+        let share = |socket: &UdpSocket| {
+            socket.set_nonblocking(true).unwrap();
+            std::iter::from_fn(|| socket.recv(&mut [0; 8]).ok()).count()
+        };
+        group.iter().map(share).collect()
+    }
+
+    #[test]
+    fn steering_that_cannot_be_had_is_an_error() {
+        let group = bind_udp_group(localhost(), 2, &UdpOptions::default()).unwrap();
+        let long = Steering::Cpu((0..4000).map(|cpu| (2 * cpu, cpu)).collect());
+        assert!(steer(&group, &long).unwrap_err().to_string().starts_with("steering was refused ("));
+        steer(&group[..1], &long).expect("one socket needs no steering");
+        let alone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(steer(&[alone, UdpSocket::bind("127.0.0.1:0").unwrap()], &Steering::Hash).is_err());
+    }
+
+    #[test]
+    fn sockets_poll_as_long_as_asked() {
+        let options = UdpOptions { busy_poll: 50, ..UdpOptions::default() };
+        match bind_udp_group(localhost(), 2, &options) {
+            Ok(group) => assert!(group.iter().all(|socket| busy_poll(socket) == 50)),
+            Err(error) => assert!(error.to_string().starts_with("busy polling was refused (")),
+        }
+        let plain = bind_udp_group(localhost(), 1, &UdpOptions::default()).unwrap();
+        let default = std::fs::read_to_string("/proc/sys/net/core/busy_read").unwrap();
+        assert_eq!(busy_poll(&plain[0]).to_string(), default.trim());
+    }
+
+    fn busy_poll(socket: &UdpSocket) -> i32 {
+        let (mut micros, mut len) = (-1_i32, size_of::<i32>() as libc::socklen_t);
+        // SAFETY: the kernel writes at most `len` bytes to `micros` and the length to `len`.
+        let result = unsafe {
+            let (value, len) = ((&raw mut micros).cast(), &raw mut len);
+            libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BUSY_POLL, value, len)
+        };
+        assert_eq!(result, 0);
+        micros
+    }
+
     #[test]
     fn a_second_instance_is_refused() {
         for shards in [1, 2] {
-            let group = bind_udp_group(localhost(), shards, UdpOptions::default()).unwrap();
+            let group = bind_udp_group(localhost(), shards, &UdpOptions::default()).unwrap();
             let taken = group[0].local_addr().unwrap();
             let begin = Instant::now();
-            let error = bind_udp_group(taken, shards, UdpOptions::default()).unwrap_err();
+            let error = bind_udp_group(taken, shards, &UdpOptions::default()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             assert!(begin.elapsed() >= Duration::from_millis(BIND_RETRY_MS_MAX), "it was tried again");
             let wildcard = SocketAddr::new("0.0.0.0".parse().unwrap(), taken.port());
-            assert!(bind_udp_group(wildcard, shards, UdpOptions::default()).is_err());
+            assert!(bind_udp_group(wildcard, shards, &UdpOptions::default()).is_err());
             drop(group);
-            bind_udp_group(taken, shards, UdpOptions::default()).unwrap();
+            bind_udp_group(taken, shards, &UdpOptions::default()).unwrap();
         }
     }
 
@@ -268,13 +379,13 @@ mod tests {
         foreign.set_reuse_port(true).unwrap();
         foreign.bind(&localhost().into()).unwrap();
         let taken = foreign.local_addr().unwrap().as_socket().unwrap();
-        let error = bind_udp_group(taken, 2, UdpOptions::default()).unwrap_err();
+        let error = bind_udp_group(taken, 2, &UdpOptions::default()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn a_port_that_becomes_free_is_taken() {
-        let group = bind_udp_group(localhost(), 2, UdpOptions::default()).unwrap();
+        let group = bind_udp_group(localhost(), 2, &UdpOptions::default()).unwrap();
         let address = group[0].local_addr().unwrap();
         let holder = std::thread::spawn(move || {
             // What the holder does for 100 ms: wait for a datagram that does not come.
@@ -282,7 +393,7 @@ mod tests {
             group[0].recv(&mut [0; 8]).unwrap_err();
         });
         let begin = Instant::now();
-        bind_udp_group(address, 2, UdpOptions::default()).unwrap();
+        bind_udp_group(address, 2, &UdpOptions::default()).unwrap();
         assert!(begin.elapsed() < Duration::from_millis(BIND_RETRY_MS_MAX));
         holder.join().unwrap();
     }
@@ -291,15 +402,15 @@ mod tests {
     fn addresses_that_are_not_here_can_be_bound() {
         for address in ["192.0.2.77:0", "[2001:db8::77]:0"] {
             let address = address.parse().unwrap();
-            assert_eq!(bind_udp_group(address, 2, UdpOptions::default()).unwrap().len(), 2);
+            assert_eq!(bind_udp_group(address, 2, &UdpOptions::default()).unwrap().len(), 2);
             bind_tcp(address, 16).unwrap();
         }
     }
 
     #[test]
     fn buffers_are_as_asked_and_drops_are_seen() {
-        let options = UdpOptions { rcvbuf: 8192, sndbuf: 16384 };
-        let socket = bind_udp_group(localhost(), 1, options).unwrap().remove(0);
+        let options = UdpOptions { rcvbuf: 8192, sndbuf: 16384, ..UdpOptions::default() };
+        let socket = bind_udp_group(localhost(), 1, &options).unwrap().remove(0);
         assert_eq!(buffer_lens(&socket).unwrap(), (8192, 16384));
         assert_eq!(drops(&socket).unwrap(), 0);
         let client = UdpSocket::bind(localhost()).unwrap();

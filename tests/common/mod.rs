@@ -4,6 +4,7 @@
 pub mod daemon;
 pub mod decode;
 pub mod golden;
+pub mod host;
 pub mod order;
 pub mod packet;
 pub mod peers;

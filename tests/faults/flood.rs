@@ -33,13 +33,13 @@ fn echo_and_stall(mut ring: Ring, stop: &AtomicBool) -> (Turn, u32) {
 fn a_ring_of_two_slots_renews_its_receive_and_recovers() {
     let _turn = beside();
     for slots in [2, 4] {
-        let options = UdpOptions { rcvbuf: 64 << 10, sndbuf: 1 << 20 };
-        let group = sockets::bind_udp_group("127.0.0.1:0".parse().expect("an address"), 1, options);
+        let options = UdpOptions { rcvbuf: 64 << 10, sndbuf: 1 << 20, ..UdpOptions::default() };
+        let group = sockets::bind_udp_group("127.0.0.1:0".parse().expect("an address"), 1, &options);
         let group = group.expect("a port is free");
         let address = group[0].local_addr().expect("it is bound");
         let stop = AtomicBool::new(false);
         let outcome = std::thread::scope(|scope| {
-            let server = scope.spawn(|| Some(echo_and_stall(Ring::new(group, slots).ok()?, &stop)));
+            let server = scope.spawn(|| Some(echo_and_stall(Ring::new(group, slots, 0).ok()?, &stop)));
             let flood = Flood::start(address);
             pause(Duration::from_millis(700));
             let sent = flood.end();

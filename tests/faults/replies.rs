@@ -65,12 +65,13 @@ struct Server {
 
 impl Server {
     /// Binds; `before` may send queries to the address, and spoil the way back; then serves.
-    fn start(choice: DatapathChoice, options: UdpOptions, before: impl FnOnce(SocketAddr)) -> Self {
+    fn start(choice: DatapathChoice, options: &UdpOptions, before: impl FnOnce(SocketAddr)) -> Self {
         let sockets = sockets::bind_udp_group(SocketAddr::new(V4, 0), 1, options).expect("a port is free");
         let address = sockets[0].local_addr().expect("it is bound");
         before(address);
         let plan = Plan {
             choice,
+            busy_poll: 0,
             cpus: vec![None],
             groups: vec![(address, sockets)],
             listeners: Vec::new(),
@@ -128,7 +129,7 @@ fn one_that_has_no_way_back_is_lost_alone_and_counted() {
     for (index, datapath) in datapaths().into_iter().enumerate() {
         assert!(tool("ip address replace 198.51.100.9/32 dev lo"));
         let ordinary = UdpSocket::bind((V4, 0)).expect("a socket");
-        let mut server = Server::start(datapath, UdpOptions::default(), |address| {
+        let mut server = Server::start(datapath, &UdpOptions::default(), |address| {
             ordinary.connect(address).expect("connected");
         });
         assert_eq!(server.net.datapath == Datapath::IoUring, datapath == DatapathChoice::IoUring);
@@ -171,8 +172,8 @@ fn those_beyond_a_full_send_buffer_are_lost_alone_and_counted() {
     }
     for datapath in datapaths() {
         let ordinary = UdpSocket::bind((V4, 0)).expect("a socket");
-        let options = UdpOptions { rcvbuf: 4 << 20, sndbuf: 4 << 10 };
-        let mut server = Server::start(datapath, options, |address| {
+        let options = UdpOptions { rcvbuf: 4 << 20, sndbuf: 4 << 10, ..UdpOptions::default() };
+        let mut server = Server::start(datapath, &options, |address| {
             ordinary.connect(address).expect("connected");
             (0..WAITING).for_each(|id| {
                 ordinary.send(&honest_query(id as u16)).expect("sent");

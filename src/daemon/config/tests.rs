@@ -99,6 +99,21 @@ fn each_mistake_has_its_place_and_the_way_out() {
 }
 
 #[test]
+fn mistakes_about_cpus() {
+    for (text, place, fragment) in [
+        ("[server]\ncpus = 'node:'", "2:8", "is no NUMA node; give one"),
+        ("[server]\ncpus = 4", "2:8", "expected CPUs, such as \"0-7,16-23\", \"nic:eth0\""),
+        ("[server]\nsteer = 'numa'", "2:9", "give \"auto\", \"off\", \"cpu\" or \"hash\""),
+        ("[server]\nbusy_poll = 1001", "2:13", "give a whole number from 0 to 1000"),
+    ] {
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1, "{text}: {found:#?}");
+        assert!(found[0].starts_with(&format!("as112d.toml:{place}: ")), "{text}: {found:#?}");
+        assert!(found[0].contains(fragment), "{text}: {found:#?}");
+    }
+}
+
+#[test]
 fn all_mistakes_are_reported_in_the_order_of_the_file() {
     let text = "[tcp]\nidle_timeout = 10\n[server]\nlisten = ['x', '::1', 'y', '::1']\ncolour = 'blue'\n\
                 shards = 3\ncpus = '0'\n[[zone]]\nfile = 'b'\n[[zone]]\nname = 'c'\nfile = 4\n";
@@ -120,6 +135,7 @@ fn defaults() {
     let config = load(None, &Flags::default()).unwrap();
     assert_eq!(config.listen, listen::default_addresses());
     assert_eq!((config.shards, config.cpus, config.datapath), (Shards::Auto, None, DatapathChoice::Auto));
+    assert_eq!((config.steer, config.busy_poll), (Steer::Auto, 0));
     assert_eq!((config.edns_udp_size, config.user), (1232, None));
     assert_eq!((config.rcvbuf, config.sndbuf), (8 << 20, 4 << 20));
     assert_eq!(config.identity.node, fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
@@ -136,8 +152,9 @@ fn defaults() {
 
 #[test]
 fn the_file_is_heard() {
-    let text = "[server]\nlisten = ['as112-dname', '::1']\nshards = 2\ncpus = '4,6'\ndatapath = 'mmsg'\n\
-                edns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
+    let text = "[server]\nlisten = ['as112-dname', '::1']\nshards = 2\ncpus = '4,6'\n\
+                steer = 'hash'\nbusy_poll = 50\n\
+                datapath = 'mmsg'\nedns_udp_size = 512\nuser = 'nobody'\nrcvbuf = '1MiB'\nsndbuf = '64KiB'\n\
                 [identity]\nnode = 'n'\nfacility = 'f'\nlocation = 'l'\nloc = '1 N 1 E 1m'\n\
                 extra_txt = ['x', 'y']\nunique_ip = ['192.0.2.1', '2001:db8::1']\nnsid = '0xff00'\n\
                 version_txt = 'v'\nhostname_soa_mname = 'm.example'\nhostname_soa_rname = 'r.example.'\n\
@@ -149,7 +166,8 @@ fn the_file_is_heard() {
     let config = load_text(text, &Flags::default()).unwrap();
     let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["192.31.196.1:53", "[2001:4:112::1]:53", "[::1]:53"]);
-    assert_eq!((config.shards.to_string().as_str(), config.cpus), ("2", Some(vec![4, 6])));
+    assert_eq!((config.shards.to_string().as_str(), config.cpus), ("2", Some(Cpus::List(vec![4, 6]))));
+    assert_eq!((config.steer, config.busy_poll), (Steer::Hash, 50));
     assert_eq!((config.datapath, config.edns_udp_size), (DatapathChoice::Mmsg, 512));
     assert_eq!((config.user.as_deref(), config.rcvbuf, config.sndbuf), (Some("nobody"), 1 << 20, 64 << 10));
     let identity = &config.identity;
@@ -201,19 +219,23 @@ fn paths_and_places_are_those_of_the_file() {
 #[test]
 fn flags_go_before_the_file() {
     let text = "[server]\nlisten = ['::1']\nshards = 2\ncpus = '1-2'\ndatapath = 'mmsg'\n\
+                steer = 'cpu'\nbusy_poll = 70\n\
                 [identity]\nnode = 'file'\n[zones]\ndir = 'z'\n[http]\nlisten = '[::1]:1'\n";
     let flags = Flags {
         listen: vec![Listen::read("127.0.0.1").unwrap(), Listen::read("127.0.0.2:54").unwrap()],
         shards: Some(Shards::read("3").unwrap()),
         cpus: Some(Cpus::read("5-7").unwrap()),
+        steer: Some(Steer::Off),
+        busy_poll: Some(BusyPoll::read("0").unwrap()),
         datapath: Some(DatapathChoice::IoUring),
         http: Some(HttpListen::Off),
         node: Some(Text::read("flag").unwrap()),
         zones: Some("here".into()),
     };
     let config = load_text(text, &flags).unwrap();
+    assert_eq!((config.steer, config.busy_poll), (Steer::Off, 0));
     assert_eq!(config.listen, ["127.0.0.1:53", "127.0.0.2:54"].map(|text| text.parse().unwrap()));
-    assert_eq!((config.shards.to_string().as_str(), config.cpus), ("3", Some(vec![5, 6, 7])));
+    assert_eq!((config.shards.to_string().as_str(), config.cpus), ("3", Some(Cpus::List(vec![5, 6, 7]))));
     assert_eq!((config.datapath, config.zones.dir), (DatapathChoice::IoUring, Some("here".into())));
     assert_eq!((config.identity.node.as_str(), config.nsid.as_slice()), ("flag", &b"flag"[..]));
     assert_eq!((config.zones.identity.node.as_str(), config.http), ("flag", HttpListen::Off));

@@ -28,12 +28,12 @@ pub fn self_test() -> Result<SelfTest, RingError> {
     let Ok((server, client)) = pair() else {
         let anywhere = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         return match anywhere {
-            Ok(socket) => Ring::new(vec![socket], SLOTS).map(|_| SelfTest::Skipped),
+            Ok(socket) => Ring::new(vec![socket], SLOTS, 0).map(|_| SelfTest::Skipped),
             Err(error) => Err(RingError::Refused { step: "a socket to try it on", error }),
         };
     };
     let mut trial = Trial {
-        ring: Ring::new(vec![server], SLOTS)?,
+        ring: Ring::new(vec![server], SLOTS, 0)?,
         client,
         deadline: Instant::now() + Duration::from_millis(SELF_TEST_MS_MAX),
         sum: Turn::default(),

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use io_uring::register::Restriction;
 use io_uring::squeue::{self, Flags};
-use io_uring::types::{BufRingEntry, CancelBuilder, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fixed, Napi, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode};
 
 use super::RingError;
@@ -52,6 +52,8 @@ const REGISTER_UNREGISTER_FILES: u8 = 3;
 const REGISTER_RING_FDS: u8 = 20;
 const REGISTER_UNREGISTER_RING_FDS: u8 = 21;
 const CQE_BUFFER_SHIFT: u32 = 16;
+/// The one step of the set-up that only some ask for.
+pub(super) const NAPI: &str = "IORING_REGISTER_NAPI";
 
 /// An io_uring with its sockets and slots.
 pub(super) struct Uring {
@@ -72,7 +74,12 @@ pub(super) struct Uring {
 impl Uring {
     /// Sets up the ring on the calling thread, the only one that may use it. Errors name the step that was
     /// refused.
-    pub(super) fn new(sockets: Vec<UdpSocket>, slot_count: u16, wildcard: bool) -> Result<Self, RingError> {
+    pub(super) fn new(
+        sockets: Vec<UdpSocket>,
+        slot_count: u16,
+        wildcard: bool,
+        busy_poll: usize,
+    ) -> Result<Self, RingError> {
         let step = |step| move |error| RingError::Refused { step, error };
         // A reply for each slot, and for each socket a receive and two cancellations.
         let entries = (u32::from(slot_count) + 3 * sockets.len() as u32).next_power_of_two();
@@ -81,6 +88,11 @@ impl Uring {
         let submitter = ring.submitter();
         submitter.register_restrictions(&mut restrictions()).map_err(step("IORING_REGISTER_RESTRICTIONS"))?;
         submitter.register_files(&files).map_err(step("IORING_REGISTER_FILES"))?;
+        if busy_poll > 0 {
+            let micros = u32::try_from(busy_poll).unwrap_or(u32::MAX);
+            let mut napi = Napi::new().set_busy_poll_timeout(micros);
+            submitter.register_napi(&mut napi).map_err(step(NAPI))?;
+        }
         let slots = Slots::new(slot_count, wildcard).map_err(step("mmap of the slots"))?;
         let buffers = Buffers::new(&ring, slot_count, &slots).map_err(step("IORING_REGISTER_PBUF_RING"))?;
         let door = Door::new(&ring).map_err(step("IORING_REGISTER_RING_FDS"))?;
@@ -414,7 +426,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(socket.local_addr().unwrap()).unwrap();
-        (Uring::new(vec![socket], 2, false).unwrap(), client)
+        (Uring::new(vec![socket], 2, false, 0).unwrap(), client)
     }
 
     /// The result of the one completion of an entry that is pushed as it is.
@@ -458,6 +470,16 @@ mod tests {
         let (arrived, payload) = uring.slots.lend(&mut slot, 0, received).unwrap();
         assert_eq!((arrived.peer, &payload[..5]), (client.local_addr().unwrap(), &b"query"[..]));
         uring.recycle(slot);
+    }
+
+    #[test]
+    fn the_ring_polls_as_long_as_asked() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        match Uring::new(vec![socket], 2, false, 50) {
+            // The restrictions leave no way to ask the ring itself; setting it up was not refused.
+            Ok(mut uring) => assert!(uring.enter(Duration::ZERO).is_ok()),
+            Err(error) => assert!(error.to_string().contains("takes Linux 6.9 or later"), "{error}"),
+        }
     }
 
     #[test]
