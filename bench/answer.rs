@@ -1,5 +1,5 @@
-//! The answer path without sockets: parse, lookup, answer by case, counting, a batch through a simulated ring;
-//! and the compilation of zones. Each bench checks the answer that it times.
+//! The answer path without sockets: parse, lookup, answer by case, counting, a batch through a simulated
+//! ring; and the compilation of zones. Each bench checks the answer that it times.
 
 mod cases;
 #[path = "../tests/common/mod.rs"]

@@ -33,7 +33,12 @@ type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// All that a node tells Prometheus.
 fn metrics() -> Metrics {
-    let block = || Block { cpu: None, counters: Arc::new(Counters::default()), base: Totals::default() };
+    let block = || Block {
+        cpu: None,
+        numa_node: None,
+        counters: Arc::new(Counters::default()),
+        base: Totals::default(),
+    };
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
     let board = Board {

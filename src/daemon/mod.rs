@@ -112,7 +112,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     // 6. Let people watch.
     let remembered = Remembered::open(config.history.as_deref(), &names, cpus.len()).map_err(failure)?;
     let history_line = remembered.line.clone();
-    let board = board(config, &net, &cpus, names, remembered.bases, remembered.place);
+    let board = board(config, &net, &placement, names, remembered.bases, remembered.place);
     let board = Arc::new(board);
     let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
@@ -277,17 +277,23 @@ fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
 fn board(
     config: &Config,
     net: &Net,
-    cpus: &[Option<usize>],
+    placement: &Placement,
     names: Names,
     bases: Bases,
     history: String,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
-    let cpus = cpus.iter().copied().chain([None]);
+    let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
     let bases_of_blocks = bases.shards.into_iter().chain([bases.tcp]);
     let blocks = blocks.zip(cpus).zip(bases_of_blocks);
-    let mut shards: Vec<Block> =
-        blocks.map(|((counters, cpu), base)| Block { cpu, counters, base }).collect();
+    let mut shards: Vec<Block> = blocks
+        .map(|((counters, cpu), base)| Block {
+            cpu: cpu.map(|cpu| cpu.number),
+            numa_node: cpu.map(|cpu| cpu.node),
+            counters,
+            base,
+        })
+        .collect();
     let tcp = shards.pop().expect("the block of TCP is there, and the last");
     let facts = Facts {
         node: config.identity.node.clone(),

@@ -53,6 +53,8 @@ pub struct Facts {
 pub struct Block {
     /// The CPU that the thread is pinned to.
     pub cpu: Option<usize>,
+    /// The NUMA node of that CPU.
+    pub numa_node: Option<usize>,
     /// What it counts into.
     pub counters: Arc<Counters>,
     /// What a thread of this place counted in earlier runs of the program.
@@ -123,9 +125,11 @@ impl Board {
 }
 
 impl Block {
-    /// The CPU as a label has it.
-    fn cpu_name(&self) -> String {
-        self.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string())
+    /// The labels of a shard: its place among them, its CPU and NUMA node, `any` where it is not pinned.
+    fn labels(&self, shard: usize) -> [(&'static str, String); 3] {
+        let name =
+            |number: Option<usize>| number.map_or_else(|| "any".to_owned(), |number| number.to_string());
+        [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("node", name(self.numa_node))]
     }
 
     fn read(&self) -> Totals {
@@ -212,7 +216,7 @@ mod tests {
             let mut tally = Tally::default();
             counts.iter().for_each(|&(at, count)| tally.add(at, count));
             counters.fold(&mut tally);
-            Block { cpu, counters, base: Totals::default() }
+            Block { cpu, numa_node: cpu.map(|_| 1), counters, base: Totals::default() }
         };
         let first = [
             (QUERIES.at([0, 0, 0]), 3),

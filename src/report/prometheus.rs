@@ -93,6 +93,11 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
     text.out
 }
 
+/// Labels as samples take them.
+fn borrowed<'a, const N: usize>(labels: &'a [(&'static str, String); N]) -> [(&'static str, &'a str); N] {
+    labels.each_ref().map(|(name, value)| (*name, value.as_str()))
+}
+
 struct Text {
     out: String,
     format: Format,
@@ -169,19 +174,16 @@ impl Text {
 
     /// What each shard does, where that is no counter of its own.
     fn shards(&mut self, reading: &Reading<'_>) {
+        let blocks = || reading.board.shards.iter().enumerate();
         let name = "as112_shard_busy_ratio";
         self.head(name, "gauge", "The part of the last second in which each shard had something to do.");
-        for (index, (block, busy)) in reading.board.shards.iter().zip(&reading.observation.busy).enumerate() {
-            self.sample(name, &[("shard", &index.to_string()), ("cpu", &block.cpu_name())], busy);
+        for ((index, block), busy) in blocks().zip(&reading.observation.busy) {
+            self.sample(name, &borrowed(&block.labels(index)), busy);
         }
         let name = "as112_shard_queries_total";
         self.head(name, "counter", "Queries that each shard answered, or deliberately did not.");
-        for (index, (block, totals)) in reading.board.shards.iter().zip(&reading.shards).enumerate() {
-            self.sample(
-                name,
-                &[("shard", &index.to_string()), ("cpu", &block.cpu_name())],
-                totals.sum(QUERIES),
-            );
+        for ((index, block), totals) in blocks().zip(&reading.shards) {
+            self.sample(name, &borrowed(&block.labels(index)), totals.sum(QUERIES));
         }
     }
 
@@ -230,8 +232,7 @@ impl Text {
     fn by_shard(&mut self, reading: &Reading<'_>, family: &Family) {
         self.head(&family.name.replace(NANOSECONDS, "_seconds_total"), "counter", family.help);
         for (index, (block, totals)) in reading.board.shards.iter().zip(&reading.shards).enumerate() {
-            let labels = [("shard", &*index.to_string()), ("cpu", &block.cpu_name())];
-            self.series(reading, family, totals, &labels);
+            self.series(reading, family, totals, &borrowed(&block.labels(index)));
         }
     }
 
@@ -289,13 +290,13 @@ mod tests {
             "as112_queries_by_zone_total{zone=\"10.in-addr.arpa\"} 2\n\
              as112_queries_by_zone_total{zone=\"other\"} 1\n# ",
             "# TYPE as112_queries_do_total counter\nas112_queries_do_total 0\n",
-            "as112_shard_datagrams_total{shard=\"0\",cpu=\"7\"} 3\n\
-             as112_shard_datagrams_total{shard=\"1\",cpu=\"any\"} 0\n",
+            "as112_shard_datagrams_total{shard=\"0\",cpu=\"7\",node=\"1\"} 3\n\
+             as112_shard_datagrams_total{shard=\"1\",cpu=\"any\",node=\"any\"} 0\n",
             "# TYPE as112_shard_busy_seconds_total counter\n\
-             as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\"} 1.5\n",
+             as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\",node=\"1\"} 1.5\n",
             "as112_udp_in_errors_total{family=\"ipv4\"} 1\n\
              as112_udp_in_errors_total{family=\"ipv6\"} 2\n",
-            "as112_socket_drops_total{shard=\"0\",cpu=\"7\",address=\"[::1]:53\"} 0\n",
+            "as112_socket_drops_total{shard=\"0\",cpu=\"7\",node=\"1\",address=\"[::1]:53\"} 0\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }
