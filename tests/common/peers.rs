@@ -60,8 +60,8 @@ impl Peer {
         let dir = TempDir::new().expect("a folder");
         let port = free_port();
         let (program, configuration) = match kind {
-            Kind::Nsd => ("nsd", nsd_configuration(dir.path(), port, zones)),
-            Kind::Knot => ("knotd", knot_configuration(dir.path(), port, zones)),
+            Kind::Nsd => ("nsd", nsd_configuration(dir.path(), SocketAddr::new(V4, port), zones)),
+            Kind::Knot => ("knotd", knot_configuration(dir.path(), SocketAddr::new(V4, port), zones)),
         };
         let path = dir.path().join("conf");
         std::fs::write(&path, configuration).expect("the configuration is written");
@@ -159,11 +159,12 @@ pub fn cpu_ticks(id: u32) -> u64 {
     processes.filter_map(|entry| ticks(entry.ok()?.path())).sum()
 }
 
-fn nsd_configuration(dir: &Path, port: u16, zones: &[ZoneFile]) -> String {
-    let dir = dir.display();
+/// NSD with one process to answer, its files in `dir`.
+pub fn nsd_configuration(dir: &Path, address: SocketAddr, zones: &[ZoneFile]) -> String {
+    let (dir, ip, port) = (dir.display(), address.ip(), address.port());
     let mut text = format!(
         r#"server:
-  ip-address: 127.0.0.1@{port}
+  ip-address: {ip}@{port}
   server-count: 1
   username: ""
   chroot: ""
@@ -192,11 +193,12 @@ remote-control:
     text
 }
 
-fn knot_configuration(dir: &Path, port: u16, zones: &[ZoneFile]) -> String {
-    let dir = dir.display();
+/// Knot with one thread to answer, its files in `dir`.
+pub fn knot_configuration(dir: &Path, address: SocketAddr, zones: &[ZoneFile]) -> String {
+    let (dir, ip, port) = (dir.display(), address.ip(), address.port());
     let mut text = format!(
         r#"server:
-  listen: 127.0.0.1@{port}
+  listen: {ip}@{port}
   rundir: "{dir}"
   identity: "{NODE}"
   nsid: "{NODE}"

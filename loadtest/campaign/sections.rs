@@ -1,0 +1,310 @@
+//! The sections.
+
+use std::time::Duration;
+
+use super::super::Outcome;
+use super::super::bounds::{LOADS, LOSS_MAX, RATE_BEGIN, TCP_CONNECTIONS};
+use super::super::generator::connections;
+use super::super::generator::slo::search;
+use super::super::measure::whole;
+use super::super::netns::{Namespace, Place};
+use super::super::report::{Best, Section, Start};
+use super::super::servers::{Engine, Server, Setting, Subject};
+use super::super::tools::dnsperf::How;
+use super::super::tools::{DNSPERF, FLAME, KXDPGUN, Run, Tool};
+use super::Campaign;
+use super::drive::Plan;
+
+/// Queries a second of flamethrower: what all servers answer in full.
+const FLAME_RATE: u64 = 50_000;
+/// Rates of a quick run.
+const QUICK_RATES: [u64; 2] = [2_000, 4_000];
+/// The least share of an offered rate that a generator must have sent for the rate to count.
+const SENT_MIN: f64 = 0.97;
+/// How late the generator of ours may send, in milliseconds (p99), for the same.
+const LATE_MS_MAX: f64 = 5.0;
+
+impl Campaign<'_> {
+    pub(super) fn section(&mut self, section: Section) -> Outcome<()> {
+        match section {
+            Section::Start => self.starts(),
+            Section::Udp => self.dnsperf_rounds(section, How::Udp),
+            Section::Mix => self.dnsperf_rounds(section, How::Binary),
+            Section::Tcp => self.dnsperf_rounds(section, How::Tcp),
+            Section::TcpEach => self.tcp_each(),
+            Section::Flame => self.flame_rounds(),
+            Section::Ramp => self.ramp(),
+            Section::Latency => self.latency(),
+            Section::Shards => self.shards(),
+            Section::Veth => self.veth(),
+        }
+    }
+
+    /// Those that do more than to echo datagrams.
+    fn real(&self) -> Vec<Subject> {
+        self.subjects.iter().copied().filter(|subject| !subject.is_echo()).collect()
+    }
+
+    /// How long one run of our own generator lasts.
+    fn duration(&self) -> Duration {
+        if self.is_quick { self.trial } else { Duration::from_secs(self.seconds) }
+    }
+
+    /// Whether a tool is there; what is missing is named.
+    fn has(&mut self, tool: Tool, section: Section) -> bool {
+        let is_there = tool.find().is_some();
+        if !is_there {
+            let name = format!("{section:?}").to_lowercase();
+            self.skip(format!("{name}: {} is not installed; it comes with {}", tool.program, tool.origin));
+        }
+        is_there
+    }
+
+    /// Drives each server once in each round.
+    fn rounds(
+        &mut self,
+        section: Section,
+        servers: &[Server],
+        drive: impl Fn(&Self, &Server) -> Outcome<Run>,
+    ) -> Outcome<()> {
+        for round in 0..self.rounds {
+            for server in self.order(round, servers.len()).map(|index| &servers[index]) {
+                self.step(&format!(
+                    "{section:?}, round {} of {}: {}",
+                    round + 1,
+                    self.rounds,
+                    server.subject.name()
+                ))?;
+                self.sample(server, Plan::new(section, round), |campaign| drive(campaign, server))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn dnsperf_rounds(&mut self, section: Section, how: How) -> Outcome<()> {
+        if !self.has(DNSPERF, section) {
+            return Ok(());
+        }
+        // An echo does not know TCP, and its replies to updates are none.
+        let subjects = if section == Section::Udp { self.subjects.clone() } else { self.real() };
+        let servers = self.start(&subjects, &Place::loopback())?;
+        self.rounds(section, &servers, |campaign, server| campaign.dnsperf(server, how))?;
+        if section == Section::Udp {
+            for server in servers.iter().filter(|server| !server.subject.is_echo()) {
+                let resident_kib = Some(server.resident_kib());
+                self.report.starts.push(Start {
+                    server: server.subject.name().to_owned(),
+                    round: 0,
+                    first_answer_ms: None,
+                    resident_kib,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn flame_rounds(&mut self) -> Outcome<()> {
+        if !self.has(FLAME, Section::Flame) {
+            return Ok(());
+        }
+        let servers = self.start(&self.real(), &Place::loopback())?;
+        let rate = if self.is_quick { QUICK_RATES[0] } else { FLAME_RATE };
+        self.rounds(Section::Flame, &servers, |campaign, server| campaign.flame(server, rate))
+    }
+
+    fn tcp_each(&mut self) -> Outcome<()> {
+        let servers = self.start(&self.real(), &Place::loopback())?;
+        let duration = self.duration();
+        self.rounds(Section::TcpEach, &servers, |campaign, server| {
+            let (target, judge) = (server.address, server.subject.judge());
+            let harvest = connections::run(
+                target,
+                &campaign.ordinary,
+                TCP_CONNECTIONS,
+                duration,
+                judge,
+                campaign.stop,
+            )?;
+            let command = format!("loadtest generate --target {target} --tcp-connections {TCP_CONNECTIONS}");
+            Ok(Run::of(&harvest, command))
+        })
+    }
+
+    /// Starts each server anew in each round, and ends it when it has answered.
+    fn starts(&mut self) -> Outcome<()> {
+        let subjects = self.real();
+        for round in 0..self.rounds {
+            for index in self.order(round, subjects.len()) {
+                let subject = subjects[index];
+                self.step(&format!("Start, round {} of {}: {}", round + 1, self.rounds, subject.name()))?;
+                let (place, cpus) = (Place::loopback(), [self.server_cpu]);
+                let server =
+                    Server::start(subject, &Setting { place: &place, zones: &self.zones, cpus: &cpus })?;
+                let first_answer_ms = Some(server.first_answer.as_secs_f64() * 1e3);
+                self.note(&server);
+                self.report.starts.push(Start {
+                    server: subject.name().to_owned(),
+                    round,
+                    first_answer_ms,
+                    resident_kib: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches each server's highest rate in each round; what is tried on the way is the curve.
+    fn best_rates(
+        &mut self,
+        section: Section,
+        servers: &[Server],
+        drive: impl Fn(&Self, &Server, u64) -> Outcome<Run>,
+    ) -> Outcome<()> {
+        for round in 0..self.rounds {
+            for server in self.order(round, servers.len()).map(|index| &servers[index]) {
+                let name = server.subject.name();
+                self.step(&format!("{section:?}, round {} of {}: {name}", round + 1, self.rounds))?;
+                let mut best = 0.0_f64;
+                // The least rate that failed, and whether it was for the generator alone.
+                let mut failed: Option<(u64, bool)> = None;
+                let mut trial = |campaign: &mut Self, rate: u64| -> Outcome<bool> {
+                    let plan = Plan::new(section, round).offering(rate);
+                    let sample = campaign.sample(server, plan, |campaign| drive(campaign, server, rate))?;
+                    let has_kept = sample.loss() <= LOSS_MAX;
+                    let lag = sample.run.latency_ms.get("late sending p99").copied().unwrap_or_default();
+                    let is_sent = sample.run.sent as f64 >= SENT_MIN * rate as f64 * sample.run.seconds
+                        && lag < LATE_MS_MAX;
+                    if !(has_kept && is_sent) && failed.is_none_or(|(least, _)| rate <= least) {
+                        failed = Some((rate, has_kept));
+                    }
+                    if has_kept {
+                        best = best.max(sample.rate());
+                    }
+                    Ok(has_kept && is_sent)
+                };
+                if self.is_quick {
+                    // kxdpgun takes a second at least, and as long again to begin.
+                    let rates = if section == Section::Veth { &QUICK_RATES[..1] } else { &QUICK_RATES };
+                    rates.iter().try_for_each(|rate| trial(self, *rate).map(drop))?;
+                } else {
+                    let known = self.report_best(section, name);
+                    let (begin, growth) = known.map_or((RATE_BEGIN, 2.0), |rate| (whole(rate * 0.95), 1.1));
+                    search(begin, growth, |rate| trial(self, rate))?;
+                }
+                let (server, is_generator_bound) = (name.to_owned(), failed.is_some_and(|(_, alone)| alone));
+                self.report.bests.push(Best { section, server, round, rate: best, is_generator_bound });
+            }
+        }
+        Ok(())
+    }
+
+    /// The median of the highest rates found so far.
+    fn report_best(&self, section: Section, name: &str) -> Option<f64> {
+        self.report.best(section, name).map(|summary| summary.median).filter(|rate| *rate > 0.0)
+    }
+
+    fn ramp(&mut self) -> Outcome<()> {
+        let servers = self.start(&self.subjects.clone(), &Place::loopback())?;
+        let duration = self.trial;
+        self.best_rates(Section::Ramp, &servers, |campaign, server, rate| {
+            campaign.own(server, rate, duration)
+        })
+    }
+
+    fn veth(&mut self) -> Outcome<()> {
+        if !self.has(KXDPGUN, Section::Veth) {
+            return Ok(());
+        }
+        let namespace = match Namespace::make() {
+            Ok(namespace) => namespace,
+            Err(error) => {
+                let why = format!(
+                    "veth: {error}; it takes root to make a network namespace, so this is the loopback alone"
+                );
+                self.skip(why);
+                return Ok(());
+            }
+        };
+        // A quick run shows that it works, with one of ours and one other.
+        let mut subjects = self.subjects.clone();
+        if self.is_quick {
+            subjects.retain(|subject| [Subject::Ours(Engine::IoUring), Subject::Knot].contains(subject));
+        }
+        let servers = self.start(&subjects, &namespace.place())?;
+        let interface = &namespace.interface;
+        self.best_rates(Section::Veth, &servers, |campaign, server, rate| {
+            campaign.kxdpgun(server, interface, rate)
+        })
+    }
+
+    /// The rate that loads are shares of: the better of NSD's and Knot's highest, or ours where neither is.
+    fn mark(&mut self) -> Outcome<f64> {
+        if self.is_quick {
+            return Ok(QUICK_RATES[1] as f64);
+        }
+        let is_known = |campaign: &Self| {
+            campaign
+                .real()
+                .iter()
+                .any(|subject| campaign.report_best(Section::Ramp, subject.name()).is_some())
+        };
+        if !is_known(self) {
+            self.ramp()?;
+        }
+        let best = |subjects: &[Subject]| {
+            let rates = subjects.iter().filter_map(|subject| self.report_best(Section::Ramp, subject.name()));
+            rates.reduce(f64::max)
+        };
+        let mark = best(&[Subject::Nsd, Subject::Knot]).or_else(|| best(&self.real()));
+        Ok(mark.unwrap_or(RATE_BEGIN as f64))
+    }
+
+    fn latency(&mut self) -> Outcome<()> {
+        let mark = self.mark()?;
+        let servers = self.start(&self.real(), &Place::loopback())?;
+        let duration = self.duration();
+        for round in 0..self.rounds {
+            for load in LOADS {
+                let rate = whole(mark * load as f64 / 100.0);
+                for server in self.order(round, servers.len()).map(|index| &servers[index]) {
+                    let name = server.subject.name();
+                    self.step(&format!(
+                        "Latency at {load} %, round {} of {}: {name}",
+                        round + 1,
+                        self.rounds
+                    ))?;
+                    let plan = Plan { load: Some(load), ..Plan::new(Section::Latency, round).offering(rate) };
+                    self.sample(server, plan, |campaign| campaign.own(server, rate, duration))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One shard and two at the same rate.
+    fn shards(&mut self) -> Outcome<()> {
+        if self.server_cpu == self.generator_cpu {
+            self.skip("shards: there is one CPU".to_owned());
+            return Ok(());
+        }
+        let (rate, duration) = (whole(self.mark()? / 4.0), self.duration());
+        let both = [self.server_cpu, self.generator_cpu];
+        let ours: Vec<Subject> = self.subjects.iter().copied().filter(|subject| subject.is_ours()).collect();
+        let (place, mut servers) = (Place::loopback(), Vec::new());
+        for subject in ours {
+            for shards in [1, 2] {
+                let setting = Setting { place: &place, zones: &self.zones, cpus: &both[..shards] };
+                servers.push((shards, Server::start(subject, &setting)?));
+            }
+        }
+        for round in 0..self.rounds {
+            for (shards, server) in self.order(round, servers.len()).map(|index| &servers[index]) {
+                self.step(&format!("Shards, round {} of {}: {shards}", round + 1, self.rounds))?;
+                let plan = Plan { shards: *shards, ..Plan::new(Section::Shards, round).offering(rate) };
+                self.sample(server, plan, |campaign| campaign.own(server, rate, duration))?;
+                self.note(server);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,316 @@
+//! Figures from samples: medians over rounds, and how they stand against what we aim at.
+
+use std::collections::BTreeMap;
+
+use super::super::bounds::LOADS;
+use super::super::measure::Summary;
+use super::super::servers::{Engine, Subject};
+use super::{Report, Sample, Section};
+
+/// The three servers of others.
+const PEERS: [&str; 3] = ["NSD", "Knot DNS", "BIND"];
+/// Those whose latency and highest rate are the mark.
+const FAST_PEERS: [&str; 2] = ["NSD", "Knot DNS"];
+/// The most that a start may take, in milliseconds, and the most memory with one shard, in MiB.
+const START_MS_MAX: f64 = 50.0;
+const MEMORY_MIB_MAX: f64 = 12.0 + 2.0;
+
+/// What a figure has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Aim {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Aim {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(bound) => value <= bound,
+            Self::AtLeast(bound) => value >= bound,
+        }
+    }
+
+    pub fn words(self) -> String {
+        match self {
+            Self::AtMost(bound) => format!("at most {bound}"),
+            Self::AtLeast(bound) => format!("at least {bound}"),
+        }
+    }
+}
+
+/// One line of the table: a figure of ours, that of another server, and what the ratio has to be.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub what: String,
+    pub unit: &'static str,
+    pub ours: (String, Option<Summary>),
+    /// Nothing where the figure itself is bounded.
+    pub theirs: Option<(String, Option<Summary>)>,
+    pub aim: Aim,
+}
+
+impl Target {
+    /// What is compared with the aim, if it was measured.
+    pub fn value(&self) -> Option<f64> {
+        let ours = self.ours.1?.median;
+        match &self.theirs {
+            None => Some(ours),
+            Some((_, theirs)) => Some(ours / theirs.filter(|theirs| theirs.median > 0.0)?.median),
+        }
+    }
+
+    /// Whether the aim is reached; nothing if it was not measured.
+    pub fn holds(&self) -> Option<bool> {
+        self.value().map(|value| self.aim.holds(value))
+    }
+}
+
+impl Report {
+    /// The servers that have samples in a section, in the order of the report.
+    pub fn servers_in(&self, section: Section) -> Vec<&str> {
+        let names = self.servers.iter().map(|server| server.name.as_str());
+        names.filter(|name| self.of(section, name).next().is_some()).collect()
+    }
+
+    /// Microseconds of CPU time for an answer.
+    pub fn cpu(&self, section: Section, server: &str) -> Option<Summary> {
+        Summary::of(self.of(section, server).filter_map(Sample::cpu_us))
+    }
+
+    pub fn best(&self, section: Section, server: &str) -> Option<Summary> {
+        let bests = self.bests.iter().filter(|best| best.section == section && best.server == server);
+        Summary::of(bests.map(|best| best.rate))
+    }
+
+    /// A percentile of the latency at a share of the peers' highest rate, in milliseconds.
+    pub fn latency(&self, server: &str, load: u64, percentile: &str) -> Option<Summary> {
+        let samples = self.of(Section::Latency, server).filter(|sample| sample.load == Some(load));
+        Summary::of(samples.filter_map(|sample| sample.run.latency_ms.get(percentile).copied()))
+    }
+
+    pub fn first_answer(&self, server: &str) -> Option<Summary> {
+        let starts = self.starts.iter().filter(|start| start.server == server);
+        Summary::of(starts.filter_map(|start| start.first_answer_ms))
+    }
+
+    pub fn memory_mib(&self, server: &str) -> Option<Summary> {
+        let starts = self.starts.iter().filter(|start| start.server == server);
+        Summary::of(starts.filter_map(|start| start.resident_kib).map(|kib| kib as f64 / 1024.0))
+    }
+
+    /// The median by rate of what was offered: answers a second and p99, for the curve of a section.
+    pub fn curve(&self, section: Section, server: &str) -> Vec<(f64, f64)> {
+        let mut by_offered: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        for sample in self.of(section, server) {
+            if let Some(offered) = sample.offered {
+                by_offered.entry(offered).or_default().push(sample.rate());
+            }
+        }
+        let medians =
+            by_offered.into_iter().filter_map(|(offered, rates)| Some((offered, Summary::of(rates)?)));
+        medians.map(|(offered, rate)| (offered as f64, rate.median)).collect()
+    }
+
+    /// All that we aim at, whether it was measured or not.
+    pub fn targets(&self) -> Vec<Target> {
+        let ours = [Engine::IoUring, Engine::Mmsg];
+        let mut targets: Vec<Target> = ours.into_iter().flat_map(|engine| self.udp_targets(engine)).collect();
+        let io_uring = Subject::Ours(Engine::IoUring).name();
+        for peer in FAST_PEERS {
+            targets.push(Target {
+                what: "highest rate across a veth pair, less than 0.1 % lost".to_owned(),
+                unit: "/s",
+                ours: (io_uring.to_owned(), self.best(Section::Veth, io_uring)),
+                theirs: Some((peer.to_owned(), self.best(Section::Veth, peer))),
+                aim: Aim::AtLeast(1.2),
+            });
+        }
+        for (section, what, bound) in [
+            (Section::Tcp, "CPU for a query over TCP", 0.75),
+            (Section::TcpEach, "CPU for a query over TCP, a connection for each", 0.95),
+        ] {
+            let cheapest = least(PEERS, |peer| self.cpu(section, peer));
+            let ours = (io_uring.to_owned(), self.cpu(section, io_uring));
+            targets.push(Target {
+                what: what.to_owned(),
+                unit: "µs",
+                ours,
+                theirs: Some(cheapest),
+                aim: Aim::AtMost(bound),
+            });
+        }
+        targets.push(self.shards_target(io_uring));
+        for engine in ours {
+            for percentile in ["p50", "p99"] {
+                targets.extend(self.latency_target(Subject::Ours(engine).name(), percentile));
+            }
+        }
+        let alone = |what: &str, unit, ours, bound| Target {
+            what: what.to_owned(),
+            unit,
+            ours: (io_uring.to_owned(), ours),
+            theirs: None,
+            aim: Aim::AtMost(bound),
+        };
+        targets.push(alone("start to first answer", "ms", self.first_answer(io_uring), START_MS_MAX));
+        targets.push(alone("memory after the UDP run", "MiB", self.memory_mib(io_uring), MEMORY_MIB_MAX));
+        targets
+    }
+
+    fn udp_targets(&self, engine: Engine) -> Vec<Target> {
+        let (ours, echo) = (Subject::Ours(engine).name(), Subject::Echo(engine).name());
+        let others = [("NSD", 0.82), ("Knot DNS", 0.72), ("BIND", 0.33), (echo, 1.08)];
+        let target = |(theirs, bound): (&str, f64)| Target {
+            what: "CPU for a query over UDP".to_owned(),
+            unit: "µs",
+            ours: (ours.to_owned(), self.cpu(Section::Udp, ours)),
+            theirs: Some((theirs.to_owned(), self.cpu(Section::Udp, theirs))),
+            aim: Aim::AtMost(bound),
+        };
+        others.map(target).into()
+    }
+
+    fn shards_target(&self, ours: &str) -> Target {
+        let with = |shards: usize| {
+            let samples = self.of(Section::Shards, ours).filter(move |sample| sample.shards == shards);
+            Summary::of(samples.filter_map(Sample::cpu_us))
+        };
+        Target {
+            what: "CPU for a query, two shards against one".to_owned(),
+            unit: "µs",
+            ours: ("two shards".to_owned(), with(2)),
+            theirs: Some(("one shard".to_owned(), with(1))),
+            aim: Aim::AtMost(1.1),
+        }
+    }
+
+    /// The load at which we stand worst; one line for all of them if none was measured.
+    fn latency_target(&self, ours: &str, percentile: &str) -> Option<Target> {
+        let at = |load: u64| Target {
+            what: format!("{percentile} at {load} % of the peers' highest rate, where we stand worst"),
+            unit: "ms",
+            ours: (ours.to_owned(), self.latency(ours, load, percentile)),
+            theirs: Some(least(FAST_PEERS, |peer| self.latency(peer, load, percentile))),
+            aim: Aim::AtMost(1.1),
+        };
+        let order = |target: &Target| target.value().unwrap_or(f64::MIN);
+        LOADS.map(at).into_iter().max_by(|one, other| order(one).total_cmp(&order(other)))
+    }
+}
+
+/// The server with the least median.
+fn least<const N: usize>(
+    names: [&str; N],
+    figure: impl Fn(&str) -> Option<Summary>,
+) -> (String, Option<Summary>) {
+    let measured = names.iter().filter_map(|name| Some((*name, figure(name)?)));
+    // A time too short to be seen is none to compare with.
+    let measured = measured.filter(|(_, summary)| summary.median > 0.0);
+    let found = measured.min_by(|one, other| one.1.median.total_cmp(&other.1.median));
+    found.map_or_else(|| (names.join(" or "), None), |(name, summary)| (name.to_owned(), Some(summary)))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::super::super::measure::Limit;
+    use super::super::super::servers::Counted;
+    use super::super::super::tools::Run;
+    use super::super::{Best, ServerFacts, Start};
+    use super::*;
+
+    fn sample(section: Section, server: &str, round: usize, cost_us: f64) -> Sample {
+        let latency_ms = [("p50", 0.1), ("p99", cost_us / 10.0), ("p99.9", 1.0)];
+        Sample {
+            section,
+            server: server.to_owned(),
+            round,
+            shards: 1,
+            offered: Some(1000 + round as u64 % 2),
+            load: (section == Section::Latency).then_some(50),
+            run: Run {
+                sent: 1_000_000,
+                answered: 999_000,
+                seconds: 2.0,
+                latency_ms: latency_ms.map(|(name, value)| (name.to_owned(), value)).into(),
+                ..Run::default()
+            },
+            served: 1_000_000,
+            counted: Counted::Server,
+            server_cpu: cost_us,
+            generator_cpu: 1.0,
+            server_busy: 1.0,
+            generator_busy: 0.5,
+            limit: Limit::Server,
+        }
+    }
+
+    /// Ours costs 2 us, NSD 4, Knot 3, an echo 1.9.
+    pub fn report() -> Report {
+        let servers = [("as112d io_uring", 2.0), ("echo io_uring", 1.9), ("NSD", 4.0), ("Knot DNS", 3.0)];
+        let mut report = Report { rounds: 3, ..Report::default() };
+        for (name, cost) in servers {
+            let facts = ServerFacts {
+                name: name.to_owned(),
+                version: "1".to_owned(),
+                command: "run".to_owned(),
+                configuration: Some("a <file>".to_owned()),
+            };
+            report.servers.push(facts);
+            for round in 0..3 {
+                for section in [Section::Udp, Section::Latency, Section::Ramp] {
+                    report.samples.push(sample(section, name, round, cost + round as f64 / 100.0));
+                }
+                let rate = 1e6 / cost;
+                let server = name.to_owned();
+                report.bests.push(Best {
+                    section: Section::Ramp,
+                    server,
+                    round,
+                    rate,
+                    is_generator_bound: false,
+                });
+                let (first_answer_ms, resident_kib) = (Some(cost * 10.0), Some(10_240));
+                report.starts.push(Start { server: name.to_owned(), round, first_answer_ms, resident_kib });
+            }
+        }
+        report
+    }
+
+    #[test]
+    fn ratios_are_of_medians_and_judged() {
+        let report = report();
+        let targets = report.targets();
+        let find = |what: &str, theirs: &str| {
+            let matches = |target: &&Target| {
+                target.what.contains(what)
+                    && target.ours.0 == "as112d io_uring"
+                    && target.theirs.as_ref().is_none_or(|(name, _)| name == theirs)
+            };
+            targets.iter().find(matches).unwrap()
+        };
+        let nsd = find("UDP", "NSD");
+        assert!((nsd.value().unwrap() - 2.01 / 4.01).abs() < 1e-9);
+        assert_eq!(nsd.holds(), Some(true));
+        assert_eq!(find("UDP", "echo io_uring").holds(), Some(true));
+        assert_eq!(find("UDP", "BIND").holds(), None, "it was not measured");
+        assert_eq!(find("p99", "Knot DNS").holds(), Some(true));
+        assert_eq!(find("start", "").holds(), Some(true));
+        assert_eq!(find("memory", "").value(), Some(10.0));
+        assert!(
+            Aim::AtLeast(1.2).holds(1.3) && !Aim::AtLeast(1.2).holds(1.1) && !Aim::AtMost(1.0).holds(1.1)
+        );
+    }
+
+    #[test]
+    fn samples_become_figures() {
+        let report = report();
+        let udp = &report.samples[0];
+        assert!((udp.cpu_us().unwrap() - 2.0).abs() < 1e-9);
+        assert!((udp.rate() - 500_000.0).abs() < 1e-6);
+        assert!(udp.loss().abs() < 1e-9 && (udp.disagreement() - 0.001).abs() < 1e-9);
+        assert_eq!(report.servers_in(Section::Veth), Vec::<&str>::new());
+        assert_eq!(report.servers_in(Section::Udp).len(), 4);
+        let curve = report.curve(Section::Ramp, "NSD");
+        assert_eq!(curve.iter().map(|point| point.0).collect::<Vec<_>>(), [1000.0, 1001.0]);
+    }
+}
