@@ -14,7 +14,7 @@ mod tree;
 use std::ops::Range;
 
 use crate::dns::consts::rtype;
-use crate::dns::name::{ROOT_HASH, SuffixHashes, Walk, is_but_for_case};
+use crate::dns::name::{Walk, hash, is_but_for_case};
 use crate::dns::reply::Reply;
 use crate::stats::account::ZoneLabels;
 
@@ -183,17 +183,14 @@ impl Answers {
     pub fn find(&self, packet: &[u8], at: usize, walk: &Walk) -> Option<Found<'_>> {
         let name = &packet[at..at + walk.len()];
         let labels = walk.labels();
-        let depth_max = usize::from(*self.depths.first()?);
-        let mut hashes = SuffixHashes::new();
-        hashes.push(ROOT_HASH);
-        walk.suffix_hashes(packet, at, depth_max, &mut hashes);
         for &depth in &self.depths {
             let depth = usize::from(depth);
             if depth > labels {
                 continue;
             }
             let node_start = walk.suffix_start(depth);
-            if let Some(node) = self.probe(hashes[depth], &name[node_start..]) {
+            let suffix = &name[node_start..];
+            if let Some(node) = self.probe(hash(packet, at + node_start, suffix.len()), suffix) {
                 let rule = match &node.below {
                     _ if depth == labels => RuleRef::Set(&node.exact),
                     Rule::Set(set) => RuleRef::Set(set),

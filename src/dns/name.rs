@@ -1,10 +1,8 @@
 //! Names on the wire (RFC 1035, section 3.1): one bounded walk, case-blind hash and compare, suffixes.
 //!
-//! The hash of a name is made label by label from the right, each label's own hash from eight bytes at a
-//! time: `hash(suffix) = chain(hash(suffix without its first label), label_hash(first label))`. A forward
-//! walk notes where the labels begin, and every suffix is then one step from the next shorter one: only as
-//! many labels are hashed as the longest name that anybody looks for has. Nothing here needs more than a
-//! bounded loop, so that the same hash can be made in eBPF.
+//! The hash of a name is made of its wire form, eight bytes at a time, so that a suffix is hashed where it
+//! stands. A walk notes where the labels begin; only suffixes of as many labels as names that we know have
+//! are hashed at all. Nothing here needs more than a bounded loop, so that the same hash can be made in eBPF.
 
 use std::fmt;
 
@@ -12,9 +10,6 @@ use arrayvec::ArrayVec;
 
 use super::consts::{HEADER_LEN, LABEL_LEN_MAX, LABELS_MAX, NAME_LEN_MAX};
 use crate::limits::SLOT_PAYLOAD_LEN;
-
-/// The hash of the root, where every chain begins.
-pub const ROOT_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Why a name does not parse; the caller knows what that means for the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,52 +136,30 @@ impl Walk {
             _ => self.len() - 1,
         }
     }
-
-    /// Appends the hashes of the suffixes of 1, 2, 3 ... and at most `labels` labels of the name, which still
-    /// stands at `at` in `packet`.
-    #[inline(always)]
-    pub fn suffix_hashes(&self, packet: &[u8], at: usize, labels: usize, hashes: &mut SuffixHashes) {
-        in_window(packet, at, |window| {
-            let mut hash = ROOT_HASH;
-            let shortest = self.labels();
-            for label in (shortest.saturating_sub(labels)..shortest).rev() {
-                let start = usize::from(self.starts[label & (STARTS - 1)]);
-                hash = chain(hash, label_hash(window, start));
-                hashes.push(hash);
-            }
-        });
-    }
 }
 
-/// The hashes of the suffixes of a name, the root's first.
-pub type SuffixHashes = ArrayVec<u64, { LABELS_MAX + 1 }>;
-
-/// Extends the hash of a suffix by the label before it.
-#[inline]
+/// The hash of the `len` bytes of the uncompressed name at `at` in `packet`, or of a suffix of it, upper case
+/// folded.
+#[inline(always)]
 #[must_use]
-pub const fn chain(suffix: u64, label: u64) -> u64 {
-    (suffix.rotate_left(29) ^ label).wrapping_mul(0xD6E8_FEB8_6659_FD93)
+pub fn hash(packet: &[u8], at: usize, len: usize) -> u64 {
+    in_window(packet, at, |window| {
+        // The length takes part, so that no padding makes two names alike.
+        let mut hash = len as u64;
+        let mut start = 0;
+        while start + 8 < len {
+            hash = mix(hash ^ (word(window, start) | LOWER));
+            start += 8;
+        }
+        // What is behind the name is cut off.
+        let left = (len - start).min(8);
+        mix(hash ^ ((word(window, start) | LOWER) & (u64::MAX >> ((64 - 8 * left) % 64))))
+    })
 }
 
 /// The bit that makes a letter lower case, in eight bytes. It makes some other bytes alike too, which is no
 /// harm to a hash: names that are found by it are compared.
 const LOWER: u64 = 0x2020_2020_2020_2020;
-
-/// The hash of the label at `start`, 1 to 63 bytes and their length before them, upper case folded.
-#[inline(always)]
-fn label_hash(window: &Window, start: usize) -> u64 {
-    let mut left = usize::from(window[start & (PLACES - 1)]);
-    // The length takes part, so that no padding makes two labels alike.
-    let mut hash = left as u64;
-    let mut at = start + 1;
-    while left > 8 {
-        hash = mix(hash ^ (word(window, at) | LOWER));
-        at += 8;
-        left -= 8;
-    }
-    // What is behind the label is cut off.
-    mix(hash ^ ((word(window, at) | LOWER) & (u64::MAX >> ((64 - 8 * left) % 64))))
-}
 
 #[inline]
 const fn mix(hash: u64) -> u64 {
@@ -252,13 +225,10 @@ impl Name {
         &self.0
     }
 
-    /// The hash that [`Walk::suffix_hashes`] gives for this name.
+    /// The [`hash`] of this name.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        let walk = Walk::new(&self.0, 0).expect("a Name is well formed");
-        let mut hashes = SuffixHashes::new();
-        walk.suffix_hashes(&self.0, 0, LABELS_MAX, &mut hashes);
-        hashes.last().copied().unwrap_or(ROOT_HASH)
+        hash(&self.0, 0, self.0.len())
     }
 
     /// The labels from left to right, the root not among them.
@@ -385,29 +355,24 @@ mod tests {
             [0, 1, 2, 3, 4].map(|labels| walk.suffix_start(labels)),
             [packet.len() - 1, packet.len() - 6, packet.len() - 14, 0, packet.len() - 1]
         );
-        let mut hashes = SuffixHashes::new();
-        walk.suffix_hashes(&packet, 0, 3, &mut hashes);
-        assert_eq!(hashes[0], Name::from_wire(b"\x04arpa\0").unwrap().hash());
-        assert_eq!(hashes[1], Name::from_wire(b"\x07IN-addr\x04ARPA\0").unwrap().hash());
-        assert_eq!(hashes[2], Name::from_wire(&packet).unwrap().hash());
-        hashes.clear();
-        walk.suffix_hashes(&packet, 0, 2, &mut hashes);
-        assert_eq!(hashes.len(), 2, "no more than is asked for");
+        for (labels, suffix) in [(1, &b"\x04arpa\0"[..]), (2, b"\x07IN-addr\x04ARPA\0"), (3, &packet)] {
+            let start = walk.suffix_start(labels);
+            let expected = Name::from_wire(suffix).unwrap().hash();
+            assert_eq!(hash(&packet, start, walk.len() - start), expected, "{labels} labels");
+        }
     }
 
     #[test]
     fn hash_is_the_same_with_and_without_room_behind_the_name() {
+        let mut seen = std::collections::HashSet::new();
         for len in 1..=LABEL_LEN_MAX {
             let tight = wire(&[&vec![b'Q'; len]]);
             let mut roomy = tight.clone();
             roomy.extend_from_slice(&[0xEE; size_of::<Window>()]);
-            let hash = |packet: &[u8]| {
-                let mut hashes = SuffixHashes::new();
-                Walk::new(packet, 0).unwrap().suffix_hashes(packet, 0, 1, &mut hashes);
-                hashes[0]
-            };
-            assert_eq!(hash(&tight), hash(&roomy), "length {len}");
+            assert_eq!(hash(&tight, 0, tight.len()), hash(&roomy, 0, tight.len()), "length {len}");
+            assert!(seen.insert(hash(&tight, 0, tight.len())), "length {len} has a hash of its own");
         }
+        assert_eq!(hash(b"\0", 0, 1), Name::root().hash());
     }
 
     #[test]
