@@ -252,11 +252,18 @@ pub const TOP_EVENTS_MAX: usize = 16;
 pub const TOP_HISTORY_MAX: usize = 1000;
 
 /// Bytes that the history may have in its folder, and in memory where it has none. A busy node has some 200
-/// counters that move in a minute, at 20 bytes and 19,500 rows each in ten years: 80 MiB. Sizes and zones of
-/// all kinds can make that several times as much.
+/// counters that move in a minute and 300 rows of sources, at 20 bytes and 19,500 rows each in ten years: 200
+/// MiB, and the names of networks. What comes on top is rolled up before its time.
 pub const HISTORY_LEN_MAX: u64 = 1 << 30;
 /// See [`HISTORY_LEN_MAX`].
 pub const HISTORY_IN_MEMORY_LEN_MAX: u64 = 128 << 20;
+/// Bytes that its log keeps behind a reader who held it for long; a minute takes a hundredth of it.
+pub const HISTORY_LOG_LEN_MAX: u64 = 16 << 20;
+/// How far the history ages in a minute at most. A clock that is wrong for a minute costs an hour of detail;
+/// what a month of absence has made old is rolled up within half a day.
+pub const HISTORY_AGED_AT_ONCE: Duration = Duration::from_secs(3600);
+/// The part of its time by which a resolution is cut when the history has no more room.
+pub const HISTORY_CUT: u64 = 8;
 /// How long the history waits for a person who locks its file.
 pub const HISTORY_BUSY_MAX: Duration = Duration::from_secs(5);
 /// The resolutions of the history in seconds, and for how many seconds each is kept before it is rolled up to

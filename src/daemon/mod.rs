@@ -111,19 +111,18 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
 
     // 6. Let people watch.
     let remembered = Remembered::open(config.history.as_deref(), &names, cpus.len()).map_err(failure)?;
-    let history_line = remembered.line.clone();
-    let board = board(config, &net, &placement, names, remembered.bases, remembered.place);
+    let Remembered { history, mut bases, readers: [stored, for_exports], place, line: history_line } =
+        remembered;
+    let uniques = std::mem::take(&mut bases.uniques);
+    let board = board(config, &net, &placement, names, bases, place);
     let board = Arc::new(board);
     let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(history_line);
     lines.extend(export_lines(&config.export));
-    let sources = Sources::new(places, config.sample_every.get());
-    let reader = || remembered.history.reader().map_err(|error| failure(error.to_string()));
-    let (stored, for_exports) = (reader()?, reader()?);
     let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
-    let aggregator =
-        Aggregator::new(net.take_streams(), today, sources, remembered.history, exports).map_err(failure)?;
+    let sources = Sources::new(places);
+    let aggregator = Aggregator::new(net.take_streams(), today, sources, uniques, history, exports);
     let watched =
         Watched::start(http, config.node_view, stored, aggregator, &board, &events).map_err(|error| {
             failure(format!("cannot start a thread for statistics: {error}; free some memory"))
@@ -321,6 +320,8 @@ fn board(
 struct Remembered {
     history: History,
     bases: Bases,
+    /// For those who read it beside the aggregator: HTTP and the exports.
+    readers: [Stored; 2],
     /// Where it is.
     place: String,
     /// What to tell the operator of that.
@@ -331,11 +332,17 @@ impl Remembered {
     /// Opens the history in `dir`; in memory where that is not given or cannot be had.
     fn open(dir: Option<&Path>, names: &Names, shards: usize) -> Result<Self, String> {
         let now = history::unix_time();
-        let why = match dir.map(|dir| (dir, History::open(dir, names, shards, now))) {
-            Some((dir, Ok((history, bases)))) => {
+        let with_readers = |(history, bases): (History, Bases)| {
+            let reader = || history.reader().map_err(|error| error.to_string());
+            let readers = [reader()?, reader()?];
+            Ok::<_, String>((history, bases, readers))
+        };
+        let open = |dir| History::open(dir, names, shards, now).and_then(with_readers);
+        let why = match dir.map(|dir| (dir, open(dir))) {
+            Some((dir, Ok((history, bases, readers)))) => {
                 let place = dir.join(history::FILE).display().to_string();
                 let line = format!("history: {place}");
-                return Ok(Self { history, bases, place, line });
+                return Ok(Self { history, bases, readers, place, line });
             }
             Some((dir, Err(error))) => {
                 format!(
@@ -346,9 +353,9 @@ impl Remembered {
             }
             None => "[history] dir would keep it".to_owned(),
         };
-        let (history, bases) = History::in_memory(names, shards, now)?;
+        let (history, bases, readers) = History::in_memory(names, shards, now).and_then(with_readers)?;
         let place = "in memory".to_owned();
-        Ok(Self { history, bases, line: format!("history: {place} ({why})"), place })
+        Ok(Self { history, bases, readers, line: format!("history: {place} ({why})"), place })
     }
 }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Board;
 use super::export::Exports;
-use super::history::{DAY, History, unix_time};
+use super::history::{DAY, History, MINUTE, unix_time};
 use super::sources::Sources;
 use super::uniques::UniquesOfDays;
 use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
@@ -24,6 +24,8 @@ pub struct Aggregator {
     /// Tells the threads what day it is, in days of Unix time.
     today: Arc<AtomicU64>,
     sources: Sources,
+    /// The queries of this run when the sources were last stored.
+    queries: u64,
     uniques: UniquesOfDays,
     history: History,
     exports: Exports,
@@ -37,28 +39,28 @@ pub const fn day_of(now: u64) -> u64 {
 
 impl Aggregator {
     /// One that reads `streams`, whose threads learn from `today` what day it is.
-    ///
-    /// # Errors
-    /// If the history cannot be read.
+    #[must_use]
     pub fn new(
         streams: Vec<Stream>,
         today: Arc<AtomicU64>,
         sources: Sources,
+        uniques: UniquesOfDays,
         history: History,
         exports: Exports,
-    ) -> Result<Self, String> {
-        let yesterday = today.load(Ordering::Relaxed).saturating_sub(1);
-        let uniques = history.uniques(yesterday).map_err(|error| error.to_string())?;
-        Ok(Self { streams, today, sources, uniques, history, exports })
+    ) -> Self {
+        Self { streams, today, sources, uniques, history, exports, queries: 0 }
     }
 
     /// Looks once a second until there is no more `stop`, and then once more.
     pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
+        // Once a minute, whether or not the last one could be stored, and wherever the clock is set to.
+        let mut minute = unix_time() / MINUTE;
         loop {
             let goes_on = stop.recv_timeout(AGGREGATOR_TICK) == Err(RecvTimeoutError::Timeout);
             let now = unix_time();
             self.gather(board, now);
-            if !goes_on || self.history.is_due(now) {
+            if !goes_on || now / MINUTE != minute {
+                minute = now / MINUTE;
                 self.store(board, now);
             }
             if !goes_on {
@@ -84,14 +86,17 @@ impl Aggregator {
 
     /// Stores the minute, and exports what is due. What could not be stored is stored with the next one.
     fn store(&mut self, board: &Board, now: u64) {
-        match self.history.store(board, &self.sources.rows(), &self.uniques, now) {
+        let queries = board.queries();
+        let rows = self.sources.rows(queries - self.queries);
+        match self.history.store(board, &rows, &self.uniques, now) {
             Ok(()) => {
+                self.queries = queries;
                 self.sources.clear();
                 self.uniques.stored();
             }
             Err(error) => board.history.failed(error),
         }
-        self.exports.minute(board, self.history.stored_at(), now);
+        self.exports.minute(board, self.history.stored_until(), now);
     }
 }
 

@@ -13,14 +13,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use serde_json::{Map, Value, json};
 
 use super::sources::Row;
 use super::uniques::{Sketches, UniquesOfDays};
 use super::{Block, Board};
 use crate::limits::{
-    HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_READ_WAIT_MAX, HISTORY_RESOLUTIONS,
+    HISTORY_AGED_AT_ONCE, HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_LOG_LEN_MAX,
+    HISTORY_READ_WAIT_MAX, HISTORY_RESOLUTIONS,
 };
 use crate::stats::counters::{
     COUNTERS, DROPPED, FAMILIES, QUERIES, QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS,
@@ -34,7 +35,7 @@ use crate::stats::uniques::KINDS;
 pub const FILE: &str = "history.sqlite";
 
 /// Seconds between two stores.
-const MINUTE: u64 = HISTORY_RESOLUTIONS[0].0;
+pub(super) const MINUTE: u64 = HISTORY_RESOLUTIONS[0].0;
 /// Seconds of a day, the coarsest resolution.
 pub(super) const DAY: u64 = HISTORY_RESOLUTIONS[3].0;
 
@@ -158,6 +159,8 @@ pub struct Bases {
     pub tcp: Totals,
     /// For shards that are no more.
     pub past: Totals,
+    /// Who asked today and yesterday.
+    pub uniques: UniquesOfDays,
 }
 
 /// A counter as the file names it.
@@ -180,6 +183,10 @@ pub struct History {
     stored: Vec<Totals>,
     /// When that was, in seconds of Unix time.
     stored_at: u64,
+    /// The same without a jump of the clock.
+    stored_until: u64,
+    /// As of when rows have aged: now, but for such a jump, or after a long absence.
+    aged_to: u64,
 }
 
 impl History {
@@ -218,26 +225,28 @@ impl History {
             return Err(format!("its version is {version}, this program knows {}", SCHEMA.len()));
         }
         let series = all_series(names);
-        let bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
+        let mut bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
+        bases.uniques = uniques(&db, (now / DAY).saturating_sub(1)).map_err(|error| error.to_string())?;
         let stored = bases.shards.iter().chain([&bases.tcp]).cloned().collect();
-        Ok((Self { db, place, series, stored, stored_at: now }, bases))
+        let newest: Option<u64> = db
+            .query_row("SELECT max(start) FROM counts", [], |row| row.get(0))
+            .map_err(|error| error.to_string())?;
+        let aged_to = newest.unwrap_or(now).min(now);
+        Ok((Self { db, place, series, stored, stored_at: now, stored_until: now, aged_to }, bases))
     }
 
-    /// Whether a minute has ended since the last store.
+    /// Up to when everything is stored. A clock that has jumped ahead is not believed at once.
     #[must_use]
-    pub const fn is_due(&self, now: u64) -> bool {
-        now / MINUTE > self.stored_at / MINUTE
-    }
-
-    /// Up to when everything is stored.
-    #[must_use]
-    pub const fn stored_at(&self) -> u64 {
-        self.stored_at
+    pub const fn stored_until(&self) -> u64 {
+        self.stored_until
     }
 
     /// Stores what was counted since the last time, as of the minute in which that was, with `sources` and
     /// `uniques`, and rolls up what is old enough at `now`. All of it or, with an error, nothing; then the
-    /// next time stores it too.
+    /// next time stores it too. Where the history has all the room that it may have, it rolls up more.
+    ///
+    /// Time moves on by at most [`HISTORY_AGED_AT_ONCE`]: what a wrong clock makes old is gone for good, and
+    /// after a long sleep there is much to do.
     ///
     /// # Errors
     /// Those of the disk.
@@ -248,9 +257,34 @@ impl History {
         uniques: &UniquesOfDays,
         now: u64,
     ) -> rusqlite::Result<()> {
+        match self.try_store(board, sources, uniques, now) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.is_at_bound()? => {
+                aging::make_room(&mut self.db)?;
+                self.try_store(board, sources, uniques, now)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether it is our own bound on its size that leaves no room, rather than the disk.
+    fn is_at_bound(&self) -> rusqlite::Result<bool> {
+        let pragma =
+            |name: &str| self.db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, u64>(0));
+        Ok(pragma("page_count")? >= pragma("max_page_count")?)
+    }
+
+    fn try_store(
+        &mut self,
+        board: &Board,
+        sources: &[Row<'_>],
+        uniques: &UniquesOfDays,
+        now: u64,
+    ) -> rusqlite::Result<()> {
+        let at_most = |before: u64| now.min(before + HISTORY_AGED_AT_ONCE.as_secs());
+        let (stored_until, aged_to) = (at_most(self.stored_until), at_most(self.aged_to));
         let blocks = board.shards.iter().chain([&board.tcp]);
         let totals: Vec<Totals> = blocks.map(Block::read).collect();
-        let transaction = self.db.transaction()?;
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut moved = Totals::default();
         for (index, (totals, stored)) in totals.iter().zip(&self.stored).enumerate() {
             let source = source(index, board.shards.len());
@@ -269,30 +303,17 @@ impl History {
         }
         sources.iter().try_for_each(|row| put_source(&transaction, start, row))?;
         uniques.changed().try_for_each(|(day, sketches)| put_uniques(&transaction, day, sketches))?;
-        aging::roll_up(&transaction, now)?;
+        aging::roll_up(&transaction, aged_to)?;
         transaction.commit()?;
         (self.stored, self.stored_at) = (totals, now);
+        (self.stored_until, self.aged_to) = (stored_until, aged_to);
         Ok(())
     }
 
-    /// The sketches of unique sources that were stored of `day` and later, in days of Unix time.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn uniques(&self, day: u64) -> rusqlite::Result<UniquesOfDays> {
-        let mut found = UniquesOfDays::default();
-        let mut query = self
-            .db
-            .prepare("SELECT day, kind, registers FROM uniques WHERE day >= ? AND registers NOT NULL")?;
-        let mut rows = query.query([day * DAY])?;
-        while let Some(row) = rows.next()? {
-            let (start, kind): (u64, String) = (row.get(0)?, row.get(1)?);
-            if let Some(kind) = KINDS.iter().position(|known| *known == kind) {
-                found.of(start / DAY)[kind].merge(row.get_ref(2)?.as_blob().unwrap_or_default());
-            }
-        }
-        found.stored();
-        Ok(found)
+    /// Ages at once to `now`, however far that is.
+    #[cfg(test)]
+    pub(super) const fn trust(&mut self, now: u64) {
+        (self.stored_until, self.aged_to) = (now, now);
     }
 
     /// Makes every store fail, or none.
@@ -337,9 +358,14 @@ fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
     // stored. Only a host that loses its power may lose the last minutes, for want of an fsync in each.
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
+    // The log does not stay as long as somebody who reads for hours has made it.
+    db.pragma_update_and_check(None, "journal_size_limit", HISTORY_LOG_LEN_MAX, |_| Ok(()))?;
+    // A series is there before its counts. To check that would cost a walk through all counts for each series
+    // that is forgotten.
+    db.pragma_update(None, "foreign_keys", false)?;
     let page_len: u64 = db.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     db.pragma_update_and_check(None, "max_page_count", len_max / page_len, |_| Ok(()))?;
-    let transaction = db.unchecked_transaction()?;
+    let transaction = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let version = version(&transaction)?;
     for step in SCHEMA.iter().skip(version) {
         transaction.execute_batch(step)?;
@@ -383,8 +409,7 @@ fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<
     let places: HashMap<(&str, &str), usize> =
         series.iter().enumerate().map(|(at, series)| ((series.family, series.labels.as_str()), at)).collect();
     let sources: HashMap<String, usize> = (0..=shards).map(|index| (source(index, shards), index)).collect();
-    let mut bases =
-        Bases { shards: vec![Totals::default(); shards], tcp: Totals::default(), past: Totals::default() };
+    let mut bases = Bases { shards: vec![Totals::default(); shards], ..Bases::default() };
     let mut query =
         db.prepare("SELECT source, family, labels, total FROM totals JOIN series ON id = series")?;
     let mut rows = query.query([])?;
@@ -400,6 +425,22 @@ fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<
         totals.add(at, row.get(3)?);
     }
     Ok(bases)
+}
+
+/// The sketches of unique sources that were stored of `day` and later, in days of Unix time.
+fn uniques(db: &Connection, day: u64) -> rusqlite::Result<UniquesOfDays> {
+    let mut found = UniquesOfDays::default();
+    let mut query =
+        db.prepare("SELECT day, kind, registers FROM uniques WHERE day >= ? AND registers NOT NULL")?;
+    let mut rows = query.query([day * DAY])?;
+    while let Some(row) = rows.next()? {
+        let (start, kind): (u64, String) = (row.get(0)?, row.get(1)?);
+        if let Some(kind) = KINDS.iter().position(|known| *known == kind) {
+            found.of(start / DAY)[kind].merge(row.get_ref(2)?.as_blob().unwrap_or_default());
+        }
+    }
+    found.stored();
+    Ok(found)
 }
 
 fn put_series(transaction: &Transaction<'_>, family: &str, labels: &str) -> rusqlite::Result<()> {

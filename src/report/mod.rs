@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::stats::counters::{
-    Counters, FAMILIES, Family, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
+    Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
 use crate::stats::labels::Names;
 
@@ -104,6 +104,12 @@ impl Board {
             uptime: self.facts.started.elapsed().unwrap_or_default(),
             ready: self.ready.load(Ordering::Relaxed),
         }
+    }
+
+    /// The queries of this run of the program.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.shards.iter().chain([&self.tcp]).map(|block| block.read_own().sum(QUERIES)).sum()
     }
 
     /// How long each shard has been busy, in nanoseconds.
@@ -205,7 +211,7 @@ fn sum_of(family: &Family) -> &'static Family {
 mod tests {
     use super::*;
     use crate::stats::counters::{
-        QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED, Tally,
+        QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED, Tally,
     };
     use crate::stats::labels::{Values, ZONE};
 

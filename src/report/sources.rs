@@ -1,5 +1,5 @@
 //! Who asks, from a sample: queries by network, and by country and AS where the operator supplies databases
-//! in MaxMind's format. Counts are estimates, the sample times its rate. No whole address is kept.
+//! in MaxMind's format. Counts are estimates: the sample's share of all queries. No whole address is kept.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -116,22 +116,25 @@ impl<K: Hash + Eq + Ord + Clone + ToString> Counts<K> {
         Self { counts: HashMap::new(), other: 0 }
     }
 
-    fn count(&mut self, key: K) {
-        if self.counts.len() < SOURCES_TOLD_APART_MAX || self.counts.contains_key(&key) {
+    /// Whether it is told apart from others.
+    fn count(&mut self, key: K) -> bool {
+        let is_told = self.counts.len() < SOURCES_TOLD_APART_MAX || self.counts.contains_key(&key);
+        if is_told {
             *self.counts.entry(key).or_default() += 1;
         } else {
             self.other += 1;
         }
+        is_told
     }
 
-    /// The largest, and the rest as [`OTHER`]; each times `rate`.
-    fn largest(&self, rate: u64) -> Vec<(String, u64)> {
+    /// The largest, and the rest as [`OTHER`]; each times `scale`.
+    fn largest(&self, scale: f64) -> Vec<(String, u64)> {
         let mut all: Vec<(&K, u64)> = self.counts.iter().map(|(key, &count)| (key, count)).collect();
         all.sort_unstable_by(|(key, count), (other_key, other)| other.cmp(count).then(key.cmp(other_key)));
         let kept = all.len().min(SOURCES_KEPT_MAX);
         let other = self.other + all[kept..].iter().map(|(_, count)| count).sum::<u64>();
-        let rows = all[..kept].iter().map(|(key, count)| (key.to_string(), count * rate));
-        rows.chain((other > 0).then(|| (OTHER.to_owned(), other * rate))).collect()
+        let rows = all[..kept].iter().map(|(key, count)| (key.to_string(), scaled(*count, scale)));
+        rows.chain((other > 0).then(|| (OTHER.to_owned(), scaled(other, scale)))).collect()
     }
 }
 
@@ -139,7 +142,8 @@ impl<K: Hash + Eq + Ord + Clone + ToString> Counts<K> {
 #[derive(Debug)]
 pub struct Sources {
     places: Places,
-    rate: u64,
+    /// How many sources were counted.
+    samples: u64,
     countries: Counts<String>,
     ases: Counts<String>,
     networks: Counts<IpNet>,
@@ -148,12 +152,12 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Nothing yet, of a sample of one in `rate`.
+    /// Nothing yet.
     #[must_use]
-    pub fn new(places: Places, rate: u32) -> Self {
+    pub fn new(places: Places) -> Self {
         Self {
             places,
-            rate: rate.into(),
+            samples: 0,
             countries: Counts::new(),
             ases: Counts::new(),
             networks: Counts::new(),
@@ -163,6 +167,7 @@ impl Sources {
 
     /// Counts the source of a query.
     pub fn count(&mut self, source: IpAddr) {
+        self.samples += 1;
         self.networks.count(network(source));
         if self.places.0.is_empty() {
             return;
@@ -170,42 +175,52 @@ impl Sources {
         let (mut country, mut number) = (None, None);
         for record in self.places.records(source) {
             if let Some(code) = record.country.iso_code {
-                country.get_or_insert_with(|| code.to_owned());
-                self.names
-                    .entry((BY_COUNTRY.label, code.to_owned()))
-                    .or_insert_with(|| record.country.names.en.unwrap_or(code).to_owned());
+                country.get_or_insert_with(|| (code.to_owned(), record.country.names.en.map(str::to_owned)));
             }
             if let Some(found) = record.autonomous_system_number {
-                let found = found.to_string();
-                if let Some(name) = record.autonomous_system_organization {
-                    self.names.entry((BY_AS.label, found.clone())).or_insert_with(|| name.to_owned());
-                }
-                number.get_or_insert(found);
+                let name = record.autonomous_system_organization.map(str::to_owned);
+                number.get_or_insert_with(|| (found.to_string(), name));
             }
         }
-        self.countries.count(country.unwrap_or_else(|| UNKNOWN.to_owned()));
-        self.ases.count(number.unwrap_or_else(|| UNKNOWN.to_owned()));
+        let unknown = || (UNKNOWN.to_owned(), None);
+        let (country, number) = (country.unwrap_or_else(unknown), number.unwrap_or_else(unknown));
+        for (family, counts, (value, name)) in
+            [(&BY_COUNTRY, &mut self.countries, country), (&BY_AS, &mut self.ases, number)]
+        {
+            // What is not told apart needs no name.
+            if let (true, Some(name)) = (counts.count(value.clone()), name) {
+                self.names.entry((family.label, value)).or_insert(name);
+            }
+        }
     }
 
-    /// What the history is to keep.
+    /// What the history is to keep, of a sample of `queries`. The rate is what it was: samples are lost where
+    /// there are more than the aggregator takes.
     #[must_use]
-    pub fn rows(&self) -> Vec<Row<'_>> {
+    pub fn rows(&self, queries: u64) -> Vec<Row<'_>> {
+        let scale = queries as f64 / self.samples.max(1) as f64;
         let of = |family: &'static SourceFamily, rows: Vec<(String, u64)>| {
             rows.into_iter().map(move |(value, count)| {
                 let name = self.names.get(&(family.label, value.clone())).map(String::as_str);
                 Row { family, value, name, count }
             })
         };
-        of(&BY_COUNTRY, self.countries.largest(self.rate))
-            .chain(of(&BY_AS, self.ases.largest(self.rate)))
-            .chain(of(&BY_NETWORK, self.networks.largest(self.rate)))
+        of(&BY_COUNTRY, self.countries.largest(scale))
+            .chain(of(&BY_AS, self.ases.largest(scale)))
+            .chain(of(&BY_NETWORK, self.networks.largest(scale)))
             .collect()
     }
 
     /// Begins anew, once all is stored.
     pub fn clear(&mut self) {
-        *self = Self::new(std::mem::take(&mut self.places), self.rate as u32);
+        *self = Self::new(std::mem::take(&mut self.places));
     }
+}
+
+/// A count of samples as one of queries.
+#[expect(clippy::cast_sign_loss, reason = "neither is negative")]
+fn scaled(count: u64, scale: f64) -> u64 {
+    (count as f64 * scale).round() as u64
 }
 
 /// The network of an address, which is all that we keep of it.
@@ -233,20 +248,20 @@ mod tests {
 
     #[test]
     fn the_largest_are_kept_and_the_rest_is_other() {
-        let mut sources = Sources::new(Places::default(), 64);
+        let mut sources = Sources::new(Places::default());
         for number in 0..SOURCES_KEPT_MAX as u32 + 50 {
             for _ in 0..=u32::from(number == 70) {
                 sources.count(IpAddr::from((0x0A00_0000 | number << 8 | 9).to_be_bytes()));
             }
         }
-        let rows = sources.rows();
+        let rows = sources.rows(64 * (SOURCES_KEPT_MAX as u64 + 51));
         assert_eq!(rows.len(), SOURCES_KEPT_MAX + 1, "without a database there are networks alone");
         assert!(rows.iter().all(|row| *row.family == BY_NETWORK && row.name.is_none()));
         let told = |at: usize| (rows[at].value.as_str(), rows[at].count);
         assert_eq!([told(0), told(1)], [("10.0.70.0/24", 128), ("10.0.0.0/24", 64)]);
         assert_eq!(told(SOURCES_KEPT_MAX), (OTHER, 50 * 64));
         sources.clear();
-        assert_eq!(sources.rows(), []);
+        assert_eq!(sources.rows(0), []);
     }
 
     #[test]
@@ -277,19 +292,16 @@ mod tests {
                 json!({"autonomous_system_number": 64_500, "autonomous_system_organization": "Example"}),
             )],
         );
-        let mut sources = Sources::new(Places::open(&[countries, ases]).unwrap(), 10);
+        let mut sources = Sources::new(Places::open(&[countries, ases]).unwrap());
         for source in ["192.0.2.1", "192.0.2.2", "192.0.2.200", "2001:db8::1", "198.51.100.1"] {
             sources.count(source.parse().unwrap());
         }
-        let rows = sources.rows();
+        let rows = sources.rows(50);
         let told = |family: &SourceFamily| -> Vec<(&str, Option<&str>, u64)> {
             let rows = rows.iter().filter(|row| row.family == family);
             rows.map(|row| (row.value.as_str(), row.name, row.count)).collect()
         };
-        assert_eq!(
-            told(&BY_COUNTRY),
-            [("PT", Some("Portugal"), 20), (UNKNOWN, None, 20), ("NO", Some("NO"), 10)]
-        );
+        assert_eq!(told(&BY_COUNTRY), [("PT", Some("Portugal"), 20), (UNKNOWN, None, 20), ("NO", None, 10)]);
         assert_eq!(told(&BY_AS), [("64500", Some("Example"), 30), (UNKNOWN, None, 20)]);
         assert_eq!(told(&BY_NETWORK).len(), 3);
     }
@@ -312,7 +324,7 @@ mod tests {
             counts.count(key);
             counts.count(0);
         }
-        let all: u64 = counts.largest(1).iter().map(|row| row.1).sum();
+        let all: u64 = counts.largest(1.0).iter().map(|row| row.1).sum();
         assert_eq!(all, 2 * (SOURCES_TOLD_APART_MAX as u64 + 10));
         assert_eq!(counts.counts.len(), SOURCES_TOLD_APART_MAX);
     }

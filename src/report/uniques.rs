@@ -22,12 +22,13 @@ impl UniquesOfDays {
     /// Adds what a thread has seen today, which is what the threads were told that it is. What it saw
     /// yesterday is looked at as well, for the last of that may have come behind the last look.
     ///
-    /// A thread leaves a day only when it is told to, so that it does not empty what is being read.
+    /// A thread empties the sketches of neither: it begins a day only when it is told to, in place of the day
+    /// before the last.
     pub fn gather(&mut self, uniques: &Uniques, today: u64) {
-        let day = uniques.day();
-        uniques.merge_into(day, self.of(day));
-        if day == today && day > 0 {
-            uniques.merge_into(day - 1, self.of(day - 1));
+        let is_kept = |day: u64| day == today || day.wrapping_add(1) == today;
+        self.0.retain(|&day, _| is_kept(day));
+        for day in [today.wrapping_sub(1), today].into_iter().filter(|&day| uniques.has(day)) {
+            uniques.merge_into(day, self.of(day));
         }
     }
 
@@ -47,11 +48,8 @@ impl UniquesOfDays {
         self.0.iter().filter(|(_, day)| day.sketches != day.stored).map(|(&day, of)| (day, &of.sketches))
     }
 
-    /// All of it is stored now; days before yesterday are forgotten.
+    /// All of it is stored now.
     pub(super) fn stored(&mut self) {
-        while self.0.len() > 2 {
-            self.0.pop_first();
-        }
         for day in self.0.values_mut() {
             day.stored.clone_from(&day.sketches);
         }
@@ -90,5 +88,10 @@ mod tests {
         days.gather(&thread, 12);
         days.stored();
         assert_eq!((days.estimates(10)[0], days.estimates(11)[0]), (0, 1));
+        // The clock was a day ahead: what was seen then is of no day that there is, and nothing is lost.
+        thread.turn_to(11);
+        see(5);
+        days.gather(&thread, 11);
+        assert_eq!((days.estimates(10)[0], days.estimates(11)[0], days.estimates(12)[0]), (0, 2, 0));
     }
 }

@@ -165,7 +165,8 @@ families! {
     SHARD_BUSY [by_shard]: "shard_busy_nanoseconds_total" []
         "Time from the first datagram of batches to the end of the last reply.",
     SHARD_REARMS [by_shard]: "ring_rearms_total" [REARM] "Receive requests renewed, by what ended them.",
-    SHARD_EXHAUSTED [by_shard]: "ring_buffers_exhausted_total" [] "Times a receive found no free buffer.",
+    SHARD_EXHAUSTED [by_shard]: "ring_buffers_exhausted_total" []
+        "Times a receive found no free buffer: the re-arms for that cause.",
     SHARD_OVERFLOWS [by_shard]: "ring_cq_overflow_total" [] "Times the completion queue was too small.",
     SHARD_SHORT [by_shard]: "ring_short_submissions_total" []
         "System calls that took fewer requests than given.",

@@ -22,15 +22,20 @@ const RANK_MAX: usize = 64 - PRECISION as usize + 1;
 
 type Shared = [AtomicU8; REGISTERS];
 
-/// The sketches of one thread: today's and yesterday's. The thread writes, anybody may read.
+/// The sketches of one thread: today's, and those of the day before. The thread writes, anybody may read.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Uniques {
     /// By day modulo 2, and kind.
     days: [[Shared; KINDS.len()]; 2],
-    /// The day that is being counted, in days of Unix time.
+    /// What day each of the two is of, in days of Unix time.
+    of: [AtomicU64; 2],
+    /// The day that is being counted.
     day: AtomicU64,
 }
+
+/// No day.
+const NEVER: u64 = u64::MAX;
 
 impl Uniques {
     /// Nothing seen, on the given day.
@@ -38,7 +43,13 @@ impl Uniques {
     pub fn new(day: u64) -> Self {
         let sketch = || std::array::from_fn(|_| AtomicU8::new(0));
         let sketches = || std::array::from_fn(|_| sketch());
-        Self { days: [sketches(), sketches()], day: AtomicU64::new(day) }
+        let uniques = Self {
+            days: [sketches(), sketches()],
+            of: [NEVER, NEVER].map(AtomicU64::new),
+            day: NEVER.into(),
+        };
+        uniques.turn_to(day);
+        uniques
     }
 
     /// Notes that `source` asked. For the owner alone.
@@ -66,21 +77,23 @@ impl Uniques {
 
     #[cold]
     fn begin(&self, day: u64) {
-        self.days[(day % 2) as usize]
-            .iter()
-            .flatten()
-            .for_each(|register| register.store(0, Ordering::Relaxed));
-        // Who reads the new day finds the registers emptied.
-        self.day.store(day, Ordering::Release);
+        let (sketches, of) = (&self.days[(day % 2) as usize], &self.of[(day % 2) as usize]);
+        // A clock that is set back may come to the same day again: that goes on.
+        if of.load(Ordering::Relaxed) != day {
+            sketches.iter().flatten().for_each(|register| register.store(0, Ordering::Relaxed));
+            // Who reads the new day finds the registers emptied.
+            of.store(day, Ordering::Release);
+        }
+        self.day.store(day, Ordering::Relaxed);
     }
 
-    /// The day that the owner counts.
+    /// Whether there are sketches of `day`.
     #[must_use]
-    pub fn day(&self) -> u64 {
-        self.day.load(Ordering::Acquire)
+    pub fn has(&self, day: u64) -> bool {
+        self.of[(day % 2) as usize].load(Ordering::Acquire) == day
     }
 
-    /// Adds what was seen on `day`, which is [`day`](Self::day) or the one before, to `sketches`.
+    /// Adds what was seen on `day`, of which there are sketches, to `sketches`.
     pub fn merge_into(&self, day: u64, sketches: &mut [Sketch; KINDS.len()]) {
         for (sketch, shared) in sketches.iter_mut().zip(&self.days[(day % 2) as usize]) {
             for (register, shared) in sketch.0.iter_mut().zip(shared) {
@@ -104,7 +117,8 @@ fn raise(sketch: &Shared, hash: u64) {
 /// Every bit of the result depends on every bit of `value` (the finalizer of SplitMix64).
 #[inline]
 const fn mixed(value: u64) -> u64 {
-    let value = (value ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)
 }
@@ -236,9 +250,14 @@ mod tests {
         see(2);
         uniques.turn_to(11);
         see(3);
-        assert_eq!((uniques.day(), estimates(&uniques, 10)[0], estimates(&uniques, 11)[0]), (11, 2, 1));
+        assert_eq!((estimates(&uniques, 10)[0], estimates(&uniques, 11)[0]), (2, 1));
         uniques.turn_to(12);
         assert_eq!((estimates(&uniques, 11)[0], estimates(&uniques, 12)[0]), (1, 0));
+        assert!(!uniques.has(10) && !uniques.has(13));
+        // The clock is set back: what was of that day still is.
+        uniques.turn_to(11);
+        see(4);
+        assert_eq!(estimates(&uniques, 11)[0], 2);
     }
 
     #[test]

@@ -18,9 +18,9 @@ fn aggregator(board: &Board) -> (Aggregator, Vec<Ledger>, Stored) {
     let (ledgers, streams) = (0..2).map(|_| ledger(&settings)).unzip();
     let history = History::in_memory(&board.names, board.shards.len(), NOW).unwrap().0;
     let stored = history.reader().unwrap();
-    let sources = Sources::new(Places::default(), 1);
+    let sources = Sources::new(Places::default());
     let exports = Exports::open(&Settings::default(), history.reader().unwrap(), board, NOW);
-    (Aggregator::new(streams, today, sources, history, exports).unwrap(), ledgers, stored)
+    (Aggregator::new(streams, today, sources, UniquesOfDays::default(), history, exports), ledgers, stored)
 }
 
 fn ask(ledger: &mut Ledger, last: u8) {
@@ -49,9 +49,10 @@ fn what_threads_hand_over_is_seen_and_stored() {
     aggregator.store(&board, NOW + 60);
     let networks = format!("SELECT sum(count) FROM history WHERE family = '{}'", BY_NETWORK.name);
     let uniques = "SELECT sources FROM uniques WHERE kind = 'ipv4'";
-    assert_eq!((count(&stored, &networks), count(&stored, uniques)), (20, 15));
+    // The board counts 8 queries: they are shared out as the sample is.
+    assert_eq!((count(&stored, &networks), count(&stored, uniques)), (8, 15));
     aggregator.store(&board, NOW + 120);
-    assert_eq!(count(&stored, &networks), 20, "what was stored is not stored again");
+    assert_eq!(count(&stored, &networks), 8, "what was stored is not stored again");
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn what_could_not_be_stored_is_stored_later() {
     assert_eq!((board.history.errors(), count(&stored, &networks)), (1, 0));
     aggregator.history.forbid(false);
     aggregator.store(&board, NOW + 120);
-    assert_eq!((board.history.errors(), count(&stored, &networks)), (1, 1));
+    assert_eq!((board.history.errors(), count(&stored, &networks)), (1, 8));
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn node(settings: &Settings, now: u64) -> (Board, History, Exports) {
 }
 
 fn store(history: &mut History, board: &Board, now: u64) {
+    history.trust(now);
     history.store(board, &[], &UniquesOfDays::default(), now).unwrap();
 }
 

@@ -1,9 +1,11 @@
 //! What becomes of rows as they age: they move to the next resolution and are forgotten after the last.
 
-use rusqlite::{Transaction, params};
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::DAY;
-use crate::limits::{HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
+use crate::limits::{HISTORY_CUT, HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
 use crate::report::sources::{BY_NETWORK, FAMILIES, OTHER};
 
 /// Moves rows that are old to the next resolution, and forgets those of the last.
@@ -21,6 +23,43 @@ pub(super) fn roll_up(transaction: &Transaction<'_>, now: u64) -> rusqlite::Resu
             .execute(params![resolution, before])?;
     }
     forget_uniques(transaction, now)
+}
+
+/// Makes room in a history that has all that it may have: of the resolution with the most rows the oldest
+/// part moves on before its time.
+pub(super) fn make_room(db: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let (resolution, oldest, newest): (u64, u64, u64) = transaction.query_row(
+        "SELECT resolution, min(start), max(start) FROM counts GROUP BY resolution
+          ORDER BY count(*) DESC LIMIT 1",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let coarser = HISTORY_RESOLUTIONS.iter().map(|one| one.0).find(|&coarser| coarser > resolution);
+    let whole = coarser.unwrap_or(resolution);
+    let before = oldest + ((newest - oldest) / HISTORY_CUT).max(whole);
+    let before = before - before % whole;
+    let moved: Vec<(u64, i64, u64)> = transaction
+        .prepare(
+            "SELECT start - start % ?1, series, sum(count) FROM counts WHERE resolution = ?2 AND start < ?3
+              GROUP BY 1, 2",
+        )?
+        .query_map([whole, resolution, before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    // First away, then in: there is no room for both.
+    transaction.execute("DELETE FROM counts WHERE resolution = ? AND start < ?", [resolution, before])?;
+    if let Some(coarser) = coarser {
+        let mut put = transaction.prepare(
+            "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        )?;
+        for (start, series, count) in &moved {
+            put.execute(params![coarser, start, series, count])?;
+        }
+        let starts: BTreeSet<u64> = moved.iter().map(|row| row.0).collect();
+        starts.into_iter().try_for_each(|start| narrow(&transaction, coarser, start))?;
+    }
+    forget_networks(&transaction)?;
+    transaction.commit()
 }
 
 /// Adds the rows of a resolution that begin before `before` to those of a coarser one.
@@ -86,6 +125,11 @@ fn forget_uniques(transaction: &Transaction<'_>, now: u64) -> rusqlite::Result<(
     }
     let (_, kept_for) = HISTORY_RESOLUTIONS[HISTORY_RESOLUTIONS.len() - 1];
     transaction.execute("DELETE FROM uniques WHERE day < ?", [now.saturating_sub(kept_for)])?;
+    forget_networks(transaction)
+}
+
+/// Forgets networks of which no row is left.
+fn forget_networks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction
         .execute(
             "DELETE FROM series WHERE family = ? AND id NOT IN (SELECT series FROM counts)",

@@ -29,6 +29,12 @@ fn rows(history: &History) -> Vec<(u64, u64, u64)> {
     rows.map(Result::unwrap).collect()
 }
 
+/// Stores with a clock that is believed, however far it jumps.
+fn store(history: &mut History, board: &Board, now: u64) -> rusqlite::Result<()> {
+    history.trust(now);
+    history.store(board, &[], &UniquesOfDays::default(), now)
+}
+
 fn in_memory(board: &Board, now: u64) -> History {
     History::in_memory(&board.names, board.shards.len(), now).unwrap().0
 }
@@ -37,15 +43,15 @@ fn in_memory(board: &Board, now: u64) -> History {
 fn a_minute_has_what_moved_in_it() {
     let board = board();
     let mut history = in_memory(&board, BEGAN + 5);
-    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
+    store(&mut history, &board, BEGAN + 60).unwrap();
     assert_eq!(rows(&history), [(60, BEGAN, 4)]);
     // Nothing moved: no row.
-    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 120).unwrap();
+    store(&mut history, &board, BEGAN + 120).unwrap();
     count(&board, 7);
     // Late by 5 s: it is still of the minute that ended.
-    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 185).unwrap();
+    store(&mut history, &board, BEGAN + 185).unwrap();
     count(&board, 1);
-    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 190).unwrap();
+    store(&mut history, &board, BEGAN + 190).unwrap();
     assert_eq!(rows(&history), [(60, BEGAN, 4), (60, BEGAN + 120, 7), (60, BEGAN + 180, 1)]);
     let of = |family: &str| -> Vec<(String, u64)> {
         let query = "SELECT labels, sum(count) FROM history WHERE family = ? GROUP BY labels ORDER BY labels";
@@ -62,27 +68,27 @@ fn a_minute_has_what_moved_in_it() {
 fn rows_move_to_the_next_resolution_on_time() {
     let board = board();
     let mut history = in_memory(&board, BEGAN);
-    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
+    store(&mut history, &board, BEGAN + 60).unwrap();
     count(&board, 10);
-    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 120).unwrap();
+    store(&mut history, &board, BEGAN + 120).unwrap();
     let quarter = BEGAN - BEGAN % 900;
     for (from, to, resolution) in [(quarter, 900, 60), (BEGAN - BEGAN % 3600, 3600, 900)] {
         let kept_for = HISTORY_RESOLUTIONS.iter().find(|one| one.0 == resolution).unwrap().1;
         // All of the coarser row must be old.
         let before = rows(&history);
-        history.store(&board, &[], &UniquesOfDays::default(), from + to + kept_for - 1).unwrap();
+        store(&mut history, &board, from + to + kept_for - 1).unwrap();
         assert_eq!(rows(&history), before);
-        history.store(&board, &[], &UniquesOfDays::default(), from + to + kept_for).unwrap();
+        store(&mut history, &board, from + to + kept_for).unwrap();
         assert_eq!(rows(&history), [(to, from, 14)]);
     }
     let (hour, day) = (BEGAN - BEGAN % 3600, BEGAN - BEGAN % DAY);
-    history.store(&board, &[], &UniquesOfDays::default(), day + 401 * DAY - 1).unwrap();
+    store(&mut history, &board, day + 401 * DAY - 1).unwrap();
     assert_eq!(rows(&history), [(3600, hour, 14)]);
-    history.store(&board, &[], &UniquesOfDays::default(), day + 401 * DAY).unwrap();
+    store(&mut history, &board, day + 401 * DAY).unwrap();
     assert_eq!(rows(&history), [(DAY, day, 14)]);
-    history.store(&board, &[], &UniquesOfDays::default(), day + 3654 * DAY - 1).unwrap();
+    store(&mut history, &board, day + 3654 * DAY - 1).unwrap();
     assert_eq!(rows(&history), [(DAY, day, 14)]);
-    history.store(&board, &[], &UniquesOfDays::default(), day + 3654 * DAY).unwrap();
+    store(&mut history, &board, day + 3654 * DAY).unwrap();
     assert_eq!(rows(&history), []);
 }
 
@@ -96,13 +102,13 @@ fn in_eleven_years_no_query_is_lost_before_its_time() {
     let steps = [(60, 3000), (600, 2000), (DAY, 11 * 365), (60, 3000)];
     for (step, times) in steps {
         for turn in 0..times {
-            history.store(&board, &[], &UniquesOfDays::default(), now + step).unwrap();
+            store(&mut history, &board, now + step).unwrap();
             now += step;
             let queries = turn % 5;
             count(&board, queries);
             counted.push((now, u64::from(queries)));
             if turn % 250 == 0 {
-                history.store(&board, &[], &UniquesOfDays::default(), now).unwrap();
+                store(&mut history, &board, now).unwrap();
                 // The last whole day that was forgotten, or the day before the first.
                 let oldest = (now.saturating_sub(3653 * DAY) / DAY * DAY).max(BEGAN / DAY * DAY);
                 let expected: u64 = counted.iter().filter(|one| one.0 >= oldest).map(|one| one.1).sum();
@@ -127,7 +133,7 @@ fn totals_go_on_after_a_restart() {
     let first = board();
     let (mut history, bases) = open(&first, 2);
     assert_eq!((bases.tcp.sum(QUERIES), bases.shards.len(), bases.past.sum(QUERIES)), (0, 2, 0));
-    history.store(&first, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
+    store(&mut history, &first, BEGAN + 60).unwrap();
     drop(history);
 
     // The same again, and each thread goes on from what it had.
@@ -143,7 +149,7 @@ fn totals_go_on_after_a_restart() {
     assert_eq!((reading.total.sum(QUERIES), reading.total.sum(TCP_ACCEPTED)), (16, 10));
     assert_eq!(reading.shards[0].sum(SHARD_RECEIVED), 6);
     assert_eq!(reading.tcp_connections, 3, "connections of the last run are closed");
-    history.store(&second, &[], &UniquesOfDays::default(), BEGAN + 60).unwrap();
+    store(&mut history, &second, BEGAN + 60).unwrap();
     assert_eq!(sum(&history, 0), 16, "what the last run counted is not counted again");
     drop(history);
 
@@ -182,27 +188,17 @@ fn a_minute_that_could_not_be_stored_is_stored_later() {
     let folder = tempfile::tempdir().unwrap();
     let board = board();
     let (mut history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
-    let set_pages = |history: &History, pages: u64| {
-        history.db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
-    };
-    // No page more than there are.
-    set_pages(&history, 1);
+    history.forbid(true);
     for minute in 1..=3 {
-        let error = (1..500).find_map(|_| {
-            // Rows of new minutes need pages at last.
-            count(&board, 1);
-            history.stored_at += 60;
-            history.store(&board, &[], &UniquesOfDays::default(), history.stored_at + 60).err()
-        });
-        let error = error.expect("the file is full");
+        count(&board, 1);
+        let error = store(&mut history, &board, BEGAN + minute * 60).unwrap_err();
         board.history.failed(&error);
         assert_eq!(board.history.errors(), minute);
     }
-    assert_eq!(board.history.last_error().as_deref(), Some("database or disk is full"));
-    assert!(sum(&history, 0) < board.read().total.sum(QUERIES));
-    set_pages(&history, 1000);
-    let now = history.stored_at + 60;
-    history.store(&board, &[], &UniquesOfDays::default(), now).unwrap();
+    assert_eq!(board.history.last_error().as_deref(), Some("attempt to write a readonly database"));
+    assert_eq!(sum(&history, 0), 0);
+    history.forbid(false);
+    store(&mut history, &board, BEGAN + 240).unwrap();
     assert_eq!(sum(&history, 0), board.read().total.sum(QUERIES));
 }
 
@@ -247,7 +243,7 @@ fn of_sources_the_largest_remain() {
         rows.unwrap().map(Result::unwrap).collect()
     };
     assert_eq!(rows(&history, 60).len(), 15 * (SOURCES_KEPT_MAX + 1));
-    history.store(&board, &[], &none, quarter + 900 + 48 * 3600).unwrap();
+    store(&mut history, &board, quarter + 900 + 48 * 3600).unwrap();
     let kept = rows(&history, 900);
     assert_eq!((rows(&history, 60).len(), kept.len()), (0, SOURCES_KEPT_MAX + 1));
     let others = 15 * 2 + 14 * (SOURCES_KEPT_MAX as u64 - 1);
@@ -267,16 +263,63 @@ fn names_and_unique_sources_are_kept() {
     history.store(&board, &rows, &uniques, BEGAN + 60).unwrap();
     let name = "SELECT name FROM names WHERE label = 'as' AND value = '64500'";
     assert_eq!(history.db.query_row(name, [], |row| row.get::<_, String>(0)).unwrap(), "Example");
-    let found = history.uniques(day).unwrap();
+    let found = super::uniques(&history.db, day).unwrap();
     assert_eq!((found.estimates(day), found.changed().count()), ([5, 0, 0], 0));
     let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
     let networks = "SELECT count(*) FROM series WHERE family = 'as112_sources_by_network'";
     history.db.execute("INSERT INTO series VALUES (NULL, 'as112_sources_by_network', '{}')", []).unwrap();
     assert_eq!(count(networks), 1);
     // Two days on only the estimate remains, in ten years nothing.
-    history.store(&board, &[], &UniquesOfDays::default(), BEGAN + 2 * DAY).unwrap();
+    store(&mut history, &board, BEGAN + 2 * DAY).unwrap();
     let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
     assert_eq!(count("SELECT count(*) FROM uniques WHERE registers IS NULL AND sources = 5"), 1);
     assert_eq!((count(networks), count("SELECT count(*) FROM uniques")), (0, 3));
-    assert_eq!(history.uniques(day).unwrap().estimates(day), [0, 0, 0]);
+    assert_eq!(super::uniques(&history.db, day).unwrap().estimates(day), [0, 0, 0]);
+}
+
+#[test]
+fn a_clock_that_jumps_costs_an_hour() {
+    let board = board();
+    let mut history = in_memory(&board, BEGAN);
+    store(&mut history, &board, BEGAN + 60).unwrap();
+    let none = UniquesOfDays::default();
+    let before = rows(&history);
+    // A minute in which it is 2099, as it were.
+    history.store(&board, &[], &none, BEGAN + 76 * 365 * DAY).unwrap();
+    assert_eq!((rows(&history), history.stored_until()), (before.clone(), BEGAN + 60 + 3600));
+    count(&board, 5);
+    history.store(&board, &[], &none, BEGAN + 180).unwrap();
+    count(&board, 6);
+    history.store(&board, &[], &none, BEGAN + 240).unwrap();
+    assert_eq!(history.stored_until(), BEGAN + 240);
+    let far = BEGAN + 76 * 365 * DAY;
+    let far = far - far % 60;
+    assert_eq!(rows(&history), [before[0], (60, BEGAN + 180, 6), (60, far, 5)]);
+}
+
+#[test]
+fn a_history_that_is_full_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = board();
+    let (mut history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
+    let pages: u64 = history.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    history.db.pragma_update_and_check(None, "max_page_count", pages + 3, |_| Ok(())).unwrap();
+    // In a day of minutes there are more rows than the pages hold.
+    for minute in 0..1440 {
+        count(&board, 1);
+        history.stored_at = BEGAN + minute * 60;
+        history.trust(BEGAN);
+        history.store(&board, &[], &UniquesOfDays::default(), BEGAN + minute * 60 + 60).unwrap();
+    }
+    let total = board.read().total.sum(QUERIES);
+    assert_eq!(sum(&history, 0), total, "of what was counted nothing is lost");
+    let of = |resolution| rows(&history).iter().filter(|row| row.0 == resolution).count();
+    assert!(of(60) > 100 && of(900) > 10, "{} minutes, {} quarters", of(60), of(900));
+}
+
+#[test]
+fn series_are_forgotten_without_a_look_at_all_counts() {
+    let history = in_memory(&board(), BEGAN);
+    let is_checked: bool = history.db.query_row("PRAGMA foreign_keys", [], |row| row.get(0)).unwrap();
+    assert!(!is_checked);
 }
