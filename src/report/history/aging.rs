@@ -10,17 +10,8 @@ use crate::report::sources::{BY_NETWORK, FAMILIES, OTHER};
 
 /// Moves rows that are old to the next resolution, and forgets those of the last.
 pub(super) fn roll_up(transaction: &Transaction<'_>, now: u64) -> rusqlite::Result<()> {
-    let coarser = HISTORY_RESOLUTIONS.iter().skip(1).map(|&(resolution, _)| Some(resolution)).chain([None]);
-    for (&(resolution, kept_for), coarser) in HISTORY_RESOLUTIONS.iter().zip(coarser) {
-        // Whole rows of the coarser resolution, so that each of them is made at once.
-        let before = now.saturating_sub(kept_for);
-        let before = before - before % coarser.unwrap_or(resolution);
-        if let Some(coarser) = coarser {
-            move_rows(transaction, resolution, before, coarser)?;
-        }
-        transaction
-            .prepare_cached("DELETE FROM counts WHERE resolution = ?1 AND start < ?2")?
-            .execute(params![resolution, before])?;
+    for (resolution, kept_for) in HISTORY_RESOLUTIONS {
+        move_on(transaction, resolution, now.saturating_sub(kept_for))?;
     }
     forget_uniques(transaction, now)
 }
@@ -35,53 +26,42 @@ pub(super) fn make_room(db: &mut Connection) -> rusqlite::Result<()> {
         [],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
-    let coarser = HISTORY_RESOLUTIONS.iter().map(|one| one.0).find(|&coarser| coarser > resolution);
+    let part = ((newest - oldest) / HISTORY_CUT).max(coarser(resolution).unwrap_or(resolution));
+    move_on(&transaction, resolution, oldest + part)?;
+    forget_networks(&transaction)?;
+    transaction.commit()
+}
+
+/// The next resolution, if there is one.
+fn coarser(resolution: u64) -> Option<u64> {
+    HISTORY_RESOLUTIONS.iter().map(|one| one.0).find(|&coarser| coarser > resolution)
+}
+
+/// Adds the rows of a resolution from before `before` to those of the next, or forgets them after the last.
+fn move_on(transaction: &Transaction<'_>, resolution: u64, before: u64) -> rusqlite::Result<()> {
+    let coarser = coarser(resolution);
+    // Whole rows of the coarser resolution, so that each of them is made at once.
     let whole = coarser.unwrap_or(resolution);
-    let before = oldest + ((newest - oldest) / HISTORY_CUT).max(whole);
     let before = before - before % whole;
     let moved: Vec<(u64, i64, u64)> = transaction
-        .prepare(
+        .prepare_cached(
             "SELECT start - start % ?1, series, sum(count) FROM counts WHERE resolution = ?2 AND start < ?3
               GROUP BY 1, 2",
         )?
         .query_map([whole, resolution, before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    // First away, then in: there is no room for both.
-    transaction.execute("DELETE FROM counts WHERE resolution = ? AND start < ?", [resolution, before])?;
-    if let Some(coarser) = coarser {
-        let mut put = transaction.prepare(
-            "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        )?;
-        for (start, series, count) in &moved {
-            put.execute(params![coarser, start, series, count])?;
-        }
-        let starts: BTreeSet<u64> = moved.iter().map(|row| row.0).collect();
-        starts.into_iter().try_for_each(|start| narrow(&transaction, coarser, start))?;
-    }
-    forget_networks(&transaction)?;
-    transaction.commit()
-}
-
-/// Adds the rows of a resolution that begin before `before` to those of a coarser one.
-fn move_rows(
-    transaction: &Transaction<'_>,
-    resolution: u64,
-    before: u64,
-    coarser: u64,
-) -> rusqlite::Result<()> {
-    let starts: Vec<u64> = transaction
-        .prepare_cached(
-            "SELECT DISTINCT start - start % ?1 FROM counts WHERE resolution = ?2 AND start < ?3",
-        )?
-        .query_map([coarser, resolution, before], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+    // First away, then in: there may be no room for both.
     transaction
-        .prepare_cached(
-            "INSERT INTO counts SELECT ?1, start - start % ?1, series, sum(count) FROM counts
-              WHERE resolution = ?2 AND start < ?3 GROUP BY start - start % ?1, series
-             ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        )?
-        .execute([coarser, resolution, before])?;
+        .prepare_cached("DELETE FROM counts WHERE resolution = ? AND start < ?")?
+        .execute([resolution, before])?;
+    let Some(coarser) = coarser else { return Ok(()) };
+    let mut put = transaction.prepare_cached(
+        "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+    )?;
+    for (start, series, count) in &moved {
+        put.execute(params![coarser, start, series, count])?;
+    }
+    let starts: BTreeSet<u64> = moved.iter().map(|row| row.0).collect();
     starts.into_iter().try_for_each(|start| narrow(transaction, coarser, start))
 }
 
