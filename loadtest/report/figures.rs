@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::bounds::LOADS;
+use super::super::bounds::{LOADS, LOSS_MAX};
 use super::super::measure::Summary;
 use super::super::servers::{Engine, Subject};
 use super::{Report, Sample, Section};
@@ -86,6 +86,13 @@ impl Report {
     pub fn latency(&self, server: &str, load: u64, percentile: &str) -> Option<Summary> {
         let samples = self.of(Section::Latency, server).filter(|sample| sample.load == Some(load));
         Summary::of(samples.filter_map(|sample| sample.run.latency_ms.get(percentile).copied()))
+    }
+
+    /// Whether a server answers at a share of the peers' highest rate. One that drops what would have waited
+    /// is no mark for the latency of the others.
+    fn keeps_up(&self, server: &str, load: u64) -> bool {
+        let samples = self.of(Section::Latency, server).filter(|sample| sample.load == Some(load));
+        Summary::of(samples.map(Sample::loss)).is_some_and(|loss| loss.median <= LOSS_MAX)
     }
 
     pub fn first_answer(&self, server: &str) -> Option<Summary> {
@@ -190,7 +197,9 @@ impl Report {
             what: format!("{percentile} at {load} % of the peers' highest rate, where we stand worst"),
             unit: "ms",
             ours: (ours.to_owned(), self.latency(ours, load, percentile)),
-            theirs: Some(least(FAST_PEERS, |peer| self.latency(peer, load, percentile))),
+            theirs: Some(least(FAST_PEERS, |peer| {
+                self.latency(peer, load, percentile).filter(|_| self.keeps_up(peer, load))
+            })),
             aim: Aim::AtMost(1.1),
         };
         let order = |target: &Target| target.value().unwrap_or(f64::MIN);
@@ -299,6 +308,20 @@ pub mod tests {
         assert!(
             Aim::AtLeast(1.2).holds(1.3) && !Aim::AtLeast(1.2).holds(1.1) && !Aim::AtMost(1.0).holds(1.1)
         );
+    }
+
+    #[test]
+    fn a_peer_that_loses_is_no_mark_for_latency() {
+        let mut report = report();
+        let mark =
+            |report: &Report| report.latency_target("as112d io_uring", "p99").unwrap().theirs.unwrap().0;
+        assert_eq!(mark(&report), "Knot DNS");
+        for sample in &mut report.samples {
+            if sample.server == "Knot DNS" {
+                sample.served -= 2 * sample.served / 1000;
+            }
+        }
+        assert_eq!(mark(&report), "NSD");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct TcpDriver {
 #[derive(Debug)]
 struct Listener {
     socket: TcpListener,
+    /// Where its connections end; none if each has to be asked, as there are several addresses.
+    local: Option<SocketAddr>,
     /// There may be a connection to accept.
     ready: bool,
 }
@@ -67,9 +69,10 @@ impl TcpDriver {
                 listener.set_nonblocking(true)?;
                 SockRef::from(&listener).set_tcp_nodelay(true)?;
                 SockRef::from(&listener).set_send_buffer_size(TCP_KERNEL_SEND_LEN)?;
+                let local = Some(listener.local_addr()?).filter(|local| !local.ip().is_unspecified());
                 let mut socket = TcpListener::from_std(listener);
                 poll.registry().register(&mut socket, Token(FIRST_LISTENER + index), Interest::READABLE)?;
-                Ok(Listener { socket, ready: true })
+                Ok(Listener { socket, local, ready: true })
             })
             .collect::<io::Result<_>>()?;
         Ok(Self {
@@ -168,7 +171,7 @@ impl TcpDriver {
 
     /// Lets a connection in, and another out where that takes it over a limit.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener: usize, handler: &mut impl TcpHandler) {
-        let Ok(local) = stream.local_addr() else {
+        let Ok(local) = self.listeners[listener].local.map_or_else(|| stream.local_addr(), Ok) else {
             handler.count(TcpEvent::AcceptFailed);
             return;
         };
@@ -178,8 +181,8 @@ impl TcpDriver {
         let key = self.table.insert(Entry::new(stream, Conn::new(Instant::now()), peer, local, listener));
         handler.count(TcpEvent::Opened);
         let entry = self.table.get_mut(key).expect("it was just inserted");
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut entry.stream, Token(key), interest).is_err() {
+        // Hardly a connection ever waits until it can write. Then it is watched for that too.
+        if self.poll.registry().register(&mut entry.stream, Token(key), Interest::READABLE).is_err() {
             self.close(key, Closed::Failed, handler);
         }
     }
@@ -203,7 +206,16 @@ impl TcpDriver {
     fn take_turn(&mut self, key: usize, idle: Duration, now: Instant, handler: &mut impl TcpHandler) {
         let Some(entry) = self.table.get_mut(key) else { return };
         entry.queued = false;
-        match entry.turn(&mut self.buffers, idle, now, handler) {
+        let waited = entry.waits_to_write;
+        let turn = entry.turn(&mut self.buffers, idle, now, handler).and_then(|()| {
+            if waited || !entry.waits_to_write {
+                return Ok(());
+            }
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let registry = self.poll.registry();
+            registry.reregister(&mut entry.stream, Token(key), interest).map_err(|_| Closed::Failed)
+        });
+        match turn {
             Err(reason) => self.close(key, reason, handler),
             Ok(()) => {
                 if entry.readable && entry.conn.wants_input() {
@@ -367,7 +379,10 @@ impl Entry<TcpStream> {
                     Ok(0) => return Err(self.conn.failed()),
                     Ok(len) => self.conn.sent(len, now),
                     Err(error) => match error.kind() {
-                        ErrorKind::WouldBlock => break,
+                        ErrorKind::WouldBlock => {
+                            self.waits_to_write = true;
+                            break;
+                        }
                         ErrorKind::Interrupted => {}
                         _ => return Err(self.conn.failed()),
                     },

@@ -39,6 +39,8 @@ pub(super) struct Entry<S> {
     pub(super) readable: bool,
     /// The other end has closed or reset: after the last bytes there is an end to read.
     pub(super) hung_up: bool,
+    /// The socket once had no room for an answer, and is watched for room since.
+    pub(super) waits_to_write: bool,
     /// Waits for its turn.
     pub(super) queued: bool,
     /// Bytes of buffers that [`Table::buffered`] knows of.
@@ -57,6 +59,7 @@ impl<S> Entry<S> {
             listener,
             readable: false,
             hung_up: false,
+            waits_to_write: false,
             queued: false,
             buffered: 0,
         }

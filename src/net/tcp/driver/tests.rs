@@ -189,8 +189,9 @@ fn a_connection_closed_before_its_turn_leaves_the_queue() {
     let mut driver = TcpDriver::new(vec![listener], settings).unwrap();
     let mut toy = Toy::default();
     let soon = || Instant::now() + Duration::from_secs(1);
-    let _first = TcpStream::connect(address).unwrap();
+    let mut first = TcpStream::connect(address).unwrap();
     driver.accept(&mut toy);
+    first.write_all(b"x").unwrap();
     driver.wait(soon()).unwrap();
     assert_eq!((driver.queue.len(), driver.table.open()), (1, 1));
     let _second = TcpStream::connect(address).unwrap();
