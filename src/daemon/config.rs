@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use super::confine::Wishes;
 use super::cpus::BusyPoll;
 use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
@@ -40,7 +41,8 @@ pub struct Config {
     pub datapath: DatapathChoice,
     /// Largest UDP reply, in bytes.
     pub edns_udp_size: u16,
-    /// Whose rights remain once the sockets are open.
+    /// Whose rights remain once the sockets are open; with `None` those of the first user of
+    /// [`process`](crate::sys::confine::process) that there is.
     pub user: Option<String>,
     /// Receive buffer of each UDP socket, in bytes.
     pub rcvbuf: usize,
@@ -70,6 +72,10 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
+    /// How much the process gives up.
+    pub confine: Wishes,
+    /// The file that this was read from, if any.
+    pub file: Option<PathBuf>,
 }
 
 /// Options of the command line that replace what the file says.
@@ -126,7 +132,8 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, confine } =
+            spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -165,6 +172,8 @@ impl Resolver<'_> {
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
                 dsc_format: export.dsc_format.value,
             },
+            confine: Wishes { landlock: confine.landlock.value, seccomp: confine.seccomp.value },
+            file: self.source.path.clone(),
         }
     }
 
@@ -342,6 +351,7 @@ fn text<const MAX: usize>(given: Given<Text<MAX>>) -> String {
 struct Source {
     /// As the operator wrote it.
     name: String,
+    path: Option<PathBuf>,
     /// What its relative paths are relative to.
     dir: PathBuf,
     text: String,
@@ -376,7 +386,7 @@ impl Source {
         let dir = path.parent().map(Path::to_owned).unwrap_or_default();
         let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { name, dir, text, lines }
+        Self { name, path: Some(path.to_owned()), dir, text, lines }
     }
 
     /// `file:line:column`, both from 1, the column in characters; or the option's name.

@@ -1,6 +1,7 @@
 //! The control plane: configuration, start and stop. It may block and fail; a shard never calls it.
 
 pub mod config;
+pub mod confine;
 pub mod cpus;
 pub mod http;
 pub mod listen;
@@ -27,13 +28,14 @@ use crate::report::export::{self, Exports};
 use crate::report::history::{self, Bases, History, Stored};
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
-use crate::report::{Block, Board, Facts};
+use crate::report::{self, Block, Board, Facts};
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::stats::counters::QUERIES;
 use crate::stats::labels::Names;
 use crate::stats::ledger::LedgerSettings;
+use crate::sys::confine::{Class, Confined};
 use crate::sys::sockets::UdpOptions;
-use crate::sys::{sockets, user};
+use crate::sys::{self, sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
 use http::{NodeView, Opened};
@@ -80,7 +82,8 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
 
     // 2. From here on signals are events: one that comes during the start is not lost.
     let (events, happened) = unbounded();
-    watch_signals(&events).map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
+    let no_signals = |error| failure(format!("cannot watch for signals: {error}"));
+    let signals = Signals::new([SIGTERM, SIGINT]).map_err(no_signals)?;
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
@@ -88,7 +91,12 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let buffers = bound.buffers();
     let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
 
-    // 4. Shards and the TCP thread. They serve when this returns.
+    // 4. What took rights is done: from here on we have none. Threads come after that, and are as confined.
+    let plan = confine::plan(config);
+    let confined = sys::confine::process(&plan).map_err(|error| failure(error.to_string()))?;
+    watch_signals(signals, &events, &confined).map_err(no_signals)?;
+
+    // 5. Shards and the TCP thread. They serve when this returns.
     let names = snapshot.names().clone();
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let plan = Plan {
@@ -100,23 +108,19 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
         tcp: config.tcp.clone(),
         snapshot: Arc::new(snapshot),
         ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
+        confined: confined.clone(),
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
-
-    // 5. What took rights is done.
-    if let Some(name) = &config.user {
-        user::drop_privileges(name)
-            .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
-    }
 
     // 6. Let people watch.
     let remembered = Remembered::open(config.history.as_deref(), &names, cpus.len()).map_err(failure)?;
     let Remembered { history, mut bases, readers: [stored, for_exports], place, line: history_line } =
         remembered;
     let uniques = std::mem::take(&mut bases.uniques);
-    let board = board(config, &net, &placement, names, bases, place);
+    let board = board(config, &net, &placement, names, bases, place, confined.clone());
     let board = Arc::new(board);
     let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
+    lines.extend(confine::lines(&confined));
     lines.extend(http_line(&http));
     lines.push(history_line);
     lines.extend(export_lines(&config.export));
@@ -127,6 +131,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
         Watched::start(http, config.node_view, stored, aggregator, &board, &events).map_err(|error| {
             failure(format!("cannot start a thread for statistics: {error}; free some memory"))
         })?;
+    confined.thread(Class::Main).map_err(failure)?;
 
     // 7. Say what is there. Nobody to listen is no reason to stop.
     lines.push(try_line(config));
@@ -140,7 +145,9 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     net.stop();
     watched.stop();
     let queries = net.totals().sum(QUERIES);
-    let _ = writeln!(out, "stopped after {queries} {}", if queries == 1 { "query" } else { "queries" });
+    let refused = confine::refusals(&sys::confine::refused());
+    let stopped = format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" });
+    let _ = refused.iter().chain([&stopped]).try_for_each(|line| writeln!(out, "{line}"));
     ended
 }
 
@@ -154,15 +161,11 @@ fn wait(happened: &Receiver<Event>) -> Result<(), Vec<Problem>> {
     }
 }
 
-fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let events = events.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for _ in signals.forever() {
-            if events.send(Event::Stop).is_err() {
-                return;
-            }
-        }
+fn watch_signals(mut signals: Signals, events: &Sender<Event>, confined: &Confined) -> io::Result<()> {
+    let (sender, confined) = (events.clone(), confined.clone());
+    net::spawn("signals".to_owned(), events.clone(), move || {
+        confined.thread(Class::Signals)?;
+        signals.forever().try_for_each(|_| sender.send(Event::Stop)).map_err(|error| error.to_string())
     })?;
     Ok(())
 }
@@ -280,6 +283,7 @@ fn board(
     names: Names,
     bases: Bases,
     history: String,
+    confined: Confined,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -312,6 +316,8 @@ fn board(
         history: history::Status::new(history),
         exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
+        host: report::host::Host::open(),
+        confined,
         ready: AtomicBool::new(true),
     }
 }
@@ -378,10 +384,10 @@ impl Watched {
         events: &Sender<Event>,
     ) -> io::Result<Self> {
         let stop_http = Arc::new(AtomicBool::new(false));
-        let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(board));
+        let (flag, for_http, confined) = (Arc::clone(&stop_http), Arc::clone(board), board.confined.clone());
         let http = match http {
             Opened::At(listener) => {
-                let run = move || http::run(listener, for_http, stored, node_view, &flag);
+                let run = move || http::run(listener, for_http, stored, node_view, &flag, &confined);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,
@@ -389,6 +395,7 @@ impl Watched {
         let (stop_aggregator, stopped) = bounded(0);
         let board = Arc::clone(board);
         let run = move || {
+            board.confined.thread(Class::Aggregator)?;
             aggregator.run(&board, &stopped);
             Ok(())
         };

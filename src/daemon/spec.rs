@@ -22,6 +22,7 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
+use crate::sys::confine::Wish;
 
 /// The file that documents every key; its lines are the examples in messages.
 const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
@@ -47,6 +48,7 @@ pub(super) struct Spec {
     pub(super) history: History,
     pub(super) sources: Sources,
     pub(super) export: Export,
+    pub(super) confine: Confine,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -202,6 +204,19 @@ pub(super) struct Export {
 impl Default for Export {
     fn default() -> Self {
         Self { rssac002: None, dsc: None, dsc_format: Given::default(dsc::Format::default()) }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [confine]")]
+pub(super) struct Confine {
+    pub(super) landlock: Given<Wish>,
+    pub(super) seccomp: Given<Wish>,
+}
+
+impl Default for Confine {
+    fn default() -> Self {
+        Self { landlock: Given::default(Wish::Auto), seccomp: Given::default(Wish::Auto) }
     }
 }
 

@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
+use crate::sys::confine::{Class, Confined};
 use crate::sys::{self, SelfTest, cpu};
 
 use tcp::{Serving, TcpDriver, TcpSettings};
@@ -130,6 +131,8 @@ pub struct Plan {
     pub snapshot: Arc<Snapshot>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
+    /// What the threads keep of their system calls.
+    pub confined: Confined,
 }
 
 /// Threads that serve: the shards, and one for TCP.
@@ -171,7 +174,7 @@ impl Net {
     }
 
     fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> Result<(), NetError> {
-        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, snapshot, ledgers } = plan;
+        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, snapshot, ledgers, confined } = plan;
         let mut sockets: Vec<Vec<(SocketAddr, UdpSocket)>> = cpus.iter().map(|_| Vec::new()).collect();
         for (address, group) in groups {
             for (shard, socket) in sockets.iter_mut().zip(group) {
@@ -183,8 +186,14 @@ impl Net {
         for (index, (sockets, cpu)) in sockets.into_iter().zip(cpus).enumerate() {
             let (gate, opened) = bounded(1);
             let shard = Shard::new(sockets, Arc::clone(&snapshot), self.new_ledger(&ledgers));
-            let start =
-                Start { cpu, datapath: self.datapath, busy_poll, report: report.clone(), gate: opened };
+            let start = Start {
+                cpu,
+                datapath: self.datapath,
+                busy_poll,
+                report: report.clone(),
+                gate: opened,
+                confined: confined.clone(),
+            };
             let stop = Arc::clone(&self.stop);
             self.spawn(format!("udp-{index}"), events, move || start.run(shard, &stop))?;
             gates.push(gate);
@@ -196,6 +205,7 @@ impl Net {
         let mut serving = Serving::new(snapshot, self.new_ledger(&ledgers));
         let stop = Arc::clone(&self.stop);
         self.spawn("tcp".to_owned(), events, move || {
+            confined.thread(Class::Tcp)?;
             driver.run(&stop, &mut serving).map_err(|error| format!("epoll failed: {error}"))
         })?;
         for gate in gates {
@@ -298,11 +308,12 @@ struct Start {
     report: Sender<Result<(), NetError>>,
     /// Says which datapath to serve with; closed instead of used when the start has failed elsewhere.
     gate: Receiver<Datapath>,
+    confined: Confined,
 }
 
 impl Start {
-    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; then
-    /// serves.
+    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; when
+    /// it has its engine, confines it; then serves.
     fn run(self, mut shard: Shard, stop: &AtomicBool) -> Result<(), String> {
         let engine = self.pin().and_then(|()| shard.engine(self.datapath, self.busy_poll));
         let (report, engine) = match engine {
@@ -320,6 +331,10 @@ impl Start {
                 shard.engine(datapath, self.busy_poll).map_err(|error| error.to_string())?
             }
         };
+        self.confined.thread(match datapath {
+            Datapath::IoUring => Class::ShardRing,
+            Datapath::Mmsg => Class::ShardMmsg,
+        })?;
         shard.serve(engine, stop).map_err(|error| format!("the {datapath} datapath failed: {error}"))
     }
 

@@ -44,6 +44,11 @@ pub fn render(reading: &Reading<'_>) -> String {
         .zip(reading.observation.uniques)
         .map(|(kind, count)| ((*kind).to_owned(), count.into()))
         .collect();
+    let confined = &reading.board.confined;
+    let refused = reading.refused.iter();
+    let refused: Vec<Value> = refused
+        .map(|refused| json!({"thread": refused.class.name(), "call": refused.call, "count": refused.count}))
+        .collect();
     let document = json!({
         "node": facts.node,
         "site": facts.site,
@@ -53,6 +58,13 @@ pub fn render(reading: &Reading<'_>) -> String {
         "start_time_seconds": reading.started(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
         "ready": reading.ready,
+        "confined": {
+            "user": confined.user,
+            "landlock": confined.landlock,
+            "seccomp": confined.seccomp,
+            "notes": confined.notes,
+            "refused_syscalls": refused,
+        },
         "tcp_connections": reading.tcp_connections,
         "history": status(&reading.board.history),
         "exports": exports,

@@ -25,8 +25,9 @@ use crate::stats::counters::{
     Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
 use crate::stats::labels::Names;
+use crate::sys::confine::{self, Confined, Refused};
 
-use host::HostCounts;
+use host::{Host, HostCounts};
 use observed::{Observation, Observed};
 
 /// What does not change while the node runs.
@@ -80,6 +81,10 @@ pub struct Board {
     pub exports: Vec<(&'static str, history::Status)>,
     /// What the aggregator found out.
     pub observed: Observed,
+    /// Where the kernel counts for the host.
+    pub host: Host,
+    /// How the process is confined.
+    pub confined: Confined,
     /// Whether the node serves.
     pub ready: AtomicBool,
 }
@@ -99,7 +104,8 @@ impl Board {
             total,
             tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
             shards,
-            host: host::read(),
+            host: self.host.read(),
+            refused: confine::refused(),
             observation: self.observed.read(),
             uptime: self.facts.started.elapsed().unwrap_or_default(),
             ready: self.ready.load(Ordering::Relaxed),
@@ -165,6 +171,8 @@ pub struct Reading<'a> {
     pub tcp_connections: u64,
     /// What the host's network counts.
     pub host: HostCounts,
+    /// What threads were refused.
+    pub refused: Vec<Refused>,
     /// What the aggregator found out.
     pub observation: Observation,
     /// Since the start.
@@ -264,6 +272,8 @@ mod tests {
             history: history::Status::new("in memory".to_owned()),
             exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
+            host: Host::open(),
+            confined: Confined::default(),
             ready: AtomicBool::new(true),
         }
     }
