@@ -1,15 +1,16 @@
 //! What a node with this configuration needs once it has opened everything: the rest is given up.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
 use super::written::{Written, choice};
-use crate::sys::confine::{Confined, Plan, Refused, Wish};
+use crate::sys::confine::{Confined, Plan, Refused, Want};
 
 /// Where the kernel tells of the host, and of this process.
 const KERNEL: [&str; 2] = ["/proc", "/sys"];
 
-impl Written for Wish {
+impl Written for Want {
     const EXPECTED: &'static str = "\"auto\", \"required\" or \"off\"";
 
     fn read(text: &str) -> Result<Self, String> {
@@ -19,17 +20,18 @@ impl Written for Wish {
 
 /// How much each means of confinement is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Wants {
     /// Rules for files and ports.
-    pub landlock: Wish,
+    pub landlock: Want,
     /// Filters of system calls.
-    pub seccomp: Wish,
+    pub seccomp: Want,
 }
 
 /// The plan for `config`: a reload reads below the folders that were known at the start, and nowhere else;
-/// written is below those of the history and the exports.
+/// written is below those of the history
+/// and the exports, and in that of the control socket, which is taken away at the end.
 #[must_use]
-pub fn plan(config: &Config) -> Plan {
+pub fn plan(config: &Config, control: Option<&Path>) -> Plan {
     let folder = |path: &PathBuf| match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -41,13 +43,15 @@ pub fn plan(config: &Config) -> Plan {
     let files = files.chain(&config.databases).chain(&config.file).map(folder);
     let read = files.chain(config.zones.dir.clone()).chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
+    let written = written.chain(control.map(Path::to_owned));
     Plan {
         user: config.user.clone(),
         landlock: config.confine.landlock,
         seccomp: config.confine.seccomp,
         read: unique(read),
         write: unique(written),
-        connect: Vec::new(),
+        // The node asks itself before it says that it serves.
+        connect: config.listen.iter().map(SocketAddr::port).collect(),
     }
 }
 
@@ -88,7 +92,7 @@ mod tests {
                     dsc = '/var/lib/dsc'\n[sources]\ndatabases = ['geo/country.mmdb']\n[confine]\n\
                     landlock = 'required'\nseccomp = 'off'\n";
         std::fs::write(&path, text).unwrap();
-        let plan = plan(&config::load(Some(&path), &Flags::default()).unwrap());
+        let plan = plan(&config::load(Some(&path), &Flags::default()).unwrap(), Some(Path::new("/run/node")));
         let below = |name: &str| folder.path().join(name);
         let mut read = vec![
             folder.path().to_owned(),
@@ -100,24 +104,27 @@ mod tests {
         ];
         read.sort();
         assert_eq!(plan.read, read);
-        assert_eq!(plan.write, [PathBuf::from("/var/lib/dsc"), "/var/lib/history".into()]);
+        assert_eq!(
+            plan.write,
+            [PathBuf::from("/run/node"), "/var/lib/dsc".into(), "/var/lib/history".into()]
+        );
         assert_eq!(plan.user.as_deref(), Some("nobody"));
-        assert_eq!((plan.landlock, plan.seccomp), (Wish::Required, Wish::Off));
+        assert_eq!((plan.landlock, plan.seccomp), (Want::Required, Want::Off));
     }
 
     #[test]
     fn a_plan_of_nothing_reads_what_the_kernel_tells() {
-        let plan = plan(&config::load(None, &Flags::default()).unwrap());
+        let plan = plan(&config::load(None, &Flags::default()).unwrap(), None);
         assert_eq!(plan.read, KERNEL.map(PathBuf::from));
         assert_eq!(plan.write, [PathBuf::new(); 0]);
-        assert_eq!((plan.landlock, plan.seccomp), (Wish::Auto, Wish::Auto));
+        assert_eq!((plan.landlock, plan.seccomp), (Want::Auto, Want::Auto));
     }
 
     #[test]
-    fn wishes_are_written_in_three_ways() {
-        for wish in [Wish::Auto, Wish::Required, Wish::Off] {
-            assert_eq!(Wish::read(&wish.to_string()), Ok(wish));
+    fn wants_are_written_in_three_ways() {
+        for want in [Want::Auto, Want::Required, Want::Off] {
+            assert_eq!(Want::read(&want.to_string()), Ok(want));
         }
-        assert!(Wish::read("on").unwrap_err().contains("required"));
+        assert!(Want::read("on").unwrap_err().contains("required"));
     }
 }

@@ -36,7 +36,7 @@ use crate::report::history::{Stored, unix_time};
 use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
 use crate::report::recent::{Pace, Recent};
-use crate::report::{Board, json, prometheus, radar};
+use crate::report::{Board, State, json, prometheus, radar};
 use crate::sys::confine::{Class, Confined};
 
 use events::Events;
@@ -127,7 +127,7 @@ pub fn run(
     let runtime = runtime(confined)?;
     let node = Arc::new(Node {
         board,
-        stored: Mutex::new(stored),
+        stored: Mutex::new(Some(stored)),
         all_move: AtomicBool::new(true),
         recent: Mutex::default(),
         kept: Mutex::default(),
@@ -156,7 +156,9 @@ pub fn run(
                 node.note();
             }
         }
-        Ok(())
+        // A reader closes the history: this thread may not touch its files.
+        let close = move || drop(node.stored.lock().unwrap_or_else(PoisonError::into_inner).take());
+        tokio::task::spawn_blocking(close).await.map_err(|error| error.to_string())
     })
 }
 
@@ -193,7 +195,8 @@ fn runtime(confined: &Confined) -> Result<Runtime, String> {
 /// What requests are answered from.
 struct Node {
     board: Arc<Board>,
-    stored: Mutex<Stored>,
+    /// Until the end, when a reader closes it.
+    stored: Mutex<Option<Stored>>,
     /// Whether every thread that serves makes turns.
     all_move: AtomicBool,
     recent: Mutex<Recent>,
@@ -267,10 +270,11 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
     let look = move || {
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
+        let stored = stored.as_ref()?;
         Some(if path.starts_with(rssac002::ROOT) {
-            rssac002::answer(&stored, &node.board.facts.node, &path, unix_time())
+            rssac002::answer(stored, &node.board.named.load().node, &path, unix_time())
         } else {
-            radar::answer(&stored, &path, &query, unix_time())
+            radar::answer(stored, &path, &query, unix_time())
         })
     };
     let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);
@@ -316,8 +320,11 @@ impl Node {
             }
             "/healthz" if self.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
             "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
-            "/readyz" if self.board.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
-            "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "The node does not serve any more.\n"),
+            "/readyz" if self.board.life.state() == State::Serving => plain(StatusCode::OK, "ok\n"),
+            "/readyz" => {
+                let state = self.board.life.state().name();
+                plain(StatusCode::SERVICE_UNAVAILABLE, &format!("The node is {state}.\n"))
+            }
             _ => plain(
                 StatusCode::NOT_FOUND,
                 "There is nothing here. There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n",

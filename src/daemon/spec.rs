@@ -4,15 +4,19 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use super::control::ControlPath;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
-use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written};
+use super::written::{
+    Count, DrainTime, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written,
+};
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
     SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
@@ -22,7 +26,7 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
-use crate::sys::confine::Wish;
+use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.
 const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
@@ -49,6 +53,7 @@ pub(super) struct Spec {
     pub(super) sources: Sources,
     pub(super) export: Export,
     pub(super) confine: Confine,
+    pub(super) control: Control,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -64,6 +69,7 @@ pub(super) struct Server {
     pub(super) user: Option<Given<Line>>,
     pub(super) rcvbuf: Given<SocketBuffer>,
     pub(super) sndbuf: Given<SocketBuffer>,
+    pub(super) drain_time: Given<DrainTime>,
 }
 
 impl Default for Server {
@@ -79,6 +85,7 @@ impl Default for Server {
             user: None,
             rcvbuf: Given::default(Size(UDP_RCVBUF_LEN)),
             sndbuf: Given::default(Size(UDP_SNDBUF_LEN)),
+            drain_time: Given::default(DrainTime(Duration::ZERO)),
         }
     }
 }
@@ -175,6 +182,12 @@ pub(super) struct Http {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [control]")]
+pub(super) struct Control {
+    pub(super) path: Option<Given<ControlPath>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a section that begins with [history]")]
 pub(super) struct History {
     pub(super) dir: Option<PathBuf>,
@@ -210,13 +223,13 @@ impl Default for Export {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a section that begins with [confine]")]
 pub(super) struct Confine {
-    pub(super) landlock: Given<Wish>,
-    pub(super) seccomp: Given<Wish>,
+    pub(super) landlock: Given<Want>,
+    pub(super) seccomp: Given<Want>,
 }
 
 impl Default for Confine {
     fn default() -> Self {
-        Self { landlock: Given::default(Wish::Auto), seccomp: Given::default(Wish::Auto) }
+        Self { landlock: Given::default(Want::Auto), seccomp: Given::default(Want::Auto) }
     }
 }
 

@@ -49,15 +49,22 @@ pub fn render(reading: &Reading<'_>) -> String {
     let refused: Vec<Value> = refused
         .map(|refused| json!({"thread": refused.class.name(), "call": refused.call, "count": refused.count}))
         .collect();
+    let (succeeded, failed) = reading.board.reloads.counts();
     let document = json!({
-        "node": facts.node,
-        "site": facts.site,
+        "node": reading.named.node,
+        "site": reading.named.site,
         "version": facts.version,
         "datapath": facts.datapath,
         "datapath_reason": facts.reason,
         "start_time_seconds": reading.started(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
-        "ready": reading.ready,
+        "ready": reading.is_ready(),
+        "state": reading.state.name(),
+        "configuration": {
+            "loaded_at": reading.board.reloads.loaded_at(),
+            "is_current": reading.board.reloads.is_current(),
+            "reloads": { "succeeded": succeeded, "failed": failed },
+        },
         "confined": {
             "user": confined.user,
             "landlock": confined.landlock,

@@ -27,7 +27,7 @@ pub use filter::{Refused, refused};
 
 /// How much a means of confinement is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum Want {
     /// If the kernel has it.
     #[default]
     Auto,
@@ -37,7 +37,7 @@ pub enum Wish {
     Off,
 }
 
-impl fmt::Display for Wish {
+impl fmt::Display for Want {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
@@ -53,9 +53,9 @@ pub struct Plan {
     /// The user to become. Without one, the first of [`USERS`](rights::USERS) that there is, if we are root.
     pub user: Option<String>,
     /// The rules of landlock.
-    pub landlock: Wish,
+    pub landlock: Want,
     /// The filters of seccomp.
-    pub seccomp: Wish,
+    pub seccomp: Want,
     /// Files, and folders with all below, that may be read.
     pub read: Vec<PathBuf>,
     /// Folders below which files may be read, made, written and removed. Made where they are not there.
@@ -144,21 +144,25 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
     rights::give_up()?;
     confined.landlock = files::confine(plan, &mut confined.notes)?;
     (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
-    if plan.seccomp == Wish::Auto && !confined.has_filters {
+    if plan.seccomp == Want::Auto && !confined.has_filters {
         confined.notes.push(format!("no filters of system calls: {}", confined.seccomp));
     }
     Ok(confined)
 }
 
 impl Confined {
-    /// Takes from the calling thread, and those that it may start, every system call but those of its class.
-    /// A call that is refused gets EPERM and is counted ([`refused`]).
+    /// Takes from the calling thread every system call but those of its class. A call that is refused gets
+    /// EPERM and is counted ([`refused`]). Signals that others send are left to the thread that is here for
+    /// them: a handler makes calls that the class of the thread it interrupts does not.
     ///
     /// # Errors
     /// If the kernel refuses the filter; the thread must end.
     pub fn thread(&self, class: Class) -> Result<(), String> {
         if !self.has_filters {
             return Ok(());
+        }
+        if class != Class::Signals {
+            filter::block_signals().map_err(|error| format!("cannot block signals: {error}"))?;
         }
         filter::apply(class).map_err(|error| format!("cannot filter its system calls: {error}"))
     }

@@ -49,8 +49,7 @@ impl Class {
 
     /// Those that open files.
     #[cfg(test)]
-    pub(super) const FILES: [Self; 5] =
-        [Self::Main, Self::Reader, Self::Aggregator, Self::Control, Self::Log];
+    pub(super) const FILES: [Self; 4] = [Self::Main, Self::Reader, Self::Aggregator, Self::Log];
 
     /// As in labels.
     #[must_use]
@@ -80,7 +79,7 @@ impl Class {
             Self::Http => &[STREAMS, CONNECTIONS, HOST_COUNTS],
             Self::Reader => &[STDERR, FILES],
             Self::Aggregator => &[STDERR, FILES],
-            Self::Control => &[FILES, STREAMS, CONNECTIONS],
+            Self::Control => &[STREAMS, CONNECTIONS],
             Self::Log => &[FILES, STREAMS, UNIX_SOCKETS, TCP_SOCKETS],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));

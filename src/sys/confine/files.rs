@@ -9,7 +9,7 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
-use super::{ConfineError, Plan, Wish};
+use super::{ConfineError, Plan, Want};
 
 /// The newest rights that we know: those on files, on TCP ports, and to reach other processes by signal or
 /// abstract socket.
@@ -27,7 +27,7 @@ pub(super) fn confine(plan: &Plan, notes: &mut Vec<String>) -> Result<String, Co
         // One that cannot be made cannot be written to; whoever wants to tells so.
         let _ = fs::create_dir_all(dir);
     }
-    if plan.landlock == Wish::Off {
+    if plan.landlock == Want::Off {
         return Ok("off (as configured)".to_owned());
     }
     let result = restrict(plan, &mut |path| {
@@ -48,7 +48,7 @@ pub(super) fn confine(plan: &Plan, notes: &mut Vec<String>) -> Result<String, Co
         Ok(_) => "this kernel does not have it: Linux 5.13 or later is needed".to_owned(),
         Err(error) => error.to_string(),
     };
-    if plan.landlock == Wish::Required {
+    if plan.landlock == Want::Required {
         return Err(ConfineError::Unavailable { key: "landlock", reason });
     }
     notes.push(format!("no rules for files (landlock): {reason}"));

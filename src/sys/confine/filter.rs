@@ -18,7 +18,7 @@ use seccompiler::{
 use syscalls::Sysno;
 
 use super::classes::{CHILDREN, Call, Class, Only};
-use super::{ConfineError, Wish};
+use super::{ConfineError, Want};
 use crate::limits::SYSCALLS_MAX;
 
 // From linux/seccomp.h, for what the libc crate and seccompiler lack.
@@ -69,15 +69,15 @@ pub fn refused() -> Vec<Refused> {
 }
 
 /// Whether there will be filters, and what people are told of that.
-pub(super) fn available(wish: Wish) -> Result<(bool, String), ConfineError> {
-    if wish == Wish::Off {
+pub(super) fn available(want: Want) -> Result<(bool, String), ConfineError> {
+    if want == Want::Off {
         return Ok((false, "off (as configured)".to_owned()));
     }
     match try_available() {
         Ok(()) => Ok((true, "on".to_owned())),
         Err(error) => {
             let reason = format!("{error}; this kernel, or a sandbox around the program, lacks them");
-            if wish == Wish::Required {
+            if want == Want::Required {
                 return Err(ConfineError::Unavailable { key: "seccomp", reason });
             }
             Ok((false, format!("off ({reason})")))
@@ -157,6 +157,27 @@ fn compile(class: Class) -> BpfProgram {
         }
     }
     no_children().chain(program).collect()
+}
+
+/// Signals that a thread brings upon itself; blocked, they end the process or are lost.
+const OWN_SIGNALS: [libc::c_int; 7] =
+    [libc::SIGSYS, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+
+/// The calling thread takes no signals of others any more.
+pub(super) fn block_signals() -> io::Result<()> {
+    // SAFETY: zero is a value of `sigset_t`, the empty set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is ours to be written to.
+    unsafe { libc::sigfillset(&raw mut set) };
+    for signal in OWN_SIGNALS {
+        // SAFETY: `set` is ours to be written to.
+        unsafe { libc::sigdelset(&raw mut set, signal) };
+    }
+    // SAFETY: `set` is read during the call; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// From now on SIGSYS is counted and made an error.

@@ -87,7 +87,7 @@ fn without(call: i64, errno: i32) {
 fn user_and_capabilities_are_gone() {
     let was_root = user::is_root();
     in_a_child(|| {
-        let confined = process(&Plan { landlock: Wish::Off, ..Plan::default() }).unwrap();
+        let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
         let none = "0000000000000000";
         assert_eq!(status("CapEff"), none);
         assert_eq!(status("CapPrm"), none);
@@ -200,7 +200,7 @@ fn what_is_required_is_had_or_there_is_no_start() {
     ] {
         in_a_child(move || {
             without(call, errno);
-            let error = process(&Plan { landlock: Wish::Required, ..Plan::default() }).unwrap_err();
+            let error = process(&Plan { landlock: Want::Required, ..Plan::default() }).unwrap_err();
             assert!(error.to_string().starts_with("there is no landlock, which is required: "), "{error}");
         });
         in_a_child(move || {
@@ -212,7 +212,7 @@ fn what_is_required_is_had_or_there_is_no_start() {
     }
     in_a_child(|| {
         without(libc::SYS_seccomp, libc::EINVAL);
-        let error = process(&Plan { seccomp: Wish::Required, ..Plan::default() }).unwrap_err().to_string();
+        let error = process(&Plan { seccomp: Want::Required, ..Plan::default() }).unwrap_err().to_string();
         assert!(error.starts_with("there is no seccomp, which is required: "), "{error}");
     });
     in_a_child(|| {
@@ -223,7 +223,7 @@ fn what_is_required_is_had_or_there_is_no_start() {
         fs::File::open("/proc/self/status").expect_err("landlock");
     });
     in_a_child(|| {
-        let off = Plan { landlock: Wish::Off, seccomp: Wish::Off, ..Plan::default() };
+        let off = Plan { landlock: Want::Off, seccomp: Want::Off, ..Plan::default() };
         let confined = process(&off).unwrap();
         confined.thread(Class::ShardRing).unwrap();
         fs::File::open("/proc/self/status").expect("nothing keeps it from that");
@@ -271,7 +271,7 @@ fn refused_calls(class: Class) -> Vec<(&'static str, io::Result<()>)> {
 fn a_refused_call_is_an_error_and_is_counted() {
     for class in Class::ALL {
         in_a_child(move || {
-            let confined = process(&Plan { landlock: Wish::Off, ..Plan::default() }).unwrap();
+            let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
             if confined.seccomp != "on" {
                 eprintln!("skipped: seccomp is {}", confined.seccomp);
                 return;
@@ -319,6 +319,33 @@ fn a_thread_starts_no_other_and_no_process() {
         });
         for result in started.join().unwrap() {
             assert_eq!(errno(result), libc::EPERM);
+        }
+    });
+}
+
+#[test]
+fn signals_go_to_the_thread_that_is_here_for_them() {
+    in_a_child(|| {
+        let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
+        if confined.seccomp != "on" {
+            eprintln!("skipped: seccomp is {}", confined.seccomp);
+            return;
+        }
+        for class in Class::ALL {
+            let confined = confined.clone();
+            let blocked = std::thread::spawn(move || {
+                confined.thread(class).unwrap();
+                // SAFETY: zero is a value of `sigset_t`, the empty set.
+                let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+                // SAFETY: nothing is changed; `set` is ours to be written to.
+                unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set) };
+                [libc::SIGTERM, libc::SIGHUP, libc::SIGSYS].map(|signal| {
+                    // SAFETY: `set` is read during the call.
+                    unsafe { libc::sigismember(&raw const set, signal) == 1 }
+                })
+            });
+            let others = class != Class::Signals;
+            assert_eq!(blocked.join().unwrap(), [others, others, false], "{class}");
         }
     });
 }
