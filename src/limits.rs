@@ -359,3 +359,21 @@ pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
 pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
 pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Lines that wait to be written to the log: what a start says twenty times over. What comes on top while a
+/// disk or a pipe does not take them is lost and counted.
+pub const LOG_QUEUED_MAX: usize = 1024;
+/// Bytes of a message in the log; what is longer is cut.
+pub const LOG_LINE_LEN_MAX: usize = 8 << 10;
+/// Bytes of lines after which they are written, however many more wait.
+pub const LOG_WRITE_LEN_MAX: usize = 64 << 10;
+/// How long a log that could not be written, or has repetitions to tell of, waits for a line.
+pub const LOG_TICK: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the log: somebody may have stopped reading.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+/// How often the same line is written within [`LOG_REPEATS_TIME`]; the rest is told in one line after it.
+pub const LOG_REPEATS_PER_TIME_MAX: u32 = 3;
+/// See [`LOG_REPEATS_PER_TIME_MAX`].
+pub const LOG_REPEATS_TIME: Duration = Duration::from_secs(60);
+/// Lines whose repetitions are counted at one time.
+pub const LOG_REPEATS_TOLD_APART_MAX: usize = 64;

@@ -12,6 +12,7 @@ mod memory;
 mod pktinfo;
 
 pub mod cpu;
+pub mod files;
 pub mod mmsg;
 pub mod ring;
 pub mod sockets;
