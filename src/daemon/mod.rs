@@ -99,7 +99,11 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
         listeners: bound.listeners,
         tcp: config.tcp.clone(),
         snapshot: Arc::new(snapshot),
-        ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
+        ledgers: LedgerSettings {
+            sample_every: config.sample_every,
+            today: Arc::clone(&today),
+            taps: Default::default(),
+        },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 

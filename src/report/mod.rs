@@ -15,6 +15,7 @@ pub mod prometheus;
 pub mod radar;
 pub mod recent;
 pub mod sources;
+pub mod taps;
 pub mod uniques;
 
 use std::sync::Arc;
