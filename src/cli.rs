@@ -10,6 +10,7 @@ use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
 use crate::daemon::written::{Text, Written as _};
 use crate::limits::NSID_LEN_MAX;
+use crate::log;
 use crate::net::DatapathChoice;
 
 const EXAMPLES: &str = "\
@@ -117,6 +118,8 @@ impl ServeOptions {
             busy_poll: serving.busy_poll,
             datapath: serving.datapath,
             http: serving.http,
+            log_format: serving.log_format,
+            log_file: serving.log_file,
             ..self.config.flags()
         }
     }
@@ -151,6 +154,12 @@ pub struct ServingOptions {
     /// it is free
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
     pub http: Option<HttpListen>,
+    /// The form of the log: text, or json
+    #[arg(long, value_name = "FORM", value_parser = log::Format::read)]
+    pub log_format: Option<log::Format>,
+    /// The file of the log, else standard error
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 }
 
 /// Options of `zones`.
@@ -261,7 +270,7 @@ mod tests {
         for prefix in ["", "run "] {
             let line = format!(
                 "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
-                 --steer cpu --busy-poll 50 --dry-run --http off --node n --zones z --config c"
+                 --steer cpu --busy-poll 50 --dry-run --http off --log-format json --log-file l --node n --zones z --config c"
             );
             let Command::Run(RunOptions { serve: options, dry_run: true }) = parse(&line).unwrap() else {
                 panic!("{line}")
@@ -273,6 +282,7 @@ mod tests {
             assert_eq!((flags.steer, flags.busy_poll.map(|micros| micros.0)), (Some(Steer::Cpu), Some(50)));
             assert_eq!(flags.datapath, Some(DatapathChoice::Mmsg));
             assert_eq!(flags.http, Some(HttpListen::Off));
+            assert_eq!((flags.log_format, flags.log_file), (Some(log::Format::Json), Some("l".into())));
             assert_eq!((flags.node.unwrap().0.as_str(), flags.zones), ("n", Some("z".into())));
             assert_eq!(options.config.config, Some("c".into()));
         }
@@ -308,6 +318,7 @@ mod tests {
             ("check --dry-run", "unexpected argument '--dry-run'"),
             ("check --datapath xdp", "give \"auto\", \"io_uring\" or \"mmsg\""),
             ("--http 9112", "give one as 127.0.0.1:9112 or [::1]:9112, or \"off\""),
+            ("--log-format xml", "give \"text\" or \"json\""),
             ("--node ", "a value is required"),
             ("query example.com", "<TYPE>"),
             ("zones --format json", "possible values: zone"),

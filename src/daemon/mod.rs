@@ -4,11 +4,13 @@ pub mod config;
 pub mod cpus;
 pub mod http;
 pub mod listen;
+pub mod logging;
 pub mod placement;
 mod spec;
+mod taps;
 pub mod written;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::limits::TCP_BACKLOG;
+use crate::log::{Log, Writer};
 use crate::net::{self, Event, Net, Plan};
 use crate::report::aggregator::{self, Aggregator};
 use crate::report::export::{self, Exports};
@@ -67,11 +70,13 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
     Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
 }
 
-/// Serves until SIGTERM or SIGINT. What it has to say goes to `out`.
+/// Serves until SIGTERM or SIGINT. What it has to say goes to `log`, whose writer it takes and gives a thread
+/// as soon as there may be threads.
 ///
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
-pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
+pub fn run(config: &Config, log: &Log, writer: &mut Option<Writer>) -> Result<(), Vec<Problem>> {
+    log.take_panics();
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(config)?;
     let places = places(config)?;
@@ -87,6 +92,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let bound = Bound::open(config, &placement)?;
     let buffers = bound.buffers();
     let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
+    let taps = taps::open(config, log).map_err(failure)?;
 
     // 4. Shards and the TCP thread. They serve when this returns.
     let names = snapshot.names().clone();
@@ -102,7 +108,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
         ledgers: LedgerSettings {
             sample_every: config.sample_every,
             today: Arc::clone(&today),
-            taps: Default::default(),
+            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
         },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
@@ -114,11 +120,19 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     }
 
     // 6. Let people watch.
+    let no_thread = |error| failure(format!("cannot start a thread: {error}; free some memory"));
+    if let Some(writer) = writer.take() {
+        let run = move || {
+            writer.run();
+            Ok(())
+        };
+        net::spawn("log".to_owned(), events.clone(), run).map_err(no_thread)?;
+    }
     let remembered = Remembered::open(config.history.as_deref(), &names, cpus.len()).map_err(failure)?;
     let Remembered { history, mut bases, readers: [stored, for_exports], place, line: history_line } =
         remembered;
     let uniques = std::mem::take(&mut bases.uniques);
-    let board = board(config, &net, &placement, names, bases, place);
+    let board = board(config, &net, &placement, names, bases, place, log);
     let board = Arc::new(board);
     let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
@@ -126,15 +140,16 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     lines.extend(export_lines(&config.export));
     let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
     let sources = Sources::new(places);
-    let aggregator = Aggregator::new(net.take_streams(), today, sources, uniques, history, exports);
+    let mut streams = net.take_streams();
+    lines.extend(taps_lines(config));
+    let taps = taps.start(config, &mut streams, board.dnstap.as_ref(), log, &events).map_err(no_thread)?;
+    let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
     let watched =
-        Watched::start(http, config.node_view, stored, aggregator, &board, &events).map_err(|error| {
-            failure(format!("cannot start a thread for statistics: {error}; free some memory"))
-        })?;
+        Watched::start(http, config.node_view, stored, aggregator, &board, &events).map_err(no_thread)?;
 
-    // 7. Say what is there. Nobody to listen is no reason to stop.
+    // 7. Say what is there.
     lines.push(try_line(config));
-    let _ = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    lines.into_iter().for_each(|line| log.info(line));
 
     // 8. Wait.
     let ended = wait(&happened);
@@ -142,9 +157,10 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     // 9. Stop: what has come in is answered, then the sockets close.
     board.ready.store(false, Ordering::Relaxed);
     net.stop();
+    taps.stop();
     watched.stop();
     let queries = net.totals().sum(QUERIES);
-    let _ = writeln!(out, "stopped after {queries} {}", if queries == 1 { "query" } else { "queries" });
+    log.info(format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" }));
     ended
 }
 
@@ -284,6 +300,7 @@ fn board(
     names: Names,
     bases: Bases,
     history: String,
+    log: &Log,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -317,6 +334,8 @@ fn board(
         exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
         ready: AtomicBool::new(true),
+        log: log.clone(),
+        dnstap: config.dnstap.as_ref().map(|_| Arc::default()),
     }
 }
 
@@ -467,6 +486,19 @@ fn export_lines(settings: &export::Settings) -> Vec<String> {
 
 fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
     format!("{} cannot be written: {error}; give a folder that this node may write with {key}", dir.display())
+}
+
+/// Who is told of queries.
+fn taps_lines(config: &Config) -> Vec<String> {
+    let query_log = config.query_log.as_ref().map(|query_log| {
+        let to =
+            query_log.file.as_ref().map_or_else(|| "this log".to_owned(), |file| file.display().to_string());
+        format!("query log: one query in {} to {to}", query_log.sample_every)
+    });
+    let dnstap = config.dnstap.as_ref();
+    let dnstap =
+        dnstap.map(|dnstap| format!("dnstap: one query in {} to {}", dnstap.sample_every, dnstap.to));
+    query_log.into_iter().chain(dnstap).collect()
 }
 
 fn try_line(config: &Config) -> String {

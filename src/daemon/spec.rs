@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
+use super::logging::{DnstapSpec, LogSpec, QueryLogSpec};
 use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written};
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
@@ -47,6 +48,9 @@ pub(super) struct Spec {
     pub(super) history: History,
     pub(super) sources: Sources,
     pub(super) export: Export,
+    pub(super) log: LogSpec,
+    pub(super) query_log: QueryLogSpec,
+    pub(super) dnstap: DnstapSpec,
 }
 
 #[derive(Clone, Debug, Deserialize)]

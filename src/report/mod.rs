@@ -15,6 +15,7 @@ pub mod prometheus;
 pub mod radar;
 pub mod recent;
 pub mod sources;
+pub mod statistics;
 pub mod taps;
 pub mod uniques;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::log::Log;
 use crate::stats::counters::{
     Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
@@ -83,6 +85,10 @@ pub struct Board {
     pub observed: Observed,
     /// Whether the node serves.
     pub ready: AtomicBool,
+    /// What the node has to say.
+    pub log: Log,
+    /// How dnstap fares, where somebody gets it.
+    pub dnstap: Option<Arc<taps::DnstapStatus>>,
 }
 
 impl Board {
@@ -266,6 +272,8 @@ mod tests {
             exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
             ready: AtomicBool::new(true),
+            log: Log::silent(),
+            dnstap: Some(Arc::default()),
         }
     }
 
