@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::daemon::config::Flags;
+use crate::daemon::control::ControlPath;
 use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
 use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
@@ -58,6 +59,40 @@ pub enum Command {
     Top(TopOptions),
     /// Write the public page of a running node to a folder, as files
     Site(SiteOptions),
+    /// Say how a running node is
+    Status(ControlOptions),
+    /// Let a running node read its configuration and zones again
+    Reload(ControlOptions),
+    /// Let nobody be sent to a running node any more; it answers who still comes
+    Drain(ControlOptions),
+    /// Take a drain back
+    Undrain(ControlOptions),
+    /// Drain a running node, and end it
+    Shutdown(ControlOptions),
+    /// Set what a running node logs, until it ends
+    Verbosity(VerbosityOptions),
+}
+
+/// Options of `verbosity`.
+#[derive(Args, Clone, Debug)]
+pub struct VerbosityOptions {
+    /// What is logged, and what matters more: error, warning, info or debug
+    #[arg(value_parser = log::Level::read)]
+    pub level: log::Level,
+    /// Which node.
+    #[command(flatten)]
+    pub control: ControlOptions,
+}
+
+/// Options of what speaks to a running node.
+#[derive(Args, Clone, Debug)]
+pub struct ControlOptions {
+    /// Its control socket, else /run/as112d/control or that in $XDG_RUNTIME_DIR
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Print the whole answer, as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the configuration is, and what of it every command may replace.
@@ -120,6 +155,7 @@ impl ServeOptions {
             http: serving.http,
             log_format: serving.log_format,
             log_file: serving.log_file,
+            control: serving.control,
             ..self.config.flags()
         }
     }
@@ -160,6 +196,10 @@ pub struct ServingOptions {
     /// The file of the log, else standard error
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
+    /// The socket over which the node is controlled, or off; /run/as112d/control or
+    /// in $XDG_RUNTIME_DIR if it is free
+    #[arg(long, value_name = "PATH|off", value_parser = ControlPath::read)]
+    pub control: Option<ControlPath>,
 }
 
 /// Options of `zones`.
@@ -296,7 +336,7 @@ mod tests {
                 Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
-                Command::Stats(_) | Command::Top(_) | Command::Site(_) => {
+                _ => {
                     panic!("{command} is another command")
                 }
             };

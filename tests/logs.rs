@@ -229,6 +229,53 @@ fn one_query_in_so_many_is_told() {
     assert_eq!(text.lines().count(), 6, "{text}");
 }
 
+#[test]
+fn a_reload_opens_files_anew_and_a_command_sets_the_level() {
+    let node = Node::new("[log]\nfile = 'log'\n[query_log]\nsample_every = 1\nfile = 'queries'\n");
+    let control = node.path("control").display().to_string();
+    let daemon = Deaf::start(Stdio::null(), &["--config", &node.config, "--control", &control], |_| {});
+    let daemon = daemon.served();
+    let read = |name: &str| fs::read_to_string(node.path(name)).unwrap_or_default();
+    let reload = || {
+        let id = daemon.0.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().expect("kill runs").success());
+    };
+    wait_until("the query is told", || read("queries").lines().count() > 0);
+    for name in ["log", "queries"] {
+        fs::rename(node.path(name), node.path(&format!("{name}.1"))).expect("it is there");
+    }
+    reload();
+    wait_until("the log goes on", || read("log").contains(" info    reload: serving "));
+    wait_until("the query log goes on", || node.path("queries").exists());
+    let before = read("queries.1");
+    assert!(daemon.is_answered());
+    wait_until("the next query is told", || read("queries").lines().count() == 1);
+    assert_eq!(read("queries.1"), before);
+
+    let verbosity = |level: &str| {
+        let mut command = Command::new(program());
+        let output = command.args(["verbosity", level, "--control", &control]).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(verbosity("error"), (Some(0), "logging what is error or matters more\n".to_owned()));
+    assert_eq!(verbosity("loud").0, Some(2));
+    fs::write(&node.config, "[log]\nfile = 'log'\n[identity]\nnode = 1\n").expect("there is room");
+    reload();
+    wait_until("the mistake is told", || read("log").contains(" error   reload: "));
+    let mistakes = "[log]\nfile = 'other'\n[query_log]\nsample_every = 1\nfile = 'queries'\n";
+    fs::write(&node.config, mistakes).expect("there is room");
+    reload();
+    assert_eq!(verbosity("info").0, Some(0), "orders are carried out in turn");
+    reload();
+    wait_until("what a restart takes is told", || {
+        read("log").contains(" warning reload: [log] has changed, which a restart or an upgrade takes over")
+    });
+    assert_eq!(read("log").matches("reload: serving ").count(), 2, "{}", read("log"));
+    assert!(!node.path("other").exists());
+    assert!(daemon.end().success());
+    assert!(read("log").contains(" info    stopped after "));
+}
+
 //------------ dnstap ---
 
 /// Whether the programs that read dnstap are there. Where all programs must be, they must.

@@ -15,7 +15,8 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// All that would keep `run` from starting, and folders that it could not write.
 pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
+    let zones = daemon::prepare(&config, Vec::new());
+    let (places, host) = (daemon::places(&config), daemon::host(&config));
     let mut problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
         .into_iter()
         .flatten()
@@ -51,12 +52,10 @@ fn report(config: &Config, zones: &ZoneSet, placement: &Placement, out: &mut Str
     }
     line(out, "log", &config.log.to_string())?;
     if let Some(query_log) = &config.query_log {
-        let to =
-            query_log.file.as_ref().map_or_else(|| "the log".to_owned(), |file| file.display().to_string());
-        line(out, "query_log", &format!("one query in {} to {to}", query_log.sample_every))?;
+        line(out, "query_log", &query_log.to_string())?;
     }
     if let Some(dnstap) = &config.dnstap {
-        line(out, "dnstap", &format!("one query in {} to {}", dnstap.sample_every, dnstap.to))?;
+        line(out, "dnstap", &dnstap.to_string())?;
     }
     line(out, "zones", &count(zones))?;
 

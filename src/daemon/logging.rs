@@ -167,7 +167,7 @@ impl Written for DnstapReceiver {
     }
 }
 
-/// For `check`: how much, in what form, and where.
+/// How much, in what form, and where.
 impl fmt::Display for log::Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = if self.format == Format::Json { "JSON" } else { "text" };
@@ -176,6 +176,22 @@ impl fmt::Display for log::Settings {
             Some(file) => file.display().fmt(f),
             None => f.write_str("standard error"),
         }
+    }
+}
+
+impl fmt::Display for QueryLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one query in {} to ", self.sample_every)?;
+        match &self.file {
+            Some(file) => file.display().fmt(f),
+            None => f.write_str("the log"),
+        }
+    }
+}
+
+impl fmt::Display for Dnstap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one query in {} to {}", self.sample_every, self.to)
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Opened {
     query_log: Log,
     /// Who writes them, where that is not the log.
     writer: Option<Writer>,
+    /// How dnstap fares, where somebody gets it.
+    pub(super) dnstap: Option<Arc<DnstapStatus>>,
 }
 
 /// Opens the file of the query log, if it has one of its own.
@@ -27,12 +29,13 @@ pub(super) struct Opened {
 /// Why it cannot be written, and what to do.
 pub(super) fn open(config: &Config, log: &Log) -> Result<Opened, String> {
     let file = config.query_log.as_ref().and_then(|query_log| query_log.file.clone());
+    let dnstap = config.dnstap.as_ref().map(|_| Arc::default());
     if file.is_none() {
-        return Ok(Opened { query_log: log.clone(), writer: None });
+        return Ok(Opened { query_log: log.clone(), writer: None, dnstap });
     }
     let settings = log::Settings { level: Level::Info, format: config.log.format, file };
     let (query_log, writer) = log::open(&settings)?;
-    Ok(Opened { query_log, writer: Some(writer) })
+    Ok(Opened { query_log, writer: Some(writer), dnstap })
 }
 
 /// The threads, running.
@@ -45,7 +48,7 @@ pub(super) struct Running {
 }
 
 impl Opened {
-    /// Starts what is wanted, with what `streams` copy out. `status` is that of dnstap.
+    /// Starts what is wanted, with what `streams` copy out.
     ///
     /// # Errors
     /// If there can be no further thread.
@@ -53,14 +56,13 @@ impl Opened {
         self,
         config: &Config,
         streams: &mut [Stream],
-        status: Option<&Arc<DnstapStatus>>,
         log: &Log,
         events: &Sender<Event>,
     ) -> io::Result<Running> {
         let (stop, stopped) = bounded(0);
-        let Self { query_log, writer } = self;
+        let Self { query_log, writer, dnstap: status } = self;
         if let Some(writer) = writer {
-            spawn("query-log", events, move || writer.run())?;
+            net::spawn("query-log".to_owned(), events.clone(), || writer.run())?;
         }
         let dnstap = config.dnstap.as_ref().zip(status).map(|(settings, status)| {
             let identity = Identity {
@@ -68,7 +70,7 @@ impl Opened {
                 version: concat!("as112d ", env!("CARGO_PKG_VERSION")).to_owned(),
             };
             let to = settings.to.clone();
-            Dnstap::new(to, identity, settings.addresses, Arc::clone(status), log.clone())
+            Dnstap::new(to, identity, settings.addresses, status, log.clone())
         });
         let lines = config.query_log.as_ref();
         let lines = lines.map(|settings| QueryLog { log: query_log.clone(), addresses: settings.addresses });
@@ -77,22 +79,11 @@ impl Opened {
             true => None,
             false => {
                 let taps = Taps { taken, query_log: lines, dnstap };
-                Some(spawn("taps", events, move || taps.run(&stopped))?)
+                Some(net::spawn("taps".to_owned(), events.clone(), move || taps.run(&stopped))?)
             }
         };
         Ok(Running { taps, stop, query_log })
     }
-}
-
-fn spawn(
-    name: &str,
-    events: &Sender<Event>,
-    run: impl FnOnce() + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    net::spawn(name.to_owned(), events.clone(), || {
-        run();
-        Ok(())
-    })
 }
 
 impl Running {

@@ -71,8 +71,12 @@ impl Writer {
     }
 
     /// Writes until nobody can log any more.
-    pub fn run(mut self) {
+    ///
+    /// # Errors
+    /// None: what cannot be written is lost and counted.
+    pub fn run(mut self) -> Result<(), String> {
         while self.turn() {}
+        Ok(())
     }
 
     /// Waits for an entry, and writes all that is there; whether there can be more.

@@ -12,9 +12,9 @@ pub fn tell(board: &Board, log: &Log) {
     log.each(
         "statistics",
         vec![
-            ("node", board.facts.node.as_str().into()),
+            ("node", reading.named.node.as_str().into()),
             ("uptime_seconds", reading.uptime.as_secs().into()),
-            ("ready", reading.ready.into()),
+            ("state", board.life.state().name().into()),
             ("datapath", board.facts.datapath.as_str().into()),
             ("queries", reading.total.sum(QUERIES).into()),
             ("tcp_connections", reading.tcp_connections.into()),
@@ -55,7 +55,7 @@ mod tests {
         let text = std::fs::read_to_string(file.path()).unwrap();
         for part in [
             " info    statistics node=node-1 uptime_seconds=",
-            " ready=true datapath=mmsg queries=8 tcp_connections=3 log_lines_lost=0\n",
+            " state=serving datapath=mmsg queries=8 tcp_connections=3 log_lines_lost=0\n",
             " statistics family=as112_queries_total count={\"direct/tcp/ipv6\":4,\"direct/udp/ipv4\":4}\n",
             " statistics family=as112_tcp_connections_accepted_total count=5\n",
         ] {

@@ -117,7 +117,10 @@ pub struct Taps {
 
 impl Taps {
     /// Looks at what is handed over until there is no more `stop`, and then once more.
-    pub fn run(mut self, stop: &Receiver<()>) {
+    ///
+    /// # Errors
+    /// None: what nobody takes is dropped and counted.
+    pub fn run(mut self, stop: &Receiver<()>) -> Result<(), String> {
         loop {
             let goes_on = stop.recv_timeout(TAP_TICK) == Err(RecvTimeoutError::Timeout);
             self.look(Instant::now());
@@ -128,6 +131,7 @@ impl Taps {
         if let Some(dnstap) = self.dnstap {
             dnstap.frames.end(Instant::now() + DNSTAP_END_MAX);
         }
+        Ok(())
     }
 
     fn look(&mut self, now: Instant) {

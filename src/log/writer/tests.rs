@@ -13,7 +13,7 @@ use crate::limits::LOG_QUEUED_MAX;
 fn to_file(path: &Path) -> (Log, JoinHandle<()>) {
     let settings = Settings { file: Some(path.to_owned()), ..Settings::default() };
     let (log, writer) = open(&settings).unwrap();
-    (log, thread::spawn(move || writer.run()))
+    (log, thread::spawn(move || writer.run().unwrap()))
 }
 
 /// The messages of a file, without what stands before them.
@@ -118,7 +118,7 @@ fn nobody_reads_standard_error_any_more() {
     let (reader, file) = io::pipe().unwrap();
     let (log, mut writer) = open(&Settings { format: Format::Json, ..Settings::default() }).unwrap();
     writer.file = File::from(std::os::fd::OwnedFd::from(file));
-    let thread = thread::spawn(move || writer.run());
+    let thread = thread::spawn(move || writer.run().unwrap());
     log.info("read");
     assert!(log.flush());
     drop(reader);
@@ -134,7 +134,7 @@ fn a_reader_who_has_stopped_holds_up_the_writer_alone() {
     let (mut reader, file) = io::pipe().unwrap();
     let (log, mut writer) = open(&Settings::default()).unwrap();
     writer.file = File::from(std::os::fd::OwnedFd::from(file));
-    let thread = thread::spawn(move || writer.run());
+    let thread = thread::spawn(move || writer.run().unwrap());
     // More than the pipe and the queue hold.
     let line = "x".repeat(1000);
     for _ in 0..4 * LOG_QUEUED_MAX {
