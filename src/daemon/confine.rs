@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::Config;
 use super::written::{Written, choice};
+use crate::report::taps::DnstapReceiver;
 use crate::sys::confine::{Confined, Plan, Refused, Want};
 
 /// Where the kernel tells of the host, and of this process.
@@ -28,8 +29,8 @@ pub struct Wants {
 }
 
 /// The plan for `config`: a reload reads below the folders that were known at the start, and nowhere else;
-/// written is below those of the history
-/// and the exports, and in that of the control socket, which is taken away at the end.
+/// written is below those of the history,
+/// the exports and the logs, and in that of the control socket, which is taken away at the end.
 #[must_use]
 pub fn plan(config: &Config, control: Option<&Path>) -> Plan {
     let folder = |path: &PathBuf| match path.parent() {
@@ -43,7 +44,13 @@ pub fn plan(config: &Config, control: Option<&Path>) -> Plan {
     let files = files.chain(&config.databases).chain(&config.file).map(folder);
     let read = files.chain(config.zones.dir.clone()).chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
-    let written = written.chain(control.map(Path::to_owned));
+    let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_ref());
+    let logs = config.log.file.iter().chain(query_log).map(folder);
+    let written = written.chain(logs).chain(control.map(Path::to_owned));
+    let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
+        DnstapReceiver::Tcp(address) => Some(address.port()),
+        DnstapReceiver::Unix(_) => None,
+    });
     Plan {
         user: config.user.clone(),
         landlock: config.confine.landlock,
@@ -51,7 +58,7 @@ pub fn plan(config: &Config, control: Option<&Path>) -> Plan {
         read: unique(read),
         write: unique(written),
         // The node asks itself before it says that it serves.
-        connect: config.listen.iter().map(SocketAddr::port).collect(),
+        connect: config.listen.iter().map(SocketAddr::port).chain(tap).collect(),
     }
 }
 

@@ -16,6 +16,8 @@ pub mod prometheus;
 pub mod radar;
 pub mod recent;
 pub mod sources;
+pub mod statistics;
+pub mod taps;
 pub mod uniques;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
+use crate::log::Log;
 use crate::stats::counters::{
     Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
@@ -95,6 +98,10 @@ pub struct Board {
     pub host: Host,
     /// How the process is confined.
     pub confined: Confined,
+    /// What the node has to say.
+    pub log: Log,
+    /// How dnstap fares, where somebody gets it.
+    pub dnstap: Option<Arc<taps::DnstapStatus>>,
     /// Where in its life the node is.
     pub life: Life,
     /// How the reading of its configuration fares.
@@ -218,12 +225,6 @@ impl Reading<'_> {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
-    /// What there is to say of it in a log: each family that has counted, and how much.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        let sums = shown().map(|family| (family.name, self.total.sum(family)));
-        sums.filter(|(_, sum)| *sum > 0).map(|(name, sum)| format!("{name} {sum}"))
-    }
-
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
     /// those are the ones that have a name, and any that counted.
     fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
@@ -312,6 +313,8 @@ mod tests {
             observed: Observed::new(3),
             host: Host::open(),
             confined: Confined::default(),
+            log: Log::silent(),
+            dnstap: Some(Arc::default()),
             life: Life::default(),
             reloads: Reloads::new(1_700_000_000),
         }

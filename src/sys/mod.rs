@@ -14,6 +14,7 @@ mod pktinfo;
 pub mod clock;
 pub mod confine;
 pub mod cpu;
+pub mod files;
 pub mod mmsg;
 pub mod ring;
 pub mod sockets;

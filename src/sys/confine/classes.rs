@@ -28,13 +28,15 @@ pub enum Class {
     Aggregator,
     /// Does what the operator says over the control socket.
     Control,
-    /// Writes the log, and what taps hand over.
+    /// Writes the log, or that of queries.
     Log,
+    /// Tells others of queries.
+    Taps,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -45,6 +47,7 @@ impl Class {
         Self::Aggregator,
         Self::Control,
         Self::Log,
+        Self::Taps,
     ];
 
     /// Those that open files.
@@ -65,13 +68,14 @@ impl Class {
             Self::Aggregator => "aggregator",
             Self::Control => "control",
             Self::Log => "log",
+            Self::Taps => "taps",
         }
     }
 
     /// What it may call. Of several entries for one call, any will do.
     pub(super) fn calls(self) -> Vec<Call> {
         let groups: &[&[Call]] = match self {
-            Self::Main => &[FILES, STREAMS, UNIX_SOCKETS],
+            Self::Main => &[FILES, STREAMS],
             Self::Signals => &[STDERR, STREAMS],
             Self::ShardRing => &[STDERR, RING, DATAGRAMS],
             Self::ShardMmsg => &[STDERR, DATAGRAMS],
@@ -80,7 +84,8 @@ impl Class {
             Self::Reader => &[STDERR, FILES],
             Self::Aggregator => &[STDERR, FILES],
             Self::Control => &[STREAMS, CONNECTIONS],
-            Self::Log => &[FILES, STREAMS, UNIX_SOCKETS, TCP_SOCKETS],
+            Self::Log => &[FILES],
+            Self::Taps => &[STREAMS, TAP_SOCKETS],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let groups = groups.iter().flat_map(|group| group.iter());
@@ -265,10 +270,11 @@ const FILES: &[Call] = &[
     with(libc::SYS_fcntl, 1, libc::F_DUPFD_CLOEXEC),
 ];
 
-/// Sockets of this host's own programs: the supervisor's, and who reads a tap.
-const UNIX_SOCKETS: &[Call] =
-    &[with(libc::SYS_socket, 0, libc::AF_UNIX), any(libc::SYS_connect), any(libc::SYS_setsockopt)];
-
-/// Connections to who reads a tap; landlock knows the port.
-const TCP_SOCKETS: &[Call] =
-    &[with(libc::SYS_socket, 0, libc::AF_INET), with(libc::SYS_socket, 0, libc::AF_INET6)];
+/// Connections to who reads a tap; of TCP, landlock knows the port.
+const TAP_SOCKETS: &[Call] = &[
+    with(libc::SYS_socket, 0, libc::AF_UNIX),
+    with(libc::SYS_socket, 0, libc::AF_INET),
+    with(libc::SYS_socket, 0, libc::AF_INET6),
+    any(libc::SYS_connect),
+    any(libc::SYS_setsockopt),
+];
