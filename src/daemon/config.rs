@@ -78,8 +78,6 @@ pub struct Config {
     pub export: export::Settings,
     /// How much the process gives up.
     pub confine: Wants,
-    /// The file that this was read from, if any.
-    pub file: Option<PathBuf>,
     /// What is logged, and where.
     pub log: log::Settings,
     /// The query log, if one is wanted.
@@ -195,7 +193,6 @@ impl Resolver<'_> {
                 dsc_format: export.dsc_format.value,
             },
             confine: Wants { landlock: confine.landlock.value, seccomp: confine.seccomp.value },
-            file: self.source.path.clone(),
             log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
             query_log: query_log.settings(&self.source.dir),
             dnstap: dnstap.settings(&self.source.dir),
@@ -385,7 +382,6 @@ fn text<const MAX: usize>(given: Given<Text<MAX>>) -> String {
 struct Source {
     /// As the operator wrote it.
     name: String,
-    path: Option<PathBuf>,
     /// What its relative paths are relative to.
     dir: PathBuf,
     text: String,
@@ -420,7 +416,7 @@ impl Source {
         let dir = path.parent().map(Path::to_owned).unwrap_or_default();
         let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { name, path: Some(path.to_owned()), dir, text, lines }
+        Self { name, dir, text, lines }
     }
 
     /// `file:line:column`, both from 1, the column in characters; or the option's name.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
+use super::control::SYSTEM_DIR;
 use super::written::{Written, choice};
 use crate::report::taps::DnstapReceiver;
 use crate::sys::confine::{Confined, Plan, Refused, Want};
@@ -28,24 +29,24 @@ pub struct Wants {
     pub seccomp: Want,
 }
 
-/// The plan for `config`: a reload reads below the folders that were known at the start, and nowhere else;
+/// The plan for `config`, which was read from `file`: a reload reads below the folders that were known at the start, and nowhere else;
 /// written is below those of the history,
 /// the exports and the logs, and in that of the control socket, which is taken away at the end.
 #[must_use]
-pub fn plan(config: &Config, control: Option<&Path>) -> Plan {
-    let folder = |path: &PathBuf| match path.parent() {
+pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Plan {
+    let folder = |path: &Path| match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
     };
     let files = config.zones.entries.iter().filter_map(|entry| match &entry.source {
-        crate::zone::ZoneSource::File(path) => Some(path),
+        crate::zone::ZoneSource::File(path) => Some(path.as_path()),
         _ => None,
     });
-    let files = files.chain(&config.databases).chain(&config.file).map(folder);
+    let files = files.chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
     let read = files.chain(config.zones.dir.clone()).chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
-    let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_ref());
-    let logs = config.log.file.iter().chain(query_log).map(folder);
+    let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
+    let logs = config.log.file.as_deref().into_iter().chain(query_log).map(folder);
     let written = written.chain(logs).chain(control.map(Path::to_owned));
     let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
         DnstapReceiver::Tcp(address) => Some(address.port()),
@@ -57,6 +58,7 @@ pub fn plan(config: &Config, control: Option<&Path>) -> Plan {
         seccomp: config.confine.seccomp,
         read: unique(read),
         write: unique(written),
+        own: control.filter(|dir| *dir == Path::new(SYSTEM_DIR)).map(Path::to_owned),
         // The node asks itself before it says that it serves.
         connect: config.listen.iter().map(SocketAddr::port).chain(tap).collect(),
     }
@@ -99,7 +101,11 @@ mod tests {
                     dsc = '/var/lib/dsc'\n[sources]\ndatabases = ['geo/country.mmdb']\n[confine]\n\
                     landlock = 'required'\nseccomp = 'off'\n";
         std::fs::write(&path, text).unwrap();
-        let plan = plan(&config::load(Some(&path), &Flags::default()).unwrap(), Some(Path::new("/run/node")));
+        let plan = plan(
+            &config::load(Some(&path), &Flags::default()).unwrap(),
+            Some(&path),
+            Some(Path::new("/run/node")),
+        );
         let below = |name: &str| folder.path().join(name);
         let mut read = vec![
             folder.path().to_owned(),
@@ -121,9 +127,9 @@ mod tests {
 
     #[test]
     fn a_plan_of_nothing_reads_what_the_kernel_tells() {
-        let plan = plan(&config::load(None, &Flags::default()).unwrap(), None);
+        let plan = plan(&config::load(None, &Flags::default()).unwrap(), None, None);
         assert_eq!(plan.read, KERNEL.map(PathBuf::from));
-        assert_eq!(plan.write, [PathBuf::new(); 0]);
+        assert!(plan.write.is_empty());
         assert_eq!((plan.landlock, plan.seccomp), (Want::Auto, Want::Auto));
     }
 

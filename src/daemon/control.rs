@@ -37,7 +37,7 @@ use crate::sys::confine::{Class, Confined};
 pub const GREETING: &str = "as112d 1 ";
 /// The folder that a unit of systemd gives a service, and the file in it.
 const FILE: &str = "control";
-const SYSTEM_DIR: &str = "/run/as112d";
+pub(super) const SYSTEM_DIR: &str = "/run/as112d";
 
 /// Where the control socket is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

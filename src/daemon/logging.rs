@@ -1,16 +1,21 @@
 //! What the configuration says of logs: `[log]`, `[query_log]` and `[dnstap]`.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
+use crossbeam_channel::Sender;
 use serde::Deserialize;
 
 use super::written::{Count, Given, Written, choice};
 use crate::limits::{DNSTAP_EVERY, TAP_EVERY_MAX};
-use crate::log::{self, Format, Level};
+use crate::log::{self, Format, Level, Writer};
+use crate::net::{self, Event};
 use crate::report::taps::{Addresses, DnstapReceiver};
 use crate::stats::tap::TapSettings;
+use crate::sys::confine::{Class, Confined};
 
 /// The query log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,21 @@ pub fn taps(query_log: Option<&QueryLog>, dnstap: Option<&Dnstap>) -> TapSetting
         query_log: query_log.map(|query_log| query_log.sample_every),
         dnstap: dnstap.map(|dnstap| dnstap.sample_every),
     }
+}
+
+/// Starts the thread that writes a log.
+///
+/// # Errors
+/// If there can be no further thread.
+pub(super) fn start(
+    writer: Writer,
+    name: &str,
+    events: &Sender<Event>,
+    confined: &Confined,
+) -> io::Result<JoinHandle<()>> {
+    let confined = confined.clone();
+    let run = move || confined.thread(Class::Log).and_then(|()| writer.run());
+    net::spawn(name.to_owned(), events.clone(), run)
 }
 
 type TapEvery = Count<1, TAP_EVERY_MAX>;

@@ -29,7 +29,7 @@ use std::time::Instant;
 use crossbeam_channel::unbounded;
 
 use crate::log::{Log, Writer};
-use crate::net::{self, Net, Plan};
+use crate::net::{Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
@@ -110,7 +110,7 @@ pub fn run(
     let taps = taps::open(&config, log).map_err(failure)?;
 
     // 4. What took rights is done: from here on we have none. Threads come after that, and are as confined.
-    let confined = sys::confine::process(&confine::plan(&config, control.dir()));
+    let confined = sys::confine::process(&confine::plan(&config, source.file.as_deref(), control.dir()));
     let confined = confined.map_err(|error| failure(error.to_string()))?;
     orders::watch_signals(signals, &orders, &events, &confined).map_err(no_signals)?;
 
@@ -136,9 +136,7 @@ pub fn run(
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. Let people watch, and give orders.
-    let for_log = confined.clone();
-    let write = |writer: Writer| move || for_log.thread(Class::Log).and_then(|()| writer.run());
-    let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), write(writer)));
+    let writer = writer.take().map(|writer| logging::start(writer, "log", &events, &confined));
     writer.transpose().map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(confine::lines(&confined));
@@ -154,17 +152,7 @@ pub fn run(
     let taps = taps
         .start(&config, &mut streams, log, &events, &confined)
         .map_err(|error| no_thread("taps", &error))?;
-    let watch = Watch {
-        http,
-        places,
-        today,
-        remembered,
-        names,
-        streams,
-        log: log.clone(),
-        dnstap,
-        confined: confined.clone(),
-    };
+    let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
     let watched = Watched::start(watch, &config, &net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control =

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, bounded};
 
 use super::config::Config;
+use super::logging;
 use crate::log::{self, Level, Log, Writer};
 use crate::net::{self, Event};
 use crate::report::taps::{Dnstap, DnstapStatus, Identity, QueryLog, Taps};
@@ -64,9 +65,7 @@ impl Opened {
         let (stop, stopped) = bounded(0);
         let Self { query_log, writer, dnstap: status } = self;
         if let Some(writer) = writer {
-            let confined = confined.clone();
-            let run = move || confined.thread(Class::Log).and_then(|()| writer.run());
-            net::spawn("query-log".to_owned(), events.clone(), run)?;
+            logging::start(writer, "query-log", events, confined)?;
         }
         let dnstap = config.dnstap.as_ref().zip(status).map(|(settings, status)| {
             let identity = Identity {

@@ -26,7 +26,7 @@ use crate::report::taps::DnstapStatus;
 use crate::report::{Block, Board, Facts, Life, Named, Reloads};
 use crate::stats::labels::Names;
 use crate::stats::ledger::Stream;
-use crate::sys::confine::{Class, Confined};
+use crate::sys::confine::Class;
 
 /// Where the numbers of this node stand. They go on from `bases`.
 fn board(
@@ -37,7 +37,6 @@ fn board(
     bases: Bases,
     history: String,
     told: (Log, Option<Arc<DnstapStatus>>),
-    confined: Confined,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -69,7 +68,7 @@ fn board(
         exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
         host: Host::open(),
-        confined,
+        confined: net.confined.clone(),
         life: Life::default(),
         reloads: Reloads::new(history::unix_time()),
         log: told.0,
@@ -143,7 +142,6 @@ pub(super) struct Watch {
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
     pub(super) names: Names,
-    pub(super) confined: Confined,
     pub(super) streams: Vec<Stream>,
     pub(super) log: Log,
     pub(super) dnstap: Option<Arc<DnstapStatus>>,
@@ -158,11 +156,10 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, streams, log, dnstap, confined } = watch;
+        let Watch { http, places, today, remembered, names, streams, log, dnstap } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let board =
-            Arc::new(board(config, net, placement, names, bases, place, (log, dnstap), confined.clone()));
+        let board = Arc::new(board(config, net, placement, names, bases, place, (log, dnstap)));
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
@@ -171,7 +168,7 @@ impl Watched {
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
         let http = match http {
             Opened::At(listener) => {
-                let confined = confined.clone();
+                let confined = net.confined.clone();
                 let run = move || http::run(listener, for_http, stored, node_view, &flag, &confined);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
@@ -179,6 +176,7 @@ impl Watched {
         };
         let (places, other_places) = unbounded();
         let for_aggregator = Arc::clone(&board);
+        let confined = net.confined.clone();
         let run = move || {
             confined.thread(Class::Aggregator)?;
             aggregator.run(&for_aggregator, &other_places);

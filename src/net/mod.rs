@@ -140,6 +140,8 @@ pub struct Net {
     pub datapath: Datapath,
     /// Why it is that one.
     pub reason: String,
+    /// What the process has given up.
+    pub confined: Confined,
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
     threads: Vec<JoinHandle<()>>,
@@ -156,6 +158,7 @@ impl Net {
         let mut net = Self {
             datapath,
             reason,
+            confined: plan.confined.clone(),
             counters: Vec::new(),
             streams: Vec::new(),
             threads: Vec::new(),

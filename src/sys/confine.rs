@@ -60,6 +60,8 @@ pub struct Plan {
     pub read: Vec<PathBuf>,
     /// Folders below which files may be read, made, written and removed. Made where they are not there.
     pub write: Vec<PathBuf>,
+    /// A folder of our own making, which becomes the user's: what is in it is taken away at the end.
+    pub own: Option<PathBuf>,
     /// TCP ports that may be connected to.
     pub connect: Vec<u16>,
 }
@@ -140,7 +142,7 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
     }
     rights::bound()?;
     let mut confined = Confined::default();
-    confined.user = rights::become_user(plan.user.as_deref(), &mut confined.notes)?;
+    confined.user = rights::become_user(plan.user.as_deref(), plan.own.as_deref(), &mut confined.notes)?;
     rights::give_up()?;
     confined.landlock = files::confine(plan, &mut confined.notes)?;
     (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
@@ -173,7 +175,7 @@ impl Confined {
 /// # Errors
 /// As those of [`process`].
 pub fn become_user(user: Option<&str>) -> Result<String, ConfineError> {
-    rights::become_user(user, &mut Vec::new())
+    rights::become_user(user, None, &mut Vec::new())
 }
 
 #[cfg(test)]

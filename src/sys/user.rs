@@ -49,6 +49,15 @@ pub fn exists(user: &str) -> io::Result<()> {
     named(user).map(|_| ())
 }
 
+/// The numbers of a user and of its first group.
+///
+/// # Errors
+///
+/// As [`exists`].
+pub fn ids(user: &str) -> io::Result<(u32, u32)> {
+    named(user).map(|(_, uid, gid)| (uid, gid))
+}
+
 /// Whether this process is root.
 #[must_use]
 pub fn is_root() -> bool {

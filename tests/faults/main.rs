@@ -10,6 +10,7 @@ mod common;
 #[path = "../common/fault.rs"]
 mod fault;
 
+mod confined;
 mod denied;
 mod flood;
 mod host;

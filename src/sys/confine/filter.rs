@@ -125,7 +125,8 @@ fn no_children() -> impl Iterator<Item = sock_filter> {
     let load = statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0);
     let refuse = move |number: libc::c_long| {
         let code = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-        let if_equal = sock_filter { code, jt: 0, jf: 1, k: number as u32 };
+        let if_equal =
+            sock_filter { code, jt: 0, jf: 1, k: u32::try_from(number).expect("a number of the kernel's") };
         [if_equal, statement(BPF_RETURN, SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned())]
     };
     std::iter::once(load).chain(CHILDREN.into_iter().flat_map(refuse))

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
@@ -17,11 +18,16 @@ pub(super) fn threads() -> usize {
 }
 
 /// Becomes `wanted`, or where nobody is named and we are root the first of [`USERS`] that can be had; says
-/// who we are.
-pub(super) fn become_user(wanted: Option<&str>, notes: &mut Vec<String>) -> Result<String, ConfineError> {
+/// who we are. The folder `own` becomes that user's.
+pub(super) fn become_user(
+    wanted: Option<&str>,
+    own: Option<&Path>,
+    notes: &mut Vec<String>,
+) -> Result<String, ConfineError> {
     // Rings count against this limit once we are not root any more.
     raise_memlock();
     if let Some(user) = wanted {
+        give(own, user);
         return match user::drop_privileges(user) {
             Ok(()) => Ok(user.to_owned()),
             Err(error) => Err(ConfineError::User { user: user.to_owned(), error }),
@@ -34,6 +40,7 @@ pub(super) fn become_user(wanted: Option<&str>, notes: &mut Vec<String>) -> Resu
         notes.push(format!("runs as root: there is no user {} or {}; create one", USERS[0], USERS[1]));
         return Ok("root".to_owned());
     };
+    give(own, user);
     match user::drop_privileges(user) {
         Ok(()) => Ok(user.to_owned()),
         // A container may have no other user than its root.
@@ -42,6 +49,13 @@ pub(super) fn become_user(wanted: Option<&str>, notes: &mut Vec<String>) -> Resu
             Ok("root".to_owned())
         }
         Err(error) => Err(ConfineError::User { user: user.to_owned(), error }),
+    }
+}
+
+/// Gives a folder to a user, if we may: nothing but the removal of what is in it depends on that.
+fn give(folder: Option<&Path>, user: &str) {
+    if let (Some(folder), Ok((uid, gid))) = (folder, user::ids(user)) {
+        let _ = std::os::unix::fs::chown(folder, Some(uid), Some(gid));
     }
 }
 
