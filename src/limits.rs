@@ -395,7 +395,8 @@ pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
 pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Bytes of a file in which the kernel counts for the host: it has some ten kilobytes. And bytes read at once.
+/// Bytes of a file in which the kernel counts for the host: it has some ten kilobytes. And bytes read at
+/// once.
 pub const HOST_COUNTS_LEN_MAX: usize = 1 << 20;
 /// See [`HOST_COUNTS_LEN_MAX`].
 pub const HOST_COUNTS_READ_LEN: usize = 16 << 10;

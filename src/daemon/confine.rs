@@ -29,7 +29,8 @@ pub struct Wants {
     pub seccomp: Want,
 }
 
-/// The plan for `config`, which was read from `file`: a reload reads below the folders that were known at the start, and nowhere else;
+/// The plan for `config`, which was read from `file`: a reload reads below the folders that were known at the
+/// start, and nowhere else;
 /// written is below those of the history,
 /// the exports and the logs, and in that of the control socket, which is taken away at the end.
 #[must_use]

@@ -1,8 +1,8 @@
 //! A node that has given up its rights: what is left of each thread, and what becomes of one that cannot.
 
-use crate::common::daemon::{Daemon, V4};
+use crate::common::daemon::{Daemon, PATIENCE, V4};
 use crate::denied::without;
-use crate::fault::{argument, beside, config, ended, honest_query, skipped, thread_status};
+use crate::fault::{argument, beside, config, ended, honest_query, skipped, thread_status, wait_until};
 
 /// The line of the announcement that says it.
 fn confined(daemon: &Daemon) -> &str {
@@ -26,7 +26,10 @@ fn no_thread_has_more_than_it_needs() {
             skipped("this host has no filters of system calls");
             continue;
         }
-        let filters = thread_status(daemon.id(), "Seccomp");
+        // Those that watch are not waited for: they confine themselves before they serve anybody.
+        let filters = || thread_status(daemon.id(), "Seccomp");
+        wait_until(PATIENCE, || filters().len() >= 8 && filters().iter().all(|(_, value)| value == "2"));
+        let filters = filters();
         assert!(filters.len() >= 8, "shards, TCP, HTTP, its readers, ...: {filters:?}");
         assert!(filters.iter().all(|(_, value)| value == "2"), "{datapath}: {filters:?}");
         assert_eq!(daemon.ask_udp(V4, &honest_query(7)).len(), 119);

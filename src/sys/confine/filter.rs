@@ -2,7 +2,7 @@
 //!
 //! A filter lets pass what its class calls. For all else the kernel raises SIGSYS on the thread instead of
 //! making the call, with the class in the signal's `si_errno`; the handler counts, and leaves EPERM where the
-//! call would have left its result. So whoever called sees an ordinary error, and an operator sees the number.
+//! call would have left its result. So whoever called sees an ordinary error, and an operator the number.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
