@@ -359,3 +359,16 @@ pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
 pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
 pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Descriptors in one message from process to process: the kernel takes 253 (SCM_MAX_FD).
+pub const PASSED_AT_ONCE: usize = 128;
+/// Descriptors that belong to one message of a hand-over: every shard's socket for each address, a listener
+/// for each, and a few more.
+pub const PASSED_MAX: usize = LISTEN_MAX * (SHARDS_MAX + 1) + 16;
+/// Bytes of one message of a hand-over: where sockets stand, or every counter by its name, of which there are
+/// some 4,000 with 100 bytes each.
+pub const HANDOVER_LEN_MAX: usize = 16 << 20;
+/// Bytes of a history that was in memory.
+pub const HANDOVER_IMAGE_LEN_MAX: usize = HISTORY_IN_MEMORY_LEN_MAX as usize + (1 << 20);
+/// How long a process that hands over, or takes over, waits for the other to take what it sends.
+pub const HANDOVER_SEND_MAX: Duration = Duration::from_secs(5);

@@ -12,7 +12,9 @@ mod memory;
 mod pktinfo;
 
 pub mod cpu;
+pub mod launcher;
 pub mod mmsg;
+pub mod passing;
 pub mod ring;
 pub mod sockets;
 pub mod steering;
