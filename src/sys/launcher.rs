@@ -9,7 +9,6 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -28,8 +27,10 @@ const NOT_PASSED_ON: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
 const LAUNCH: u8 = b'L';
 const KILL: u8 = b'K';
 
-/// How long the launcher may take to kill what it started.
-const KILL_MAX: Duration = Duration::from_secs(5);
+/// How long the launcher may take to start a program, or to kill it, and what it says of it in bytes. It needs
+/// milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+const ANSWER_LEN_MAX: usize = 8 << 10;
 
 /// The daemon's side.
 #[derive(Debug)]
@@ -110,15 +111,17 @@ impl Launcher {
         }
     }
 
-    /// Starts a successor. The end that is returned leads to it; if it cannot be started, the reason comes
-    /// out there as one message.
+    /// Starts a successor. The end that is returned leads to it.
     ///
     /// # Errors
-    /// If there are no more descriptors, or the launcher is gone.
+    /// Why it cannot be started; or if there are no more descriptors, or the launcher is gone.
     pub fn launch(&self) -> io::Result<Passage> {
         let (here, there) = Passage::pair()?;
         self.0.send(&[LAUNCH], &[there.as_fd()])?;
-        Ok(here)
+        match self.answer()? {
+            why_not if why_not.is_empty() => Ok(here),
+            why_not => Err(io::Error::other(why_not)),
+        }
     }
 
     /// Kills the successor that was started last; how it ended, which it may have done before.
@@ -127,8 +130,12 @@ impl Launcher {
     /// If the launcher is gone, or there is no successor.
     pub fn kill(&self) -> io::Result<String> {
         self.0.send(&[KILL], &[])?;
-        let ended = self.0.receive(1024, Some(KILL_MAX))?;
-        String::from_utf8(ended.bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+        self.answer()
+    }
+
+    fn answer(&self) -> io::Result<String> {
+        let answer = self.0.receive(ANSWER_LEN_MAX, Some(ANSWER_MAX))?;
+        String::from_utf8(answer.bytes).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 }
 
@@ -158,36 +165,28 @@ fn settle(line: Passage) -> Passage {
 fn wait_and_launch(line: &Passage, program: &Program) {
     let mut child: Option<Child> = None;
     while let Ok(parcel) = line.receive(1, None) {
-        match (parcel.bytes.first(), parcel.descriptors.into_iter().next()) {
-            (Some(&LAUNCH), Some(successor)) => {
-                // A second handle, to say why there is none; both close before the next turn.
-                let reply = successor.try_clone();
-                match program.start(successor) {
-                    Ok(started) => child = Some(started),
-                    Err(error) => {
-                        let told = format!("cannot start {}: {error}", program.path.display());
-                        let to = reply.map(UnixStream::from).and_then(Passage::new);
-                        // If nobody is there to be told, the end of the line says as much.
-                        let _ = to.and_then(|to| to.send(told.as_bytes(), &[]));
-                    }
+        let answer = match (parcel.bytes.first(), parcel.descriptors.into_iter().next()) {
+            (Some(&LAUNCH), Some(successor)) => match program.start(successor) {
+                Ok(started) => {
+                    child = Some(started);
+                    String::new()
                 }
-            }
-            (Some(&KILL), _) => {
-                let ended = match child.take() {
-                    Some(mut child) => {
-                        // One that has ended by itself cannot be killed, and tells how.
-                        let _ = child.kill();
-                        child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
-                    }
-                    None => "it never ran".to_owned(),
-                };
-                if line.send(ended.as_bytes(), &[]).is_err() {
-                    return;
-                }
-            }
+                Err(error) => format!("cannot start {}: {error}", program.path.display()),
+            },
+            (Some(&KILL), _) => child.take().map_or_else(|| "it never ran".to_owned(), ended),
             _ => return,
+        };
+        if line.send(answer.as_bytes(), &[]).is_err() {
+            return;
         }
     }
+}
+
+/// Kills what was started, and how it ended.
+fn ended(mut child: Child) -> String {
+    // One that has ended by itself cannot be killed, and tells how.
+    let _ = child.kill();
+    child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
 /// The line to the process that this one is to succeed, if a launcher has started it. The first call takes it.
@@ -250,10 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn why_it_cannot_be_started_comes_out_of_the_line() {
+    fn why_it_cannot_be_started_is_told() {
         let none = launcher("/no/such/program", "");
-        let told = none.launch().unwrap().receive(1000, SOON).unwrap();
-        let told = String::from_utf8(told.bytes).unwrap();
+        let told = none.launch().unwrap_err().to_string();
         assert_eq!(told, "cannot start /no/such/program: No such file or directory (os error 2)");
         assert_eq!(none.kill().unwrap(), "it never ran");
     }

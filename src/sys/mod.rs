@@ -12,6 +12,7 @@ mod memory;
 mod pktinfo;
 
 pub mod cpu;
+pub mod inherited;
 pub mod launcher;
 pub mod mmsg;
 pub mod passing;
