@@ -164,6 +164,9 @@ pub const TCP_ROUND_MAX: Duration = Duration::from_millis(50);
 const _: () = assert!(TCP_ROUND_MAX.as_millis() <= TCP_TICK.as_millis());
 /// How long nothing is accepted after the process ran out of something (descriptors, memory).
 pub const TCP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a process that was succeeded serves the connections that it has: most clients are done within
+/// the idle time, and who pipelines for longer can be asked to connect again.
+pub const TCP_DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time for sending what is due when the process stops.
 pub const TCP_DRAIN_MAX: Duration = Duration::from_secs(1);
 

@@ -102,6 +102,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
         ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
+    net.open().map_err(|error| failure(error.to_string()))?;
 
     // 5. What took rights is done.
     if let Some(name) = &config.user {
