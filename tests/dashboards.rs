@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use as112d::report::export::{Settings, dsc};
@@ -37,7 +37,7 @@ fn metrics() -> Metrics {
         cpu: None,
         numa_node: None,
         counters: Arc::new(Counters::default()),
-        base: Totals::default(),
+        base: Mutex::default(),
     };
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };

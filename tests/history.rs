@@ -11,8 +11,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use as112d::report::history::{FILE, History, Status};
@@ -34,7 +34,12 @@ const A_MINUTES_WORTH: u32 = 1000;
 /// A board of one shard, which goes on from what is stored in `dir`, with its history.
 fn open(dir: &Path, now: u64) -> (History, Board) {
     let (history, mut bases) = History::open(dir, &Names::default(), 1, now).expect("a history");
-    let block = |base| Block { cpu: None, numa_node: None, counters: Arc::new(Counters::default()), base };
+    let block = |base| Block {
+        cpu: None,
+        numa_node: None,
+        counters: Arc::new(Counters::default()),
+        base: Mutex::new(base),
+    };
     let facts = Facts {
         node: "n".to_owned(),
         site: "s".to_owned(),

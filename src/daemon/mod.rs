@@ -11,8 +11,8 @@ pub mod written;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
@@ -291,7 +291,7 @@ fn board(
             cpu: cpu.map(|cpu| cpu.number),
             numa_node: cpu.map(|cpu| cpu.node),
             counters,
-            base,
+            base: Mutex::new(base),
         })
         .collect();
     let tcp = shards.pop().expect("the block of TCP is there, and the last");
@@ -390,7 +390,7 @@ impl Watched {
         let (stop_aggregator, stopped) = bounded(0);
         let board = Arc::clone(board);
         let run = move || {
-            aggregator.run(&board, &stopped);
+            drop(aggregator.run(&board, &stopped));
             Ok(())
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;

@@ -51,8 +51,8 @@ impl Aggregator {
         Self { streams, today, sources, uniques, history, exports, queries: 0 }
     }
 
-    /// Looks once a second until there is no more `stop`, and then once more.
-    pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
+    /// Looks once a second until there is no more `stop`, and then once more. Gives the history back.
+    pub fn run(mut self, board: &Board, stop: &Receiver<()>) -> History {
         // Once a minute, whether or not the last one could be stored, and wherever the clock is set to.
         let mut minute = unix_time() / MINUTE;
         loop {
@@ -64,7 +64,7 @@ impl Aggregator {
                 self.store(board, now);
             }
             if !goes_on {
-                return;
+                return self.history;
             }
         }
     }

@@ -17,8 +17,8 @@ pub mod recent;
 pub mod sources;
 pub mod uniques;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::stats::counters::{
@@ -57,8 +57,9 @@ pub struct Block {
     pub numa_node: Option<usize>,
     /// What it counts into.
     pub counters: Arc<Counters>,
-    /// What a thread of this place counted in earlier runs of the program.
-    pub base: Totals,
+    /// What a thread of this place counted in earlier runs of the program. It grows when the process before
+    /// this one tells what it still served.
+    pub base: Mutex<Totals>,
 }
 
 /// Where the numbers of a node stand.
@@ -138,8 +139,13 @@ impl Block {
         [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("node", name(self.numa_node))]
     }
 
+    /// Adds what was counted by somebody else in the place of this thread.
+    pub fn inherit(&self, totals: &Totals) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) += totals;
+    }
+
     fn read(&self) -> Totals {
-        let mut totals = self.base.clone();
+        let mut totals = self.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.counters.read(&mut totals);
         totals
     }
@@ -222,7 +228,7 @@ mod tests {
             let mut tally = Tally::default();
             counts.iter().for_each(|&(at, count)| tally.add(at, count));
             counters.fold(&mut tally);
-            Block { cpu, numa_node: cpu.map(|_| 1), counters, base: Totals::default() }
+            Block { cpu, numa_node: cpu.map(|_| 1), counters, base: Mutex::default() }
         };
         let first = [
             (QUERIES.at([0, 0, 0]), 3),

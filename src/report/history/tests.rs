@@ -141,9 +141,9 @@ fn totals_go_on_after_a_restart() {
     let (mut history, bases) = open(&second, 2);
     let of_shards: Vec<u64> = bases.shards.iter().map(|totals| totals.sum(QUERIES)).collect();
     assert_eq!((of_shards, bases.tcp.sum(QUERIES)), (vec![3, 1], 4));
-    second.tcp.base = bases.tcp;
+    second.tcp.base = Mutex::new(bases.tcp);
     for (block, base) in second.shards.iter_mut().zip(bases.shards) {
-        block.base = base;
+        block.base = Mutex::new(base);
     }
     let reading = second.read();
     assert_eq!((reading.total.sum(QUERIES), reading.total.sum(TCP_ACCEPTED)), (16, 10));
