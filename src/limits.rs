@@ -375,3 +375,13 @@ pub const HANDOVER_LEN_MAX: usize = 16 << 20;
 pub const HANDOVER_IMAGE_LEN_MAX: usize = HISTORY_IN_MEMORY_LEN_MAX as usize + (1 << 20);
 /// How long a process that hands over, or takes over, waits for the other to take what it sends.
 pub const HANDOVER_SEND_MAX: Duration = Duration::from_secs(5);
+/// How long a successor may take to load and check everything: a hundred thousand zones and large databases
+/// take some seconds on a busy host.
+pub const HANDOVER_LOAD_MAX: Duration = Duration::from_secs(60);
+/// How long it may take to adopt the sockets and test itself, and then to serve. It needs some ten
+/// milliseconds for each.
+pub const HANDOVER_STEP_MAX: Duration = Duration::from_secs(10);
+/// How long the old process may take to store and close its history, and the new one to open it.
+pub const HANDOVER_DONE_MAX: Duration = Duration::from_secs(30);
+const _: () =
+    assert!(HANDOVER_DONE_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis() + HTTP_STEP_MAX.as_millis());

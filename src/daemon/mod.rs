@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod cpus;
+pub mod handover;
 pub mod http;
 pub mod listen;
 pub mod placement;
