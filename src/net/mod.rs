@@ -14,7 +14,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::serve::snapshot::Snapshot;
+use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::{self, SelfTest, cpu};
@@ -114,8 +114,6 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// SIGTERM or SIGINT.
-    Stop,
 }
 
 /// What the threads are made from.
@@ -136,7 +134,7 @@ pub struct Plan {
     /// The bounds of TCP.
     pub tcp: TcpSettings,
     /// What to serve.
-    pub snapshot: Arc<Snapshot>,
+    pub published: Arc<Published>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
 }
@@ -192,12 +190,12 @@ impl Net {
         serving: Sender<()>,
         events: &Sender<Event>,
     ) -> Result<(), NetError> {
-        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, snapshot, ledgers } = plan;
+        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers } = plan;
         let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
             let gate = self.new_gate();
-            let shard = Shard::new(given, Arc::clone(&snapshot), self.new_ledger(&ledgers));
+            let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers));
             let (datapath, ready, serving) = (self.datapath, ready.clone(), serving.clone());
             let start = Start { cpu, datapath, busy_poll, ready, gate, serving };
             let orders = Arc::clone(&self.orders);
@@ -208,7 +206,7 @@ impl Net {
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
         let gate = self.new_gate();
-        let mut serving = Serving::new(snapshot, self.new_ledger(&ledgers));
+        let mut serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
         let orders = Arc::clone(&self.orders);
         self.spawn("tcp".to_owned(), events, move || {
             if gate.recv().is_err() {

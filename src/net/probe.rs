@@ -129,6 +129,7 @@ mod tests {
             version: None,
             update: UpdatePolicy::Refused,
             listeners: Vec::new(),
+            series: Vec::new(),
         };
         let entries = Vec::new();
         let options = ZoneOptions { direct, dname: false, special_use: false, dir: None, entries, identity };

@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::orders::Orders;
 use super::{Datapath, NetError};
 use crate::dns::consts::rcode;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
+use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
 use crate::serve::{Arrival, Transport, Verdict, serve};
 use crate::stats::account::Account;
@@ -103,7 +103,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(given: Vec<Given>, snapshot: Arc<Snapshot>, ledger: Ledger) -> Self {
+    pub(super) fn new(given: Vec<Given>, snapshot: Follower, ledger: Ledger) -> Self {
         let drops = Drops::new(&given);
         let places = given.iter().map(|given| given.place).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
@@ -150,8 +150,10 @@ impl Shard {
 
     /// Ends a turn, at `now`: what was counted becomes visible.
     fn fold(&mut self, turn: &Turn, now: Instant) {
-        let Answering { ledger, batch_began, .. } = &mut self.answering;
+        let Answering { ledger, batch_began, snapshot, .. } = &mut self.answering;
         ledger.count(SHARD_TURNS.at([]));
+        // A shard that nobody asks changes over as well.
+        snapshot.look();
         if let Some(began) = batch_began.take() {
             // The next system call submits the replies, or the last one has.
             let took = now.duration_since(began);
@@ -185,7 +187,7 @@ impl Shard {
 struct Answering {
     /// Where each socket stands.
     places: Vec<Place>,
-    snapshot: Arc<Snapshot>,
+    snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
     /// When the first datagram of this turn was lent.
@@ -195,7 +197,10 @@ struct Answering {
 impl Answering {
     #[inline]
     fn answer(&mut self, arrived: &Arrived, slot: &mut [u8]) -> Option<usize> {
-        self.batch_began.get_or_insert_with(Instant::now);
+        if self.batch_began.is_none() {
+            self.batch_began = Some(Instant::now());
+            self.snapshot.look();
+        }
         let Place { mut local, listener } = self.places[arrived.socket];
         if let Some(ip) = arrived.local_ip {
             local.set_ip(ip);

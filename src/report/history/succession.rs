@@ -98,7 +98,8 @@ mod tests {
     fn totals_and_minutes_go_on_from_an_image() {
         let (first, second) = (board(), board());
         let now = unix_time();
-        let (mut history, _) = History::in_memory(&first.names, first.shards.len(), now).unwrap();
+        let (mut history, _) =
+            History::in_memory(&first.named.load().counted, first.shards.len(), now).unwrap();
         count(&first.shards[0], QUERIES.at([0, 0, 0]), 7);
         history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
         let kept = |history: &History| {
@@ -110,19 +111,20 @@ mod tests {
         let closed = history.close().unwrap();
         let image = closed.image.as_ref().unwrap();
         let (history, bases) =
-            History::in_memory_from(image, &second.names, second.shards.len(), now).unwrap();
+            History::in_memory_from(image, &second.named.load().counted, second.shards.len(), now).unwrap();
         assert_eq!(bases.shards[0].counts(), first.shards[0].read().counts());
         assert_eq!(kept(&history), before);
         let reader = history.reader().unwrap();
         let query = "SELECT count(*) FROM totals";
         assert!(reader.connection().query_row(query, [], |row| row.get::<_, u64>(0)).unwrap() > 0);
-        assert!(History::in_memory_from(&[7; 4096], &second.names, 1, now).is_err());
+        assert!(History::in_memory_from(&[7; 4096], &second.named.load().counted, 1, now).is_err());
     }
 
     #[test]
     fn what_is_counted_after_the_end_is_told_by_name() {
         let (first, second) = (board(), board());
-        let (mut history, _) = History::in_memory(&first.names, first.shards.len(), 0).unwrap();
+        let (mut history, _) =
+            History::in_memory(&first.named.load().counted, first.shards.len(), 0).unwrap();
         history.store(&first, &[], &UniquesOfDays::default(), 0).unwrap();
         let closed = history.close().unwrap();
         assert!(closed.counted_since(&first).is_empty());
@@ -133,7 +135,7 @@ mod tests {
         assert_eq!(counted.len(), 2);
         counted.push(("as112_of_another_version_total".to_owned(), "{}".to_owned(), 9));
         let before = second.read().total;
-        second.tcp.inherit(&totals(&counted, &second.names));
+        second.tcp.add_to_base(&totals(&counted, &second.named.load().counted));
         let after = second.read().total;
         assert_eq!(after.counts()[QUERIES.at([1, 1, 0])], before.counts()[QUERIES.at([1, 1, 0])] + 6);
         assert_eq!(after.sum(TCP_ACCEPTED), before.sum(TCP_ACCEPTED) + 3);
