@@ -60,6 +60,9 @@ impl Systemd {
     /// Says how the node fares, and feeds the watchdog if every thread has made a turn since the last time: a
     /// stuck shard would swallow its share of the queries until the service is started anew.
     pub(super) fn tick(&mut self, board: &Board, rate: f64, now: Instant) {
+        if self.socket.is_none() {
+            return;
+        }
         if now.duration_since(self.told) >= STATUS_EVERY {
             self.told = now;
             let (shards, state) = (board.shards.len(), board.life.state().name());
@@ -67,13 +70,15 @@ impl Systemd {
         }
         // Twice as often as it takes, as sd_watchdog_enabled(3) advises.
         if self.watchdog.is_some_and(|every| now.duration_since(self.fed) >= every / 2) {
-            let turns = board.turns();
-            let all_move = self.turns.len() != turns.len()
-                || turns.iter().zip(&self.turns).all(|(turns, before)| turns > before);
-            if all_move {
-                self.notify("WATCHDOG=1");
-                (self.fed, self.turns) = (now, turns);
-            }
+            self.feed(board.turns(), now);
+        }
+    }
+
+    fn feed(&mut self, turns: Vec<u64>, now: Instant) {
+        let is_first = self.turns.is_empty();
+        if is_first || turns.iter().zip(&self.turns).all(|(turns, before)| turns > before) {
+            self.notify("WATCHDOG=1");
+            (self.fed, self.turns) = (now, turns);
         }
     }
 
@@ -95,4 +100,29 @@ fn connect(path: &str) -> Option<UnixDatagram> {
     socket.connect_addr(&address.ok()?).ok()?;
     socket.set_nonblocking(true).ok()?;
     Some(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_fed_only_while_every_thread_moves() {
+        let (ours, manager) = UnixDatagram::pair().unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let now = Instant::now();
+        let mut systemd =
+            Systemd { socket: Some(ours), watchdog: None, fed: now, turns: Vec::new(), told: now };
+        let mut feed = |turns: [u64; 3]| {
+            systemd.feed(turns.to_vec(), now);
+            let mut message = [0; 64];
+            manager.recv(&mut message).map(|len| message[..len].to_vec()).ok()
+        };
+        let fed = Some(b"WATCHDOG=1".to_vec());
+        assert_eq!(feed([5, 0, 7]), fed);
+        assert_eq!(feed([6, 1, 8]), fed);
+        assert_eq!(feed([7, 1, 9]), None, "one stands still");
+        assert_eq!(feed([9, 1, 11]), None);
+        assert_eq!(feed([10, 2, 12]), fed, "it moves again");
+    }
 }
