@@ -417,3 +417,7 @@ pub const HANDOVER_STEP_MAX: Duration = Duration::from_secs(10);
 pub const HANDOVER_DONE_MAX: Duration = Duration::from_secs(30);
 const _: () =
     assert!(HANDOVER_DONE_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis() + HTTP_STEP_MAX.as_millis());
+/// How late a process that was succeeded sees that its last connection is gone.
+pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
+/// How long the service manager may take to take a message in.
+pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);

@@ -2,24 +2,49 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 
 use super::config::Config;
 use super::placement::Placement;
 use crate::limits::TCP_BACKLOG;
+use crate::sys::inherited::Inherited;
 use crate::sys::sockets::{self, UdpOptions};
+use crate::sys::steering::Steering;
 use crate::zone::Problem;
 
 /// The sockets of every address.
+#[derive(Default)]
 pub(super) struct Bound {
-    /// For each address those of UDP, one for each shard.
+    /// For each address those of UDP: one for each shard, or those that were there before this process.
     pub(super) groups: Vec<(SocketAddr, Vec<UdpSocket>)>,
     /// Those of TCP.
     pub(super) listeners: Vec<TcpListener>,
+    /// Of the groups that were there before this process, second handles.
+    pub(super) adopted: Adopted,
+}
+
+/// Groups that somebody else may have steered, and may steer still.
+#[derive(Default)]
+pub(super) struct Adopted(Vec<Vec<UdpSocket>>);
+
+impl Adopted {
+    /// Steers them as `steering` says, now that they are ours.
+    pub(super) fn steer(&self, steering: Option<&Steering>) -> io::Result<()> {
+        self.0.iter().try_for_each(|group| match steering {
+            Some(steering) => sockets::steer(group, steering),
+            None => sockets::unsteer(group),
+        })
+    }
 }
 
 impl Bound {
-    /// Opens every address for UDP and TCP; reports all that cannot be opened.
-    pub(super) fn open(config: &Config, placement: &Placement) -> Result<Self, Vec<Problem>> {
+    /// Opens every address for UDP and TCP, where it is not among those `inherited`; reports all that cannot be
+    /// opened.
+    pub(super) fn open(
+        config: &Config,
+        placement: &Placement,
+        inherited: &mut Inherited,
+    ) -> Result<Self, Vec<Problem>> {
         let shards = placement.places.len();
         let options = UdpOptions {
             rcvbuf: config.rcvbuf,
@@ -27,19 +52,48 @@ impl Bound {
             busy_poll: config.busy_poll,
             steering: placement.steering.clone(),
         };
-        let mut bound = Self { groups: Vec::new(), listeners: Vec::new() };
+        let mut bound = Self::default();
         let mut problems = Vec::new();
         for &address in &config.listen {
-            match sockets::bind_udp_group(address, shards, &options) {
+            let found = inherited.take_group(address);
+            let group = if found.is_empty() {
+                sockets::bind_udp_group(address, shards, &options)
+            } else {
+                bound.adopt(found, address, &options)
+            };
+            match group {
                 Ok(group) => bound.groups.push((address, group)),
                 Err(error) => problems.push(cannot_listen(address, "UDP", &error)),
             }
-            match sockets::bind_tcp(address, TCP_BACKLOG) {
+            let listener = inherited.take_listener(address);
+            match listener.map_or_else(|| sockets::bind_tcp(address, TCP_BACKLOG), Ok) {
                 Ok(listener) => bound.listeners.push(listener),
                 Err(error) => problems.push(cannot_listen(address, "TCP", &error)),
             }
         }
         if problems.is_empty() { Ok(bound) } else { Err(problems) }
+    }
+
+    fn adopt(
+        &mut self,
+        group: Vec<UdpSocket>,
+        address: SocketAddr,
+        options: &UdpOptions,
+    ) -> io::Result<Vec<UdpSocket>> {
+        group.iter().try_for_each(|socket| sockets::adopt_udp(socket, address, options))?;
+        self.adopted.0.push(group.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?);
+        Ok(group)
+    }
+
+    /// Second handles of all sockets: those of each address in the order in which they were bound.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        let udp = self.groups.iter().flat_map(|(_, group)| group);
+        let udp = udp.map(|socket| socket.try_clone().map(OwnedFd::from));
+        let tcp = self.listeners.iter().map(|listener| listener.try_clone().map(OwnedFd::from));
+        udp.chain(tcp).collect()
     }
 
     /// The receive and send buffer that the kernel gave each address, in bytes.

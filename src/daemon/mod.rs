@@ -11,23 +11,27 @@ mod itself;
 mod life;
 pub mod listen;
 mod orders;
+mod origin;
 pub mod placement;
 mod reload;
 mod said;
 mod spec;
+mod succession;
 mod systemd;
 mod watched;
 pub mod written;
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::mem;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 
-use crate::net::{Net, Plan};
+use crate::net::{Event, Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
@@ -39,10 +43,13 @@ use crate::zone::{self, Problem, ZoneSet};
 use bound::{Bound, no_http};
 use config::Config;
 use control::Control;
-use life::{Course, Node};
+use life::{Course, End, Node};
+use orders::Order;
+use origin::{Origin, left_over};
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, try_line};
+use succession::{Elder, Succession};
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -79,6 +86,39 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
 pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
+    // What this process is given, and who will start the one after it.
+    let mut origin = Origin::find()?;
+    let (orders, ordered) = unbounded();
+    let (events, happened) = unbounded();
+    let started = start(source, &mut origin, (orders, events), out);
+    let mut node = origin.tell(started)?;
+
+    // Serve, and do as ordered.
+    match node.live(&ordered, &happened) {
+        // Leave everything to a successor, which serves already.
+        Ok(End::Succeeded(successor)) => {
+            node.depart(successor, &ordered);
+            Ok(())
+        }
+        // Stop: what has come in is answered, then the sockets close.
+        Ok(End::Ordered) => {
+            node.stop();
+            Ok(())
+        }
+        Err(problems) => {
+            node.stop();
+            Err(problems)
+        }
+    }
+}
+
+/// The story of a start.
+fn start<'a>(
+    source: Source,
+    origin: &mut Origin,
+    (orders, events): (Sender<Order>, Sender<Event>),
+    out: &'a mut dyn Write,
+) -> Result<Node<'a>, Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let config = source.read()?;
     let (zones, snapshot) = prepare(&config, Vec::new())?;
@@ -87,16 +127,19 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
     let systemd = Systemd::from_environment(Instant::now());
 
     // 2. From here on signals are orders: one that comes during the start is not lost.
-    let (orders, ordered) = unbounded();
-    let (events, happened) = unbounded();
     orders::watch_signals(&orders).map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
-    let bound = Bound::open(&config, &placement)?;
+    let mut inherited = origin.sockets()?;
+    let mut bound = Bound::open(&config, &placement, &mut inherited)?;
     let buffers = bound.buffers();
-    let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
-    let control = control::open(&config.control).map_err(failure)?;
+    let adopted = mem::take(&mut bound.adopted);
+    let http = http::open(config.http, &mut inherited);
+    let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
+    let control = control::open(&config.control, &mut inherited).map_err(failure)?;
+    let handles = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
+    let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
 
     // 4. What took rights is done.
     if let Some(name) = &config.user {
@@ -104,7 +147,7 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
             .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
     }
 
-    // 5. Shards and the TCP thread. They serve when this returns.
+    // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
     let names = snapshot.names().clone();
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let published = Published::new(snapshot);
@@ -119,13 +162,17 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
         ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
-    net.open().map_err(|error| failure(error.to_string()))?;
 
-    // 6. Let people watch, and give orders.
+    // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
+    let (estate, notes) = origin.serve(&mut net, &adopted, placement.steering.as_ref())?;
+    drop(adopted);
+
+    // 7. Let people watch, and give orders.
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(control.line());
-    let remembered = Remembered::open(config.history.as_deref(), &names, placement.places.len());
+    let shards = placement.places.len();
+    let remembered = Remembered::open(config.history.as_deref(), estate.image.as_deref(), &names, shards);
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
@@ -134,28 +181,58 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
-    // 7. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() {
+    let elder = origin.predecessor.take();
+    let is_successor = elder.is_some();
+    let elder = elder.map(|predecessor| Elder::wait(predecessor.done(), &board, &events)).transpose();
+    let elder = elder.map_err(|error| no_thread("the process before", &error))?;
+
+    // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
+    if systemd.is_there() && !is_successor {
         let absent = itself::ask(&config.listen).map_err(failure)?;
         lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
     }
 
-    // 8. Say what is there.
+    // 9. Say what is there.
+    lines.extend(notes);
+    lines.extend(left_over(&inherited));
     lines.push(try_line(&config));
+    let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
+    let succession = Succession::new(launcher, handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let mut node =
-        Node { source, config, zones, net, published, board, watched, control, systemd, out, course };
-    node.begin(&lines);
-
-    // 9. Serve, and do as ordered.
-    let ended = node.live(&ordered, &happened);
-
-    // 10. Stop: what has come in is answered, then the sockets close.
-    node.stop();
-    ended
+    let mut node = Node {
+        source,
+        config,
+        zones,
+        net,
+        published,
+        board,
+        watched,
+        control,
+        systemd,
+        out,
+        course,
+        succession,
+    };
+    node.begin(&lines, estate.draining);
+    Ok(node)
 }
 
-fn no_thread(what: &str, error: &std::io::Error) -> Vec<Problem> {
+/// The handles that a successor gets: those of the addresses, and of the listeners beside them.
+fn with_handles(
+    mut handles: Vec<OwnedFd>,
+    http: &http::Opened,
+    control: &control::Opened,
+) -> io::Result<Vec<OwnedFd>> {
+    if let http::Opened::At(listener) = http {
+        handles.push(listener.try_clone()?.into());
+    }
+    if let control::Opened::At(listener, _) = control {
+        handles.push(listener.try_clone()?.into());
+    }
+    Ok(handles)
+}
+
+fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
     failure(format!("cannot start a thread for {what}: {error}; free some memory"))
 }
 

@@ -25,16 +25,19 @@ pub(super) enum Wish {
     Stop,
     /// Write the counts to the log.
     Statistics,
+    /// Leave everything to a new process.
+    Upgrade,
 }
 
 impl Wish {
     /// The wishes that have a word on the control socket.
-    const WORDS: [(&'static str, Self); 5] = [
+    const WORDS: [(&'static str, Self); 6] = [
         ("status", Self::Status),
         ("reload", Self::Reload),
         ("drain", Self::Drain),
         ("undrain", Self::Undrain),
         ("shutdown", Self::Stop),
+        ("upgrade", Self::Upgrade),
     ];
 
     /// The wish that a word stands for.
@@ -47,6 +50,7 @@ impl Wish {
             SIGTERM | SIGINT => Some(Self::Stop),
             SIGHUP => Some(Self::Reload),
             SIGUSR1 => Some(Self::Statistics),
+            SIGUSR2 => Some(Self::Upgrade),
             _ => None,
         }
     }

@@ -15,6 +15,8 @@ use crate::limits::PASSED_MAX;
 
 /// The first descriptor that a service manager passes (sd_listen_fds(3)).
 const FIRST: RawFd = 3;
+/// How the names of sockets begin that it keeps for us.
+const NAMED: &str = "as112d-";
 
 /// Sockets by what they are.
 #[derive(Debug, Default)]
@@ -22,6 +24,17 @@ pub struct Inherited {
     udp: Vec<(SocketAddr, UdpSocket)>,
     tcp: Vec<(SocketAddr, TcpListener)>,
     unix: Vec<UnixListener>,
+}
+
+/// What the socket of this index is called with a service manager that keeps it.
+#[must_use]
+pub fn name(index: usize) -> String {
+    format!("{NAMED}{index}")
+}
+
+/// The index of a socket that is called so.
+fn index(name: &str) -> Option<usize> {
+    name.strip_prefix(NAMED)?.parse().ok()
 }
 
 impl Inherited {
@@ -62,14 +75,19 @@ impl Inherited {
         if count == 0 || !for_us || TAKEN.swap(true, Ordering::Relaxed) {
             return Self::default();
         }
-        let descriptors = (FIRST..).take(count).filter_map(|descriptor| {
+        let taken = (FIRST..).take(count).map(|descriptor| {
             // SAFETY: plain numbers. It also tells whether there is such a descriptor.
             let is_open = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
             // SAFETY: it is open, and the service manager says that it is for this process to take; `TAKEN`
             // lets nobody take it twice. Nothing else can own it, as this is done before anything is opened.
             is_open.then(|| unsafe { OwnedFd::from_raw_fd(descriptor) })
         });
-        Self::sort(descriptors.collect())
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut named: Vec<(&str, Option<OwnedFd>)> =
+            names.split(':').chain(std::iter::repeat("")).zip(taken).collect();
+        // What an earlier process had it keep comes back in no order; the others stay in theirs, before them.
+        named.sort_by_key(|(name, _)| index(name));
+        Self::sort(named.into_iter().filter_map(|(_, descriptor)| descriptor).collect())
     }
 
     /// Whether there is none.
@@ -92,10 +110,10 @@ impl Inherited {
         Some(self.tcp.remove(place).1)
     }
 
-    /// The unix listener at `path`.
-    pub fn take_unix(&mut self, path: &Path) -> Option<UnixListener> {
+    /// The unix listener whose path is the one that is meant.
+    pub fn take_unix(&mut self, is_meant: impl Fn(&Path) -> bool) -> Option<UnixListener> {
         let is_it = |listener: &UnixListener| {
-            listener.local_addr().is_ok_and(|local| local.as_pathname() == Some(path))
+            listener.local_addr().is_ok_and(|local| local.as_pathname().is_some_and(&is_meant))
         };
         let place = self.unix.iter().position(is_it)?;
         Some(self.unix.remove(place))
@@ -153,8 +171,8 @@ mod tests {
         let left = [format!("UDP {other_at}"), format!("TCP {http_at}"), path.display().to_string()];
         assert_eq!(sorted.left(), left);
         assert_eq!(sorted.take_listener(any).unwrap().local_addr().unwrap(), http_at);
-        assert!(sorted.take_unix(Path::new("/elsewhere")).is_none());
-        assert!(sorted.take_unix(&path).is_some());
+        assert!(sorted.take_unix(|found| found == Path::new("/elsewhere")).is_none());
+        assert!(sorted.take_unix(|found| found == path).is_some());
         assert!(!sorted.is_empty());
         assert_eq!(sorted.take_group(other_at).len(), 1);
         assert!(sorted.is_empty());

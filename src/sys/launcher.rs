@@ -6,14 +6,15 @@
 //! successor then may: bind low ports, read as root, set up its own confinement. Nothing that the launcher is
 //! told can change what it starts. It ends with its daemon.
 
-use std::ffi::OsString;
-use std::io;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{io, iter, ptr};
 
 use super::passing::Passage;
 
@@ -21,7 +22,7 @@ use super::passing::Passage;
 const DESCRIPTOR: i32 = 3;
 const VARIABLE: &str = "AS112D_HANDOVER";
 /// What a service manager said to the first of us: no matter of its successors.
-const NOT_PASSED_ON: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
+const NOT_PASSED_ON: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID"];
 
 /// What the launcher is told.
 const LAUNCH: u8 = b'L';
@@ -64,25 +65,65 @@ impl Program {
 
     /// Starts it with `line` as its descriptor [`DESCRIPTOR`].
     fn start(&self, line: OwnedFd) -> io::Result<Child> {
-        let mut command = Command::new(&self.path);
-        command.args(&self.arguments).env(VARIABLE, DESCRIPTOR.to_string());
-        NOT_PASSED_ON.iter().for_each(|name| {
-            command.env_remove(name);
-        });
-        let give = move || {
+        let image = Image::new(self)?;
+        let become_it = move || {
             // SAFETY: plain numbers; in this child nothing of ours is descriptor 3, unless `line` is.
             let given = unsafe { libc::dup2(line.as_raw_fd(), DESCRIPTOR) };
             if given == line.as_raw_fd() {
                 // SAFETY: plain numbers; a descriptor that is there already keeps its flags with dup2.
                 unsafe { libc::fcntl(DESCRIPTOR, libc::F_SETFD, 0) };
             }
-            if given < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+            if given < 0 { Err(io::Error::last_os_error()) } else { Err(image.execute()) }
         };
-        // SAFETY: `give` makes two system calls and touches no memory that is shared: this is sound between
+        let mut command = Command::new(&self.path);
+        // SAFETY: `become_it` makes three system calls and touches no memory but its own: this is sound between
         // fork and exec even if the process had threads.
-        unsafe { command.pre_exec(give) };
-        // The signals that the launcher blocks are not blocked in the child: `Command` sees to that.
+        unsafe { command.pre_exec(become_it) };
+        // The signals that the launcher blocks are not blocked in the child: `Command` sees to that. Its own
+        // exec is never reached: that one would take a file that is no program for a script of the shell.
         command.spawn()
+    }
+}
+
+/// What execve(2) takes.
+struct Image {
+    path: CString,
+    /// What the pointers point to.
+    _strings: [Vec<CString>; 2],
+    arguments: Vec<*const libc::c_char>,
+    environment: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the pointers point to the heap memory of `_strings`, which nobody changes and which moves with them.
+unsafe impl Send for Image {}
+// SAFETY: nothing in it can be changed through a shared reference.
+unsafe impl Sync for Image {}
+
+impl Image {
+    fn new(program: &Program) -> io::Result<Self> {
+        let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into());
+        let path = c_string(program.path.as_os_str().as_bytes())?;
+        let arguments = program.arguments.iter().map(|argument| c_string(argument.as_bytes()));
+        let arguments: io::Result<Vec<CString>> = iter::once(Ok(path.clone())).chain(arguments).collect();
+        let kept = std::env::vars_os().filter(|(name, _)| {
+            name.to_str().is_none_or(|name| name != VARIABLE && !NOT_PASSED_ON.contains(&name))
+        });
+        let kept = kept.map(|(name, value)| c_string(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
+        let ours = c_string(format!("{VARIABLE}={DESCRIPTOR}").as_bytes());
+        let environment: io::Result<Vec<CString>> = kept.chain([ours]).collect();
+        let strings = [arguments?, environment?];
+        let [arguments, environment] = strings.each_ref().map(|strings| {
+            strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>()
+        });
+        Ok(Self { path, _strings: strings, arguments, environment })
+    }
+
+    /// Becomes the program. If this returns it could not, and why.
+    fn execute(&self) -> io::Error {
+        // SAFETY: `path` is a C string; both lists end with a null pointer, and the strings that the others
+        // point to live as long as `self`.
+        unsafe { libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        io::Error::last_os_error()
     }
 }
 
@@ -148,7 +189,7 @@ fn settle(line: Passage) -> Passage {
     // SAFETY: `all` is ours, written during the call only.
     unsafe { libc::sigfillset(&raw mut all) };
     // SAFETY: `all` is read during the call only; nothing is to be written.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) };
     // SAFETY: the name is a C string, read during the call.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"as112d-launch".as_ptr()) };
     if kept > 3 {
@@ -254,6 +295,12 @@ mod tests {
         let told = none.launch().unwrap_err().to_string();
         assert_eq!(told, "cannot start /no/such/program: No such file or directory (os error 2)");
         assert_eq!(none.kill().unwrap(), "it never ran");
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("text");
+        std::fs::write(&text, "echo a shell would run this").unwrap();
+        std::fs::set_permissions(&text, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let told = launcher(text.to_str().unwrap(), "").launch().unwrap_err().to_string();
+        assert!(told.ends_with("Exec format error (os error 8)"), "{told}");
     }
 
     #[test]

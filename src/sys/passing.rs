@@ -67,23 +67,8 @@ impl Passage {
         head[4..].copy_from_slice(&(descriptors.len() as u32).to_be_bytes());
         let mut stream = &self.0;
         stream.write_all(&head)?;
-        descriptors.chunks(PASSED_AT_ONCE).try_for_each(|batch| self.send_batch(batch))?;
+        descriptors.chunks(PASSED_AT_ONCE).try_for_each(|batch| send_with(&self.0, &[CARRIER], batch))?;
         stream.write_all(bytes)
-    }
-
-    fn send_batch(&self, batch: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PASSED_AT_ONCE))];
-        let mut rights = SendAncillaryBuffer::new(&mut space);
-        let fits = rights.push(SendAncillaryMessage::ScmRights(batch));
-        debug_assert!(fits, "there is room for a whole batch");
-        let carrier = [io::IoSlice::new(&[CARRIER])];
-        loop {
-            match sendmsg(&self.0, &carrier, &mut rights, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 
     /// Waits for a message of at most `len_max` bytes, as long as `within`, or for ever.
@@ -188,6 +173,27 @@ impl AsFd for Passage {
 impl From<Passage> for OwnedFd {
     fn from(passage: Passage) -> Self {
         passage.0.into()
+    }
+}
+
+/// Sends `bytes` in one piece over a unix socket, with `descriptors`, of which there are [`PASSED_AT_ONCE`] at
+/// most.
+///
+/// # Errors
+/// What the kernel says, as for a socket that is full.
+pub fn send_with(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PASSED_AT_ONCE))];
+    let mut rights = SendAncillaryBuffer::new(&mut space);
+    if !rights.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let bytes = [io::IoSlice::new(bytes)];
+    loop {
+        match sendmsg(&socket, &bytes, &mut rights, SendFlags::NOSIGNAL) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The side that gives.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +50,8 @@ impl Giving {
     ///
     /// # Errors
     /// Why it cannot be.
-    pub fn begin(launcher: &Arc<Launcher>) -> Result<Self, Vec<Problem>> {
-        let line = launcher.launch().map_err(|error| failure(error.to_string()))?;
+    pub fn begin(launcher: &Arc<Launcher>) -> io::Result<Self> {
+        let line = launcher.launch()?;
         Ok(Self { launcher: Arc::clone(launcher), line: Line(line) })
     }
 
@@ -73,7 +74,7 @@ impl Giving {
     ///
     /// # Errors
     /// If there are no more descriptors.
-    pub fn way_out(&self) -> std::io::Result<Passage> {
+    pub fn way_out(&self) -> io::Result<Passage> {
         self.line.0.try_clone()
     }
 }
@@ -101,13 +102,13 @@ fn lead(line: Line, sockets: &[BorrowedFd<'_>], patience: Patience) -> Result<Su
 }
 
 impl Successor {
-    /// Leaves the history to it, with its `image` where it was in memory. When this returns, all that this
+    /// Leaves the history to it, with its `image` where it was in memory; and a drain that has begun. When this returns, all that this
     /// process did but its connections is the successor's.
     ///
     /// # Errors
     /// What went wrong. The successor serves all the same.
-    pub fn leave(&self, image: Option<&[u8]>) -> Result<(), Vec<Problem>> {
-        self.line.say(&Message::Yours { image: image.is_some() }, &[])?;
+    pub fn leave(&self, image: Option<&[u8]>, draining: bool) -> Result<(), Vec<Problem>> {
+        self.line.say(&Message::Yours { image: image.is_some(), draining }, &[])?;
         if let Some(image) = image {
             self.line.say_image(image)?;
         }
@@ -172,7 +173,7 @@ pub(super) mod tests {
     fn one_that_does_everything_right_serves() {
         let successor = play(&[HELLO, READY, SERVING], false).unwrap();
         assert_eq!((successor.pid, successor.version.as_str()), (7, "9.9.9"));
-        let problems = successor.leave(None).unwrap_err();
+        let problems = successor.leave(None, false).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
     }
 

@@ -31,7 +31,7 @@ use crate::sys::passing::Passage;
 use crate::zone::Problem;
 
 pub use giving::{Giving, Successor};
-pub use taking::{Late, Predecessor, refuse};
+pub use taking::{Estate, Late, Predecessor};
 
 /// The version of this protocol. A field that is added needs no new one: who does not know it ignores it.
 const PROTOCOL: u32 = 1;
@@ -53,6 +53,8 @@ enum Message {
     /// The history. With `image` it was in memory, and comes as the next message.
     Yours {
         image: bool,
+        /// Whether nobody is to be sent to the node any more.
+        draining: bool,
     },
     Done,
     Late {

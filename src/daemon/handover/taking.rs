@@ -15,6 +15,15 @@ use crate::zone::Problem;
 #[derive(Debug)]
 pub struct Predecessor(Line);
 
+/// What it leaves.
+#[derive(Debug, Default)]
+pub struct Estate {
+    /// The history, where it was in memory.
+    pub image: Option<Vec<u8>>,
+    /// Whether nobody is to be sent to the node any more.
+    pub draining: bool,
+}
+
 /// The same, once it has left everything but its connections.
 #[derive(Debug)]
 pub struct Late(Line);
@@ -55,15 +64,17 @@ impl Predecessor {
         }
     }
 
-    /// Tells it that all gates are open; waits until the history is ours: its image, where it was in memory.
+    /// Tells it that all gates are open; waits until everything is ours.
     ///
     /// # Errors
     /// What went wrong. Everything is ours all the same.
-    pub fn serving(&self) -> Result<Option<Vec<u8>>, Vec<Problem>> {
+    pub fn serving(&self) -> Result<Estate, Vec<Problem>> {
         self.0.say(&Message::Serving, &[])?;
         match self.hear("yours", HANDOVER_DONE_MAX)?.0 {
-            Message::Yours { image: true } => self.0.hear_image(HANDOVER_DONE_MAX).map(Some),
-            Message::Yours { image: false } => Ok(None),
+            Message::Yours { image, draining } => {
+                let image = image.then(|| self.0.hear_image(HANDOVER_DONE_MAX)).transpose()?;
+                Ok(Estate { image, draining })
+            }
             other => Err(unexpected("yours", &other)),
         }
     }
@@ -117,13 +128,6 @@ impl Late {
     }
 }
 
-/// Tells the process that this one was to succeed, if there is one that was not found yet, why not.
-pub fn refuse(problems: &[Problem]) {
-    if let Ok(Some(predecessor)) = Predecessor::find() {
-        predecessor.refuse(problems);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
@@ -147,12 +151,13 @@ mod tests {
         let late = counted.clone();
         let giving = thread::spawn(move || {
             let successor = lead_quickly(giver, &[socket.as_fd()]).unwrap();
-            successor.leave(Some(b"image")).unwrap();
+            successor.leave(Some(b"image"), true).unwrap();
             successor.part(late);
         });
         assert_eq!(taker.hello().unwrap().take_group(address).len(), 1);
         taker.ready().unwrap();
-        assert_eq!(taker.serving().unwrap().as_deref(), Some(&b"image"[..]));
+        let estate = taker.serving().unwrap();
+        assert_eq!((estate.image.as_deref(), estate.draining), (Some(&b"image"[..]), true));
         assert_eq!(taker.done().wait().unwrap(), counted);
         giving.join().unwrap();
     }
