@@ -24,17 +24,33 @@ pub struct Node {
 impl Node {
     /// Starts a node on a port of its own, with a configuration file and further arguments.
     pub fn start(configuration: &str, further: &[&str]) -> Self {
+        Self::start_with(configuration, further, |_| {})
+    }
+
+    /// As [`start`](Self::start); `prepare` may change the command.
+    pub fn start_with(configuration: &str, further: &[&str], prepare: impl Fn(&mut Command)) -> Self {
         let port = free_port();
-        Self::begin(port, configuration, |own| Daemon::arguments(port, &[own, further].concat()))
+        let arguments = |own: &[&str]| Daemon::arguments(port, &[own, further].concat());
+        Self::begin(port, configuration, arguments, prepare)
     }
 
     /// Starts one whose addresses, with this port, are in its configuration.
     pub fn with_configuration(port: u16, configuration: &str) -> Self {
         let begin = ["run", "--http", "off"];
-        Self::begin(port, configuration, |own| begin.iter().chain(own).map(ToString::to_string).collect())
+        Self::begin(
+            port,
+            configuration,
+            |own| begin.iter().chain(own).map(ToString::to_string).collect(),
+            |_| {},
+        )
     }
 
-    fn begin(port: u16, configuration: &str, arguments: impl Fn(&[&str]) -> Vec<String>) -> Self {
+    fn begin(
+        port: u16,
+        configuration: &str,
+        arguments: impl Fn(&[&str]) -> Vec<String>,
+        prepare: impl Fn(&mut Command),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         symlink(program(), folder.path().join("as112d")).expect("linked");
         fs::write(folder.path().join("as112d.toml"), configuration).expect("written");
@@ -42,6 +58,7 @@ impl Node {
             ["as112d.toml", "control"].map(|name| folder.path().join(name).display().to_string());
         let mut command = Command::new(folder.path().join("as112d"));
         command.args(arguments(&["--config", &config, "--control", &control]));
+        prepare(&mut command);
         Self { daemon: Daemon::spawn(command, port), folder, successors: Vec::new() }
     }
 
