@@ -464,3 +464,5 @@ const _: () =
 pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
 /// How long the service manager may take to take a message in.
 pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);
+/// How often a command asks again because the node was just succeeded: each time is an upgrade.
+pub const CONTROL_TRIES_MAX: u32 = 8;

@@ -106,10 +106,7 @@ pub fn run(
     // Serve, and do as ordered.
     match node.live(&ordered, &happened) {
         // Leave everything to a successor, which serves already.
-        Ok(End::Succeeded(successor)) => {
-            node.depart(successor, &ordered);
-            Ok(())
-        }
+        Ok(End::Succeeded(successor)) => node.depart(successor, &ordered),
         // Stop: what has come in is answered, then the sockets close.
         Ok(End::Ordered) => {
             node.stop();

@@ -92,6 +92,11 @@ impl Client {
         self.answer(failure(error, problems));
     }
 
+    /// Another process serves meanwhile: ask that one, by the same path.
+    pub(super) fn moved(self) {
+        self.answer(moved());
+    }
+
     fn answer(self, answer: Value) {
         if let Some(client) = self.0 {
             // Who does not wait for the answer any more does not need it.
@@ -103,6 +108,13 @@ impl Client {
 /// The answer to what could not be done.
 pub(super) fn failure(error: &str, problems: &[Problem]) -> Value {
     json!({ "ok": false, "error": error, "problems": problems_as_json(problems) })
+}
+
+/// The answer of a process that was succeeded.
+pub(super) fn moved() -> Value {
+    let mut answer = failure("another process serves meanwhile; ask again", &[]);
+    answer["moved"] = true.into();
+    answer
 }
 
 /// Problems as answers have them.
