@@ -12,7 +12,6 @@ use super::failure;
 use super::orders::{Client, Order, Wish, problems_as_json};
 use super::reload::{Reloaded, Source};
 use super::systemd::Systemd;
-use super::taps::Running;
 use super::watched::{Watched, named};
 use crate::limits::{DRAIN_TIMES_MAX, DRAINED_BELOW, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX};
 use crate::log::Log;
@@ -34,7 +33,6 @@ pub(super) struct Node {
     pub(super) watched: Watched,
     pub(super) control: Control,
     pub(super) systemd: Systemd,
-    pub(super) taps: Running,
     pub(super) log: Log,
     pub(super) course: Course,
 }
@@ -178,7 +176,7 @@ impl Node {
         self.systemd.reloading();
         // Whoever has moved the files of the logs asks for this too.
         self.log.reopen();
-        self.taps.reopen();
+        self.watched.reopen();
         let series = self.board.named.load().counted.zones.clone();
         match Reloaded::read(&self.source, &self.config, series) {
             Ok(reloaded) => self.take_over(reloaded, clients),
@@ -283,7 +281,6 @@ impl Node {
     pub(super) fn stop(mut self) {
         self.change(State::Stopping);
         self.net.stop();
-        self.taps.stop();
         self.watched.stop();
         let queries = self.net.totals().sum(QUERIES);
         self.log.info(format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" }));

@@ -27,13 +27,11 @@ use std::time::Instant;
 
 use crossbeam_channel::unbounded;
 
-use crate::log::{Log, Writer};
-use crate::net::{self, Net, Plan};
+use crate::net::{Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
 use crate::serve::snapshot::{Settings, Snapshot};
-use crate::stats::ledger::LedgerSettings;
 use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
@@ -41,6 +39,7 @@ use bound::{Bound, no_http};
 use config::Config;
 use control::Control;
 use life::{Course, Node};
+use logging::Logging;
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
@@ -75,18 +74,11 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
     Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
 }
 
-/// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to `log`. Its
-/// writer is taken once there may be threads.
+/// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to the log.
 ///
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
-pub fn run(
-    source: Source,
-    config: Config,
-    log: &Log,
-    writer: &mut Option<Writer>,
-) -> Result<(), Vec<Problem>> {
-    log.take_panics();
+pub fn run(source: Source, config: Config, logging: &mut Logging) -> Result<(), Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
@@ -103,8 +95,8 @@ pub fn run(
     let bound = Bound::open(&config, &placement)?;
     let buffers = bound.buffers();
     let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
+    let taps = taps::open(&config, &logging.log).map_err(failure)?;
     let control = control::open(&config.control).map_err(failure)?;
-    let taps = taps::open(&config, log).map_err(failure)?;
 
     // 4. What took rights is done.
     if let Some(name) = &config.user {
@@ -124,17 +116,13 @@ pub fn run(
         listeners: bound.listeners,
         tcp: config.tcp.clone(),
         published: Arc::clone(&published),
-        ledgers: LedgerSettings {
-            sample_every: config.sample_every,
-            today: Arc::clone(&today),
-            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
-        },
+        ledgers: taps::ledgers(&config, &today),
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. Let people watch, and give orders.
-    let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
-    writer.transpose().map_err(|error| no_thread("the log", &error))?;
+    logging.start(&events).map_err(|error| no_thread("the log", &error))?;
+    let log = logging.log.clone();
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(control.line());
@@ -143,11 +131,8 @@ pub fn run(
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
     lines.extend(taps_lines(&config));
-    let mut streams = net.take_streams();
-    let dnstap = taps.dnstap.clone();
-    let taps = taps.start(&config, &mut streams, log, &events).map_err(|error| no_thread("taps", &error))?;
-    let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
-    let watched = Watched::start(watch, &config, &net, &placement, &events);
+    let watch = Watch { http, places, today, remembered, names, taps, log: log.clone() };
+    let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
@@ -160,9 +145,8 @@ pub fn run(
     // 8. Say what is there.
     lines.push(try_line(&config));
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let log = log.clone();
     let mut node =
-        Node { source, config, zones, net, published, board, watched, control, systemd, taps, log, course };
+        Node { source, config, zones, net, published, board, watched, control, systemd, log, course };
     node.begin(&lines);
 
     // 9. Serve, and do as ordered.
@@ -194,7 +178,8 @@ pub fn host(config: &Config) -> Result<Placement, Vec<Problem>> {
     placement.ok().filter(|_| problems.is_empty()).ok_or(problems)
 }
 
-/// What is wrong with the folders that the node is to write to. None of it keeps it from serving.
+/// What is wrong with the folders and files that the node is to write to. Of that, the files of logs alone
+/// keep it from serving.
 #[must_use]
 pub fn folders(config: &Config) -> Vec<Problem> {
     let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir));
@@ -203,7 +188,8 @@ pub fn folders(config: &Config) -> Vec<Problem> {
         let error = export::check_folder(dir).err()?;
         Some(failure(cannot_write(&key, dir, &error)))
     };
-    history.into_iter().chain(exports).filter_map(problem).flatten().collect()
+    let of_folders = history.into_iter().chain(exports).filter_map(problem);
+    of_folders.chain(logging::check(config).map(failure)).flatten().collect()
 }
 
 fn failure(message: String) -> Vec<Problem> {

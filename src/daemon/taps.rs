@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
@@ -10,7 +11,8 @@ use super::config::Config;
 use crate::log::{self, Level, Log, Writer};
 use crate::net::{self, Event};
 use crate::report::taps::{Dnstap, DnstapStatus, Identity, QueryLog, Taps};
-use crate::stats::ledger::Stream;
+use crate::stats::ledger::{LedgerSettings, Stream};
+use crate::stats::tap::TapSettings;
 
 /// What is opened before there are threads.
 #[derive(Debug)]
@@ -36,6 +38,15 @@ pub(super) fn open(config: &Config, log: &Log) -> Result<Opened, String> {
     let settings = log::Settings { level: Level::Info, format: config.log.format, file };
     let (query_log, writer) = log::open(&settings)?;
     Ok(Opened { query_log, writer: Some(writer), dnstap })
+}
+
+/// What threads that answer count with, and what they copy out.
+pub(super) fn ledgers(config: &Config, today: &Arc<AtomicU64>) -> LedgerSettings {
+    let taps = TapSettings {
+        query_log: config.query_log.as_ref().map(|query_log| query_log.sample_every),
+        dnstap: config.dnstap.as_ref().map(|dnstap| dnstap.sample_every),
+    };
+    LedgerSettings { sample_every: config.sample_every, today: Arc::clone(today), taps }
 }
 
 /// The threads, running.

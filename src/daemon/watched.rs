@@ -14,6 +14,7 @@ use crossbeam_channel::{Sender, unbounded};
 use super::config::Config;
 use super::http::{self, Opened};
 use super::placement::Placement;
+use super::taps;
 use crate::log::Log;
 use crate::net::{self, Event, Net};
 use crate::report::aggregator::Aggregator;
@@ -24,7 +25,6 @@ use crate::report::sources::{Places, Sources};
 use crate::report::taps::DnstapStatus;
 use crate::report::{Block, Board, Facts, Life, Named, Reloads};
 use crate::stats::labels::Names;
-use crate::stats::ledger::Stream;
 
 /// Where the numbers of this node stand. They go on from `bases`.
 fn board(
@@ -122,13 +122,14 @@ impl Remembered {
     }
 }
 
-/// The threads that watch: that of HTTP, if there is one, and the aggregator.
+/// The threads that watch: that of HTTP, if there is one, the aggregator, and those of what is copied out.
 pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
     stop_http: Arc<AtomicBool>,
     aggregator: JoinHandle<()>,
     /// Where the aggregator gets other databases of places; it ends when this is dropped.
     places: Sender<Places>,
+    taps: taps::Running,
 }
 
 /// What the watchers are made from.
@@ -138,9 +139,8 @@ pub(super) struct Watch {
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
     pub(super) names: Names,
-    pub(super) streams: Vec<Stream>,
+    pub(super) taps: taps::Opened,
     pub(super) log: Log,
-    pub(super) dnstap: Option<Arc<DnstapStatus>>,
 }
 
 impl Watched {
@@ -148,14 +148,17 @@ impl Watched {
     pub(super) fn start(
         watch: Watch,
         config: &Config,
-        net: &Net,
+        net: &mut Net,
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, streams, log, dnstap } = watch;
+        let Watch { http, places, today, remembered, names, taps, log } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let board = Arc::new(board(config, net, placement, names, bases, place, (log, dnstap)));
+        let board =
+            Arc::new(board(config, net, placement, names, bases, place, (log.clone(), taps.dnstap.clone())));
+        let mut streams = net.take_streams();
+        let taps = taps.start(config, &mut streams, &log, events)?;
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
@@ -176,7 +179,7 @@ impl Watched {
             Ok(())
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
-        Ok((Self { http, stop_http, aggregator, places }, board))
+        Ok((Self { http, stop_http, aggregator, places, taps }, board))
     }
 
     /// From now on sources are looked up in `places`.
@@ -185,7 +188,13 @@ impl Watched {
         let _ = self.places.send(places);
     }
 
+    /// Opens the file of the query log anew, after somebody has moved it.
+    pub(super) fn reopen(&self) {
+        self.taps.reopen();
+    }
+
     pub(super) fn stop(self) {
+        self.taps.stop();
         self.stop_http.store(true, Ordering::Relaxed);
         drop(self.places);
         // A panic was reported when it happened.

@@ -65,7 +65,9 @@ pub fn render(reading: &Reading<'_>) -> String {
         "exports": exports,
         "log": {"lines_lost": reading.board.log.lost()},
         "dnstap": reading.board.dnstap.as_ref().map(|dnstap| json!({
-            "connected": dnstap.is_connected(), "frames_sent": dnstap.sent(), "frames_dropped": dnstap.dropped(),
+            "connected": dnstap.is_connected(),
+            "frames_sent": dnstap.sent(),
+            "frames_dropped": dnstap.dropped(),
         })),
         "service_time": percentiles(&reading.observation.all),
         "unique_sources": uniques,
