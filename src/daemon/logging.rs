@@ -77,7 +77,7 @@ pub(super) fn check(config: &Config) -> impl Iterator<Item = String> {
     let files = [("[log] file", config.log.file.as_ref()), ("[query_log] file", query_log)];
     files.into_iter().filter_map(|(key, file)| {
         let file = file?;
-        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let checked = match (file.exists(), dir.is_dir()) {
             (true, _) => files::append(file).map(drop).map_err(|error| error.to_string()),
             (false, true) => export::check_folder(dir),
