@@ -185,6 +185,13 @@ impl Text {
         for (kind, count) in KINDS.iter().zip(uniques) {
             self.sample(name, &[("kind", kind)], count);
         }
+        let name = "as112_statistics_age_seconds";
+        self.head(
+            name,
+            "gauge",
+            "How long ago the statistics were gathered: more than a second is no good sign.",
+        );
+        self.sample(name, &[], reading.observation.age.as_secs_f64());
         let name = "as112_source_sample_every";
         self.head(name, "gauge", "Of so many queries one is looked at for its source.");
         self.sample(name, &[], reading.board.facts.sample_every);
