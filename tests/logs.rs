@@ -201,7 +201,7 @@ fn a_full_disk_costs_lines_that_are_counted() {
     let port = free_port();
     let http = format!("127.0.0.1:{port}");
     let daemon = Deaf::start(Stdio::null(), &["--log-file", "/dev/full", "--http", &http], |_| {}).served();
-    wait_until("lines are lost", || metric_at(&http, "as112_log_lines_lost_total") > 3);
+    wait_until("lines are lost", || metric_at(&http, r#"as112_log_lines_lost_total{log="node"}"#) > 3);
     assert!(daemon.is_answered());
     assert!(daemon.end().success());
 }

@@ -131,7 +131,7 @@ pub fn run(source: Source, config: Config, logging: &mut Logging) -> Result<(), 
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
     lines.extend(taps_lines(&config));
-    let watch = Watch { http, places, today, remembered, names, taps, log: log.clone() };
+    let watch = Watch { http, places, today, remembered, names, taps };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;

@@ -15,14 +15,12 @@ use super::config::Config;
 use super::http::{self, Opened};
 use super::placement::Placement;
 use super::taps;
-use crate::log::Log;
 use crate::net::{self, Event, Net};
 use crate::report::aggregator::Aggregator;
 use crate::report::export::Exports;
 use crate::report::history::{self, Bases, History, Stored};
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
-use crate::report::taps::DnstapStatus;
 use crate::report::{Block, Board, Facts, Life, Named, Reloads};
 use crate::stats::labels::Names;
 
@@ -34,7 +32,7 @@ fn board(
     names: Names,
     bases: Bases,
     history: String,
-    told: (Log, Option<Arc<DnstapStatus>>),
+    taps: &taps::Opened,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -67,8 +65,9 @@ fn board(
         observed: Observed::new(net.counters().len()),
         life: Life::default(),
         reloads: Reloads::new(history::unix_time()),
-        log: told.0,
-        dnstap: told.1,
+        log: taps.log.clone(),
+        query_log: taps.own_log(),
+        dnstap: taps.dnstap.clone(),
     }
 }
 
@@ -140,7 +139,6 @@ pub(super) struct Watch {
     pub(super) remembered: Remembered,
     pub(super) names: Names,
     pub(super) taps: taps::Opened,
-    pub(super) log: Log,
 }
 
 impl Watched {
@@ -152,13 +150,12 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, taps, log } = watch;
+        let Watch { http, places, today, remembered, names, taps } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let board =
-            Arc::new(board(config, net, placement, names, bases, place, (log.clone(), taps.dnstap.clone())));
+        let board = Arc::new(board(config, net, placement, names, bases, place, &taps));
         let mut streams = net.take_streams();
-        let taps = taps.start(config, &mut streams, &log, events)?;
+        let taps = taps.start(config, &mut streams, events)?;
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
