@@ -2,7 +2,7 @@
 
 use crate::cli::RunOptions;
 use crate::daemon::logging::Logging;
-use crate::daemon::{self, Source};
+use crate::daemon::{self, Origin, Source};
 use crate::zone::Problem;
 
 /// Serves. What there is to say goes to the log, and nothing is left to print at the end. A dry run prints
@@ -12,12 +12,15 @@ use crate::zone::Problem;
 /// Why it did not start, or ended, unless standard error is the log and has it already.
 pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
     let source = Source { file: options.serve.config.config.clone(), flags: options.serve.flags() };
-    let config = source.read()?;
     if options.dry_run {
-        return daemon::host(&config).map(|placement| placement.to_string());
+        return daemon::host(&source.read()?).map(|placement| placement.to_string());
     }
+    // What this process is given, and who will start the one after it.
+    let origin = Origin::find()?;
+    let config = origin.tell(source.read())?;
     let logging = Logging::open(&config.log);
-    let mut logging = logging.map_err(|message| vec![Problem { place: String::new(), message }])?;
-    let ended = daemon::run(source, config, &mut logging);
+    let logging = logging.map_err(|message| vec![Problem { place: String::new(), message }]);
+    let mut logging = origin.tell(logging)?;
+    let ended = daemon::run(source, config, origin, &mut logging);
     logging.end(ended).map(|()| String::new())
 }
