@@ -194,7 +194,7 @@ impl Node {
         let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
         successor.part(counted);
         self.say("upgrade: this process has nothing left to do");
-        self.taps.stop();
+        self.watched.stop_taps();
         Ok(())
     }
 }
