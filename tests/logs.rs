@@ -23,7 +23,7 @@ struct Node {
 
 impl Node {
     fn new(text: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = common::folder();
         let path = folder.path().join("as112d.toml");
         fs::write(&path, format!("[identity]\nnode = 'node-1'\n{text}")).expect("there is room");
         let config = path.display().to_string();
@@ -168,6 +168,10 @@ fn a_file_gets_lines_with_their_time_and_a_failed_start_is_said_twice() {
     let output = command.args(arguments).args(["--log-file", "/no/such/folder/log"]).output();
     let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
     assert!(said.starts_with("cannot log to /no/such/folder/log: "), "{said}");
+    let mut command = Command::new(program());
+    let output = command.args(["check", "--log-file", "/no/such/folder/log"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("cannot log to /no/such/folder/log: its folder is not there; "), "{said}");
 }
 
 #[test]
@@ -197,7 +201,7 @@ fn a_full_disk_costs_lines_that_are_counted() {
     let port = free_port();
     let http = format!("127.0.0.1:{port}");
     let daemon = Deaf::start(Stdio::null(), &["--log-file", "/dev/full", "--http", &http], |_| {}).served();
-    wait_until("lines are lost", || metric_at(&http, "as112_log_lines_lost_total") > 3);
+    wait_until("lines are lost", || metric_at(&http, r#"as112_log_lines_lost_total{log="node"}"#) > 3);
     assert!(daemon.is_answered());
     assert!(daemon.end().success());
 }
@@ -298,7 +302,14 @@ impl Capture {
     fn start(arguments: &[&str], file: &Path) -> Self {
         let mut command = Command::new("fstrm_capture");
         command.args(["-t", "protobuf:dnstap.Dnstap"]).args(arguments).arg("-w").arg(file);
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is there"))
+        let capture = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is there"));
+        if let ["-u", socket] = arguments {
+            let socket = Path::new(socket);
+            wait_until("the socket is there", || socket.exists());
+            // For a node that has become another user.
+            common::open_up(socket.parent().expect("it is in a folder"));
+        }
+        capture
     }
 
     /// Lets it write all that came.
@@ -330,7 +341,7 @@ fn dnstap_is_what_others_read() {
         return;
     }
     let port = free_port().to_string();
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let socket = folder.path().join("socket").display().to_string();
     let asked = query("1.1.168.192.in-addr.arpa", 12);
     for (to, arguments) in [
@@ -356,7 +367,7 @@ fn dnstap_is_what_others_read() {
         }
         daemon.ask_tcp(V4, &asked).expect("an answer");
         daemon.ask_tcp(V6, &asked).expect("an answer");
-        assert_eq!(metric(&daemon, "as112_tapped_total"), 2 + 5 + 1);
+        wait_until("all is copied", || metric(&daemon, "as112_tapped_total") == 2 + 5 + 1);
         // The end of the node ends the stream in good order.
         assert!(daemon.stop().0.success());
         capture.end();
@@ -380,7 +391,7 @@ fn a_receiver_that_stands_still_holds_up_nobody() {
     if !has_readers() {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let socket = folder.path().join("socket").display().to_string();
     let node = Node::new(&format!("[dnstap]\nto = 'unix:{socket}'\nsample_every = 1\naddresses = 'whole'\n"));
     let daemon = node.start();

@@ -6,46 +6,55 @@ pub mod config;
 pub mod confine;
 pub mod control;
 pub mod cpus;
+pub mod handover;
 pub mod http;
 mod itself;
 mod life;
 pub mod listen;
 pub mod logging;
 mod orders;
+mod origin;
 pub mod placement;
 mod reload;
 mod said;
 mod spec;
+mod succession;
 mod systemd;
 mod taps;
 mod watched;
 pub mod written;
 
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 
-use crate::log::{Log, Writer};
-use crate::net::{Net, Plan};
+use crate::net::{Event, Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
 use crate::serve::snapshot::{Settings, Snapshot};
-use crate::stats::ledger::LedgerSettings;
-use crate::sys::confine::Class;
+use crate::sys::confine::{Class, Confined};
 use crate::sys::{self, sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
-use bound::{Bound, no_http};
+use bound::Doors;
 use config::Config;
 use control::Control;
-use life::{Course, Node};
+use life::{Course, End, Node};
+use logging::Logging;
+use orders::Order;
+pub use origin::Origin;
+use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
+use succession::{Elder, Succession};
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -77,18 +86,45 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
     Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
 }
 
-/// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to `log`. Its
-/// writer is taken once there may be threads.
+/// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to the log.
 ///
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
 pub fn run(
     source: Source,
     config: Config,
-    log: &Log,
-    writer: &mut Option<Writer>,
+    mut origin: Origin,
+    logging: &mut Logging,
 ) -> Result<(), Vec<Problem>> {
-    log.take_panics();
+    let (orders, ordered) = unbounded();
+    let (events, happened) = unbounded();
+    let started = start(source, config, &mut origin, (orders, events), logging);
+    let mut node = origin.tell(started)?;
+
+    // Serve, and do as ordered.
+    match node.live(&ordered, &happened) {
+        // Leave everything to a successor, which serves already.
+        Ok(End::Succeeded(successor)) => node.depart(successor, &ordered),
+        // Stop: what has come in is answered, then the sockets close.
+        Ok(End::Ordered) => {
+            node.stop();
+            Ok(())
+        }
+        Err(problems) => {
+            node.stop();
+            Err(problems)
+        }
+    }
+}
+
+/// The story of a start.
+fn start(
+    source: Source,
+    config: Config,
+    origin: &mut Origin,
+    (orders, events): (Sender<Order>, Sender<Event>),
+    logging: &mut Logging,
+) -> Result<Node, Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
@@ -96,92 +132,111 @@ pub fn run(
     let systemd = Systemd::from_environment(Instant::now());
 
     // 2. From here on signals are orders: one that comes during the start is not lost.
-    let (orders, ordered) = unbounded();
-    let (events, happened) = unbounded();
     let no_signals = |error| failure(format!("cannot watch for signals: {error}"));
     let signals = orders::signals().map_err(no_signals)?;
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
-    let bound = Bound::open(&config, &placement)?;
+    let Doors { bound, http, control, handles, unwanted } =
+        Doors::open(&config, &placement, origin.sockets()?)?;
     let buffers = bound.buffers();
-    let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
-    let control = control::open(&config.control).map_err(failure)?;
-    let taps = taps::open(&config, log).map_err(failure)?;
+    let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
     // 4. What took rights is done: from here on we have none. Threads come after that, and are as confined.
     let confined = sys::confine::process(&confine::plan(&config, source.file.as_deref(), control.dir()));
     let confined = confined.map_err(|error| failure(error.to_string()))?;
     orders::watch_signals(signals, &orders, &events, &confined).map_err(no_signals)?;
 
-    // 5. Shards and the TCP thread. They serve when this returns.
+    // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
     let names = snapshot.names().clone();
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let published = Published::new(snapshot);
-    let plan = Plan {
-        choice: config.datapath,
-        busy_poll: config.busy_poll,
-        cpus: placement.cpus(),
-        groups: bound.groups,
-        listeners: bound.listeners,
-        tcp: config.tcp.clone(),
-        published: Arc::clone(&published),
-        ledgers: LedgerSettings {
-            sample_every: config.sample_every,
-            today: Arc::clone(&today),
-            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
-        },
-        confined: confined.clone(),
-    };
+    let sockets = (bound.groups, bound.listeners);
+    let plan = plan(&config, &placement, sockets, &published, &today, &confined);
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
-    // 6. Let people watch, and give orders.
-    let writer = writer.take().map(|writer| logging::start(writer, "log", &events, &confined));
-    writer.transpose().map_err(|error| no_thread("the log", &error))?;
+    // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
+    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref())?;
+    drop(bound.adopted);
+
+    // 7. Let people watch, and give orders.
+    logging.start(&events, &confined).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(confine::lines(&confined));
     lines.extend(http_line(&http));
     lines.push(control.line());
-    let remembered = Remembered::open(config.history.as_deref(), &names, placement.places.len());
+    let shards = placement.places.len();
+    let remembered = Remembered::open(config.history.as_deref(), estate.image.as_deref(), &names, shards);
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
     lines.extend(taps_lines(&config));
-    let mut streams = net.take_streams();
-    let dnstap = taps.dnstap.clone();
-    let taps = taps
-        .start(&config, &mut streams, log, &events, &confined)
-        .map_err(|error| no_thread("taps", &error))?;
-    let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
-    let watched = Watched::start(watch, &config, &net, &placement, &events);
+    let watch = Watch { http, places, today, remembered, names, taps };
+    let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control =
         Control::start(control, orders, &events, &confined).map_err(|error| no_thread("control", &error))?;
 
-    // 7. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() {
+    let elder = origin.predecessor.take();
+    let is_successor = elder.is_some();
+    let elder = elder.map(|predecessor| Elder::wait(predecessor.done(), &board, &events)).transpose();
+    let elder = elder.map_err(|error| no_thread("the process before", &error))?;
+
+    // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
+    if systemd.is_there() && !is_successor {
         let absent = itself::ask(&config.listen).map_err(failure)?;
         lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
     }
 
-    // 8. Say what is there.
+    // 9. Say what is there.
+    lines.extend(notes);
+    lines.extend(left_over(&unwanted));
     lines.push(try_line(&config));
+    let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
+    let succession = Succession::new(launcher, handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let log = log.clone();
-    let mut node =
-        Node { source, config, zones, net, published, board, watched, control, systemd, taps, log, course };
-    node.begin(&lines);
+    let log = logging.log.clone();
+    let mut node = Node {
+        source,
+        config,
+        zones,
+        net,
+        published,
+        board,
+        watched,
+        control,
+        systemd,
+        log,
+        course,
+        succession,
+    };
+    node.begin(&lines, estate.draining);
     confined.thread(Class::Main).map_err(failure)?;
-
-    // 9. Serve, and do as ordered.
-    let ended = node.live(&ordered, &happened);
-
-    // 10. Stop: what has come in is answered, then the sockets close.
-    node.stop();
-    ended
+    Ok(node)
 }
 
-fn no_thread(what: &str, error: &std::io::Error) -> Vec<Problem> {
+fn plan(
+    config: &Config,
+    placement: &Placement,
+    (groups, listeners): (Vec<(SocketAddr, Vec<UdpSocket>)>, Vec<TcpListener>),
+    published: &Arc<Published>,
+    today: &Arc<AtomicU64>,
+    confined: &Confined,
+) -> Plan {
+    Plan {
+        choice: config.datapath,
+        busy_poll: config.busy_poll,
+        cpus: placement.cpus(),
+        groups,
+        listeners,
+        tcp: config.tcp.clone(),
+        published: Arc::clone(published),
+        ledgers: taps::ledgers(config, today),
+        confined: confined.clone(),
+    }
+}
+
+fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
     failure(format!("cannot start a thread for {what}: {error}; free some memory"))
 }
 
@@ -206,7 +261,8 @@ fn placement(config: &Config) -> Result<Placement, Vec<Problem>> {
     host.and_then(|host| Placement::decide(config, &host)).map_err(failure)
 }
 
-/// What is wrong with the folders that the node is to write to. None of it keeps it from serving.
+/// What is wrong with the folders and files that the node is to write to. Of that, the files of logs alone
+/// keep it from serving.
 #[must_use]
 pub fn folders(config: &Config) -> Vec<Problem> {
     let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir));
@@ -215,7 +271,8 @@ pub fn folders(config: &Config) -> Vec<Problem> {
         let error = export::check_folder(dir).err()?;
         Some(failure(cannot_write(&key, dir, &error)))
     };
-    history.into_iter().chain(exports).filter_map(problem).flatten().collect()
+    let of_folders = history.into_iter().chain(exports).filter_map(problem);
+    of_folders.chain(logging::check(config).map(failure)).flatten().collect()
 }
 
 fn failure(message: String) -> Vec<Problem> {

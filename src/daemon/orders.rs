@@ -31,16 +31,19 @@ pub(super) enum Wish {
     Statistics,
     /// Leave out of the log what matters less.
     Verbosity(Level),
+    /// Leave everything to a new process.
+    Upgrade,
 }
 
 impl Wish {
     /// The wishes that have a word on the control socket.
-    const WORDS: [(&'static str, Self); 5] = [
+    const WORDS: [(&'static str, Self); 6] = [
         ("status", Self::Status),
         ("reload", Self::Reload),
         ("drain", Self::Drain),
         ("undrain", Self::Undrain),
         ("shutdown", Self::Stop),
+        ("upgrade", Self::Upgrade),
     ];
 
     /// The wish that a word stands for.
@@ -56,6 +59,7 @@ impl Wish {
             SIGTERM | SIGINT => Some(Self::Stop),
             SIGHUP => Some(Self::Reload),
             SIGUSR1 => Some(Self::Statistics),
+            SIGUSR2 => Some(Self::Upgrade),
             _ => None,
         }
     }
@@ -90,6 +94,11 @@ impl Client {
         self.answer(failure(error, problems));
     }
 
+    /// Another process serves meanwhile: ask that one, by the same path.
+    pub(super) fn moved(self) {
+        self.answer(moved());
+    }
+
     fn answer(self, answer: Value) {
         if let Some(client) = self.0 {
             // Who does not wait for the answer any more does not need it.
@@ -101,6 +110,13 @@ impl Client {
 /// The answer to what could not be done.
 pub(super) fn failure(error: &str, problems: &[Problem]) -> Value {
     json!({ "ok": false, "error": error, "problems": problems_as_json(problems) })
+}
+
+/// The answer of a process that was succeeded.
+pub(super) fn moved() -> Value {
+    let mut answer = failure("another process serves meanwhile; ask again", &[]);
+    answer["moved"] = true.into();
+    answer
 }
 
 /// Problems as answers have them.

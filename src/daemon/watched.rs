@@ -9,12 +9,12 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::config::Config;
 use super::http::{self, Opened};
 use super::placement::Placement;
-use crate::log::Log;
+use super::taps;
 use crate::net::{self, Event, Net};
 use crate::report::aggregator::Aggregator;
 use crate::report::export::Exports;
@@ -22,10 +22,8 @@ use crate::report::history::{self, Bases, History, Stored};
 use crate::report::host::Host;
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
-use crate::report::taps::DnstapStatus;
 use crate::report::{Block, Board, Facts, Life, Named, Reloads};
 use crate::stats::labels::Names;
-use crate::stats::ledger::Stream;
 use crate::sys::confine::Class;
 
 /// Where the numbers of this node stand. They go on from `bases`.
@@ -36,7 +34,7 @@ fn board(
     names: Names,
     bases: Bases,
     history: String,
-    told: (Log, Option<Arc<DnstapStatus>>),
+    taps: &taps::Opened,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -71,8 +69,9 @@ fn board(
         confined: net.confined.clone(),
         life: Life::default(),
         reloads: Reloads::new(history::unix_time()),
-        log: told.0,
-        dnstap: told.1,
+        log: taps.log.clone(),
+        query_log: taps.own_log(),
+        dnstap: taps.dnstap.clone(),
     }
 }
 
@@ -96,8 +95,14 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the history in `dir`; in memory where that is not given or cannot be had.
-    pub(super) fn open(dir: Option<&Path>, names: &Names, shards: usize) -> Result<Self, String> {
+    /// Opens the history in `dir`; in memory where that is not given or cannot be had. There it goes on from
+    /// `image`, which a process before this one has left.
+    pub(super) fn open(
+        dir: Option<&Path>,
+        image: Option<&[u8]>,
+        names: &Names,
+        shards: usize,
+    ) -> Result<Self, String> {
         let now = history::unix_time();
         let with_readers = |(history, bases): (History, Bases)| {
             let reader = || history.reader().map_err(|error| error.to_string());
@@ -120,19 +125,25 @@ impl Remembered {
             }
             None => "[history] dir would keep it".to_owned(),
         };
-        let (history, bases, readers) = History::in_memory(names, shards, now).and_then(with_readers)?;
+        // An image that this program does not know is as good as none.
+        let from_image = image.and_then(|image| History::in_memory_from(image, names, shards, now).ok());
+        let in_memory = from_image.map_or_else(|| History::in_memory(names, shards, now), Ok);
+        let (history, bases, readers) = in_memory.and_then(with_readers)?;
         let place = "in memory".to_owned();
         Ok(Self { history, bases, readers, line: format!("history: {place} ({why})"), place })
     }
 }
 
-/// The threads that watch: that of HTTP, if there is one, and the aggregator.
+/// The threads that watch: that of HTTP, if there is one, the aggregator, and those of what is copied out.
 pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
     stop_http: Arc<AtomicBool>,
-    aggregator: JoinHandle<()>,
+    aggregator: Option<JoinHandle<()>>,
+    /// What it leaves at its end.
+    history: Receiver<History>,
     /// Where the aggregator gets other databases of places; it ends when this is dropped.
-    places: Sender<Places>,
+    places: Option<Sender<Places>>,
+    taps: Option<taps::Running>,
 }
 
 /// What the watchers are made from.
@@ -142,9 +153,7 @@ pub(super) struct Watch {
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
     pub(super) names: Names,
-    pub(super) streams: Vec<Stream>,
-    pub(super) log: Log,
-    pub(super) dnstap: Option<Arc<DnstapStatus>>,
+    pub(super) taps: taps::Opened,
 }
 
 impl Watched {
@@ -152,14 +161,16 @@ impl Watched {
     pub(super) fn start(
         watch: Watch,
         config: &Config,
-        net: &Net,
+        net: &mut Net,
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, streams, log, dnstap } = watch;
+        let Watch { http, places, today, remembered, names, taps } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let board = Arc::new(board(config, net, placement, names, bases, place, (log, dnstap)));
+        let board = Arc::new(board(config, net, placement, names, bases, place, &taps));
+        let mut streams = net.take_streams();
+        let taps = taps.start(config, &mut streams, events, &net.confined)?;
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
@@ -176,27 +187,47 @@ impl Watched {
         };
         let (places, other_places) = unbounded();
         let for_aggregator = Arc::clone(&board);
+        let (leave, history) = bounded(1);
         let confined = net.confined.clone();
         let run = move || {
             confined.thread(Class::Aggregator)?;
-            aggregator.run(&for_aggregator, &other_places);
+            // Hardly anybody wants it.
+            let _ = leave.send(aggregator.run(&for_aggregator, &other_places));
             Ok(())
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
-        Ok((Self { http, stop_http, aggregator, places }, board))
+        let (aggregator, places, taps) = (Some(aggregator), Some(places), Some(taps));
+        Ok((Self { http, stop_http, aggregator, history, places, taps }, board))
     }
 
     /// From now on sources are looked up in `places`.
     pub(super) fn change_places(&self, places: Places) {
         // An aggregator that is gone has taken the process with it.
-        let _ = self.places.send(places);
+        let _ = self.places.as_ref().map(|aggregator| aggregator.send(places));
     }
 
-    pub(super) fn stop(self) {
+    /// Opens the file of the query log anew, after somebody has moved it.
+    pub(super) fn reopen(&self) {
+        if let Some(taps) = &self.taps {
+            taps.reopen();
+        }
+    }
+
+    /// Ends the threads of what is copied out, once nothing is any more.
+    pub(super) fn stop_taps(&mut self) {
+        if let Some(taps) = self.taps.take() {
+            taps.stop();
+        }
+    }
+
+    /// Ends the other threads. What is left is the history, with everything that was counted so far.
+    pub(super) fn stop(&mut self) -> Option<History> {
         self.stop_http.store(true, Ordering::Relaxed);
-        drop(self.places);
-        // A panic was reported when it happened.
-        let _ = self.http.map(JoinHandle::join);
-        let _ = self.aggregator.join();
+        self.places = None;
+        for thread in [self.http.take(), self.aggregator.take()].into_iter().flatten() {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+        self.history.try_recv().ok()
     }
 }

@@ -100,6 +100,8 @@ pub struct Board {
     pub confined: Confined,
     /// What the node has to say.
     pub log: Log,
+    /// The query log, where it is not the same.
+    pub query_log: Option<Log>,
     /// How dnstap fares, where somebody gets it.
     pub dnstap: Option<Arc<taps::DnstapStatus>>,
     /// Where in its life the node is.
@@ -109,6 +111,12 @@ pub struct Board {
 }
 
 impl Board {
+    /// The logs, by name, and how many lines each has lost.
+    fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let logs = [("node", Some(&self.log)), ("queries", self.query_log.as_ref())];
+        logs.into_iter().filter_map(|(name, log)| Some((name, log?.lost())))
+    }
+
     /// The counters as they stand now.
     #[must_use]
     pub fn read(&self) -> Reading<'_> {
@@ -314,6 +322,7 @@ mod tests {
             host: Host::open(),
             confined: Confined::default(),
             log: Log::silent(),
+            query_log: Some(Log::silent()),
             dnstap: Some(Arc::default()),
             life: Life::default(),
             reloads: Reloads::new(1_700_000_000),

@@ -81,7 +81,8 @@ impl Server {
             ledgers: LedgerSettings::default(),
             confined: Confined::default(),
         };
-        let net = Net::start(plan, &unbounded().0).expect("it starts");
+        let mut net = Net::start(plan, &unbounded().0).expect("it starts");
+        net.open().expect("it serves");
         Self { net, address }
     }
 

@@ -72,10 +72,15 @@ impl Class {
         }
     }
 
+    /// Whether it starts threads, which are of the same class. None starts a process.
+    pub(super) const fn starts_threads(self) -> bool {
+        matches!(self, Self::Main)
+    }
+
     /// What it may call. Of several entries for one call, any will do.
     pub(super) fn calls(self) -> Vec<Call> {
         let groups: &[&[Call]] = match self {
-            Self::Main => &[FILES, STREAMS],
+            Self::Main => &[FILES, STREAMS, THREADS],
             Self::Signals => &[STDERR, STREAMS],
             Self::ShardRing => &[STDERR, RING, DATAGRAMS],
             Self::ShardMmsg => &[STDERR, DATAGRAMS],
@@ -168,8 +173,15 @@ const RUNTIME: &[Call] = &[
     any(libc::SYS_exit_group),
 ];
 
-/// What starts a thread or a process. No class does.
-pub(super) const CHILDREN: [c_long; 2] = [libc::SYS_clone, libc::SYS_clone3];
+/// What a thread that is started does first. Whether one may be started is no matter of these tables: see
+/// `filter.rs`.
+const THREADS: &[Call] = &[
+    any(libc::SYS_clone),
+    any(libc::SYS_set_robust_list),
+    any(libc::SYS_rseq),
+    any(libc::SYS_prlimit64),
+    with(libc::SYS_prctl, 0, libc::PR_SET_NAME),
+];
 
 /// Last words, where a thread writes nothing else.
 const STDERR: &[Call] = &[with(libc::SYS_write, 0, 2), with(libc::SYS_writev, 0, 2)];

@@ -17,7 +17,7 @@ use seccompiler::{
 };
 use syscalls::Sysno;
 
-use super::classes::{CHILDREN, Call, Class, Only};
+use super::classes::{Call, Class, Only};
 use super::{ConfineError, Want};
 use crate::limits::SYSCALLS_MAX;
 
@@ -118,19 +118,52 @@ pub(super) fn apply(class: Class) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Ends calls that start threads and processes with EPERM, and counts none: around them the C library blocks
-/// all signals, and a SIGSYS that is blocked ends the process.
-fn no_children() -> impl Iterator<Item = sock_filter> {
+/// What goes before the filter of a class, for calls that start threads and processes. Around these the C
+/// library blocks all signals, and a SIGSYS that is blocked ends the process: so what is refused of them is
+/// an error at once, and not counted.
+fn children(class: Class) -> Vec<sock_filter> {
     let statement = |code, k| sock_filter { code, jt: 0, jf: 0, k };
-    let load = statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0);
-    let refuse = move |number: libc::c_long| {
-        let code = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-        let if_equal =
-            sock_filter { code, jt: 0, jf: 1, k: u32::try_from(number).expect("a number of the kernel's") };
-        [if_equal, statement(BPF_RETURN, SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned())]
+    let load = |at| statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, at);
+    let unless = |k, skipped| sock_filter {
+        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        jt: 0,
+        jf: skipped,
+        k,
     };
-    std::iter::once(load).chain(CHILDREN.into_iter().flat_map(refuse))
+    let fail = |errno: libc::c_int| statement(BPF_RETURN, SECCOMP_RET_ERRNO | errno.cast_unsigned());
+    let number = |call| u32::try_from(call).expect("a number of the kernel's");
+    let (clone, clone3) = (number(libc::SYS_clone), number(libc::SYS_clone3));
+    if !class.starts_threads() {
+        let refused = [unless(clone, 1), fail(libc::EPERM), unless(clone3, 1), fail(libc::EPERM)];
+        return [load(NUMBER_AT)].into_iter().chain(refused).collect();
+    }
+    vec![
+        load(NUMBER_AT),
+        // A filter cannot see its arguments: the C library then takes the older call.
+        unless(clone3, 1),
+        fail(libc::ENOSYS),
+        unless(clone, 4),
+        load(FIRST_ARGUMENT_AT),
+        statement((libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16, CLONE_MASK.cast_unsigned()),
+        sock_filter { jt: 1, jf: 0, ..unless(OF_A_THREAD.cast_unsigned(), 0) },
+        fail(libc::EPERM),
+    ]
 }
+
+/// Where `struct seccomp_data` has the number of the call, and the low half of its first argument.
+const NUMBER_AT: u32 = 0;
+const FIRST_ARGUMENT_AT: u32 = 16;
+/// What clone(2) must be told: a thread of this process.
+const OF_A_THREAD: libc::c_int = libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+/// That, and what it must not: namespaces of its own.
+const CLONE_MASK: libc::c_int = OF_A_THREAD
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET;
 
 /// The filter of a class: its calls pass, all others raise SIGSYS with the class beside it.
 fn compile(class: Class) -> BpfProgram {
@@ -157,7 +190,7 @@ fn compile(class: Class) -> BpfProgram {
             instruction.k |= class as u32;
         }
     }
-    no_children().chain(program).collect()
+    children(class).into_iter().chain(program).collect()
 }
 
 /// Signals that a thread brings upon itself; blocked, they end the process or are lost.

@@ -324,6 +324,28 @@ fn a_thread_starts_no_other_and_no_process() {
 }
 
 #[test]
+fn a_thread_that_may_starts_others_like_itself_and_no_process() {
+    in_a_child(|| {
+        let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
+        if confined.seccomp != "on" {
+            eprintln!("skipped: seccomp is {}", confined.seccomp);
+            return;
+        }
+        let started = std::thread::spawn(move || {
+            confined.thread(Class::Main).unwrap();
+            let other = std::thread::Builder::new().name("other".to_owned()).spawn(|| {
+                // SAFETY: plain numbers; it must fail.
+                let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0) };
+                (socket, io::Error::last_os_error().raw_os_error())
+            });
+            assert_eq!(other.unwrap().join().unwrap(), (-1, Some(libc::EPERM)));
+            std::process::Command::new("/bin/true").spawn().map(|_| ())
+        });
+        assert_eq!(errno(started.join().unwrap()), libc::EPERM);
+    });
+}
+
+#[test]
 fn signals_go_to_the_thread_that_is_here_for_them() {
     in_a_child(|| {
         let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
