@@ -4,6 +4,7 @@ pub mod config;
 pub mod cpus;
 pub mod http;
 pub mod listen;
+pub mod memory;
 pub mod placement;
 mod spec;
 pub mod written;
@@ -20,7 +21,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::limits::TCP_BACKLOG;
+use crate::limits::{TCP_BACKLOG, THREAD_STACK_LEN};
 use crate::net::{self, Event, Net, Plan};
 use crate::report::aggregator::{self, Aggregator};
 use crate::report::export::{self, Exports};
@@ -39,6 +40,7 @@ use crate::zone::{self, Problem, ZoneSet};
 use http::{NodeView, Opened};
 
 use config::{Config, CpuList};
+use memory::{Limit, Loaded};
 use placement::{Host, Placement};
 
 /// Loads and compiles everything that `config` names, and opens nothing.
@@ -75,8 +77,10 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(config)?;
     let places = places(config)?;
-    let placement = host(config)?;
+    let mut placement = host(config)?;
     let cpus = placement.cpus();
+    let memory = memory::Bound::new(config, cpus.len(), Loaded::now());
+    placement.notes.extend(memory.within(Limit::here().as_ref())?);
 
     // 2. From here on signals are events: one that comes during the start is not lost.
     let (events, happened) = unbounded();
@@ -117,6 +121,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<(), Vec<Problem>> {
     let board = board(config, &net, &placement, names, bases, place);
     let board = Arc::new(board);
     let mut lines = describe(config, &net, &placement, &buffers, zones.zones.len(), descriptors);
+    lines.push(format!("memory: {memory}"));
     lines.extend(http_line(&http));
     lines.push(history_line);
     lines.extend(export_lines(&config.export));
@@ -157,7 +162,7 @@ fn wait(happened: &Receiver<Event>) -> Result<(), Vec<Problem>> {
 fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let events = events.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+    std::thread::Builder::new().name("signals".to_owned()).stack_size(THREAD_STACK_LEN).spawn(move || {
         for _ in signals.forever() {
             if events.send(Event::Stop).is_err() {
                 return;

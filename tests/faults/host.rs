@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::daemon::{Daemon, V4, V6, free_port, program};
 use crate::fault::{
-    argument, beside, config, honest_query, in_own_network, may, refused, skipped, thread_status, tool,
-    wait_until,
+    argument, beside, config, ended, honest_query, in_own_network, may, refused, skipped, thread_status,
+    tool, wait_until,
 };
 
 #[test]
@@ -62,12 +63,14 @@ fn without_a_loopback_the_self_test_is_skipped_and_that_is_said() {
 }
 
 /// A control group of this test; removed when dropped.
-struct ControlGroup(PathBuf);
+pub struct ControlGroup(PathBuf);
 
 impl ControlGroup {
     /// Makes one under a controller's root with these settings; `None` where that cannot be.
-    fn new(root: &str, settings: &[(&str, &str)]) -> Option<Self> {
-        let path = PathBuf::from(root).join(format!("as112d-test-{}", std::process::id()));
+    pub fn new(root: &str, settings: &[(&str, &str)]) -> Option<Self> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(root).join(format!("as112d-test-{}-{number}", std::process::id()));
         fs::create_dir(&path).ok()?;
         let group = Self(path);
         settings.iter().all(|(file, value)| group.write(file, value)).then_some(group)
@@ -80,12 +83,21 @@ impl ControlGroup {
     }
 
     /// A daemon within, with these options.
-    fn daemon(&self, further: &[&str]) -> Daemon {
+    pub fn daemon(&self, further: &[&str]) -> Daemon {
         let port = free_port();
+        Daemon::spawn(self.command(port, further), port)
+    }
+
+    /// As [`daemon`](Self::daemon), which must refuse to start; its exit code and what it said.
+    pub fn ended(&self, further: &[&str]) -> (Option<i32>, String) {
+        ended(&mut self.command(free_port(), further))
+    }
+
+    fn command(&self, port: u16, further: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(self.0.join("cgroup.procs"));
         command.arg(program()).args(Daemon::arguments(port, further));
-        Daemon::spawn(command, port)
+        command
     }
 }
 

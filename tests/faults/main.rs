@@ -13,6 +13,7 @@ mod fault;
 mod denied;
 mod flood;
 mod host;
+mod memory;
 mod ports;
 mod replies;
 mod stop;
