@@ -230,7 +230,7 @@ pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
 /// take milliseconds, so that the network has the rest.
 pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// Bytes of all answers together that clients have not taken yet; what would pass it is refused. The largest
-/// documents have some hundred KiB, and `/metrics` 32 KiB for each shard, so that honest clients never meet it.
+/// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
 pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
 const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
 /// How late the HTTP thread sees the stop flag at most.

@@ -9,6 +9,8 @@
 mod common;
 #[path = "../common/fault.rs"]
 mod fault;
+#[path = "../common/inject.rs"]
+mod inject;
 
 mod denied;
 mod flood;
@@ -17,4 +19,5 @@ mod memory;
 mod ports;
 mod replies;
 mod stop;
+mod syscalls;
 mod tcp;
