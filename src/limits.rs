@@ -215,11 +215,43 @@ pub const SHARD_TICK: Duration = Duration::from_millis(100);
 /// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`, 4096 by default.
 pub const TCP_BACKLOG: i32 = 4096;
 
-/// Configured zones that have a counter of their own; the others share one.
-pub const CONFIGURED_SERIES_MAX: usize = 64;
-/// Zones that have a counter of their own: the 24 built-in ones and the first configured.
-pub const ZONE_SERIES_MAX: usize = 24 + CONFIGURED_SERIES_MAX;
+/// Zones that have a counter of their own: the 24 built-in ones and the first that are configured. The others
+/// share one.
+pub const ZONE_SERIES_MAX: usize = 24 + 64;
 const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);
+
+/// How often whoever publishes a snapshot looks whether all have changed over.
+pub const PUBLISH_LOOK: Duration = Duration::from_millis(1);
+/// How long it waits for them: a thread that has not made a turn by then is stuck.
+pub const PUBLISH_WAIT_MAX: Duration = STUCK_AFTER;
+
+/// How late a running node sees that a drain is over, or tells the service manager something.
+pub const LIFE_TICK: Duration = Duration::from_millis(200);
+/// How long the node waits for its own answer before it asks once more, and at most.
+pub const ITSELF_TRY_MAX: Duration = Duration::from_millis(200);
+/// See [`ITSELF_TRY_MAX`].
+pub const ITSELF_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Orders that are looked through for those that ask for the same.
+pub const ORDERS_WAITING_MAX: usize = 64;
+/// A drain is over once this part of the former rate is left: some clients keep an address for ever.
+pub const DRAINED_BELOW: f64 = 0.01;
+/// A drain ends after so many times its time, however many still come.
+pub const DRAIN_TIMES_MAX: u32 = 3;
+/// The longest time that a drain may be given.
+pub const DRAIN_TIME_MAX_MS: u64 = 3_600_000;
+
+/// Clients of the control socket at one time: a person, a monitor, and those who watch.
+pub const CONTROL_CLIENTS_MAX: usize = 32;
+/// Bytes of a request on the control socket.
+pub const CONTROL_LINE_LEN_MAX: u64 = 1024;
+/// Time for a client of the control socket to ask, and to take its answer.
+pub const CONTROL_STEP_MAX: Duration = Duration::from_secs(2);
+/// Bytes of an answer on the control socket: all mistakes of a configuration, each with its place.
+pub const CONTROL_ANSWER_LEN_MAX: u64 = 1 << 20;
+/// How long nobody is accepted after the process ran out of something.
+pub const CONTROL_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the end of the process waits for the last answers to leave.
+pub const CONTROL_STOP_MAX: Duration = Duration::from_secs(1);
 
 /// Connections to the HTTP thread at one time; one more is closed at once. A scraper or two, a health
 /// checker, a person: each needs one, for milliseconds.
@@ -381,3 +413,47 @@ pub const HISTORY_CONNECTIONS: usize = 3;
 /// What is added to the bound on memory for what nobody counts: the C library, the runtime of the HTTP
 /// thread, rows on their way into the history.
 pub const MEMORY_UNCOUNTED_LEN: usize = 8 << 20;
+
+/// Lines that wait to be written to the log: what a start says twenty times over. What comes on top while a
+/// disk or a pipe does not take them is lost and counted.
+pub const LOG_QUEUED_MAX: usize = 1024;
+/// Bytes of a message in the log; what is longer is cut.
+pub const LOG_LINE_LEN_MAX: usize = 8 << 10;
+/// Bytes of lines after which they are written, however many more wait.
+pub const LOG_WRITE_LEN_MAX: usize = 64 << 10;
+/// How long a log that could not be written, or has repetitions to tell of, waits for a line.
+pub const LOG_TICK: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the log: somebody may have stopped reading.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+/// How often the same line is written within [`LOG_REPEATS_TIME`]; the rest is told in one line after it.
+pub const LOG_REPEATS_PER_TIME_MAX: u32 = 3;
+/// See [`LOG_REPEATS_PER_TIME_MAX`].
+pub const LOG_REPEATS_TIME: Duration = Duration::from_secs(60);
+/// Lines whose repetitions are counted at one time.
+pub const LOG_REPEATS_TOLD_APART_MAX: usize = 64;
+
+/// Records of queries that were copied out and wait for the thread that reports, of one thread. With one look
+/// each [`TAP_TICK`] that is enough for 200,000 of them a second, in 3.5 MiB, and only where somebody wants
+/// them. What comes on top is missed and counted.
+pub const TAPPED_MAX: usize = 1024;
+/// How often that thread looks: nobody wakes it, for that would be a system call on the way of a query.
+pub const TAP_TICK: Duration = Duration::from_millis(5);
+/// Bytes of a query and its reply that are copied out: the longest query beside the longest reply over UDP.
+/// Of what is longer over TCP the length is told, and no more.
+pub const TAPPED_LEN_MAX: usize = QUERY_LEN_MAX + EDNS_UDP_SIZE_MAX;
+/// The rarest copy that can be asked for.
+pub const TAP_EVERY_MAX: usize = 1 << 20;
+/// One query in so many goes to dnstap unless somebody says otherwise: what a small receiver bears of a busy
+/// node.
+pub const DNSTAP_EVERY: u32 = 64;
+/// Bytes of frames that wait for the receiver of dnstap. What comes on top is dropped and counted.
+pub const DNSTAP_QUEUED_LEN_MAX: usize = 1 << 20;
+/// How long after a failure dnstap tries to connect anew.
+pub const DNSTAP_RETRY: Duration = Duration::from_secs(1);
+/// How long the receiver may take for its part of the handshake, and for the first byte of what waits for it;
+/// then the connection is given up.
+pub const DNSTAP_STALL_MAX: Duration = Duration::from_secs(10);
+/// How long the end of the process waits for it to take the rest.
+pub const DNSTAP_END_MAX: Duration = Duration::from_millis(500);
+/// Bytes of one control frame that are read (the library of Frame Streams has the same bound).
+pub const DNSTAP_CONTROL_LEN_MAX: usize = 512;

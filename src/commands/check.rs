@@ -16,7 +16,8 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// All that would keep `run` from starting, and folders that it could not write.
 pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
+    let zones = daemon::prepare(&config, Vec::new());
+    let (places, host) = (daemon::places(&config), daemon::host(&config));
     let mut problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
         .into_iter()
         .flatten()
@@ -58,6 +59,13 @@ fn report(
     line(out, "http", &config.http.to_string())?;
     for (name, dir) in config.export.folders() {
         line(out, "export", &format!("{name} to {}", dir.display()))?;
+    }
+    line(out, "log", &config.log.to_string())?;
+    if let Some(query_log) = &config.query_log {
+        line(out, "query_log", &query_log.to_string())?;
+    }
+    if let Some(dnstap) = &config.dnstap {
+        line(out, "dnstap", &dnstap.to_string())?;
     }
     line(out, "zones", &count(zones))?;
 
@@ -157,6 +165,7 @@ datapath   auto
 buffers    8MiB to receive, 4MiB to send
 memory     MEMORY
 http       127.0.0.1:9112, if it is free
+log        info and above, as text, to standard error
 zones      3 (2 direct, 1 configured)
 node       node-1
 nsid       0xc0ff

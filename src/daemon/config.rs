@@ -8,13 +8,17 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::control::ControlPath;
 use super::cpus::BusyPoll;
 use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
+use super::logging::{Dnstap, QueryLog};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
 use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export;
@@ -70,6 +74,16 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
+    /// What is logged, and where.
+    pub log: log::Settings,
+    /// The query log, if one is wanted.
+    pub query_log: Option<QueryLog>,
+    /// dnstap, if somebody gets it.
+    pub dnstap: Option<Dnstap>,
+    /// Where the node is controlled.
+    pub control: ControlPath,
+    /// How long a node that drains answers at least.
+    pub drain_time: Duration,
 }
 
 /// Options of the command line that replace what the file says.
@@ -89,10 +103,16 @@ pub struct Flags {
     pub datapath: Option<DatapathChoice>,
     /// Where statistics and health are served.
     pub http: Option<HttpListen>,
+    /// Where the node is controlled.
+    pub control: Option<ControlPath>,
     /// The node's name.
     pub node: Option<Text<NSID_LEN_MAX>>,
     /// A folder of zone files, relative to where the daemon was started.
     pub zones: Option<PathBuf>,
+    /// The form of the log.
+    pub log_format: Option<log::Format>,
+    /// The file of the log, relative to where the daemon was started.
+    pub log_file: Option<PathBuf>,
 }
 
 /// Reads the file, if there is one, and puts `flags` over it.
@@ -126,7 +146,8 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
+        let Spec { log, query_log, dnstap, control, .. } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -160,12 +181,26 @@ impl Resolver<'_> {
                 .and_then(NonZeroU32::new)
                 .expect("its range begins at 1 and ends below 2^32"),
             databases: self.databases(sources.databases),
+            control: self.control(control.path),
+            drain_time: server.drain_time.value.0,
             export: export::Settings {
                 rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
                 dsc_format: export.dsc_format.value,
             },
+            log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
+            query_log: query_log.settings(&self.source.dir),
+            dnstap: dnstap.settings(&self.source.dir),
         }
+    }
+
+    /// Relative to the file's folder where the file says it.
+    fn control(&self, from_file: Option<Given<ControlPath>>) -> ControlPath {
+        let from_file = from_file.map(|path| match path.value {
+            ControlPath::At(path) => ControlPath::At(self.source.dir.join(path)),
+            path => path,
+        });
+        self.flags.control.clone().or(from_file).unwrap_or_default()
     }
 
     fn mistake(&mut self, origin: Origin, message: impl Into<String>) {

@@ -50,7 +50,7 @@ impl Exports {
     /// Exports of what `board` counts from now on, and of what is `stored` of earlier days. Touches no file.
     #[must_use]
     pub fn open(settings: &Settings, stored: Stored, board: &Board, now: u64) -> Self {
-        let node = &board.facts.node;
+        let node = &board.named.load().node;
         let dsc = settings.dsc.as_ref().map(|dir| {
             let files = Files { dir: dir.clone(), node: file_name(node) };
             dsc::Minutes::begin(files, settings.dsc_format, &stored, board, now)
@@ -70,6 +70,7 @@ impl Exports {
         for (name, outcome) in rssac002.into_iter().chain(dsc) {
             let status = board.exports.iter().find(|(export, _)| *export == name);
             if let (Err(error), Some((_, status))) = (outcome, status) {
+                board.log.error(format!("export: {name} could not be written: {error}; tried again"));
                 status.failed(error);
             }
         }

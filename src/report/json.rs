@@ -44,18 +44,29 @@ pub fn render(reading: &Reading<'_>) -> String {
         .zip(reading.observation.uniques)
         .map(|(kind, count)| ((*kind).to_owned(), count.into()))
         .collect();
+    let (succeeded, failed) = reading.board.reloads.counts();
     let document = json!({
-        "node": facts.node,
-        "site": facts.site,
+        "node": reading.named.node,
+        "site": reading.named.site,
         "version": facts.version,
         "datapath": facts.datapath,
         "datapath_reason": facts.reason,
         "start_time_seconds": reading.started(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
-        "ready": reading.ready,
+        "ready": reading.is_ready(),
+        "state": reading.state.name(),
+        "configuration": {
+            "loaded_at": reading.board.reloads.loaded_at(),
+            "is_current": reading.board.reloads.is_current(),
+            "reloads": { "succeeded": succeeded, "failed": failed },
+        },
         "tcp_connections": reading.tcp_connections,
         "history": status(&reading.board.history),
         "exports": exports,
+        "log": {"lines_lost": reading.board.log.lost()},
+        "dnstap": reading.board.dnstap.as_ref().map(|dnstap| json!({
+            "connected": dnstap.is_connected(), "frames_sent": dnstap.sent(), "frames_dropped": dnstap.dropped(),
+        })),
         "service_time": percentiles(&reading.observation.all),
         "unique_sources": uniques,
         "source_sample_every": facts.sample_every,
@@ -131,6 +142,8 @@ mod tests {
                 "/counters/queries/direct",
                 json!({"udp": {"ipv4": 4, "ipv6": 0}, "tcp": {"ipv4": 0, "ipv6": 4}}),
             ),
+            ("/log/lines_lost", json!(0)),
+            ("/dnstap", json!({"connected": false, "frames_sent": 0, "frames_dropped": 0})),
             ("/counters/queries_do", json!(0)),
             ("/counters/queries_by_zone", json!({"10.in-addr.arpa": 2, "other": 1})),
             ("/counters/query_size_bytes", json!({"udp": {"32": 2, "2048": 1}})),

@@ -11,7 +11,9 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod clock;
 pub mod cpu;
+pub mod files;
 pub mod mmsg;
 pub mod ring;
 pub mod sockets;

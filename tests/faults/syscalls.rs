@@ -15,11 +15,6 @@ fn each_fails_once() {
         let seen = look(datapath);
         let mut ends = [0; 4];
         for (call, errors) in failing(&seen) {
-            }
-            eprintln!(
-                "{call} {:?}",
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap()
-            );
             let first = 1 + seen.loader.get(call).copied().unwrap_or_default();
             let at = |when| Fault { call: call.to_owned(), errno: errors[0], when, datapath };
             // The loader's own are left alone: without them there is no program.
