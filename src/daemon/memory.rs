@@ -9,8 +9,9 @@ use std::path::Path;
 use super::config::Config;
 use super::failure;
 use crate::limits::{
-    HISTORY_CACHE_LEN, HISTORY_CONNECTIONS, HISTORY_IN_MEMORY_LEN_MAX, HTTP_ANSWERS_LEN_MAX,
-    HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, THREAD_STACK_LEN,
+    DNSTAP_QUEUED_LEN_MAX, HISTORY_CACHE_LEN, HISTORY_CONNECTIONS, HISTORY_IN_MEMORY_LEN_MAX,
+    HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, LOG_LINE_LEN_MAX, LOG_QUEUED_MAX,
+    MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
 };
 use crate::net::{self, tcp};
 use crate::report::observed;
@@ -18,8 +19,9 @@ use crate::report::sources;
 use crate::stats::ledger;
 use crate::zone::Problem;
 
-/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, signals.
-const OTHER_THREADS: usize = 6;
+/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, signals,
+/// control, log, taps, and some to come.
+const OTHER_THREADS: usize = 12;
 /// Bytes that one value of an answer about the past takes while the answer is made.
 const VALUE_LEN: usize = 64;
 
@@ -86,6 +88,9 @@ impl Bound {
         let http = HTTP_CONNECTIONS_MAX * 4 * HTTP_HEAD_LEN_MAX
             + HTTP_ANSWERS_LEN_MAX
             + RADAR_VALUES_MAX * VALUE_LEN;
+        // Each has a queue of its own to each thread, and dnstap what it has not written.
+        let tap = threads * TAPPED_MAX * 2 * TAPPED_LEN_MAX + DNSTAP_QUEUED_LEN_MAX;
+        let taps = tap * (usize::from(config.query_log.is_some()) + usize::from(config.dnstap.is_some()));
         let sockets = shards * config.listen.len() * 2 * (config.rcvbuf + config.sndbuf);
         Self {
             start: loaded.program + loaded.data + serving + stacks + MEMORY_UNCOUNTED_LEN,
@@ -93,6 +98,7 @@ impl Bound {
                 ("TCP", tcp::memory_len(&config.tcp)),
                 ("history", history),
                 ("HTTP", http),
+                ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
                 ("sources", sources::memory_len(!config.databases.is_empty())),
                 // All that was loaded is loaded once more beside what is in use.
                 ("a reload", loaded.data),

@@ -62,6 +62,30 @@ fn without_a_loopback_the_self_test_is_skipped_and_that_is_said() {
     assert_eq!(daemon.stop().0.code(), Some(0));
 }
 
+#[test]
+fn an_address_that_comes_later_is_served_when_it_is_there() {
+    let _turn = beside();
+    if !in_own_network("host::an_address_that_comes_later_is_served_when_it_is_there") {
+        return;
+    }
+    assert!(tool("ip link set lo up"));
+    for datapath in ["io_uring", "mmsg"] {
+        let mut command = Command::new(program());
+        command.args(["--datapath", datapath, "--http", "off", "--shards", "1"]);
+        command.args(["--listen", "127.0.0.1:5300", "--listen", "192.0.2.77:5300"]);
+        let daemon = Daemon::spawn(command, 5300);
+        assert_eq!(daemon.ask_udp(V4, &honest_query(1)).len(), 119, "{datapath}: the others are there");
+        assert!(tool("ip address add 192.0.2.77/32 dev lo"));
+        let late = "192.0.2.77".parse().expect("an address");
+        assert_eq!(daemon.ask_udp(late, &honest_query(2)).len(), 119, "{datapath}");
+        assert_eq!(daemon.ask_tcp(late, &honest_query(3)).map(|reply| reply.len()), Some(119), "{datapath}");
+        // It goes again: nothing but its own queries is lost.
+        assert!(tool("ip address del 192.0.2.77/32 dev lo"));
+        assert_eq!(daemon.ask_udp(V4, &honest_query(4)).len(), 119, "{datapath}");
+        assert_eq!(daemon.stop().0.code(), Some(0), "{datapath}");
+    }
+}
+
 /// A control group of this test; removed when dropped.
 pub struct ControlGroup(PathBuf);
 

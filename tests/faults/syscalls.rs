@@ -1,5 +1,5 @@
-//! Each system call fails once, with its likeliest error: at the start, and while the daemon serves. The whole
-//! matrix is in tests/soak.
+//! Each system call fails once, with its likeliest error: at the start, and while the daemon serves. The
+//! whole matrix is in tests/soak.
 
 use crate::fault::{alone, report, skipped};
 use crate::inject::{Fault, at_the_start, failing, has_strace, look, named, while_it_serves};
