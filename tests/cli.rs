@@ -103,6 +103,7 @@ fn check_tells_what_would_be_served() {
         "cpus       any\n",
         "steer      off (",
         "busy_poll  0\n",
+        "\nmemory     at most ",
         "node       flag\n",
         "nsid       flag\n",
         "\nzones ",

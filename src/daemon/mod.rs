@@ -11,6 +11,7 @@ mod itself;
 mod life;
 pub mod listen;
 pub mod logging;
+pub mod memory;
 mod orders;
 mod origin;
 pub mod placement;
@@ -46,6 +47,7 @@ use config::Config;
 use control::Control;
 use life::{Course, End, Node};
 use logging::Logging;
+use memory::{Limit, Loaded};
 use orders::Order;
 pub use origin::Origin;
 use origin::left_over;
@@ -126,11 +128,14 @@ fn start(
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
-    let placement = host(&config)?;
+    let mut placement = host(&config)?;
+    let memory = memory::Bound::new(&config, placement.places.len(), Loaded::now());
+    placement.notes.extend(memory.within(Limit::here().as_ref())?);
     let systemd = Systemd::from_environment(Instant::now());
 
     // 2. From here on signals are orders: one that comes during the start is not lost.
-    orders::watch_signals(&orders).map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
+    orders::watch_signals(&orders, &events)
+        .map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
@@ -160,6 +165,7 @@ fn start(
     // 7. Let people watch, and give orders.
     logging.start(&events).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
+    lines.push(format!("memory: {memory}"));
     lines.extend(http_line(&http));
     lines.push(control.line());
     let shards = placement.places.len();

@@ -56,6 +56,13 @@ impl Ring {
         Ok(Self(Box::new(Driver::new(Uring::new(sockets, slots, wildcard, busy_poll)?, count))))
     }
 
+    /// Bytes of one with so many slots and sockets: the slots, its queues, and what is known of each entry.
+    #[must_use]
+    pub fn memory_len(slots: u16, sockets: usize) -> usize {
+        let slots = usize::from(slots.clamp(1, RING_SLOTS_MAX).next_power_of_two());
+        Uring::memory_len(slots, sockets)
+    }
+
     /// One turn, one system call: sends the replies of the last turn, receives, and waits up to `wait` for a
     /// first datagram; then lends each one to `answer`. The closure sees all of the slot, of which
     /// [`Arrived::len`] bytes are the datagram, and returns how many of them to send back to the peer from
