@@ -47,6 +47,9 @@ pub enum Command {
     Run(RunOptions),
     /// Say what `run` would serve, or every mistake; open no port
     Check(ServeOptions),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the zones that `run` would serve
     Zones(ZonesOptions),
     /// Answer one query without a network, and print the reply
@@ -151,6 +154,27 @@ pub struct ServingOptions {
     /// it is free
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
     pub http: Option<HttpListen>,
+}
+
+/// What can be done with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print what was configured, as a configuration file
+    Show(ShowOptions),
+}
+
+/// Options of `config show`.
+#[derive(Args, Clone, Debug)]
+pub struct ShowOptions {
+    /// Every value, with those that nobody gave
+    #[arg(long)]
+    pub effective: bool,
+    /// Say of each value where it came from: default, file:line:column or option
+    #[arg(long)]
+    pub origin: bool,
+    /// What would be served, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
 }
 
 /// Options of `zones`.
@@ -281,14 +305,13 @@ mod tests {
 
     #[test]
     fn every_command_takes_the_configuration() {
-        for command in ["check", "zones", "query example.com A"] {
+        for command in ["check", "config show", "zones", "query example.com A"] {
             let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
                 Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
-                Command::Stats(_) | Command::Top(_) | Command::Site(_) => {
-                    panic!("{command} is another command")
-                }
+                Command::Config(ConfigCommand::Show(options)) => options.serve.config,
+                other => panic!("{command} is another command: {other:?}"),
             };
             assert_eq!(options.config, Some("c".into()), "{command}");
             let flags = options.flags();

@@ -3,6 +3,7 @@
 mod asking;
 mod change;
 pub mod check;
+pub mod config;
 pub mod query;
 pub mod run;
 pub mod site;
@@ -10,9 +11,9 @@ pub mod stats;
 pub mod top;
 pub mod zones;
 
-use crate::cli::{Command, ConfigOptions};
-use crate::daemon::config::{self, Config, Flags};
-use crate::daemon::prepare;
+use crate::cli::{Command, ConfigCommand, ConfigOptions};
+use crate::daemon::config::{Config, Flags};
+use crate::daemon::{self, prepare};
 use crate::serve::snapshot::Snapshot;
 use crate::zone::{Problem, ZoneSet};
 
@@ -55,6 +56,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
     let printed = match command {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
+        Command::Config(ConfigCommand::Show(options)) => config::show(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
         Command::Stats(options) => return stats::stats(options),
@@ -66,7 +68,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
 
 /// What `run` would serve and how, by the same steps.
 fn load(options: &ConfigOptions, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
-    let config = config::load(options.config.as_deref(), flags)?;
+    let config = daemon::config::load(options.config.as_deref(), flags)?;
     let (zones, snapshot) = prepare(&config)?;
     Ok((config, zones, snapshot))
 }
