@@ -50,6 +50,8 @@ pub enum Command {
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at this host: what is good for a node, and what to do
+    Doctor(DoctorOptions),
     /// Print the zones that `run` would serve
     Zones(ZonesOptions),
     /// Answer one query without a network, and print the reply
@@ -172,6 +174,20 @@ pub struct ShowOptions {
     /// Say of each value where it came from: default, file:line:column or option
     #[arg(long)]
     pub origin: bool,
+    /// What would be served, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// Options of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorOptions {
+    /// Write what a report of a fault needs to this new file, as text
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Where the node serves HTTP, else http://127.0.0.1:9112
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
     /// What would be served, and how.
     #[command(flatten)]
     pub serve: ServeOptions,
@@ -305,12 +321,13 @@ mod tests {
 
     #[test]
     fn every_command_takes_the_configuration() {
-        for command in ["check", "config show", "zones", "query example.com A"] {
+        for command in ["check", "config show", "doctor", "zones", "query example.com A"] {
             let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
                 Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
                 Command::Config(ConfigCommand::Show(options)) => options.serve.config,
+                Command::Doctor(options) => options.serve.config,
                 other => panic!("{command} is another command: {other:?}"),
             };
             assert_eq!(options.config, Some("c".into()), "{command}");

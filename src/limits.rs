@@ -359,3 +359,10 @@ pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
 pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
 pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Files that a node has open beside its sockets: rings, event loops, the history and its readers, exports,
+/// standard streams. `as112d doctor` counts with it.
+pub const DESCRIPTORS_BESIDE: usize = 64;
+/// Bytes of one part of what `as112d doctor --bundle` writes: a large node's metrics fit, a firewall with a
+/// million rules does not.
+pub const BUNDLE_PART_LEN_MAX: usize = 1 << 20;

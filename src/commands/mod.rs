@@ -4,6 +4,7 @@ mod asking;
 mod change;
 pub mod check;
 pub mod config;
+pub mod doctor;
 pub mod query;
 pub mod run;
 pub mod site;
@@ -59,6 +60,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Config(ConfigCommand::Show(options)) => config::show(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
+        Command::Doctor(options) => return doctor::doctor(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),

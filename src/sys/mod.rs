@@ -11,6 +11,7 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod clock;
 pub mod cpu;
 pub mod mmsg;
 pub mod ring;
@@ -21,7 +22,7 @@ pub mod user;
 
 pub use datagram::{Arrived, Rearms, SendErrors, Turn};
 pub use mmsg::Mmsg;
-pub use ring::{Ring, RingError, SelfTest, self_test};
+pub use ring::{Ring, RingError, RingFeature, SelfTest, ring_features, self_test};
 
 #[cfg(test)]
 mod conformance;

@@ -1,8 +1,8 @@
-//! The configuration as it is in effect, written as a configuration file: options of the command line over the
-//! file over the defaults, each value with where it came from.
+//! The configuration as it is in effect, written as a configuration file: options of the command line over
+//! the file over the defaults, each value with where it came from.
 //!
-//! What it prints is a file that gives the same [`Config`] again. The keys, their order and their fixed defaults
-//! are those of the example file, which tests hold to the code.
+//! What it prints is a file that gives the same [`Config`] again. The keys, their order and their fixed
+//! defaults are those of the example file, which tests hold to the code.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -69,7 +69,7 @@ fn documented() -> Vec<Section> {
             sections.push(Section { name, keys: Vec::new() });
             continue;
         }
-        // The blocks that follow belong to no section; they are repeated, so that nothing of them is a default.
+        // Blocks that are repeated belong to no section, and nothing of them is a default.
         if line.starts_with("# [[") {
             sections.push(Section { name: "", keys: Vec::new() });
         }
@@ -124,7 +124,8 @@ fn number_or_text(text: &str) -> Value {
     text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Integer)
 }
 
-/// What holds for a key that nobody gave, where the example file cannot say it: a value, or a remark; and why.
+/// What holds for a key that nobody gave, where the example file cannot say it: a value or a remark, and
+/// why.
 struct Derived {
     section: &'static str,
     key: &'static str,
@@ -134,12 +135,15 @@ struct Derived {
 
 fn derived(config: &Config) -> Vec<Derived> {
     let addresses = config.listen.iter().map(|address| Value::String(address.to_string())).collect();
-    let nsid: String = config.nsid.iter().map(|byte| format!("{byte:02x}")).collect();
+    // A name that looks like hexadecimal digits would be read as such.
+    let name = &config.identity.node;
+    let digits = || name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let nsid = if name.starts_with("0x") { format!("0x{}", digits()) } else { name.clone() };
     let per_address = i64::try_from(config.tcp.connections_per_client_max).unwrap_or(i64::MAX);
     let all = [
         ("server", "listen", Ok(Value::Array(addresses)), "default"),
-        ("identity", "node", Ok(Value::String(config.identity.node.clone())), "default: the host's name"),
-        ("identity", "nsid", Ok(Value::String(format!("0x{nsid}"))), "default: the node's name"),
+        ("identity", "node", Ok(Value::String(name.clone())), "default: the host's name"),
+        ("identity", "nsid", Ok(Value::String(nsid)), "default: the node's name"),
         ("tcp", "connections_per_address_max", Ok(Value::Integer(per_address)), "default"),
         ("http", "listen", Err(HttpListen::IfFree.to_string()), "default"),
     ];
@@ -260,10 +264,13 @@ mod tests {
     /// What is shown of a configuration is that configuration, wherever it came from.
     #[test]
     fn what_is_shown_loads_to_the_same() {
-        let few = "[server]\nshards = 2\n[tcp]\nconnections_max = 9\n[identity]\nextra_txt = ['a', # why\n 'b']\n\
-                   [[zone]]\nname = 'a.example'\ntemplate = 'dr-empty'\n[[zone]]\nname = 'b'\nfile = 'b.zone'\n";
+        let few = "[server]\nshards = 2\n[tcp]\nconnections_max = 9\n\
+                   [identity]\nextra_txt = ['a', # why\n 'b']\n\
+                   [[zone]]\nname = 'a.example'\ntemplate = 'dr-empty'\n\
+                   [[zone]]\nname = 'b'\nfile = 'b.zone'\n";
         for text in ["", few, EXAMPLE, &uncommented()] {
-            for flags in [Flags::default(), flags()] {
+            let hexadecimal = Flags { node: Some(Text::read("0xab").unwrap()), ..Flags::default() };
+            for flags in [Flags::default(), flags(), hexadecimal] {
                 let (_folder, path) = file(text);
                 let before = load(Some(&path), &flags).unwrap();
                 for wanted in [ALL, Wanted { origin: false, ..ALL }, Wanted::default()] {
@@ -304,7 +311,7 @@ mod tests {
         assert_eq!(origin("busy_poll"), told("busy_poll = 0", "default"));
         assert_eq!(origin("# user"), told("# user is not set", "default"));
         assert_eq!(origin("name = \"a\""), told("name = \"a\"", "F:6:8"));
-        assert_eq!(origin("nsid"), told("nsid = \"0x7361792022686922\"", "default: the node's name"));
+        assert_eq!(origin("nsid"), told("nsid = 'say \"hi\"'", "default: the node's name"));
         let without = show(Some(&path), &Flags::default(), ALL).unwrap();
         assert!(without.contains("# listen is not set: 127.0.0.1:9112, if it is free"), "{without}");
     }
