@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::daemon::config::Flags;
+use crate::daemon::control::ControlPath;
 use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
 use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
@@ -62,6 +63,27 @@ pub enum Command {
     Top(TopOptions),
     /// Write the public page of a running node to a folder, as files
     Site(SiteOptions),
+    /// Say how a running node is
+    Status(ControlOptions),
+    /// Let a running node read its configuration and zones again
+    Reload(ControlOptions),
+    /// Let nobody be sent to a running node any more; it answers who still comes
+    Drain(ControlOptions),
+    /// Take a drain back
+    Undrain(ControlOptions),
+    /// Drain a running node, and end it
+    Shutdown(ControlOptions),
+}
+
+/// Options of what speaks to a running node.
+#[derive(Args, Clone, Debug)]
+pub struct ControlOptions {
+    /// Its control socket, else /run/as112d/control or that in $XDG_RUNTIME_DIR
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Print the whole answer, as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the configuration is, and what of it every command may replace.
@@ -122,6 +144,7 @@ impl ServeOptions {
             busy_poll: serving.busy_poll,
             datapath: serving.datapath,
             http: serving.http,
+            control: serving.control,
             ..self.config.flags()
         }
     }
@@ -156,6 +179,10 @@ pub struct ServingOptions {
     /// it is free
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
     pub http: Option<HttpListen>,
+    /// The socket over which the node is controlled, or off; /run/as112d/control or
+    /// in $XDG_RUNTIME_DIR if it is free
+    #[arg(long, value_name = "PATH|off", value_parser = ControlPath::read)]
+    pub control: Option<ControlPath>,
 }
 
 /// What can be done with the configuration.
@@ -328,7 +355,9 @@ mod tests {
                 Command::Query(options) => options.config,
                 Command::Config(ConfigCommand::Show(options)) => options.serve.config,
                 Command::Doctor(options) => options.serve.config,
-                other => panic!("{command} is another command: {other:?}"),
+                _ => {
+                    panic!("{command} is another command")
+                }
             };
             assert_eq!(options.config, Some("c".into()), "{command}");
             let flags = options.flags();

@@ -3,18 +3,19 @@
 mod asking;
 mod change;
 pub mod check;
-pub mod config;
+pub mod control;
 pub mod doctor;
 pub mod query;
 pub mod run;
+pub mod show;
 pub mod site;
 pub mod stats;
 pub mod top;
 pub mod zones;
 
 use crate::cli::{Command, ConfigCommand, ConfigOptions};
-use crate::daemon::config::{Config, Flags};
-use crate::daemon::{self, prepare};
+use crate::daemon::config::{self, Config, Flags};
+use crate::daemon::prepare;
 use crate::serve::snapshot::Snapshot;
 use crate::zone::{Problem, ZoneSet};
 
@@ -57,20 +58,25 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
     let printed = match command {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
-        Command::Config(ConfigCommand::Show(options)) => config::show(options),
+        Command::Config(ConfigCommand::Show(options)) => show::show(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
         Command::Doctor(options) => return doctor::doctor(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),
+        Command::Status(options) => return control::ask("status", options),
+        Command::Reload(options) => return control::ask("reload", options),
+        Command::Drain(options) => return control::ask("drain", options),
+        Command::Undrain(options) => return control::ask("undrain", options),
+        Command::Shutdown(options) => return control::ask("shutdown", options),
     };
     printed.map_err(Failure::from)
 }
 
 /// What `run` would serve and how, by the same steps.
 fn load(options: &ConfigOptions, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
-    let config = daemon::config::load(options.config.as_deref(), flags)?;
-    let (zones, snapshot) = prepare(&config)?;
+    let config = config::load(options.config.as_deref(), flags)?;
+    let (zones, snapshot) = prepare(&config, Vec::new())?;
     Ok((config, zones, snapshot))
 }

@@ -8,7 +8,9 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::control::ControlPath;
 use super::cpus::BusyPoll;
 use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
@@ -73,6 +75,10 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
+    /// Where the node is controlled.
+    pub control: ControlPath,
+    /// How long a node that drains answers at least.
+    pub drain_time: Duration,
 }
 
 /// Options of the command line that replace what the file says.
@@ -92,6 +98,8 @@ pub struct Flags {
     pub datapath: Option<DatapathChoice>,
     /// Where statistics and health are served.
     pub http: Option<HttpListen>,
+    /// Where the node is controlled.
+    pub control: Option<ControlPath>,
     /// The node's name.
     pub node: Option<Text<NSID_LEN_MAX>>,
     /// A folder of zone files, relative to where the daemon was started.
@@ -129,7 +137,8 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, control } =
+            spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -163,12 +172,23 @@ impl Resolver<'_> {
                 .and_then(NonZeroU32::new)
                 .expect("its range begins at 1 and ends below 2^32"),
             databases: self.databases(sources.databases),
+            control: self.control(control.path),
+            drain_time: server.drain_time.value.0,
             export: export::Settings {
                 rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
                 dsc_format: export.dsc_format.value,
             },
         }
+    }
+
+    /// Relative to the file's folder where the file says it.
+    fn control(&self, from_file: Option<Given<ControlPath>>) -> ControlPath {
+        let from_file = from_file.map(|path| match path.value {
+            ControlPath::At(path) => ControlPath::At(self.source.dir.join(path)),
+            path => path,
+        });
+        self.flags.control.clone().or(from_file).unwrap_or_default()
     }
 
     fn mistake(&mut self, origin: Origin, message: impl Into<String>) {

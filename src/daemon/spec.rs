@@ -4,15 +4,19 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use super::control::ControlPath;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
-use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written};
+use super::written::{
+    Count, DrainTime, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written,
+};
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
     SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
@@ -47,6 +51,7 @@ pub(super) struct Spec {
     pub(super) history: History,
     pub(super) sources: Sources,
     pub(super) export: Export,
+    pub(super) control: Control,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +67,7 @@ pub(super) struct Server {
     pub(super) user: Option<Given<Line>>,
     pub(super) rcvbuf: Given<SocketBuffer>,
     pub(super) sndbuf: Given<SocketBuffer>,
+    pub(super) drain_time: Given<DrainTime>,
 }
 
 impl Default for Server {
@@ -77,6 +83,7 @@ impl Default for Server {
             user: None,
             rcvbuf: Given::default(Size(UDP_RCVBUF_LEN)),
             sndbuf: Given::default(Size(UDP_SNDBUF_LEN)),
+            drain_time: Given::default(DrainTime(Duration::ZERO)),
         }
     }
 }
@@ -170,6 +177,12 @@ impl Default for Answers {
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
     pub(super) node_view: Option<Given<NodeView>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [control]")]
+pub(super) struct Control {
+    pub(super) path: Option<Given<ControlPath>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
-use crate::limits::{NSID_LEN_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
+use crate::limits::{DRAIN_TIME_MAX_MS, NSID_LEN_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
 use crate::net::DatapathChoice;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
@@ -177,6 +177,24 @@ impl Written for Timeout {
         if !(TCP_TIMEOUT_FLOOR_MS..=TCP_TIMEOUT_CEILING_MS).contains(&ms) {
             let (min, max) = (TCP_TIMEOUT_FLOOR_MS / 1000, TCP_TIMEOUT_CEILING_MS / 60_000);
             return Err(format!("`{text}` is out of range; give {min}s to {max}m"));
+        }
+        Ok(Self(Duration::from_millis(ms)))
+    }
+}
+
+/// How long a drain lasts at least: `0s` for no time at all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DrainTime(pub(super) Duration);
+
+impl Written for DrainTime {
+    const EXPECTED: &'static str = "a time such as \"5s\"";
+    const INTEGER: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let ms = quantity(text, &[("ms", 1), ("s", 1000), ("m", 60_000)])
+            .ok_or_else(|| format!("`{text}` is not a time; give a number with ms, s or m, as \"5s\""))?;
+        if ms > DRAIN_TIME_MAX_MS {
+            return Err(format!("`{text}` is out of range; give 0s to {}m", DRAIN_TIME_MAX_MS / 60_000));
         }
         Ok(Self(Duration::from_millis(ms)))
     }

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
 use super::{Config, Flags, Source, load};
+use crate::daemon::control::ControlPath;
 use crate::daemon::http::HttpListen;
 use crate::daemon::spec::EXAMPLE;
 use crate::daemon::written::Origin;
@@ -98,7 +99,7 @@ pub(super) struct Over {
 impl Flags {
     /// What was given, by the keys that it goes before.
     pub(super) fn given(&self) -> Vec<Over> {
-        let Self { listen, shards, cpus, steer, busy_poll, datapath, http, node, zones } = self;
+        let Self { listen, shards, cpus, steer, busy_poll, datapath, http, control, node, zones } = self;
         let text = |value: &dyn ToString| Value::String(value.to_string());
         let listen: Vec<Value> = listen.iter().flat_map(|one| &one.0).map(|address| text(address)).collect();
         let zones = zones.as_ref().map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
@@ -110,6 +111,7 @@ impl Flags {
             ("--busy-poll", "server", "busy_poll", busy_poll.map(|poll| number_or_text(&poll.0.to_string()))),
             ("--datapath", "server", "datapath", datapath.map(|datapath| text(&datapath))),
             ("--http", "http", "listen", http.map(|http| text(&http))),
+            ("--control", "control", "path", control.as_ref().map(|control| text(control))),
             ("--node", "identity", "node", node.as_ref().map(|node| text(&node.0))),
             ("--zones", "zones", "dir", zones.map(|dir| text(&dir.display()))),
         ];
@@ -146,6 +148,7 @@ fn derived(config: &Config) -> Vec<Derived> {
         ("identity", "nsid", Ok(Value::String(nsid)), "default: the node's name"),
         ("tcp", "connections_per_address_max", Ok(Value::Integer(per_address)), "default"),
         ("http", "listen", Err(HttpListen::IfFree.to_string()), "default"),
+        ("control", "path", Err(ControlPath::IfFree.to_string()), "default"),
     ];
     all.into_iter().map(|(section, key, value, why)| Derived { section, key, value, why }).collect()
 }
@@ -255,6 +258,7 @@ mod tests {
             shards: Some(Shards::read("3").unwrap()),
             cpus: Some(Cpus::read("0-3").unwrap()),
             http: Some(HttpListen::Off),
+            control: Some(ControlPath::At("/somewhere/control".into())),
             node: Some(Text::read("say \"hi\"").unwrap()),
             zones: Some("/somewhere".into()),
             ..Flags::default()
