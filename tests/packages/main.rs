@@ -1,5 +1,5 @@
-//! The packages: built by the tools that build them for real, of the program as it is shipped, then installed,
-//! used and removed in a copy of this host.
+//! The packages: built by the tools that build them for real, of the program as it is shipped, then
+//! installed, used and removed in a copy of this host.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -75,7 +75,8 @@ fn an_rpm_is_installed_used_and_removed() {
     installed_and_removed("as112d.rpm");
 }
 
-/// Where the distributions differ: pages are packed or not, zsh looks elsewhere, and one has a file on copyright.
+/// Where the distributions differ: pages are packed or not, zsh looks elsewhere, and one has a file on
+/// copyright.
 fn common_name(path: &str) -> Option<String> {
     let path = path.trim_start_matches('.').replace("zsh/site-functions", "zsh/vendor-completions");
     let path = path.trim_end_matches(".gz");
@@ -118,6 +119,41 @@ fn the_unit_starts_the_program_of_the_package() {
     for key in ["enable", "start", "restart-after-upgrade", "stop-on-upgrade"] {
         assert_eq!(units[key].as_bool(), Some(false), "{key}");
     }
+}
+
+/// What an operator may need is in the packages: everything in tuning/, in its place or among the documents.
+#[test]
+fn all_of_tuning_is_packaged() {
+    let manifest: toml::Table =
+        fs::read_to_string(root().join("Cargo.toml")).expect("it is there").parse().expect("it is TOML");
+    let metadata = &manifest["package"]["metadata"];
+    let sources = |assets: &toml::Value, key: Option<&str>| -> Vec<String> {
+        let source = |asset: &toml::Value| key.map_or_else(|| asset[0].clone(), |key| asset[key].clone());
+        let all = assets.as_array().expect("a list").iter().map(source);
+        all.map(|source| source.as_str().expect("a path").to_owned()).collect()
+    };
+    let deb = sources(&metadata["deb"]["assets"], None);
+    let rpm = sources(&metadata["generate-rpm"]["assets"], Some("source"));
+    let mut missing = Vec::new();
+    for entry in fs::read_dir(root().join("tuning")).expect("it is there") {
+        let path = entry.expect("it can be read").path();
+        let name = path.file_name().expect("it has one").to_string_lossy().into_owned();
+        let is_packaged = |sources: &[String]| {
+            let by_itself = format!("tuning/{name}");
+            let within = format!("tuning/{name}/");
+            sources.iter().any(|source| {
+                *source == by_itself
+                    || source.starts_with(&within)
+                    || source == "tuning/*.md" && name.ends_with(".md")
+            })
+        };
+        // cargo-deb finds the files of systemd by their ends.
+        let is_unit = [".service", ".sysusers", ".tmpfiles"].iter().any(|end| name.ends_with(end));
+        if !(is_unit || is_packaged(&deb)) || !is_packaged(&rpm) {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "give these an asset in Cargo.toml, for deb and rpm: {missing:?}");
 }
 
 /// The configuration that is installed is right, and that of a node which bothers nobody.

@@ -5,7 +5,7 @@
 //! defaults are those of the example file, which tests hold to the code.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
@@ -102,7 +102,13 @@ impl Flags {
         let Self { listen, shards, cpus, steer, busy_poll, datapath, http, control, node, zones } = self;
         let text = |value: &dyn ToString| Value::String(value.to_string());
         let listen: Vec<Value> = listen.iter().flat_map(|one| &one.0).map(|address| text(address)).collect();
-        let zones = zones.as_ref().map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
+        // A relative path of the command line begins where the program was started, and not at the file.
+        let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let zones = zones.as_ref().map(whole);
+        let control = control.as_ref().map(|control| match control {
+            ControlPath::At(path) => ControlPath::At(whole(path)),
+            other => other.clone(),
+        });
         let all = [
             ("--listen", "server", "listen", Some(listen).filter(|all| !all.is_empty()).map(Value::Array)),
             ("--shards", "server", "shards", shards.map(|shards| number_or_text(&shards.to_string()))),
@@ -111,7 +117,7 @@ impl Flags {
             ("--busy-poll", "server", "busy_poll", busy_poll.map(|poll| number_or_text(&poll.0.to_string()))),
             ("--datapath", "server", "datapath", datapath.map(|datapath| text(&datapath))),
             ("--http", "http", "listen", http.map(|http| text(&http))),
-            ("--control", "control", "path", control.as_ref().map(|control| text(control))),
+            ("--control", "control", "path", control.map(|control| text(&control))),
             ("--node", "identity", "node", node.as_ref().map(|node| text(&node.0))),
             ("--zones", "zones", "dir", zones.map(|dir| text(&dir.display()))),
         ];
@@ -234,7 +240,6 @@ fn values_at<'t>(root: &'t toml::Table, name: &str) -> Option<&'t toml::Table> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use super::super::tests::uncommented;
     use super::*;
