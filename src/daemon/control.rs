@@ -8,7 +8,6 @@
 //! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
 //! open the socket may do everything: it has the mode 0660, in a folder of its own.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -59,19 +58,6 @@ impl Written for ControlPath {
             "off" => Ok(Self::Off),
             "" => Err("the path is empty; give one as /run/as112d/control, or \"off\"".to_owned()),
             path => Ok(Self::At(path.into())),
-        }
-    }
-}
-
-impl fmt::Display for ControlPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::IfFree => match default_path() {
-                Some(path) => write!(f, "{}, if it is free", path.display()),
-                None => f.write_str("off, as XDG_RUNTIME_DIR is not set"),
-            },
-            Self::At(path) => path.display().fmt(f),
-            Self::Off => f.write_str("off"),
         }
     }
 }

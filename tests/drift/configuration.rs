@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use as112d::daemon::config::{self, Flags};
+use as112d::cli::{Cli, Command};
+use as112d::daemon::config::{self, Flags, Wanted};
+use clap::{CommandFactory as _, Parser as _};
 
 const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
 
@@ -105,8 +107,41 @@ fn taken(head: &str, key: &str) -> String {
     range.map_or_else(|| kind.clone(), |range| format!("{kind}, {range}"))
 }
 
+/// The options of `run` and the key that each goes before, as `config show` has it: each option gets
+/// something that it takes.
+fn options() -> Vec<(String, String, String)> {
+    let given = ["1", "auto", "off", "cpu", "mmsg", "127.0.0.1:5300", "/x"];
+    let tree = Cli::command();
+    let run = tree.find_subcommand("run").expect("there is a command");
+    let long = run.get_arguments().filter_map(|argument| argument.get_long());
+    let mut found = Vec::new();
+    for name in long.filter(|name| !["config", "dry-run"].contains(name)) {
+        let parsed = given.iter().find_map(|value| {
+            Cli::try_parse_from(["as112d", "run", &format!("--{name}"), value]).ok().map(Cli::into_command)
+        });
+        let Some(Command::Run(run)) = parsed else { panic!("--{name} takes none of {given:?}") };
+        let wanted = Wanted { effective: false, origin: true };
+        let shown = config::show(None, &run.serve.flags(), wanted).expect("it is right");
+        let mut head = "";
+        for line in shown.lines() {
+            if line.starts_with('[') {
+                head = line;
+            } else if line.ends_with(&format!(" # --{name}")) {
+                let key = line.split(" = ").next().expect("a key").to_owned();
+                found.push((head.to_owned(), key, format!("--{name}")));
+            }
+        }
+        assert!(
+            found.last().is_some_and(|(.., option)| option.ends_with(&format!("--{name}"))),
+            "config show does not know --{name}"
+        );
+    }
+    found
+}
+
 fn reference() -> String {
     let mut out = HEAD.to_owned();
+    let options = options();
     for Section { head, entries } in sections() {
         writeln!(out, "\n## `{head}`").expect("a String takes it");
         for Entry { text, keys } in entries {
@@ -114,7 +149,9 @@ fn reference() -> String {
             for (line, is_default) in &keys {
                 let (key, value) = line.split_once(" = ").expect("a key has a value");
                 let shown = if *is_default { "default" } else { "example" };
-                writeln!(out, "- **`{key}`**: {}; {shown}: `{value}`", taken(head, key))
+                let option = options.iter().find(|(section, of, _)| section == head && of == key);
+                let option = option.map_or_else(String::new, |(.., option)| format!("; `{option}`"));
+                writeln!(out, "- **`{key}`**: {}; {shown}: `{value}`{option}", taken(head, key))
                     .expect("a String takes it");
             }
             if !keys.is_empty() && !text.is_empty() {

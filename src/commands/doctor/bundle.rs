@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::super::asking::Node;
 use super::Host;
 use crate::cli::ServeOptions;
@@ -43,7 +45,13 @@ const CARD_TOOLS: [&str; 6] = ["-i", "-l", "-g", "-k", "-x", "-S"];
 const SECRET: [&str; 5] = ["secret", "password", "passphrase", "token", "credential"];
 
 /// Everything, each part under its name. What is not there is left out.
-pub(super) fn collect(host: &Host, report: &str, serve: &ServeOptions, node: &Node) -> String {
+pub(super) fn collect(
+    host: &Host,
+    report: &str,
+    serve: &ServeOptions,
+    node: &Node,
+    status: Option<&Value>,
+) -> String {
     let mut out = format!("as112d {}; made by `as112d doctor --bundle`\n", env!("CARGO_PKG_VERSION"));
     part(&mut out, "doctor", report);
     let wanted = Wanted { effective: true, origin: true };
@@ -66,6 +74,9 @@ pub(super) fn collect(host: &Host, report: &str, serve: &ServeOptions, node: &No
         if let Some(text) = host.tool(&words) {
             part(&mut out, &words.join(" "), &text);
         }
+    }
+    if let Some(status) = status {
+        part(&mut out, "status", &format!("{status:#}"));
     }
     for path in ["/stats.json", "/metrics"] {
         match node.get(path) {
@@ -117,12 +128,13 @@ mod tests {
             ("tools/ethtool -l eth0", "Combined: 4"),
         ]);
         let node = Node::at(Some("http://127.0.0.1:1")).unwrap();
-        let text = collect(&host, "good  all\n", &ServeOptions::default(), &node);
+        let text = collect(&host, "good  all\n", &ServeOptions::default(), &node, Some(&"said".into()));
         for part in [
             "\n==== doctor\ngood  all\n",
             "\n==== configuration\n",
             "shards = \"auto\"",
             "\n==== /proc/version\nLinux 6.12\n",
+            "\n==== status\n\"said\"\n",
             "\n==== lscpu\nCPUs: 2\n",
             "\n==== ethtool -l eth0\nCombined: 4\n",
             "\n==== http://127.0.0.1:1/stats.json\n",

@@ -19,9 +19,11 @@ use serde_json::Value;
 
 use super::Failure;
 use super::asking::Node;
-use crate::cli::DoctorOptions;
+use super::control;
+use crate::cli::{ControlOptions, DoctorOptions};
 use crate::daemon;
 use crate::daemon::config::{self, Config, Flags};
+use crate::daemon::control::ControlPath;
 
 use host::Host;
 
@@ -100,10 +102,12 @@ pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
     let node = Node::at(options.url.as_deref())?;
     findings.extend(examine(&host, &config));
     findings.push(running(node.ask().map(|(_, numbers)| numbers).as_ref(), node.url()));
+    let status = status(options);
+    findings.extend(status.as_ref().and_then(in_force));
 
     let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
     if let Some(file) = &options.bundle {
-        let text = bundle::collect(&host, &report, serve, &node);
+        let text = bundle::collect(&host, &report, serve, &node, status.as_ref());
         bundle::write(file, &text).map_err(|error| {
             format!(
                 "cannot write {}: {error}; give a new file in a folder that you may write",
@@ -169,6 +173,38 @@ fn running(numbers: Result<&Value, &io::Error>, url: &str) -> Finding {
     Finding::good("node", format!("{what}: no datagram lost"))
 }
 
+/// What a running node says of itself over its control socket, if there is one and we may ask.
+fn status(options: &DoctorOptions) -> Option<Value> {
+    let control = match &options.serve.serving.control {
+        Some(ControlPath::At(path)) => Some(path.clone()),
+        Some(ControlPath::Off) => return None,
+        Some(ControlPath::IfFree) | None => None,
+    };
+    let answer = control::ask("status", &ControlOptions { control, json: true }).ok()?;
+    serde_json::from_str(&answer).ok()
+}
+
+/// Whether what it has in force is what is on disk.
+fn in_force(status: &Value) -> Option<Finding> {
+    let configuration = &status["configuration"];
+    if configuration["stale"].is_object() {
+        let text = "the node goes on with an old configuration, as the newer has mistakes; `as112d status`";
+        return Some(Finding::to_do("in force", text));
+    }
+    let waiting: Vec<&str> =
+        configuration["need_restart"].as_array()?.iter().filter_map(Value::as_str).collect();
+    if !waiting.is_empty() {
+        let text = format!("not before a restart or an upgrade: {}", waiting.join(", "));
+        return Some(Finding::to_do("in force", text));
+    }
+    match status["state"].as_str() {
+        Some("draining") => {
+            Some(Finding::note("in force", "the node drains, so that no routes lead to it: `as112d undrain`"))
+        }
+        _ => Some(Finding::good("in force", "the configuration as the node last read it")),
+    }
+}
+
 /// The sum of all numbers in a value.
 fn sum(value: &Value) -> u64 {
     match value {
@@ -204,6 +240,19 @@ mod tests {
         assert_eq!(running(Ok(&none), DEFAULT_URL).verdict, Verdict::Good);
         let gone = io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(running(Err(&gone), DEFAULT_URL).verdict, Verdict::Note);
+    }
+
+    #[test]
+    fn what_is_in_force_is_compared_with_what_is_on_disk() {
+        let found = |stale: Value, waiting: Value, state: &str| {
+            let configuration = json!({"stale": stale, "need_restart": waiting});
+            in_force(&json!({"state": state, "configuration": configuration})).unwrap().verdict
+        };
+        assert_eq!(found(Value::Null, json!([]), "serving"), Verdict::Good);
+        assert_eq!(found(Value::Null, json!([]), "draining"), Verdict::Note);
+        assert_eq!(found(Value::Null, json!(["[tcp]"]), "serving"), Verdict::Do);
+        assert_eq!(found(json!({"since": 1}), json!([]), "serving"), Verdict::Do);
+        assert_eq!(in_force(&json!({})), None);
     }
 
     /// Whatever host this is: each line is one line, and says something.

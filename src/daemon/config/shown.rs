@@ -12,7 +12,6 @@ use toml::{Spanned, Value};
 
 use super::{Config, Flags, Source, load};
 use crate::daemon::control::ControlPath;
-use crate::daemon::http::HttpListen;
 use crate::daemon::spec::EXAMPLE;
 use crate::daemon::written::Origin;
 use crate::zone::Problem;
@@ -56,15 +55,25 @@ pub fn show(path: Option<&Path>, flags: &Flags, wanted: Wanted) -> Result<String
     Ok(out)
 }
 
-/// A section of the example file: its name, and its keys with those defaults that are fixed.
+/// A section of the example file, and its keys.
 struct Section {
     name: &'static str,
-    keys: Vec<(&'static str, Option<&'static str>)>,
+    keys: Vec<Key>,
 }
 
-/// The sections that the example file documents. A key behind a `#` has no fixed default.
+struct Key {
+    name: &'static str,
+    /// The default, where there is a fixed one.
+    default: Option<&'static str>,
+    /// What holds without it, where there is none.
+    without: String,
+}
+
+/// The sections that the example file documents. A key behind a `#` has no fixed default; the comment before
+/// it says what holds without it.
 fn documented() -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
+    let (mut comment, mut is_told) = (String::new(), false);
     for line in EXAMPLE.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             sections.push(Section { name, keys: Vec::new() });
@@ -78,14 +87,35 @@ fn documented() -> Vec<Section> {
             Some(text) => (false, text),
             None => (true, line),
         };
-        let Some((key, value)) = text.split_once(" = ") else { continue };
-        let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if let Some(section) = sections.last_mut().filter(|_| is_key) {
-            section.keys.push((key, default.then_some(value)));
+        let is_name =
+            |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if let Some((name, value)) = text.split_once(" = ").filter(|(key, _)| is_name(key)) {
+            let key = Key { name, default: default.then_some(value), without: without(&comment) };
+            if let Some(section) = sections.last_mut() {
+                section.keys.push(key);
+            }
+            is_told = true;
+        } else {
+            // Keys that follow each other share the comment before them.
+            if std::mem::take(&mut is_told) {
+                comment.clear();
+            }
+            comment.push_str(text);
+            comment.push(' ');
         }
     }
     sections.retain(|section| !section.name.is_empty());
     sections
+}
+
+/// Of a comment, what it says behind "Without it", to the end of the sentence.
+fn without(comment: &str) -> String {
+    let behind = ["Without it", "Without them", "Left out it is"]
+        .iter()
+        .find_map(|words| comment.split_once(words))
+        .map_or("", |(_, rest)| rest);
+    let sentence = behind.split(". ").next().unwrap_or_default();
+    sentence.trim_start_matches(':').trim().trim_end_matches('.').to_owned()
 }
 
 /// A value that an option of the command line gives.
@@ -105,9 +135,10 @@ impl Flags {
         // A relative path of the command line begins where the program was started, and not at the file.
         let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let zones = zones.as_ref().map(whole);
-        let control = control.as_ref().map(|control| match control {
-            ControlPath::At(path) => ControlPath::At(whole(path)),
-            other => other.clone(),
+        let control = control.as_ref().and_then(|control| match control {
+            ControlPath::At(path) => Some(text(&whole(path).display())),
+            ControlPath::Off => Some(text(&"off")),
+            ControlPath::IfFree => None,
         });
         let all = [
             ("--listen", "server", "listen", Some(listen).filter(|all| !all.is_empty()).map(Value::Array)),
@@ -117,7 +148,7 @@ impl Flags {
             ("--busy-poll", "server", "busy_poll", busy_poll.map(|poll| number_or_text(&poll.0.to_string()))),
             ("--datapath", "server", "datapath", datapath.map(|datapath| text(&datapath))),
             ("--http", "http", "listen", http.map(|http| text(&http))),
-            ("--control", "control", "path", control.map(|control| text(&control))),
+            ("--control", "control", "path", control),
             ("--node", "identity", "node", node.as_ref().map(|node| text(&node.0))),
             ("--zones", "zones", "dir", zones.map(|dir| text(&dir.display()))),
         ];
@@ -132,12 +163,11 @@ fn number_or_text(text: &str) -> Value {
     text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Integer)
 }
 
-/// What holds for a key that nobody gave, where the example file cannot say it: a value or a remark, and
-/// why.
+/// The value of a key that nobody gave, where that follows from something else; and from what.
 struct Derived {
     section: &'static str,
     key: &'static str,
-    value: Result<Value, String>,
+    value: Value,
     why: &'static str,
 }
 
@@ -149,12 +179,10 @@ fn derived(config: &Config) -> Vec<Derived> {
     let nsid = if name.starts_with("0x") { format!("0x{}", digits()) } else { name.clone() };
     let per_address = i64::try_from(config.tcp.connections_per_client_max).unwrap_or(i64::MAX);
     let all = [
-        ("server", "listen", Ok(Value::Array(addresses)), "default"),
-        ("identity", "node", Ok(Value::String(name.clone())), "default: the host's name"),
-        ("identity", "nsid", Ok(Value::String(nsid)), "default: the node's name"),
-        ("tcp", "connections_per_address_max", Ok(Value::Integer(per_address)), "default"),
-        ("http", "listen", Err(HttpListen::IfFree.to_string()), "default"),
-        ("control", "path", Err(ControlPath::IfFree.to_string()), "default"),
+        ("server", "listen", Value::Array(addresses), "default"),
+        ("identity", "node", Value::String(name.clone()), "default: the host's name"),
+        ("identity", "nsid", Value::String(nsid), "default: the node's name"),
+        ("tcp", "connections_per_address_max", Value::Integer(per_address), "default"),
     ];
     all.into_iter().map(|(section, key, value, why)| Derived { section, key, value, why }).collect()
 }
@@ -171,7 +199,7 @@ impl Shown<'_> {
     fn section(&self, section: &Section, spans: &DeTable<'_>, values: &toml::Table) -> String {
         let (spans, values) = (table_at(spans, section.name), values_at(values, section.name));
         let mut out = String::new();
-        for (key, default) in &section.keys {
+        for Key { name: key, default, without } in &section.keys {
             let is_same = |other: (&str, &str)| other == (section.name, *key);
             if let Some(over) = self.over.iter().find(|over| is_same((over.section, over.key))) {
                 self.line(&mut out, &format!("{key} = {}", over.value), over.option);
@@ -179,16 +207,13 @@ impl Shown<'_> {
                 self.line(&mut out, &format!("{key} = {value}"), &self.source.place(Origin::File(at)));
             } else if self.wanted.effective {
                 let derived = self.derived.iter().find(|one| is_same((one.section, one.key)));
-                match (derived, default) {
-                    (Some(Derived { value: Ok(value), why, .. }), _) => {
-                        self.line(&mut out, &format!("{key} = {value}"), why);
-                    }
-                    (Some(Derived { value: Err(remark), why, .. }), _) => {
-                        self.line(&mut out, &format!("# {key} is not set: {remark}"), why);
-                    }
-                    (None, Some(default)) => self.line(&mut out, &format!("{key} = {default}"), "default"),
-                    (None, None) => self.line(&mut out, &format!("# {key} is not set"), "default"),
-                }
+                let (text, origin) = match (derived, default) {
+                    (Some(Derived { value, why, .. }), _) => (format!("{key} = {value}"), *why),
+                    (None, Some(default)) => (format!("{key} = {default}"), "default"),
+                    (None, None) if without.is_empty() => (format!("# {key} is not set"), "default"),
+                    (None, None) => (format!("# {key} is not set: {without}"), "default"),
+                };
+                self.line(&mut out, &text, origin);
             }
         }
         if out.is_empty() { out } else { format!("\n[{}]\n{out}", section.name) }
@@ -244,6 +269,7 @@ mod tests {
     use super::super::tests::uncommented;
     use super::*;
     use crate::daemon::config::{Cpus, Shards};
+    use crate::daemon::http::HttpListen;
     use crate::daemon::listen::Listen;
     use crate::daemon::written::{Text, Written as _};
 
@@ -318,11 +344,14 @@ mod tests {
         assert_eq!(origin("shards"), told("shards = 3", "--shards"));
         assert_eq!(origin("steer"), told("steer = \"cpu\"", "F:3:9"));
         assert_eq!(origin("busy_poll"), told("busy_poll = 0", "default"));
-        assert_eq!(origin("# user"), told("# user is not set", "default"));
+        assert_eq!(origin("# user"), told("# user is not set: those of who started it", "default"));
         assert_eq!(origin("name = \"a\""), told("name = \"a\"", "F:6:8"));
         assert_eq!(origin("nsid"), told("nsid = 'say \"hi\"'", "default: the node's name"));
         let without = show(Some(&path), &Flags::default(), ALL).unwrap();
-        assert!(without.contains("# listen is not set: 127.0.0.1:9112, if it is free"), "{without}");
+        assert!(
+            without.contains("# listen is not set: 127.0.0.1:9112, and nothing where that is taken"),
+            "{without}"
+        );
     }
 
     #[test]
@@ -344,7 +373,7 @@ mod tests {
         for section in crate::daemon::spec::known_keys("").iter().filter(|name| *name != "zone") {
             let keys = &documented.iter().find(|one| one.name == section).expect(section).keys;
             for key in crate::daemon::spec::known_keys(section) {
-                assert!(keys.iter().any(|(shown, _)| *shown == key), "[{section}] {key}");
+                assert!(keys.iter().any(|shown| shown.name == key), "[{section}] {key}");
             }
         }
     }
