@@ -110,7 +110,7 @@ fn taken(head: &str, key: &str) -> String {
 /// The options of `run` and the key that each goes before, as `config show` has it: each option gets
 /// something that it takes.
 fn options() -> Vec<(String, String, String)> {
-    let given = ["1", "auto", "off", "cpu", "mmsg", "127.0.0.1:5300", "/x"];
+    let given = ["1", "auto", "off", "cpu", "mmsg", "json", "127.0.0.1:5300", "/x"];
     let tree = Cli::command();
     let run = tree.find_subcommand("run").expect("there is a command");
     let long = run.get_arguments().filter_map(|argument| argument.get_long());

@@ -129,12 +129,26 @@ pub(super) struct Over {
 impl Flags {
     /// What was given, by the keys that it goes before.
     pub(super) fn given(&self) -> Vec<Over> {
-        let Self { listen, shards, cpus, steer, busy_poll, datapath, http, control, node, zones } = self;
+        // Every field by its name: an option that is forgotten here does not compile.
+        let Self {
+            listen,
+            shards,
+            cpus,
+            steer,
+            busy_poll,
+            datapath,
+            http,
+            control,
+            node,
+            zones,
+            log_format,
+            log_file,
+        } = self;
         let text = |value: &dyn ToString| Value::String(value.to_string());
         let listen: Vec<Value> = listen.iter().flat_map(|one| &one.0).map(|address| text(address)).collect();
         // A relative path of the command line begins where the program was started, and not at the file.
         let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let zones = zones.as_ref().map(whole);
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| text(&whole(path).display()));
         let control = control.as_ref().and_then(|control| match control {
             ControlPath::At(path) => Some(text(&whole(path).display())),
             ControlPath::Off => Some(text(&"off")),
@@ -150,7 +164,9 @@ impl Flags {
             ("--http", "http", "listen", http.map(|http| text(&http))),
             ("--control", "control", "path", control),
             ("--node", "identity", "node", node.as_ref().map(|node| text(&node.0))),
-            ("--zones", "zones", "dir", zones.map(|dir| text(&dir.display()))),
+            ("--zones", "zones", "dir", path(zones)),
+            ("--log-format", "log", "format", log_format.map(|format| text(&format))),
+            ("--log-file", "log", "file", path(log_file)),
         ];
         let over = |(option, section, key, value): (_, _, _, Option<Value>)| {
             Some(Over { option, section, key, value: value? })
@@ -292,6 +308,8 @@ mod tests {
             control: Some(ControlPath::At("/somewhere/control".into())),
             node: Some(Text::read("say \"hi\"").unwrap()),
             zones: Some("/somewhere".into()),
+            log_file: Some("/somewhere/log".into()),
+            log_format: Some(crate::log::Format::Json),
             ..Flags::default()
         }
     }

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_as112d_global_optspecs
-    string join \n c/config= zones= node= l/listen= shards= cpus= steer= busy-poll= datapath= http= control= dry-run h/help V/version
+    string join \n c/config= zones= node= l/listen= shards= cpus= steer= busy-poll= datapath= http= log-format= log-file= control= dry-run h/help V/version
 end
 
 function __fish_as112d_needs_command
@@ -34,6 +34,8 @@ complete -c as112d -n "__fish_as112d_needs_command" -l steer -d 'Which shard get
 complete -c as112d -n "__fish_as112d_needs_command" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_needs_command" -l log-format -d 'The form of the log: text, or json' -r
+complete -c as112d -n "__fish_as112d_needs_command" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_needs_command" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l dry-run -d 'Print where each shard would run, and why; open nothing'
 complete -c as112d -n "__fish_as112d_needs_command" -s h -l help -d 'Print help'
@@ -52,6 +54,7 @@ complete -c as112d -n "__fish_as112d_needs_command" -f -a "reload" -d 'Let a run
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "drain" -d 'Let nobody be sent to a running node any more; it answers who still comes'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "undrain" -d 'Take a drain back'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "shutdown" -d 'Drain a running node, and end it'
+complete -c as112d -n "__fish_as112d_needs_command" -f -a "verbosity" -d 'Set what a running node logs, until it ends'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c as112d -n "__fish_as112d_using_subcommand run" -s c -l config -d 'The configuration file (TOML)' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l zones -d 'A folder of zone files: example.com.zone is example.com' -r -F
@@ -63,6 +66,8 @@ complete -c as112d -n "__fish_as112d_using_subcommand run" -l steer -d 'Which sh
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand run" -l log-format -d 'The form of the log: text, or json' -r
+complete -c as112d -n "__fish_as112d_using_subcommand run" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l dry-run -d 'Print where each shard would run, and why; open nothing'
 complete -c as112d -n "__fish_as112d_using_subcommand run" -s h -l help -d 'Print help'
@@ -76,6 +81,8 @@ complete -c as112d -n "__fish_as112d_using_subcommand check" -l steer -d 'Which 
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-format -d 'The form of the log: text, or json' -r
+complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand config; and not __fish_seen_subcommand_from show help" -s h -l help -d 'Print help'
@@ -91,6 +98,8 @@ complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_su
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l log-format -d 'The form of the log: text, or json' -r
+complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l effective -d 'Every value, with those that nobody gave'
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Say of each value where it came from: default, file:line:column or option'
@@ -109,6 +118,8 @@ complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l steer -d 'Which
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l log-format -d 'The form of the log: text, or json' -r
+complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand zones" -l format -d 'How to print them: zone, as zone files' -r -f -a "zone\t'Zone files (RFC 1035, section 5), one after the other'"
@@ -148,19 +159,23 @@ complete -c as112d -n "__fish_as112d_using_subcommand undrain" -s h -l help -d '
 complete -c as112d -n "__fish_as112d_using_subcommand shutdown" -l control -d 'Its control socket, else /run/as112d/control or that in $XDG_RUNTIME_DIR' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand shutdown" -l json -d 'Print the whole answer, as JSON'
 complete -c as112d -n "__fish_as112d_using_subcommand shutdown" -s h -l help -d 'Print help'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "run" -d 'Serve, until SIGTERM or SIGINT (the default)'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "check" -d 'Say what `run` would serve, or every mistake; open no port'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "config" -d 'Show the configuration'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "doctor" -d 'Look at this host: what is good for a node, and what to do'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "zones" -d 'Print the zones that `run` would serve'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "query" -d 'Answer one query without a network, and print the reply'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "stats" -d 'Print what a running node counts'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "top" -d 'Watch a running node, live on a terminal'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "site" -d 'Write the public page of a running node to a folder, as files'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "status" -d 'Say how a running node is'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "reload" -d 'Let a running node read its configuration and zones again'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "drain" -d 'Let nobody be sent to a running node any more; it answers who still comes'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "undrain" -d 'Take a drain back'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "shutdown" -d 'Drain a running node, and end it'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c as112d -n "__fish_as112d_using_subcommand verbosity" -l control -d 'Its control socket, else /run/as112d/control or that in $XDG_RUNTIME_DIR' -r -F
+complete -c as112d -n "__fish_as112d_using_subcommand verbosity" -l json -d 'Print the whole answer, as JSON'
+complete -c as112d -n "__fish_as112d_using_subcommand verbosity" -s h -l help -d 'Print help'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "run" -d 'Serve, until SIGTERM or SIGINT (the default)'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "check" -d 'Say what `run` would serve, or every mistake; open no port'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "config" -d 'Show the configuration'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "doctor" -d 'Look at this host: what is good for a node, and what to do'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "zones" -d 'Print the zones that `run` would serve'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "query" -d 'Answer one query without a network, and print the reply'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "stats" -d 'Print what a running node counts'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "top" -d 'Watch a running node, live on a terminal'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "site" -d 'Write the public page of a running node to a folder, as files'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "status" -d 'Say how a running node is'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "reload" -d 'Let a running node read its configuration and zones again'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "drain" -d 'Let nobody be sent to a running node any more; it answers who still comes'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "undrain" -d 'Take a drain back'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "shutdown" -d 'Drain a running node, and end it'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "verbosity" -d 'Set what a running node logs, until it ends'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain shutdown verbosity help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c as112d -n "__fish_as112d_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print what was configured, as a configuration file'
