@@ -11,7 +11,7 @@ use clap::{Command, CommandFactory as _};
 const README_LINES_MAX: usize = 100;
 
 /// Commands that the documents tell of already. Who adds one takes it off the list.
-const COMING: [&str; 4] = ["addresses", "announce", "probe", "upgrade"];
+const COMING: [&str; 3] = ["addresses", "announce", "probe"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
