@@ -488,3 +488,10 @@ pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
 pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How often a command asks again because the node was just succeeded: each time is an upgrade.
 pub const CONTROL_TRIES_MAX: u32 = 8;
+
+/// Files that a node has open beside its sockets: rings, event loops, the history and its readers, exports,
+/// standard streams. `as112d doctor` counts with it.
+pub const DESCRIPTORS_BESIDE: usize = 64;
+/// Bytes of one part of what `as112d doctor --bundle` writes: a large node's metrics fit, a firewall with a
+/// million rules does not.
+pub const BUNDLE_PART_LEN_MAX: usize = 1 << 20;

@@ -26,7 +26,10 @@ use crate::serve::UpdatePolicy;
 use crate::sys::files;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
+mod shown;
+
 pub use super::cpus::{CpuList, Cpus, Shards, Steer};
+pub use shown::{Wanted, show};
 
 /// What the daemon runs with.
 #[derive(Clone, Debug)]
