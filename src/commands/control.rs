@@ -115,6 +115,9 @@ fn said(word: &str, answer: &Value) -> String {
             format!("upgraded: process {} serves, version {}\n", answer["pid"], text(&answer["version"]))
         }
         "shutdown" => format!("stopped after {} queries\n", answer["queries"]),
+        _ if word.starts_with("verbosity ") => {
+            format!("logging what is {} or matters more\n", answer["level"].as_str().unwrap_or_default())
+        }
         _ => "done\n".to_owned(),
     }
 }

@@ -67,6 +67,9 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Undrain(options) => return control::ask("undrain", options),
         Command::Upgrade(options) => return control::ask("upgrade", options),
         Command::Shutdown(options) => return control::ask("shutdown", options),
+        Command::Verbosity(options) => {
+            return control::ask(&format!("verbosity {}", options.level.name()), &options.control);
+        }
     };
     printed.map_err(Failure::from)
 }

@@ -10,6 +10,7 @@ pub mod http;
 mod itself;
 mod life;
 pub mod listen;
+pub mod logging;
 mod orders;
 mod origin;
 pub mod placement;
@@ -18,10 +19,11 @@ mod said;
 mod spec;
 mod succession;
 mod systemd;
+mod taps;
 mod watched;
 pub mod written;
 
-use std::io::{self, Write};
+use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -31,7 +33,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
 
-use crate::net::{Event, Net, Plan};
+use crate::log::{Log, Writer};
+use crate::net::{self, Event, Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
@@ -45,10 +48,11 @@ use config::Config;
 use control::Control;
 use life::{Course, End, Node};
 use orders::Order;
-use origin::{Origin, left_over};
+pub use origin::Origin;
+use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
-use said::{cannot_write, describe, export_lines, http_line, try_line};
+use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
 use succession::{Elder, Succession};
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
@@ -81,16 +85,22 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
     Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
 }
 
-/// Serves what `source` says until it is told to end. What it has to say goes to `out`.
+/// Serves what `source` says, which is `config`, from `origin` on, until it is told to end. What it has to say goes to `log`. Its
+/// writer is taken once there may be threads.
 ///
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
-pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
-    // What this process is given, and who will start the one after it.
-    let mut origin = Origin::find()?;
+pub fn run(
+    origin: &mut Origin,
+    source: Source,
+    config: Config,
+    log: &Log,
+    writer: &mut Option<Writer>,
+) -> Result<(), Vec<Problem>> {
+    log.take_panics();
     let (orders, ordered) = unbounded();
     let (events, happened) = unbounded();
-    let started = start(source, &mut origin, (orders, events), out);
+    let started = start(origin, (source, config), (orders, events), log, writer);
     let mut node = origin.tell(started)?;
 
     // Serve, and do as ordered.
@@ -110,14 +120,14 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
 }
 
 /// The story of a start.
-fn start<'a>(
-    source: Source,
+fn start(
     origin: &mut Origin,
+    (source, config): (Source, Config),
     (orders, events): (Sender<Order>, Sender<Event>),
-    out: &'a mut dyn Write,
-) -> Result<Node<'a>, Vec<Problem>> {
+    log: &Log,
+    writer: &mut Option<Writer>,
+) -> Result<Node, Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
-    let config = source.read()?;
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
     let placement = host(&config)?;
@@ -137,6 +147,7 @@ fn start<'a>(
     let control = control::open(&config.control, &mut inherited).map_err(failure)?;
     let handles = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
     let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
+    let taps = taps::open(&config, log).map_err(failure)?;
 
     // 4. What took rights is done.
     if let Some(name) = &config.user {
@@ -156,7 +167,11 @@ fn start<'a>(
         listeners: bound.listeners,
         tcp: config.tcp.clone(),
         published: Arc::clone(&published),
-        ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
+        ledgers: LedgerSettings {
+            sample_every: config.sample_every,
+            today: Arc::clone(&today),
+            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
+        },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
@@ -165,6 +180,8 @@ fn start<'a>(
     drop(adopted);
 
     // 7. Let people watch, and give orders.
+    let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
+    writer.transpose().map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(control.line());
@@ -173,8 +190,12 @@ fn start<'a>(
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
-    let watch = Watch { http, places, today, remembered, names };
-    let watched = Watched::start(watch, &config, &mut net, &placement, &events);
+    lines.extend(taps_lines(&config));
+    let mut streams = net.take_streams();
+    let dnstap = taps.dnstap.clone();
+    let taps = taps.start(&config, &mut streams, log, &events).map_err(|error| no_thread("taps", &error))?;
+    let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
+    let watched = Watched::start(watch, &config, &net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
@@ -196,6 +217,7 @@ fn start<'a>(
     let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
     let succession = Succession::new(launcher, handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
+    let log = log.clone();
     let mut node = Node {
         source,
         config,
@@ -206,7 +228,8 @@ fn start<'a>(
         watched,
         control,
         systemd,
-        out,
+        taps,
+        log,
         course,
         succession,
     };

@@ -11,7 +11,7 @@ use crate::zone::Problem;
 
 /// What is there before anything else is.
 #[derive(Debug)]
-pub(super) struct Origin {
+pub struct Origin {
     /// Sockets that the service manager has opened, or kept from an earlier process.
     kept: Inherited,
     /// The process that this one succeeds.
@@ -26,7 +26,7 @@ impl Origin {
     ///
     /// # Errors
     /// If there is a process to succeed that cannot be reached.
-    pub(super) fn find() -> Result<Self, Vec<Problem>> {
+    pub fn find() -> Result<Self, Vec<Problem>> {
         let kept = Inherited::from_service_manager();
         let predecessor = Predecessor::find()?;
         let launcher = if std::process::id() == 1 {
@@ -76,7 +76,10 @@ impl Origin {
     }
 
     /// Hands the problems of the start on to whoever waits for its end.
-    pub(super) fn tell<T>(&self, outcome: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
+    ///
+    /// # Errors
+    /// Those of `outcome`.
+    pub fn tell<T>(&self, outcome: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
         outcome.inspect_err(|problems| {
             if let Some(predecessor) = &self.predecessor {
                 predecessor.refuse(problems);

@@ -14,6 +14,7 @@ use super::control::ControlPath;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
+use super::logging::{DnstapSpec, LogSpec, QueryLogSpec};
 use super::written::{
     Count, DrainTime, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written,
 };
@@ -51,6 +52,9 @@ pub(super) struct Spec {
     pub(super) history: History,
     pub(super) sources: Sources,
     pub(super) export: Export,
+    pub(super) log: LogSpec,
+    pub(super) query_log: QueryLogSpec,
+    pub(super) dnstap: DnstapSpec,
     pub(super) control: Control,
 }
 

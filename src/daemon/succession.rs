@@ -105,7 +105,7 @@ impl Succession {
     }
 }
 
-impl Node<'_> {
+impl Node {
     pub(super) fn upgrade(&mut self, mut clients: Vec<Client>) {
         if let Some(under_way) = &mut self.succession.under_way {
             under_way.clients.append(&mut clients);
@@ -153,6 +153,7 @@ impl Node<'_> {
         // 1. Who sends a query is answered by the successor from now on, and who connects.
         self.net.retire();
         self.control.leave();
+        self.taps.stop();
         let history = self.watched.stop();
         let closed = history.and_then(|history| history.close().ok());
 

@@ -13,6 +13,7 @@ mod pktinfo;
 
 pub mod clock;
 pub mod cpu;
+pub mod files;
 pub mod inherited;
 pub mod launcher;
 pub mod mmsg;
