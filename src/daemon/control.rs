@@ -213,7 +213,7 @@ impl Control {
             return Ok(Self { state, leave, stop, thread: None, path: None });
         };
         let (left, stopped) = (Arc::clone(&leave), Arc::clone(&stop));
-        let run = move || run(listener, &orders, watched, left, &stopped);
+        let run = move || run(listener, &orders, &watched, &left, &stopped);
         let thread = Some(net::spawn("control".to_owned(), events.clone(), run)?);
         Ok(Self { state, leave, stop, thread, path: Some(path) })
     }
@@ -251,8 +251,8 @@ impl Control {
 fn run(
     listener: StdListener,
     orders: &Sender<Order>,
-    state: watch::Receiver<State>,
-    leave: Arc<Leave>,
+    state: &watch::Receiver<State>,
+    leave: &Arc<Leave>,
     stop: &Notify,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
@@ -270,7 +270,7 @@ fn run(
                 accepted = listener.accept(), if !is_left => match accepted {
                     Ok((stream, _)) if Arc::strong_count(&open) <= CONTROL_CLIENTS_MAX => {
                         let (orders, state) = (orders.clone(), state.clone());
-                        let (open, leave) = (Arc::clone(&open), Arc::clone(&leave));
+                        let (open, leave) = (Arc::clone(&open), Arc::clone(leave));
                         tokio::spawn(async move {
                             // What a client makes of its connection is its own affair.
                             let _ = exchange(stream, &orders, state, &leave).await;

@@ -53,7 +53,7 @@ use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
-use succession::{Elder, Succession};
+use succession::Succession;
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -145,15 +145,12 @@ fn start(
     let http = http::open(config.http, &mut inherited);
     let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
     let control = control::open(&config.control, &mut inherited).map_err(failure)?;
-    let handles = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
-    let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
+    let handles =
+        handles(&bound, &http, &control).map_err(|error| cannot_have("handles of sockets", &error))?;
     let taps = taps::open(&config, log).map_err(failure)?;
 
     // 4. What took rights is done.
-    if let Some(name) = &config.user {
-        user::drop_privileges(name)
-            .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
-    }
+    give_up_rights(&config)?;
 
     // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
     let names = snapshot.names().clone();
@@ -181,7 +178,7 @@ fn start(
 
     // 7. Let people watch, and give orders.
     let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
-    writer.transpose().map_err(|error| no_thread("the log", &error))?;
+    writer.transpose().map_err(|error| cannot_have("a thread for the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(control.line());
@@ -193,19 +190,21 @@ fn start(
     lines.extend(taps_lines(&config));
     let mut streams = net.take_streams();
     let dnstap = taps.dnstap.clone();
-    let taps = taps.start(&config, &mut streams, log, &events).map_err(|error| no_thread("taps", &error))?;
+    let taps = taps
+        .start(&config, &mut streams, log, &events)
+        .map_err(|error| cannot_have("a thread for taps", &error))?;
     let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
     let watched = Watched::start(watch, &config, &net, &placement, &events);
-    let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
-    let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
+    let (watched, board) = watched.map_err(|error| cannot_have("a thread for statistics", &error))?;
+    let control = Control::start(control, orders, &events)
+        .map_err(|error| cannot_have("a thread for control", &error))?;
 
-    let elder = origin.predecessor.take();
-    let is_successor = elder.is_some();
-    let elder = elder.map(|predecessor| Elder::wait(predecessor.done(), &board, &events)).transpose();
-    let elder = elder.map_err(|error| no_thread("the process before", &error))?;
+    let elder = origin
+        .done(&board, &events)
+        .map_err(|error| cannot_have("a thread for the process before", &error))?;
 
     // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() && !is_successor {
+    if systemd.is_there() && elder.is_none() {
         let absent = itself::ask(&config.listen).map_err(failure)?;
         lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
     }
@@ -237,12 +236,14 @@ fn start(
     Ok(node)
 }
 
+fn give_up_rights(config: &Config) -> Result<(), Vec<Problem>> {
+    let Some(name) = &config.user else { return Ok(()) };
+    user::drop_privileges(name).map_err(|error| failure(format!("cannot become user {name}: {error}")))
+}
+
 /// The handles that a successor gets: those of the addresses, and of the listeners beside them.
-fn with_handles(
-    mut handles: Vec<OwnedFd>,
-    http: &http::Opened,
-    control: &control::Opened,
-) -> io::Result<Vec<OwnedFd>> {
+fn handles(bound: &Bound, http: &http::Opened, control: &control::Opened) -> io::Result<Vec<OwnedFd>> {
+    let mut handles = bound.handles()?;
     if let http::Opened::At(listener) = http {
         handles.push(listener.try_clone()?.into());
     }
@@ -252,8 +253,10 @@ fn with_handles(
     Ok(handles)
 }
 
-fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
-    failure(format!("cannot start a thread for {what}: {error}; free some memory"))
+fn cannot_have(what: &str, error: &io::Error) -> Vec<Problem> {
+    failure(format!(
+        "cannot have {what}: {error}; free some memory, or raise the limits of threads and open files"
+    ))
 }
 
 /// What `config` takes of this host, found without opening anything: where each shard goes.

@@ -1,9 +1,16 @@
 //! Where a process comes from: what it is given at its birth, and by whom.
 
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
 use super::bound::Adopted;
 use super::failure;
 use super::handover::{Estate, Predecessor};
-use crate::net::Net;
+use super::succession::Elder;
+use crate::net::{Event, Net};
+use crate::report::Board;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher::{Launcher, Program};
 use crate::sys::steering::Steering;
@@ -73,6 +80,12 @@ impl Origin {
             Estate::default()
         });
         Ok((estate, notes))
+    }
+
+    /// Tells the process that this one succeeds that all is done; gives back what waits for its end.
+    pub(super) fn done(&mut self, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Option<Elder>> {
+        let predecessor = self.predecessor.take();
+        predecessor.map(|predecessor| Elder::wait(predecessor.done(), board, events)).transpose()
     }
 
     /// Hands the problems of the start on to whoever waits for its end.
