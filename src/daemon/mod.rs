@@ -43,7 +43,7 @@ use crate::stats::ledger::LedgerSettings;
 use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
-use bound::{Bound, no_http};
+use bound::{Adopted, Bound, no_http};
 use config::Config;
 use control::Control;
 use life::{Course, End, Node};
@@ -138,15 +138,9 @@ fn start(
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
-    let mut inherited = origin.sockets()?;
-    let mut bound = Bound::open(&config, &placement, &mut inherited)?;
+    let Doors { bound, adopted, http, control, handles, left_over } =
+        Doors::open(origin, &config, &placement)?;
     let buffers = bound.buffers();
-    let adopted = mem::take(&mut bound.adopted);
-    let http = http::open(config.http, &mut inherited);
-    let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
-    let control = control::open(&config.control, &mut inherited).map_err(failure)?;
-    let handles =
-        handles(&bound, &http, &control).map_err(|error| cannot_have("handles of sockets", &error))?;
     let taps = taps::open(&config, log).map_err(failure)?;
 
     // 4. What took rights is done.
@@ -205,16 +199,13 @@ fn start(
 
     // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
     if systemd.is_there() && elder.is_none() {
-        let absent = itself::ask(&config.listen).map_err(failure)?;
-        lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
+        lines.extend(absent(&config)?);
     }
 
     // 9. Say what is there.
-    lines.extend(notes);
-    lines.extend(left_over(&inherited));
+    lines.extend(notes.into_iter().chain(left_over));
     lines.push(try_line(&config));
-    let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
-    let succession = Succession::new(launcher, handles, elder);
+    let succession = Succession::new(origin.take_launcher(), handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
     let log = log.clone();
     let mut node = Node {
@@ -236,9 +227,41 @@ fn start(
     Ok(node)
 }
 
+/// Asks the node itself; which of its addresses nobody can be asked at.
+fn absent(config: &Config) -> Result<Vec<String>, Vec<Problem>> {
+    let absent = itself::ask(&config.listen).map_err(failure)?;
+    Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
+}
+
 fn give_up_rights(config: &Config) -> Result<(), Vec<Problem>> {
     let Some(name) = &config.user else { return Ok(()) };
     user::drop_privileges(name).map_err(|error| failure(format!("cannot become user {name}: {error}")))
+}
+
+/// Where people come in, and what a successor gets of it.
+struct Doors {
+    bound: Bound,
+    adopted: Adopted,
+    http: http::Opened,
+    control: control::Opened,
+    handles: Vec<OwnedFd>,
+    /// What is to be said of sockets that nobody wants.
+    left_over: Vec<String>,
+}
+
+impl Doors {
+    /// Takes them over as far as they are there, and opens the others.
+    fn open(origin: &mut Origin, config: &Config, placement: &Placement) -> Result<Self, Vec<Problem>> {
+        let mut inherited = origin.sockets()?;
+        let mut bound = Bound::open(config, placement, &mut inherited)?;
+        let adopted = mem::take(&mut bound.adopted);
+        let http = http::open(config.http, &mut inherited);
+        let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
+        let control = control::open(&config.control, &mut inherited).map_err(failure)?;
+        let handles = handles(&bound, &http, &control);
+        let handles = handles.map_err(|error| cannot_have("handles of sockets", &error))?;
+        Ok(Self { bound, adopted, http, control, handles, left_over: left_over(&inherited) })
+    }
 }
 
 /// The handles that a successor gets: those of the addresses, and of the listeners beside them.

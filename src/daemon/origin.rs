@@ -22,9 +22,9 @@ pub struct Origin {
     /// Sockets that the service manager has opened, or kept from an earlier process.
     kept: Inherited,
     /// The process that this one succeeds.
-    pub(super) predecessor: Option<Predecessor>,
+    predecessor: Option<Predecessor>,
     /// Who starts a successor; or why nobody can.
-    pub(super) launcher: Result<Launcher, String>,
+    launcher: Result<Launcher, String>,
 }
 
 impl Origin {
@@ -80,6 +80,11 @@ impl Origin {
             Estate::default()
         });
         Ok((estate, notes))
+    }
+
+    /// Who starts a successor, to be taken once.
+    pub(super) fn take_launcher(&mut self) -> Result<Launcher, String> {
+        std::mem::replace(&mut self.launcher, Err("it was taken".to_owned()))
     }
 
     /// Tells the process that this one succeeds that all is done; gives back what waits for its end.
