@@ -25,7 +25,6 @@ mod watched;
 pub mod written;
 
 use std::io;
-use std::mem;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +53,7 @@ use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
-use succession::{Elder, Succession};
+use succession::Succession;
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -91,14 +90,14 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
 pub fn run(
+    origin: &mut Origin,
     source: Source,
     config: Config,
-    mut origin: Origin,
     logging: &mut Logging,
 ) -> Result<(), Vec<Problem>> {
     let (orders, ordered) = unbounded();
     let (events, happened) = unbounded();
-    let started = start(source, config, &mut origin, (orders, events), logging);
+    let started = start(origin, (source, config), (orders, events), logging);
     let mut node = origin.tell(started)?;
 
     // Serve, and do as ordered.
@@ -119,9 +118,8 @@ pub fn run(
 
 /// The story of a start.
 fn start(
-    source: Source,
-    config: Config,
     origin: &mut Origin,
+    (source, config): (Source, Config),
     (orders, events): (Sender<Order>, Sender<Event>),
     logging: &mut Logging,
 ) -> Result<Node, Vec<Problem>> {
@@ -145,10 +143,7 @@ fn start(
     let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
     // 4. What took rights is done.
-    if let Some(name) = &config.user {
-        user::drop_privileges(name)
-            .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
-    }
+    give_up_rights(&config)?;
 
     // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
     let names = snapshot.names().clone();
@@ -163,7 +158,7 @@ fn start(
     drop(bound.adopted);
 
     // 7. Let people watch, and give orders.
-    logging.start(&events).map_err(|error| no_thread("the log", &error))?;
+    logging.start(&events).map_err(|error| cannot_have("a thread for the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.push(format!("memory: {memory}"));
     lines.extend(http_line(&http));
@@ -176,26 +171,24 @@ fn start(
     lines.extend(taps_lines(&config));
     let watch = Watch { http, places, today, remembered, names, taps };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
-    let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
-    let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
+    let (watched, board) = watched.map_err(|error| cannot_have("a thread for statistics", &error))?;
+    let control = Control::start(control, orders, &events)
+        .map_err(|error| cannot_have("a thread for control", &error))?;
 
-    let elder = origin.predecessor.take();
-    let is_successor = elder.is_some();
-    let elder = elder.map(|predecessor| Elder::wait(predecessor.done(), &board, &events)).transpose();
-    let elder = elder.map_err(|error| no_thread("the process before", &error))?;
+    let elder = origin
+        .done(&board, &events)
+        .map_err(|error| cannot_have("a thread for the process before", &error))?;
 
     // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() && !is_successor {
-        let absent = itself::ask(&config.listen).map_err(failure)?;
-        lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
+    if systemd.is_there() && elder.is_none() {
+        lines.extend(absent(&config)?);
     }
 
     // 9. Say what is there.
     lines.extend(notes);
     lines.extend(left_over(&unwanted));
     lines.push(try_line(&config));
-    let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
-    let succession = Succession::new(launcher, handles, elder);
+    let succession = Succession::new(origin.take_launcher(), handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
     let log = logging.log.clone();
     let mut node = Node {
@@ -214,6 +207,17 @@ fn start(
     };
     node.begin(&lines, estate.draining);
     Ok(node)
+}
+
+/// Asks the node itself; which of its addresses nobody can be asked at.
+fn absent(config: &Config) -> Result<Vec<String>, Vec<Problem>> {
+    let absent = itself::ask(&config.listen).map_err(failure)?;
+    Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
+}
+
+fn give_up_rights(config: &Config) -> Result<(), Vec<Problem>> {
+    let Some(name) = &config.user else { return Ok(()) };
+    user::drop_privileges(name).map_err(|error| failure(format!("cannot become user {name}: {error}")))
 }
 
 fn plan(
@@ -235,8 +239,10 @@ fn plan(
     }
 }
 
-fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
-    failure(format!("cannot start a thread for {what}: {error}; free some memory"))
+fn cannot_have(what: &str, error: &io::Error) -> Vec<Problem> {
+    failure(format!(
+        "cannot have {what}: {error}; free some memory, or raise the limits of threads and open files"
+    ))
 }
 
 /// What `config` takes of this host, found without opening anything: where each shard goes.
