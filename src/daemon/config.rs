@@ -18,6 +18,7 @@ use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, IDENTITY_LIST_MAX, NSID_LEN_M
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export;
+use crate::routes;
 use crate::serve::UpdatePolicy;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
@@ -70,6 +71,8 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
+    /// What `as112d announce` announces; `None` without a router.
+    pub announce: Option<routes::Settings>,
 }
 
 /// Options of the command line that replace what the file says.
@@ -126,7 +129,8 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, announce } =
+            spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -136,6 +140,7 @@ impl Resolver<'_> {
         let version_txt = identity.version_txt.clone().map(text);
         let identity = self.identity(identity);
         Config {
+            announce: announce.resolve(&listen, &self.source.dir, &mut self.mistakes),
             listen,
             shards: shards.value,
             cpus,

@@ -1,5 +1,6 @@
 //! The control plane: configuration, start and stop. It may block and fail; a shard never calls it.
 
+pub mod announce;
 pub mod config;
 pub mod cpus;
 pub mod http;

@@ -13,6 +13,7 @@ mod pktinfo;
 
 pub mod cpu;
 pub mod mmsg;
+pub mod process;
 pub mod ring;
 pub mod sockets;
 pub mod steering;

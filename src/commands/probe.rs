@@ -1,0 +1,33 @@
+//! `as112d probe`: does this address answer as it should?
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use crate::cli::ProbeOptions;
+use crate::daemon::config;
+use crate::limits::PROBE_TIMEOUT;
+use crate::routes::probe::probe_all;
+use crate::zone::Problem;
+
+/// Asks each address what a resolver would; a line for each that answers.
+///
+/// # Errors
+/// Each address that does not, and why.
+pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
+    let addresses: Vec<SocketAddr> = if options.address.is_empty() {
+        config::load(options.config.as_deref(), &config::Flags::default())?.listen
+    } else {
+        options.address.iter().flat_map(|listen| &listen.0).copied().collect()
+    };
+    let timeout = options.timeout.map_or(PROBE_TIMEOUT, |time| time.0);
+    let mut out = String::new();
+    let mut problems = Vec::new();
+    for (address, result) in addresses.iter().zip(probe_all(&addresses, timeout)) {
+        match result {
+            Ok(took) => writeln!(out, "{address} answers ({:.2} ms)", took.as_secs_f64() * 1000.0)
+                .expect("a String takes all that is written"),
+            Err(message) => problems.push(Problem { place: address.to_string(), message }),
+        }
+    }
+    if problems.is_empty() { Ok(out) } else { Err(problems) }
+}
