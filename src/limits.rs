@@ -369,15 +369,15 @@ pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_millis(300);
 /// hangs is withdrawn after 1.3 s at most.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
 const _: () = assert!(ANNOUNCE_TIMEOUT.as_millis() < ANNOUNCE_INTERVAL.as_millis());
-/// Failed probes in a row for a fall, and good ones for a rise: one lost packet is no fall, and what has just
-/// started has two and a half seconds to show that it stays.
+/// Failed probes in a row for a fall, and good ones for a rise: one lost packet is no fall, and what has
+/// just started has two and a half seconds to show that it stays.
 pub const ANNOUNCE_FALL: usize = 2;
 /// See [`ANNOUNCE_FALL`].
 pub const ANNOUNCE_RISE: usize = 5;
 /// Most probes that may be asked for of either.
 pub const ANNOUNCE_PROBES_MAX: usize = 1000;
-/// How long what fell is held down the first time, and the longest: a flap in five minutes is below what routers
-/// elsewhere would damp.
+/// How long what fell is held down the first time, and the longest: a flap in five minutes is below what
+/// routers elsewhere would damp.
 pub const ANNOUNCE_HOLD_DOWN: Duration = Duration::from_secs(10);
 /// See [`ANNOUNCE_HOLD_DOWN`].
 pub const ANNOUNCE_HOLD_DOWN_MAX: Duration = Duration::from_secs(300);

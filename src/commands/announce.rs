@@ -8,6 +8,9 @@ use crate::daemon::config;
 use crate::routes;
 use crate::zone::Problem;
 
+/// Where the control socket is unless somebody says otherwise.
+const CONTROL: &str = "/run/as112d/control";
+
 /// Probes and tells the router, until a signal; or withdraws everything, once. What there is to say goes to
 /// standard error, as standard output may be ExaBGP's.
 ///
@@ -19,7 +22,7 @@ pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
     let settings = config.announce.ok_or_else(|| {
         problem("no router is configured; give `router` in [announce] of the file, and the file".to_owned())
     })?;
-    let control = options.control.as_deref().unwrap_or(Path::new("/run/as112d/control"));
+    let control = options.control.as_deref().unwrap_or_else(|| Path::new(CONTROL));
     let done = if options.withdraw {
         routes::withdraw(&settings)
     } else {

@@ -1,7 +1,7 @@
 //! The life of `as112d announce`: probes come in, the router is told.
 //!
-//! Each address has a thread that probes it; one more follows the daemon, one waits for signals. All send what they
-//! see to this one, which alone knows the state and speaks with the router.
+//! Each address has a thread that probes it; one more follows the daemon, one waits for signals. All send
+//! what they see to this one, which alone knows the state and speaks with the router.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! How a router is told what to announce: an include file of BIRD and `birdc configure`, lines on standard output
-//! for ExaBGP, or any command.
+//! How a router is told what to announce: an include file of BIRD and `birdc configure`, lines on standard
+//! output for ExaBGP, or any command.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -77,10 +77,10 @@ impl Teller {
                 self.told = wanted.iter().copied().map(Some).collect();
             }
             Router::Exabgp | Router::Command(_) => {
-                for at in 0..wanted.len() {
-                    if self.told[at] != Some(wanted[at]) {
-                        self.tell_one(at, wanted[at])?;
-                        self.told[at] = Some(wanted[at]);
+                for (at, &wanted) in wanted.iter().enumerate() {
+                    if self.told[at] != Some(wanted) {
+                        self.tell_one(at, wanted)?;
+                        self.told[at] = Some(wanted);
                     }
                 }
             }
