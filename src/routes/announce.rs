@@ -53,6 +53,8 @@ pub fn announce(settings: &Settings, control: &Path, out: &mut impl Write) -> Re
         watch_stdin(&sender).map_err(cannot)?;
     }
     let mut announcer = Announcer::new(settings, out);
+    let addresses: usize = settings.routes.iter().map(|(_, addresses)| addresses.len()).sum();
+    announcer.say(&format!("probing {addresses} addresses of {} prefixes", settings.routes.len()));
     // Whatever an earlier run left behind goes first: nothing has been probed yet.
     announcer.settle();
     let probers = Probers::start(settings, &sender).map_err(cannot)?;

@@ -1,6 +1,7 @@
 //! A small network of namespaces: nodes of AS112 and a client, each with a link of its own to a router that runs
 //! BIRD and takes what the nodes announce.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -86,7 +87,6 @@ impl Lab {
         })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a routing table tells nobody that it changed")]
     fn wait_for(&self, what: &str, is_so: impl Fn(&[(&'static str, String)]) -> bool) -> Duration {
         let begin = Instant::now();
         loop {
@@ -97,7 +97,7 @@ impl Lab {
             if begin.elapsed() > 3 * PATIENCE {
                 panic!("{what} should be there, and are {routes:?}; {}", self.said());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            pause();
         }
     }
 
@@ -119,7 +119,7 @@ impl Lab {
     }
 
     /// A command that runs where the client is.
-    pub fn client(&self, program: &str) -> Command {
+    pub fn client(&self, program: impl AsRef<OsStr>) -> Command {
         self.client.command(program)
     }
 }
@@ -133,15 +133,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Its configuration file; the routes are announced as `announce` says.
-    pub fn configure(&self, announce: &str) -> PathBuf {
-        let path = self.folder.join("as112d.toml");
-        let text = format!(
-            "[server]\nlisten = ['as112']\nshards = 1\n[identity]\nnode = 'node{}'\n[http]\nlisten = 'off'\n[announce]\n{announce}\n",
-            self.number
-        );
-        fs::write(&path, text).expect("written");
-        path
+    /// Writes its configuration file; the routes are announced as `announce` says.
+    pub fn configure(&self, announce: &str) {
+        let number = self.number;
+        let server = format!("[server]\nlisten = ['as112']\nshards = 1\n[identity]\nnode = 'node{number}'\n");
+        self.write("as112d.toml", &format!("{server}[http]\nlisten = 'off'\n[announce]\n{announce}\n"));
     }
 
     /// Starts the daemon.
@@ -151,12 +147,17 @@ impl Node {
         Daemon::spawn(command, 53)
     }
 
-    /// Starts a program with its words; what it says goes to a file of its name.
-    pub fn start(&self, name: &str, line: &str) -> Process {
+    /// Starts a program with its words and environment; what it says goes to a file of its name.
+    pub fn start(&self, name: &str, line: &str, environment: &[(&str, &str)]) -> Process {
         let mut words = line.split_whitespace();
         let mut command = self.namespace.command(words.next().expect("a program"));
-        command.args(words);
+        command.args(words).envs(environment.iter().copied());
         Process::spawn(command, &self.folder.join(format!("{name}.said")))
+    }
+
+    /// Runs words to their end; what they printed.
+    pub fn run(&self, line: &str) -> String {
+        self.namespace.run(line)
     }
 
     /// Starts `as112d announce`.
@@ -164,29 +165,85 @@ impl Node {
         let [config, control] =
             ["as112d.toml", "control"].map(|name| self.folder.join(name).display().to_string());
         let line = format!("{} announce --config {config} --control {control}", program().display());
-        self.start("announce", &line)
+        self.start("announce", &line, &[])
     }
 
-    /// What `announce` has said.
-    pub fn said(&self) -> String {
-        fs::read_to_string(self.folder.join("announce.said")).unwrap_or_default()
+    /// Waits until `announce` has said something for so many times.
+    pub fn wait_until_said(&self, text: &str, times: usize) {
+        let begin = Instant::now();
+        let said = || fs::read_to_string(self.folder.join("announce.said")).unwrap_or_default();
+        while said().matches(text).count() < times {
+            assert!(
+                begin.elapsed() < 3 * PATIENCE,
+                "it should say: {text}, {times} times; it said: {}",
+                said()
+            );
+            pause();
+        }
     }
 
-    /// An example of tuning/routes/ with the addresses of this node, in its folder.
-    pub fn example(&self, name: &str) -> PathBuf {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/routes").join(name));
-        let text = text
-            .expect("an example")
-            .replace("203.0.113.1", &self.v4(1))
-            .replace("203.0.113.2", &self.v4(2))
-            .replace("2001:db8:1::1", &self.v6(1))
-            .replace("2001:db8:1::2", &self.v6(2))
-            .replace("/run/as112d", &self.folder.display().to_string())
-            .replace("/etc/as112d.toml", &self.folder.join("as112d.toml").display().to_string())
-            .replace("/usr/bin/as112d", &program().display().to_string());
+    /// A file of tuning/routes/.
+    pub fn original(&self, name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/routes").join(name)
+    }
+
+    /// The text of a file of tuning/routes/, with the addresses and paths of this node.
+    pub fn adapted(&self, name: &str) -> String {
+        let folder = self.folder.display().to_string();
+        let mut text = fs::read_to_string(self.original(name)).expect("an example");
+        for (theirs, ours) in [
+            ("203.0.113.1", self.v4(1)),
+            ("203.0.113.2", self.v4(2)),
+            ("2001:db8:1::1", self.v6(1)),
+            ("2001:db8:1::2", self.v6(2)),
+            ("/etc/as112d.toml", format!("{folder}/as112d.toml")),
+            ("/run/as112d", folder.clone()),
+            ("/run/anycast-healthchecker", folder.clone()),
+            ("/var/lib/anycast-healthchecker", folder.clone()),
+            ("/var/log/anycast-healthchecker", folder.clone()),
+            ("birdc configure", format!("birdc -s {folder}/bird.ctl configure")),
+            ("/usr/bin/as112d", program().display().to_string()),
+        ] {
+            text = text.replace(theirs, &ours);
+        }
+        text
+    }
+
+    /// Writes a file of this node.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.join(name);
         fs::write(&path, text).expect("written");
         path
+    }
+
+    /// Waits for a file of this node that a program writes.
+    pub fn wait_for_file(&self, name: &str) {
+        let begin = Instant::now();
+        while !self.folder.join(name).exists() {
+            assert!(begin.elapsed() < PATIENCE, "there is no {name}");
+            pause();
+        }
+    }
+
+    /// The IDs of the processes of `as112d` here that run a command.
+    pub fn processes(&self, subcommand: &str) -> Vec<u32> {
+        let pids = printed(Command::new("ip").args(["netns", "pids", &self.namespace.0]));
+        let runs = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0);
+            words.next().is_some_and(|first| first.ends_with(b"as112d"))
+                && words.next() == Some(subcommand.as_bytes())
+        };
+        pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(runs).collect()
+    }
+
+    /// Waits until no process runs a command of `as112d` here.
+    pub fn wait_for_no(&self, subcommand: &str) {
+        let begin = Instant::now();
+        while !self.processes(subcommand).is_empty() {
+            assert!(begin.elapsed() < PATIENCE, "{subcommand} still runs");
+            pause();
+        }
     }
 
     /// An address of its link: 1 is the router's, 2 its own.
@@ -228,6 +285,11 @@ fn router_configuration() -> String {
     text
 }
 
+#[expect(clippy::disallowed_methods, reason = "a routing table tells nobody that it changed")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
 //------------ Namespaces and processes ---
 
 /// A network namespace that goes when it is dropped.
@@ -262,7 +324,7 @@ impl Namespace {
         other.run(&format!("ip -6 route add default via {}", v6(number, 1)));
     }
 
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.env("PATH", path()).args(["netns", "exec", &self.0]).arg(program);
         command
