@@ -403,7 +403,10 @@ fn anycast_healthchecker_announces_what_the_probe_finds() {
     let node = lab.node(1);
     node.configure("");
     let checker = node.write("checker", &node.adapted("anycast-healthchecker.conf"));
-    let line = format!("{} --file {}", program.display(), checker.display());
+    // A folder of more checks must be there, and has none.
+    let folder = node.folder.join("checks");
+    std::fs::create_dir(&folder).expect("a folder");
+    let line = format!("{} --file {} --dir {}", program.display(), checker.display(), folder.display());
     let _checker = node.start("checker", &line, &[]);
     node.wait_for_file("as112-v4.conf");
     node.wait_for_file("as112-v6.conf");
