@@ -30,7 +30,7 @@ const MANY: usize = 10_000;
 
 fn parts(criterion: &mut Criterion) {
     let zones = zone::load(&options(&[])).expect("the built-in zones load");
-    let (answers, _) = Answers::compile(&zones).expect("they compile");
+    let (answers, _) = Answers::compile(&zones, &mut Vec::new()).expect("they compile");
     let mut group = criterion.benchmark_group("parse");
     for case in cases() {
         let slot = slot(&case.query);

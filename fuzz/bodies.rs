@@ -13,6 +13,7 @@ use std::time::Duration;
 use as112d::daemon::config::{self, Flags};
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use as112d::net::tcp::{Serving, TcpDriver, TcpSettings};
+use as112d::serve::published::Published;
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Arrival, Transport, UpdatePolicy, Verdict, serve};
 use as112d::stats::account::Account;
@@ -85,17 +86,26 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         version: None,
         update: UpdatePolicy::Refused,
         listeners: Vec::new(),
+        series: Vec::new(),
     };
     Snapshot::new(zones, settings)
 }
 
 /// The node that packets are tried on.
-pub fn node() -> &'static Arc<Snapshot> {
-    static NODE: OnceLock<Arc<Snapshot>> = OnceLock::new();
+pub fn node() -> &'static Snapshot {
+    &published().1
+}
+
+/// The same as connections are served from it.
+fn published() -> &'static (Arc<Published>, Arc<Snapshot>) {
+    static NODE: OnceLock<(Arc<Published>, Arc<Snapshot>)> = OnceLock::new();
     NODE.get_or_init(|| {
         let zones =
             with_file("zone", rich_zone().as_bytes(), |path| zone::load(&options(path.to_owned(), true)));
-        Arc::new(compile(&zones.expect("the zones load")).expect("the settings are sound"))
+        let published =
+            Published::new(compile(&zones.expect("the zones load")).expect("the settings are sound"));
+        let snapshot = published.newest();
+        (published, snapshot)
     })
 }
 
@@ -194,7 +204,7 @@ pub fn tcp_server() -> SocketAddr {
         let address = listener.local_addr().expect("it is bound");
         let driver = TcpDriver::new(vec![listener], TcpSettings::default()).expect("it can be watched");
         std::thread::spawn(move || {
-            let mut serving = Serving::new(Arc::clone(node()), ledger(&LedgerSettings::default()).0);
+            let mut serving = Serving::new(published().0.follow(), ledger(&LedgerSettings::default()).0);
             driver.run(&false.into(), &mut serving).expect("it never ends");
         });
         address

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::daemon::announce::ProbeTime;
 use crate::daemon::config::Flags;
+use crate::daemon::control::ControlPath;
 use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
 use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
@@ -65,6 +66,27 @@ pub enum Command {
     Announce(AnnounceOptions),
     /// Put the service addresses on this host: print the commands, or run them
     Addresses(AddressesOptions),
+    /// Say how a running node is
+    Status(ControlOptions),
+    /// Let a running node read its configuration and zones again
+    Reload(ControlOptions),
+    /// Let nobody be sent to a running node any more; it answers who still comes
+    Drain(ControlOptions),
+    /// Take a drain back
+    Undrain(ControlOptions),
+    /// Drain a running node, and end it
+    Shutdown(ControlOptions),
+}
+
+/// Options of what speaks to a running node.
+#[derive(Args, Clone, Debug)]
+pub struct ControlOptions {
+    /// Its control socket, else /run/as112d/control or that in $XDG_RUNTIME_DIR
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Print the whole answer, as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the configuration is, and what of it every command may replace.
@@ -125,6 +147,7 @@ impl ServeOptions {
             busy_poll: serving.busy_poll,
             datapath: serving.datapath,
             http: serving.http,
+            control: serving.control,
             ..self.config.flags()
         }
     }
@@ -159,6 +182,10 @@ pub struct ServingOptions {
     /// it is free
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
     pub http: Option<HttpListen>,
+    /// The socket over which the node is controlled, or off; /run/as112d/control or
+    /// in $XDG_RUNTIME_DIR if it is free
+    #[arg(long, value_name = "PATH|off", value_parser = ControlPath::read)]
+    pub control: Option<ControlPath>,
 }
 
 /// Options of `zones`.
@@ -258,9 +285,9 @@ pub struct AnnounceOptions {
     /// The configuration file (TOML), with a router in [announce]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the node's control socket is
-    #[arg(long, value_name = "PATH")]
-    pub control: Option<PathBuf>,
+    /// Where the node is controlled, or off; else as the configuration says
+    #[arg(long, value_name = "PATH|off", value_parser = ControlPath::read)]
+    pub control: Option<ControlPath>,
     /// Withdraw everything, once, and end: for what cleans up behind another
     #[arg(long)]
     pub withdraw: bool,

@@ -210,11 +210,46 @@ pub const SHARD_TICK: Duration = Duration::from_millis(100);
 /// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`, 4096 by default.
 pub const TCP_BACKLOG: i32 = 4096;
 
-/// Configured zones that have a counter of their own; the others share one.
-pub const CONFIGURED_SERIES_MAX: usize = 64;
-/// Zones that have a counter of their own: the 24 built-in ones and the first configured.
-pub const ZONE_SERIES_MAX: usize = 24 + CONFIGURED_SERIES_MAX;
+/// Zones that have a counter of their own: the 24 built-in ones and the first that are configured. The others
+/// share one.
+pub const ZONE_SERIES_MAX: usize = 24 + 64;
 const _: () = assert!(ZONE_SERIES_MAX < u8::MAX as usize);
+
+/// How often whoever publishes a snapshot looks whether all have changed over.
+pub const PUBLISH_LOOK: Duration = Duration::from_millis(1);
+/// How long it waits for them: a thread that has not made a turn by then is stuck.
+pub const PUBLISH_WAIT_MAX: Duration = STUCK_AFTER;
+
+/// How late a running node sees that a drain is over, or tells the service manager something.
+pub const LIFE_TICK: Duration = Duration::from_millis(200);
+/// How long the node waits for its own answer before it asks once more, and at most.
+pub const ITSELF_TRY_MAX: Duration = Duration::from_millis(200);
+/// See [`ITSELF_TRY_MAX`].
+pub const ITSELF_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Orders that are looked through for those that ask for the same.
+pub const ORDERS_WAITING_MAX: usize = 64;
+/// A drain is over once this part of the former rate is left: some clients keep an address for ever.
+pub const DRAINED_BELOW: f64 = 0.01;
+/// A drain ends after so many times its time, however many still come.
+pub const DRAIN_TIMES_MAX: u32 = 3;
+/// The longest time that a drain may be given.
+pub const DRAIN_TIME_MAX_MS: u64 = 3_600_000;
+/// How long a node that announces its routes drains at least, unless somebody says otherwise: BGP takes the news
+/// of a withdrawal through most of the world in that time.
+pub const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Clients of the control socket at one time: a person, a monitor, and those who watch.
+pub const CONTROL_CLIENTS_MAX: usize = 32;
+/// Bytes of a request on the control socket.
+pub const CONTROL_LINE_LEN_MAX: u64 = 1024;
+/// Time for a client of the control socket to ask, and to take its answer.
+pub const CONTROL_STEP_MAX: Duration = Duration::from_secs(2);
+/// Bytes of an answer on the control socket: all mistakes of a configuration, each with its place.
+pub const CONTROL_ANSWER_LEN_MAX: u64 = 1 << 20;
+/// How long nobody is accepted after the process ran out of something.
+pub const CONTROL_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the end of the process waits for the last answers to leave.
+pub const CONTROL_STOP_MAX: Duration = Duration::from_secs(1);
 
 /// Connections to the HTTP thread at one time; one more is closed at once. A scraper or two, a health
 /// checker, a person: each needs one, for milliseconds.

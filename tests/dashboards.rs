@@ -6,15 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use as112d::report::export::{Settings, dsc};
 use as112d::report::history::Status;
 use as112d::report::observed::Observed;
 use as112d::report::prometheus::{Format, render};
-use as112d::report::{Block, Board, Facts};
-use as112d::stats::counters::{Counters, FAMILIES, Totals};
+use as112d::report::{Block, Board, Facts, Life, Named, Reloads};
+use as112d::stats::counters::{Counters, FAMILIES};
 use as112d::stats::labels::Names;
 use serde_json::Value;
 
@@ -37,28 +37,34 @@ fn metrics() -> Metrics {
         cpu: None,
         numa_node: None,
         counters: Arc::new(Counters::default()),
-        base: Totals::default(),
+        base: ArcSwap::default(),
     };
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
     let board = Board {
         facts: Facts {
-            node: "n".to_owned(),
-            site: "s".to_owned(),
             sample_every: 64,
             version: "0",
             datapath: "mmsg".to_owned(),
             reason: "so".to_owned(),
             started: SystemTime::now(),
         },
-        names: Names { zones: vec!["10.in-addr.arpa".to_owned()], addresses: vec!["[::1]:53".to_owned()] },
+        named: ArcSwap::from_pointee(Named {
+            node: "n".to_owned(),
+            site: "s".to_owned(),
+            counted: Names {
+                zones: vec!["10.in-addr.arpa".to_owned()],
+                addresses: vec!["[::1]:53".to_owned()],
+            },
+        }),
         shards: vec![block()],
         tcp: block(),
-        past: Totals::default(),
+        past: ArcSwap::default(),
         history: Status::new(String::new()),
         exports: exports.statuses(),
         observed: Observed::new(2),
-        ready: AtomicBool::new(true),
+        life: Life::default(),
+        reloads: Reloads::default(),
     };
     let text = render(&board.read(), Format::Text);
     let mut metrics = Metrics::new();

@@ -12,13 +12,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use as112d::report::history::{FILE, History, Status};
 use as112d::report::observed::Observed;
 use as112d::report::uniques::UniquesOfDays;
-use as112d::report::{Block, Board, Facts};
+use as112d::report::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED, Tally};
 use as112d::stats::labels::Names;
 use common::daemon::{Daemon, PATIENCE, V4};
@@ -34,10 +34,13 @@ const A_MINUTES_WORTH: u32 = 1000;
 /// A board of one shard, which goes on from what is stored in `dir`, with its history.
 fn open(dir: &Path, now: u64) -> (History, Board) {
     let (history, mut bases) = History::open(dir, &Names::default(), 1, now).expect("a history");
-    let block = |base| Block { cpu: None, numa_node: None, counters: Arc::new(Counters::default()), base };
+    let block = |base| Block {
+        cpu: None,
+        numa_node: None,
+        counters: Arc::new(Counters::default()),
+        base: ArcSwap::from_pointee(base),
+    };
     let facts = Facts {
-        node: "n".to_owned(),
-        site: "s".to_owned(),
         sample_every: 64,
         version: "0",
         datapath: String::new(),
@@ -46,14 +49,19 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
     };
     let board = Board {
         facts,
-        names: Names::default(),
+        named: ArcSwap::from_pointee(Named {
+            node: "n".to_owned(),
+            site: "s".to_owned(),
+            counted: Names::default(),
+        }),
         shards: vec![block(bases.shards.remove(0))],
         tcp: block(bases.tcp),
-        past: bases.past,
+        past: ArcSwap::from_pointee(bases.past),
         history: Status::new(String::new()),
         exports: Vec::new(),
         observed: Observed::new(2),
-        ready: AtomicBool::new(true),
+        life: Life::default(),
+        reloads: Reloads::default(),
     };
     (history, board)
 }

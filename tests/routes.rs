@@ -3,11 +3,8 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::daemon::{Daemon, program};
@@ -155,52 +152,6 @@ fn a_router_that_is_away_gets_what_it_missed() {
 
 //------------ Drain ---
 
-/// A control socket of a node that says what it is told to.
-struct Control {
-    path: PathBuf,
-    state: Arc<Mutex<State>>,
-}
-
-/// What a control socket says, and to whom.
-struct State {
-    word: &'static str,
-    streams: Vec<UnixStream>,
-}
-
-impl Control {
-    fn new(node: &Node) -> Self {
-        let path = node.folder.join("control");
-        let listener = UnixListener::bind(&path).expect("a socket");
-        let state = Arc::new(Mutex::new(State { word: "serving", streams: Vec::new() }));
-        let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut line = String::new();
-                BufReader::new(&stream).read_line(&mut line).expect("a line");
-                assert_eq!(line, "as112d 1 watch\n");
-                let mut state = shared.lock().expect("nobody panicked");
-                let _ = writeln!(stream, "{{\"state\":\"{}\"}}", state.word);
-                state.streams.push(stream);
-            }
-        });
-        Self { path, state }
-    }
-
-    fn say(&self, word: &'static str) {
-        let mut state = self.state.lock().expect("nobody panicked");
-        state.word = word;
-        for stream in &mut state.streams {
-            let _ = writeln!(stream, "{{\"state\":\"{word}\"}}");
-        }
-    }
-
-    /// What a daemon's end does to it.
-    fn end(&self) {
-        std::fs::remove_file(&self.path).expect("it is there");
-        self.state.lock().expect("nobody panicked").streams.clear();
-    }
-}
-
 /// Queries at a steady rate from the client to one address.
 fn load(lab: &Lab, address: &str, seconds: u32) -> Child {
     let queries = lab.folder.path().join("queries");
@@ -236,33 +187,29 @@ fn another_node_takes_over_from_one_that_drains_or_dies() {
         return skipped("dnsperf is missing (Debian package dnsperf)");
     }
     let nodes = [1, 2].map(|number| lab.node(number));
-    let control = Control::new(&nodes[0]);
     let _routers = nodes.each_ref().map(|node| with_bird(node, NO_HOLD_DOWN));
     let [first, _second] = nodes.each_ref().map(Node::daemon);
     nodes[1].wait_until_said("announcing", 4);
     // Of two that are equal the router takes the one with the lower router id.
     lab.wait_for_way(&nodes[0]);
 
-    // While it drains it answers; so nothing is lost on the way over.
+    // One that stops drains first: it answers as long as anybody is sent to it. So nothing is lost.
     let loads = SERVICE_ADDRESSES.map(|address| load(&lab, address, 6));
     let_run(Duration::from_secs(2));
-    control.say("draining");
+    first.signal(15);
     let gone = lab.wait_for_way(&nodes[1]);
-    let_run(Duration::from_secs(1));
-    let queries = stop_and_count(first);
+    let queries = count(first);
     let lost = loads.map(lost);
-    println!("report: drain: the other node had all routes after {gone:.2?}; sent and lost {lost:?}");
-    assert!(gone < GONE_WITHIN && queries > 0, "{gone:?}\n{}", lab.said());
+    println!("report: stop: the other node had all routes after {gone:.2?}; sent and lost {lost:?}");
+    assert!(gone < GONE_WITHIN && queries > 2000, "{gone:?}, {queries} answered\n{}", lab.said());
     assert!(lost.iter().all(|(sent, lost)| *sent > 3000 && *lost == 0), "{lost:?}\n{}", lab.said());
 
     // It comes back, and dies: what was under way is lost until the routes have changed.
     let first = nodes[0].daemon();
-    control.say("serving");
     lab.wait_for_way(&nodes[0]);
     let loads = SERVICE_ADDRESSES.map(|address| load(&lab, address, 5));
     let_run(Duration::from_secs(2));
     first.signal(9);
-    control.end();
     let gone = lab.wait_for_way(&nodes[1]);
     let lost = loads.map(self::lost);
     println!("report: crash: the other node had all routes after {gone:.2?}; sent and lost {lost:?}");
@@ -270,9 +217,9 @@ fn another_node_takes_over_from_one_that_drains_or_dies() {
     assert!(lost.iter().all(|(sent, lost)| lost * 2 < *sent), "{lost:?}");
 }
 
-/// Stops a node, which must end well; how many queries it had answered.
-fn stop_and_count(daemon: Daemon) -> u64 {
-    let (status, lines) = daemon.stop();
+/// Waits for the end of a node, which must end well; how many queries it had answered.
+fn count(daemon: Daemon) -> u64 {
+    let (status, lines) = daemon.wait();
     assert_eq!(status.code(), Some(0), "{lines:?}");
     let count = lines.iter().find_map(|line| line.strip_prefix("stopped after "));
     count.and_then(|count| count.split(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("{lines:?}"))
@@ -283,7 +230,6 @@ fn stop_and_count(daemon: Daemon) -> u64 {
 fn a_drain_withdraws_at_once_and_its_end_announces_at_once() {
     let Some(lab) = Lab::new() else { return };
     let node = lab.node(1);
-    let control = Control::new(&node);
     // With probes so rare they take no part in it; so the node must be there for the first.
     let (_bird, announcer) = with_bird(&node, "rise = 1\ninterval = '60s'");
     node.wait_until_said("probing 8 addresses of 4 prefixes", 1);
@@ -292,17 +238,15 @@ fn a_drain_withdraws_at_once_and_its_end_announces_at_once() {
     let _announcer = node.announce();
     lab.wait_for_routes(&PREFIXES);
     for _ in 0..3 {
-        control.say("draining");
-        let gone = lab.wait_for_routes(&[]);
+        node.ask("drain");
+        assert_eq!(lab.routes(), [], "they are gone when the command ends");
         probe_locally(&node);
-        control.say("serving");
+        node.ask("undrain");
         let came = lab.wait_for_routes(&PREFIXES);
-        println!("report: drained after {gone:.2?}, undrained after {came:.2?}");
-        assert!(gone < GONE_WITHIN, "{gone:?}\n{}", lab.said());
+        println!("report: routes came {came:.2?} after a drain was taken back");
     }
     // The end of the connection is a failed probe, and the second follows at once.
     daemon.signal(9);
-    control.end();
     let gone = lab.wait_for_routes(&[]);
     println!("report: crash, seen by the end of the connection: gone after {gone:.2?}");
     assert!(gone < GONE_WITHIN, "{gone:?}\n{}", lab.said());

@@ -8,10 +8,10 @@ use super::tree::{Model, Owner, OwnerName, Place, Tree, ZoneTree};
 use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
-use crate::limits::{ANSWERS_LEN_MAX, CONFIGURED_SERIES_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
+use crate::limits::{ANSWERS_LEN_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
 use crate::stats::account::ZoneLabels;
 use crate::stats::labels::SERVICE_OTHER;
-use crate::zone::{Problem, Service, ZoneSet};
+use crate::zone::{Problem, Service, Zone, ZoneSet};
 
 /// The longest answer over UDP that a zone can give, before OPT.
 #[derive(Clone, Debug)]
@@ -28,23 +28,31 @@ pub struct Extent {
 
 impl Answers {
     /// Compiles a set of zones. Beside the answers comes the extent of each zone, in the order of the set.
+    /// Zones that have no series yet are added to `series`, as long as there is room.
     ///
     /// # Errors
     /// The answers pass [`ANSWERS_LEN_MAX`] bytes.
-    pub fn compile(set: &ZoneSet) -> Result<(Self, Vec<Extent>), Problem> {
-        Self::compile_within(set, ANSWERS_LEN_MAX)
+    pub fn compile(set: &ZoneSet, series: &mut Vec<String>) -> Result<(Self, Vec<Extent>), Problem> {
+        Self::compile_within(set, series, ANSWERS_LEN_MAX)
     }
 
-    fn compile_within(set: &ZoneSet, len_max: usize) -> Result<(Self, Vec<Extent>), Problem> {
+    fn compile_within(
+        set: &ZoneSet,
+        series: &mut Vec<String>,
+        len_max: usize,
+    ) -> Result<(Self, Vec<Extent>), Problem> {
         let tree = Tree::new(set);
         let (out, shared) = (Self::empty(), HashMap::new());
         let mut compiler = Compiler { tree: &tree, out, shared, extent: 0, len_max, is_full: false };
         let mut extents = Vec::new();
-        let mut series = Series::default();
+        // Those of ours first: an operator may have more zones than there are series.
+        let (configured, own): (Vec<&Zone>, Vec<&Zone>) =
+            set.zones.iter().partition(|zone| zone.service == Service::Configured);
+        own.into_iter().chain(configured).for_each(|zone| name_series(series, &zone.apex));
         for zone in &set.zones {
             let Some(zone_tree) = tree.zone(&zone.apex) else { continue };
             compiler.extent = 0;
-            let labels = series.next(zone.service);
+            let labels = labels(series, zone);
             let mut owners: Vec<&Owner<'_>> = zone_tree.owners.values().collect();
             // In the order of the names: the same zones always make the same answers.
             owners.sort_unstable_by(|a, b| a.name.as_wire().cmp(b.name.as_wire()));
@@ -118,28 +126,32 @@ impl Asked<'_> {
     }
 }
 
-/// Gives zones their place among the counters: a series each for the built-in ones and the first configured,
-/// one for all others.
-#[derive(Default)]
-struct Series {
-    given: usize,
-    configured: usize,
+/// Gives a zone a series of its own, if it has none and there is one left.
+fn name_series(series: &mut Vec<String>, apex: &Name) {
+    let name = series_name(apex);
+    if series.len() < ZONE_SERIES_MAX && !series.contains(&name) {
+        series.push(name);
+    }
 }
 
-impl Series {
-    fn next(&mut self, service: Service) -> ZoneLabels {
-        let service_value = match service {
-            Service::Direct => 0,
-            Service::Dname => 1,
-            Service::Hostname => 2,
-            Service::Special => 3,
-            Service::Configured => SERVICE_OTHER,
-        };
-        self.configured += usize::from(service == Service::Configured);
-        let zone = if self.configured > CONFIGURED_SERIES_MAX { ZONE_SERIES_MAX } else { self.given };
-        self.given += usize::from(zone != ZONE_SERIES_MAX);
-        ZoneLabels { service: service_value as u8, zone: zone as u8 }
-    }
+/// What a zone's series is called: without the final dot.
+fn series_name(apex: &Name) -> String {
+    let text = apex.to_string();
+    text.strip_suffix('.').filter(|text| !text.is_empty()).map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// How a zone is counted.
+fn labels(series: &[String], zone: &Zone) -> ZoneLabels {
+    let service = match zone.service {
+        Service::Direct => 0,
+        Service::Dname => 1,
+        Service::Hostname => 2,
+        Service::Special => 3,
+        Service::Configured => SERVICE_OTHER,
+    };
+    let name = series_name(&zone.apex);
+    let place = series.iter().position(|series| *series == name).unwrap_or(ZONE_SERIES_MAX);
+    ZoneLabels { service: service as u8, zone: place as u8 }
 }
 
 struct Compiler<'t> {
@@ -298,13 +310,13 @@ mod tests {
             ttl: 60,
             rdata: (number as u16).to_be_bytes().to_vec(),
         }));
-        assert!(Answers::compile(&set).is_ok());
+        assert!(Answers::compile(&set, &mut Vec::new()).is_ok());
     }
 
     #[test]
     fn answers_that_multiply_are_refused() {
-        assert!(Answers::compile_within(&aliases(8), 100_000).is_ok());
-        let problem = Answers::compile_within(&aliases(10), 100_000).unwrap_err();
+        assert!(Answers::compile_within(&aliases(8), &mut Vec::new(), 100_000).is_ok());
+        let problem = Answers::compile_within(&aliases(10), &mut Vec::new(), 100_000).unwrap_err();
         assert!(problem.message.contains("example. have more than 100000 bytes"), "{problem}");
     }
 }

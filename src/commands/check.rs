@@ -15,7 +15,8 @@ use crate::zone::{self, Problem, Service, ZoneSet};
 /// All that would keep `run` from starting, and folders that it could not write.
 pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let (zones, places, host) = (daemon::prepare(&config), daemon::places(&config), daemon::host(&config));
+    let zones = daemon::prepare(&config, Vec::new());
+    let (places, host) = (daemon::places(&config), daemon::host(&config));
     let mut problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
         .into_iter()
         .flatten()

@@ -5,6 +5,7 @@ pub mod announce;
 mod asking;
 mod change;
 pub mod check;
+pub mod control;
 pub mod probe;
 pub mod query;
 pub mod run;
@@ -66,6 +67,11 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),
+        Command::Status(options) => return control::ask("status", options),
+        Command::Reload(options) => return control::ask("reload", options),
+        Command::Drain(options) => return control::ask("drain", options),
+        Command::Undrain(options) => return control::ask("undrain", options),
+        Command::Shutdown(options) => return control::ask("shutdown", options),
     };
     printed.map_err(Failure::from)
 }
@@ -73,6 +79,6 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
 /// What `run` would serve and how, by the same steps.
 fn load(options: &ConfigOptions, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
     let config = config::load(options.config.as_deref(), flags)?;
-    let (zones, snapshot) = prepare(&config)?;
+    let (zones, snapshot) = prepare(&config, Vec::new())?;
     Ok((config, zones, snapshot))
 }

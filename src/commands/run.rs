@@ -3,8 +3,7 @@
 use std::io;
 
 use crate::cli::RunOptions;
-use crate::daemon;
-use crate::daemon::config;
+use crate::daemon::{self, Source};
 use crate::zone::Problem;
 
 /// Serves. What there is to say goes to standard error, and nothing is left to print at the end. A dry run
@@ -13,9 +12,9 @@ use crate::zone::Problem;
 /// # Errors
 /// Why it did not start, or ended.
 pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
-    let config = config::load(options.serve.config.config.as_deref(), &options.serve.flags())?;
+    let source = Source { file: options.serve.config.config.clone(), flags: options.serve.flags() };
     if options.dry_run {
-        return daemon::host(&config).map(|placement| placement.to_string());
+        return daemon::host(&source.read()?).map(|placement| placement.to_string());
     }
-    daemon::run(&config, &mut io::stderr()).map(|()| String::new())
+    daemon::run(source, &mut io::stderr()).map(|()| String::new())
 }

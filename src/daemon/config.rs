@@ -8,13 +8,15 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::control::ControlPath;
 use super::cpus::BusyPoll;
 use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
-use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export;
@@ -71,6 +73,10 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
+    /// Where the node is controlled.
+    pub control: ControlPath,
+    /// How long a node that drains answers at least.
+    pub drain_time: Duration,
     /// What `as112d announce` announces; `None` without a router.
     pub announce: Option<routes::Settings>,
 }
@@ -92,6 +98,8 @@ pub struct Flags {
     pub datapath: Option<DatapathChoice>,
     /// Where statistics and health are served.
     pub http: Option<HttpListen>,
+    /// Where the node is controlled.
+    pub control: Option<ControlPath>,
     /// The node's name.
     pub node: Option<Text<NSID_LEN_MAX>>,
     /// A folder of zone files, relative to where the daemon was started.
@@ -129,8 +137,20 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, announce } =
-            spec;
+        let Spec {
+            server,
+            identity,
+            tcp,
+            zones,
+            zone,
+            answers,
+            http,
+            history,
+            sources,
+            export,
+            control,
+            announce,
+        } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -139,8 +159,12 @@ impl Resolver<'_> {
         let nsid = identity.nsid.as_ref().map(|nsid| nsid.value.0.clone());
         let version_txt = identity.version_txt.clone().map(text);
         let identity = self.identity(identity);
+        let announce = announce.resolve(&listen, &self.source.dir, &mut self.mistakes);
+        // Without routes nobody is sent elsewhere by a drain, and nothing is to be waited for.
+        let default_drain_time = if announce.is_some() { DRAIN_TIME } else { Duration::ZERO };
+        let drain_time = server.drain_time.map_or(default_drain_time, |time| time.value.0);
         Config {
-            announce: announce.resolve(&listen, &self.source.dir, &mut self.mistakes),
+            announce,
             listen,
             shards: shards.value,
             cpus,
@@ -165,12 +189,23 @@ impl Resolver<'_> {
                 .and_then(NonZeroU32::new)
                 .expect("its range begins at 1 and ends below 2^32"),
             databases: self.databases(sources.databases),
+            control: self.control(control.path),
+            drain_time,
             export: export::Settings {
                 rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
                 dsc_format: export.dsc_format.value,
             },
         }
+    }
+
+    /// Relative to the file's folder where the file says it.
+    fn control(&self, from_file: Option<Given<ControlPath>>) -> ControlPath {
+        let from_file = from_file.map(|path| match path.value {
+            ControlPath::At(path) => ControlPath::At(self.source.dir.join(path)),
+            path => path,
+        });
+        self.flags.control.clone().or(from_file).unwrap_or_default()
     }
 
     fn mistake(&mut self, origin: Origin, message: impl Into<String>) {

@@ -35,7 +35,7 @@ use crate::report::history::{Stored, unix_time};
 use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
 use crate::report::recent::{Pace, Recent};
-use crate::report::{Board, json, prometheus, radar};
+use crate::report::{Board, State, json, prometheus, radar};
 
 use events::Events;
 pub use pages::NodeView;
@@ -241,7 +241,7 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
         Some(if path.starts_with(rssac002::ROOT) {
-            rssac002::answer(&stored, &node.board.facts.node, &path, unix_time())
+            rssac002::answer(&stored, &node.board.named.load().node, &path, unix_time())
         } else {
             radar::answer(&stored, &path, &query, unix_time())
         })
@@ -289,8 +289,11 @@ impl Node {
             }
             "/healthz" if self.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
             "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
-            "/readyz" if self.board.ready.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
-            "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "The node does not serve any more.\n"),
+            "/readyz" if self.board.life.state() == State::Serving => plain(StatusCode::OK, "ok\n"),
+            "/readyz" => {
+                let state = self.board.life.state().name();
+                plain(StatusCode::SERVICE_UNAVAILABLE, &format!("The node is {state}.\n"))
+            }
             _ => plain(
                 StatusCode::NOT_FOUND,
                 "There is nothing here. There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n",

@@ -10,13 +10,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::announce::Announce;
+use super::control::ControlPath;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
 use crate::limits::{
-    CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
-    SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
+    CONFIG_MISTAKES_MAX, DRAIN_TIME_MAX_MS, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY,
+    SAMPLE_EVERY_MAX, SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
     TCP_CONNECTIONS_CEILING, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS, TEXT_LEN_MAX, UDP_RCVBUF_LEN,
     UDP_SNDBUF_LEN,
 };
@@ -31,6 +32,7 @@ const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
 pub(super) type SocketBuffer = Size<SOCKET_BUFFER_MIN, SOCKET_BUFFER_MAX>;
 pub(super) type UdpSize = Count<EDNS_UDP_SIZE_MIN, EDNS_UDP_SIZE_MAX>;
 pub(super) type Connections = Count<1, TCP_CONNECTIONS_CEILING>;
+pub(super) type DrainTime = Time<0, DRAIN_TIME_MAX_MS>;
 pub(super) type Timeout = Time<TCP_TIMEOUT_FLOOR_MS, TCP_TIMEOUT_CEILING_MS>;
 pub(super) type TcpBuffers = Size<TCP_BUFFERS_LEN_FLOOR, TCP_BUFFERS_LEN_CEILING>;
 pub(super) type SampleEvery = Count<1, SAMPLE_EVERY_MAX>;
@@ -50,6 +52,7 @@ pub(super) struct Spec {
     pub(super) history: History,
     pub(super) sources: Sources,
     pub(super) export: Export,
+    pub(super) control: Control,
     pub(super) announce: Announce,
 }
 
@@ -66,6 +69,7 @@ pub(super) struct Server {
     pub(super) user: Option<Given<Line>>,
     pub(super) rcvbuf: Given<SocketBuffer>,
     pub(super) sndbuf: Given<SocketBuffer>,
+    pub(super) drain_time: Option<Given<DrainTime>>,
 }
 
 impl Default for Server {
@@ -81,6 +85,7 @@ impl Default for Server {
             user: None,
             rcvbuf: Given::default(Size(UDP_RCVBUF_LEN)),
             sndbuf: Given::default(Size(UDP_SNDBUF_LEN)),
+            drain_time: None,
         }
     }
 }
@@ -174,6 +179,12 @@ impl Default for Answers {
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
     pub(super) node_view: Option<Given<NodeView>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [control]")]
+pub(super) struct Control {
+    pub(super) path: Option<Given<ControlPath>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -189,8 +189,8 @@ impl<const MIN_MS: u64, const MAX_MS: u64> Written for Time<MIN_MS, MAX_MS> {
 
 /// Milliseconds with the largest unit that leaves no fraction.
 fn time(ms: u64) -> String {
-    let (unit, of) = TIME_UNITS.iter().find(|(_, of)| ms.is_multiple_of(*of)).expect("1 divides all");
-    format!("{}{unit}", ms / of)
+    let unit = TIME_UNITS.iter().find(|(_, of)| ms >= *of && ms.is_multiple_of(*of));
+    unit.map_or_else(|| "0s".to_owned(), |(unit, of)| format!("{}{unit}", ms / of))
 }
 
 /// A number directly followed by one of `units`, in the smallest of them.

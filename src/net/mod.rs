@@ -13,7 +13,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::serve::snapshot::Snapshot;
+use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::{self, SelfTest, cpu};
@@ -106,8 +106,6 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// SIGTERM or SIGINT.
-    Stop,
 }
 
 /// What the threads are made from.
@@ -127,7 +125,7 @@ pub struct Plan {
     /// The bounds of TCP.
     pub tcp: TcpSettings,
     /// What to serve.
-    pub snapshot: Arc<Snapshot>,
+    pub published: Arc<Published>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
 }
@@ -171,7 +169,7 @@ impl Net {
     }
 
     fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> Result<(), NetError> {
-        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, snapshot, ledgers } = plan;
+        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers } = plan;
         let mut sockets: Vec<Vec<(SocketAddr, UdpSocket)>> = cpus.iter().map(|_| Vec::new()).collect();
         for (address, group) in groups {
             for (shard, socket) in sockets.iter_mut().zip(group) {
@@ -182,7 +180,7 @@ impl Net {
         let mut gates = Vec::new();
         for (index, (sockets, cpu)) in sockets.into_iter().zip(cpus).enumerate() {
             let (gate, opened) = bounded(1);
-            let shard = Shard::new(sockets, Arc::clone(&snapshot), self.new_ledger(&ledgers));
+            let shard = Shard::new(sockets, published.follow(), self.new_ledger(&ledgers));
             let start =
                 Start { cpu, datapath: self.datapath, busy_poll, report: report.clone(), gate: opened };
             let stop = Arc::clone(&self.stop);
@@ -193,7 +191,7 @@ impl Net {
         self.gather(choice, &reports)?;
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
-        let mut serving = Serving::new(snapshot, self.new_ledger(&ledgers));
+        let mut serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
         let stop = Arc::clone(&self.stop);
         self.spawn("tcp".to_owned(), events, move || {
             driver.run(&stop, &mut serving).map_err(|error| format!("epoll failed: {error}"))

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Datapath, NetError};
 use crate::dns::consts::rcode;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
-use crate::serve::snapshot::Snapshot;
+use crate::serve::published::Follower;
 use crate::serve::{Arrival, Transport, Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
@@ -66,11 +65,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(
-        sockets: Vec<(SocketAddr, UdpSocket)>,
-        snapshot: Arc<Snapshot>,
-        ledger: Ledger,
-    ) -> Self {
+    pub(super) fn new(sockets: Vec<(SocketAddr, UdpSocket)>, snapshot: Follower, ledger: Ledger) -> Self {
         let (locals, sockets) = sockets.into_iter().unzip();
         let answering = Answering { locals, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
         Self { sockets, answering, drops: Drops::new() }
@@ -116,8 +111,10 @@ impl Shard {
 
     /// Ends a turn, at `now`: what was counted becomes visible.
     fn fold(&mut self, turn: &Turn, now: Instant) {
-        let Answering { ledger, batch_began, .. } = &mut self.answering;
+        let Answering { ledger, batch_began, snapshot, .. } = &mut self.answering;
         ledger.count(SHARD_TURNS.at([]));
+        // A shard that nobody asks changes over as well.
+        snapshot.look();
         if let Some(began) = batch_began.take() {
             // The next system call submits the replies, or the last one has.
             let took = now.duration_since(began);
@@ -151,7 +148,7 @@ impl Shard {
 struct Answering {
     /// The address of each socket.
     locals: Vec<SocketAddr>,
-    snapshot: Arc<Snapshot>,
+    snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
     /// When the first datagram of this turn was lent.
@@ -161,7 +158,10 @@ struct Answering {
 impl Answering {
     #[inline]
     fn answer(&mut self, arrived: &Arrived, slot: &mut [u8]) -> Option<usize> {
-        self.batch_began.get_or_insert_with(Instant::now);
+        if self.batch_began.is_none() {
+            self.batch_began = Some(Instant::now());
+            self.snapshot.look();
+        }
         let mut local = self.locals[arrived.socket];
         if let Some(ip) = arrived.local_ip {
             local.set_ip(ip);

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::Board;
 use super::export::Exports;
 use super::history::{DAY, History, MINUTE, unix_time};
-use super::sources::Sources;
+use super::sources::{Places, Sources};
 use super::uniques::UniquesOfDays;
 use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
@@ -51,12 +51,18 @@ impl Aggregator {
         Self { streams, today, sources, uniques, history, exports, queries: 0 }
     }
 
-    /// Looks once a second until there is no more `stop`, and then once more.
-    pub fn run(mut self, board: &Board, stop: &Receiver<()>) {
+    /// Looks once a second until nobody is left who could send other databases of places, and then once more.
+    pub fn run(mut self, board: &Board, places: &Receiver<Places>) {
         // Once a minute, whether or not the last one could be stored, and wherever the clock is set to.
         let mut minute = unix_time() / MINUTE;
         loop {
-            let goes_on = stop.recv_timeout(AGGREGATOR_TICK) == Err(RecvTimeoutError::Timeout);
+            let goes_on = match places.recv_timeout(AGGREGATOR_TICK) {
+                Ok(places) => {
+                    self.sources.change_places(places);
+                    true
+                }
+                Err(end) => end == RecvTimeoutError::Timeout,
+            };
             let now = unix_time();
             self.gather(board, now);
             if !goes_on || now / MINUTE != minute {

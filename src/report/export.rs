@@ -50,7 +50,7 @@ impl Exports {
     /// Exports of what `board` counts from now on, and of what is `stored` of earlier days. Touches no file.
     #[must_use]
     pub fn open(settings: &Settings, stored: Stored, board: &Board, now: u64) -> Self {
-        let node = &board.facts.node;
+        let node = &board.named.load().node;
         let dsc = settings.dsc.as_ref().map(|dir| {
             let files = Files { dir: dir.clone(), node: file_name(node) };
             dsc::Minutes::begin(files, settings.dsc_format, &stored, board, now)

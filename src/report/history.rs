@@ -177,6 +177,8 @@ pub struct History {
     db: Connection,
     /// What SQLite calls the file.
     place: PathBuf,
+    /// What zones and addresses were called the last time.
+    names: Names,
     /// By where the counter stands in a block.
     series: Vec<Series>,
     /// What each source had counted when it was last stored: shards, then TCP.
@@ -232,7 +234,19 @@ impl History {
             .query_row("SELECT max(start) FROM counts", [], |row| row.get(0))
             .map_err(|error| error.to_string())?;
         let aged_to = newest.unwrap_or(now).min(now);
-        Ok((Self { db, place, series, stored, stored_at: now, stored_until: now, aged_to }, bases))
+        Ok((
+            Self {
+                db,
+                place,
+                names: names.clone(),
+                series,
+                stored,
+                stored_at: now,
+                stored_until: now,
+                aged_to,
+            },
+            bases,
+        ))
     }
 
     /// Up to when everything is stored. A clock that has jumped ahead is not believed at once.
@@ -280,6 +294,7 @@ impl History {
         uniques: &UniquesOfDays,
         now: u64,
     ) -> rusqlite::Result<()> {
+        self.rename(board)?;
         let at_most = |before: u64| now.min(before + HISTORY_AGED_AT_ONCE.as_secs());
         let (stored_until, aged_to) = (at_most(self.stored_until), at_most(self.aged_to));
         let blocks = board.shards.iter().chain([&board.tcp]);
@@ -307,6 +322,41 @@ impl History {
         transaction.commit()?;
         (self.stored, self.stored_at) = (totals, now);
         (self.stored_until, self.aged_to) = (stored_until, aged_to);
+        Ok(())
+    }
+
+    /// Learns what zones are called that came since the last time. One that earlier runs counted goes on from
+    /// there.
+    fn rename(&mut self, board: &Board) -> rusqlite::Result<()> {
+        let named = board.named.load_full();
+        if named.counted == self.names {
+            return Ok(());
+        }
+        let series = all_series(&named.counted);
+        let mut bases = bases(&self.db, &series, board.shards.len())?;
+        let blocks = bases.shards.iter_mut().chain([&mut bases.tcp, &mut bases.past]);
+        for totals in blocks {
+            let mut new = Totals::default();
+            for (at, &total) in totals.counts().iter().enumerate() {
+                if series[at].labels != self.series[at].labels {
+                    new.add(at, total);
+                }
+            }
+            *totals = new;
+        }
+        let known = bases.shards.iter().chain([&bases.tcp]);
+        for ((block, base), stored) in
+            board.shards.iter().chain([&board.tcp]).zip(known).zip(&mut self.stored)
+        {
+            block.add_to_base(base);
+            *stored += base;
+        }
+        board.past.rcu(|past| {
+            let mut past = Totals::clone(past);
+            past += &bases.past;
+            past
+        });
+        (self.series, self.names) = (series, named.counted.clone());
         Ok(())
     }
 

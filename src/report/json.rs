@@ -44,15 +44,22 @@ pub fn render(reading: &Reading<'_>) -> String {
         .zip(reading.observation.uniques)
         .map(|(kind, count)| ((*kind).to_owned(), count.into()))
         .collect();
+    let (succeeded, failed) = reading.board.reloads.counts();
     let document = json!({
-        "node": facts.node,
-        "site": facts.site,
+        "node": reading.named.node,
+        "site": reading.named.site,
         "version": facts.version,
         "datapath": facts.datapath,
         "datapath_reason": facts.reason,
         "start_time_seconds": reading.started(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
-        "ready": reading.ready,
+        "ready": reading.is_ready(),
+        "state": reading.state.name(),
+        "configuration": {
+            "loaded_at": reading.board.reloads.loaded_at(),
+            "is_current": reading.board.reloads.is_current(),
+            "reloads": { "succeeded": succeeded, "failed": failed },
+        },
         "tcp_connections": reading.tcp_connections,
         "history": status(&reading.board.history),
         "exports": exports,

@@ -8,6 +8,7 @@ pub mod export;
 pub mod history;
 pub mod host;
 pub mod json;
+pub mod life;
 mod lookback;
 pub mod observed;
 pub mod page;
@@ -18,8 +19,9 @@ pub mod sources;
 pub mod uniques;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
 
 use crate::stats::counters::{
     Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
@@ -27,15 +29,23 @@ use crate::stats::counters::{
 use crate::stats::labels::Names;
 
 use host::HostCounts;
+pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
 
-/// What does not change while the node runs.
+/// What things are called. It changes when the configuration is read again.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct Named {
     /// The node's name.
     pub node: String,
     /// The site that it stands at.
     pub site: String,
+    /// What zones and addresses are called where they are counted.
+    pub counted: Names,
+}
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
     /// The version of the program.
     pub version: &'static str,
     /// How datagrams are received and sent.
@@ -58,7 +68,7 @@ pub struct Block {
     /// What it counts into.
     pub counters: Arc<Counters>,
     /// What a thread of this place counted in earlier runs of the program.
-    pub base: Totals,
+    pub base: ArcSwap<Totals>,
 }
 
 /// Where the numbers of a node stand.
@@ -66,22 +76,24 @@ pub struct Block {
 pub struct Board {
     /// What does not change.
     pub facts: Facts,
-    /// What zones and addresses are called.
-    pub names: Names,
+    /// What things are called.
+    pub named: ArcSwap<Named>,
     /// The shards, in their order.
     pub shards: Vec<Block>,
     /// The thread of TCP.
     pub tcp: Block,
     /// What threads counted in earlier runs that have no successor in this one.
-    pub past: Totals,
+    pub past: ArcSwap<Totals>,
     /// How the history fares.
     pub history: history::Status,
     /// The exports that are wanted, by name, and how each fares.
     pub exports: Vec<(&'static str, history::Status)>,
     /// What the aggregator found out.
     pub observed: Observed,
-    /// Whether the node serves.
-    pub ready: AtomicBool,
+    /// Where in its life the node is.
+    pub life: Life,
+    /// How the reading of its configuration fares.
+    pub reloads: Reloads,
 }
 
 impl Board {
@@ -91,18 +103,19 @@ impl Board {
         let shards: Vec<Totals> = self.shards.iter().map(Block::read).collect();
         let mut total = self.tcp.read();
         shards.iter().for_each(|shard| total += shard);
-        total += &self.past;
+        total += &self.past.load();
         // Those of earlier runs are closed, if nobody lived to count it.
         let tcp = self.tcp.read_own();
         Reading {
             board: self,
+            named: self.named.load_full(),
             total,
             tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
             shards,
             host: host::read(),
             observation: self.observed.read(),
             uptime: self.facts.started.elapsed().unwrap_or_default(),
-            ready: self.ready.load(Ordering::Relaxed),
+            state: self.life.state(),
         }
     }
 
@@ -138,8 +151,17 @@ impl Block {
         [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("node", name(self.numa_node))]
     }
 
+    /// Adds what earlier runs counted and nobody knew of yet.
+    pub fn add_to_base(&self, more: &Totals) {
+        self.base.rcu(|base| {
+            let mut base = Totals::clone(base);
+            base += more;
+            base
+        });
+    }
+
     fn read(&self) -> Totals {
-        let mut totals = self.base.clone();
+        let mut totals = Totals::clone(&self.base.load());
         self.counters.read(&mut totals);
         totals
     }
@@ -157,6 +179,8 @@ impl Block {
 pub struct Reading<'a> {
     /// What they are numbers of.
     pub board: &'a Board,
+    /// What things are called.
+    pub named: Arc<Named>,
     /// The sum of all threads.
     pub total: Totals,
     /// Each shard's own.
@@ -169,21 +193,33 @@ pub struct Reading<'a> {
     pub observation: Observation,
     /// Since the start.
     pub uptime: Duration,
-    /// Whether the node serves.
-    pub ready: bool,
+    /// Where in its life the node is.
+    pub state: State,
 }
 
 impl Reading<'_> {
+    /// Whether the node serves and wants to be asked.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Serving
+    }
+
     /// When the node started, in seconds of Unix time.
     #[must_use]
     pub fn started(&self) -> f64 {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
+    /// What there is to say of it in a log: each family that has counted, and how much.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let sums = shown().map(|family| (family.name, self.total.sum(family)));
+        sums.filter(|(_, sum)| *sum > 0).map(|(name, sum)| format!("{name} {sum}"))
+    }
+
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
     /// those are the ones that have a name, and any that counted.
     fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
-        let names = &self.board.names;
+        let names = &self.named.counted;
         let counters = family.of(totals).iter().enumerate();
         let in_use = counters.filter_map(|(offset, &count)| {
             let values = family.values(offset);
@@ -222,7 +258,7 @@ mod tests {
             let mut tally = Tally::default();
             counts.iter().for_each(|&(at, count)| tally.add(at, count));
             counters.fold(&mut tally);
-            Block { cpu, numa_node: cpu.map(|_| 1), counters, base: Totals::default() }
+            Block { cpu, numa_node: cpu.map(|_| 1), counters, base: ArcSwap::default() }
         };
         let first = [
             (QUERIES.at([0, 0, 0]), 3),
@@ -243,28 +279,31 @@ mod tests {
         ];
         Board {
             facts: Facts {
-                node: "node-1".to_owned(),
-                site: "site-1".to_owned(),
                 version: "1.2.3",
                 datapath: "mmsg".to_owned(),
                 reason: "no \"ring\"\nhere".to_owned(),
                 sample_every: 64,
                 started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
             },
-            names: Names {
-                zones: vec!["10.in-addr.arpa".to_owned()],
-                addresses: vec!["[::1]:53".to_owned()],
-            },
+            named: ArcSwap::from_pointee(Named {
+                node: "node-1".to_owned(),
+                site: "site-1".to_owned(),
+                counted: Names {
+                    zones: vec!["10.in-addr.arpa".to_owned()],
+                    addresses: vec!["[::1]:53".to_owned()],
+                },
+            }),
             shards: vec![
                 block(Some(7), &first),
                 block(None, &[(QUERIES.at([0, 0, 0]), 1), (SHARD_TURNS.at([]), 6)]),
             ],
             tcp: block(None, &tcp),
-            past: Totals::default(),
+            past: ArcSwap::default(),
             history: history::Status::new("in memory".to_owned()),
             exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
-            ready: AtomicBool::new(true),
+            life: Life::default(),
+            reloads: Reloads::new(1_700_000_000),
         }
     }
 
@@ -275,7 +314,7 @@ mod tests {
         assert_eq!(reading.total.sum(QUERIES), 8);
         assert_eq!(reading.shards.iter().map(|shard| shard.sum(QUERIES)).collect::<Vec<_>>(), [3, 1]);
         assert_eq!(reading.tcp_connections, 3);
-        assert!(reading.ready);
+        assert_eq!(reading.state, State::Serving);
         assert_eq!(board.turns(), [0, 6, 9]);
     }
 

@@ -2,7 +2,7 @@
 //! how many different sources asked today.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::stats::times::{TimesHistogram, histogram};
 use crate::stats::uniques::KINDS;
@@ -89,6 +89,8 @@ pub struct Observation {
     pub uniques: [u64; KINDS.len()],
     /// The part of the last second in which each shard had something to do.
     pub busy: Vec<f64>,
+    /// How long ago the aggregator looked.
+    pub age: Duration,
 }
 
 impl Observed {
@@ -164,6 +166,7 @@ impl Observed {
             buckets: TimeBuckets::of(&all),
             uniques: inner.uniques,
             busy: inner.busy.clone(),
+            age: inner.looked.as_ref().map_or(Duration::ZERO, |(looked, _)| looked.elapsed()),
         }
     }
 }

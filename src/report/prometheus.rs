@@ -116,7 +116,7 @@ impl Text {
             (
                 "as112_node_info",
                 "The node and the site that it stands at.",
-                [("node", facts.node.as_str()), ("site", facts.site.as_str())],
+                [("node", reading.named.node.as_str()), ("site", reading.named.site.as_str())],
             ),
             (
                 "as112_datapath_info",
@@ -129,8 +129,21 @@ impl Text {
         }
         self.head("as112_start_time_seconds", "gauge", "When the node started, in Unix time.");
         self.sample("as112_start_time_seconds", &[], reading.started());
-        self.head("as112_ready", "gauge", "1 while the node serves.");
-        self.sample("as112_ready", &[], u8::from(reading.ready));
+        self.head("as112_ready", "gauge", "1 while the node serves and wants to be asked.");
+        self.sample("as112_ready", &[], u8::from(reading.is_ready()));
+        let reloads = &reading.board.reloads;
+        let name = "as112_config_load_time_seconds";
+        self.head(name, "gauge", "When the configuration in force was read, in Unix time.");
+        self.sample(name, &[], reloads.loaded_at());
+        let name = "as112_config_last_reload_successful";
+        self.head(name, "gauge", "0 while an old configuration is in force, as the newer one has mistakes.");
+        self.sample(name, &[], u8::from(reloads.is_current()));
+        let name = "as112_config_reloads_total";
+        self.head(name, "counter", "How often the configuration was read again.");
+        let (succeeded, failed) = reloads.counts();
+        for (result, count) in [("succeeded", succeeded), ("failed", failed)] {
+            self.sample(name, &[("result", result)], count);
+        }
         self.head("as112_tcp_connections", "gauge", "TCP connections that are open.");
         self.sample("as112_tcp_connections", &[], reading.tcp_connections);
         let name = "as112_history_errors_total";
@@ -151,6 +164,13 @@ impl Text {
         for (kind, count) in KINDS.iter().zip(uniques) {
             self.sample(name, &[("kind", kind)], count);
         }
+        let name = "as112_statistics_age_seconds";
+        self.head(
+            name,
+            "gauge",
+            "How long ago the statistics were gathered: more than a second is no good sign.",
+        );
+        self.sample(name, &[], reading.observation.age.as_secs_f64());
         let name = "as112_source_sample_every";
         self.head(name, "gauge", "Of so many queries one is looked at for its source.");
         self.sample(name, &[], reading.board.facts.sample_every);
@@ -245,7 +265,7 @@ impl Text {
         let sums = sum_of(family).of(&reading.total);
         let (bucket, sum_name) = (format!("{}_bucket", family.name), format!("{}_sum", family.name));
         for (index, (counts, sum)) in family.of(&reading.total).chunks(bins.len).zip(sums).enumerate() {
-            let value = reading.board.names.value(label, index);
+            let value = reading.named.counted.value(label, index);
             let own = (label.name, value.as_str());
             let open_from = (bins.len - 1) * bin_len;
             let fine = (1..COARSE_SIZES[0] / bin_len).map(|bin| bin * bin_len);

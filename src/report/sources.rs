@@ -165,6 +165,12 @@ impl Sources {
         }
     }
 
+    /// From now on sources are looked up in `places`.
+    pub fn change_places(&mut self, places: Places) {
+        self.places = places;
+        self.names.clear();
+    }
+
     /// Counts the source of a query.
     pub fn count(&mut self, source: IpAddr) {
         self.samples += 1;

@@ -5,7 +5,6 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use signal_hook::iterator::Signals;
 use super::probe::probe;
 use super::router::{Router, Teller};
 use super::state::{Damping, News, State};
-use super::watch;
+use super::watch::{self, Daemon};
 use crate::limits::{ANNOUNCE_EVENTS_MAX, ROUTER_RETRY_EVERY};
 
 /// What to announce, and how.
@@ -45,7 +44,7 @@ enum Event {
 ///
 /// # Errors
 /// If it cannot start, or cannot withdraw at the end.
-pub fn announce(settings: &Settings, control: &Path, out: &mut impl Write) -> Result<(), String> {
+pub fn announce(settings: &Settings, daemon: Daemon, out: &mut impl Write) -> Result<(), String> {
     let (sender, events) = bounded(ANNOUNCE_EVENTS_MAX);
     let cannot = |error: io::Error| format!("cannot start: {error}");
     watch_signals(&sender).map_err(cannot)?;
@@ -58,7 +57,7 @@ pub fn announce(settings: &Settings, control: &Path, out: &mut impl Write) -> Re
     // Whatever an earlier run left behind goes first: nothing has been probed yet.
     announcer.settle();
     let probers = Probers::start(settings, &sender).map_err(cannot)?;
-    follow_daemon(control.to_owned(), settings.interval, sender).map_err(cannot)?;
+    follow_daemon(daemon, settings.interval, sender).map_err(cannot)?;
     announcer.turn_until_stop(&events, &probers);
     announcer.withdraw()
 }
@@ -211,9 +210,9 @@ impl Probers {
     }
 }
 
-fn follow_daemon(control: PathBuf, every: Duration, events: Sender<Event>) -> io::Result<()> {
+fn follow_daemon(daemon: Daemon, every: Duration, events: Sender<Event>) -> io::Result<()> {
     let tell = move |news| events.send(Event::Told(news)).is_ok();
-    thread::Builder::new().name("daemon".to_owned()).spawn(move || watch::follow(&control, every, tell))?;
+    thread::Builder::new().name("daemon".to_owned()).spawn(move || watch::follow(&daemon, every, tell))?;
     Ok(())
 }
 

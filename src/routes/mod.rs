@@ -12,3 +12,4 @@ pub mod state;
 mod watch;
 
 pub use announce::{Settings, announce, withdraw};
+pub use watch::Daemon;

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::after;
@@ -15,13 +15,23 @@ use serde_json::Value;
 use super::state::News;
 use crate::limits::NEWS_LEN_MAX;
 
-/// Follows the daemon whose control socket is at `path`; gives each news to `tell`, until that says no. Where
-/// nobody listens it tries again `every` so often.
-pub(super) fn follow(path: &Path, every: Duration, mut tell: impl FnMut(News) -> bool) {
+/// Where a daemon may be heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// Where its control socket may be; the first at which somebody answers is followed.
+    pub paths: Vec<PathBuf>,
+    /// What it is asked for, a line: its state, now and at each change.
+    pub request: String,
+}
+
+/// Follows a daemon; gives each news to `tell`, until that says no. Where nobody listens it tries again `every`
+/// so often.
+pub(super) fn follow(daemon: &Daemon, every: Duration, mut tell: impl FnMut(News) -> bool) {
     let mut is_known = false;
     loop {
         let opened = Instant::now();
-        if let Ok((mut connection, first)) = Connection::open(path, every) {
+        let open = |path: &PathBuf| Connection::open(path, &daemon.request, every).ok();
+        if let Some((mut connection, first)) = daemon.paths.iter().find_map(open) {
             let mut news = Some(first);
             while let Some(one) = news {
                 if !tell(one) {
@@ -48,11 +58,11 @@ struct Connection {
 
 impl Connection {
     /// Connects, and waits for the first news for a while.
-    fn open(path: &Path, patience: Duration) -> io::Result<(Self, News)> {
+    fn open(path: &Path, request: &str, patience: Duration) -> io::Result<(Self, News)> {
         let mut stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
-        stream.write_all(b"as112d 1 watch\n")?;
+        stream.write_all(request.as_bytes())?;
         let mut connection = Self { lines: BufReader::new(stream) };
         let first = connection.next().ok_or(io::ErrorKind::InvalidData)?;
         connection.lines.get_ref().set_read_timeout(None)?;
@@ -87,8 +97,9 @@ mod tests {
     /// Follows the socket in `folder`; what is told.
     fn followed(folder: &Path) -> Receiver<News> {
         let (sender, news) = unbounded();
-        let path = folder.join("control");
-        thread::spawn(move || follow(&path, EVERY, |one| sender.send(one).is_ok()));
+        let paths = vec![folder.join("elsewhere"), folder.join("control")];
+        let daemon = Daemon { paths, request: "watch\n".to_owned() };
+        thread::spawn(move || follow(&daemon, EVERY, |one| sender.send(one).is_ok()));
         news
     }
 
@@ -97,7 +108,7 @@ mod tests {
         let (stream, _) = listener.accept().unwrap();
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line).unwrap();
-        assert_eq!(line, "as112d 1 watch\n");
+        assert_eq!(line, "watch\n");
         stream
     }
 

@@ -8,7 +8,7 @@ use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
-use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX, ZONE_SERIES_MAX};
+use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
 use crate::stats::labels::Names;
 use crate::zone::{Problem, Service, ZoneSet};
 
@@ -27,6 +27,9 @@ pub struct Settings {
     pub update: UpdatePolicy,
     /// The addresses that we listen on: a packet that claims to come from one of them is dropped.
     pub listeners: Vec<SocketAddr>,
+    /// The zones that are counted under a name of their own already, in the order of their counters: they
+    /// keep their places.
+    pub series: Vec<String>,
 }
 
 /// What shards serve from.
@@ -51,7 +54,8 @@ impl Snapshot {
     /// largest answer would not fit a datagram without EDNS: "should fit within a 512-octet DNS/UDP datagram"
     /// (RFC 7534, section 3.5). OPT and NSID count, so that TC never happens.
     pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
-        let (answers, extents) = Answers::compile(zones).map_err(|problem| vec![problem])?;
+        let mut series = settings.series.clone();
+        let (answers, extents) = Answers::compile(zones, &mut series).map_err(|problem| vec![problem])?;
         let opt_len = OPT_LEN + 4 + settings.nsid.len();
         let mut problems = settings.problems();
         let identity = extents.iter().filter(|extent| extent.service == Service::Hostname);
@@ -65,7 +69,10 @@ impl Snapshot {
             nsid: settings.nsid.into(),
             chaos: Chaos::new(&settings.node, settings.version.as_deref()),
             update: settings.update,
-            names: names(&extents, &settings.listeners),
+            names: Names {
+                zones: series,
+                addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
+            },
             ports: ports(&settings.listeners),
             listeners: settings.listeners,
         })
@@ -113,18 +120,6 @@ impl Settings {
 fn ports(listeners: &[SocketAddr]) -> Vec<u16> {
     let ports: BTreeSet<u16> = listeners.iter().map(SocketAddr::port).collect();
     ports.into_iter().collect()
-}
-
-fn names(extents: &[Extent], listeners: &[SocketAddr]) -> Names {
-    let own_series = extents.iter().filter(|extent| usize::from(extent.labels.zone) < ZONE_SERIES_MAX);
-    let apex = |extent: &Extent| {
-        let text = extent.apex.to_string();
-        text.strip_suffix('.').filter(|text| !text.is_empty()).map_or_else(|| text.clone(), str::to_owned)
-    };
-    Names {
-        zones: own_series.map(apex).collect(),
-        addresses: listeners.iter().map(SocketAddr::to_string).collect(),
-    }
 }
 
 /// What is wrong with an identity whose longest answer does not fit a datagram beside OPT.
@@ -182,8 +177,9 @@ fn text_record(text: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::limits::ZONE_SERIES_MAX;
     use crate::zone::{self, Identity, ZoneOptions};
 
     fn snapshot(change: impl FnOnce(&mut Identity, &mut Settings)) -> Result<Snapshot, Vec<String>> {
@@ -195,6 +191,7 @@ mod tests {
             version: None,
             update: UpdatePolicy::Refused,
             listeners: Vec::new(),
+            series: Vec::new(),
         };
         change(&mut identity, &mut settings);
         let options = ZoneOptions {
@@ -208,6 +205,26 @@ mod tests {
         let zones = zone::load(&options).unwrap();
         let messages = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
         Snapshot::new(&zones, settings).map_err(messages)
+    }
+
+    /// One whose NSID says `name`.
+    pub(in super::super) fn named(name: &str) -> Snapshot {
+        snapshot(|_, settings| settings.nsid = name.into()).unwrap()
+    }
+
+    #[test]
+    fn zones_that_are_counted_keep_their_places() {
+        let with = |series: &[&str]| {
+            let series = series.iter().map(|&name| name.to_owned()).collect();
+            snapshot(|_, settings| settings.series = series).unwrap().names().zones.clone()
+        };
+        let fresh = with(&[]);
+        assert!(fresh.len() > 20 && fresh[0] != "gone.example");
+        let kept = with(&["gone.example", &fresh[5]]);
+        assert_eq!(kept[..2], ["gone.example".to_owned(), fresh[5].clone()]);
+        assert_eq!(kept.len(), fresh.len() + 1, "the others come behind them, each once");
+        let full: Vec<String> = (0..ZONE_SERIES_MAX).map(|n| format!("z{n}.example")).collect();
+        assert_eq!(with(&full.iter().map(String::as_str).collect::<Vec<_>>()), full);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod clock;
 pub mod cpu;
 pub mod mmsg;
 pub mod process;

@@ -42,6 +42,13 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this process is root's.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: reads a number of this process.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Whether there is such a user for [`drop_privileges`].
 ///
 /// # Errors

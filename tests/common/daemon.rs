@@ -49,6 +49,9 @@ impl Daemon {
         if !further.contains(&"--http") {
             arguments.extend(["--http", "off"]);
         }
+        if !further.contains(&"--control") {
+            arguments.extend(["--control", "off"]);
+        }
         arguments.extend(further);
         arguments.into_iter().map(str::to_owned).collect()
     }
@@ -120,6 +123,11 @@ impl Daemon {
         let id = self.id().to_string();
         let status = Command::new("kill").args([format!("-{signal}"), id]).status().expect("kill runs");
         assert!(status.success(), "the daemon is there to be signalled");
+    }
+
+    /// The next line that it prints, from the one behind the announcement on.
+    pub fn next_line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("it says something")
     }
 
     /// Ends the daemon with SIGTERM; gives its exit status and what it printed since it served.

@@ -136,8 +136,10 @@ impl Node {
     /// Writes its configuration file; the routes are announced as `announce` says.
     pub fn configure(&self, announce: &str) {
         let number = self.number;
-        let server = format!("[server]\nlisten = ['as112']\nshards = 1\n[identity]\nnode = 'node{number}'\n");
-        self.write("as112d.toml", &format!("{server}[http]\nlisten = 'off'\n[announce]\n{announce}\n"));
+        let server = "[server]\nlisten = ['as112']\nshards = 1\ndrain_time = '1s'\n[http]\nlisten = 'off'\n";
+        let control = format!("[control]\npath = '{}/control'\n", self.folder.display());
+        let identity = format!("[identity]\nnode = 'node{number}'\n");
+        self.write("as112d.toml", &format!("{server}{control}{identity}[announce]\n{announce}\n"));
     }
 
     /// Starts the daemon.
@@ -162,10 +164,17 @@ impl Node {
 
     /// Starts `as112d announce`.
     pub fn announce(&self) -> Process {
-        let [config, control] =
-            ["as112d.toml", "control"].map(|name| self.folder.join(name).display().to_string());
-        let line = format!("{} announce --config {config} --control {control}", program().display());
-        self.start("announce", &line, &[])
+        let config = self.folder.join("as112d.toml");
+        self.start(
+            "announce",
+            &format!("{} announce --config {}", program().display(), config.display()),
+            &[],
+        )
+    }
+
+    /// A command to the running node, which has to go well.
+    pub fn ask(&self, command: &str) {
+        self.run(&format!("{} {command} --control {}/control", program().display(), self.folder.display()));
     }
 
     /// Waits until `announce` has said something for so many times.

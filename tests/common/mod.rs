@@ -47,6 +47,7 @@ pub fn settings() -> Settings {
         version: None,
         update: UpdatePolicy::Refused,
         listeners: Vec::new(),
+        series: Vec::new(),
     }
 }
 

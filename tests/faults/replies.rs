@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use as112d::net::tcp::TcpSettings;
 use as112d::net::{Datapath, DatapathChoice, Net, Plan};
+use as112d::serve::published::Published;
 use as112d::stats::counters::{SEND_ERRORS, SHARD_RECEIVED, SHARD_SENT, Totals};
 use as112d::stats::labels::{ERRNO, Names};
 use as112d::stats::ledger::LedgerSettings;
@@ -76,7 +76,7 @@ impl Server {
             groups: vec![(address, sockets)],
             listeners: Vec::new(),
             tcp: TcpSettings::default(),
-            snapshot: Arc::new(node(&[])),
+            published: Published::new(node(&[])),
             ledgers: LedgerSettings::default(),
         };
         let net = Net::start(plan, &unbounded().0).expect("it starts");

@@ -1,9 +1,7 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
-use std::sync::Arc;
-
 use super::{TcpEvent, TcpHandler};
-use crate::serve::snapshot::Snapshot;
+use crate::serve::published::Follower;
 use crate::serve::{Arrival, Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS};
@@ -12,14 +10,14 @@ use crate::stats::ledger::Ledger;
 /// The answers to connections.
 #[derive(Debug)]
 pub struct Serving {
-    snapshot: Arc<Snapshot>,
+    snapshot: Follower,
     ledger: Ledger,
 }
 
 impl Serving {
-    /// Serves from `snapshot` and counts with `ledger`.
+    /// Serves from `snapshot`, and counts with `ledger`.
     #[must_use]
-    pub const fn new(snapshot: Arc<Snapshot>, ledger: Ledger) -> Self {
+    pub const fn new(snapshot: Follower, ledger: Ledger) -> Self {
         Self { snapshot, ledger }
     }
 }
@@ -28,6 +26,7 @@ impl TcpHandler for Serving {
     fn woken(&mut self) {
         self.ledger.count(TCP_TURNS.at([]));
         self.ledger.fold();
+        self.snapshot.look();
     }
 
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {

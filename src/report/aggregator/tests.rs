@@ -16,7 +16,7 @@ fn aggregator(board: &Board) -> (Aggregator, Vec<Ledger>, Stored) {
     let today = Arc::new(AtomicU64::new(day_of(NOW)));
     let settings = LedgerSettings { today: Arc::clone(&today), ..LedgerSettings::default() };
     let (ledgers, streams) = (0..2).map(|_| ledger(&settings)).unzip();
-    let history = History::in_memory(&board.names, board.shards.len(), NOW).unwrap().0;
+    let history = History::in_memory(&board.named.load().counted, board.shards.len(), NOW).unwrap().0;
     let stored = history.reader().unwrap();
     let sources = Sources::new(Places::default());
     let exports = Exports::open(&Settings::default(), history.reader().unwrap(), board, NOW);
@@ -99,7 +99,7 @@ fn the_thread_stores_once_more_when_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let board = board();
     let (mut aggregator, _, _) = aggregator(&board);
-    let open = || History::open(folder.path(), &board.names, 2, unix_time()).unwrap();
+    let open = || History::open(folder.path(), &board.named.load().counted, 2, unix_time()).unwrap();
     aggregator.history = open().0;
     let (stop, stopped) = crossbeam_channel::bounded(0);
     drop(stop);

@@ -1,5 +1,6 @@
 use rusqlite::params;
 
+use super::super::Named;
 use super::super::history::{DAY, History};
 use super::super::sources::{BY_AS, BY_COUNTRY, BY_NETWORK};
 use super::super::tests::board;
@@ -50,7 +51,7 @@ fn node(settings: &Settings, now: u64) -> (Board, History, Exports) {
     board.shards.iter_mut().for_each(|block| block.counters = Default::default());
     board.tcp.counters = Default::default();
     board.exports = settings.statuses();
-    let (history, _) = History::in_memory(&board.names, 2, now - 60).unwrap();
+    let (history, _) = History::in_memory(&board.named.load().counted, 2, now - 60).unwrap();
     let stored = history.reader().unwrap();
     // Tests write what others store.
     stored.connection().pragma_update(None, "query_only", false).unwrap();
@@ -246,13 +247,15 @@ fn a_day_is_served_over_http_once_it_is_over() {
 fn names_of_nodes_are_safe_in_paths_and_documents() {
     assert_eq!(file_name("as112-1.example.net"), "as112-1.example.net");
     assert_eq!(file_name("../a b/ü"), "..-a-b--");
-    let (mut board, mut history, _) = node(&Settings::default(), MIDNIGHT + 60);
-    board.facts.node = "a: \"b\" # é".to_owned();
+    let (board, mut history, _) = node(&Settings::default(), MIDNIGHT + 60);
+    let mut named = Named::clone(&board.named.load());
+    named.node = "a: \"b\" # é".to_owned();
+    board.named.store(named.into());
     count(&board);
     store(&mut history, &board, MIDNIGHT + 60);
     let stored = history.reader().unwrap();
     let answer =
-        rssac002::answer(&stored, &board.facts.node, "/rssac002/2023-11-14.yaml", MIDNIGHT + DAY + 60);
+        rssac002::answer(&stored, &board.named.load().node, "/rssac002/2023-11-14.yaml", MIDNIGHT + DAY + 60);
     assert!(answer.body.contains("\nservice: \"a: \\\"b\\\" # é\"\n"), "{}", answer.body);
 }
 

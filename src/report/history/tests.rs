@@ -1,3 +1,4 @@
+use super::super::Named;
 use super::super::tests::board;
 use super::*;
 use crate::limits::SOURCES_KEPT_MAX;
@@ -36,7 +37,7 @@ fn store(history: &mut History, board: &Board, now: u64) -> rusqlite::Result<()>
 }
 
 fn in_memory(board: &Board, now: u64) -> History {
-    History::in_memory(&board.names, board.shards.len(), now).unwrap().0
+    History::in_memory(&board.named.load().counted, board.shards.len(), now).unwrap().0
 }
 
 #[test]
@@ -129,7 +130,9 @@ fn in_eleven_years_no_query_is_lost_before_its_time() {
 #[test]
 fn totals_go_on_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |board: &Board, shards| History::open(folder.path(), &board.names, shards, BEGAN).unwrap();
+    let open = |board: &Board, shards| {
+        History::open(folder.path(), &board.named.load().counted, shards, BEGAN).unwrap()
+    };
     let first = board();
     let (mut history, bases) = open(&first, 2);
     assert_eq!((bases.tcp.sum(QUERIES), bases.shards.len(), bases.past.sum(QUERIES)), (0, 2, 0));
@@ -137,13 +140,13 @@ fn totals_go_on_after_a_restart() {
     drop(history);
 
     // The same again, and each thread goes on from what it had.
-    let mut second = board();
+    let second = board();
     let (mut history, bases) = open(&second, 2);
     let of_shards: Vec<u64> = bases.shards.iter().map(|totals| totals.sum(QUERIES)).collect();
     assert_eq!((of_shards, bases.tcp.sum(QUERIES)), (vec![3, 1], 4));
-    second.tcp.base = bases.tcp;
-    for (block, base) in second.shards.iter_mut().zip(bases.shards) {
-        block.base = base;
+    second.tcp.add_to_base(&bases.tcp);
+    for (block, base) in second.shards.iter().zip(&bases.shards) {
+        block.add_to_base(base);
     }
     let reading = second.read();
     assert_eq!((reading.total.sum(QUERIES), reading.total.sum(TCP_ACCEPTED)), (16, 10));
@@ -154,7 +157,7 @@ fn totals_go_on_after_a_restart() {
     drop(history);
 
     // A run with one shard less, and a zone that has another name: what is known of them is kept apart.
-    let mut names = second.names.clone();
+    let mut names = second.named.load().counted.clone();
     names.zones = vec!["moved.example".to_owned()];
     let (history, bases) = History::open(folder.path(), &names, 1, BEGAN).unwrap();
     assert_eq!(bases.shards.iter().map(|totals| totals.sum(QUERIES)).collect::<Vec<_>>(), [6]);
@@ -164,6 +167,46 @@ fn totals_go_on_after_a_restart() {
     let (_, bases) = open(&second, 2);
     assert_eq!(bases.past.sum(QUERIES), 0, "both shards are back");
     assert_eq!(bases.shards[0].sum(QUERIES_BY_ZONE), 6);
+}
+
+#[test]
+fn a_zone_that_comes_later_goes_on_from_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |board: &Board, shards| {
+        History::open(folder.path(), &board.named.load().counted, shards, BEGAN).unwrap().0
+    };
+    let late = "late.example".to_owned();
+    let by_zone = |board: &Board| QUERIES_BY_ZONE.of(&board.read().total)[1];
+    let rename = |board: &Board| {
+        let mut named = Named::clone(&board.named.load());
+        named.counted.zones.push(late.clone());
+        board.named.store(named.into());
+    };
+    let count = |block: &Block| {
+        let mut tally = Tally::default();
+        tally.add(QUERIES_BY_ZONE.at([1]), 5);
+        block.counters.fold(&mut tally);
+    };
+    let first = board();
+    rename(&first);
+    first.shards.iter().for_each(count);
+    store(&mut open(&first, 2), &first, BEGAN + 60).unwrap();
+
+    // It is served again from some time on. What the second shard had counted is not lost with the shard.
+    let mut second = board();
+    second.shards.truncate(1);
+    let mut history = open(&second, 1);
+    store(&mut history, &second, BEGAN + 120).unwrap();
+    assert_eq!(by_zone(&second), 0);
+    rename(&second);
+    count(&second.shards[0]);
+    store(&mut history, &second, BEGAN + 180).unwrap();
+    assert_eq!(by_zone(&second), 15);
+    store(&mut history, &second, BEGAN + 240).unwrap();
+    assert_eq!(by_zone(&second), 15, "once");
+    drop(history);
+    let (_, bases) = History::open(folder.path(), &second.named.load().counted, 1, BEGAN).unwrap();
+    assert_eq!((QUERIES_BY_ZONE.of(&bases.shards[0])[1], QUERIES_BY_ZONE.of(&bases.past)[1]), (10, 5));
 }
 
 #[test]
@@ -187,7 +230,7 @@ fn what_is_no_history_of_ours_is_refused() {
 fn a_minute_that_could_not_be_stored_is_stored_later() {
     let folder = tempfile::tempdir().unwrap();
     let board = board();
-    let (mut history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
+    let (mut history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
     history.forbid(true);
     for minute in 1..=3 {
         count(&board, 1);
@@ -212,7 +255,7 @@ fn a_file_of_an_earlier_version_gets_what_it_lacks() {
         .unwrap();
     drop(db);
     let board = board();
-    let (history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
+    let (history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
     let one = |query: &str| history.db.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(one("SELECT count FROM history"), 5);
     assert_eq!(one("SELECT count(*) FROM names") + one("SELECT count(*) FROM uniques"), 0);
@@ -301,7 +344,7 @@ fn a_clock_that_jumps_costs_an_hour() {
 fn a_history_that_is_full_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let board = board();
-    let (mut history, _) = History::open(folder.path(), &board.names, 2, BEGAN).unwrap();
+    let (mut history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
     let pages: u64 = history.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     history.db.pragma_update_and_check(None, "max_page_count", pages + 3, |_| Ok(())).unwrap();
     // In a day of minutes there are more rows than the pages hold.

@@ -56,7 +56,7 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
         }
         (footer(figures, reading))
     };
-    shell(&reading.board.facts.node, is_live.then_some("events"), None, &body)
+    shell(&reading.named.node, is_live.then_some("events"), None, &body)
 }
 
 /// A document around its body.
@@ -92,9 +92,9 @@ fn header(reading: &Reading<'_>, pace: &Pace, is_live: bool) -> Markup {
         header {
             div.who {
                 p.kicker { "AS112 node" }
-                h1 { (facts.node) }
+                h1 { (reading.named.node) }
                 p.facts {
-                    @if facts.site != facts.node { span { (facts.site) } }
+                    @if reading.named.site != reading.named.node { span { (reading.named.site) } }
                     span { "as112d " (facts.version) }
                     span { (facts.datapath) }
                     span { "up " span data-live=(uptime) { (up) } }

@@ -27,9 +27,9 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
         header {
             div.who {
                 p.kicker { "AS112 node, for its operator" }
-                h1 { (facts.node) }
+                h1 { (reading.named.node) }
                 p.facts {
-                    span { (facts.site) }
+                    span { (reading.named.site) }
                     span { "as112d " (facts.version) }
                     span { "up " (span(reading.uptime.as_secs())) }
                     span { a href="index.html" { "the public page" } }
@@ -56,7 +56,7 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
         }
         footer { p { "Totals are those since counting began, as in " a href="metrics" { "/metrics" } "." } }
     };
-    shell(&facts.node, None, Some(NODE_VIEW_REFRESH_SECONDS), &body).into_string()
+    shell(&reading.named.node, None, Some(NODE_VIEW_REFRESH_SECONDS), &body).into_string()
 }
 
 fn card(title: &str, drawn: &Markup) -> Markup {
@@ -78,7 +78,7 @@ fn state(reading: &Reading<'_>) -> Markup {
     let tcp =
         [TCP_ACCEPTED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED].map(|family| exact(reading.total.sum(family)));
     let rows = [
-        ("State", if reading.ready { "serves".to_owned() } else { "stops".to_owned() }, true),
+        ("State", reading.state.name().to_owned(), true),
         ("Datapath", format!("{}: {}", facts.datapath, facts.reason), true),
         ("Queries", exact(reading.total.sum(QUERIES)), true),
         ("Lost for want of room", format!("{} datagrams", exact(lost)), lost == 0),

@@ -13,7 +13,7 @@ const NOW: u64 = 1_700_049_600;
 fn stored(hours: u64) -> (History, Stored) {
     let board = board();
     let began = NOW - hours * 3600;
-    let (mut history, _) = History::in_memory(&board.names, 2, began - 30 * DAY).unwrap();
+    let (mut history, _) = History::in_memory(&board.named.load().counted, 2, began - 30 * DAY).unwrap();
     // What the board has counted already is a month before.
     history.store(&board, &[], &UniquesOfDays::default(), began).unwrap();
     for hour in 0..hours {
@@ -202,7 +202,7 @@ fn tables_have_a_column_for_each_name() {
 #[test]
 fn the_largest_places_come_first() {
     let board = board();
-    let (mut history, _) = History::in_memory(&board.names, 2, NOW - 3600).unwrap();
+    let (mut history, _) = History::in_memory(&board.named.load().counted, 2, NOW - 3600).unwrap();
     let row = |family, value: &str, name, count| Row { family, value: value.to_owned(), name, count };
     let rows = [
         row(&sources::BY_COUNTRY, "NO", Some("Norway"), 100),

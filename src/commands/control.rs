@@ -1,0 +1,190 @@
+//! `as112d status`, `reload`, `drain` and others: what a running node is asked over its control socket.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::Failure;
+use crate::cli::ControlOptions;
+use crate::daemon::control::{GREETING, known_paths};
+use crate::limits::CONTROL_ANSWER_LEN_MAX;
+use crate::zone::Problem;
+
+/// Asks for `word`, and waits until that is done. Prints what there is to say, with `--json` all of it.
+///
+/// # Errors
+/// If no node answers; if it could not do that, and why.
+pub fn ask(word: &str, options: &ControlOptions) -> Result<String, Failure> {
+    let (path, stream) = connect(options)?;
+    let line = exchange(stream, word).map_err(|error| {
+        Failure::no_answer(format!("the node at {} gives no answer: {error}", path.display()))
+    })?;
+    let answer: Value = serde_json::from_str(&line)
+        .map_err(|error| format!("the answer at {} is not JSON: {error}", path.display()))?;
+    if answer["ok"] != true {
+        return Err(failure(&answer, if options.json { Some(&line) } else { None }));
+    }
+    Ok(if options.json { line } else { said(word, &answer) })
+}
+
+/// Finds the node: where the options say, else at the places where one may be.
+fn connect(options: &ControlOptions) -> Result<(PathBuf, UnixStream), Failure> {
+    let paths = options.control.clone().map_or_else(known_paths, |path| vec![path]);
+    let mut reasons = Vec::new();
+    for path in &paths {
+        match UnixStream::connect(path) {
+            Ok(stream) => return Ok((path.clone(), stream)),
+            Err(error) => reasons.push(format!("{}: {}", path.display(), why(path, &error))),
+        }
+    }
+    let reasons = reasons.join("; ");
+    Err(Failure::no_answer(format!("no node answers ({reasons}); give its --control, if it runs")))
+}
+
+fn why(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is none".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nobody listens there any more".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            let dir = path.parent().unwrap_or(path).display();
+            format!("{error}: root may, and who is in the group that {dir} belongs to")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// One line there, and one back. What was asked for may take as long as it takes.
+fn exchange(mut stream: UnixStream, word: &str) -> io::Result<String> {
+    stream.write_all(format!("{GREETING}{word}\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream.take(CONTROL_ANSWER_LEN_MAX)).read_line(&mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended meanwhile"));
+    }
+    Ok(line)
+}
+
+/// What went wrong, as the node tells it; all of it as JSON where that is wanted.
+fn failure(answer: &Value, json: Option<&str>) -> Failure {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let listed = answer["problems"].as_array().into_iter().flatten();
+    let problems: Vec<Problem> = listed
+        .map(|problem| Problem { place: text(&problem["place"]), message: text(&problem["message"]) })
+        .collect();
+    let mut failure =
+        Failure::from(json.map_or_else(|| text(&answer["error"]), |json| json.trim_end().to_owned()));
+    if json.is_none() {
+        failure.problems.extend(problems);
+    }
+    failure
+}
+
+/// The answer, for a person.
+fn said(word: &str, answer: &Value) -> String {
+    let restart = |list: &Value| {
+        let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let note = format!("not in force before a restart or an upgrade: {}\n", names.join(", "));
+        if names.is_empty() { String::new() } else { note }
+    };
+    match word {
+        "status" => status(answer, &restart(&answer["configuration"]["need_restart"])),
+        "reload" => {
+            format!("reloaded: serving {} zones\n{}", answer["zones"], restart(&answer["need_restart"]))
+        }
+        "drain" => "drained: the node answers who still comes, until `as112d undrain`\n".to_owned(),
+        "undrain" => "serving\n".to_owned(),
+        "shutdown" => format!("stopped after {} queries\n", answer["queries"]),
+        _ => "done\n".to_owned(),
+    }
+}
+
+fn status(answer: &Value, restart: &str) -> String {
+    let mut out = String::new();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let ago = |value: &Value| ago(value.as_u64().unwrap_or_default());
+    let configuration = &answer["configuration"];
+    let file = configuration["file"].as_str().unwrap_or("none, the defaults");
+    let listen: Vec<String> = answer["listen"].as_array().into_iter().flatten().map(text).collect();
+    let rate = answer["queries_per_second"].as_f64().unwrap_or_default();
+    let mut line = |name: &str, value: String| {
+        writeln!(out, "{name:<14} {value}").expect("a String takes all that is written");
+    };
+    line("node", format!("{} at {}", text(&answer["node"]), text(&answer["site"])));
+    line("state", text(&answer["state"]));
+    line("version", format!("{}, process {}", text(&answer["version"]), answer["pid"]));
+    line("up", ago(&answer["started"]));
+    line("datapath", format!("{} ({})", text(&answer["datapath"]), text(&answer["datapath_reason"])));
+    line("shards", text(&answer["shards"]));
+    line("listening on", listen.join(", "));
+    line("zones", text(&answer["zones"]));
+    line("queries", format!("{}, {rate:.0} a second now", answer["queries"]));
+    line("configuration", format!("{file}, read {} ago", ago(&configuration["loaded_at"])));
+    line("history", text(&answer["history"]));
+    if let Some(since) = configuration["stale"].get("since") {
+        let (time, ago) = (since.as_u64().unwrap_or_default() % 86_400, ago(since));
+        let clock = format!("{:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60);
+        writeln!(
+            out,
+            "running an old configuration since {clock} UTC, {ago} ago: the newer one has mistakes"
+        )
+        .expect("a String takes all that is written");
+        for problem in configuration["stale"]["problems"].as_array().into_iter().flatten() {
+            let problem = Problem { place: text(&problem["place"]), message: text(&problem["message"]) };
+            writeln!(out, "  {problem}").expect("a String takes all that is written");
+        }
+    }
+    out + restart
+}
+
+/// How long ago a time was, in seconds of Unix time.
+fn ago(time: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let passed = now.saturating_sub(Duration::from_secs(time)).as_secs();
+    match (passed / 86_400, passed / 3600 % 24, passed / 60 % 60, passed % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, ..) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn failures_have_their_places_and_old_configurations_are_told_of() {
+        let problems = json!([{ "place": "a.toml:1:2", "message": "wrong; mend it" }]);
+        let failed = failure(&json!({ "ok": false, "error": "it has mistakes", "problems": problems }), None);
+        let lines: Vec<String> = failed.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (failed.code, lines.join("\n").as_str()),
+            (1, "it has mistakes\na.toml:1:2: wrong; mend it")
+        );
+        let answer = json!({
+            "node": "n", "site": "s", "state": "serving", "listen": ["127.0.0.1:53"],
+            "configuration": {
+                "file": null,
+                "stale": { "since": 0, "problems": problems },
+                "need_restart": ["[tcp]"],
+            },
+        });
+        let text = said("status", &answer);
+        assert!(text.contains("\nrunning an old configuration since "), "{text}");
+        assert!(text.contains("\n  a.toml:1:2: wrong; mend it\n"), "{text}");
+        assert!(text.ends_with("before a restart or an upgrade: [tcp]\n"), "{text}");
+    }
+
+    #[test]
+    fn where_no_node_is_that_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ControlOptions { control: Some(folder.path().join("none")), json: false };
+        assert_eq!(ask("status", &options).unwrap_err().code, 3);
+    }
+}

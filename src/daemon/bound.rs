@@ -1,0 +1,88 @@
+//! The sockets of every address.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use super::config::Config;
+use super::placement::Placement;
+use crate::limits::TCP_BACKLOG;
+use crate::sys::sockets::{self, UdpOptions};
+use crate::zone::Problem;
+
+/// The sockets of every address.
+pub(super) struct Bound {
+    /// For each address those of UDP, one for each shard.
+    pub(super) groups: Vec<(SocketAddr, Vec<UdpSocket>)>,
+    /// Those of TCP.
+    pub(super) listeners: Vec<TcpListener>,
+}
+
+impl Bound {
+    /// Opens every address for UDP and TCP; reports all that cannot be opened.
+    pub(super) fn open(config: &Config, placement: &Placement) -> Result<Self, Vec<Problem>> {
+        let shards = placement.places.len();
+        let options = UdpOptions {
+            rcvbuf: config.rcvbuf,
+            sndbuf: config.sndbuf,
+            busy_poll: config.busy_poll,
+            steering: placement.steering.clone(),
+        };
+        let mut bound = Self { groups: Vec::new(), listeners: Vec::new() };
+        let mut problems = Vec::new();
+        for &address in &config.listen {
+            match sockets::bind_udp_group(address, shards, &options) {
+                Ok(group) => bound.groups.push((address, group)),
+                Err(error) => problems.push(cannot_listen(address, "UDP", &error)),
+            }
+            match sockets::bind_tcp(address, TCP_BACKLOG) {
+                Ok(listener) => bound.listeners.push(listener),
+                Err(error) => problems.push(cannot_listen(address, "TCP", &error)),
+            }
+        }
+        if problems.is_empty() { Ok(bound) } else { Err(problems) }
+    }
+
+    /// The receive and send buffer that the kernel gave each address, in bytes.
+    pub(super) fn buffers(&self) -> Vec<(usize, usize)> {
+        let first = |group: &[UdpSocket]| group.first().and_then(|socket| sockets::buffer_lens(socket).ok());
+        self.groups.iter().map(|(_, group)| first(group).unwrap_or_default()).collect()
+    }
+}
+
+/// Why an address cannot be had, and what to do.
+fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Problem {
+    let port = address.port();
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose another \
+             address with --listen"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "port {port} takes root or the capability CAP_NET_BIND_SERVICE: start as root, run `setcap \
+             cap_net_bind_service=+ep` on the program, or choose a port above 1023 with --listen"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface has that address: add it to one (`ip address add`), or leave it out".to_owned()
+        }
+        _ if sockets::is_family_unknown(error) => {
+            "this host does not speak that protocol: leave the address out".to_owned()
+        }
+        // What was refused is no matter of the address, and the message says what it is.
+        io::ErrorKind::Other => {
+            "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
+        }
+        _ => "choose another address with --listen".to_owned(),
+    };
+    Problem {
+        place: String::new(),
+        message: format!("cannot listen on {address} ({protocol}): {error}; {advice}"),
+    }
+}
+
+/// Why HTTP cannot be served where it was asked for.
+pub(super) fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
+    let message = format!(
+        "cannot serve HTTP on {address}: {error}; choose another address with --http, or give --http off"
+    );
+    Problem { place: String::new(), message }
+}

@@ -1,0 +1,301 @@
+//! The control socket: a line that asks, a line of JSON that answers.
+//!
+//! ```text
+//! as112d 1 reload
+//! {"need_restart":[],"ok":true,"zones":24}
+//! ```
+//!
+//! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
+//! open the socket may do everything: it has the mode 0660, in a folder of its own.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::select;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::orders::{Client, Order, Wish, failure};
+use super::written::Written;
+use crate::limits::{
+    CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_LINE_LEN_MAX, CONTROL_STEP_MAX, CONTROL_STOP_MAX,
+};
+use crate::net::{self, Event};
+use crate::report::State;
+
+/// The first words of every request: the name, and the version of what is spoken.
+pub const GREETING: &str = "as112d 1 ";
+/// The folder that a unit of systemd gives a service, and the file in it.
+const FILE: &str = "control";
+const SYSTEM_DIR: &str = "/run/as112d";
+
+/// Where the control socket is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ControlPath {
+    /// At [`default_path`], if nobody else is there.
+    #[default]
+    IfFree,
+    /// There, or there is no start.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+impl Written for ControlPath {
+    const EXPECTED: &'static str = "a path such as \"/run/as112d/control\", or \"off\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "" => Err("the path is empty; give one as /run/as112d/control, or \"off\"".to_owned()),
+            path => Ok(Self::At(path.into())),
+        }
+    }
+}
+
+/// Where the socket is unless somebody says otherwise: in the folder that systemd gives the service, else for
+/// root below /run, for others in the user's runtime directory. `None` where there is none of these.
+#[must_use]
+pub fn default_path() -> Option<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let user_dir = || of("XDG_RUNTIME_DIR").map(|dir| dir.join("as112d"));
+    let dir = of("RUNTIME_DIRECTORY")
+        .or_else(|| if crate::sys::user::is_root() { Some(SYSTEM_DIR.into()) } else { user_dir() });
+    dir.map(|dir| dir.join(FILE))
+}
+
+/// Where a node may be found: the default first, then that of the system's node.
+#[must_use]
+pub fn known_paths() -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = default_path().into_iter().collect();
+    let system = Path::new(SYSTEM_DIR).join(FILE);
+    if !paths.contains(&system) {
+        paths.push(system);
+    }
+    paths
+}
+
+/// What came of the wish for a control socket.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// A listener, and where it is.
+    At(StdListener, PathBuf),
+    /// None, and why.
+    None(String),
+}
+
+impl Opened {
+    /// What an operator wants to know of it.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Self::At(_, path) => format!("control: {}", path.display()),
+            Self::None(reason) => format!("control: none, {reason}"),
+        }
+    }
+}
+
+/// Opens the socket. A file of a node that is no more is replaced.
+///
+/// # Errors
+/// If the path that was asked for cannot be had, and what to do.
+pub(super) fn open(wanted: &ControlPath) -> Result<Opened, String> {
+    let way_out = "choose another path with --control, or give --control off";
+    match wanted {
+        ControlPath::Off => Ok(Opened::None("as configured".to_owned())),
+        ControlPath::At(path) => match bind(path) {
+            Ok(listener) => Ok(Opened::At(listener, path.clone())),
+            Err(error) => Err(format!("cannot be controlled at {}: {error}; {way_out}", path.display())),
+        },
+        ControlPath::IfFree => {
+            let Some(path) = default_path() else {
+                return Ok(Opened::None("XDG_RUNTIME_DIR is not set; give --control a path".to_owned()));
+            };
+            Ok(match bind(&path) {
+                Ok(listener) => Opened::At(listener, path),
+                Err(error) => {
+                    let path = path.display();
+                    Opened::None(format!("{path} cannot be had ({error}); choose another with --control"))
+                }
+            })
+        }
+    }
+}
+
+/// Binds `path`, where nobody may answer. The socket has its mode before it has its name.
+fn bind(path: &Path) -> io::Result<StdListener> {
+    if StdStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node answers there"));
+    }
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        fs::create_dir_all(dir)?;
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something else than a socket is there",
+            ));
+        }
+        _ => {}
+    }
+    let nameless = path.with_extension(format!("{}.new", std::process::id()));
+    let listener = StdListener::bind(&nameless)?;
+    let named = fs::set_permissions(&nameless, fs::Permissions::from_mode(0o660))
+        .and_then(|()| listener.set_nonblocking(true))
+        .and_then(|()| fs::rename(&nameless, path));
+    if let Err(error) = named {
+        // What is left of it is in nobody's way.
+        let _ = fs::remove_file(&nameless);
+        return Err(error);
+    }
+    Ok(listener)
+}
+
+/// The thread that speaks with clients.
+#[derive(Debug)]
+pub(super) struct Control {
+    state: watch::Sender<State>,
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+    path: Option<PathBuf>,
+}
+
+impl Control {
+    /// Serves clients of `opened`, whose orders go to `orders`.
+    ///
+    /// # Errors
+    /// If there can be no such thread.
+    pub(super) fn start(opened: Opened, orders: Sender<Order>, events: &Sender<Event>) -> io::Result<Self> {
+        let (state, watched) = watch::channel(State::Serving);
+        let stop = Arc::new(Notify::new());
+        let Opened::At(listener, path) = opened else {
+            return Ok(Self { state, stop, thread: None, path: None });
+        };
+        let stopped = Arc::clone(&stop);
+        let run = move || run(listener, &orders, &watched, &stopped);
+        let thread = Some(net::spawn("control".to_owned(), events.clone(), run)?);
+        Ok(Self { state, stop, thread, path: Some(path) })
+    }
+
+    /// Tells those who watch.
+    pub(super) fn tell(&self, state: State) {
+        self.state.send_replace(state);
+    }
+
+    /// Ends the thread, once clients have their answers, and takes the socket away.
+    pub(super) fn stop(&mut self) {
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+        if let Some(path) = self.path.take() {
+            // Somebody may have taken it away before.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn run(
+    listener: StdListener,
+    orders: &Sender<Order>,
+    state: &watch::Receiver<State>,
+    stop: &Notify,
+) -> Result<(), String> {
+    let failed = |error: io::Error| format!("no event loop: {error}");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
+    runtime.block_on(async {
+        let listener = UnixListener::from_std(listener).map_err(failed)?;
+        // One count is the loop's own.
+        let open = Arc::new(());
+        loop {
+            select! {
+                () = stop.notified() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) if Arc::strong_count(&open) <= CONTROL_CLIENTS_MAX => {
+                        let (orders, state, open) = (orders.clone(), state.clone(), Arc::clone(&open));
+                        tokio::spawn(async move {
+                            // What a client makes of its connection is its own affair.
+                            let _ = exchange(stream, &orders, state).await;
+                            drop(open);
+                        });
+                    }
+                    Ok(_) => {}
+                    // Out of descriptors, it may be: so would be the next.
+                    Err(_) => sleep(CONTROL_ACCEPT_PAUSE).await,
+                },
+            }
+        }
+        // The last answers are on their way.
+        let answered = async {
+            while Arc::strong_count(&open) > 1 {
+                sleep(CONTROL_STOP_MAX / 100).await;
+            }
+        };
+        let _ = timeout(CONTROL_STOP_MAX, answered).await;
+        Ok(())
+    })
+}
+
+/// One request and what there is to answer.
+async fn exchange(
+    stream: UnixStream,
+    orders: &Sender<Order>,
+    mut state: watch::Receiver<State>,
+) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader.take(CONTROL_LINE_LEN_MAX));
+    let mut line = String::new();
+    timeout(CONTROL_STEP_MAX, reader.read_line(&mut line)).await??;
+    let word = line.trim_end().strip_prefix(GREETING);
+    if word == Some("watch") {
+        let mut rest = reader.into_inner().into_inner();
+        return tokio::select! {
+            told = tell(&mut writer, &mut state) => told,
+            // A client that watches says nothing more: this is its end.
+            end = rest.read_u8() => end.map(|_| ()),
+        };
+    }
+    let answer = match word.and_then(Wish::from_word) {
+        Some(wish) => {
+            let (client, answer) = Client::new();
+            let asked = orders.send(Order { wish, client });
+            match (asked, answer.await) {
+                (Ok(()), Ok(answer)) => answer,
+                _ => failure("the node ends", &[]),
+            }
+        }
+        None => failure("that is no request; begin with `as112d 1`, as in `as112d 1 status`", &[]),
+    };
+    send(&mut writer, &answer).await
+}
+
+/// The state now, and each one that comes.
+async fn tell(
+    writer: &mut tokio::net::unix::OwnedWriteHalf,
+    state: &mut watch::Receiver<State>,
+) -> io::Result<()> {
+    loop {
+        let now = *state.borrow_and_update();
+        send(writer, &json!({ "state": now.name() })).await?;
+        if now == State::Stopping || state.changed().await.is_err() {
+            // The end of the process ends the connection.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn send(writer: &mut tokio::net::unix::OwnedWriteHalf, answer: &Value) -> io::Result<()> {
+    let line = format!("{answer}\n");
+    timeout(CONTROL_STEP_MAX, writer.write_all(line.as_bytes())).await?
+}

@@ -1,0 +1,322 @@
+//! A node while it runs: it waits for orders, carries them out one after the other, and ends.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, after, select};
+use serde_json::{Value, json};
+
+use super::config::Config;
+use super::control::Control;
+use super::failure;
+use super::orders::{Client, Order, Wish, problems_as_json};
+use super::reload::{Reloaded, Source};
+use super::systemd::Systemd;
+use super::watched::{Watched, named};
+use crate::limits::{DRAIN_TIMES_MAX, DRAINED_BELOW, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX};
+use crate::net::{Event, Net};
+use crate::report::history::unix_time;
+use crate::report::{Board, State};
+use crate::serve::published::Published;
+use crate::stats::counters::QUERIES;
+use crate::zone::Problem;
+
+/// A node that serves, and all that belongs to it.
+pub(super) struct Node<'a> {
+    pub(super) source: Source,
+    pub(super) config: Config,
+    pub(super) zones: usize,
+    pub(super) net: Net,
+    pub(super) published: Arc<Published>,
+    pub(super) board: Arc<Board>,
+    pub(super) watched: Watched,
+    pub(super) control: Control,
+    pub(super) systemd: Systemd,
+    pub(super) out: &'a mut dyn Write,
+    pub(super) course: Course,
+}
+
+/// What has become of a node since it began.
+#[derive(Debug)]
+pub(super) struct Course {
+    /// Why the configuration in force is an old one, and since when it is.
+    stale: Option<(u64, Vec<Problem>)>,
+    /// What is not in force although the configuration says it.
+    need_restart: Vec<&'static str>,
+    pace: Pace,
+    draining: Option<Draining>,
+}
+
+impl Course {
+    pub(super) fn new(now: Instant) -> Self {
+        let pace = Pace { looked: now, queries: 0, rate: 0.0 };
+        Self { stale: None, need_restart: Vec::new(), pace, draining: None }
+    }
+}
+
+/// How many queries a second there are.
+#[derive(Debug)]
+struct Pace {
+    looked: Instant,
+    queries: u64,
+    rate: f64,
+}
+
+impl Pace {
+    /// Looks again; over the time since the last look, which is a second at least.
+    fn look(&mut self, queries: u64, now: Instant) {
+        let passed = now.duration_since(self.looked);
+        if passed >= Duration::from_secs(1) {
+            self.rate = (queries - self.queries) as f64 / passed.as_secs_f64();
+            (self.looked, self.queries) = (now, queries);
+        }
+    }
+}
+
+/// A drain that goes on.
+#[derive(Debug)]
+struct Draining {
+    began: Instant,
+    /// Queries a second when it began.
+    rate: f64,
+    /// Who waits until it is over.
+    clients: Vec<Client>,
+    is_over: bool,
+    /// Whether the node ends with it.
+    ends: bool,
+}
+
+impl Draining {
+    /// Whether nobody comes any more, or it has lasted long enough.
+    fn is_done(&self, time: Duration, rate: f64, now: Instant) -> bool {
+        let lasted = now.duration_since(self.began);
+        let has_fallen = rate <= (self.rate * DRAINED_BELOW).max(1.0);
+        lasted >= time && (has_fallen || lasted >= time * DRAIN_TIMES_MAX)
+    }
+}
+
+impl Node<'_> {
+    /// Carries out what is ordered until the order is to end.
+    ///
+    /// # Errors
+    /// Which thread has ended unbidden.
+    pub(super) fn live(
+        &mut self,
+        orders: &Receiver<Order>,
+        events: &Receiver<Event>,
+    ) -> Result<(), Vec<Problem>> {
+        loop {
+            select! {
+                recv(events) -> event => {
+                    if let Ok(Event::Died { thread, reason }) = event {
+                        let message = format!("the thread {thread} ended: {reason}; please report this");
+                        return Err(failure(message));
+                    }
+                }
+                recv(orders) -> order => {
+                    let Ok(order) = order else { return Ok(()) };
+                    // Who asks for the same at the same time gets it at one go.
+                    let mut clients = vec![order.client];
+                    let mut later = Vec::new();
+                    for next in orders.try_iter().take(ORDERS_WAITING_MAX) {
+                        if next.wish == order.wish && order.wish != Wish::Stop {
+                            clients.push(next.client);
+                        } else {
+                            later.push(next);
+                        }
+                    }
+                    self.carry_out(&order.wish, clients);
+                    later.into_iter().for_each(|Order { wish, client }| self.carry_out(&wish, vec![client]));
+                }
+                recv(after(LIFE_TICK)) -> _ => {}
+            }
+            let now = Instant::now();
+            self.course.pace.look(self.board.queries(), now);
+            self.systemd.tick(&self.board, self.course.pace.rate, now);
+            if self.has_drained(now) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn carry_out(&mut self, wish: &Wish, clients: Vec<Client>) {
+        match wish {
+            Wish::Status => clients.into_iter().for_each(|client| client.done(self.status())),
+            Wish::Reload => self.reload(clients),
+            Wish::Drain => self.drain(clients, false),
+            Wish::Stop => self.drain(clients, true),
+            Wish::Undrain => self.undrain(clients),
+            Wish::Statistics => self.statistics(),
+        }
+    }
+
+    /// Says what is there, to people and to the service manager.
+    pub(super) fn begin(&mut self, lines: &[String]) {
+        lines.iter().for_each(|line| self.say(line));
+        self.systemd.ready();
+    }
+
+    fn say(&mut self, line: &str) {
+        // Nobody to listen is no reason to stop.
+        let _ = writeln!(self.out, "{line}");
+    }
+
+    fn change(&mut self, state: State) {
+        self.board.life.change(state);
+        self.control.tell(state);
+    }
+
+    //------------ Reload ---
+
+    fn reload(&mut self, clients: Vec<Client>) {
+        self.systemd.reloading();
+        let series = self.board.named.load().counted.zones.clone();
+        match Reloaded::read(&self.source, &self.config, series) {
+            Ok(reloaded) => self.take_over(reloaded, clients),
+            Err(problems) => {
+                self.board.reloads.failed();
+                let error = "the configuration has mistakes; the old one stays in force";
+                self.say(&format!("reload: {error}"));
+                problems.iter().for_each(|problem| self.say(&format!("reload: {problem}")));
+                clients.into_iter().for_each(|client| client.failed(error, &problems));
+                let since = self.course.stale.as_ref().map_or_else(unix_time, |(since, _)| *since);
+                self.course.stale = Some((since, problems));
+            }
+        }
+        self.systemd.ready();
+    }
+
+    fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
+        let Reloaded { config, zones, snapshot, places, need_restart } = reloaded;
+        // What is counted has its name before it counts.
+        self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
+        self.watched.change_places(places);
+        let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
+        self.board.reloads.succeeded(unix_time());
+        (self.config, self.zones, self.course.stale) = (config, zones, None);
+        self.course.need_restart = need_restart;
+        self.say(&format!("reload: serving {zones} zones"));
+        for name in self.course.need_restart.clone() {
+            self.say(&format!("reload: {name} has changed, which a restart or an upgrade takes over"));
+        }
+        let done = json!({ "zones": zones, "need_restart": self.course.need_restart });
+        for client in clients {
+            if is_everywhere {
+                client.done(done.clone());
+            } else {
+                client.failed("a thread that serves is stuck, and has not changed over yet", &[]);
+            }
+        }
+    }
+
+    //------------ Drain ---
+
+    fn drain(&mut self, clients: Vec<Client>, ends: bool) {
+        let now = Instant::now();
+        let rate = self.course.pace.rate;
+        let is_second = ends && self.course.draining.as_ref().is_some_and(|draining| draining.ends);
+        let draining = self.course.draining.get_or_insert_with(|| Draining {
+            began: now,
+            rate,
+            clients: Vec::new(),
+            is_over: false,
+            ends: false,
+        });
+        draining.ends |= ends;
+        draining.clients.extend(clients);
+        // The second time there is no patience left.
+        draining.is_over |= is_second;
+        if self.board.life.state() == State::Serving {
+            self.change(State::Draining);
+            if !self.config.drain_time.is_zero() {
+                self.say("draining: answering who still comes");
+            }
+        }
+        if ends {
+            self.systemd.stopping();
+        }
+    }
+
+    fn undrain(&mut self, clients: Vec<Client>) {
+        match self.course.draining.take() {
+            Some(draining) if draining.ends => {
+                self.course.draining = Some(draining);
+                clients.into_iter().for_each(|client| client.failed("the node ends already", &[]));
+            }
+            draining => {
+                let waiting = draining.map(|draining| draining.clients).unwrap_or_default();
+                waiting.into_iter().for_each(|client| client.failed("the drain was called off", &[]));
+                if self.board.life.state() == State::Draining {
+                    self.change(State::Serving);
+                    self.say("serving again");
+                }
+                clients.into_iter().for_each(|client| client.done(json!({})));
+            }
+        }
+    }
+
+    /// Ends a drain whose time has come. Whether the node ends with it.
+    fn has_drained(&mut self, now: Instant) -> bool {
+        let Some(draining) = &mut self.course.draining else { return false };
+        let time = self.config.drain_time;
+        draining.is_over |= draining.is_done(time, self.course.pace.rate, now);
+        if draining.is_over && !draining.ends {
+            draining.clients.drain(..).for_each(|client| client.done(json!({})));
+        }
+        draining.is_over && draining.ends
+    }
+
+    /// Ends: what has come in is answered, then the sockets close.
+    pub(super) fn stop(mut self) {
+        self.change(State::Stopping);
+        self.net.stop();
+        self.watched.stop();
+        let queries = self.net.totals().sum(QUERIES);
+        let line = format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" });
+        let _ = writeln!(self.out, "{line}");
+        let clients = self.course.draining.map(|draining| draining.clients).unwrap_or_default();
+        clients.into_iter().for_each(|client| client.done(json!({ "queries": queries })));
+        self.control.stop();
+    }
+
+    //------------ Telling ---
+
+    fn status(&self) -> Value {
+        let facts = &self.board.facts;
+        let named = self.board.named.load();
+        let started = facts.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let stale = self
+            .course
+            .stale
+            .as_ref()
+            .map(|(since, problems)| json!({ "since": since, "problems": problems_as_json(problems) }));
+        json!({
+            "version": facts.version,
+            "pid": std::process::id(),
+            "node": named.node,
+            "site": named.site,
+            "state": self.board.life.state().name(),
+            "started": started.as_secs(),
+            "datapath": facts.datapath,
+            "datapath_reason": facts.reason,
+            "shards": self.board.shards.len(),
+            "listen": self.config.listen,
+            "zones": self.zones,
+            "queries": self.board.queries(),
+            "queries_per_second": self.course.pace.rate,
+            "configuration": {
+                "file": self.source.file,
+                "loaded_at": self.board.reloads.loaded_at(),
+                "stale": stale,
+                "need_restart": self.course.need_restart,
+            },
+            "history": self.board.history.place,
+        })
+    }
+
+    fn statistics(&mut self) {
+        let lines: Vec<String> = self.board.read().lines().collect();
+        lines.iter().for_each(|line| self.say(&format!("statistics: {line}")));
+    }
+}

@@ -1,0 +1,117 @@
+//! What a running node is asked to do: by signals, which want no answer, and over the control socket.
+
+use std::io;
+
+use crossbeam_channel::Sender;
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+use tokio::sync::oneshot;
+
+use crate::zone::Problem;
+
+/// What there is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Say how the node is.
+    Status,
+    /// Read the configuration again.
+    Reload,
+    /// Let nobody be sent here any more, but answer who comes.
+    Drain,
+    /// Be there for everybody again.
+    Undrain,
+    /// Drain, and end. Asked for a second time: end now.
+    Stop,
+    /// Write the counts to the log.
+    Statistics,
+}
+
+impl Wish {
+    /// The wishes that have a word on the control socket.
+    const WORDS: [(&'static str, Self); 5] = [
+        ("status", Self::Status),
+        ("reload", Self::Reload),
+        ("drain", Self::Drain),
+        ("undrain", Self::Undrain),
+        ("shutdown", Self::Stop),
+    ];
+
+    /// The wish that a word stands for.
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wish)| wish.clone())
+    }
+
+    fn from_signal(signal: i32) -> Option<Self> {
+        match signal {
+            SIGTERM | SIGINT => Some(Self::Stop),
+            SIGHUP => Some(Self::Reload),
+            SIGUSR1 => Some(Self::Statistics),
+            _ => None,
+        }
+    }
+}
+
+/// A wish, and who waits for the answer.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) wish: Wish,
+    pub(super) client: Client,
+}
+
+/// Who waits for an answer, if anybody does.
+#[derive(Debug, Default)]
+pub(super) struct Client(Option<oneshot::Sender<Value>>);
+
+impl Client {
+    /// One, and where the answer comes out.
+    pub(super) fn new() -> (Self, oneshot::Receiver<Value>) {
+        let (sender, answer) = oneshot::channel();
+        (Self(Some(sender)), answer)
+    }
+
+    /// It is done; `more` is what there is to say of it, an object.
+    pub(super) fn done(self, mut more: Value) {
+        more["ok"] = true.into();
+        self.answer(more);
+    }
+
+    /// It is not, and why.
+    pub(super) fn failed(self, error: &str, problems: &[Problem]) {
+        self.answer(failure(error, problems));
+    }
+
+    fn answer(self, answer: Value) {
+        if let Some(client) = self.0 {
+            // Who does not wait for the answer any more does not need it.
+            let _ = client.send(answer);
+        }
+    }
+}
+
+/// The answer to what could not be done.
+pub(super) fn failure(error: &str, problems: &[Problem]) -> Value {
+    json!({ "ok": false, "error": error, "problems": problems_as_json(problems) })
+}
+
+/// Problems as answers have them.
+pub(super) fn problems_as_json(problems: &[Problem]) -> Value {
+    problems.iter().map(|Problem { place, message }| json!({ "place": place, "message": message })).collect()
+}
+
+/// From now on signals are orders, on a thread of their own.
+///
+/// # Errors
+/// If there can be no such thread.
+pub(super) fn watch_signals(orders: &Sender<Order>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
+    let orders = orders.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for wish in signals.forever().filter_map(Wish::from_signal) {
+            if orders.send(Order { wish, client: Client::default() }).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Those who watch: the history, the aggregator, HTTP; and the board that they read.
+
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Sender, unbounded};
+
+use super::config::Config;
+use super::http::{self, Opened};
+use super::placement::Placement;
+use crate::net::{self, Event, Net};
+use crate::report::aggregator::Aggregator;
+use crate::report::export::Exports;
+use crate::report::history::{self, Bases, History, Stored};
+use crate::report::observed::Observed;
+use crate::report::sources::{Places, Sources};
+use crate::report::{Block, Board, Facts, Life, Named, Reloads};
+use crate::stats::labels::Names;
+
+/// Where the numbers of this node stand. They go on from `bases`.
+fn board(
+    config: &Config,
+    net: &Net,
+    placement: &Placement,
+    names: Names,
+    bases: Bases,
+    history: String,
+) -> Board {
+    let blocks = net.counters().iter().map(Arc::clone);
+    let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
+    let bases_of_blocks = bases.shards.into_iter().chain([bases.tcp]);
+    let blocks = blocks.zip(cpus).zip(bases_of_blocks);
+    let mut shards: Vec<Block> = blocks
+        .map(|((counters, cpu), base)| Block {
+            cpu: cpu.map(|cpu| cpu.number),
+            numa_node: cpu.map(|cpu| cpu.node),
+            counters,
+            base: ArcSwap::from_pointee(base),
+        })
+        .collect();
+    let tcp = shards.pop().expect("the block of TCP is there, and the last");
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        datapath: net.datapath.to_string(),
+        reason: net.reason.clone(),
+        sample_every: config.sample_every.get(),
+        started: SystemTime::now(),
+    };
+    Board {
+        facts,
+        named: ArcSwap::from_pointee(named(config, names)),
+        shards,
+        tcp,
+        past: ArcSwap::from_pointee(bases.past),
+        history: history::Status::new(history),
+        exports: config.export.statuses(),
+        observed: Observed::new(net.counters().len()),
+        life: Life::default(),
+        reloads: Reloads::new(history::unix_time()),
+    }
+}
+
+/// What `config` calls things.
+pub(super) fn named(config: &Config, counted: Names) -> Named {
+    let node = config.identity.node.clone();
+    let site = config.identity.facility.as_ref().unwrap_or(&node).clone();
+    Named { node, site, counted }
+}
+
+/// The history as it was opened.
+pub(super) struct Remembered {
+    history: History,
+    bases: Bases,
+    /// For those who read it beside the aggregator: HTTP and the exports.
+    readers: [Stored; 2],
+    /// Where it is.
+    place: String,
+    /// What to tell the operator of that.
+    pub(super) line: String,
+}
+
+impl Remembered {
+    /// Opens the history in `dir`; in memory where that is not given or cannot be had.
+    pub(super) fn open(dir: Option<&Path>, names: &Names, shards: usize) -> Result<Self, String> {
+        let now = history::unix_time();
+        let with_readers = |(history, bases): (History, Bases)| {
+            let reader = || history.reader().map_err(|error| error.to_string());
+            let readers = [reader()?, reader()?];
+            Ok::<_, String>((history, bases, readers))
+        };
+        let open = |dir| History::open(dir, names, shards, now).and_then(with_readers);
+        let why = match dir.map(|dir| (dir, open(dir))) {
+            Some((dir, Ok((history, bases, readers)))) => {
+                let place = dir.join(history::FILE).display().to_string();
+                let line = format!("history: {place}");
+                return Ok(Self { history, bases, readers, place, line });
+            }
+            Some((dir, Err(error))) => {
+                format!(
+                    "{} cannot be used: {error}; totals begin at 0; give a folder that this node may write \
+                     with [history] dir",
+                    dir.display()
+                )
+            }
+            None => "[history] dir would keep it".to_owned(),
+        };
+        let (history, bases, readers) = History::in_memory(names, shards, now).and_then(with_readers)?;
+        let place = "in memory".to_owned();
+        Ok(Self { history, bases, readers, line: format!("history: {place} ({why})"), place })
+    }
+}
+
+/// The threads that watch: that of HTTP, if there is one, and the aggregator.
+pub(super) struct Watched {
+    http: Option<JoinHandle<()>>,
+    stop_http: Arc<AtomicBool>,
+    aggregator: JoinHandle<()>,
+    /// Where the aggregator gets other databases of places; it ends when this is dropped.
+    places: Sender<Places>,
+}
+
+/// What the watchers are made from.
+pub(super) struct Watch {
+    pub(super) http: Opened,
+    pub(super) places: Places,
+    pub(super) today: Arc<AtomicU64>,
+    pub(super) remembered: Remembered,
+    pub(super) names: Names,
+}
+
+impl Watched {
+    /// Starts the threads; and the board that they read, and others may read.
+    pub(super) fn start(
+        watch: Watch,
+        config: &Config,
+        net: &mut Net,
+        placement: &Placement,
+        events: &Sender<Event>,
+    ) -> io::Result<(Self, Arc<Board>)> {
+        let Watch { http, places, today, remembered, names } = watch;
+        let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
+        let uniques = mem::take(&mut bases.uniques);
+        let board = Arc::new(board(config, net, placement, names, bases, place));
+        let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
+        let sources = Sources::new(places);
+        let aggregator = Aggregator::new(net.take_streams(), today, sources, uniques, history, exports);
+        let node_view = config.node_view;
+        let stop_http = Arc::new(AtomicBool::new(false));
+        let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
+        let http = match http {
+            Opened::At(listener) => {
+                let run = move || http::run(listener, for_http, stored, node_view, &flag);
+                Some(net::spawn("http".to_owned(), events.clone(), run)?)
+            }
+            Opened::Busy(_) | Opened::Off => None,
+        };
+        let (places, other_places) = unbounded();
+        let for_aggregator = Arc::clone(&board);
+        let run = move || {
+            aggregator.run(&for_aggregator, &other_places);
+            Ok(())
+        };
+        let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
+        Ok((Self { http, stop_http, aggregator, places }, board))
+    }
+
+    /// From now on sources are looked up in `places`.
+    pub(super) fn change_places(&self, places: Places) {
+        // An aggregator that is gone has taken the process with it.
+        let _ = self.places.send(places);
+    }
+
+    pub(super) fn stop(self) {
+        self.stop_http.store(true, Ordering::Relaxed);
+        drop(self.places);
+        // A panic was reported when it happened.
+        let _ = self.http.map(JoinHandle::join);
+        let _ = self.aggregator.join();
+    }
+}

@@ -1,0 +1,197 @@
+//! The snapshot that is served now, and how those who serve come to a newer one.
+//!
+//! A thread looks at one number once a turn, and changes over when it has moved. It never frees a snapshot:
+//! the publisher keeps the old one until every thread has changed over.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::snapshot::Snapshot;
+use crate::limits::PUBLISH_LOOK;
+
+/// Where the newest snapshot is found.
+#[derive(Debug)]
+pub struct Published {
+    newest: ArcSwap<Snapshot>,
+    /// How many there have been before it.
+    generation: AtomicU64,
+    /// Who follows, and those that some of them may not have left yet.
+    following: Mutex<Following>,
+}
+
+#[derive(Debug, Default)]
+struct Following {
+    seen: Vec<Arc<Seen>>,
+    old: Vec<Arc<Snapshot>>,
+}
+
+/// The generation that a thread serves: written by it alone, on cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Seen(AtomicU64);
+
+/// The generation of one who has ended.
+const GONE: u64 = u64::MAX;
+
+impl Published {
+    /// Begins with `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Arc<Self> {
+        Arc::new(Self {
+            newest: ArcSwap::from_pointee(snapshot),
+            generation: AtomicU64::new(0),
+            following: Mutex::default(),
+        })
+    }
+
+    /// The newest snapshot.
+    #[must_use]
+    pub fn newest(&self) -> Arc<Snapshot> {
+        self.newest.load_full()
+    }
+
+    /// One more who serves from it.
+    #[must_use]
+    pub fn follow(self: &Arc<Self>) -> Follower {
+        let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock nobody publishes, so these two belong together.
+        let generation = self.generation.load(Ordering::Acquire);
+        let seen = Arc::new(Seen(AtomicU64::new(generation)));
+        following.seen.retain(|seen| seen.0.load(Ordering::Relaxed) != GONE);
+        following.seen.push(Arc::clone(&seen));
+        Follower { snapshot: self.newest(), generation, seen, published: Arc::clone(self) }
+    }
+
+    /// Publishes `snapshot`, and waits until every answer is made from it, at most for `patience`. Returns
+    /// whether it came to that; if it did not, it will when the thread that is late makes its next turn.
+    pub fn publish(&self, snapshot: Snapshot, patience: Duration) -> bool {
+        let began = Instant::now();
+        let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.newest.swap(Arc::new(snapshot));
+        following.old.push(old);
+        // Who sees the number finds the snapshot.
+        let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
+        // Acquire: what they did with the old ones is done before those are freed.
+        let is_behind = |seen: &Arc<Seen>| seen.0.load(Ordering::Acquire) < generation;
+        while following.seen.iter().any(is_behind) {
+            if began.elapsed() >= patience {
+                return false;
+            }
+            thread::park_timeout(PUBLISH_LOOK);
+        }
+        following.old.clear();
+        true
+    }
+}
+
+/// One who serves from what is published, and has the newest as of its last [`look`](Self::look).
+#[derive(Debug)]
+pub struct Follower {
+    snapshot: Arc<Snapshot>,
+    generation: u64,
+    seen: Arc<Seen>,
+    published: Arc<Published>,
+}
+
+impl Follower {
+    /// Changes over to a newer snapshot, if there is one. Not to be asked while an answer is being made.
+    #[inline]
+    pub fn look(&mut self) {
+        if self.published.generation.load(Ordering::Acquire) != self.generation {
+            self.change_over();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn change_over(&mut self) {
+        // The number first: a snapshot that is newer than it is only told of once more.
+        self.generation = self.published.generation.load(Ordering::Acquire);
+        self.snapshot = self.published.newest();
+        self.seen.0.store(self.generation, Ordering::Release);
+    }
+}
+
+impl Deref for Follower {
+    type Target = Snapshot;
+
+    #[inline]
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.seen.0.store(GONE, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::serve::snapshot::tests::named;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn name(snapshot: &Snapshot) -> &str {
+        str::from_utf8(&snapshot.nsid).unwrap()
+    }
+
+    #[test]
+    fn publishing_waits_for_those_who_serve_and_frees_nothing_before() {
+        let published = Published::new(named("first"));
+        let mut follower = published.follow();
+        assert!(!published.publish(named("second"), Duration::ZERO), "the follower has not looked");
+        assert_eq!(name(&follower), "first");
+        let (first, second) = (Arc::downgrade(&follower.snapshot), Arc::downgrade(&published.newest()));
+        follower.look();
+        assert_eq!(name(&follower), "second");
+        assert!(first.upgrade().is_some(), "a thread that serves frees nothing");
+        let (go, gone) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(published.publish(named("third"), PATIENCE));
+                go.send(()).unwrap();
+            });
+            while gone.recv_timeout(Duration::from_millis(1)).is_err() {
+                follower.look();
+            }
+        });
+        assert_eq!(name(&follower), "third");
+        assert!(first.upgrade().is_none() && second.upgrade().is_none());
+        drop(follower);
+        assert!(published.publish(named("fourth"), Duration::ZERO), "who has ended is not waited for");
+    }
+
+    #[test]
+    fn what_is_seen_is_wholly_old_or_wholly_new_and_never_older() {
+        let published = Published::new(named("0"));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let (mut follower, mut last) = (published.follow(), 0);
+                    while !over.load(Ordering::Relaxed) {
+                        follower.look();
+                        let seen = name(&follower).parse::<u32>().unwrap();
+                        assert!(seen >= last, "{seen} after {last}");
+                        last = seen;
+                    }
+                });
+            }
+            for next in 1..500 {
+                assert!(published.publish(named(&next.to_string()), PATIENCE));
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+    }
+}

@@ -1,0 +1,305 @@
+//! A running node is asked, over its control socket and by signals.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use common::daemon::{Daemon, PATIENCE, V4, free_port, program};
+use common::{query, question};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A node with a configuration and a control socket in a folder of its own.
+struct Node {
+    daemon: Daemon,
+    folder: TempDir,
+}
+
+impl Node {
+    fn start(configuration: &str, further: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("it works");
+        fs::write(folder.path().join("as112d.toml"), configuration).expect("it works");
+        let (config, control) = (at(&folder, "as112d.toml"), at(&folder, "control"));
+        let daemon = Daemon::start(&[&["--config", &config, "--control", &control], further].concat());
+        Self { daemon, folder }
+    }
+
+    fn control(&self) -> PathBuf {
+        self.folder.path().join("control")
+    }
+
+    fn configure(&self, text: &str) {
+        fs::write(self.folder.path().join("as112d.toml"), text).expect("it works");
+    }
+
+    /// Runs a command that speaks to the node.
+    fn run(&self, command: &str) -> Output {
+        run(command, &self.control())
+    }
+
+    /// Runs one that has to go well; what it prints with --json.
+    fn ask(&self, command: &str) -> Value {
+        let output = Command::new(program())
+            .args([command, "--json", "--control"])
+            .arg(self.control())
+            .output()
+            .expect("it works");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    fn state(&self) -> String {
+        self.ask("status")["state"].as_str().expect("it works").to_owned()
+    }
+
+    /// What id.server says, by a query of its own: the record ends with the text.
+    fn identity(&self) -> String {
+        let reply = self.daemon.ask_udp(V4, &question(b"\x02id\x06server\0", 16, 3));
+        String::from_utf8_lossy(&reply[reply.len() - 5..]).into_owned()
+    }
+}
+
+fn at(folder: &TempDir, name: &str) -> String {
+    folder.path().join(name).display().to_string()
+}
+
+fn run(command: &str, control: &Path) -> Output {
+    Command::new(program()).arg(command).arg("--control").arg(control).output().expect("it works")
+}
+
+/// A configuration whose node has a name of five letters, and something more.
+fn named(name: &str, more: &str) -> String {
+    format!("[identity]\nnode = \"{name}\"\n{more}")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_reload_is_in_force_when_the_command_returns_and_a_wrong_one_changes_nothing() {
+    let node = Node::start(&named("first", ""), &[]);
+    assert_eq!(node.identity(), "first");
+    node.configure(&named("after", "[[zone]]\nname = \"new.example\"\ntemplate = \"dd-empty\"\n"));
+    let zones = node.ask("reload")["zones"].as_u64().unwrap();
+    assert_eq!(node.identity(), "after");
+    let reply = node.daemon.ask_udp(V4, &query("x.new.example.", 1));
+    assert_eq!(reply[3] & 0xF, 3, "the new zone says NXDOMAIN");
+    assert_eq!(node.ask("status")["zones"], zones);
+
+    // Two mistakes: each with its place, and everything as before.
+    node.configure("[identity]\nnode = \"wrong\"\n[server]\nshards = 0\nrcvbuf = \"1\"\n");
+    let output = node.run("reload");
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("as112d.toml:4:10: ") && said.contains("as112d.toml:5:10: "), "{said}");
+    assert_eq!(node.identity(), "after");
+    let status = text(&node.run("status").stdout);
+    assert!(status.contains("\nrunning an old configuration since "), "{status}");
+    assert!(status.contains("as112d.toml:4:10: "), "{status}");
+    assert_eq!(node.daemon.next_line(), format!("reload: serving {zones} zones"));
+    assert!(node.daemon.next_line().starts_with("reload: the configuration has mistakes"));
+
+    // What needs a restart is said by name, and the rest is in force.
+    node.configure(&named("third", "[server]\nsndbuf = \"1MiB\"\n"));
+    assert_eq!(node.ask("reload")["need_restart"], serde_json::json!(["[server] sndbuf"]));
+    assert_eq!(node.identity(), "third");
+    assert!(!text(&node.run("status").stdout).contains("an old configuration"));
+}
+
+#[test]
+fn zone_files_are_read_again_and_a_broken_one_keeps_the_old() {
+    let zones = tempfile::tempdir().unwrap();
+    let file = zones.path().join("z.example.zone");
+    let zone = |text: &str| {
+        let soa = "@ 60 IN SOA a. b. 1 60 60 60 60\n@ 60 IN NS ns.example.net.\n";
+        fs::write(&file, format!("{soa}@ 60 IN TXT {text}\n")).unwrap();
+    };
+    zone("older");
+    let dir = zones.path().display().to_string();
+    let node = Node::start(&named("first", ""), &["--zones", &dir]);
+    let txt = || {
+        let reply = node.daemon.ask_udp(V4, &query("z.example.", 16));
+        text(&reply[reply.len() - 5..])
+    };
+    assert_eq!(txt(), "older");
+    zone("newer");
+    node.ask("reload");
+    assert_eq!(txt(), "newer");
+    fs::write(&file, "@ 60 IN SOA broken").unwrap();
+    let said = text(&node.run("reload").stderr);
+    assert!(said.contains("z.example.zone:1:"), "{said}");
+    assert_eq!(txt(), "newer");
+    fs::remove_file(&file).unwrap();
+    node.ask("reload");
+    assert_eq!(node.daemon.ask_udp(V4, &query("z.example.", 16))[3] & 0xF, 5, "refused: the zone is gone");
+}
+
+#[test]
+fn a_drain_is_told_at_once_can_be_taken_back_and_ends_with_a_shutdown() {
+    let node = Node::start("[server]\ndrain_time = \"300ms\"\n", &["--http", "127.0.0.1:0"]);
+    let mut watch = UnixStream::connect(node.control()).unwrap();
+    watch.write_all(b"as112d 1 watch\n").unwrap();
+    watch.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut watch = BufReader::new(watch).lines();
+    let mut told = || watch.next().transpose().unwrap();
+    assert_eq!(told().unwrap(), r#"{"state":"serving"}"#);
+    let began = Instant::now();
+    node.ask("drain");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    assert_eq!(told().unwrap(), r#"{"state":"draining"}"#);
+    assert_eq!(node.state(), "draining");
+    assert_eq!(
+        node.daemon.ask_udp(V4, &query("1.10.in-addr.arpa.", 12))[3] & 0xF,
+        3,
+        "it answers all the same"
+    );
+    node.ask("undrain");
+    assert_eq!(told().unwrap(), r#"{"state":"serving"}"#);
+    assert_eq!(node.state(), "serving");
+    assert_eq!(node.ask("shutdown")["queries"], 1);
+    assert_eq!(told().unwrap(), r#"{"state":"draining"}"#);
+    assert_eq!(told().unwrap(), r#"{"state":"stopping"}"#);
+    assert_eq!(told(), None, "the end of the process ends the line");
+    let control = node.control();
+    let (status, _) = node.daemon.wait();
+    assert!(status.success());
+    assert!(!control.exists(), "the socket is taken away");
+    assert_eq!(run("status", &control).status.code(), Some(3));
+}
+
+#[test]
+fn the_second_signal_to_end_ends_now() {
+    let node = Node::start("[server]\ndrain_time = \"10m\"\n", &[]);
+    node.daemon.signal(15);
+    assert_eq!(node.daemon.next_line(), "draining: answering who still comes");
+    assert_eq!(node.state(), "draining");
+    assert!(text(&node.run("undrain").stderr).contains("ends already"));
+    let (status, lines) = node.daemon.stop();
+    assert!(status.success());
+    assert_eq!(lines, ["stopped after 0 queries"]);
+}
+
+#[test]
+fn signals_reload_and_write_statistics() {
+    let node = Node::start(&named("first", ""), &[]);
+    node.configure(&named("after", ""));
+    node.daemon.signal(1);
+    assert!(node.daemon.next_line().starts_with("reload: serving "));
+    assert_eq!(node.identity(), "after");
+    // What is counted is seen once its batch is over.
+    while node.ask("status")["queries"] == 0 {}
+    node.daemon.signal(10);
+    assert_eq!(node.daemon.next_line(), "statistics: as112_queries_total 1");
+}
+
+#[test]
+fn the_socket_is_for_the_owner_and_group_and_two_nodes_do_not_share_it() {
+    let node = Node::start("", &[]);
+    let control = node.control();
+    assert_eq!(fs::metadata(&control).unwrap().permissions().mode() & 0o777, 0o660);
+    let second = |control: &Path| {
+        Command::new(program())
+            .args(Daemon::arguments(free_port(), &["--control", &control.display().to_string()]))
+            .output()
+            .unwrap()
+    };
+    let said = text(&second(&control).stderr);
+    assert!(said.contains("another node answers there; choose another path with --control"), "{said}");
+    // What is no socket is left alone.
+    let file = node.folder.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    assert!(text(&second(&file).stderr).contains("something else than a socket is there"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+
+    // One that was killed leaves its file, which the next one takes.
+    let path = node.folder.path().join("left");
+    let killed = Daemon::start(&["--control", &path.display().to_string()]);
+    killed.signal(9);
+    killed.wait();
+    assert!(path.exists());
+    let next = Daemon::start(&["--control", &path.display().to_string()]);
+    assert!(run("status", &path).status.success());
+    assert!(next.stop().0.success());
+}
+
+#[test]
+fn a_default_path_that_is_taken_is_skipped_with_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let port = free_port();
+        let mut command = Command::new(program());
+        let arguments = Daemon::arguments(port, &["--control", "?"]);
+        command.args(arguments.iter().filter(|word| !["--control", "?"].contains(&word.as_str())));
+        command.env("RUNTIME_DIRECTORY", dir.path());
+        Daemon::spawn(command, port)
+    };
+    let path = dir.path().join("control");
+    let line = |daemon: &Daemon| {
+        daemon.announcement.iter().find(|line| line.starts_with("control: ")).unwrap().clone()
+    };
+    let first = start();
+    assert_eq!(line(&first), format!("control: {}", path.display()));
+    let second = start();
+    let skipped = format!(
+        "control: none, {} cannot be had (another node answers there); choose another with --control",
+        path.display()
+    );
+    assert_eq!(line(&second), skipped);
+    assert!(second.stop().0.success());
+    assert!(run("status", &path).status.success(), "the first one still has it");
+    assert!(first.stop().0.success());
+}
+
+#[test]
+fn what_is_no_request_is_told_so_and_nobody_is_kept_waiting_by_others() {
+    let node = Node::start("", &[]);
+    let silent: Vec<UnixStream> = (0..20).map(|_| UnixStream::connect(node.control()).unwrap()).collect();
+    for line in ["", "status", "as112d 2 status", "as112d 1 dance", &"x".repeat(5000)] {
+        let mut stream = UnixStream::connect(node.control()).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains("that is no request; begin with `as112d 1`"), "{line}: {answer}");
+    }
+    assert_eq!(node.state(), "serving");
+    drop(silent);
+}
+
+#[test]
+fn the_service_manager_hears_when_the_node_serves_reloads_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut message = [0; 512];
+        let len = manager.recv(&mut message).unwrap();
+        text(&message[..len])
+    };
+    let port = free_port();
+    let control = at(&dir, "control");
+    let mut command = Command::new("sh");
+    // The watchdog is for the process that the variable names: this one, as it becomes the node.
+    let script = "WATCHDOG_PID=$$ WATCHDOG_USEC=1000000 exec \"$@\"";
+    command.args(["-c", script, "sh"]).arg(program());
+    command.args(Daemon::arguments(port, &["--control", &control])).env("NOTIFY_SOCKET", &path);
+    let daemon = Daemon::spawn(command, port);
+    assert_eq!(heard(), "READY=1");
+    let next = || std::iter::repeat_with(heard).find(|message| message != "WATCHDOG=1").unwrap();
+    assert_eq!(heard(), "WATCHDOG=1", "all threads make turns");
+    daemon.signal(1);
+    let reloading = next();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert!(reloading.rsplit('=').next().unwrap().parse::<u64>().unwrap() > 0);
+    assert_eq!(next(), "READY=1");
+    let (status, _) = daemon.stop();
+    assert!(status.success());
+    assert_eq!(next(), "STOPPING=1");
+}
