@@ -274,6 +274,10 @@ pub struct ProbeOptions {
     /// How long an address may take, 10ms to 60m; else 500ms
     #[arg(long, short, value_name = "TIME", value_parser = ProbeTime::read)]
     pub timeout: Option<ProbeTime>,
+    /// The node's control socket: a node that drains or stops has failed then,
+    /// although it answers
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
     /// The configuration file (TOML)
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -4,11 +4,11 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::daemon::{Daemon, program};
-use common::lab::{Lab, Node, PREFIXES, Process, is_there, printed, skipped};
+use common::lab::{Lab, Namespace, Node, PREFIXES, Process, is_there, printed, skipped};
 
 /// How soon routes must be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
@@ -40,6 +40,120 @@ fn probe_from_afar(lab: &Lab) {
     let mut probe = lab.client(program());
     let text = printed(probe.args(["probe", "--address", "as112", "--timeout", "5s"]));
     assert_eq!(text.lines().count(), 8, "{text}");
+}
+
+//------------ Probe and addresses ---
+
+/// The exit code of a command, and what it printed.
+fn ran(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("the program runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn as112d(line: &str) -> Command {
+    let mut command = Command::new(program());
+    command.args(line.split_whitespace());
+    command
+}
+
+#[test]
+fn the_probe_says_by_its_exit_code_whether_an_address_answers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let control = folder.path().join("control").display().to_string();
+    let daemon = Daemon::start(&["--control", &control]);
+    let port = daemon.port;
+    let line = format!("probe --address 127.0.0.1:{port} --address [::1]:{port} --timeout 5s");
+    let (code, out, err) = ran(&mut as112d(&line));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = out.lines().collect();
+    let starts = [format!("127.0.0.1:{port} answers ("), format!("[::1]:{port} answers (")];
+    assert!(
+        lines.len() == 2 && lines.iter().zip(&starts).all(|(line, start)| line.starts_with(start)),
+        "{out}"
+    );
+
+    // The fastest of some: what another program had to do meanwhile is not the probe's time.
+    let mut probe = as112d(&format!("probe --address 127.0.0.1:{port} --timeout 5s"));
+    let took = (0..20).map(|_| {
+        let begin = Instant::now();
+        assert_eq!(ran(&mut probe).0, Some(0));
+        begin.elapsed()
+    });
+    let fastest = took.min().expect("twenty");
+    println!(
+        "report: a probe takes {:.2} ms, start and end of the process included",
+        fastest.as_secs_f64() * 1e3
+    );
+    if !cfg!(debug_assertions) {
+        assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+    }
+
+    // A node that drains answers, and has failed for who asks it.
+    let with_control = format!("{line} --control {control}");
+    assert_eq!(ran(&mut as112d(&with_control)).0, Some(0));
+    assert_eq!(ran(&mut as112d(&format!("drain --control {control}"))).0, Some(0));
+    assert_eq!(ran(&mut as112d(&line)).0, Some(0));
+    let (code, out, err) = ran(&mut as112d(&with_control));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(err, format!("{control}: the node drains or stops; send nobody there\n"));
+
+    daemon.stop();
+    let (code, out, err) = ran(&mut as112d(&with_control));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let told = |ip: &str| format!("{ip}:{port}: UDP: nobody listens there\n");
+    assert_eq!(err, told("127.0.0.1") + &told("[::1]"));
+}
+
+#[test]
+fn the_probe_asks_what_the_configuration_listens_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&[]);
+    let path = folder.path().join("as112d.toml");
+    let text = format!("[server]\nlisten = ['127.0.0.1:{}']\n", daemon.port);
+    std::fs::write(&path, text).expect("written");
+    let (code, out, _) = ran(as112d("probe --timeout 5s --config").arg(&path));
+    assert!(code == Some(0) && out.starts_with(&format!("127.0.0.1:{} answers (", daemon.port)), "{out}");
+    let (code, _, err) = ran(as112d("announce --config").arg(&path));
+    assert_eq!(code, Some(1));
+    assert_eq!(err, "no router is configured; give --config a file that has `router` in [announce]\n");
+}
+
+#[test]
+fn addresses_are_applied_found_and_taken_back() {
+    let Some(host) = Namespace::new("addresses") else {
+        return skipped("a network of one's own takes root and ip");
+    };
+    let addresses =
+        |options: &str| ran(&mut host.line(&format!("{} addresses {options}", program().display())));
+    for whole in ["", " --whole-prefix"] {
+        let locals = if whole.is_empty() { 8 } else { 12 };
+        let (code, _, err) = addresses(&format!("--check{whole}"));
+        assert!(code == Some(1) && err.lines().count() == locals, "{err}");
+        assert!(
+            err.starts_with("192.175.48.1: is not an address of this host; `as112d addresses --apply"),
+            "{err}"
+        );
+        let before = ran(&mut host.line("ip address")).1 + &ran(&mut host.line("ip route show table all")).1;
+        let (code, printed, _) = addresses(whole);
+        assert!(code == Some(0) && printed.lines().all(|line| line.starts_with("ip ")), "{printed}");
+        assert_eq!(addresses(&format!("--check{whole}")).0, Some(1), "printing them is all");
+        // Twice is no error.
+        for _ in 0..2 {
+            assert_eq!(addresses(&format!("--apply{whole}")), (Some(0), printed.clone(), String::new()));
+        }
+        let (code, out, err) = addresses(&format!("--check{whole}"));
+        assert!(code == Some(0) && out.lines().count() == locals, "{out}{err}");
+        assert!(out.lines().all(|line| line.ends_with(" is local (lo)")), "{out}");
+        assert_eq!(addresses(&format!("--undo{whole} as112-dname")).0, Some(0));
+        let (_, _, err) = addresses(&format!("--check{whole}"));
+        assert!(err.lines().all(|line| line.contains("--apply as112-dname`")) && !err.is_empty(), "{err}");
+        assert_eq!(addresses(&format!("--undo{whole} as112-direct")).0, Some(0));
+        let behind = ran(&mut host.line("ip address")).1 + &ran(&mut host.line("ip route show table all")).1;
+        assert_eq!(behind, before);
+    }
+    let (code, _, err) = addresses("--undo");
+    assert!(code == Some(1) && err.lines().count() == 8, "what is not there cannot be taken away: {err}");
 }
 
 //------------ BIRD ---
@@ -365,8 +479,8 @@ fn anycast_healthchecker_announces_what_the_probe_finds() {
         let daemon = node.daemon();
         lab.wait_for_routes(&PREFIXES);
         daemon.signal(signal);
-        // How soon is its business: it waits between checks as long as it likes.
         let gone = lab.wait_for_routes(&[]);
         println!("report: anycast-healthchecker: {how}: routes were gone after {gone:.2?}");
+        assert!(gone < GONE_WITHIN, "{how}: {gone:?}\n{}", lab.said());
     }
 }

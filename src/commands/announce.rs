@@ -1,6 +1,7 @@
 //! `as112d announce`: has a router announce what answers.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::cli::AnnounceOptions;
 use crate::daemon::config::{self, Flags};
@@ -28,8 +29,12 @@ pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
     let done = if options.withdraw {
         routes::withdraw(&settings)
     } else {
-        let daemon = Daemon { paths, request: format!("{GREETING}watch\n") };
-        routes::announce(&settings, daemon, &mut io::stderr())
+        routes::announce(&settings, daemon(paths), &mut io::stderr())
     };
     done.map(|()| String::new()).map_err(problem)
+}
+
+/// A daemon whose control socket is at one of the paths.
+pub(super) fn daemon(paths: Vec<PathBuf>) -> Daemon {
+    Daemon { paths, request: format!("{GREETING}watch\n") }
 }

@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::announce;
 use crate::cli::ProbeOptions;
 use crate::daemon::config;
 use crate::limits::PROBE_TIMEOUT;
 use crate::routes::probe::probe_all;
+use crate::routes::state::News;
 use crate::zone::Problem;
 
 /// Asks each address what a resolver would; a line for each that answers.
 ///
 /// # Errors
-/// Each address that does not, and why.
+/// Each address that does not, and why; and that the node drains, where its control socket was named.
 pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
     let addresses: Vec<SocketAddr> = if options.address.is_empty() {
         config::load(options.config.as_deref(), &config::Flags::default())?.listen
@@ -22,6 +24,12 @@ pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
     let timeout = options.timeout.map_or(PROBE_TIMEOUT, |time| time.0);
     let mut out = String::new();
     let mut problems = Vec::new();
+    if let Some(control) = &options.control
+        && announce::daemon(vec![control.clone()]).news(timeout) == Some(News::Leaving)
+    {
+        let message = "the node drains or stops; send nobody there".to_owned();
+        problems.push(Problem { place: control.display().to_string(), message });
+    }
     for (address, result) in addresses.iter().zip(probe_all(&addresses, timeout)) {
         match result {
             Ok(took) => writeln!(out, "{address} answers ({:.2} ms)", took.as_secs_f64() * 1000.0)

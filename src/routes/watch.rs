@@ -24,14 +24,25 @@ pub struct Daemon {
     pub request: String,
 }
 
+impl Daemon {
+    /// What it says of itself now; `None` if nobody answers, within `patience` at each path.
+    #[must_use]
+    pub fn news(&self, patience: Duration) -> Option<News> {
+        self.open(patience).map(|(_, news)| news)
+    }
+
+    fn open(&self, patience: Duration) -> Option<(Connection, News)> {
+        self.paths.iter().find_map(|path| Connection::open(path, &self.request, patience).ok())
+    }
+}
+
 /// Follows a daemon; gives each news to `tell`, until that says no. Where nobody listens it tries again `every`
 /// so often.
 pub(super) fn follow(daemon: &Daemon, every: Duration, mut tell: impl FnMut(News) -> bool) {
     let mut is_known = false;
     loop {
         let opened = Instant::now();
-        let open = |path: &PathBuf| Connection::open(path, &daemon.request, every).ok();
-        if let Some((mut connection, first)) = daemon.paths.iter().find_map(open) {
+        if let Some((mut connection, first)) = daemon.open(every) {
             let mut news = Some(first);
             while let Some(one) = news {
                 if !tell(one) {

@@ -302,11 +302,11 @@ fn pause() {
 //------------ Namespaces and processes ---
 
 /// A network namespace that goes when it is dropped.
-struct Namespace(String);
+pub struct Namespace(String);
 
 impl Namespace {
     /// `None` where there can be none.
-    fn new(role: &str) -> Option<Self> {
+    pub fn new(role: &str) -> Option<Self> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -341,9 +341,15 @@ impl Namespace {
 
     /// Runs words to their end; what they printed.
     fn run(&self, line: &str) -> String {
+        printed(&mut self.line(line))
+    }
+
+    /// A command of the words of a line.
+    pub fn line(&self, line: &str) -> Command {
         let mut words = line.split_whitespace();
         let mut command = self.command(words.next().expect("a program"));
-        printed(command.args(words))
+        command.args(words);
+        command
     }
 
     fn sh(&self, script: &str) -> String {
