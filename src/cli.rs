@@ -267,20 +267,19 @@ pub struct SiteOptions {
 /// Options of `probe`.
 #[derive(Args, Clone, Debug)]
 pub struct ProbeOptions {
-    /// What to probe, as in --listen of run; repeatable. Else what the
-    /// configuration listens on
+    /// What to probe, as in --listen of run; repeatable. Else all service addresses
     #[arg(long, short, value_name = "ADDR[:PORT]", value_parser = Listen::read)]
     pub address: Vec<Listen>,
     /// How long an address may take, 10ms to 60m; else 500ms
     #[arg(long, short, value_name = "TIME", value_parser = ProbeTime::read)]
     pub timeout: Option<ProbeTime>,
+    /// Probe what this configuration listens on
+    #[arg(long, short, value_name = "FILE", conflicts_with = "address")]
+    pub config: Option<PathBuf>,
     /// The node's control socket: a node that drains or stops has failed then,
     /// although it answers
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
-    /// The configuration file (TOML)
-    #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// Options of `announce`.

@@ -234,8 +234,8 @@ pub const DRAINED_BELOW: f64 = 0.01;
 pub const DRAIN_TIMES_MAX: u32 = 3;
 /// The longest time that a drain may be given.
 pub const DRAIN_TIME_MAX_MS: u64 = 3_600_000;
-/// How long a node that announces its routes drains at least, unless somebody says otherwise: BGP takes the news
-/// of a withdrawal through most of the world in that time.
+/// How long a node that announces its routes drains at least, unless somebody says otherwise: BGP takes the
+/// news of a withdrawal through most of the world in that time.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Clients of the control socket at one time: a person, a monitor, and those who watch.
@@ -400,8 +400,8 @@ pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// See [`PROBE_TIMEOUT`].
 pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_millis(300);
-/// How often `as112d announce` probes an address, from begin to begin. With two failed probes for a fall, what
-/// hangs is withdrawn after 1.3 s at most.
+/// How often `as112d announce` probes an address, from begin to begin. With two failed probes for a fall,
+/// what hangs is withdrawn after 1.3 s at most.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
 const _: () = assert!(ANNOUNCE_TIMEOUT.as_millis() < ANNOUNCE_INTERVAL.as_millis());
 /// Failed probes in a row for a fall, and good ones for a rise: one lost packet is no fall, and what has

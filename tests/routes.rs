@@ -1,9 +1,9 @@
-//! Routes, end to end: a node in a network namespace announces its prefixes through a real router, queries reach it
-//! from elsewhere, and when it does not answer any more the routes are gone.
+//! Routes, end to end: a node in a network namespace announces its prefixes through a real router, queries
+//! reach it from elsewhere, and when it does not answer any more the routes are gone.
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -154,6 +154,45 @@ fn addresses_are_applied_found_and_taken_back() {
     }
     let (code, _, err) = addresses("--undo");
     assert!(code == Some(1) && err.lines().count() == 8, "what is not there cannot be taken away: {err}");
+}
+
+//------------ What is shipped ---
+
+fn tuning(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning").join(name)
+}
+
+#[test]
+fn shellcheck_finds_nothing_in_the_scripts() {
+    for name in ["routes/frr", "routes/gobgp"] {
+        match Command::new("shellcheck").arg(tuning(name)).output() {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+            Err(_) => return skipped("shellcheck is missing (Debian package shellcheck)"),
+        }
+    }
+}
+
+#[test]
+fn the_units_are_sound() {
+    if !is_there("systemd-analyze") {
+        return skipped("systemd-analyze is missing (Debian package systemd)");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["as112d-announce.service", "as112d-addresses.service"] {
+        // Where the program is now.
+        let text = std::fs::read_to_string(tuning(name)).expect("a unit");
+        let unit = folder.path().join(name);
+        let text = text.replace("/usr/bin/as112d", &program().display().to_string());
+        std::fs::write(&unit, text).expect("written");
+        let (code, out, err) = ran(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit));
+        assert!(code == Some(0) && !err.contains(name), "{out}{err}");
+    }
+    let unit = folder.path().join("as112d-announce.service");
+    let mut command = Command::new("systemd-analyze");
+    // In tenths: 1.5.
+    let (code, out, _) =
+        ran(command.args(["security", "--offline=true", "--no-pager", "--threshold=15"]).arg(&unit));
+    assert_eq!(code, Some(0), "{out}");
 }
 
 //------------ BIRD ---

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use super::announce;
 use crate::cli::ProbeOptions;
-use crate::daemon::config;
+use crate::daemon::config::{self, Flags};
+use crate::daemon::listen::Listen;
+use crate::daemon::written::Written as _;
 use crate::limits::PROBE_TIMEOUT;
 use crate::routes::probe::probe_all;
 use crate::routes::state::News;
@@ -16,10 +18,10 @@ use crate::zone::Problem;
 /// # Errors
 /// Each address that does not, and why; and that the node drains, where its control socket was named.
 pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
-    let addresses: Vec<SocketAddr> = if options.address.is_empty() {
-        config::load(options.config.as_deref(), &config::Flags::default())?.listen
-    } else {
-        options.address.iter().flat_map(|listen| &listen.0).copied().collect()
+    let addresses: Vec<SocketAddr> = match &options.config {
+        Some(path) => config::load(Some(path), &Flags::default())?.listen,
+        None if options.address.is_empty() => Listen::read("as112").expect("it is a name").0,
+        None => options.address.iter().flat_map(|listen| &listen.0).copied().collect(),
     };
     let timeout = options.timeout.map_or(PROBE_TIMEOUT, |time| time.0);
     let mut out = String::new();

@@ -44,7 +44,7 @@ impl Default for Announce {
         let time = |time: Duration| Given::default(Time(time));
         Self {
             router: None,
-            bird_file: PathBuf::from("/run/as112d/bird.conf"),
+            bird_file: PathBuf::from("/run/as112d-announce/bird.conf"),
             birdc: vec![Given::default(Text("birdc".to_owned()))],
             command: Vec::new(),
             interval: time(ANNOUNCE_INTERVAL),
@@ -127,8 +127,8 @@ fn words(
     given.into_iter().map(|word| word.value.0).collect()
 }
 
-/// The prefixes whose addresses are all listened on, on port 53. One of which some are would draw queries that
-/// nobody answers.
+/// The prefixes whose addresses are all listened on, on port 53. One of which some are would draw queries
+/// that nobody answers.
 fn routes(
     listeners: &[SocketAddr],
     origin: Origin,
@@ -216,7 +216,7 @@ mod tests {
             file: file.into(),
             birdc: birdc.iter().copied().map(str::to_owned).collect(),
         };
-        assert_eq!(router("router = 'bird'"), bird("/run/as112d/bird.conf", &["birdc"]));
+        assert_eq!(router("router = 'bird'"), bird("/run/as112d-announce/bird.conf", &["birdc"]));
         let text = "router = 'bird'\nbird_file = 'bird/as112'\nbirdc = ['birdc', '-s', '/run/x']";
         assert_eq!(router(text), bird("/etc/bird/as112", &["birdc", "-s", "/run/x"]));
         let command = router("router = 'command'\ncommand = ['a', 'b']");

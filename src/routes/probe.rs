@@ -1,8 +1,8 @@
 //! A probe: what a resolver would ask a service address, asked over the way that its packets take.
 //!
-//! Three questions, over UDP and over TCP: the SOA of a zone, a name that does not exist, and who answers here.
-//! The daemon takes no part in it other than answering, so that what is probed is what the public gets; another
-//! name server with the zones of AS112 passes as well.
+//! Three questions, over UDP and over TCP: the SOA of a zone, a name that does not exist, and who answers
+//! here. The daemon takes no part in it other than answering, so that what is probed is what the public
+//! gets; another name server with the zones of AS112 passes as well.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};

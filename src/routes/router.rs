@@ -27,8 +27,8 @@ pub enum Router {
     },
     /// ExaBGP, which has started us and reads what we print.
     Exabgp,
-    /// A program and its first arguments; `announce` or `withdraw` and the prefix are added. It must bear being
-    /// told what is so already.
+    /// A program and its first arguments; `announce` or `withdraw` and the prefix are added. It must bear
+    /// being told what is so already.
     Command(Vec<String>),
 }
 
@@ -123,7 +123,8 @@ fn run(command: &[String], further: &[&str]) -> Result<String, String> {
     let cannot = |error: io::Error| format!("cannot run `{}`: {error}", line());
     let (program, arguments) = command.split_first().ok_or("there is no command")?;
     let (mut reader, writer) = io::pipe().map_err(cannot)?;
-    // Its own group, so that all of it can be killed. Both outputs in one pipe, in the order of what was said.
+    // Its own group, so that all of it can be killed. Both outputs in one pipe, in the order of what was
+    // said.
     let mut child = Command::new(program)
         .args(arguments)
         .args(further)

@@ -1,5 +1,5 @@
-//! The two services of AS112 as routing has them: the prefixes that every node announces, and the addresses in
-//! them on which it answers.
+//! The two services of AS112 as routing has them: the prefixes that every node announces, and the addresses
+//! in them on which it answers.
 
 use std::net::IpAddr;
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -1,11 +1,11 @@
 //! When a prefix is announced: probes, what the daemon says of itself, and the time go in; what should be
 //! announced comes out. No I/O and no clock.
 //!
-//! An address is down after `fall` failed probes in a row, and up after `rise` good ones. A prefix is announced
-//! while all of its addresses are up, the daemon does not drain, and it is not held down. It is held down when it
-//! fell: for `hold_down` at first, and for twice as long with each further fall, at most `hold_down_max`; a prefix
-//! that stood for that long begins anew. So one that flaps does so ever more rarely, and routers elsewhere do not
-//! damp it. A drain is no fall, and holds nothing down.
+//! An address is down after `fall` failed probes in a row, and up after `rise` good ones. A prefix is
+//! announced while all of its addresses are up, the daemon does not drain, and it is not held down. It is
+//! held down when it fell: for `hold_down` at first, and for twice as long with each further fall, at most
+//! `hold_down_max`; a prefix that stood for that long begins anew. So one that flaps does so ever more
+//! rarely, and routers elsewhere do not damp it. A drain is no fall, and holds nothing down.
 
 use std::time::{Duration, Instant};
 

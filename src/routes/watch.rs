@@ -1,8 +1,8 @@
 //! What the daemon says of itself: a connection to its control socket that lasts as long as the daemon does.
 //!
-//! The daemon sends its state at once and at each change. When it ends, so does the connection. At an upgrade the
-//! socket passes to the successor, so that a connection that has ended is made again at once, and only if nobody
-//! answers there the daemon is gone.
+//! The daemon sends its state at once and at each change. When it ends, so does the connection. At an
+//! upgrade the socket passes to the successor, so that a connection that has ended is made again at once,
+//! and only if nobody answers there the daemon is gone.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -36,8 +36,8 @@ impl Daemon {
     }
 }
 
-/// Follows a daemon; gives each news to `tell`, until that says no. Where nobody listens it tries again `every`
-/// so often.
+/// Follows a daemon; gives each news to `tell`, until that says no. Where nobody listens it tries again
+/// `every` so often.
 pub(super) fn follow(daemon: &Daemon, every: Duration, mut tell: impl FnMut(News) -> bool) {
     let mut is_known = false;
     loop {

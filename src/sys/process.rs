@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Kills a process that was started as the leader of a group of its own, and all that it started there. Only for
-/// one that nobody has waited for yet: until then its number is no other's.
+/// Kills a process that was started as the leader of a group of its own, and all that it started there.
+/// Only for one that nobody has waited for yet: until then its number is no other's.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! A small network of namespaces: nodes of AS112 and a client, each with a link of its own to a router that runs
-//! BIRD and takes what the nodes announce.
+//! A small network of namespaces: nodes of AS112 and a client, each with a link of its own to a router that
+//! runs BIRD and takes what the nodes announce.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -205,7 +205,8 @@ impl Node {
             ("203.0.113.2", self.v4(2)),
             ("2001:db8:1::1", self.v6(1)),
             ("2001:db8:1::2", self.v6(2)),
-            ("/etc/as112d.toml", format!("{folder}/as112d.toml")),
+            ("/etc/as112d/as112d.toml", format!("{folder}/as112d.toml")),
+            ("/run/as112d-announce", folder.clone()),
             ("/run/as112d", folder.clone()),
             ("/run/anycast-healthchecker", folder.clone()),
             ("/var/lib/anycast-healthchecker", folder.clone()),
@@ -285,7 +286,8 @@ fn router_configuration() -> String {
         for (family, address) in [("ipv4", v4 as fn(u8, u8) -> String), ("ipv6", v6)] {
             let (ours, theirs) = (address(link, 1), address(link, 2));
             text += &format!(
-                "protocol bgp node{link}_{family} {{\n  local {ours} as 64500;\n  neighbor {theirs} as 112;\n  \
+                "protocol bgp node{link}_{family} {{\n  \
+                 local {ours} as 64500;\n  neighbor {theirs} as 112;\n  \
                  connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 2;\n  \
                  {family} {{ import where bgp_path ~ [= 112 =]; export none; }};\n}}\n"
             );
