@@ -91,6 +91,9 @@ pub fn batch(node: &Snapshot, usual: &Case, mut ledger: Option<&mut Ledger>) {
     let mut slot = [0; SLOT_PAYLOAD_LEN];
     for _ in 0..BATCH {
         let mut account = Account::default();
+        if let Some(ledger) = &mut ledger {
+            ledger.see(&slot, usual.query.len(), arrival.peer, arrival.local);
+        }
         let verdict = usual.answer(node, &arrival, std::hint::black_box(&mut slot), &mut account);
         assert_eq!(verdict, Verdict::Reply(usual.len));
         if let Some(ledger) = &mut ledger {

@@ -12,6 +12,7 @@ use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
 use crate::daemon::written::{Text, Written as _};
 use crate::limits::NSID_LEN_MAX;
+use crate::log;
 use crate::net::DatapathChoice;
 use crate::zone::Service;
 
@@ -76,6 +77,19 @@ pub enum Command {
     Undrain(ControlOptions),
     /// Drain a running node, and end it
     Shutdown(ControlOptions),
+    /// Set what a running node logs, until it ends
+    Verbosity(VerbosityOptions),
+}
+
+/// Options of `verbosity`.
+#[derive(Args, Clone, Debug)]
+pub struct VerbosityOptions {
+    /// What is logged, and what matters more: error, warning, info or debug
+    #[arg(value_parser = log::Level::read)]
+    pub level: log::Level,
+    /// Which node.
+    #[command(flatten)]
+    pub control: ControlOptions,
 }
 
 /// Options of what speaks to a running node.
@@ -147,6 +161,8 @@ impl ServeOptions {
             busy_poll: serving.busy_poll,
             datapath: serving.datapath,
             http: serving.http,
+            log_format: serving.log_format,
+            log_file: serving.log_file,
             control: serving.control,
             ..self.config.flags()
         }
@@ -182,6 +198,12 @@ pub struct ServingOptions {
     /// it is free
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
     pub http: Option<HttpListen>,
+    /// The form of the log: text, or json
+    #[arg(long, value_name = "FORM", value_parser = log::Format::read)]
+    pub log_format: Option<log::Format>,
+    /// The file of the log, else standard error
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     /// The socket over which the node is controlled, or off; /run/as112d/control or
     /// in $XDG_RUNTIME_DIR if it is free
     #[arg(long, value_name = "PATH|off", value_parser = ControlPath::read)]
@@ -371,7 +393,7 @@ mod tests {
         for prefix in ["", "run "] {
             let line = format!(
                 "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
-                 --steer cpu --busy-poll 50 --dry-run --http off --node n --zones z --config c"
+                 --steer cpu --busy-poll 50 --dry-run --http off --log-format json --log-file l --node n --zones z --config c"
             );
             let Command::Run(RunOptions { serve: options, dry_run: true }) = parse(&line).unwrap() else {
                 panic!("{line}")
@@ -383,6 +405,7 @@ mod tests {
             assert_eq!((flags.steer, flags.busy_poll.map(|micros| micros.0)), (Some(Steer::Cpu), Some(50)));
             assert_eq!(flags.datapath, Some(DatapathChoice::Mmsg));
             assert_eq!(flags.http, Some(HttpListen::Off));
+            assert_eq!((flags.log_format, flags.log_file), (Some(log::Format::Json), Some("l".into())));
             assert_eq!((flags.node.unwrap().0.as_str(), flags.zones), ("n", Some("z".into())));
             assert_eq!(options.config.config, Some("c".into()));
         }
@@ -416,6 +439,7 @@ mod tests {
             ("check --dry-run", "unexpected argument '--dry-run'"),
             ("check --datapath xdp", "give \"auto\", \"io_uring\" or \"mmsg\""),
             ("--http 9112", "give one as 127.0.0.1:9112 or [::1]:9112, or \"off\""),
+            ("--log-format xml", "give \"text\" or \"json\""),
             ("--node ", "a value is required"),
             ("query example.com", "<TYPE>"),
             ("zones --format json", "possible values: zone"),

@@ -7,6 +7,7 @@
 //! | 0 | [`sys`] | Linux: rings, sockets, CPUs. The only unsafe code. No DNS |
 //! | 0 | [`dns`] | the wire vocabulary: bytes in, values out |
 //! | 0 | [`stats`] | counters |
+//! | 1 | [`log`] | lines for the operator, and the thread that writes them |
 //! | 1 | [`zone`] | what we serve: checked zones, from files and built in |
 //! | 2 | [`answer`] | data become bytes: zones compiled to ready tails, and the lookup |
 //! | 3 | [`serve`] | one decision per packet |
@@ -26,6 +27,7 @@ pub mod dns;
 pub mod stats;
 pub mod sys;
 
+pub mod log;
 pub mod zone;
 
 pub mod answer;

@@ -395,6 +395,50 @@ pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
 pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
 
+/// Lines that wait to be written to the log: what a start says twenty times over. What comes on top while a
+/// disk or a pipe does not take them is lost and counted.
+pub const LOG_QUEUED_MAX: usize = 1024;
+/// Bytes of a message in the log; what is longer is cut.
+pub const LOG_LINE_LEN_MAX: usize = 8 << 10;
+/// Bytes of lines after which they are written, however many more wait.
+pub const LOG_WRITE_LEN_MAX: usize = 64 << 10;
+/// How long a log that could not be written, or has repetitions to tell of, waits for a line.
+pub const LOG_TICK: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the log: somebody may have stopped reading.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+/// How often the same line is written within [`LOG_REPEATS_TIME`]; the rest is told in one line after it.
+pub const LOG_REPEATS_PER_TIME_MAX: u32 = 3;
+/// See [`LOG_REPEATS_PER_TIME_MAX`].
+pub const LOG_REPEATS_TIME: Duration = Duration::from_secs(60);
+/// Lines whose repetitions are counted at one time.
+pub const LOG_REPEATS_TOLD_APART_MAX: usize = 64;
+
+/// Records of queries that were copied out and wait for the thread that reports, of one thread. With one look
+/// each [`TAP_TICK`] that is enough for 200,000 of them a second, in 3.5 MiB, and only where somebody wants
+/// them. What comes on top is missed and counted.
+pub const TAPPED_MAX: usize = 1024;
+/// How often that thread looks: nobody wakes it, for that would be a system call on the way of a query.
+pub const TAP_TICK: Duration = Duration::from_millis(5);
+/// Bytes of a query and its reply that are copied out: the longest query beside the longest reply over UDP. Of
+/// what is longer over TCP the length is told, and no more.
+pub const TAPPED_LEN_MAX: usize = QUERY_LEN_MAX + EDNS_UDP_SIZE_MAX;
+/// The rarest copy that can be asked for.
+pub const TAP_EVERY_MAX: usize = 1 << 20;
+/// One query in so many goes to dnstap unless somebody says otherwise: what a small receiver bears of a busy
+/// node.
+pub const DNSTAP_EVERY: u32 = 64;
+/// Bytes of frames that wait for the receiver of dnstap. What comes on top is dropped and counted.
+pub const DNSTAP_QUEUED_LEN_MAX: usize = 1 << 20;
+/// How long after a failure dnstap tries to connect anew.
+pub const DNSTAP_RETRY: Duration = Duration::from_secs(1);
+/// How long the receiver may take for its part of the handshake, and for the first byte of what waits for it;
+/// then the connection is given up.
+pub const DNSTAP_STALL_MAX: Duration = Duration::from_secs(10);
+/// How long the end of the process waits for it to take the rest.
+pub const DNSTAP_END_MAX: Duration = Duration::from_millis(500);
+/// Bytes of one control frame that are read (the library of Frame Streams has the same bound).
+pub const DNSTAP_CONTROL_LEN_MAX: usize = 512;
+
 /// Time for each exchange of `as112d probe` with an address, unless somebody says otherwise, and for one of
 /// `as112d announce`: a reply from this host takes under a millisecond, and a stall of this long is a fault.
 pub const PROBE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
 use as112d::report::history::Status;
 use as112d::report::observed::Observed;
@@ -42,6 +43,8 @@ fn metrics() -> Metrics {
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
     let board = Board {
+        log: Log::silent(),
+        dnstap: Some(Arc::default()),
         facts: Facts {
             sample_every: 64,
             version: "0",

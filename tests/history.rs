@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use as112d::log::Log;
 use as112d::report::history::{FILE, History, Status};
 use as112d::report::observed::Observed;
 use as112d::report::uniques::UniquesOfDays;
@@ -48,6 +49,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         started: SystemTime::now(),
     };
     let board = Board {
+        log: Log::silent(),
+        dnstap: None,
         facts,
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),

@@ -50,6 +50,13 @@ fn report(config: &Config, zones: &ZoneSet, placement: &Placement, out: &mut Str
     for (name, dir) in config.export.folders() {
         line(out, "export", &format!("{name} to {}", dir.display()))?;
     }
+    line(out, "log", &config.log.to_string())?;
+    if let Some(query_log) = &config.query_log {
+        line(out, "query_log", &query_log.to_string())?;
+    }
+    if let Some(dnstap) = &config.dnstap {
+        line(out, "dnstap", &dnstap.to_string())?;
+    }
     line(out, "zones", &count(zones))?;
 
     let identity = &config.identity;
@@ -146,6 +153,7 @@ note       a note
 datapath   auto
 buffers    8MiB to receive, 4MiB to send
 http       127.0.0.1:9112, if it is free
+log        info and above, as text, to standard error
 zones      3 (2 direct, 1 configured)
 node       node-1
 nsid       0xc0ff

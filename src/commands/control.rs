@@ -98,6 +98,9 @@ fn said(word: &str, answer: &Value) -> String {
         "drain" => "drained: the node answers who still comes, until `as112d undrain`\n".to_owned(),
         "undrain" => "serving\n".to_owned(),
         "shutdown" => format!("stopped after {} queries\n", answer["queries"]),
+        _ if word.starts_with("verbosity ") => {
+            format!("logging what is {} or matters more\n", answer["level"].as_str().unwrap_or_default())
+        }
         _ => "done\n".to_owned(),
     }
 }

@@ -72,6 +72,9 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Drain(options) => return control::ask("drain", options),
         Command::Undrain(options) => return control::ask("undrain", options),
         Command::Shutdown(options) => return control::ask("shutdown", options),
+        Command::Verbosity(options) => {
+            return control::ask(&format!("verbosity {}", options.level.name()), &options.control);
+        }
     };
     printed.map_err(Failure::from)
 }

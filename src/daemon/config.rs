@@ -14,9 +14,11 @@ use super::control::ControlPath;
 use super::cpus::BusyPoll;
 use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
+use super::logging::{Dnstap, QueryLog};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
 use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export;
@@ -73,6 +75,12 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
+    /// What is logged, and where.
+    pub log: log::Settings,
+    /// The query log, if one is wanted.
+    pub query_log: Option<QueryLog>,
+    /// dnstap, if somebody gets it.
+    pub dnstap: Option<Dnstap>,
     /// Where the node is controlled.
     pub control: ControlPath,
     /// How long a node that drains answers at least.
@@ -104,6 +112,10 @@ pub struct Flags {
     pub node: Option<Text<NSID_LEN_MAX>>,
     /// A folder of zone files, relative to where the daemon was started.
     pub zones: Option<PathBuf>,
+    /// The form of the log.
+    pub log_format: Option<log::Format>,
+    /// The file of the log, relative to where the daemon was started.
+    pub log_file: Option<PathBuf>,
 }
 
 /// Reads the file, if there is one, and puts `flags` over it.
@@ -137,20 +149,8 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
-        let Spec {
-            server,
-            identity,
-            tcp,
-            zones,
-            zone,
-            answers,
-            http,
-            history,
-            sources,
-            export,
-            control,
-            announce,
-        } = spec;
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
+        let Spec { log, query_log, dnstap, control, announce, .. } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -196,6 +196,9 @@ impl Resolver<'_> {
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
                 dsc_format: export.dsc_format.value,
             },
+            log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
+            query_log: query_log.settings(&self.source.dir),
+            dnstap: dnstap.settings(&self.source.dir),
         }
     }
 

@@ -1,6 +1,5 @@
 //! A node while it runs: it waits for orders, carries them out one after the other, and ends.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,17 +12,19 @@ use super::failure;
 use super::orders::{Client, Order, Wish, problems_as_json};
 use super::reload::{Reloaded, Source};
 use super::systemd::Systemd;
+use super::taps::Running;
 use super::watched::{Watched, named};
 use crate::limits::{DRAIN_TIMES_MAX, DRAINED_BELOW, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX};
+use crate::log::Log;
 use crate::net::{Event, Net};
 use crate::report::history::unix_time;
-use crate::report::{Board, State};
+use crate::report::{Board, State, statistics};
 use crate::serve::published::Published;
 use crate::stats::counters::QUERIES;
 use crate::zone::Problem;
 
 /// A node that serves, and all that belongs to it.
-pub(super) struct Node<'a> {
+pub(super) struct Node {
     pub(super) source: Source,
     pub(super) config: Config,
     pub(super) zones: usize,
@@ -33,7 +34,8 @@ pub(super) struct Node<'a> {
     pub(super) watched: Watched,
     pub(super) control: Control,
     pub(super) systemd: Systemd,
-    pub(super) out: &'a mut dyn Write,
+    pub(super) taps: Running,
+    pub(super) log: Log,
     pub(super) course: Course,
 }
 
@@ -96,7 +98,7 @@ impl Draining {
     }
 }
 
-impl Node<'_> {
+impl Node {
     /// Carries out what is ordered until the order is to end.
     ///
     /// # Errors
@@ -147,7 +149,11 @@ impl Node<'_> {
             Wish::Drain => self.drain(clients, false),
             Wish::Stop => self.drain(clients, true),
             Wish::Undrain => self.undrain(clients),
-            Wish::Statistics => self.statistics(),
+            Wish::Statistics => statistics::tell(&self.board, &self.log),
+            Wish::Verbosity(level) => {
+                self.log.set_level(*level);
+                clients.into_iter().for_each(|client| client.done(json!({ "level": level.name() })));
+            }
         }
     }
 
@@ -157,9 +163,8 @@ impl Node<'_> {
         self.systemd.ready();
     }
 
-    fn say(&mut self, line: &str) {
-        // Nobody to listen is no reason to stop.
-        let _ = writeln!(self.out, "{line}");
+    fn say(&self, line: &str) {
+        self.log.info(line);
     }
 
     fn change(&mut self, state: State) {
@@ -171,14 +176,17 @@ impl Node<'_> {
 
     fn reload(&mut self, clients: Vec<Client>) {
         self.systemd.reloading();
+        // Whoever has moved the files of the logs asks for this too.
+        self.log.reopen();
+        self.taps.reopen();
         let series = self.board.named.load().counted.zones.clone();
         match Reloaded::read(&self.source, &self.config, series) {
             Ok(reloaded) => self.take_over(reloaded, clients),
             Err(problems) => {
                 self.board.reloads.failed();
                 let error = "the configuration has mistakes; the old one stays in force";
-                self.say(&format!("reload: {error}"));
-                problems.iter().for_each(|problem| self.say(&format!("reload: {problem}")));
+                self.log.error(format!("reload: {error}"));
+                problems.iter().for_each(|problem| self.log.error(format!("reload: {problem}")));
                 clients.into_iter().for_each(|client| client.failed(error, &problems));
                 let since = self.course.stale.as_ref().map_or_else(unix_time, |(since, _)| *since);
                 self.course.stale = Some((since, problems));
@@ -194,11 +202,15 @@ impl Node<'_> {
         self.watched.change_places(places);
         let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
         self.board.reloads.succeeded(unix_time());
+        // What somebody has set since the last one stays, unless the file says something else now.
+        if config.log.level != self.config.log.level {
+            self.log.set_level(config.log.level);
+        }
         (self.config, self.zones, self.course.stale) = (config, zones, None);
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
         for name in self.course.need_restart.clone() {
-            self.say(&format!("reload: {name} has changed, which a restart or an upgrade takes over"));
+            self.log.warning(format!("reload: {name} has changed, which a restart or an upgrade takes over"));
         }
         let done = json!({ "zones": zones, "need_restart": self.course.need_restart });
         for client in clients {
@@ -271,10 +283,10 @@ impl Node<'_> {
     pub(super) fn stop(mut self) {
         self.change(State::Stopping);
         self.net.stop();
+        self.taps.stop();
         self.watched.stop();
         let queries = self.net.totals().sum(QUERIES);
-        let line = format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" });
-        let _ = writeln!(self.out, "{line}");
+        self.log.info(format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" }));
         let clients = self.course.draining.map(|draining| draining.clients).unwrap_or_default();
         clients.into_iter().for_each(|client| client.done(json!({ "queries": queries })));
         self.control.stop();
@@ -312,11 +324,7 @@ impl Node<'_> {
                 "need_restart": self.course.need_restart,
             },
             "history": self.board.history.place,
+            "log_level": self.log.level().name(),
         })
-    }
-
-    fn statistics(&mut self) {
-        let lines: Vec<String> = self.board.read().lines().collect();
-        lines.iter().for_each(|line| self.say(&format!("statistics: {line}")));
     }
 }

@@ -10,16 +10,17 @@ pub mod http;
 mod itself;
 mod life;
 pub mod listen;
+pub mod logging;
 mod orders;
 pub mod placement;
 mod reload;
 mod said;
 mod spec;
 mod systemd;
+mod taps;
 mod watched;
 pub mod written;
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -27,7 +28,8 @@ use std::time::Instant;
 
 use crossbeam_channel::unbounded;
 
-use crate::net::{Net, Plan};
+use crate::log::{Log, Writer};
+use crate::net::{self, Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
@@ -42,7 +44,7 @@ use control::Control;
 use life::{Course, Node};
 use placement::{Host, Placement};
 pub use reload::Source;
-use said::{cannot_write, describe, export_lines, http_line, try_line};
+use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -74,13 +76,19 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
     Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
 }
 
-/// Serves what `source` says until it is told to end. What it has to say goes to `out`.
+/// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to `log`. Its
+/// writer is taken once there may be threads.
 ///
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
-pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
+pub fn run(
+    source: Source,
+    config: Config,
+    log: &Log,
+    writer: &mut Option<Writer>,
+) -> Result<(), Vec<Problem>> {
+    log.take_panics();
     // 1. Everything that can be wrong without opening anything is found first.
-    let config = source.read()?;
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
     let placement = host(&config)?;
@@ -97,6 +105,7 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
     let buffers = bound.buffers();
     let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
     let control = control::open(&config.control).map_err(failure)?;
+    let taps = taps::open(&config, log).map_err(failure)?;
 
     // 4. What took rights is done.
     if let Some(name) = &config.user {
@@ -116,11 +125,17 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
         listeners: bound.listeners,
         tcp: config.tcp.clone(),
         published: Arc::clone(&published),
-        ledgers: LedgerSettings { sample_every: config.sample_every, today: Arc::clone(&today) },
+        ledgers: LedgerSettings {
+            sample_every: config.sample_every,
+            today: Arc::clone(&today),
+            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
+        },
     };
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. Let people watch, and give orders.
+    let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
+    writer.transpose().map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(control.line());
@@ -128,8 +143,12 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
-    let watch = Watch { http, places, today, remembered, names };
-    let watched = Watched::start(watch, &config, &mut net, &placement, &events);
+    lines.extend(taps_lines(&config));
+    let mut streams = net.take_streams();
+    let dnstap = taps.dnstap.clone();
+    let taps = taps.start(&config, &mut streams, log, &events).map_err(|error| no_thread("taps", &error))?;
+    let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
+    let watched = Watched::start(watch, &config, &net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
@@ -142,8 +161,9 @@ pub fn run(source: Source, out: &mut dyn Write) -> Result<(), Vec<Problem>> {
     // 8. Say what is there.
     lines.push(try_line(&config));
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
+    let log = log.clone();
     let mut node =
-        Node { source, config, zones, net, published, board, watched, control, systemd, out, course };
+        Node { source, config, zones, net, published, board, watched, control, systemd, taps, log, course };
     node.begin(&lines);
 
     // 9. Serve, and do as ordered.

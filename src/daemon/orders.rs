@@ -8,6 +8,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use tokio::sync::oneshot;
 
+use super::written::Written as _;
+use crate::log::Level;
 use crate::zone::Problem;
 
 /// What there is to do.
@@ -25,6 +27,8 @@ pub(super) enum Wish {
     Stop,
     /// Write the counts to the log.
     Statistics,
+    /// Leave out of the log what matters less.
+    Verbosity(Level),
 }
 
 impl Wish {
@@ -39,6 +43,9 @@ impl Wish {
 
     /// The wish that a word stands for.
     pub(super) fn from_word(word: &str) -> Option<Self> {
+        if let Some(level) = word.strip_prefix("verbosity ") {
+            return Level::read(level).ok().map(Self::Verbosity);
+        }
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wish)| wish.clone())
     }
 

@@ -58,6 +58,7 @@ impl Reloaded {
 /// Puts what only a restart changes back to what `running` has; which of that would have changed.
 fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
     let mut changed = Vec::new();
+    let log_level = std::mem::replace(&mut config.log.level, running.log.level);
     macro_rules! keep {
         ($($name:literal: $($field:ident)+;)*) => {$(
             if $(config.$field != running.$field)||+ {
@@ -82,7 +83,12 @@ fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
         "[sources] sample_every": sample_every;
         "[export]": export;
         "[control] path": control;
+        "[log]": log;
+        "[query_log]": query_log;
+        "[dnstap]": dnstap;
     }
+    // Of the log the level alone is taken over.
+    config.log.level = log_level;
     changed
 }
 

@@ -69,6 +69,13 @@ pub(super) fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
     format!("{} cannot be written: {error}; give a folder that this node may write with {key}", dir.display())
 }
 
+/// Who is told of queries.
+pub(super) fn taps_lines(config: &Config) -> Vec<String> {
+    let query_log = config.query_log.as_ref().map(|query_log| format!("query log: {query_log}"));
+    let dnstap = config.dnstap.as_ref().map(|dnstap| format!("dnstap: {dnstap}"));
+    query_log.into_iter().chain(dnstap).collect()
+}
+
 pub(super) fn try_line(config: &Config) -> String {
     let first = config.listen[0];
     format!("try: dig @{} -p {} -x 192.168.1.1", to_ask(first.ip()), first.port())

@@ -14,6 +14,7 @@ use super::control::ControlPath;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
+use super::logging::{DnstapSpec, LogSpec, QueryLogSpec};
 use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
 use crate::limits::{
     CONFIG_MISTAKES_MAX, DRAIN_TIME_MAX_MS, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY,
@@ -52,6 +53,9 @@ pub(super) struct Spec {
     pub(super) history: History,
     pub(super) sources: Sources,
     pub(super) export: Export,
+    pub(super) log: LogSpec,
+    pub(super) query_log: QueryLogSpec,
+    pub(super) dnstap: DnstapSpec,
     pub(super) control: Control,
     pub(super) announce: Announce,
 }

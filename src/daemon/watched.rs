@@ -14,14 +14,17 @@ use crossbeam_channel::{Sender, unbounded};
 use super::config::Config;
 use super::http::{self, Opened};
 use super::placement::Placement;
+use crate::log::Log;
 use crate::net::{self, Event, Net};
 use crate::report::aggregator::Aggregator;
 use crate::report::export::Exports;
 use crate::report::history::{self, Bases, History, Stored};
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
+use crate::report::taps::DnstapStatus;
 use crate::report::{Block, Board, Facts, Life, Named, Reloads};
 use crate::stats::labels::Names;
+use crate::stats::ledger::Stream;
 
 /// Where the numbers of this node stand. They go on from `bases`.
 fn board(
@@ -31,6 +34,7 @@ fn board(
     names: Names,
     bases: Bases,
     history: String,
+    told: (Log, Option<Arc<DnstapStatus>>),
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -63,6 +67,8 @@ fn board(
         observed: Observed::new(net.counters().len()),
         life: Life::default(),
         reloads: Reloads::new(history::unix_time()),
+        log: told.0,
+        dnstap: told.1,
     }
 }
 
@@ -132,6 +138,9 @@ pub(super) struct Watch {
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
     pub(super) names: Names,
+    pub(super) streams: Vec<Stream>,
+    pub(super) log: Log,
+    pub(super) dnstap: Option<Arc<DnstapStatus>>,
 }
 
 impl Watched {
@@ -139,17 +148,17 @@ impl Watched {
     pub(super) fn start(
         watch: Watch,
         config: &Config,
-        net: &mut Net,
+        net: &Net,
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names } = watch;
+        let Watch { http, places, today, remembered, names, streams, log, dnstap } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let board = Arc::new(board(config, net, placement, names, bases, place));
+        let board = Arc::new(board(config, net, placement, names, bases, place, (log, dnstap)));
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
         let sources = Sources::new(places);
-        let aggregator = Aggregator::new(net.take_streams(), today, sources, uniques, history, exports);
+        let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
         let node_view = config.node_view;
         let stop_http = Arc::new(AtomicBool::new(false));
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));

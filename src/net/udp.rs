@@ -168,6 +168,7 @@ impl Answering {
         }
         let listener = arrived.socket;
         let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener };
+        self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
         let len = match serve(&self.snapshot, &arrival, slot, arrived.len, &mut account) {
             Verdict::Reply(len) if self.cap.admits(slot[3] & 0xF) => Some(len),

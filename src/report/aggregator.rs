@@ -100,7 +100,10 @@ impl Aggregator {
                 self.sources.clear();
                 self.uniques.stored();
             }
-            Err(error) => board.history.failed(error),
+            Err(error) => {
+                board.log.error(format!("history: this minute could not be stored: {error}; tried again"));
+                board.history.failed(error);
+            }
         }
         self.exports.minute(board, self.history.stored_until(), now);
     }

@@ -16,6 +16,8 @@ pub mod prometheus;
 pub mod radar;
 pub mod recent;
 pub mod sources;
+pub mod statistics;
+pub mod taps;
 pub mod uniques;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
+use crate::log::Log;
 use crate::stats::counters::{
     Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
@@ -90,6 +93,10 @@ pub struct Board {
     pub exports: Vec<(&'static str, history::Status)>,
     /// What the aggregator found out.
     pub observed: Observed,
+    /// What the node has to say.
+    pub log: Log,
+    /// How dnstap fares, where somebody gets it.
+    pub dnstap: Option<Arc<taps::DnstapStatus>>,
     /// Where in its life the node is.
     pub life: Life,
     /// How the reading of its configuration fares.
@@ -210,12 +217,6 @@ impl Reading<'_> {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
     }
 
-    /// What there is to say of it in a log: each family that has counted, and how much.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        let sums = shown().map(|family| (family.name, self.total.sum(family)));
-        sums.filter(|(_, sum)| *sum > 0).map(|(name, sum)| format!("{name} {sum}"))
-    }
-
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
     /// those are the ones that have a name, and any that counted.
     fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
@@ -302,6 +303,8 @@ mod tests {
             history: history::Status::new("in memory".to_owned()),
             exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
+            log: Log::silent(),
+            dnstap: Some(Arc::default()),
             life: Life::default(),
             reloads: Reloads::new(1_700_000_000),
         }

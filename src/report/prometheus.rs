@@ -66,6 +66,7 @@ const NANOSECONDS: &str = "_nanoseconds_total";
 pub fn render(reading: &Reading<'_>, format: Format) -> String {
     let mut text = Text { out: String::new(), format };
     text.facts(reading);
+    text.told(reading);
     text.observation(reading);
     text.shards(reading);
     for family in shown() {
@@ -154,6 +155,26 @@ impl Text {
         for (export, status) in &reading.board.exports {
             self.sample(name, &[("export", export)], status.errors());
         }
+    }
+
+    /// Of what the node says of itself and of queries, what was lost.
+    fn told(&mut self, reading: &Reading<'_>) {
+        let name = "as112_log_lines_lost_total";
+        self.head(name, "counter", "Lines of the log that could not be written.");
+        self.sample(name, &[], reading.board.log.lost());
+        let Some(dnstap) = &reading.board.dnstap else { return };
+        self.head("as112_dnstap_connected", "gauge", "1 while somebody takes the frames of dnstap.");
+        self.sample("as112_dnstap_connected", &[], u8::from(dnstap.is_connected()));
+        let name = "as112_dnstap_frames_sent_total";
+        self.head(name, "counter", "Frames that the kernel took for the receiver of dnstap.");
+        self.sample(name, &[], dnstap.sent());
+        let name = "as112_dnstap_frames_dropped_total";
+        self.head(
+            name,
+            "counter",
+            "Frames that the receiver of dnstap did not take in time, or that there was none for.",
+        );
+        self.sample(name, &[], dnstap.dropped());
     }
 
     /// What the aggregator found out.

@@ -152,6 +152,9 @@ families! {
     SAMPLES: "source_samples_total" [] "Sources of queries that were sampled.",
     SAMPLES_DROPPED: "source_samples_dropped_total" []
         "Samples that were lost because the queue for them was full.",
+    TAPPED: "tapped_total" [] "Queries that were copied out, for the query log or for dnstap.",
+    TAPPED_DROPPED: "tapped_dropped_total" []
+        "Queries that were not copied out when it was their turn, because all records were on the way.",
     TCP_ACCEPTED: "tcp_connections_accepted_total" [] "TCP connections accepted.",
     TCP_CLOSED: "tcp_connections_closed_total" [CLOSED] "TCP connections closed, by reason.",
     TCP_ACCEPT_FAILED: "tcp_accept_failed_total" [] "TCP connections lost while they were accepted.",

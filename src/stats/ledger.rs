@@ -1,7 +1,8 @@
 //! What one thread counts with, and what of it the one that reports can read: counters, sketches of the
-//! sources, a sample of them, and service times. Neither end ever waits for the other.
+//! sources, a sample of them, service times, and where somebody wants them copies of queries. Neither end ever
+//! waits for the other.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::account::Account;
-use super::counters::{Counters, SAMPLES, SAMPLES_DROPPED, Tally};
+use super::counters::{Counters, SAMPLES, SAMPLES_DROPPED, TAPPED, TAPPED_DROPPED, Tally};
+use super::tap::{self, Passed, Taken, Tap, TapSettings};
 use super::times::{self, Stopwatch, Times};
 use super::uniques::Uniques;
 use crate::limits::SAMPLES_QUEUED_MAX;
@@ -21,11 +23,13 @@ pub struct LedgerSettings {
     pub sample_every: NonZeroU32,
     /// The day (UTC) in days of Unix time, as whoever reports sees it.
     pub today: Arc<AtomicU64>,
+    /// What is copied out.
+    pub taps: TapSettings,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { sample_every: NonZeroU32::MIN, today: Arc::default() }
+        Self { sample_every: NonZeroU32::MIN, today: Arc::default(), taps: TapSettings::default() }
     }
 }
 
@@ -40,6 +44,7 @@ pub struct Ledger {
     /// Queries until the next sample.
     to_sample: u32,
     samples: Producer<IpAddr>,
+    tap: Option<Box<Tap>>,
     /// How long queries take.
     pub stopwatch: Stopwatch,
 }
@@ -55,6 +60,8 @@ pub struct Stream {
     pub samples: Consumer<IpAddr>,
     /// How long queries took.
     pub times: Times,
+    /// Copies of queries, where somebody wants them.
+    pub tapped: Option<Taken>,
 }
 
 /// A ledger and its other end.
@@ -64,6 +71,7 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
     let uniques = Arc::new(Uniques::new(settings.today.load(Ordering::Relaxed)));
     let (producer, samples) = RingBuffer::new(SAMPLES_QUEUED_MAX);
     let (stopwatch, times) = times::pair();
+    let (tap, tapped) = tap::tap(settings.taps).map(|(tap, taken)| (Box::new(tap), taken)).unzip();
     let ledger = Ledger {
         tally: Tally::default(),
         counters: Arc::clone(&counters),
@@ -72,12 +80,21 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
         sample_every: settings.sample_every.get(),
         to_sample: settings.sample_every.get(),
         samples: producer,
+        tap,
         stopwatch,
     };
-    (ledger, Stream { counters, uniques, samples, times })
+    (ledger, Stream { counters, uniques, samples, times, tapped })
 }
 
 impl Ledger {
+    /// Looks at the packet in the first `len` bytes of `slot` before it is answered there.
+    #[inline]
+    pub fn see(&mut self, slot: &[u8], len: usize, peer: SocketAddr, local: SocketAddr) {
+        if let Some(tap) = &mut self.tap {
+            tap.see(slot, len, peer, local);
+        }
+    }
+
     /// Counts a packet from `source` and its reply.
     #[inline]
     pub fn post(&mut self, account: &Account, source: IpAddr, reply: Option<&[u8]>) {
@@ -87,6 +104,20 @@ impl Ledger {
             if self.to_sample == 0 {
                 self.sample(source);
             }
+            if self.tap.is_some() {
+                self.tap(account, reply);
+            }
+        }
+    }
+
+    /// Hands over what was seen, if it is its turn.
+    #[inline(never)]
+    fn tap(&mut self, account: &Account, reply: Option<&[u8]>) {
+        let Some(tap) = &mut self.tap else { return };
+        match tap.pass(account, reply) {
+            Passed::Unseen => {}
+            Passed::Taken => self.tally.count(TAPPED.at([])),
+            Passed::Lost => self.tally.count(TAPPED_DROPPED.at([])),
         }
     }
 
@@ -128,7 +159,11 @@ mod tests {
     use crate::stats::uniques::Sketch;
 
     fn settings(every: u32) -> LedgerSettings {
-        LedgerSettings { sample_every: NonZeroU32::new(every).unwrap(), today: Arc::new(7.into()) }
+        LedgerSettings {
+            sample_every: NonZeroU32::new(every).unwrap(),
+            today: Arc::new(7.into()),
+            taps: TapSettings::default(),
+        }
     }
 
     fn totals(stream: &Stream) -> Totals {
@@ -171,6 +206,30 @@ mod tests {
         assert_eq!(totals.sum(SAMPLES), (SAMPLES_QUEUED_MAX + over) as u64);
         assert_eq!(totals.sum(SAMPLES_DROPPED), over as u64);
         assert_eq!(std::iter::from_fn(|| stream.samples.pop().ok()).count(), SAMPLES_QUEUED_MAX);
+    }
+
+    #[test]
+    fn queries_are_copied_out_and_counted() {
+        let taps = TapSettings { query_log: None, dnstap: NonZeroU32::new(2) };
+        let (mut ledger, mut stream) = ledger(&LedgerSettings { taps, ..settings(64) });
+        let at = SocketAddr::from(([127, 0, 0, 1], 53));
+        let mut ask = |account: &Account, number: u8| {
+            ledger.see(&[number; 12], 12, at, at);
+            ledger.post(account, at.ip(), Some(&[number; 12]));
+            ledger.fold();
+        };
+        for number in 0..2 * crate::limits::TAPPED_MAX + 4 {
+            ask(&Account::default(), number as u8);
+            ask(&Account { dropped: Some(DROPPED_SHORT), ..Account::default() }, 99);
+        }
+        let totals = totals(&stream);
+        assert_eq!(totals.sum(TAPPED), crate::limits::TAPPED_MAX as u64);
+        assert_eq!(totals.sum(TAPPED_DROPPED), 2);
+        let mut first = None;
+        stream.tapped.as_mut().unwrap().take(|record| {
+            first.get_or_insert_with(|| record.query().unwrap().to_vec());
+        });
+        assert_eq!(first, Some(vec![1; 12]));
     }
 
     #[test]

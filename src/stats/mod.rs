@@ -4,5 +4,6 @@ pub mod account;
 pub mod counters;
 pub mod labels;
 pub mod ledger;
+pub mod tap;
 pub mod times;
 pub mod uniques;

@@ -13,6 +13,7 @@ mod pktinfo;
 
 pub mod clock;
 pub mod cpu;
+pub mod files;
 pub mod mmsg;
 pub mod process;
 pub mod ring;

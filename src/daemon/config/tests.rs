@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::daemon::written::Written as _;
+use crate::report::taps::Addresses;
 
 /// Loads `text` as the file `folder/as112d.toml`.
 fn load_text(text: &str, flags: &Flags) -> Result<Config, Vec<String>> {
@@ -191,6 +192,36 @@ fn the_file_is_heard() {
 }
 
 #[test]
+fn logs_and_taps_are_those_that_are_wanted() {
+    let config = load_text("", &Flags::default()).unwrap();
+    assert_eq!((config.log, config.query_log, config.dnstap), (log::Settings::default(), None, None));
+    let text = "[log]\nlevel = 'debug'\nformat = 'json'\nfile = 'log'\n\
+                [query_log]\nsample_every = 100\nfile = 'queries'\n\
+                [dnstap]\nto = 'unix:tap'\naddresses = 'whole'\n";
+    let config = load_text(text, &Flags::default()).unwrap();
+    assert_eq!((config.log.level, config.log.format), (log::Level::Debug, log::Format::Json));
+    assert!(config.log.file.is_some_and(|file| file.ends_with("log")));
+    let query_log = config.query_log.unwrap();
+    assert_eq!((query_log.sample_every.get(), query_log.addresses), (100, Addresses::Short));
+    assert!(query_log.file.is_some_and(|file| file.ends_with("queries")));
+    let dnstap = config.dnstap.unwrap();
+    assert_eq!((dnstap.sample_every.get(), dnstap.addresses), (64, Addresses::Whole));
+    assert!(dnstap.to.to_string().ends_with("tap"));
+    let flags = Flags { log_format: Some(log::Format::Text), log_file: Some("l".into()), ..Flags::default() };
+    let config = load_text(text, &flags).unwrap();
+    assert_eq!((config.log.format, config.log.file), (log::Format::Text, Some("l".into())));
+    for (text, fragment) in [
+        ("[log]\nlevel = 'loud'", "give \"error\", \"warning\", \"info\" or \"debug\""),
+        ("[query_log]\nsample_every = 0", "give a whole number from 1 to 1048576"),
+        ("[dnstap]\nto = '/run/tap'", "`/run/tap` is nobody who gets dnstap; give a socket such as"),
+        ("[dnstap]\ntoo = 1", "unknown key `too`; did you mean `to`?"),
+    ] {
+        let problems = load_text(text, &Flags::default()).unwrap_err();
+        assert!(problems[0].contains(fragment), "{text}: {problems:?}");
+    }
+}
+
+#[test]
 fn paths_and_places_are_those_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conf.toml");
@@ -232,6 +263,8 @@ fn flags_go_before_the_file() {
         control: None,
         node: Some(Text::read("flag").unwrap()),
         zones: Some("here".into()),
+        log_format: None,
+        log_file: None,
     };
     let config = load_text(text, &flags).unwrap();
     assert_eq!((config.steer, config.busy_poll), (Steer::Off, 0));

@@ -30,6 +30,7 @@ impl TcpHandler for Serving {
     }
 
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
+        self.ledger.see(slot, len, arrival.peer, arrival.local);
         let mut account = Account::default();
         let verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
         let reply = match verdict {

@@ -1,0 +1,102 @@
+//! The threads of the query log and of dnstap, where somebody wants them.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::config::Config;
+use crate::log::{self, Level, Log, Writer};
+use crate::net::{self, Event};
+use crate::report::taps::{Dnstap, DnstapStatus, Identity, QueryLog, Taps};
+use crate::stats::ledger::Stream;
+
+/// What is opened before there are threads.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Where lines of the query log go.
+    query_log: Log,
+    /// Who writes them, where that is not the log.
+    writer: Option<Writer>,
+    /// How dnstap fares, where somebody gets it.
+    pub(super) dnstap: Option<Arc<DnstapStatus>>,
+}
+
+/// Opens the file of the query log, if it has one of its own.
+///
+/// # Errors
+/// Why it cannot be written, and what to do.
+pub(super) fn open(config: &Config, log: &Log) -> Result<Opened, String> {
+    let file = config.query_log.as_ref().and_then(|query_log| query_log.file.clone());
+    let dnstap = config.dnstap.as_ref().map(|_| Arc::default());
+    if file.is_none() {
+        return Ok(Opened { query_log: log.clone(), writer: None, dnstap });
+    }
+    let settings = log::Settings { level: Level::Info, format: config.log.format, file };
+    let (query_log, writer) = log::open(&settings)?;
+    Ok(Opened { query_log, writer: Some(writer), dnstap })
+}
+
+/// The threads, running.
+#[derive(Debug)]
+pub(super) struct Running {
+    taps: Option<JoinHandle<()>>,
+    /// They end when this is dropped.
+    stop: Sender<()>,
+    query_log: Log,
+}
+
+impl Opened {
+    /// Starts what is wanted, with what `streams` copy out.
+    ///
+    /// # Errors
+    /// If there can be no further thread.
+    pub(super) fn start(
+        self,
+        config: &Config,
+        streams: &mut [Stream],
+        log: &Log,
+        events: &Sender<Event>,
+    ) -> io::Result<Running> {
+        let (stop, stopped) = bounded(0);
+        let Self { query_log, writer, dnstap: status } = self;
+        if let Some(writer) = writer {
+            net::spawn("query-log".to_owned(), events.clone(), || writer.run())?;
+        }
+        let dnstap = config.dnstap.as_ref().zip(status).map(|(settings, status)| {
+            let identity = Identity {
+                node: config.identity.node.clone(),
+                version: concat!("as112d ", env!("CARGO_PKG_VERSION")).to_owned(),
+            };
+            let to = settings.to.clone();
+            Dnstap::new(to, identity, settings.addresses, status, log.clone())
+        });
+        let lines = config.query_log.as_ref();
+        let lines = lines.map(|settings| QueryLog { log: query_log.clone(), addresses: settings.addresses });
+        let taken: Vec<_> = streams.iter_mut().filter_map(|stream| stream.tapped.take()).collect();
+        let taps = match taken.is_empty() {
+            true => None,
+            false => {
+                let taps = Taps { taken, query_log: lines, dnstap };
+                Some(net::spawn("taps".to_owned(), events.clone(), move || taps.run(&stopped))?)
+            }
+        };
+        Ok(Running { taps, stop, query_log })
+    }
+}
+
+impl Running {
+    /// Opens the file of the query log anew, after somebody has moved it.
+    pub(super) fn reopen(&self) {
+        self.query_log.reopen();
+    }
+
+    /// Tells what was copied out, and ends. A reader who has stopped holds it up for a second at most.
+    pub(super) fn stop(self) {
+        drop(self.stop);
+        // A panic was reported when it happened.
+        let _ = self.taps.map(JoinHandle::join);
+        self.query_log.flush();
+    }
+}
