@@ -419,8 +419,8 @@ pub const LOG_REPEATS_TOLD_APART_MAX: usize = 64;
 pub const TAPPED_MAX: usize = 1024;
 /// How often that thread looks: nobody wakes it, for that would be a system call on the way of a query.
 pub const TAP_TICK: Duration = Duration::from_millis(5);
-/// Bytes of a query and its reply that are copied out: the longest query beside the longest reply over UDP. Of
-/// what is longer over TCP the length is told, and no more.
+/// Bytes of a query and its reply that are copied out: the longest query beside the longest reply over UDP.
+/// Of what is longer over TCP the length is told, and no more.
 pub const TAPPED_LEN_MAX: usize = QUERY_LEN_MAX + EDNS_UDP_SIZE_MAX;
 /// The rarest copy that can be asked for.
 pub const TAP_EVERY_MAX: usize = 1 << 20;
