@@ -1,16 +1,17 @@
 //! `as112d announce`: has a router announce what answers.
 
-use std::io;
 use std::path::PathBuf;
+use std::thread;
 
 use crate::cli::AnnounceOptions;
 use crate::daemon::config::{self, Flags};
 use crate::daemon::control::{ControlPath, GREETING, known_paths};
+use crate::log;
 use crate::routes::{self, Daemon};
 use crate::zone::Problem;
 
 /// Probes and tells the router, until a signal; or withdraws everything, once. What there is to say goes to
-/// standard error, as standard output may be ExaBGP's.
+/// standard error, in the form of the log: standard output may be ExaBGP's, and the log's file is the node's.
 ///
 /// # Errors
 /// A wrong configuration, one without a router, and that the router does not take the last withdrawal.
@@ -26,11 +27,16 @@ pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
         ControlPath::At(path) => vec![path],
         ControlPath::Off => Vec::new(),
     };
-    let done = if options.withdraw {
-        routes::withdraw(&settings)
-    } else {
-        routes::announce(&settings, daemon(paths), &mut io::stderr())
-    };
+    if options.withdraw {
+        return routes::withdraw(&settings).map(|()| String::new()).map_err(problem);
+    }
+    let (log, writer) = log::open(&log::Settings { file: None, ..config.log }).map_err(problem)?;
+    // A thread of its own: nobody who reads the log keeps a route that should be gone.
+    let writing = thread::Builder::new().name("log".to_owned()).spawn(|| writer.run());
+    writing.map_err(|error| problem(format!("cannot start: {error}")))?;
+    log.take_panics();
+    let done = routes::announce(&settings, daemon(paths), &log);
+    log.flush();
     done.map(|()| String::new()).map_err(problem)
 }
 

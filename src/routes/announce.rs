@@ -3,7 +3,7 @@
 //! Each address has a thread that probes it; one more follows the daemon, one waits for signals. All send
 //! what they see to this one, which alone knows the state and speaks with the router.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use super::router::{Router, Teller};
 use super::state::{Damping, News, State};
 use super::watch::{self, Daemon};
 use crate::limits::{ANNOUNCE_EVENTS_MAX, ROUTER_RETRY_EVERY};
+use crate::log::Log;
 
 /// What to announce, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,20 +41,20 @@ enum Event {
     Stop(String),
 }
 
-/// Announces until a signal, and then withdraws everything. What it does goes to `out`, a line each.
+/// Announces until a signal, and then withdraws everything. What it does goes to the log.
 ///
 /// # Errors
 /// If it cannot start, or cannot withdraw at the end.
-pub fn announce(settings: &Settings, daemon: Daemon, out: &mut impl Write) -> Result<(), String> {
+pub fn announce(settings: &Settings, daemon: Daemon, log: &Log) -> Result<(), String> {
     let (sender, events) = bounded(ANNOUNCE_EVENTS_MAX);
     let cannot = |error: io::Error| format!("cannot start: {error}");
     watch_signals(&sender).map_err(cannot)?;
     if settings.router == Router::Exabgp {
         watch_stdin(&sender).map_err(cannot)?;
     }
-    let mut announcer = Announcer::new(settings, out);
+    let mut announcer = Announcer::new(settings, log.clone());
     let addresses: usize = settings.routes.iter().map(|(_, addresses)| addresses.len()).sum();
-    announcer.say(&format!("probing {addresses} addresses of {} prefixes", settings.routes.len()));
+    log.info(format!("probing {addresses} addresses of {} prefixes", settings.routes.len()));
     // Whatever an earlier run left behind goes first: nothing has been probed yet.
     announcer.settle();
     let probers = Probers::start(settings, &sender).map_err(cannot)?;
@@ -67,12 +68,12 @@ pub fn announce(settings: &Settings, daemon: Daemon, out: &mut impl Write) -> Re
 /// # Errors
 /// If the router does not take it.
 pub fn withdraw(settings: &Settings) -> Result<(), String> {
-    Announcer::new(settings, &mut io::sink()).withdraw()
+    Announcer::new(settings, Log::silent()).withdraw()
 }
 
 //------------ Announcer ---
 
-struct Announcer<'a, W> {
+struct Announcer<'a> {
     routes: &'a [(IpNet, Vec<SocketAddr>)],
     state: State,
     teller: Teller,
@@ -80,11 +81,11 @@ struct Announcer<'a, W> {
     wanted: Vec<bool>,
     /// When a router that did not take a change is told again.
     retry: Option<Instant>,
-    out: &'a mut W,
+    log: Log,
 }
 
-impl<'a, W: Write> Announcer<'a, W> {
-    fn new(settings: &'a Settings, out: &'a mut W) -> Self {
+impl<'a> Announcer<'a> {
+    fn new(settings: &'a Settings, log: Log) -> Self {
         let routes = &settings.routes;
         Self {
             routes,
@@ -92,18 +93,17 @@ impl<'a, W: Write> Announcer<'a, W> {
             teller: Teller::new(settings.router.clone(), routes.iter().map(|(net, _)| *net).collect()),
             wanted: vec![false; routes.len()],
             retry: None,
-            out,
+            log,
         }
     }
 
     fn turn_until_stop(&mut self, events: &Receiver<Event>, probers: &Probers) {
         loop {
-            // Nobody listening to a line is no reason to keep a route that should be gone.
             match events.recv() {
                 Ok(Event::Probed { route, address, result }) => self.probed(route, address, result),
                 Ok(Event::Told(news)) => {
                     self.state.told(news);
-                    self.say(match news {
+                    self.log.info(match news {
                         News::Serving => "the daemon serves",
                         News::Leaving => "the daemon drains or stops",
                         News::Gone => "the daemon has ended",
@@ -112,7 +112,7 @@ impl<'a, W: Write> Announcer<'a, W> {
                         probers.probe_now();
                     }
                 }
-                Ok(Event::Stop(why)) => return self.say(&format!("{why}: withdrawing everything")),
+                Ok(Event::Stop(why)) => return self.log.info(format!("{why}: withdrawing everything")),
                 Err(_) => return,
             }
             self.settle();
@@ -126,7 +126,7 @@ impl<'a, W: Write> Announcer<'a, W> {
         if let Err(reason) = result
             && self.wanted[route]
         {
-            self.say(&format!("{net}: {} fails: {reason}", addresses[address]));
+            self.log.warning(format!("{net}: {} fails: {reason}", addresses[address]));
         }
     }
 
@@ -140,8 +140,8 @@ impl<'a, W: Write> Announcer<'a, W> {
             let held =
                 held.map_or_else(String::new, |held| format!("; held down for {:.1} s", held.as_secs_f64()));
             match (before[route], self.wanted[route]) {
-                (false, true) => self.say(&format!("announcing {net}")),
-                (true, false) => self.say(&format!("withdrawing {net}{held}")),
+                (false, true) => self.log.each(format!("announcing {net}"), vec![]),
+                (true, false) => self.log.each(format!("withdrawing {net}{held}"), vec![]),
                 _ => {}
             }
         }
@@ -153,19 +153,15 @@ impl<'a, W: Write> Announcer<'a, W> {
         if let Err(reason) = &result
             && (is_new || self.retry.is_none())
         {
-            self.say(&format!("{reason}; trying again every second"));
+            self.log.error(format!("{reason}; trying again every second"));
         } else if result.is_ok() && self.retry.is_some() {
-            self.say("the router takes changes again");
+            self.log.info("the router takes changes again");
         }
         self.retry = result.err().map(|_| Instant::now() + ROUTER_RETRY_EVERY);
     }
 
     fn withdraw(&mut self) -> Result<(), String> {
         self.teller.tell(&vec![false; self.routes.len()])
-    }
-
-    fn say(&mut self, line: &str) {
-        let _ = writeln!(self.out, "{line}");
     }
 }
 
