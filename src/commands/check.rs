@@ -47,6 +47,10 @@ fn report(config: &Config, zones: &ZoneSet, placement: &Placement, out: &mut Str
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
     line(out, "http", &config.http.to_string())?;
+    if let Some(settings) = &config.announce {
+        let nets: Vec<String> = settings.routes.iter().map(|(net, _)| net.to_string()).collect();
+        line(out, "announce", &format!("{} by {}", nets.join(" "), settings.router))?;
+    }
     for (name, dir) in config.export.folders() {
         line(out, "export", &format!("{name} to {}", dir.display()))?;
     }

@@ -26,18 +26,20 @@ pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
     let timeout = options.timeout.map_or(PROBE_TIMEOUT, |time| time.0);
     let mut out = String::new();
     let mut problems = Vec::new();
-    if let Some(control) = &options.control
-        && announce::daemon(vec![control.clone()]).news(timeout) == Some(News::Leaving)
-    {
-        let message = "the node drains or stops; send nobody there".to_owned();
-        problems.push(Problem { place: control.display().to_string(), message });
-    }
     for (address, result) in addresses.iter().zip(probe_all(&addresses, timeout)) {
         match result {
             Ok(took) => writeln!(out, "{address} answers ({:.2} ms)", took.as_secs_f64() * 1000.0)
                 .expect("a String takes all that is written"),
             Err(message) => problems.push(Problem { place: address.to_string(), message }),
         }
+    }
+    // One that hangs would not say so either; it is asked last.
+    if problems.is_empty()
+        && let Some(control) = &options.control
+        && announce::daemon(vec![control.clone()]).news(timeout) == Some(News::Leaving)
+    {
+        let message = "the node drains or stops; send nobody there".to_owned();
+        problems.push(Problem { place: control.display().to_string(), message });
     }
     if problems.is_empty() { Ok(out) } else { Err(problems) }
 }

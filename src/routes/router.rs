@@ -1,6 +1,7 @@
 //! How a router is told what to announce: an include file of BIRD and `birdc configure`, lines on standard
 //! output for ExaBGP, or any command.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -30,6 +31,16 @@ pub enum Router {
     /// A program and its first arguments; `announce` or `withdraw` and the prefix are added. It must bear
     /// being told what is so already.
     Command(Vec<String>),
+}
+
+impl fmt::Display for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bird { file, .. } => write!(f, "BIRD, in {}", file.display()),
+            Self::Exabgp => f.write_str("ExaBGP"),
+            Self::Command(command) => write!(f, "`{}`", command.join(" ")),
+        }
+    }
 }
 
 /// A router, and what it was told.
@@ -109,8 +120,12 @@ fn include(prefixes: &[IpNet], wanted: &[bool]) -> String {
         + &statements.collect::<String>()
 }
 
-/// Writes a file beside its place and moves it there: BIRD may read it at any time.
+/// Writes a file beside its place and moves it there: BIRD may read it at any time. Below /run its folder may be
+/// gone since the last start of the host.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".new");
     fs::write(&unfinished, text)?;
@@ -185,7 +200,7 @@ mod tests {
     #[test]
     fn birds_file_accepts_what_is_announced_and_is_told_when_birdc_said_so() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("announce.conf");
+        let file = folder.path().join("run/announce.conf");
         let said = folder.path().join("said");
         fs::write(&said, "BIRD 2.0.12 ready.\nReading configuration from x\nReconfigured\n").unwrap();
         let birdc = sh(&format!("test $1 = configure && cat {}", said.display()));
@@ -208,7 +223,8 @@ mod tests {
         assert!(!teller.has_told(&[true; 4]));
         fs::write(&said, "Reconfiguration in progress").unwrap();
         assert_eq!(teller.tell(&[true; 4]), Ok(()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing unfinished is left");
+        let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 1, "nothing unfinished is left");
     }
 
     #[test]
