@@ -120,8 +120,8 @@ fn include(prefixes: &[IpNet], wanted: &[bool]) -> String {
         + &statements.collect::<String>()
 }
 
-/// Writes a file beside its place and moves it there: BIRD may read it at any time. Below /run its folder may be
-/// gone since the last start of the host.
+/// Writes a file beside its place and moves it there: BIRD may read it at any time. Below /run its folder may
+/// be gone since the last start of the host.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
