@@ -75,6 +75,8 @@ pub enum Command {
     Drain(ControlOptions),
     /// Take a drain back
     Undrain(ControlOptions),
+    /// Let a new process take the place of a running node, with what program and configuration there are now
+    Upgrade(ControlOptions),
     /// Drain a running node, and end it
     Shutdown(ControlOptions),
     /// Set what a running node logs, until it ends

@@ -117,6 +117,7 @@ pub(super) struct Tcp {
     pub(super) message_timeout: Given<Timeout>,
     pub(super) idle_timeout: Given<Timeout>,
     pub(super) write_timeout: Given<Timeout>,
+    pub(super) drain_timeout: Given<Timeout>,
     pub(super) buffers_max: Given<TcpBuffers>,
 }
 
@@ -128,6 +129,7 @@ impl Default for Tcp {
             message_timeout,
             idle_timeout,
             write_timeout,
+            drain_timeout,
             buffers_len_max,
         } = TcpSettings::default();
         Self {
@@ -136,6 +138,7 @@ impl Default for Tcp {
             message_timeout: Given::default(Time(message_timeout)),
             idle_timeout: Given::default(Time(idle_timeout)),
             write_timeout: Given::default(Time(write_timeout)),
+            drain_timeout: Given::default(Time(drain_timeout)),
             buffers_max: Given::default(Size(buffers_len_max)),
         }
     }
