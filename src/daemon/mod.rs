@@ -1,6 +1,7 @@
 //! The control plane: configuration, start, what a running node is asked to do, and stop. It may block and
 //! fail; a shard never calls it.
 
+pub mod announce;
 mod bound;
 pub mod config;
 pub mod control;

@@ -18,6 +18,7 @@ pub mod inherited;
 pub mod launcher;
 pub mod mmsg;
 pub mod passing;
+pub mod process;
 pub mod ring;
 pub mod sockets;
 pub mod steering;
