@@ -5,8 +5,8 @@ use crate::daemon::{self, Origin, Source};
 use crate::log;
 use crate::zone::Problem;
 
-/// Serves. What there is to say goes to the log, and nothing is left to print at the end. A dry run prints the
-/// table of the shards instead.
+/// Serves. What there is to say goes to the log, and nothing is left to print at the end. A dry run prints
+/// the table of the shards instead.
 ///
 /// # Errors
 /// Why it did not start, or ended, unless standard error is the log and has it already.

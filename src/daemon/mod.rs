@@ -85,8 +85,8 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
     Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
 }
 
-/// Serves what `source` says, which is `config`, from `origin` on, until it is told to end. What it has to say goes to `log`. Its
-/// writer is taken once there may be threads.
+/// Serves what `source` says, which is `config`, from `origin` on, until it is told to end. What it has to
+/// say goes to `log`. Its writer is taken once there may be threads.
 ///
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
@@ -150,25 +150,11 @@ fn start(
     let names = snapshot.names().clone();
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let published = Published::new(snapshot);
-    let plan = Plan {
-        choice: config.datapath,
-        busy_poll: config.busy_poll,
-        cpus: placement.cpus(),
-        groups: bound.groups,
-        listeners: bound.listeners,
-        tcp: config.tcp.clone(),
-        published: Arc::clone(&published),
-        ledgers: LedgerSettings {
-            sample_every: config.sample_every,
-            today: Arc::clone(&today),
-            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
-        },
-    };
+    let plan = plan(&config, &placement, bound, &published, &today);
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
     let (estate, notes) = origin.serve(&mut net, &adopted, placement.steering.as_ref())?;
-    drop(adopted);
 
     // 7. Let people watch, and give orders.
     let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
@@ -197,13 +183,9 @@ fn start(
         .done(&board, &events)
         .map_err(|error| cannot_have("a thread for the process before", &error))?;
 
-    // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() && elder.is_none() {
-        lines.extend(absent(&config)?);
-    }
-
-    // 9. Say what is there.
+    // 8. Say what is there.
     lines.extend(notes.into_iter().chain(left_over));
+    lines.extend(absent(&config, &systemd, elder.is_some())?);
     lines.push(try_line(&config));
     let succession = Succession::new(origin.take_launcher(), handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
@@ -227,8 +209,12 @@ fn start(
     Ok(node)
 }
 
-/// Asks the node itself; which of its addresses nobody can be asked at.
-fn absent(config: &Config) -> Result<Vec<String>, Vec<Problem>> {
+/// Asks the node itself, as who is told that it serves is told the truth; which of its addresses nobody can be
+/// asked at. Where nobody is told, or another process said so already, nobody is asked: it would count.
+fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
+    if !systemd.is_there() || is_successor {
+        return Ok(Vec::new());
+    }
     let absent = itself::ask(&config.listen).map_err(failure)?;
     Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
 }
@@ -236,6 +222,30 @@ fn absent(config: &Config) -> Result<Vec<String>, Vec<Problem>> {
 fn give_up_rights(config: &Config) -> Result<(), Vec<Problem>> {
     let Some(name) = &config.user else { return Ok(()) };
     user::drop_privileges(name).map_err(|error| failure(format!("cannot become user {name}: {error}")))
+}
+
+/// What the threads are made from.
+fn plan(
+    config: &Config,
+    placement: &Placement,
+    bound: Bound,
+    published: &Arc<Published>,
+    today: &Arc<AtomicU64>,
+) -> Plan {
+    Plan {
+        choice: config.datapath,
+        busy_poll: config.busy_poll,
+        cpus: placement.cpus(),
+        groups: bound.groups,
+        listeners: bound.listeners,
+        tcp: config.tcp.clone(),
+        published: Arc::clone(published),
+        ledgers: LedgerSettings {
+            sample_every: config.sample_every,
+            today: Arc::clone(today),
+            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
+        },
+    }
 }
 
 /// Where people come in, and what a successor gets of it.

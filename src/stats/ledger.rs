@@ -1,6 +1,6 @@
 //! What one thread counts with, and what of it the one that reports can read: counters, sketches of the
-//! sources, a sample of them, service times, and where somebody wants them copies of queries. Neither end ever
-//! waits for the other.
+//! sources, a sample of them, service times, and where somebody wants them copies of queries. Neither end
+//! ever waits for the other.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
