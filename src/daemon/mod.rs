@@ -157,11 +157,9 @@ fn start(
     let (estate, notes) = origin.serve(&mut net, &adopted, placement.steering.as_ref())?;
 
     // 7. Let people watch, and give orders.
-    let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
-    writer.transpose().map_err(|error| cannot_have("a thread for the log", &error))?;
+    start_writer(writer, &events).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
-    lines.extend(http_line(&http));
-    lines.push(control.line());
+    lines.extend(http_line(&http).into_iter().chain([control.line()]));
     let shards = placement.places.len();
     let remembered = Remembered::open(config.history.as_deref(), estate.image.as_deref(), &names, shards);
     let remembered = remembered.map_err(failure)?;
@@ -170,18 +168,13 @@ fn start(
     lines.extend(taps_lines(&config));
     let mut streams = net.take_streams();
     let dnstap = taps.dnstap.clone();
-    let taps = taps
-        .start(&config, &mut streams, log, &events)
-        .map_err(|error| cannot_have("a thread for taps", &error))?;
+    let taps = taps.start(&config, &mut streams, log, &events).map_err(|error| no_thread("taps", &error))?;
     let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
     let watched = Watched::start(watch, &config, &net, &placement, &events);
-    let (watched, board) = watched.map_err(|error| cannot_have("a thread for statistics", &error))?;
-    let control = Control::start(control, orders, &events)
-        .map_err(|error| cannot_have("a thread for control", &error))?;
+    let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
+    let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
-    let elder = origin
-        .done(&board, &events)
-        .map_err(|error| cannot_have("a thread for the process before", &error))?;
+    let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
 
     // 8. Say what is there.
     lines.extend(notes.into_iter().chain(left_over));
@@ -189,7 +182,6 @@ fn start(
     lines.push(try_line(&config));
     let succession = Succession::new(origin.take_launcher(), handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let log = log.clone();
     let mut node = Node {
         source,
         config,
@@ -201,7 +193,7 @@ fn start(
         control,
         systemd,
         taps,
-        log,
+        log: log.clone(),
         course,
         succession,
     };
@@ -222,6 +214,11 @@ fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<
 fn give_up_rights(config: &Config) -> Result<(), Vec<Problem>> {
     let Some(name) = &config.user else { return Ok(()) };
     user::drop_privileges(name).map_err(|error| failure(format!("cannot become user {name}: {error}")))
+}
+
+fn start_writer(writer: &mut Option<Writer>, events: &Sender<Event>) -> io::Result<()> {
+    let Some(writer) = writer.take() else { return Ok(()) };
+    net::spawn("log".to_owned(), events.clone(), || writer.run()).map(|_| ())
 }
 
 /// What the threads are made from.
@@ -269,7 +266,8 @@ impl Doors {
         let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
         let control = control::open(&config.control, &mut inherited).map_err(failure)?;
         let handles = handles(&bound, &http, &control);
-        let handles = handles.map_err(|error| cannot_have("handles of sockets", &error))?;
+        let handles = handles
+            .map_err(|error| failure(format!("{error}; raise the limit of open files (ulimit -n)")))?;
         Ok(Self { bound, adopted, http, control, handles, left_over: left_over(&inherited) })
     }
 }
@@ -286,10 +284,8 @@ fn handles(bound: &Bound, http: &http::Opened, control: &control::Opened) -> io:
     Ok(handles)
 }
 
-fn cannot_have(what: &str, error: &io::Error) -> Vec<Problem> {
-    failure(format!(
-        "cannot have {what}: {error}; free some memory, or raise the limits of threads and open files"
-    ))
+fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
+    failure(format!("cannot start a thread for {what}: {error}; free some memory"))
 }
 
 /// What `config` takes of this host, found without opening anything: where each shard goes.
