@@ -201,8 +201,8 @@ fn start(
     Ok(node)
 }
 
-/// Asks the node itself, as who is told that it serves is told the truth; which of its addresses nobody can be
-/// asked at. Where nobody is told, or another process said so already, nobody is asked: it would count.
+/// Asks the node itself, as who is told that it serves is told the truth; which of its addresses nobody can
+/// be asked at. Where nobody is told, or another process said so already, nobody is asked: it would count.
 fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
     if !systemd.is_there() || is_successor {
         return Ok(Vec::new());
