@@ -156,42 +156,29 @@ fn start(
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
     let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref())?;
-    drop(bound.adopted);
 
     // 7. Let people watch, and give orders.
-    logging.start(&events).map_err(|error| cannot_have("a thread for the log", &error))?;
+    logging.start(&events).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
-    lines.push(format!("memory: {memory}"));
-    lines.extend(http_line(&http));
-    lines.push(control.line());
-    let shards = placement.places.len();
-    let remembered = Remembered::open(config.history.as_deref(), estate.image.as_deref(), &names, shards);
+    lines.extend([format!("memory: {memory}"), control.line()].into_iter().chain(http_line(&http)));
+    let image = estate.image.as_deref();
+    let remembered = Remembered::open(config.history.as_deref(), image, &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
     lines.extend(taps_lines(&config));
     let watch = Watch { http, places, today, remembered, names, taps };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
-    let (watched, board) = watched.map_err(|error| cannot_have("a thread for statistics", &error))?;
-    let control = Control::start(control, orders, &events)
-        .map_err(|error| cannot_have("a thread for control", &error))?;
+    let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
+    let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
+    let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
 
-    let elder = origin
-        .done(&board, &events)
-        .map_err(|error| cannot_have("a thread for the process before", &error))?;
-
-    // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() && elder.is_none() {
-        lines.extend(absent(&config)?);
-    }
-
-    // 9. Say what is there.
-    lines.extend(notes);
-    lines.extend(left_over(&unwanted));
+    // 8. Say what is there.
+    lines.extend(absent(&config, &systemd, elder.is_some())?);
+    lines.extend(notes.into_iter().chain(left_over(&unwanted)));
     lines.push(try_line(&config));
     let succession = Succession::new(origin.take_launcher(), handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let log = logging.log.clone();
     let mut node = Node {
         source,
         config,
@@ -202,7 +189,7 @@ fn start(
         watched,
         control,
         systemd,
-        log,
+        log: logging.log.clone(),
         course,
         succession,
     };
@@ -210,8 +197,13 @@ fn start(
     Ok(node)
 }
 
-/// Asks the node itself; which of its addresses nobody can be asked at.
-fn absent(config: &Config) -> Result<Vec<String>, Vec<Problem>> {
+/// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses nobody
+/// can be asked. Where there is nobody to tell it does not ask, as that would count; nor beside a process that
+/// would answer as well.
+fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
+    if is_successor || !systemd.is_there() {
+        return Ok(Vec::new());
+    }
     let absent = itself::ask(&config.listen).map_err(failure)?;
     Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
 }
@@ -240,10 +232,8 @@ fn plan(
     }
 }
 
-fn cannot_have(what: &str, error: &io::Error) -> Vec<Problem> {
-    failure(format!(
-        "cannot have {what}: {error}; free some memory, or raise the limits of threads and open files"
-    ))
+fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
+    failure(format!("cannot start a thread for {what}: {error}; free some memory"))
 }
 
 /// What `config` takes of this host, found without opening anything: where each shard goes.

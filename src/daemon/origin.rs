@@ -56,8 +56,8 @@ impl Origin {
         }
     }
 
-    /// Opens the gates, with the leave of the process that this one succeeds; what that one leaves, and what is
-    /// to be said of it.
+    /// Opens the gates, with the leave of the process that this one succeeds; what that one leaves, and what
+    /// is to be said of it.
     ///
     /// # Errors
     /// Why this process cannot serve.
