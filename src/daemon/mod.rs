@@ -197,9 +197,9 @@ fn start(
     Ok(node)
 }
 
-/// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses nobody
-/// can be asked. Where there is nobody to tell it does not ask, as that would count; nor beside a process that
-/// would answer as well.
+/// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses
+/// nobody can be asked. Where there is nobody to tell it does not ask, as that would count; nor beside a
+/// process that would answer as well.
 fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
     if is_successor || !systemd.is_there() {
         return Ok(Vec::new());
