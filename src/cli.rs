@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::daemon::announce::ProbeTime;
 use crate::daemon::config::Flags;
 use crate::daemon::control::ControlPath;
 use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
@@ -13,6 +14,7 @@ use crate::daemon::written::{Text, Written as _};
 use crate::limits::NSID_LEN_MAX;
 use crate::log;
 use crate::net::DatapathChoice;
+use crate::zone::Service;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +51,11 @@ pub enum Command {
     Run(RunOptions),
     /// Say what `run` would serve, or every mistake; open no port
     Check(ServeOptions),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at this host: what is good for a node, and what to do
+    Doctor(DoctorOptions),
     /// Print the zones that `run` would serve
     Zones(ZonesOptions),
     /// Answer one query without a network, and print the reply
@@ -59,6 +66,12 @@ pub enum Command {
     Top(TopOptions),
     /// Write the public page of a running node to a folder, as files
     Site(SiteOptions),
+    /// Ask an address what a resolver would: exit code 0 if it answers, else 1
+    Probe(ProbeOptions),
+    /// Have a router announce the prefixes while the node answers
+    Announce(AnnounceOptions),
+    /// Put the service addresses on this host: print the commands, or run them
+    Addresses(AddressesOptions),
     /// Say how a running node is
     Status(ControlOptions),
     /// Let a running node read its configuration and zones again
@@ -204,6 +217,41 @@ pub struct ServingOptions {
     pub control: Option<ControlPath>,
 }
 
+/// What can be done with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print what was configured, as a configuration file
+    Show(ShowOptions),
+}
+
+/// Options of `config show`.
+#[derive(Args, Clone, Debug)]
+pub struct ShowOptions {
+    /// Every value, with those that nobody gave
+    #[arg(long)]
+    pub effective: bool,
+    /// Say of each value where it came from: default, file:line:column or option
+    #[arg(long)]
+    pub origin: bool,
+    /// What would be served, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// Options of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorOptions {
+    /// Write what a report of a fault needs to this new file, as text
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Where the node serves HTTP, else http://127.0.0.1:9112
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// What would be served, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
 /// Options of `zones`.
 #[derive(Args, Clone, Debug)]
 pub struct ZonesOptions {
@@ -280,6 +328,81 @@ pub struct SiteOptions {
     pub url: Option<String>,
 }
 
+/// Options of `probe`.
+#[derive(Args, Clone, Debug)]
+pub struct ProbeOptions {
+    /// What to probe, as in --listen of run; repeatable. Else all service addresses
+    #[arg(long, short, value_name = "ADDR[:PORT]", value_parser = Listen::read)]
+    pub address: Vec<Listen>,
+    /// How long an address may take, 10ms to 60m; else 500ms
+    #[arg(long, short, value_name = "TIME", value_parser = ProbeTime::read)]
+    pub timeout: Option<ProbeTime>,
+    /// Probe what this configuration listens on
+    #[arg(long, short, value_name = "FILE", conflicts_with = "address")]
+    pub config: Option<PathBuf>,
+    /// The node's control socket: a node that drains or stops has failed then,
+    /// although it answers
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// Options of `announce`.
+#[derive(Args, Clone, Debug)]
+pub struct AnnounceOptions {
+    /// The configuration file (TOML), with a router in [announce]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the node is controlled, or off; else as the configuration says
+    #[arg(long, value_name = "PATH|off", value_parser = ControlPath::read)]
+    pub control: Option<ControlPath>,
+    /// Withdraw everything, once, and end: for what cleans up behind another
+    #[arg(long)]
+    pub withdraw: bool,
+}
+
+/// Options of `addresses`.
+#[derive(Args, Clone, Debug)]
+pub struct AddressesOptions {
+    /// Whose addresses: as112-direct or as112-dname; else both
+    #[arg(value_enum, hide_possible_values = true)]
+    pub service: Option<ServiceName>,
+    /// Run the commands, instead of only printing them
+    #[arg(long)]
+    pub apply: bool,
+    /// Say whether the addresses are there: exit code 0 if all are, else 1
+    #[arg(long, conflicts_with_all = ["apply", "undo"])]
+    pub check: bool,
+    /// Take the addresses away
+    #[arg(long, conflicts_with = "apply")]
+    pub undo: bool,
+    /// Where to put them: another name than lo is a dummy interface to be made
+    #[arg(long, value_name = "NAME", default_value = "lo", hide_default_value = true)]
+    pub interface: String,
+    /// Every address of the prefixes as well, and not those that answer alone
+    #[arg(long)]
+    pub whole_prefix: bool,
+}
+
+/// A service of AS112 by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ServiceName {
+    /// RFC 7534
+    #[value(name = "as112-direct")]
+    Direct,
+    /// RFC 7535
+    #[value(name = "as112-dname")]
+    Dname,
+}
+
+impl From<ServiceName> for Service {
+    fn from(name: ServiceName) -> Self {
+        match name {
+            ServiceName::Direct => Self::Direct,
+            ServiceName::Dname => Self::Dname,
+        }
+    }
+}
+
 /// The classes that a query may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum QueryClass {
@@ -334,14 +457,14 @@ mod tests {
 
     #[test]
     fn every_command_takes_the_configuration() {
-        for command in ["check", "zones", "query example.com A"] {
+        for command in ["check", "config show", "doctor", "zones", "query example.com A"] {
             let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
                 Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
-                _ => {
-                    panic!("{command} is another command")
-                }
+                Command::Config(ConfigCommand::Show(options)) => options.serve.config,
+                Command::Doctor(options) => options.serve.config,
+                other => panic!("{command} is another command: {other:?}"),
             };
             assert_eq!(options.config, Some("c".into()), "{command}");
             let flags = options.flags();
@@ -365,6 +488,10 @@ mod tests {
             ("--node ", "a value is required"),
             ("query example.com", "<TYPE>"),
             ("zones --format json", "possible values: zone"),
+            ("probe --address 1.2.3", "`1.2.3` is no address; give one as 192.0.2.1"),
+            ("probe --timeout 5", "`5` is not a time; give a number with ms, s or m"),
+            ("addresses --apply --undo", "cannot be used with"),
+            ("addresses as113", "possible values: as112-direct, as112-dname"),
             ("query a A --class HS", "possible values: IN, CH"),
         ] {
             let message = parse(line).unwrap_err();

@@ -13,6 +13,7 @@
 //! | 3 | [`serve`] | one decision per packet |
 //! | 4 | [`net`] | shards: datagrams and connections |
 //! | 4 | [`report`] | what is made of counters: text for Prometheus, JSON |
+//! | 4 | [`routes`] | what is announced: probes, the state of each route, and how a router is told |
 //! | 5 | [`daemon`] | configuration, start and stop |
 //! | 6 | [`cli`], [`commands`] | the command line |
 //!
@@ -35,6 +36,7 @@ pub mod serve;
 
 pub mod net;
 pub mod report;
+pub mod routes;
 
 pub mod daemon;
 

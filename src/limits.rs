@@ -154,6 +154,11 @@ const _: () = assert!(TCP_READ_LEN_MAX >= 2 + SLOT_PAYLOAD_LEN);
 /// could leave megabytes there, behind the back of [`TCP_BUFFERS_LEN_MAX`].
 pub const TCP_KERNEL_SEND_LEN: usize = 64 << 10;
 
+/// Receive buffer of the kernel for one connection, for the same reason: its own sizing follows a client
+/// that takes its answers up to megabytes, and they stay when he stops. At a round trip of 100 ms it lets a
+/// client ask 15,000 queries a second.
+pub const TCP_KERNEL_RECEIVE_LEN: usize = 64 << 10;
+
 /// Connections that one listener accepts before those that are open get their turn.
 pub const TCP_ACCEPTS_PER_ROUND_MAX: usize = 64;
 /// Readiness events that one wait reports; more stay with the kernel for the next.
@@ -237,6 +242,9 @@ pub const DRAINED_BELOW: f64 = 0.01;
 pub const DRAIN_TIMES_MAX: u32 = 3;
 /// The longest time that a drain may be given.
 pub const DRAIN_TIME_MAX_MS: u64 = 3_600_000;
+/// How long a node that announces its routes drains at least, unless somebody says otherwise: BGP takes the
+/// news of a withdrawal through most of the world in that time.
+pub const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Clients of the control socket at one time: a person, a monitor, and those who watch.
 pub const CONTROL_CLIENTS_MAX: usize = 32;
@@ -259,6 +267,10 @@ pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
 /// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours
 /// take milliseconds, so that the network has the rest.
 pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
+/// Bytes of all answers together that clients have not taken yet; what would pass it is refused. The largest
+/// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
+pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
+const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -321,6 +333,8 @@ pub const RADAR_SERIES_MAX: usize = 8;
 pub const RADAR_TOP: usize = 5;
 /// Bytes of the name of such a series.
 pub const RADAR_NAME_LEN_MAX: usize = 64;
+/// Values of one answer: a year by the hour of twenty groups. Each takes some 50 bytes while it is made.
+pub const RADAR_VALUES_MAX: usize = 200_000;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
 pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_millis(500);
 const _: () = assert!(HISTORY_READ_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
@@ -406,6 +420,17 @@ pub const HOST_COUNTS_READ_LEN: usize = 16 << 10;
 
 /// System calls that are counted one by one where they are refused: the kernel's numbers end below 480.
 pub const SYSCALLS_MAX: usize = 512;
+/// Stack of each thread that we start, in bytes. Nothing recurses: SQLite and the pages take the most, some
+/// 100 KiB in a debug build.
+pub const THREAD_STACK_LEN: usize = 512 << 10;
+/// Bytes of its file that SQLite keeps at hand for each connection: its own default.
+pub const HISTORY_CACHE_LEN: usize = 2 << 20;
+/// Connections to the history: the aggregator's, and those of HTTP and of the exports.
+pub const HISTORY_CONNECTIONS: usize = 3;
+/// What is added to the bound on memory for what nobody counts: the C library, the runtime of the HTTP
+/// thread, rows on their way into the history.
+pub const MEMORY_UNCOUNTED_LEN: usize = 8 << 20;
+
 /// Lines that wait to be written to the log: what a start says twenty times over. What comes on top while a
 /// disk or a pipe does not take them is lost and counted.
 pub const LOG_QUEUED_MAX: usize = 1024;
@@ -477,3 +502,50 @@ pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
 pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How often a command asks again because the node was just succeeded: each time is an upgrade.
 pub const CONTROL_TRIES_MAX: u32 = 8;
+
+/// Files that a node has open beside its sockets: rings, event loops, the history and its readers, exports,
+/// standard streams. `as112d doctor` counts with it.
+pub const DESCRIPTORS_BESIDE: usize = 64;
+/// Bytes of one part of what `as112d doctor --bundle` writes: a large node's metrics fit, a firewall with a
+/// million rules does not.
+pub const BUNDLE_PART_LEN_MAX: usize = 1 << 20;
+
+/// Time for each exchange of `as112d probe` with an address, unless somebody says otherwise, and for one of
+/// `as112d announce`: a reply from this host takes under a millisecond, and a stall of this long is a fault.
+pub const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// See [`PROBE_TIMEOUT`].
+pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_millis(300);
+/// How often `as112d announce` probes an address, from begin to begin. With two failed probes for a fall,
+/// what hangs is withdrawn after 1.3 s at most.
+pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
+const _: () = assert!(ANNOUNCE_TIMEOUT.as_millis() < ANNOUNCE_INTERVAL.as_millis());
+/// Failed probes in a row for a fall, and good ones for a rise: one lost packet is no fall, and what has
+/// just started has two and a half seconds to show that it stays.
+pub const ANNOUNCE_FALL: usize = 2;
+/// See [`ANNOUNCE_FALL`].
+pub const ANNOUNCE_RISE: usize = 5;
+/// Most probes that may be asked for of either.
+pub const ANNOUNCE_PROBES_MAX: usize = 1000;
+/// How long what fell is held down the first time, and the longest: a flap in five minutes is below what
+/// routers elsewhere would damp.
+pub const ANNOUNCE_HOLD_DOWN: Duration = Duration::from_secs(10);
+/// See [`ANNOUNCE_HOLD_DOWN`].
+pub const ANNOUNCE_HOLD_DOWN_MAX: Duration = Duration::from_secs(300);
+/// The shortest and the longest of the times of `[announce]`, in milliseconds.
+pub const ANNOUNCE_FLOOR_MS: u64 = 10;
+/// See [`ANNOUNCE_FLOOR_MS`].
+pub const ANNOUNCE_CEILING_MS: u64 = 3_600_000;
+/// Words of a configured command.
+pub const COMMAND_WORDS_MAX: usize = 32;
+/// Time that a router's command may take before it is killed, and tried again: birdc takes milliseconds.
+pub const ROUTER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it is looked whether a command whose output has ended has ended too: mostly it has at once.
+pub const COMMAND_LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Bytes of what it prints that are read, of which the last line is told where it failed.
+pub const ROUTER_OUTPUT_LEN_MAX: u64 = 4 << 10;
+/// How often a router that did not take a change is told again.
+pub const ROUTER_RETRY_EVERY: Duration = Duration::from_secs(1);
+/// Results of probes that wait for `as112d announce`; a probe with one more waits.
+pub const ANNOUNCE_EVENTS_MAX: usize = 64;
+/// Bytes of a line of the control socket that `as112d announce` reads.
+pub const NEWS_LEN_MAX: u64 = 4 << 10;

@@ -1,6 +1,6 @@
-//! What puts a node in its place: the unit of systemd with what belongs to it, and the container's profile. No
-//! service manager and no container runtime is needed: their own tools read the files, and the profile is put
-//! on a node as a runtime would.
+//! What puts a node in its place: the unit of systemd with what belongs to it, and the container's profile.
+//! No service manager and no container runtime is needed: their own tools read the files, and the profile is
+//! put on a node as a runtime would.
 
 mod common;
 

@@ -1,17 +1,22 @@
 //! The commands, one file each. A command gives back what it has to print, or all that is wrong.
 
+pub mod addresses;
+pub mod announce;
 mod asking;
 mod change;
 pub mod check;
 pub mod control;
+pub mod doctor;
+pub mod probe;
 pub mod query;
 pub mod run;
+pub mod show;
 pub mod site;
 pub mod stats;
 pub mod top;
 pub mod zones;
 
-use crate::cli::{Command, ConfigOptions};
+use crate::cli::{Command, ConfigCommand, ConfigOptions};
 use crate::daemon::config::{self, Config, Flags};
 use crate::daemon::prepare;
 use crate::serve::snapshot::Snapshot;
@@ -56,8 +61,13 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
     let printed = match command {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
+        Command::Config(ConfigCommand::Show(options)) => show::show(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
+        Command::Doctor(options) => return doctor::doctor(options),
+        Command::Probe(options) => probe::probe(options),
+        Command::Announce(options) => announce::announce(options),
+        Command::Addresses(options) => addresses::addresses(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),

@@ -18,15 +18,20 @@ use super::listen::{self, Listen};
 use super::logging::{Dnstap, QueryLog};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
-use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export;
+use crate::routes;
 use crate::serve::UpdatePolicy;
+use crate::sys::files;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
+mod shown;
+
 pub use super::cpus::{CpuList, Cpus, Shards, Steer};
+pub use shown::{Wanted, show};
 
 /// What the daemon runs with.
 #[derive(Clone, Debug)]
@@ -88,6 +93,8 @@ pub struct Config {
     pub control: ControlPath,
     /// How long a node that drains answers at least.
     pub drain_time: Duration,
+    /// What `as112d announce` announces; `None` without a router.
+    pub announce: Option<routes::Settings>,
 }
 
 /// Options of the command line that replace what the file says.
@@ -151,7 +158,7 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
         let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
-        let Spec { log, query_log, dnstap, control, confine, .. } = spec;
+        let Spec { log, query_log, dnstap, control, announce, confine, .. } = spec;
         let listen = self.listen(server.listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
@@ -160,7 +167,12 @@ impl Resolver<'_> {
         let nsid = identity.nsid.as_ref().map(|nsid| nsid.value.0.clone());
         let version_txt = identity.version_txt.clone().map(text);
         let identity = self.identity(identity);
+        let announce = announce.resolve(&listen, &self.source.dir, &mut self.mistakes);
+        // Without routes nobody is sent elsewhere by a drain, and nothing is to be waited for.
+        let default_drain_time = if announce.is_some() { DRAIN_TIME } else { Duration::ZERO };
+        let drain_time = server.drain_time.map_or(default_drain_time, |time| time.value.0);
         Config {
+            announce,
             listen,
             shards: shards.value,
             cpus,
@@ -186,7 +198,7 @@ impl Resolver<'_> {
                 .expect("its range begins at 1 and ends below 2^32"),
             databases: self.databases(sources.databases),
             control: self.control(control.path),
-            drain_time: server.drain_time.value.0,
+            drain_time,
             export: export::Settings {
                 rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
@@ -396,7 +408,7 @@ impl Source {
         let problem = |message: String| Problem { place: name.clone(), message };
         let cannot = |error| problem(format!("cannot be read ({error}); give a readable file with --config"));
         let mut bytes = Vec::new();
-        let file = fs::File::open(path).map_err(cannot)?;
+        let file = files::read(path).map_err(cannot)?;
         // One byte more than allowed tells a long file, and ends even one without an end.
         file.take(CONFIG_LEN_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
         if bytes.len() as u64 > CONFIG_LEN_MAX {

@@ -7,7 +7,7 @@ use super::config::Config;
 use super::control::SYSTEM_DIR;
 use super::written::{Written, choice};
 use crate::report::taps::DnstapReceiver;
-use crate::sys::confine::{Confined, Plan, Refused, Want};
+use crate::sys::confine::{self, Confined, Plan, Refused, Want};
 
 /// Where the kernel tells of the host, and of this process.
 const KERNEL: [&str; 2] = ["/proc", "/sys"];
@@ -27,6 +27,14 @@ pub struct Wants {
     pub landlock: Want,
     /// Filters of system calls.
     pub seccomp: Want,
+}
+
+/// Confines this process to what `config` needs.
+///
+/// # Errors
+/// Why it cannot be, and what to do.
+pub fn give_up(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Result<Confined, String> {
+    confine::process(&plan(config, file, control)).map_err(|error| error.to_string())
 }
 
 /// The plan for `config`, which was read from `file`: a reload reads below the folders that were known at the

@@ -134,7 +134,10 @@ impl Node {
                     }
                 }
                 recv(orders) -> order => {
-                    let Ok(order) = order else { return Ok(End::Ordered) };
+                    let Ok(order) = order else {
+                        // The threads that take them have died; that is told too, and this may come first.
+                        return Err(failure("nobody can give orders any more; please report this".to_owned()));
+                    };
                     // Who asks for the same at the same time gets it at one go.
                     let mut clients = vec![order.client];
                     let mut later = Vec::new();

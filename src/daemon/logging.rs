@@ -234,6 +234,15 @@ impl Written for Format {
     }
 }
 
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
 impl Written for Addresses {
     const EXPECTED: &'static str = "\"short\" or \"whole\"";
 

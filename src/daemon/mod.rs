@@ -1,6 +1,7 @@
 //! The control plane: configuration, start, what a running node is asked to do, and stop. It may block and
 //! fail; a shard never calls it.
 
+pub mod announce;
 mod bound;
 pub mod config;
 pub mod confine;
@@ -12,6 +13,7 @@ mod itself;
 mod life;
 pub mod listen;
 pub mod logging;
+pub mod memory;
 mod orders;
 mod origin;
 pub mod placement;
@@ -25,7 +27,6 @@ mod watched;
 pub mod written;
 
 use std::io;
-use std::mem;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::sys::confine::{Class, Confined};
-use crate::sys::{self, sockets, user};
+use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
 use bound::Doors;
@@ -48,13 +49,14 @@ use config::Config;
 use control::Control;
 use life::{Course, End, Node};
 use logging::Logging;
+use memory::{Limit, Loaded};
 use orders::Order;
 pub use origin::Origin;
 use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
-use succession::{Elder, Succession};
+use succession::Succession;
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -91,14 +93,14 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
 pub fn run(
+    origin: &mut Origin,
     source: Source,
     config: Config,
-    mut origin: Origin,
     logging: &mut Logging,
 ) -> Result<(), Vec<Problem>> {
     let (orders, ordered) = unbounded();
     let (events, happened) = unbounded();
-    let started = start(source, config, &mut origin, (orders, events), logging);
+    let started = start(origin, (source, config), (orders, events), logging);
     let mut node = origin.tell(started)?;
 
     // Serve, and do as ordered.
@@ -119,20 +121,20 @@ pub fn run(
 
 /// The story of a start.
 fn start(
-    source: Source,
-    config: Config,
     origin: &mut Origin,
+    (source, config): (Source, Config),
     (orders, events): (Sender<Order>, Sender<Event>),
     logging: &mut Logging,
 ) -> Result<Node, Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
-    let placement = host(&config)?;
+    let mut placement = host(&config)?;
+    let memory = memory::Bound::new(&config, placement.places.len(), Loaded::now());
+    placement.notes.extend(memory.within(Limit::here().as_ref())?);
     let systemd = Systemd::from_environment(Instant::now());
 
     // 2. From here on signals are orders: one that comes during the start is not lost.
-    let no_signals = |error| failure(format!("cannot watch for signals: {error}"));
     let signals = orders::signals().map_err(no_signals)?;
 
     // 3. Addresses, all of them, before any thread runs.
@@ -143,8 +145,7 @@ fn start(
     let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
     // 4. What took rights is done: from here on we have none. Threads come after that, and are as confined.
-    let confined = sys::confine::process(&confine::plan(&config, source.file.as_deref(), control.dir()));
-    let confined = confined.map_err(|error| failure(error.to_string()))?;
+    let confined = confine::give_up(&config, source.file.as_deref(), control.dir()).map_err(failure)?;
     orders::watch_signals(signals, &orders, &events, &confined).map_err(no_signals)?;
 
     // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
@@ -157,45 +158,30 @@ fn start(
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
     let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref())?;
-    drop(bound.adopted);
 
     // 7. Let people watch, and give orders.
     logging.start(&events, &confined).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(confine::lines(&confined));
-    lines.extend(http_line(&http));
-    lines.push(control.line());
-    let shards = placement.places.len();
-    let remembered = Remembered::open(config.history.as_deref(), estate.image.as_deref(), &names, shards);
+    lines.extend([format!("memory: {memory}"), control.line()].into_iter().chain(http_line(&http)));
+    let image = estate.image.as_deref();
+    let remembered = Remembered::open(config.history.as_deref(), image, &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
-    lines.extend(export_lines(&config.export));
-    lines.extend(taps_lines(&config));
+    lines.extend(export_lines(&config.export).into_iter().chain(taps_lines(&config)));
     let watch = Watch { http, places, today, remembered, names, taps };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control =
         Control::start(control, orders, &events, &confined).map_err(|error| no_thread("control", &error))?;
+    let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
 
-    let elder = origin.predecessor.take();
-    let is_successor = elder.is_some();
-    let elder = elder.map(|predecessor| Elder::wait(predecessor.done(), &board, &events)).transpose();
-    let elder = elder.map_err(|error| no_thread("the process before", &error))?;
-
-    // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() && !is_successor {
-        let absent = itself::ask(&config.listen).map_err(failure)?;
-        lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
-    }
-
-    // 9. Say what is there.
-    lines.extend(notes);
-    lines.extend(left_over(&unwanted));
+    // 8. Say what is there.
+    lines.extend(absent(&config, &systemd, elder.is_some())?);
+    lines.extend(notes.into_iter().chain(left_over(&unwanted)));
     lines.push(try_line(&config));
-    let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
-    let succession = Succession::new(launcher, handles, elder);
+    let succession = Succession::new(origin.take_launcher(), handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let log = logging.log.clone();
     let mut node = Node {
         source,
         config,
@@ -206,13 +192,29 @@ fn start(
         watched,
         control,
         systemd,
-        log,
+        log: logging.log.clone(),
         course,
         succession,
     };
     node.begin(&lines, estate.draining);
     confined.thread(Class::Main).map_err(failure)?;
     Ok(node)
+}
+
+/// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses
+/// nobody can be asked. Where there is nobody to tell it does not ask, as that would count; nor beside a
+/// process that would answer as well.
+fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
+    if is_successor || !systemd.is_there() {
+        return Ok(Vec::new());
+    }
+    let absent = itself::ask(&config.listen).map_err(failure)?;
+    Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn no_signals(error: io::Error) -> Vec<Problem> {
+    failure(format!("cannot watch for signals: {error}"))
 }
 
 fn plan(

@@ -147,10 +147,11 @@ pub(super) fn watch_signals(
         confined.thread(Class::Signals)?;
         for wish in signals.forever().filter_map(Wish::from_signal) {
             if orders.send(Order { wish, client: Client::default() }).is_err() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        // A process that cannot be told to end would be a nuisance.
+        Err("signals cannot be received any more".to_owned())
     })?;
     Ok(())
 }

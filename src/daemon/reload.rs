@@ -46,7 +46,8 @@ impl Reloaded {
     /// Every mistake.
     pub(super) fn read(source: &Source, running: &Config, series: Vec<String>) -> Result<Self, Vec<Problem>> {
         let mut config = source.read()?;
-        // What a restart would refuse is refused now; but whether there is a user, a confined process cannot see.
+        // What a restart would refuse is refused now; but whether there is a user, a confined process cannot
+        // see.
         placement(&config)?;
         let need_restart = keep_what_stays(&mut config, running);
         let places = places(&config)?;

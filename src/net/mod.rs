@@ -14,11 +14,12 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::limits::{RING_SLOTS, THREAD_STACK_LEN};
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::confine::{Class, Confined};
-use crate::sys::{self, SelfTest, cpu};
+use crate::sys::{self, Ring, SelfTest, cpu};
 
 use orders::Orders;
 use tcp::{Serving, TcpDriver, TcpSettings};
@@ -261,8 +262,8 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until every shard has pinned itself, made its ring and passed its test. Where one cannot have a ring, with `auto`
-    /// none has.
+    /// Waits until every shard has pinned itself, made its ring and passed its test. Where one cannot have a
+    /// ring, with `auto` none has.
     fn gather(
         &mut self,
         choice: DatapathChoice,
@@ -282,9 +283,9 @@ impl Net {
         Ok(())
     }
 
-    /// Leaves the sockets to a successor, which serves already. Shards answer what they have received, and are
-    /// gone when this returns. The thread of TCP accepts nothing more and serves the connections that it has,
-    /// for its configured time at most.
+    /// Leaves the sockets to a successor, which serves already. Shards answer what they have received, and
+    /// are gone when this returns. The thread of TCP accepts nothing more and serves the connections that it
+    /// has, for its configured time at most.
     pub fn retire(&mut self) {
         self.orders.retire();
         let shards = self.threads.len().saturating_sub(1);
@@ -330,6 +331,12 @@ impl Net {
         self.counters.iter().for_each(|counters| counters.read(&mut totals));
         totals
     }
+}
+
+/// Bytes of a shard with so many sockets. A ring takes more than the batch of mmsg.
+#[must_use]
+pub fn memory_len_of_shard(sockets: usize) -> usize {
+    Ring::memory_len(RING_SLOTS, sockets)
 }
 
 /// Decides between the ring and mmsg before anything depends on it.
@@ -428,7 +435,7 @@ pub fn spawn(
     run: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let thread = name.clone();
-    Builder::new().name(name).spawn(move || {
+    Builder::new().name(name).stack_size(THREAD_STACK_LEN).spawn(move || {
         let mut obituary = Obituary { thread, reason: "it panicked".to_owned(), events: Some(events) };
         match run() {
             Ok(()) => obituary.events = None,

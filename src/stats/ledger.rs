@@ -86,6 +86,14 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
     (ledger, Stream { counters, uniques, samples, times, tapped })
 }
 
+/// Bytes of one, with its other end.
+#[must_use]
+pub fn memory_len() -> usize {
+    let histograms = 2 * times::histogram::<u32>().distinct_values() * size_of::<u32>();
+    let samples = SAMPLES_QUEUED_MAX * size_of::<IpAddr>();
+    size_of::<Counters>() + Tally::memory_len() + size_of::<Uniques>() + samples + histograms
+}
+
 impl Ledger {
     /// Looks at the packet in the first `len` bytes of `slot` before it is answered there.
     #[inline]

@@ -9,12 +9,18 @@
 mod common;
 #[path = "../common/fault.rs"]
 mod fault;
+#[path = "../common/inject.rs"]
+mod inject;
 
 mod confined;
 mod denied;
 mod flood;
 mod host;
+mod memory;
+mod odd_files;
 mod ports;
 mod replies;
 mod stop;
+mod syscalls;
 mod tcp;
+mod threads;
