@@ -222,7 +222,7 @@ impl Elder {
         let way_out = late.way_out()?;
         let board = Arc::clone(board);
         let wait = move || {
-            board.confined.thread(Class::Control)?;
+            board.confined.thread(Class::Elder)?;
             if let Some(counted) = late.wait() {
                 let names = &board.named.load().counted;
                 board.tcp.add_to_base(&history::totals(&counted, names));

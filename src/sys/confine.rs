@@ -163,9 +163,8 @@ impl Confined {
         if !self.has_filters {
             return Ok(());
         }
-        if class != Class::Signals {
-            filter::block_signals().map_err(|error| format!("cannot block signals: {error}"))?;
-        }
+        let blocked = filter::set_signals(class == Class::Signals);
+        blocked.map_err(|error| format!("cannot set the signals that it takes: {error}"))?;
         filter::apply(class).map_err(|error| format!("cannot filter its system calls: {error}"))
     }
 }

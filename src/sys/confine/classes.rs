@@ -32,11 +32,13 @@ pub enum Class {
     Log,
     /// Tells others of queries.
     Taps,
+    /// Waits for the process that this one succeeds.
+    Elder,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -48,6 +50,7 @@ impl Class {
         Self::Control,
         Self::Log,
         Self::Taps,
+        Self::Elder,
     ];
 
     /// Those that open files.
@@ -69,6 +72,7 @@ impl Class {
             Self::Control => "control",
             Self::Log => "log",
             Self::Taps => "taps",
+            Self::Elder => "elder",
         }
     }
 
@@ -80,7 +84,7 @@ impl Class {
     /// What it may call. Of several entries for one call, any will do.
     pub(super) fn calls(self) -> Vec<Call> {
         let groups: &[&[Call]] = match self {
-            Self::Main => &[FILES, STREAMS, THREADS],
+            Self::Main => &[FILES, STREAMS, THREADS, PASSAGE],
             Self::Signals => &[STDERR, STREAMS],
             Self::ShardRing => &[STDERR, RING, DATAGRAMS],
             Self::ShardMmsg => &[STDERR, DATAGRAMS],
@@ -91,6 +95,7 @@ impl Class {
             Self::Control => &[STREAMS, CONNECTIONS],
             Self::Log => &[FILES],
             Self::Taps => &[STREAMS, TAP_SOCKETS],
+            Self::Elder => &[STREAMS, PASSAGE],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let groups = groups.iter().flat_map(|group| group.iter());
@@ -172,6 +177,10 @@ const RUNTIME: &[Call] = &[
     any(libc::SYS_exit),
     any(libc::SYS_exit_group),
 ];
+
+/// To the launcher, and through it to a successor.
+const PASSAGE: &[Call] =
+    &[with(libc::SYS_socketpair, 0, libc::AF_UNIX), with(libc::SYS_setsockopt, 1, libc::SOL_SOCKET)];
 
 /// What a thread that is started does first. Whether one may be started is no matter of these tables: see
 /// `filter.rs`.

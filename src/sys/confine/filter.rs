@@ -197,18 +197,21 @@ fn compile(class: Class) -> BpfProgram {
 const OWN_SIGNALS: [libc::c_int; 7] =
     [libc::SIGSYS, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
 
-/// The calling thread takes no signals of others any more.
-pub(super) fn block_signals() -> io::Result<()> {
+/// From now on the calling thread takes the signals of others, or none of them; and in any case its own. Who
+/// started the process may have left it any mask.
+pub(super) fn set_signals(takes: bool) -> io::Result<()> {
     // SAFETY: zero is a value of `sigset_t`, the empty set.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is ours to be written to.
-    unsafe { libc::sigfillset(&raw mut set) };
-    for signal in OWN_SIGNALS {
-        // SAFETY: `set` is ours to be written to.
-        unsafe { libc::sigdelset(&raw mut set, signal) };
+    let mut blocked: libc::sigset_t = unsafe { std::mem::zeroed() };
+    if !takes {
+        // SAFETY: `blocked` is ours to be written to.
+        unsafe { libc::sigfillset(&raw mut blocked) };
+        for signal in OWN_SIGNALS {
+            // SAFETY: `blocked` is ours to be written to.
+            unsafe { libc::sigdelset(&raw mut blocked, signal) };
+        }
     }
-    // SAFETY: `set` is read during the call; the old mask is not asked for.
-    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) } {
+    // SAFETY: `blocked` is read during the call; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const blocked, ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
