@@ -20,7 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   as112d                                try it: 127.0.0.1:5300 and [::1]:5300
   as112d --listen as112                 all service addresses, port 53
-  as112d --config /etc/as112d.toml      as the file says
+  as112d -c /etc/as112d/as112d.toml     as the file says
   as112d check --config as112d.toml     is the file right?
   as112d query 1.0.0.10.in-addr.arpa PTR";
 
@@ -349,7 +349,7 @@ pub struct ProbeOptions {
 /// Options of `announce`.
 #[derive(Args, Clone, Debug)]
 pub struct AnnounceOptions {
-    /// The configuration file (TOML), with a router in [announce]
+    /// The configuration file (TOML), with a router in `[announce]`
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where the node is controlled, or off; else as the configuration says

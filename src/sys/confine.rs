@@ -50,7 +50,7 @@ impl fmt::Display for Want {
 /// What a process may do from now on.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The user to become. Without one, the first of [`USERS`](rights::USERS) that there is, if we are root.
+    /// The user to become. Without one, the first of `rights::USERS` that there is, if we are root.
     pub user: Option<String>,
     /// The rules of landlock.
     pub landlock: Want,
