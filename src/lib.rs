@@ -12,6 +12,7 @@
 //! | 2 | [`answer`] | data become bytes: zones compiled to ready tails, and the lookup |
 //! | 3 | [`serve`] | one decision per packet |
 //! | 4 | [`net`] | shards: datagrams and connections |
+//! | 4 | [`xdp`] | answers in the driver: a program for the kernel, and the memory it shares with us |
 //! | 4 | [`report`] | what is made of counters: text for Prometheus, JSON |
 //! | 5 | [`daemon`] | configuration, start and stop |
 //! | 6 | [`cli`], [`commands`] | the command line |
@@ -35,6 +36,7 @@ pub mod serve;
 
 pub mod net;
 pub mod report;
+pub mod xdp;
 
 pub mod daemon;
 

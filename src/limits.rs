@@ -435,3 +435,18 @@ pub const DNSTAP_STALL_MAX: Duration = Duration::from_secs(10);
 pub const DNSTAP_END_MAX: Duration = Duration::from_millis(500);
 /// Bytes of one control frame that are read (the library of Frame Streams has the same bound).
 pub const DNSTAP_CONTROL_LEN_MAX: usize = 512;
+
+/// How long XDP answers after the node has last said that it lives: a few looks at its threads, so that a
+/// busy host does not send everything to the sockets, and a dead one does not answer for long.
+pub const XDP_ALIVE: Duration = Duration::from_secs(3);
+/// How often the node looks at its threads for that, and takes over what XDP has counted.
+pub const XDP_BEAT: Duration = Duration::from_millis(500);
+const _: () = assert!(XDP_ALIVE.as_millis() >= 4 * XDP_BEAT.as_millis());
+/// How long a run of the program can last where the kernel does not say that all have ended: they take a
+/// tenth of a microsecond.
+pub const XDP_RUN_MAX: Duration = Duration::from_millis(100);
+/// Of so many queries that XDP could answer one passes to the sockets, unless somebody says otherwise: at a
+/// million in a second a thousand, enough for samples of sources and to keep the way warm.
+pub const XDP_SAMPLE_EVERY: usize = 1024;
+/// Bins of sizes that XDP counts in: it looks at messages of up to 512 bytes.
+pub const XDP_BINS: usize = 33;

@@ -11,9 +11,11 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod bpf;
 pub mod clock;
 pub mod cpu;
 pub mod files;
+pub mod interface;
 pub mod mmsg;
 pub mod ring;
 pub mod sockets;
