@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use as112d::daemon::config::{self, Flags};
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
+use as112d::net::orders::Orders;
 use as112d::net::tcp::{Serving, TcpDriver, TcpSettings};
 use as112d::serve::published::Published;
 use as112d::serve::snapshot::{Settings, Snapshot};
@@ -205,7 +206,7 @@ pub fn tcp_server() -> SocketAddr {
         let driver = TcpDriver::new(vec![listener], TcpSettings::default()).expect("it can be watched");
         std::thread::spawn(move || {
             let mut serving = Serving::new(published().0.follow(), ledger(&LedgerSettings::default()).0);
-            driver.run(&false.into(), &mut serving).expect("it never ends");
+            driver.run(&Orders::default(), &mut serving).expect("it never ends");
         });
         address
     })

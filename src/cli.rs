@@ -67,6 +67,8 @@ pub enum Command {
     Drain(ControlOptions),
     /// Take a drain back
     Undrain(ControlOptions),
+    /// Let a new process take the place of a running node, with what program and configuration there are now
+    Upgrade(ControlOptions),
     /// Drain a running node, and end it
     Shutdown(ControlOptions),
     /// Set what a running node logs, until it ends
@@ -310,7 +312,8 @@ mod tests {
         for prefix in ["", "run "] {
             let line = format!(
                 "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
-                 --steer cpu --busy-poll 50 --dry-run --http off --log-format json --log-file l --node n --zones z --config c"
+                 --steer cpu --busy-poll 50 --dry-run --http off \
+                 --log-format json --log-file l --node n --zones z --config c"
             );
             let Command::Run(RunOptions { serve: options, dry_run: true }) = parse(&line).unwrap() else {
                 panic!("{line}")

@@ -164,6 +164,9 @@ pub const TCP_ROUND_MAX: Duration = Duration::from_millis(50);
 const _: () = assert!(TCP_ROUND_MAX.as_millis() <= TCP_TICK.as_millis());
 /// How long nothing is accepted after the process ran out of something (descriptors, memory).
 pub const TCP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a process that was succeeded serves the connections that it has: most clients are done within
+/// the idle time, and who pipelines for longer can be asked to connect again.
+pub const TCP_DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time for sending what is due when the process stops.
 pub const TCP_DRAIN_MAX: Duration = Duration::from_secs(1);
 
@@ -416,8 +419,8 @@ pub const LOG_REPEATS_TOLD_APART_MAX: usize = 64;
 pub const TAPPED_MAX: usize = 1024;
 /// How often that thread looks: nobody wakes it, for that would be a system call on the way of a query.
 pub const TAP_TICK: Duration = Duration::from_millis(5);
-/// Bytes of a query and its reply that are copied out: the longest query beside the longest reply over UDP. Of
-/// what is longer over TCP the length is told, and no more.
+/// Bytes of a query and its reply that are copied out: the longest query beside the longest reply over UDP.
+/// Of what is longer over TCP the length is told, and no more.
 pub const TAPPED_LEN_MAX: usize = QUERY_LEN_MAX + EDNS_UDP_SIZE_MAX;
 /// The rarest copy that can be asked for.
 pub const TAP_EVERY_MAX: usize = 1 << 20;
@@ -435,7 +438,6 @@ pub const DNSTAP_STALL_MAX: Duration = Duration::from_secs(10);
 pub const DNSTAP_END_MAX: Duration = Duration::from_millis(500);
 /// Bytes of one control frame that are read (the library of Frame Streams has the same bound).
 pub const DNSTAP_CONTROL_LEN_MAX: usize = 512;
-
 /// How long XDP answers after the node has last said that it lives: a few looks at its threads, so that a
 /// busy host does not send everything to the sockets, and a dead one does not answer for long.
 pub const XDP_ALIVE: Duration = Duration::from_secs(3);
@@ -450,3 +452,30 @@ pub const XDP_RUN_MAX: Duration = Duration::from_millis(100);
 pub const XDP_SAMPLE_EVERY: usize = 1024;
 /// Bins of sizes that XDP counts in: it looks at messages of up to 512 bytes.
 pub const XDP_BINS: usize = 33;
+
+/// Descriptors in one message from process to process: the kernel takes 253 (SCM_MAX_FD).
+pub const PASSED_AT_ONCE: usize = 128;
+/// Descriptors that belong to one message of a hand-over: every shard's socket for each address, a listener
+/// for each, and a few more.
+pub const PASSED_MAX: usize = LISTEN_MAX * (SHARDS_MAX + 1) + 16;
+/// Bytes of one message of a hand-over: where sockets stand, or every counter by its name, of which there are
+/// some 4,000 with 100 bytes each.
+pub const HANDOVER_LEN_MAX: usize = 16 << 20;
+/// Bytes of a history that was in memory.
+pub const HANDOVER_IMAGE_LEN_MAX: usize = HISTORY_IN_MEMORY_LEN_MAX as usize + (1 << 20);
+/// How long a process that hands over, or takes over, waits for the other to take what it sends.
+pub const HANDOVER_SEND_MAX: Duration = Duration::from_secs(5);
+/// How long a successor may take to load and check everything: a hundred thousand zones and large databases
+/// take some seconds on a busy host.
+pub const HANDOVER_LOAD_MAX: Duration = Duration::from_secs(60);
+/// How long it may take to adopt the sockets and test itself, and then to serve. It needs some ten
+/// milliseconds for each.
+pub const HANDOVER_STEP_MAX: Duration = Duration::from_secs(10);
+/// How long the old process may take to store and close its history, and the new one to open it.
+pub const HANDOVER_DONE_MAX: Duration = Duration::from_secs(30);
+const _: () =
+    assert!(HANDOVER_DONE_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis() + HTTP_STEP_MAX.as_millis());
+/// How late a process that was succeeded sees that its last connection is gone.
+pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
+/// How long the service manager may take to take a message in.
+pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);

@@ -85,6 +85,7 @@ fn failure(answer: &Value, json: Option<&str>) -> Failure {
 
 /// The answer, for a person.
 fn said(word: &str, answer: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let restart = |list: &Value| {
         let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let note = format!("not in force before a restart or an upgrade: {}\n", names.join(", "));
@@ -97,6 +98,9 @@ fn said(word: &str, answer: &Value) -> String {
         }
         "drain" => "drained: the node answers who still comes, until `as112d undrain`\n".to_owned(),
         "undrain" => "serving\n".to_owned(),
+        "upgrade" => {
+            format!("upgraded: process {} serves, version {}\n", answer["pid"], text(&answer["version"]))
+        }
         "shutdown" => format!("stopped after {} queries\n", answer["queries"]),
         _ if word.starts_with("verbosity ") => {
             format!("logging what is {} or matters more\n", answer["level"].as_str().unwrap_or_default())

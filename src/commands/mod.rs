@@ -65,6 +65,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Reload(options) => return control::ask("reload", options),
         Command::Drain(options) => return control::ask("drain", options),
         Command::Undrain(options) => return control::ask("undrain", options),
+        Command::Upgrade(options) => return control::ask("upgrade", options),
         Command::Shutdown(options) => return control::ask("shutdown", options),
         Command::Verbosity(options) => {
             return control::ask(&format!("verbosity {}", options.level.name()), &options.control);

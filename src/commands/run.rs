@@ -1,7 +1,7 @@
 //! `as112d run`: serve, until SIGTERM or SIGINT; or say where it would.
 
 use crate::cli::RunOptions;
-use crate::daemon::{self, Source};
+use crate::daemon::{self, Origin, Source};
 use crate::log;
 use crate::zone::Problem;
 
@@ -12,15 +12,18 @@ use crate::zone::Problem;
 /// Why it did not start, or ended, unless standard error is the log and has it already.
 pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
     let source = Source { file: options.serve.config.config.clone(), flags: options.serve.flags() };
-    let config = source.read()?;
     if options.dry_run {
-        return daemon::host(&config).map(|placement| placement.to_string());
+        return daemon::host(&source.read()?).map(|placement| placement.to_string());
     }
+    // What this process is given, and who will start the one after it.
+    let origin = Origin::find()?;
+    let config = origin.tell(source.read())?;
     let opened = log::open(&config.log);
-    let (log, writer) = opened.map_err(|message| vec![Problem { place: String::new(), message }])?;
+    let opened = opened.map_err(|message| vec![Problem { place: String::new(), message }]);
+    let (log, writer) = origin.tell(opened)?;
     let (is_plain, is_file) = (writer.is_plain(), config.log.file.is_some());
     let mut writer = Some(writer);
-    let mut ended = daemon::run(source, config, &log, &mut writer);
+    let mut ended = daemon::run(source, config, origin, &log, &mut writer);
     if let Err(problems) = &mut ended
         && !is_plain
     {

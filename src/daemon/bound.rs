@@ -2,24 +2,97 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 
 use super::config::Config;
 use super::placement::Placement;
+use super::{control, failure, http};
 use crate::limits::TCP_BACKLOG;
+use crate::sys::inherited::Inherited;
 use crate::sys::sockets::{self, UdpOptions};
+use crate::sys::steering::Steering;
 use crate::zone::Problem;
 
+/// All that the node listens on.
+pub(super) struct Doors {
+    /// The addresses that it serves.
+    pub(super) bound: Bound,
+    pub(super) http: http::Opened,
+    pub(super) control: control::Opened,
+    /// What a successor gets of it.
+    pub(super) handles: Vec<OwnedFd>,
+    /// What was there before, and is not wanted.
+    pub(super) unwanted: Inherited,
+}
+
+impl Doors {
+    /// Opens everything, or adopts what is there.
+    ///
+    /// # Errors
+    /// All addresses that cannot be had; else what other listener cannot.
+    pub(super) fn open(
+        config: &Config,
+        placement: &Placement,
+        mut inherited: Inherited,
+    ) -> Result<Self, Vec<Problem>> {
+        let bound = Bound::open(config, placement, &mut inherited)?;
+        let http = http::open(config.http, &mut inherited);
+        let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
+        let control = control::open(&config.control, &mut inherited).map_err(failure)?;
+        let handles = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
+        let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
+        Ok(Self { bound, http, control, handles, unwanted: inherited })
+    }
+}
+
+/// The handles of the addresses, and of the listeners beside them.
+fn with_handles(
+    mut handles: Vec<OwnedFd>,
+    http: &http::Opened,
+    control: &control::Opened,
+) -> io::Result<Vec<OwnedFd>> {
+    if let http::Opened::At(listener) = http {
+        handles.push(listener.try_clone()?.into());
+    }
+    if let control::Opened::At(listener, _) = control {
+        handles.push(listener.try_clone()?.into());
+    }
+    Ok(handles)
+}
+
 /// The sockets of every address.
+#[derive(Default)]
 pub(super) struct Bound {
-    /// For each address those of UDP, one for each shard.
+    /// For each address those of UDP: one for each shard, or those that were there before this process.
     pub(super) groups: Vec<(SocketAddr, Vec<UdpSocket>)>,
     /// Those of TCP.
     pub(super) listeners: Vec<TcpListener>,
+    /// Of the groups that were there before this process, second handles.
+    pub(super) adopted: Adopted,
+}
+
+/// Groups that somebody else may have steered, and may steer still.
+#[derive(Default)]
+pub(super) struct Adopted(Vec<Vec<UdpSocket>>);
+
+impl Adopted {
+    /// Steers them as `steering` says, now that they are ours.
+    pub(super) fn steer(&self, steering: Option<&Steering>) -> io::Result<()> {
+        self.0.iter().try_for_each(|group| match steering {
+            Some(steering) => sockets::steer(group, steering),
+            None => sockets::unsteer(group),
+        })
+    }
 }
 
 impl Bound {
-    /// Opens every address for UDP and TCP; reports all that cannot be opened.
-    pub(super) fn open(config: &Config, placement: &Placement) -> Result<Self, Vec<Problem>> {
+    /// Opens every address for UDP and TCP, where it is not among those `inherited`; reports all that cannot be
+    /// opened.
+    pub(super) fn open(
+        config: &Config,
+        placement: &Placement,
+        inherited: &mut Inherited,
+    ) -> Result<Self, Vec<Problem>> {
         let shards = placement.places.len();
         let options = UdpOptions {
             rcvbuf: config.rcvbuf,
@@ -27,19 +100,48 @@ impl Bound {
             busy_poll: config.busy_poll,
             steering: placement.steering.clone(),
         };
-        let mut bound = Self { groups: Vec::new(), listeners: Vec::new() };
+        let mut bound = Self::default();
         let mut problems = Vec::new();
         for &address in &config.listen {
-            match sockets::bind_udp_group(address, shards, &options) {
+            let found = inherited.take_group(address);
+            let group = if found.is_empty() {
+                sockets::bind_udp_group(address, shards, &options)
+            } else {
+                bound.adopt(found, address, &options)
+            };
+            match group {
                 Ok(group) => bound.groups.push((address, group)),
                 Err(error) => problems.push(cannot_listen(address, "UDP", &error)),
             }
-            match sockets::bind_tcp(address, TCP_BACKLOG) {
+            let listener = inherited.take_listener(address);
+            match listener.map_or_else(|| sockets::bind_tcp(address, TCP_BACKLOG), Ok) {
                 Ok(listener) => bound.listeners.push(listener),
                 Err(error) => problems.push(cannot_listen(address, "TCP", &error)),
             }
         }
         if problems.is_empty() { Ok(bound) } else { Err(problems) }
+    }
+
+    fn adopt(
+        &mut self,
+        group: Vec<UdpSocket>,
+        address: SocketAddr,
+        options: &UdpOptions,
+    ) -> io::Result<Vec<UdpSocket>> {
+        group.iter().try_for_each(|socket| sockets::adopt_udp(socket, address, options))?;
+        self.adopted.0.push(group.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?);
+        Ok(group)
+    }
+
+    /// Second handles of all sockets: those of each address in the order in which they were bound.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        let udp = self.groups.iter().flat_map(|(_, group)| group);
+        let udp = udp.map(|socket| socket.try_clone().map(OwnedFd::from));
+        let tcp = self.listeners.iter().map(|listener| listener.try_clone().map(OwnedFd::from));
+        udp.chain(tcp).collect()
     }
 
     /// The receive and send buffer that the kernel gave each address, in bytes.
@@ -80,7 +182,7 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
 }
 
 /// Why HTTP cannot be served where it was asked for.
-pub(super) fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
+fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
     let message = format!(
         "cannot serve HTTP on {address}: {error}; choose another address with --http, or give --http off"
     );

@@ -307,6 +307,7 @@ impl Resolver<'_> {
             message_timeout: spec.message_timeout.value.0,
             idle_timeout: spec.idle_timeout.value.0,
             write_timeout: spec.write_timeout.value.0,
+            drain_timeout: spec.drain_timeout.value.0,
             buffers_len_max: spec.buffers_max.value.0,
         }
     }

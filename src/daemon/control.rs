@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ use crate::limits::{
 };
 use crate::net::{self, Event};
 use crate::report::State;
+use crate::sys::inherited::Inherited;
 
 /// The first words of every request: the name, and the version of what is spoken.
 pub const GREETING: &str = "as112d 1 ";
@@ -107,7 +108,8 @@ impl Opened {
 ///
 /// # Errors
 /// If the path that was asked for cannot be had, and what to do.
-pub(super) fn open(wanted: &ControlPath) -> Result<Opened, String> {
+pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Opened, String> {
+    let mut bind = |path: &Path| adopt(path, inherited).map_or_else(|| bind(path), Ok);
     let way_out = "choose another path with --control, or give --control off";
     match wanted {
         ControlPath::Off => Ok(Opened::None("as configured".to_owned())),
@@ -130,6 +132,25 @@ pub(super) fn open(wanted: &ControlPath) -> Result<Opened, String> {
     }
 }
 
+/// The socket at `path` that was there before this process, if its file still is.
+fn adopt(path: &Path, inherited: &mut Inherited) -> Option<StdListener> {
+    let listener = inherited.take_unix(|found| found == path || is_nameless(found, path))?;
+    let is_there = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    listener.set_nonblocking(true).ok().filter(|()| is_there).map(|()| listener)
+}
+
+/// Where a socket is bound before it gets the name `path`, by the process with this number.
+fn nameless(path: &Path, process: u32) -> PathBuf {
+    path.with_extension(format!("{process}.new"))
+}
+
+/// Whether `found` may be such a place: that is what the kernel knows of the socket.
+fn is_nameless(found: &Path, path: &Path) -> bool {
+    let process = found.file_stem().map(Path::new).and_then(Path::extension);
+    let process = process.and_then(|process| process.to_str()?.parse().ok());
+    process.is_some_and(|process| nameless(path, process) == found)
+}
+
 /// Binds `path`, where nobody may answer. The socket has its mode before it has its name.
 fn bind(path: &Path) -> io::Result<StdListener> {
     if StdStream::connect(path).is_ok() {
@@ -139,7 +160,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
         fs::create_dir_all(dir)?;
     }
     match fs::symlink_metadata(path) {
-        Ok(found) if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) => {
+        Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 "something else than a socket is there",
@@ -147,7 +168,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
         }
         _ => {}
     }
-    let nameless = path.with_extension(format!("{}.new", std::process::id()));
+    let nameless = nameless(path, std::process::id());
     let listener = StdListener::bind(&nameless)?;
     let named = fs::set_permissions(&nameless, fs::Permissions::from_mode(0o660))
         .and_then(|()| listener.set_nonblocking(true))
@@ -163,7 +184,9 @@ fn bind(path: &Path) -> io::Result<StdListener> {
 /// The thread that speaks with clients.
 #[derive(Debug)]
 pub(super) struct Control {
-    state: watch::Sender<State>,
+    /// None once a successor tells those who watch.
+    state: Option<watch::Sender<State>>,
+    leave: Arc<Notify>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
     path: Option<PathBuf>,
@@ -176,19 +199,30 @@ impl Control {
     /// If there can be no such thread.
     pub(super) fn start(opened: Opened, orders: Sender<Order>, events: &Sender<Event>) -> io::Result<Self> {
         let (state, watched) = watch::channel(State::Serving);
-        let stop = Arc::new(Notify::new());
+        let (leave, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let state = Some(state);
         let Opened::At(listener, path) = opened else {
-            return Ok(Self { state, stop, thread: None, path: None });
+            return Ok(Self { state, leave, stop, thread: None, path: None });
         };
-        let stopped = Arc::clone(&stop);
-        let run = move || run(listener, &orders, &watched, &stopped);
+        let (left, stopped) = (Arc::clone(&leave), Arc::clone(&stop));
+        let run = move || run(listener, &orders, &watched, &left, &stopped);
         let thread = Some(net::spawn("control".to_owned(), events.clone(), run)?);
-        Ok(Self { state, stop, thread, path: Some(path) })
+        Ok(Self { state, leave, stop, thread, path: Some(path) })
     }
 
     /// Tells those who watch.
     pub(super) fn tell(&self, state: State) {
-        self.state.send_replace(state);
+        if let Some(told) = &self.state {
+            told.send_replace(state);
+        }
+    }
+
+    /// Leaves the socket, and those who watch, to a successor that has it too. Who has asked for something gets
+    /// the answer here.
+    pub(super) fn leave(&mut self) {
+        self.leave.notify_one();
+        self.state = None;
+        self.path = None;
     }
 
     /// Ends the thread, once clients have their answers, and takes the socket away.
@@ -209,6 +243,7 @@ fn run(
     listener: StdListener,
     orders: &Sender<Order>,
     state: &watch::Receiver<State>,
+    leave: &Notify,
     stop: &Notify,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
@@ -218,10 +253,12 @@ fn run(
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         // One count is the loop's own.
         let open = Arc::new(());
+        let mut is_left = false;
         loop {
             select! {
                 () = stop.notified() => break,
-                accepted = listener.accept() => match accepted {
+                () = leave.notified() => is_left = true,
+                accepted = listener.accept(), if !is_left => match accepted {
                     Ok((stream, _)) if Arc::strong_count(&open) <= CONTROL_CLIENTS_MAX => {
                         let (orders, state, open) = (orders.clone(), state.clone(), Arc::clone(&open));
                         tokio::spawn(async move {
@@ -288,9 +325,13 @@ async fn tell(
     loop {
         let now = *state.borrow_and_update();
         send(writer, &json!({ "state": now.name() })).await?;
-        if now == State::Stopping || state.changed().await.is_err() {
+        if now == State::Stopping {
             // The end of the process ends the connection.
             std::future::pending::<()>().await;
+        }
+        if state.changed().await.is_err() {
+            // The end of the connection sends the client to the successor.
+            return Ok(());
         }
     }
 }

@@ -36,6 +36,7 @@ use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
 use crate::report::recent::{Pace, Recent};
 use crate::report::{Board, State, json, prometheus, radar};
+use crate::sys::inherited::Inherited;
 
 use events::Events;
 pub use pages::NodeView;
@@ -92,13 +93,13 @@ pub enum Opened {
     Off,
 }
 
-/// Opens the listener.
+/// Opens the listener, or takes the one that was there before this process.
 ///
 /// # Errors
 /// The address that was asked for, and why it cannot be had.
-pub fn open(listen: HttpListen) -> Result<Opened, (SocketAddr, io::Error)> {
-    let bind = |address: SocketAddr| {
-        let listener = StdListener::bind(address)?;
+pub fn open(listen: HttpListen, inherited: &mut Inherited) -> Result<Opened, (SocketAddr, io::Error)> {
+    let mut bind = |address: SocketAddr| {
+        let listener = inherited.take_listener(address).map_or_else(|| StdListener::bind(address), Ok)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
@@ -158,6 +159,12 @@ pub fn run(
                 node.all_move.store(all_move, Ordering::Relaxed);
                 node.note();
             }
+        }
+        // Who was let in has an answer coming; who has a stream asks for the next one.
+        let waited = Instant::now();
+        while Arc::strong_count(&open) > Arc::strong_count(&node.streams) && waited.elapsed() < HTTP_STEP_MAX
+        {
+            sleep(HTTP_TICK / 10).await;
         }
         Ok(())
     })
@@ -383,13 +390,20 @@ mod tests {
 
     #[test]
     fn an_address_that_was_asked_for_must_be_free() {
-        let Opened::At(listener) = open(HttpListen::At("127.0.0.1:0".parse().unwrap())).unwrap() else {
+        let Opened::At(listener) =
+            open(HttpListen::At("127.0.0.1:0".parse().unwrap()), &mut Inherited::default()).unwrap()
+        else {
             panic!("a listener was asked for");
         };
         let address = listener.local_addr().unwrap();
-        let (refused, error) = open(HttpListen::At(address)).unwrap_err();
+        let (refused, error) = open(HttpListen::At(address), &mut Inherited::default()).unwrap_err();
         assert_eq!((refused, error.kind()), (address, io::ErrorKind::AddrInUse));
-        assert!(matches!(open(HttpListen::Off), Ok(Opened::Off)));
+        let mut kept = Inherited::sort(vec![listener.into()]);
+        let Ok(Opened::At(again)) = open(HttpListen::At(address), &mut kept) else {
+            panic!("it was there before");
+        };
+        assert_eq!(again.local_addr().unwrap(), address);
+        assert!(matches!(open(HttpListen::Off, &mut Inherited::default()), Ok(Opened::Off)));
     }
 
     #[test]

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::config::Config;
 use super::control::Control;
 use super::failure;
+use super::handover::Successor;
 use super::orders::{Client, Order, Wish, problems_as_json};
 use super::reload::{Reloaded, Source};
+use super::succession::Succession;
 use super::systemd::Systemd;
 use super::taps::Running;
 use super::watched::{Watched, named};
@@ -37,6 +39,15 @@ pub(super) struct Node {
     pub(super) taps: Running,
     pub(super) log: Log,
     pub(super) course: Course,
+    pub(super) succession: Succession,
+}
+
+/// Why a node ends.
+pub(super) enum End {
+    /// It was told to.
+    Ordered,
+    /// Another process serves in its place.
+    Succeeded(Successor),
 }
 
 /// What has become of a node since it began.
@@ -107,9 +118,15 @@ impl Node {
         &mut self,
         orders: &Receiver<Order>,
         events: &Receiver<Event>,
-    ) -> Result<(), Vec<Problem>> {
+    ) -> Result<End, Vec<Problem>> {
         loop {
             select! {
+                recv(self.succession.outcome()) -> outcome => {
+                    let outcome = outcome.unwrap_or_else(|_| Err(failure("its thread has ended".to_owned())));
+                    if let Some(successor) = self.upgraded(outcome) {
+                        return Ok(End::Succeeded(successor));
+                    }
+                }
                 recv(events) -> event => {
                     if let Ok(Event::Died { thread, reason }) = event {
                         let message = format!("the thread {thread} ended: {reason}; please report this");
@@ -117,7 +134,7 @@ impl Node {
                     }
                 }
                 recv(orders) -> order => {
-                    let Ok(order) = order else { return Ok(()) };
+                    let Ok(order) = order else { return Ok(End::Ordered) };
                     // Who asks for the same at the same time gets it at one go.
                     let mut clients = vec![order.client];
                     let mut later = Vec::new();
@@ -136,8 +153,9 @@ impl Node {
             let now = Instant::now();
             self.course.pace.look(self.board.queries(), now);
             self.systemd.tick(&self.board, self.course.pace.rate, now);
-            if self.has_drained(now) {
-                return Ok(());
+            // An upgrade that is called off by the end comes to its own end first.
+            if self.has_drained(now) && !self.succession.is_under_way() {
+                return Ok(End::Ordered);
             }
         }
     }
@@ -154,16 +172,21 @@ impl Node {
                 self.log.set_level(*level);
                 clients.into_iter().for_each(|client| client.done(json!({ "level": level.name() })));
             }
+            Wish::Upgrade => self.upgrade(clients),
         }
     }
 
     /// Says what is there, to people and to the service manager.
-    pub(super) fn begin(&mut self, lines: &[String]) {
+    pub(super) fn begin(&mut self, lines: &[String], draining: bool) {
         lines.iter().for_each(|line| self.say(line));
         self.systemd.ready();
+        self.systemd.keep(&self.succession.sockets);
+        if draining {
+            self.drain(Vec::new(), false);
+        }
     }
 
-    fn say(&self, line: &str) {
+    pub(super) fn say(&self, line: &str) {
         self.log.info(line);
     }
 
@@ -246,8 +269,25 @@ impl Node {
             }
         }
         if ends {
+            self.succession.call_off();
             self.systemd.stopping();
         }
+    }
+
+    pub(super) const fn is_draining(&self) -> bool {
+        self.course.draining.is_some()
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.course.draining.as_ref().is_some_and(|draining| draining.ends)
+    }
+
+    /// Answers those who wait for the end of a drain that a successor goes on with, or of this node.
+    pub(super) fn let_drainers_go(&mut self) {
+        let waiting = self.course.draining.take().map(|draining| draining.clients).unwrap_or_default();
+        waiting
+            .into_iter()
+            .for_each(|client| client.failed("a successor has taken over meanwhile; ask it", &[]));
     }
 
     fn undrain(&mut self, clients: Vec<Client>) {
@@ -284,6 +324,7 @@ impl Node {
         self.change(State::Stopping);
         self.net.stop();
         self.taps.stop();
+        self.succession.sockets = Arc::default();
         self.watched.stop();
         let queries = self.net.totals().sum(QUERIES);
         self.log.info(format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" }));

@@ -5,30 +5,36 @@ mod bound;
 pub mod config;
 pub mod control;
 pub mod cpus;
+pub mod handover;
 pub mod http;
 mod itself;
 mod life;
 pub mod listen;
 pub mod logging;
 mod orders;
+mod origin;
 pub mod placement;
 mod reload;
 mod said;
 mod spec;
+mod succession;
 mod systemd;
 mod taps;
 mod watched;
 pub mod written;
 
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 
 use crate::log::{Log, Writer};
-use crate::net::{self, Net, Plan};
+use crate::net::{self, Event, Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
@@ -37,13 +43,17 @@ use crate::stats::ledger::LedgerSettings;
 use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
-use bound::{Bound, no_http};
+use bound::Doors;
 use config::Config;
 use control::Control;
-use life::{Course, Node};
+use life::{Course, End, Node};
+use orders::Order;
+pub use origin::Origin;
+use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
+use succession::{Elder, Succession};
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -83,10 +93,44 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
 pub fn run(
     source: Source,
     config: Config,
+    mut origin: Origin,
     log: &Log,
     writer: &mut Option<Writer>,
 ) -> Result<(), Vec<Problem>> {
     log.take_panics();
+    let (orders, ordered) = unbounded();
+    let (events, happened) = unbounded();
+    let started = start(source, config, &mut origin, (orders, events), log, writer);
+    let mut node = origin.tell(started)?;
+
+    // Serve, and do as ordered.
+    match node.live(&ordered, &happened) {
+        // Leave everything to a successor, which serves already.
+        Ok(End::Succeeded(successor)) => {
+            node.depart(successor, &ordered);
+            Ok(())
+        }
+        // Stop: what has come in is answered, then the sockets close.
+        Ok(End::Ordered) => {
+            node.stop();
+            Ok(())
+        }
+        Err(problems) => {
+            node.stop();
+            Err(problems)
+        }
+    }
+}
+
+/// The story of a start.
+fn start(
+    source: Source,
+    config: Config,
+    origin: &mut Origin,
+    (orders, events): (Sender<Order>, Sender<Event>),
+    log: &Log,
+    writer: &mut Option<Writer>,
+) -> Result<Node, Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
@@ -94,16 +138,13 @@ pub fn run(
     let systemd = Systemd::from_environment(Instant::now());
 
     // 2. From here on signals are orders: one that comes during the start is not lost.
-    let (orders, ordered) = unbounded();
-    let (events, happened) = unbounded();
     orders::watch_signals(&orders).map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
-    let bound = Bound::open(&config, &placement)?;
+    let Doors { bound, http, control, handles, unwanted } =
+        Doors::open(&config, &placement, origin.sockets()?)?;
     let buffers = bound.buffers();
-    let http = http::open(config.http).map_err(|(address, error)| vec![no_http(address, &error)])?;
-    let control = control::open(&config.control).map_err(failure)?;
     let taps = taps::open(&config, log).map_err(failure)?;
 
     // 4. What took rights is done.
@@ -112,33 +153,26 @@ pub fn run(
             .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
     }
 
-    // 5. Shards and the TCP thread. They serve when this returns.
+    // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
     let names = snapshot.names().clone();
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let published = Published::new(snapshot);
-    let plan = Plan {
-        choice: config.datapath,
-        busy_poll: config.busy_poll,
-        cpus: placement.cpus(),
-        groups: bound.groups,
-        listeners: bound.listeners,
-        tcp: config.tcp.clone(),
-        published: Arc::clone(&published),
-        ledgers: LedgerSettings {
-            sample_every: config.sample_every,
-            today: Arc::clone(&today),
-            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
-        },
-    };
+    let sockets = (bound.groups, bound.listeners);
+    let plan = plan(&config, &placement, sockets, &published, &today);
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
-    // 6. Let people watch, and give orders.
+    // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
+    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref())?;
+    drop(bound.adopted);
+
+    // 7. Let people watch, and give orders.
     let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
     writer.transpose().map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(http_line(&http));
     lines.push(control.line());
-    let remembered = Remembered::open(config.history.as_deref(), &names, placement.places.len());
+    let shards = placement.places.len();
+    let remembered = Remembered::open(config.history.as_deref(), estate.image.as_deref(), &names, shards);
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
@@ -151,29 +185,68 @@ pub fn run(
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
-    // 7. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() {
+    let elder = origin.predecessor.take();
+    let is_successor = elder.is_some();
+    let elder = elder.map(|predecessor| Elder::wait(predecessor.done(), &board, &events)).transpose();
+    let elder = elder.map_err(|error| no_thread("the process before", &error))?;
+
+    // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
+    if systemd.is_there() && !is_successor {
         let absent = itself::ask(&config.listen).map_err(failure)?;
         lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
     }
 
-    // 8. Say what is there.
+    // 9. Say what is there.
+    lines.extend(notes);
+    lines.extend(left_over(&unwanted));
     lines.push(try_line(&config));
+    let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
+    let succession = Succession::new(launcher, handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
     let log = log.clone();
-    let mut node =
-        Node { source, config, zones, net, published, board, watched, control, systemd, taps, log, course };
-    node.begin(&lines);
-
-    // 9. Serve, and do as ordered.
-    let ended = node.live(&ordered, &happened);
-
-    // 10. Stop: what has come in is answered, then the sockets close.
-    node.stop();
-    ended
+    let mut node = Node {
+        source,
+        config,
+        zones,
+        net,
+        published,
+        board,
+        watched,
+        control,
+        systemd,
+        taps,
+        log,
+        course,
+        succession,
+    };
+    node.begin(&lines, estate.draining);
+    Ok(node)
 }
 
-fn no_thread(what: &str, error: &std::io::Error) -> Vec<Problem> {
+fn plan(
+    config: &Config,
+    placement: &Placement,
+    (groups, listeners): (Vec<(SocketAddr, Vec<UdpSocket>)>, Vec<TcpListener>),
+    published: &Arc<Published>,
+    today: &Arc<AtomicU64>,
+) -> Plan {
+    Plan {
+        choice: config.datapath,
+        busy_poll: config.busy_poll,
+        cpus: placement.cpus(),
+        groups,
+        listeners,
+        tcp: config.tcp.clone(),
+        published: Arc::clone(published),
+        ledgers: LedgerSettings {
+            sample_every: config.sample_every,
+            today: Arc::clone(today),
+            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
+        },
+    }
+}
+
+fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
     failure(format!("cannot start a thread for {what}: {error}; free some memory"))
 }
 

@@ -29,16 +29,19 @@ pub(super) enum Wish {
     Statistics,
     /// Leave out of the log what matters less.
     Verbosity(Level),
+    /// Leave everything to a new process.
+    Upgrade,
 }
 
 impl Wish {
     /// The wishes that have a word on the control socket.
-    const WORDS: [(&'static str, Self); 5] = [
+    const WORDS: [(&'static str, Self); 6] = [
         ("status", Self::Status),
         ("reload", Self::Reload),
         ("drain", Self::Drain),
         ("undrain", Self::Undrain),
         ("shutdown", Self::Stop),
+        ("upgrade", Self::Upgrade),
     ];
 
     /// The wish that a word stands for.
@@ -54,6 +57,7 @@ impl Wish {
             SIGTERM | SIGINT => Some(Self::Stop),
             SIGHUP => Some(Self::Reload),
             SIGUSR1 => Some(Self::Statistics),
+            SIGUSR2 => Some(Self::Upgrade),
             _ => None,
         }
     }

@@ -115,6 +115,7 @@ pub(super) struct Tcp {
     pub(super) message_timeout: Given<Timeout>,
     pub(super) idle_timeout: Given<Timeout>,
     pub(super) write_timeout: Given<Timeout>,
+    pub(super) drain_timeout: Given<Timeout>,
     pub(super) buffers_max: Given<TcpBuffers>,
 }
 
@@ -126,6 +127,7 @@ impl Default for Tcp {
             message_timeout,
             idle_timeout,
             write_timeout,
+            drain_timeout,
             buffers_len_max,
         } = TcpSettings::default();
         Self {
@@ -134,6 +136,7 @@ impl Default for Tcp {
             message_timeout: Given::default(Timeout(message_timeout)),
             idle_timeout: Given::default(Timeout(idle_timeout)),
             write_timeout: Given::default(Timeout(write_timeout)),
+            drain_timeout: Given::default(Timeout(drain_timeout)),
             buffers_max: Given::default(Size(buffers_len_max)),
         }
     }

@@ -2,12 +2,14 @@
 //! that serves still makes turns.
 
 use std::env;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use crate::limits::MANAGER_WAIT_MAX;
 use crate::report::Board;
-use crate::sys::clock;
+use crate::sys::{clock, inherited, passing};
 
 /// The service manager, if there is one. To tell it something never fails the node. Its socket is opened
 /// once: later this process may open none.
@@ -30,7 +32,8 @@ impl Systemd {
     pub(super) fn from_environment(now: Instant) -> Self {
         let socket = env::var("NOTIFY_SOCKET").ok().and_then(|path| connect(&path));
         // The variable that names a process is there where others of the service are not to feed it.
-        let is_ours = env::var("WATCHDOG_PID").is_ok_and(|pid| pid == std::process::id().to_string());
+        // It is not there for a successor, as the launcher has taken it away.
+        let is_ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
         let watchdog = env::var("WATCHDOG_USEC").ok().filter(|_| is_ours).and_then(|usec| usec.parse().ok());
         let watchdog = watchdog.map(Duration::from_micros);
         Self { socket, watchdog, fed: now, turns: Vec::new(), told: now }
@@ -50,6 +53,39 @@ impl Systemd {
     pub(super) fn reloading(&self) {
         // Both in one message: systemd 253 and later take one without the other for a failure.
         self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_usec()));
+    }
+
+    /// Another process of the service is its main one now, and serves.
+    pub(super) fn succeeded_by(&self, pid: u32) {
+        self.notify(&format!("MAINPID={pid}"));
+        self.ready();
+    }
+
+    /// Leaves sockets with the manager, which gives them back if this process ends unbidden: what comes
+    /// meanwhile waits in them. Their names tell their order, which the manager does not keep.
+    pub(super) fn keep(&self, sockets: &[OwnedFd]) {
+        let Some(manager) = &self.socket else { return };
+        // These are many messages for the manager's queue. A manager that keeps none of them is none.
+        let prepared = manager.set_nonblocking(false);
+        let prepared = prepared.and_then(|()| manager.set_write_timeout(Some(MANAGER_WAIT_MAX)));
+        let keep = |(index, socket): (usize, &OwnedFd)| {
+            // A socket with an error that was not fetched yet is no reason to drop it.
+            let message = format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0", inherited::name(index));
+            passing::send_with(manager, message.as_bytes(), &[socket.as_fd()])
+        };
+        // What it does not keep is bound anew after a crash.
+        let _ = prepared.and_then(|()| sockets.iter().enumerate().try_for_each(keep));
+        let _ = manager.set_nonblocking(true);
+    }
+
+    /// Takes back as many sockets: a successor leaves its own.
+    pub(super) fn forget(&self, count: usize) {
+        let Some(manager) = &self.socket else { return };
+        let _ = manager.set_nonblocking(false);
+        let forget =
+            |index| manager.send(format!("FDSTOREREMOVE=1\nFDNAME={}", inherited::name(index)).as_bytes());
+        let _ = (0..count).try_for_each(|index| forget(index).map(|_| ()));
+        let _ = manager.set_nonblocking(true);
     }
 
     /// It ends.

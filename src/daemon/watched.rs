@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::config::Config;
 use super::http::{self, Opened};
@@ -92,8 +92,14 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the history in `dir`; in memory where that is not given or cannot be had.
-    pub(super) fn open(dir: Option<&Path>, names: &Names, shards: usize) -> Result<Self, String> {
+    /// Opens the history in `dir`; in memory where that is not given or cannot be had. There it goes on from
+    /// `image`, which a process before this one has left.
+    pub(super) fn open(
+        dir: Option<&Path>,
+        image: Option<&[u8]>,
+        names: &Names,
+        shards: usize,
+    ) -> Result<Self, String> {
         let now = history::unix_time();
         let with_readers = |(history, bases): (History, Bases)| {
             let reader = || history.reader().map_err(|error| error.to_string());
@@ -116,7 +122,10 @@ impl Remembered {
             }
             None => "[history] dir would keep it".to_owned(),
         };
-        let (history, bases, readers) = History::in_memory(names, shards, now).and_then(with_readers)?;
+        // An image that this program does not know is as good as none.
+        let from_image = image.and_then(|image| History::in_memory_from(image, names, shards, now).ok());
+        let in_memory = from_image.map_or_else(|| History::in_memory(names, shards, now), Ok);
+        let (history, bases, readers) = in_memory.and_then(with_readers)?;
         let place = "in memory".to_owned();
         Ok(Self { history, bases, readers, line: format!("history: {place} ({why})"), place })
     }
@@ -126,9 +135,11 @@ impl Remembered {
 pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
     stop_http: Arc<AtomicBool>,
-    aggregator: JoinHandle<()>,
+    aggregator: Option<JoinHandle<()>>,
+    /// What it leaves at its end.
+    history: Receiver<History>,
     /// Where the aggregator gets other databases of places; it ends when this is dropped.
-    places: Sender<Places>,
+    places: Option<Sender<Places>>,
 }
 
 /// What the watchers are made from.
@@ -171,25 +182,31 @@ impl Watched {
         };
         let (places, other_places) = unbounded();
         let for_aggregator = Arc::clone(&board);
+        let (leave, history) = bounded(1);
         let run = move || {
-            aggregator.run(&for_aggregator, &other_places);
+            // Hardly anybody wants it.
+            let _ = leave.send(aggregator.run(&for_aggregator, &other_places));
             Ok(())
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
-        Ok((Self { http, stop_http, aggregator, places }, board))
+        let (aggregator, places) = (Some(aggregator), Some(places));
+        Ok((Self { http, stop_http, aggregator, history, places }, board))
     }
 
     /// From now on sources are looked up in `places`.
     pub(super) fn change_places(&self, places: Places) {
         // An aggregator that is gone has taken the process with it.
-        let _ = self.places.send(places);
+        let _ = self.places.as_ref().map(|aggregator| aggregator.send(places));
     }
 
-    pub(super) fn stop(self) {
+    /// Ends the threads. What is left is the history, with everything that was counted so far.
+    pub(super) fn stop(&mut self) -> Option<History> {
         self.stop_http.store(true, Ordering::Relaxed);
-        drop(self.places);
-        // A panic was reported when it happened.
-        let _ = self.http.map(JoinHandle::join);
-        let _ = self.aggregator.join();
+        self.places = None;
+        for thread in [self.http.take(), self.aggregator.take()].into_iter().flatten() {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+        self.history.try_recv().ok()
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! The datapath is chosen once, for the whole process: all shards use the ring, or none does.
 
+pub mod orders;
+mod probe;
 pub mod tcp;
 mod udp;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -18,8 +19,9 @@ use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::{self, SelfTest, cpu};
 
+use orders::Orders;
 use tcp::{Serving, TcpDriver, TcpSettings};
-use udp::Shard;
+use udp::{Given, Place, Shard};
 
 /// How datagrams are received and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,10 @@ pub enum NetError {
     Thread(io::Error),
     /// The listeners could not be watched.
     Tcp(io::Error),
+    /// A socket could not be shared.
+    Socket(io::Error),
+    /// A shard ended before it served.
+    Ended,
 }
 
 impl std::fmt::Display for NetError {
@@ -89,6 +95,8 @@ impl std::fmt::Display for NetError {
                     "cannot watch the TCP listeners: {error}; raise the limit of open files (ulimit -n)"
                 )
             }
+            Self::Socket(error) => write!(f, "{error}; raise the limit of open files (ulimit -n)"),
+            Self::Ended => f.write_str("a shard ended before it served; please report this"),
             Self::Thread(error) => {
                 write!(f, "cannot start a thread: {error}; raise the limit of processes (ulimit -u)")
             }
@@ -118,7 +126,8 @@ pub struct Plan {
     pub busy_poll: usize,
     /// For each shard the CPU that it is pinned to, if any.
     pub cpus: Vec<Option<usize>>,
-    /// For each address its sockets, one for each shard.
+    /// For each address its sockets. There is one for each shard, but for those that were there before this
+    /// process: of those a shard may have several, or several shards one.
     pub groups: Vec<(SocketAddr, Vec<UdpSocket>)>,
     /// The listeners for TCP.
     pub listeners: Vec<TcpListener>,
@@ -139,27 +148,34 @@ pub struct Net {
     pub reason: String,
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
+    /// Of each thread; shards first.
+    gates: Vec<Sender<Datapath>>,
     threads: Vec<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
+    /// What shards say behind their gates.
+    serving: Receiver<()>,
+    orders: Arc<Orders>,
 }
 
 impl Net {
-    /// Starts the threads. They serve when this returns.
+    /// Starts the threads and lets each shard test itself. They wait at their gates when this returns, and
+    /// nothing is taken from any socket.
     ///
     /// # Errors
     /// [`NetError`]; no thread is left behind.
     pub fn start(plan: Plan, events: &Sender<Event>) -> Result<Self, NetError> {
         let (datapath, reason) = choose(plan.choice)?;
+        let (serve, serving) = bounded(plan.cpus.len());
         let mut net = Self {
             datapath,
             reason,
             counters: Vec::new(),
             streams: Vec::new(),
+            gates: Vec::new(),
             threads: Vec::new(),
-            stop: Arc::default(),
+            serving,
+            orders: Arc::default(),
         };
-        // On an error the gates are dropped on the way out of `start_threads`, which sends the shards home.
-        match net.start_threads(plan, events) {
+        match net.start_threads(plan, serve, events) {
             Ok(()) => Ok(net),
             Err(error) => {
                 net.stop();
@@ -168,39 +184,55 @@ impl Net {
         }
     }
 
-    fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> Result<(), NetError> {
+    fn start_threads(
+        &mut self,
+        plan: Plan,
+        serving: Sender<()>,
+        events: &Sender<Event>,
+    ) -> Result<(), NetError> {
         let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers } = plan;
-        let mut sockets: Vec<Vec<(SocketAddr, UdpSocket)>> = cpus.iter().map(|_| Vec::new()).collect();
-        for (address, group) in groups {
-            for (shard, socket) in sockets.iter_mut().zip(group) {
-                shard.push((address, socket));
-            }
+        let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
+        let (ready, readies) = bounded(cpus.len());
+        for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
+            let gate = self.new_gate();
+            let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers));
+            let (datapath, ready, serving) = (self.datapath, ready.clone(), serving.clone());
+            let start = Start { cpu, datapath, busy_poll, ready, gate, serving };
+            let orders = Arc::clone(&self.orders);
+            self.spawn(format!("udp-{index}"), events, move || start.run(shard, &orders))?;
         }
-        let (report, reports) = bounded(cpus.len());
-        let mut gates = Vec::new();
-        for (index, (sockets, cpu)) in sockets.into_iter().zip(cpus).enumerate() {
-            let (gate, opened) = bounded(1);
-            let shard = Shard::new(sockets, published.follow(), self.new_ledger(&ledgers));
-            let start =
-                Start { cpu, datapath: self.datapath, busy_poll, report: report.clone(), gate: opened };
-            let stop = Arc::clone(&self.stop);
-            self.spawn(format!("udp-{index}"), events, move || start.run(shard, &stop))?;
-            gates.push(gate);
-        }
-        drop(report);
-        self.gather(choice, &reports)?;
+        drop((ready, serving));
+        self.gather(choice, &readies)?;
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
+        let gate = self.new_gate();
         let mut serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
-        let stop = Arc::clone(&self.stop);
+        let orders = Arc::clone(&self.orders);
         self.spawn("tcp".to_owned(), events, move || {
-            driver.run(&stop, &mut serving).map_err(|error| format!("epoll failed: {error}"))
-        })?;
-        for gate in gates {
-            // A shard that is gone has reported it.
+            if gate.recv().is_err() {
+                return Ok(());
+            }
+            driver.run(&orders, &mut serving).map_err(|error| format!("epoll failed: {error}"))
+        })
+    }
+
+    /// Opens the gates. All threads serve when this returns.
+    ///
+    /// # Errors
+    /// Why a shard cannot, now that it should. Others may serve already: the process must end.
+    pub fn open(&mut self) -> Result<(), NetError> {
+        for gate in self.gates.drain(..) {
+            // A thread that is gone has reported it.
             let _ = gate.send(self.datapath);
         }
-        Ok(())
+        let shards = self.counters.len() - 1;
+        if self.serving.iter().take(shards).count() == shards { Ok(()) } else { Err(NetError::Ended) }
+    }
+
+    fn new_gate(&mut self) -> Receiver<Datapath> {
+        let (gate, opened) = bounded(1);
+        self.gates.push(gate);
+        opened
     }
 
     fn new_ledger(&mut self, settings: &LedgerSettings) -> Ledger {
@@ -221,15 +253,15 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until every shard has pinned itself and made its ring. Where one cannot have a ring, with `auto`
+    /// Waits until every shard has pinned itself, made its ring and passed its test. Where one cannot have a ring, with `auto`
     /// none has.
     fn gather(
         &mut self,
         choice: DatapathChoice,
         reports: &Receiver<Result<(), NetError>>,
     ) -> Result<(), NetError> {
-        for report in reports.iter().take(self.threads.len()) {
-            match report {
+        for _ in 0..self.threads.len() {
+            match reports.recv().map_err(|_| NetError::Ended)? {
                 Err(NetError::Datapath { datapath: Datapath::IoUring, reason })
                     if choice == DatapathChoice::Auto =>
                 {
@@ -242,9 +274,28 @@ impl Net {
         Ok(())
     }
 
+    /// Leaves the sockets to a successor, which serves already. Shards answer what they have received, and are
+    /// gone when this returns. The thread of TCP accepts nothing more and serves the connections that it has,
+    /// for its configured time at most.
+    pub fn retire(&mut self) {
+        self.orders.retire();
+        let shards = self.threads.len().saturating_sub(1);
+        for thread in self.threads.drain(..shards) {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether all threads have ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
     /// Tells the threads to end and waits for them. What has been received is answered.
     pub fn stop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.gates.clear();
+        self.orders.stop();
         for thread in self.threads.drain(..) {
             // A panic was reported when it happened.
             let _ = thread.join();
@@ -288,43 +339,70 @@ fn choose(choice: DatapathChoice) -> Result<(Datapath, String), NetError> {
     }
 }
 
+/// Deals the sockets of each address out to so many shards, in turn. No socket is left over, as there may be
+/// queries in it. Where an address has fewer sockets than there are shards, some have one in common: a socket
+/// that joined the group would be given queries before anybody serves them.
+fn deal(groups: Vec<(SocketAddr, Vec<UdpSocket>)>, shards: usize) -> io::Result<Vec<Vec<Given>>> {
+    let mut dealt: Vec<Vec<Given>> = (0..shards).map(|_| Vec::new()).collect();
+    for (listener, (local, group)) in groups.into_iter().enumerate() {
+        let place = Place { local, listener };
+        for shard in group.len()..shards {
+            let socket = group[shard % group.len()].try_clone()?;
+            dealt[shard].push(Given { socket, place, is_second: true });
+        }
+        for (index, socket) in group.into_iter().enumerate() {
+            dealt[index % shards].push(Given { socket, place, is_second: false });
+        }
+    }
+    Ok(dealt)
+}
+
 /// What a shard's thread does before it serves.
 struct Start {
     cpu: Option<usize>,
     datapath: Datapath,
     busy_poll: usize,
-    report: Sender<Result<(), NetError>>,
+    ready: Sender<Result<(), NetError>>,
     /// Says which datapath to serve with; closed instead of used when the start has failed elsewhere.
     gate: Receiver<Datapath>,
+    serving: Sender<()>,
 }
 
 impl Start {
     /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; then
     /// serves.
-    fn run(self, mut shard: Shard, stop: &AtomicBool) -> Result<(), String> {
-        let engine = self.pin().and_then(|()| shard.engine(self.datapath, self.busy_poll));
+    fn run(self, mut shard: Shard, orders: &Orders) -> Result<(), String> {
+        let Self { cpu, datapath, busy_poll, ready, gate, serving } = self;
+        // Another of the engine's kind is asked a few questions first.
+        let tested = |shard: &mut Shard, datapath: Datapath| {
+            probe::probe(datapath, busy_poll, shard.snapshot())?;
+            shard.engine(datapath, busy_poll)
+        };
+        let engine = pin(cpu).and_then(|()| tested(&mut shard, datapath));
         let (report, engine) = match engine {
             Ok(engine) => (Ok(()), Some(engine)),
             Err(error) => (Err(error), None),
         };
         // Whoever waits for the reports may be gone; then so is the gate.
-        let _ = self.report.send(report);
-        drop(self.report);
-        let Ok(datapath) = self.gate.recv() else { return Ok(()) };
+        let _ = ready.send(report);
+        drop(ready);
+        let Ok(chosen) = gate.recv() else { return Ok(()) };
         let engine = match engine {
-            Some(engine) if datapath == self.datapath => engine,
+            Some(engine) if chosen == datapath => engine,
             engine => {
                 drop(engine);
-                shard.engine(datapath, self.busy_poll).map_err(|error| error.to_string())?
+                tested(&mut shard, chosen).map_err(|error| error.to_string())?
             }
         };
-        shard.serve(engine, stop).map_err(|error| format!("the {datapath} datapath failed: {error}"))
+        let _ = serving.send(());
+        drop(serving);
+        shard.serve(engine, orders).map_err(|error| format!("the {chosen} datapath failed: {error}"))
     }
+}
 
-    fn pin(&self) -> Result<(), NetError> {
-        let Some(cpu) = self.cpu else { return Ok(()) };
-        cpu::pin(cpu).map_err(|error| NetError::Pin { cpu, error })
-    }
+fn pin(cpu: Option<usize>) -> Result<(), NetError> {
+    let Some(cpu) = cpu else { return Ok(()) };
+    cpu::pin(cpu).map_err(|error| NetError::Pin { cpu, error })
 }
 
 /// Starts a thread whose unexpected end is reported.
@@ -360,5 +438,32 @@ impl Drop for Obituary {
             // Nobody listens any more when the process ends.
             let _ = events.send(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::sockets::{UdpOptions, bind_udp_group};
+
+    /// For each shard the listener of each of its sockets, and whether it is another's too.
+    fn dealt(groups: &[usize], shards: usize) -> Vec<Vec<(usize, bool)>> {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let bind = |len: &usize| (any, bind_udp_group(any, *len, &UdpOptions::default()).unwrap());
+        let dealt = deal(groups.iter().map(bind).collect(), shards).unwrap();
+        let of_shard =
+            |given: Vec<Given>| given.iter().map(|given| (given.place.listener, given.is_second)).collect();
+        dealt.into_iter().map(of_shard).collect()
+    }
+
+    #[test]
+    fn no_socket_is_left_over_and_no_shard_goes_without() {
+        let (own, second) = (false, true);
+        assert_eq!(dealt(&[2, 2], 2), [[(0, own), (1, own)], [(0, own), (1, own)]]);
+        assert_eq!(dealt(&[5], 2), [vec![(0, own); 3], vec![(0, own); 2]]);
+        assert_eq!(
+            dealt(&[1, 3], 3),
+            [[(0, own), (1, own)], [(0, second), (1, own)], [(0, second), (1, own)],]
+        );
     }
 }

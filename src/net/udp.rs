@@ -1,14 +1,16 @@
 //! A shard: one thread, its sockets, and the loop that lends each datagram to [`serve`].
 
+use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::orders::Orders;
 use super::{Datapath, NetError};
 use crate::dns::consts::rcode;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
 use crate::serve::published::Follower;
+use crate::serve::snapshot::Snapshot;
 use crate::serve::{Arrival, Transport, Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
@@ -26,9 +28,24 @@ pub(super) enum Engine {
 }
 
 impl Engine {
+    /// One that answers on `sockets`, made by the thread that will turn it.
+    pub(super) fn new(
+        datapath: Datapath,
+        sockets: Vec<UdpSocket>,
+        busy_poll: usize,
+    ) -> Result<Self, NetError> {
+        let failed = |error: &dyn Display| NetError::Datapath { datapath, reason: error.to_string() };
+        match datapath {
+            Datapath::IoUring => {
+                Ring::new(sockets, RING_SLOTS, busy_poll).map(Self::Ring).map_err(|error| failed(&error))
+            }
+            Datapath::Mmsg => Mmsg::new(sockets).map(Self::Mmsg).map_err(|error| failed(&error)),
+        }
+    }
+
     /// One round: waits at most `wait`, lends what came in, sends what was answered.
     #[inline]
-    fn turn(
+    pub(super) fn turn(
         &mut self,
         wait: Duration,
         answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
@@ -47,12 +64,33 @@ impl Engine {
     }
 
     /// Answers what is still queued and closes the sockets.
-    fn end(self, answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>) -> io::Result<Turn> {
+    pub(super) fn end(
+        self,
+        answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
+    ) -> io::Result<Turn> {
         match self {
             Self::Ring(ring) => ring.end(answer),
             Self::Mmsg(mmsg) => mmsg.end(answer),
         }
     }
+}
+
+/// A socket that a shard is given.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) socket: UdpSocket,
+    pub(super) place: Place,
+    /// Another shard has it as well, and counts what the kernel drops there.
+    pub(super) is_second: bool,
+}
+
+/// Where a socket stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Its address.
+    pub(super) local: SocketAddr,
+    /// The place of that among those that the node listens on.
+    pub(super) listener: usize,
 }
 
 /// What one shard owns.
@@ -65,31 +103,32 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(sockets: Vec<(SocketAddr, UdpSocket)>, snapshot: Follower, ledger: Ledger) -> Self {
-        let (locals, sockets) = sockets.into_iter().unzip();
-        let answering = Answering { locals, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
-        Self { sockets, answering, drops: Drops::new() }
+    pub(super) fn new(given: Vec<Given>, snapshot: Follower, ledger: Ledger) -> Self {
+        let drops = Drops::new(&given);
+        let places = given.iter().map(|given| given.place).collect();
+        let sockets = given.into_iter().map(|given| given.socket).collect();
+        let answering = Answering { places, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
+        Self { sockets, answering, drops }
+    }
+
+    /// What it serves.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.answering.snapshot
     }
 
     /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
     /// engine can still be made from them.
     pub(super) fn engine(&mut self, datapath: Datapath, busy_poll: usize) -> Result<Engine, NetError> {
-        let failed = |reason: String| NetError::Datapath { datapath, reason };
         let sockets: io::Result<Vec<UdpSocket>> = self.sockets.iter().map(UdpSocket::try_clone).collect();
-        let sockets = sockets.map_err(|error| failed(error.to_string()))?;
-        match datapath {
-            Datapath::IoUring => {
-                let ring = Ring::new(sockets, RING_SLOTS, busy_poll);
-                ring.map(Engine::Ring).map_err(|error| failed(error.to_string()))
-            }
-            Datapath::Mmsg => Mmsg::new(sockets).map(Engine::Mmsg).map_err(|error| failed(error.to_string())),
-        }
+        let failed = |error: io::Error| NetError::Datapath { datapath, reason: error.to_string() };
+        Engine::new(datapath, sockets.map_err(failed)?, busy_poll)
     }
 
-    /// Serves until `stop`.
-    pub(super) fn serve(mut self, mut engine: Engine, stop: &AtomicBool) -> io::Result<()> {
+    /// Serves until the orders say otherwise. Then it answers what has come, as far as nobody else has who
+    /// holds the same sockets.
+    pub(super) fn serve(mut self, mut engine: Engine, orders: &Orders) -> io::Result<()> {
         self.sockets.clear();
-        self.turns(&mut engine, stop)?;
+        self.turns(&mut engine, orders)?;
         self.drops.read(engine.sockets(), &mut self.answering.ledger);
         let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
         self.fold(&turn, Instant::now());
@@ -99,8 +138,8 @@ impl Shard {
     /// The path of a query, and nothing else: a function of its own, so that what it became can be looked at
     /// (tests/layout.rs).
     #[inline(never)]
-    fn turns(&mut self, engine: &mut Engine, stop: &AtomicBool) -> io::Result<()> {
-        while !stop.load(Ordering::Relaxed) {
+    fn turns(&mut self, engine: &mut Engine, orders: &Orders) -> io::Result<()> {
+        while orders.is_serving() {
             let turn = engine.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
             let now = Instant::now();
             self.drops.tick(now, engine.sockets(), &mut self.answering.ledger);
@@ -146,8 +185,8 @@ impl Shard {
 /// What it takes to answer a datagram.
 #[derive(Debug)]
 struct Answering {
-    /// The address of each socket.
-    locals: Vec<SocketAddr>,
+    /// Where each socket stands.
+    places: Vec<Place>,
     snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
@@ -162,11 +201,10 @@ impl Answering {
             self.batch_began = Some(Instant::now());
             self.snapshot.look();
         }
-        let mut local = self.locals[arrived.socket];
+        let Place { mut local, listener } = self.places[arrived.socket];
         if let Some(ip) = arrived.local_ip {
             local.set_ip(ip);
         }
-        let listener = arrived.socket;
         let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener };
         self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
@@ -187,13 +225,19 @@ impl Answering {
 #[derive(Debug)]
 struct Drops {
     asked: Instant,
-    /// By socket, as the kernel counts: to 2^32 and round again.
-    seen: Vec<u32>,
+    /// By socket: the listener whose drops these are, if they are this shard's to count; and how many there
+    /// were, as the kernel counts, to 2^32 and round again.
+    seen: Vec<(Option<usize>, u32)>,
 }
 
 impl Drops {
-    fn new() -> Self {
-        Self { asked: Instant::now(), seen: Vec::new() }
+    /// From now on: what a socket of another process dropped before is that one's to count.
+    fn new(given: &[Given]) -> Self {
+        let seen = given.iter().map(|given| {
+            let listener = (!given.is_second).then_some(given.place.listener);
+            (listener, sockets::drops(&given.socket).unwrap_or(0))
+        });
+        Self { asked: Instant::now(), seen: seen.collect() }
     }
 
     #[inline]
@@ -206,10 +250,9 @@ impl Drops {
 
     #[cold]
     fn read(&mut self, sockets: &[UdpSocket], ledger: &mut Ledger) {
-        self.seen.resize(sockets.len(), 0);
-        for (listener, (socket, seen)) in sockets.iter().zip(&mut self.seen).enumerate() {
+        for (socket, (listener, seen)) in sockets.iter().zip(&mut self.seen) {
             // A kernel that does not say leaves the count at what it was.
-            let Ok(drops) = sockets::drops(socket) else { continue };
+            let (Some(listener), Ok(drops)) = (*listener, sockets::drops(socket)) else { continue };
             ledger.add(SOCKET_DROPS.at([listener]), drops.wrapping_sub(*seen));
             *seen = drops;
         }
@@ -259,24 +302,33 @@ mod tests {
     fn drops_are_counted_once_by_socket() {
         let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192, ..UdpOptions::default() };
         let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
-        let sockets = [bind(), bind()];
+        let sockets = [bind(), bind(), bind()];
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (mut drops, (mut ledger, stream)) = (Drops::new(), ledger(&LedgerSettings::default()));
+        let address = |socket: &UdpSocket| socket.local_addr().unwrap();
+        let overfill = |socket: &UdpSocket| {
+            (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], address(socket)).unwrap(), 1000));
+            u64::from(sockets::drops(socket).unwrap())
+        };
+        // What was dropped before; then a socket that another shard has too.
+        assert!(overfill(&sockets[0]) > 0);
+        let given = sockets.iter().enumerate().map(|(listener, socket)| {
+            let place = Place { local: address(socket), listener };
+            Given { socket: socket.try_clone().unwrap(), place, is_second: listener == 2 }
+        });
+        let mut drops = Drops::new(&given.collect::<Vec<_>>());
+        let (mut ledger, stream) = ledger(&LedgerSettings::default());
         let mut counted = |after: u64| {
             drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut ledger);
             ledger.fold();
             let mut totals = Totals::default();
             stream.counters.read(&mut totals);
-            SOCKET_DROPS.of(&totals)[..2].to_vec()
+            SOCKET_DROPS.of(&totals)[..3].to_vec()
         };
-        for _ in 0..100 {
-            client.send_to(&[0; 1000], sockets[1].local_addr().unwrap()).unwrap();
-        }
-        let lost = u64::from(sockets::drops(&sockets[1]).unwrap());
-        assert!(lost > 0);
-        assert_eq!(counted(999), [0, 0], "the kernel is asked once a second");
-        assert_eq!(counted(1000), [0, lost]);
-        assert_eq!(counted(1000), [0, lost], "what was counted is not counted again");
+        let lost = overfill(&sockets[1]);
+        assert!(lost > 0 && overfill(&sockets[2]) > 0);
+        assert_eq!(counted(999), [0, 0, 0], "the kernel is asked once a second");
+        assert_eq!(counted(1000), [0, lost, 0]);
+        assert_eq!(counted(1000), [0, lost, 0], "what was counted is not counted again");
     }
 
     #[test]

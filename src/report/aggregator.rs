@@ -52,7 +52,8 @@ impl Aggregator {
     }
 
     /// Looks once a second until nobody is left who could send other databases of places, and then once more.
-    pub fn run(mut self, board: &Board, places: &Receiver<Places>) {
+    /// Gives the history back.
+    pub fn run(mut self, board: &Board, places: &Receiver<Places>) -> History {
         // Once a minute, whether or not the last one could be stored, and wherever the clock is set to.
         let mut minute = unix_time() / MINUTE;
         loop {
@@ -70,7 +71,7 @@ impl Aggregator {
                 self.store(board, now);
             }
             if !goes_on {
-                return;
+                return self.history;
             }
         }
     }

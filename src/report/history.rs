@@ -4,6 +4,7 @@
 //! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA` below.
 
 mod aging;
+mod succession;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -177,6 +178,7 @@ pub struct History {
     db: Connection,
     /// What SQLite calls the file.
     place: PathBuf,
+    is_in_memory: bool,
     /// What zones and addresses were called the last time.
     names: Names,
     /// By where the counter stands in a block.
@@ -199,7 +201,7 @@ impl History {
     /// If the folder or the file cannot be written, or is no history that this program knows.
     pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
         fs::create_dir_all(dir).map_err(|error| error.to_string())?;
-        Self::new(dir.join(FILE), HISTORY_LEN_MAX, names, shards, now)
+        Self::new(dir.join(FILE), false, names, shards, now)
     }
 
     /// A history that ends with the program.
@@ -207,20 +209,33 @@ impl History {
     /// # Errors
     /// If there is no memory.
     pub fn in_memory(names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
-        // A name of its own, which the connections of this process share.
-        static MADE: AtomicUsize = AtomicUsize::new(0);
-        let place = format!("file:/history-{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed));
-        Self::new(place.into(), HISTORY_IN_MEMORY_LEN_MAX, names, shards, now)
+        let (_filled, place) = memory(None).map_err(|error| error.to_string())?;
+        Self::new(place, true, names, shards, now)
+    }
+
+    /// A history that ends with the program and begins with what the one before it had, which left `image`.
+    ///
+    /// # Errors
+    /// If there is no memory, or that is no history that this program knows.
+    pub fn in_memory_from(
+        image: &[u8],
+        names: &Names,
+        shards: usize,
+        now: u64,
+    ) -> Result<(Self, Bases), String> {
+        let (_filled, place) = memory(Some(image)).map_err(|error| error.to_string())?;
+        Self::new(place, true, names, shards, now)
     }
 
     fn new(
         place: PathBuf,
-        len_max: u64,
+        is_in_memory: bool,
         names: &Names,
         shards: usize,
         now: u64,
     ) -> Result<(Self, Bases), String> {
         let db = Connection::open(&place).map_err(|error| error.to_string())?;
+        let len_max = if is_in_memory { HISTORY_IN_MEMORY_LEN_MAX } else { HISTORY_LEN_MAX };
         prepare(&db, len_max).map_err(|error| error.to_string())?;
         let version = version(&db).map_err(|error| error.to_string())?;
         if version != SCHEMA.len() {
@@ -238,6 +253,7 @@ impl History {
             Self {
                 db,
                 place,
+                is_in_memory,
                 names: names.clone(),
                 series,
                 stored,
@@ -393,6 +409,18 @@ impl Stored {
     pub(super) const fn connection(&self) -> &Connection {
         &self.0
     }
+}
+
+/// A database in memory, filled from `image` if there is one, and what SQLite calls it. The connections of this
+/// process share it by that name, as long as there is one.
+fn memory(image: Option<&[u8]>) -> rusqlite::Result<(Connection, PathBuf)> {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let place = format!("file:/history-{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed));
+    let mut db = Connection::open(&place)?;
+    if let Some(image) = image {
+        succession::fill(&mut db, image)?;
+    }
+    Ok((db, place.into()))
 }
 
 /// Now, in seconds of Unix time.
@@ -555,6 +583,8 @@ fn put_uniques(transaction: &Transaction<'_>, day: u64, sketches: &Sketches) -> 
     }
     Ok(())
 }
+
+pub use succession::{Closed, Counted, totals};
 
 #[cfg(test)]
 mod tests;

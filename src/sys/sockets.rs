@@ -99,6 +99,35 @@ pub fn steer(group: &[UdpSocket], steering: &Steering) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(refused(io::Error::last_os_error())) }
 }
 
+/// Leaves the sharing of a group's datagrams to the kernel, whatever steered it before.
+///
+/// # Errors
+///
+/// If the kernel refuses.
+pub fn unsteer(group: &[UdpSocket]) -> io::Result<()> {
+    let Some(first) = group.first() else { return Ok(()) };
+    match set_option(&socket2::SockRef::from(first), libc::SOL_SOCKET, libc::SO_DETACH_REUSEPORT_BPF, 0) {
+        // There was nothing.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        result => result,
+    }
+}
+
+/// Makes a socket that somebody else has bound like those of [`bind_udp_group`].
+///
+/// # Errors
+///
+/// If an option is refused, or the socket takes IPv4 under an address of IPv6.
+pub fn adopt_udp(socket: &UdpSocket, address: SocketAddr, options: &UdpOptions) -> io::Result<()> {
+    socket.set_nonblocking(false)?;
+    let socket = socket2::SockRef::from(socket);
+    if address.is_ipv6() && !socket.only_v6()? {
+        let message = "it takes IPv4 as well; let the service manager bind it with BindIPv6Only=ipv6-only";
+        return Err(io::Error::other(message));
+    }
+    udp_options(&socket, address, options)
+}
+
 /// Listens on one address, not blocking, with room for `backlog` connections that were not accepted yet. Busy
 /// addresses are tried again as in [`bind_udp_group`].
 ///
@@ -184,25 +213,31 @@ pub fn raise_nofile() -> io::Result<u64> {
 fn udp_socket(address: SocketAddr, options: &UdpOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     common_options(&socket, address)?;
+    udp_options(&socket, address, options)?;
+    Ok(socket)
+}
+
+/// The options that a bound socket can be given as well.
+fn udp_options(socket: &Socket, address: SocketAddr, options: &UdpOptions) -> io::Result<()> {
     // Replies are small, and leave without "don't fragment": a forged "packet too big" then changes nothing.
     let (level, discover, omit, pktinfo) = if address.is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT, libc::IP_PKTINFO)
     } else {
         (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT, libc::IPV6_RECVPKTINFO)
     };
-    set_option(&socket, level, discover, omit)?;
+    set_option(socket, level, discover, omit)?;
     if address.ip().is_unspecified() {
         // Replies must come from the address that was asked.
-        set_option(&socket, level, pktinfo, 1)?;
+        set_option(socket, level, pktinfo, 1)?;
     }
-    buffer_len(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.rcvbuf)?;
-    buffer_len(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.sndbuf)?;
+    buffer_len(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.rcvbuf)?;
+    buffer_len(socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.sndbuf)?;
     if options.busy_poll > 0 {
         let micros = libc::c_int::try_from(options.busy_poll).unwrap_or(libc::c_int::MAX);
-        set_option(&socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, micros)
+        set_option(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, micros)
             .map_err(|error| io::Error::other(format!("busy polling was refused ({error})")))?;
     }
-    Ok(socket)
+    Ok(())
 }
 
 /// What UDP and TCP have in common: one family only, and an address that may come later (anycast addresses
@@ -306,6 +341,11 @@ mod tests {
             assert!(shares(&group).iter().all(|&share| share > 0), "{address}: there is no socket 7");
             steer(&group, &Steering::Hash).unwrap();
             assert_eq!(shares(&group).iter().sum::<usize>(), 100);
+            steer(&group, &all(1)).unwrap();
+            for _ in 0..2 {
+                unsteer(&group).unwrap();
+                assert!(shares(&group).iter().all(|&share| share > 0), "{address}: the kernel shares");
+            }
         }
     }
 

@@ -79,7 +79,8 @@ impl Server {
             published: Published::new(node(&[])),
             ledgers: LedgerSettings::default(),
         };
-        let net = Net::start(plan, &unbounded().0).expect("it starts");
+        let mut net = Net::start(plan, &unbounded().0).expect("it starts");
+        net.open().expect("it serves");
         Self { net, address }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -17,6 +16,7 @@ use crate::limits::{
     TCP_ACCEPT_PAUSE, TCP_ACCEPTS_PER_ROUND_MAX, TCP_DRAIN_MAX, TCP_EVENTS_MAX, TCP_KERNEL_SEND_LEN,
     TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
 };
+use crate::net::orders::Orders;
 use crate::serve::{Arrival, Transport, Verdict};
 
 /// The token of the first listener; those of connections are their keys in the table, far below.
@@ -91,14 +91,27 @@ impl TcpDriver {
         })
     }
 
-    /// Serves until `stop` is set, which is seen within [`TCP_TICK`]; then sends what is due, for at most
-    /// [`TCP_DRAIN_MAX`], and closes everything.
+    /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To retire is to accept nothing
+    /// more, and to serve the connections that are there until they close or fall idle, for at most the
+    /// configured time. Then, or when it is to stop, it sends what is due, for at most [`TCP_DRAIN_MAX`], and
+    /// closes everything.
     ///
     /// # Errors
     /// What epoll itself says, which no peer and no shortage can make it say.
-    pub fn run(mut self, stop: &AtomicBool, handler: &mut impl TcpHandler) -> io::Result<()> {
+    pub fn run(mut self, orders: &Orders, handler: &mut impl TcpHandler) -> io::Result<()> {
+        self.rounds(handler, |_| orders.is_serving())?;
+        self.close_listeners();
+        let until = Instant::now() + self.settings.drain_timeout;
+        self.rounds(handler, |driver| {
+            orders.is_retiring() && driver.table.open() > 0 && Instant::now() < until
+        })?;
+        self.drain(handler)
+    }
+
+    /// Round after round, while `goes_on`.
+    fn rounds(&mut self, handler: &mut impl TcpHandler, goes_on: impl Fn(&Self) -> bool) -> io::Result<()> {
         let mut tick_at = Instant::now() + TCP_TICK;
-        while !stop.load(Ordering::Relaxed) {
+        while goes_on(self) {
             self.wait(tick_at)?;
             handler.woken();
             self.accept(handler);
@@ -109,7 +122,15 @@ impl TcpDriver {
                 tick_at = now + TCP_TICK;
             }
         }
-        self.drain(handler)
+        Ok(())
+    }
+
+    /// Lets go of the listeners. Others may hold them too, so that closing them ends nothing with epoll.
+    fn close_listeners(&mut self) {
+        for mut listener in self.listeners.drain(..) {
+            // Without it there would be a wake-up for nothing now and then.
+            let _ = self.poll.registry().deregister(&mut listener.socket);
+        }
     }
 
     /// Waits until something is ready, or until `tick_at`; queues the connections that are.
@@ -255,11 +276,10 @@ impl TcpDriver {
         }
     }
 
-    /// Accepts nothing more, answers what has come, sends what is due and closes every connection that has
-    /// nothing more to read or to take.
+    /// Answers what has come, sends what is due and closes every connection that has nothing more to read or
+    /// to take.
     fn drain(mut self, handler: &mut impl TcpHandler) -> io::Result<()> {
         self.draining = true;
-        self.listeners.clear();
         let until = Instant::now() + TCP_DRAIN_MAX;
         let keys: Vec<usize> = self.table.iter().map(|(key, _)| key).collect();
         for key in keys {

@@ -32,6 +32,8 @@ pub struct TcpSettings {
     pub idle_timeout: Duration,
     /// Time for which a client may take nothing of the answers that wait for it.
     pub write_timeout: Duration,
+    /// How long connections are served that are there when a successor takes over.
+    pub drain_timeout: Duration,
     /// Bytes of all buffers together.
     pub buffers_len_max: usize,
 }
@@ -44,6 +46,7 @@ impl Default for TcpSettings {
             message_timeout: limits::TCP_MESSAGE_TIMEOUT,
             idle_timeout: limits::TCP_IDLE_TIMEOUT,
             write_timeout: limits::TCP_WRITE_TIMEOUT,
+            drain_timeout: limits::TCP_DRAIN_TIMEOUT,
             buffers_len_max: limits::TCP_BUFFERS_LEN_MAX,
         }
     }

@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use self::harness::{Server, Toy, ask, breathe, expect_end, framed_query, is_over, read_reply};
 use super::*;
 
 mod harness;
+mod retire;
 
 #[test]
 fn a_thousand_queries_of_one_write_are_answered_in_order() {
@@ -29,16 +30,16 @@ fn every_listener_is_served_and_each_query_knows_its_two_ends() {
     let listeners = vec![bind("127.0.0.1"), bind("127.0.0.9"), bind("::1")];
     let addresses: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
     let driver = TcpDriver::new(listeners, TcpSettings::default()).unwrap();
-    let (mut toy, stop) = (Toy::default(), AtomicBool::new(false));
+    let (mut toy, orders) = (Toy::default(), Orders::default());
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| driver.run(&stop, &mut toy));
+        let running = scope.spawn(|| driver.run(&orders, &mut toy));
         let replies = addresses.iter().map(|address| {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(&framed_query(1, 0)).unwrap();
             (stream.local_addr().unwrap(), read_reply(&mut stream).unwrap())
         });
         let replies: Vec<_> = replies.collect();
-        stop.store(true, Ordering::Relaxed);
+        orders.stop();
         running.join().unwrap().unwrap();
         for ((client, reply), address) in replies.iter().zip(&addresses) {
             assert_eq!(reply[6..8], address.port().to_be_bytes());
@@ -100,12 +101,12 @@ fn a_query_and_fin_that_came_together_are_both_seen() {
     stream.write_all(&framed_query(1, 0)).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let driver = TcpDriver::new(vec![listener], TcpSettings::default()).unwrap();
-    let (mut toy, stop) = (Toy::default(), AtomicBool::new(false));
+    let (mut toy, orders) = (Toy::default(), Orders::default());
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| driver.run(&stop, &mut toy));
+        let running = scope.spawn(|| driver.run(&orders, &mut toy));
         assert_eq!(read_reply(&mut stream).unwrap()[..2], [0, 1]);
         expect_end(&mut stream);
-        stop.store(true, Ordering::Relaxed);
+        orders.stop();
         running.join().unwrap().unwrap();
     });
     assert_eq!(toy.counts()[&TcpEvent::Closed(Closed::Client)], 1);
@@ -367,7 +368,9 @@ fn draining_announces_no_keepalive_and_ends_although_a_client_never_reads() {
     let queries: Vec<u8> = (0..300).flat_map(|id| framed_query(id, 60_000)).collect();
     greedy.write_all(&queries).unwrap();
     let began = Instant::now();
-    driver.run(&AtomicBool::new(true), &mut toy).unwrap();
+    let orders = Orders::default();
+    orders.stop();
+    driver.run(&orders, &mut toy).unwrap();
     assert!((TCP_DRAIN_MAX..5 * TCP_DRAIN_MAX).contains(&began.elapsed()));
     let reply = read_reply(&mut stream).unwrap();
     assert_eq!(reply[4..6], [0, 0]);

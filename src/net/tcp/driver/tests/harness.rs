@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpStream};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -51,23 +51,29 @@ impl TcpHandler for Toy {
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) toy: Toy,
-    stop: Arc<AtomicBool>,
+    pub(super) orders: Arc<Orders>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Server {
     pub(super) fn start(settings: TcpSettings) -> Self {
+        Self::start_beside(settings).0
+    }
+
+    /// One whose listener another process has as well: that handle.
+    pub(super) fn start_beside(settings: TcpSettings) -> (Self, std::net::TcpListener) {
         // The standard library's own backlog of 128 is too short for thousands of connections at once.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         socket.listen(4096).unwrap();
         let listener: std::net::TcpListener = socket.into();
         let address = listener.local_addr().unwrap();
+        let other = listener.try_clone().unwrap();
         let driver = TcpDriver::new(vec![listener], settings).unwrap();
-        let (toy, stop) = (Toy::default(), Arc::new(AtomicBool::new(false)));
-        let (mut handler, stop_seen) = (toy.clone(), stop.clone());
-        let thread = std::thread::spawn(move || driver.run(&stop_seen, &mut handler));
-        Self { address, toy, stop, thread: Some(thread) }
+        let (toy, orders) = (Toy::default(), Arc::new(Orders::default()));
+        let (mut handler, told) = (toy.clone(), Arc::clone(&orders));
+        let thread = std::thread::spawn(move || driver.run(&told, &mut handler));
+        (Self { address, toy, orders, thread: Some(thread) }, other)
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -102,10 +108,19 @@ impl Server {
         }
     }
 
+    /// Waits for the end of a driver that was told to retire.
+    pub(super) fn wait_end(&self) {
+        let began = Instant::now();
+        while !self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            assert!(began.elapsed() < Duration::from_secs(15), "{:?}", self.toy.counts());
+            breathe();
+        }
+    }
+
     /// Stops; returns how long that took. Every connection that was opened has been closed then.
     pub(super) fn stop(&mut self) -> Duration {
         let began = Instant::now();
-        self.stop.store(true, Ordering::Relaxed);
+        self.orders.stop();
         self.thread.take().expect("a server is stopped once").join().unwrap().unwrap();
         let took = began.elapsed();
         let counts = self.toy.counts();

@@ -1,0 +1,205 @@
+//! The side that gives.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Line, Message, PROTOCOL, unexpected};
+use crate::daemon::failure;
+use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX};
+use crate::report::history::Counted;
+use crate::sys::launcher::Launcher;
+use crate::sys::passing::Passage;
+use crate::zone::Problem;
+
+/// How long a successor may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For loading and checking everything.
+    load: Duration,
+    /// For each step after that.
+    step: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { load: HANDOVER_LOAD_MAX, step: HANDOVER_STEP_MAX }
+    }
+}
+
+/// A hand-over that has begun: a successor that was started. It can be waited for on any thread.
+#[derive(Debug)]
+pub struct Giving {
+    launcher: Arc<Launcher>,
+    line: Line,
+}
+
+/// A successor that serves.
+#[derive(Debug)]
+pub struct Successor {
+    line: Line,
+    /// Its process.
+    pub pid: u32,
+    /// Its version of the program.
+    pub version: String,
+}
+
+impl Giving {
+    /// Has a successor started.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn begin(launcher: &Arc<Launcher>) -> io::Result<Self> {
+        let line = launcher.launch()?;
+        Ok(Self { launcher: Arc::clone(launcher), line: Line(line) })
+    }
+
+    /// Leads the successor to where it serves, beside this process. It gets `sockets`: those of each address
+    /// in the order in which they were bound.
+    ///
+    /// # Errors
+    /// What went wrong with it. It is gone then, and this process is as it was.
+    pub fn finish(self, sockets: &[OwnedFd]) -> Result<Successor, Vec<Problem>> {
+        let Self { launcher, line } = self;
+        let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+        lead(line, &sockets, Patience::default()).map_err(|mut problems| {
+            let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher is gone: {error}"));
+            problems.extend(failure(format!("this process serves on; the new one: {ended}")));
+            problems
+        })
+    }
+
+    /// A handle with which another thread can end this: [`finish`](Self::finish) fails then.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub fn way_out(&self) -> io::Result<Passage> {
+        self.line.0.try_clone()
+    }
+}
+
+fn lead(line: Line, sockets: &[BorrowedFd<'_>], patience: Patience) -> Result<Successor, Vec<Problem>> {
+    let (pid, version) = match line.hear("hello", Some(patience.load))?.0 {
+        Message::Hello { protocol: PROTOCOL, version, pid } => (pid, version),
+        Message::Hello { protocol, version, .. } => {
+            let message = format!(
+                "version {version} hands over by protocol {protocol}, this one by {PROTOCOL}; restart instead"
+            );
+            return Err(failure(message));
+        }
+        other => return Err(unexpected("hello", &other)),
+    };
+    line.say(&Message::Sockets, sockets)?;
+    match line.hear("ready", Some(patience.step))?.0 {
+        Message::Ready => line.say(&Message::Serve, &[])?,
+        other => return Err(unexpected("ready", &other)),
+    }
+    match line.hear("serving", Some(patience.step))?.0 {
+        Message::Serving => Ok(Successor { line, pid, version }),
+        other => Err(unexpected("serving", &other)),
+    }
+}
+
+impl Successor {
+    /// Leaves the history to it, with its `image` where it was in memory; and a drain that has begun. When this returns, all that this
+    /// process did but its connections is the successor's.
+    ///
+    /// # Errors
+    /// What went wrong. The successor serves all the same.
+    pub fn leave(&self, image: Option<&[u8]>, draining: bool) -> Result<(), Vec<Problem>> {
+        self.line.say(&Message::Yours { image: image.is_some(), draining }, &[])?;
+        if let Some(image) = image {
+            self.line.say_image(image)?;
+        }
+        match self.line.hear("done", Some(HANDOVER_DONE_MAX))?.0 {
+            Message::Done => Ok(()),
+            other => Err(unexpected("done", &other)),
+        }
+    }
+
+    /// Tells what was counted after that, as the last word.
+    pub fn part(self, counted: Vec<Counted>) {
+        // If the successor is gone by now, nobody is left who counts.
+        let _ = self.line.say(&Message::Late { counted }, &[]);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::UdpSocket;
+    use std::thread;
+
+    use super::*;
+
+    const SHORT: Patience = Patience { load: Duration::from_millis(300), step: Duration::from_millis(300) };
+
+    pub(in super::super) fn lead_quickly(
+        line: Line,
+        sockets: &[BorrowedFd<'_>],
+    ) -> Result<Successor, Vec<Problem>> {
+        lead(line, sockets, SHORT)
+    }
+
+    /// Plays a successor that says each line when the step before it is through, and then ends, or hangs.
+    fn play(script: &'static [&'static str], hangs: bool) -> Result<Successor, String> {
+        let (here, there) = Passage::pair().unwrap();
+        let player = thread::spawn(move || {
+            for (index, line) in script.iter().enumerate() {
+                if index > 0 && there.receive(1 << 20, Some(Duration::from_secs(10))).is_err() {
+                    return;
+                }
+                there.send(line.as_bytes(), &[]).unwrap();
+            }
+            while hangs && there.receive(1 << 20, None).is_ok() {}
+        });
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let outcome = lead(Line(here), &[socket.as_fd()], SHORT);
+        let outcome = outcome
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+        // The line is dropped on an error, which ends one that hangs; on success it would be kept.
+        if outcome.is_err() {
+            player.join().unwrap();
+        }
+        outcome
+    }
+
+    const HELLO: &str =
+        r#"{"say":"hello","protocol":1,"version":"9.9.9","pid":7,"news":"of later versions"}"#;
+    const READY: &str = r#"{"say":"ready"}"#;
+    const SERVING: &str = r#"{"say":"serving"}"#;
+
+    #[test]
+    fn one_that_does_everything_right_serves() {
+        let successor = play(&[HELLO, READY, SERVING], false).unwrap();
+        assert_eq!((successor.pid, successor.version.as_str()), (7, "9.9.9"));
+        let problems = successor.leave(None, false).unwrap_err();
+        assert_eq!(problems[0].message, "it ended");
+    }
+
+    #[test]
+    fn whatever_goes_wrong_is_told() {
+        for (script, hangs, fragment) in [
+            (&[][..], false, "it ended"),
+            (&[][..], true, "it did not say `hello` in time"),
+            (&["GET / HTTP/1.1"], true, "it does not speak the language of a hand-over"),
+            (&[READY], true, "instead of `hello` it said Ready"),
+            (&[r#"{"say":"hello","protocol":2,"version":"2","pid":1}"#], true, "restart instead"),
+            (&[r#"{"say":"hello"}"#], true, "it does not speak the language of a hand-over: missing field"),
+            (&[HELLO], false, "it ended"),
+            (&[HELLO], true, "it did not say `ready` in time"),
+            (&[HELLO, SERVING], true, "instead of `ready` it said Serving"),
+            (&[HELLO, READY], false, "it ended"),
+            (&[HELLO, READY], true, "it did not say `serving` in time"),
+            (&[HELLO, READY, READY], true, "instead of `serving` it said Ready"),
+            (
+                &[r#"{"say":"refused","problems":[["a.toml:1:2","no"],["","yes"]]}"#],
+                true,
+                "a.toml:1:2: no; yes",
+            ),
+        ] {
+            let error = play(script, hangs).unwrap_err();
+            assert!(error.contains(fragment), "{script:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The hand-over from a process to its successor, without a packet lost.
+//!
+//! | the one that gives (`giving.rs`) | | the one that takes (`taking.rs`) |
+//! |---|---|---|
+//! | has the launcher start it | | loads and checks everything |
+//! | | ← `hello` | |
+//! | passes its sockets | `sockets` → | adopts them, starts its threads with closed gates, tests each |
+//! | | ← `ready` | |
+//! | | `serve` → | opens the gates |
+//! | | ← `serving` | |
+//! | retires its shards and listeners, closes the history | `yours` → | opens the history, HTTP and control |
+//! | | ← `done` | |
+//! | serves the connections that it has, then ends | `late` → | adds what those have counted |
+//!
+//! Both hold the same sockets, with what is queued in them, and every datagram is read by one of them. Until
+//! `serving` the first goes on as if nothing were, and if anything goes wrong it has the other killed.
+
+mod giving;
+mod taking;
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure;
+use crate::limits::{HANDOVER_IMAGE_LEN_MAX, HANDOVER_LEN_MAX};
+use crate::report::history::Counted;
+use crate::sys::passing::Passage;
+use crate::zone::Problem;
+
+pub use giving::{Giving, Successor};
+pub use taking::{Estate, Late, Predecessor};
+
+/// The version of this protocol. A field that is added needs no new one: who does not know it ignores it.
+const PROTOCOL: u32 = 1;
+
+/// What is said.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+enum Message {
+    Hello {
+        protocol: u32,
+        version: String,
+        pid: u32,
+    },
+    /// With all sockets. What they are the kernel tells.
+    Sockets,
+    Ready,
+    Serve,
+    Serving,
+    /// The history. With `image` it was in memory, and comes as the next message.
+    Yours {
+        image: bool,
+        /// Whether nobody is to be sent to the node any more.
+        draining: bool,
+    },
+    Done,
+    Late {
+        counted: Vec<Counted>,
+    },
+    /// Instead of anything else, by the one that takes: there will be no hand-over.
+    Refused {
+        /// For each its place and what is wrong.
+        problems: Vec<(String, String)>,
+    },
+}
+
+/// The line between the two.
+#[derive(Debug)]
+struct Line(Passage);
+
+impl Line {
+    fn say(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<(), Vec<Problem>> {
+        let text = serde_json::to_vec(message).expect("names and numbers have a form in JSON");
+        self.0.send(&text, descriptors).map_err(|error| failure(lost(&error, "did not listen")))
+    }
+
+    /// Waits for what the other says next. `awaited` is what that should be, for people.
+    fn hear(&self, awaited: &str, within: Option<Duration>) -> Result<(Message, Vec<OwnedFd>), Vec<Problem>> {
+        let why = |error: &io::Error| lost(error, &format!("did not say `{awaited}` in time"));
+        let parcel = self.0.receive(HANDOVER_LEN_MAX, within).map_err(|error| failure(why(&error)))?;
+        match serde_json::from_slice(&parcel.bytes) {
+            Ok(Message::Refused { problems }) => {
+                Err(problems.into_iter().map(|(place, message)| Problem { place, message }).collect())
+            }
+            Ok(message) => Ok((message, parcel.descriptors)),
+            Err(error) => Err(failure(format!("it does not speak the language of a hand-over: {error}"))),
+        }
+    }
+
+    fn say_image(&self, image: &[u8]) -> Result<(), Vec<Problem>> {
+        self.0.send(image, &[]).map_err(|error| failure(lost(&error, "did not listen")))
+    }
+
+    fn hear_image(&self, within: Duration) -> Result<Vec<u8>, Vec<Problem>> {
+        let why = |error: io::Error| failure(lost(&error, "did not pass its history in time"));
+        self.0.receive(HANDOVER_IMAGE_LEN_MAX, Some(within)).map(|parcel| parcel.bytes).map_err(why)
+    }
+}
+
+/// What an error of the line says of the other end.
+fn lost(error: &io::Error, too_slow: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("it {too_slow}"),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => "it ended".to_owned(),
+        io::ErrorKind::InvalidData if error.get_ref().is_none() => {
+            "it does not speak the language of a hand-over".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Something else was said than `awaited`.
+fn unexpected(awaited: &str, said: &Message) -> Vec<Problem> {
+    failure(format!("instead of `{awaited}` it said {said:?}"))
+}

@@ -1,0 +1,92 @@
+//! Where a process comes from: what it is given at its birth, and by whom.
+
+use super::bound::Adopted;
+use super::failure;
+use super::handover::{Estate, Predecessor};
+use crate::net::Net;
+use crate::sys::inherited::Inherited;
+use crate::sys::launcher::{Launcher, Program};
+use crate::sys::steering::Steering;
+use crate::zone::Problem;
+
+/// What is there before anything else is.
+#[derive(Debug)]
+pub struct Origin {
+    /// Sockets that the service manager has opened, or kept from an earlier process.
+    kept: Inherited,
+    /// The process that this one succeeds.
+    pub(super) predecessor: Option<Predecessor>,
+    /// Who starts a successor; or why nobody can.
+    pub(super) launcher: Result<Launcher, String>,
+}
+
+impl Origin {
+    /// Finds all that out, and forks the launcher, while this process is small and whole: it has no thread,
+    /// opened nothing, and has all rights that it was started with.
+    ///
+    /// # Errors
+    /// If there is a process to succeed that cannot be reached.
+    pub fn find() -> Result<Self, Vec<Problem>> {
+        let kept = Inherited::from_service_manager();
+        let predecessor = Predecessor::find()?;
+        let launcher = Program::this().and_then(|program| Launcher::fork(&program));
+        Ok(Self { kept, predecessor, launcher: launcher.map_err(|error| error.to_string()) })
+    }
+
+    /// The sockets that there are. To ask for those of the predecessor tells it that all is well so far.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub(super) fn sockets(&mut self) -> Result<Inherited, Vec<Problem>> {
+        match &self.predecessor {
+            Some(predecessor) => predecessor.hello(),
+            None => Ok(std::mem::take(&mut self.kept)),
+        }
+    }
+
+    /// Opens the gates, with the leave of the process that this one succeeds; what that one leaves, and what is
+    /// to be said of it.
+    ///
+    /// # Errors
+    /// Why this process cannot serve.
+    pub(super) fn serve(
+        &self,
+        net: &mut Net,
+        adopted: &Adopted,
+        steering: Option<&Steering>,
+    ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.ready()?;
+        }
+        net.open().map_err(|error| failure(error.to_string()))?;
+        let steered = adopted.steer(steering);
+        let mut notes: Vec<String> =
+            steered.err().map(|error| format!("note: {error}")).into_iter().collect();
+        let left = self.predecessor.as_ref().map_or_else(|| Ok(Estate::default()), Predecessor::serving);
+        let estate = left.unwrap_or_else(|problems| {
+            notes.extend(problems.into_iter().map(|problem| format!("note: {problem}")));
+            Estate::default()
+        });
+        Ok((estate, notes))
+    }
+
+    /// Hands the problems of the start on to whoever waits for its end.
+    ///
+    /// # Errors
+    /// Those of `outcome`.
+    pub fn tell<T>(&self, outcome: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
+        outcome.inspect_err(|problems| {
+            if let Some(predecessor) = &self.predecessor {
+                predecessor.refuse(problems);
+            }
+        })
+    }
+}
+
+/// What is to be said of sockets that nobody wants.
+pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
+    let line = |name: String| {
+        format!("note: {name} was opened for this node, and its configuration does not name it")
+    };
+    inherited.left().into_iter().map(line).collect()
+}

@@ -1,0 +1,233 @@
+//! Upgrade: the node has a successor started, which is the program as it lies at its path now, with the
+//! configuration as it is now; and leaves everything to it, without a packet lost.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::{Receiver, bounded, never, select};
+use serde_json::json;
+
+use super::handover::{Giving, Late, Successor};
+use super::life::Node;
+use super::orders::{Client, Order, Wish};
+use crate::limits::SUCCESSION_TICK;
+use crate::net::{self, Event};
+use crate::report::Board;
+use crate::report::history;
+use crate::sys::launcher::Launcher;
+use crate::sys::passing::Passage;
+use crate::zone::Problem;
+
+/// What it takes to have a successor.
+#[derive(Debug)]
+pub(super) struct Succession {
+    /// Who starts it; or why nobody can.
+    pub(super) launcher: Result<Arc<Launcher>, String>,
+    /// What it gets: handles of all sockets, those of each address in the order in which they were bound.
+    pub(super) sockets: Arc<Vec<OwnedFd>>,
+    /// The process before this one, as long as it has connections.
+    pub(super) elder: Option<Elder>,
+    /// The upgrade that goes on.
+    under_way: Option<UnderWay>,
+}
+
+/// What comes of leading a successor to where it serves.
+type Outcome = Result<Successor, Vec<Problem>>;
+
+#[derive(Debug)]
+struct UnderWay {
+    /// Who waits for the end of it.
+    clients: Vec<Client>,
+    outcome: Receiver<Outcome>,
+    way_out: Passage,
+}
+
+impl Succession {
+    pub(super) fn new(
+        launcher: Result<Launcher, String>,
+        sockets: Vec<OwnedFd>,
+        elder: Option<Elder>,
+    ) -> Self {
+        Self { launcher: launcher.map(Arc::new), sockets: Arc::new(sockets), elder, under_way: None }
+    }
+
+    /// Has a successor started, which is led on by a thread of its own: the node goes on meanwhile.
+    fn begin(&mut self, clients: Vec<Client>) -> Result<(), (Vec<Client>, String)> {
+        match self.start() {
+            Ok((outcome, way_out)) => {
+                self.under_way = Some(UnderWay { clients, outcome, way_out });
+                Ok(())
+            }
+            Err(error) => Err((clients, error)),
+        }
+    }
+
+    fn start(&self) -> Result<(Receiver<Outcome>, Passage), String> {
+        let no_launcher = |error: &String| {
+            format!(
+                "there is no launcher ({error}), so that a new process could not have what this one gave up"
+            )
+        };
+        let launcher = self.launcher.as_ref().map_err(no_launcher)?;
+        let giving =
+            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in its place"))?;
+        let way_out = giving.way_out().map_err(|error| error.to_string())?;
+        let (report, outcome) = bounded(1);
+        let sockets = Arc::clone(&self.sockets);
+        let lead = move || {
+            // Nobody waits any more when the process ends.
+            let _ = report.send(giving.finish(&sockets));
+        };
+        Builder::new().name("upgrade".to_owned()).spawn(lead).map_err(|error| error.to_string())?;
+        Ok((outcome, way_out))
+    }
+
+    /// Where the end of an upgrade that goes on comes out.
+    pub(super) fn outcome(&self) -> Receiver<Outcome> {
+        self.under_way.as_ref().map_or_else(never, |under_way| under_way.outcome.clone())
+    }
+
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Calls an upgrade off. Its outcome comes all the same.
+    pub(super) fn call_off(&self) {
+        if let Some(under_way) = &self.under_way {
+            under_way.way_out.close();
+        }
+    }
+
+    fn take_clients(&mut self) -> Vec<Client> {
+        self.under_way.take().map(|under_way| under_way.clients).unwrap_or_default()
+    }
+}
+
+impl Node {
+    pub(super) fn upgrade(&mut self, mut clients: Vec<Client>) {
+        if let Some(under_way) = &mut self.succession.under_way {
+            under_way.clients.append(&mut clients);
+            return;
+        }
+        let begun = if self.is_ending() {
+            Err((clients, "the node ends already".to_owned()))
+        } else {
+            self.succession.begin(clients)
+        };
+        match begun {
+            Ok(()) => self.say("upgrade: a new process is started"),
+            Err((clients, error)) => {
+                self.say(&format!("upgrade: {error}; this process serves on"));
+                clients.into_iter().for_each(|client| client.failed(&error, &[]));
+            }
+        }
+    }
+
+    /// What became of the upgrade. A successor that serves is given back.
+    pub(super) fn upgraded(&mut self, outcome: Outcome) -> Option<Successor> {
+        match outcome {
+            Ok(successor) => Some(successor),
+            Err(problems) => {
+                let error = "the new process did not take over; this one serves on";
+                self.say(&format!("upgrade: {error}"));
+                problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
+                let clients = self.succession.take_clients();
+                clients.into_iter().for_each(|client| client.failed(error, &problems));
+                None
+            }
+        }
+    }
+
+    /// Leaves everything to `successor`, which serves already; serves the connections that are there, and ends.
+    pub(super) fn depart(mut self, successor: Successor, orders: &Receiver<Order>) {
+        // 1. Who sends a query is answered by the successor from now on, and who connects.
+        self.net.retire();
+        self.control.leave();
+        let history = self.watched.stop();
+        let closed = history.and_then(|history| history.close().ok());
+        self.systemd.forget(self.succession.sockets.len());
+
+        // 2. The rest is its own.
+        let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
+        let left = successor.leave(image, self.is_draining());
+        self.systemd.succeeded_by(successor.pid);
+        let (pid, version) = (successor.pid, successor.version.clone());
+        self.say(&format!("upgrade: process {pid}, version {version}, serves"));
+        for client in self.succession.take_clients() {
+            match &left {
+                Ok(()) => client.done(json!({ "pid": pid, "version": version })),
+                Err(problems) => client.failed("the new process serves, but not all of it is well", problems),
+            }
+        }
+        self.let_drainers_go();
+        self.control.stop();
+        self.succession.sockets = Arc::default();
+
+        // 3. Connections last for a while; and those of a process before this one.
+        while !self.net.is_over() || self.succession.elder.as_ref().is_some_and(Elder::is_there) {
+            select! {
+                recv(orders) -> order => {
+                    // The orders of clients go to the successor. These are signals.
+                    if order.is_ok_and(|order| order.wish == Wish::Stop) {
+                        break;
+                    }
+                }
+                default(SUCCESSION_TICK) => {}
+            }
+        }
+        self.net.stop();
+        drop(self.succession.elder.take());
+        let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
+        successor.part(counted);
+        self.say("upgrade: this process has nothing left to do");
+        self.taps.stop();
+    }
+}
+
+/// The process before this one, which serves the connections that it has. A thread waits for what it still
+/// counts.
+#[derive(Debug)]
+pub(super) struct Elder {
+    way_out: Passage,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Elder {
+    /// Waits for `late` beside everything else; what it counts goes on the board.
+    ///
+    /// # Errors
+    /// If there can be no such thread.
+    pub(super) fn wait(
+        late: Late,
+        board: &Arc<Board>,
+        events: &crossbeam_channel::Sender<Event>,
+    ) -> io::Result<Self> {
+        let way_out = late.way_out()?;
+        let board = Arc::clone(board);
+        let wait = move || {
+            if let Some(counted) = late.wait() {
+                let names = &board.named.load().counted;
+                board.tcp.add_to_base(&history::totals(&counted, names));
+            }
+            Ok(())
+        };
+        let thread = Some(net::spawn("elder".to_owned(), events.clone(), wait)?);
+        Ok(Self { way_out, thread })
+    }
+
+    fn is_there(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+impl Drop for Elder {
+    fn drop(&mut self) {
+        self.way_out.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A driver whose process was succeeded: it serves what it has, and takes in nothing more.
+
+use std::sync::atomic::Ordering;
+
+use super::harness::{Server, ask, breathe, expect_end, framed_query};
+use super::*;
+
+#[test]
+fn connections_that_are_there_are_served_and_new_ones_are_left_to_the_successor() {
+    let (server, successor) = Server::start_beside(TcpSettings::default());
+    let mut early = server.connect();
+    ask(&mut early, 1).unwrap();
+    server.orders.retire();
+    // Retiring is seen within a tick; from then on nothing is accepted.
+    let began = Instant::now();
+    while server.toy.wakes.load(Ordering::Relaxed) == 0 || began.elapsed() < 3 * TCP_TICK {
+        breathe();
+    }
+    let mut late = server.connect();
+    late.write_all(&framed_query(2, 0)).unwrap();
+    for id in 3..20 {
+        ask(&mut early, id).unwrap();
+    }
+    assert_eq!(server.counted(TcpEvent::Opened), 1);
+    successor.set_nonblocking(false).unwrap();
+    let (mut taken, _) = successor.accept().unwrap();
+    assert_eq!(taken.local_addr().unwrap().port(), late.peer_addr().unwrap().port());
+    let mut query = [0; 42];
+    taken.read_exact(&mut query).unwrap();
+    assert_eq!(query[..], framed_query(2, 0), "what it had sent is there");
+    drop(early);
+    server.wait_end();
+    assert_eq!(server.closed(Closed::Client), 1);
+}
+
+#[test]
+fn the_idle_ones_are_closed_and_the_busy_ones_when_the_time_is_over() {
+    let settings = TcpSettings {
+        idle_timeout: Duration::from_millis(200),
+        drain_timeout: Duration::from_secs(1),
+        ..TcpSettings::default()
+    };
+    let (server, _successor) = Server::start_beside(settings);
+    let (mut idle, mut busy) = (server.connect(), server.connect());
+    ask(&mut idle, 1).unwrap();
+    ask(&mut busy, 1).unwrap();
+    server.orders.retire();
+    let began = Instant::now();
+    let mut id = 1;
+    while ask(&mut busy, id).is_ok() {
+        id += 1;
+        breathe();
+    }
+    assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+    expect_end(&mut idle);
+    server.wait_end();
+    assert_eq!((server.closed(Closed::Idle), server.closed(Closed::Stop)), (1, 1));
+}
+
+#[test]
+fn a_stop_ends_it_before_its_time() {
+    let (mut server, _successor) = Server::start_beside(TcpSettings::default());
+    let mut stream = server.connect();
+    ask(&mut stream, 1).unwrap();
+    server.orders.retire();
+    ask(&mut stream, 2).unwrap();
+    assert!(server.stop() < Duration::from_secs(5));
+    expect_end(&mut stream);
+    assert_eq!(server.closed(Closed::Stop), 1);
+}

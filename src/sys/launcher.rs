@@ -1,0 +1,319 @@
+//! The launcher: a process that starts the successor of this one.
+//!
+//! It is forked before this process has threads, opens anything or gives up any right, and waits. When it is
+//! told to, it starts the program that this one was started from, by the same path and with the same
+//! arguments, as the file may hold a newer version by then. What this process may not do any more, its
+//! successor then may: bind low ports, read as root, set up its own confinement. Nothing that the launcher is
+//! told can change what it starts. It ends with its daemon.
+
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{io, iter, ptr};
+
+use super::passing::Passage;
+
+/// Where a successor finds its end of the pair, and how it learns of it.
+const DESCRIPTOR: i32 = 3;
+const VARIABLE: &str = "AS112D_HANDOVER";
+/// What a service manager said to the first of us: no matter of its successors.
+const NOT_PASSED_ON: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID"];
+
+/// What the launcher is told.
+const LAUNCH: u8 = b'L';
+const KILL: u8 = b'K';
+
+/// How long the launcher may take to start a program, or to kill it, and what it says of it in bytes. It needs
+/// milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+const ANSWER_LEN_MAX: usize = 8 << 10;
+
+/// The daemon's side.
+#[derive(Debug)]
+pub struct Launcher(Passage);
+
+/// What a launcher starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// This one: its path as it was called, so that a symbolic link may be set to a newer one, and its
+    /// arguments.
+    ///
+    /// # Errors
+    /// If nothing tells the path.
+    pub fn this() -> io::Result<Self> {
+        let mut arguments = std::env::args_os();
+        let called = arguments.next().map(PathBuf::from).filter(|path| path.components().count() > 1);
+        let path = called.map_or_else(std::env::current_exe, std::path::absolute)?;
+        Ok(Self { path, arguments: arguments.collect() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts it with `line` as its descriptor [`DESCRIPTOR`].
+    fn start(&self, line: OwnedFd) -> io::Result<Child> {
+        let image = Image::new(self)?;
+        let become_it = move || {
+            // SAFETY: plain numbers; in this child nothing of ours is descriptor 3, unless `line` is.
+            let given = unsafe { libc::dup2(line.as_raw_fd(), DESCRIPTOR) };
+            if given == line.as_raw_fd() {
+                // SAFETY: plain numbers; a descriptor that is there already keeps its flags with dup2.
+                unsafe { libc::fcntl(DESCRIPTOR, libc::F_SETFD, 0) };
+            }
+            if given < 0 { Err(io::Error::last_os_error()) } else { Err(image.execute()) }
+        };
+        let mut command = Command::new(&self.path);
+        // SAFETY: `become_it` makes three system calls and touches no memory but its own: this is sound between
+        // fork and exec even if the process had threads.
+        unsafe { command.pre_exec(become_it) };
+        // The signals that the launcher blocks are not blocked in the child: `Command` sees to that. Its own
+        // exec is never reached: that one would take a file that is no program for a script of the shell.
+        command.spawn()
+    }
+}
+
+/// What execve(2) takes.
+struct Image {
+    path: CString,
+    /// What the pointers point to.
+    _strings: [Vec<CString>; 2],
+    arguments: Vec<*const libc::c_char>,
+    environment: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the pointers point to the heap memory of `_strings`, which nobody changes and which moves with them.
+unsafe impl Send for Image {}
+// SAFETY: nothing in it can be changed through a shared reference.
+unsafe impl Sync for Image {}
+
+impl Image {
+    fn new(program: &Program) -> io::Result<Self> {
+        let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into());
+        let path = c_string(program.path.as_os_str().as_bytes())?;
+        let arguments = program.arguments.iter().map(|argument| c_string(argument.as_bytes()));
+        let arguments: io::Result<Vec<CString>> = iter::once(Ok(path.clone())).chain(arguments).collect();
+        let kept = std::env::vars_os().filter(|(name, _)| {
+            name.to_str().is_none_or(|name| name != VARIABLE && !NOT_PASSED_ON.contains(&name))
+        });
+        let kept = kept.map(|(name, value)| c_string(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
+        let ours = c_string(format!("{VARIABLE}={DESCRIPTOR}").as_bytes());
+        let environment: io::Result<Vec<CString>> = kept.chain([ours]).collect();
+        let strings = [arguments?, environment?];
+        let [arguments, environment] = strings.each_ref().map(|strings| {
+            strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>()
+        });
+        Ok(Self { path, _strings: strings, arguments, environment })
+    }
+
+    /// Becomes the program. If this returns it could not, and why.
+    fn execute(&self) -> io::Error {
+        // SAFETY: `path` is a C string; both lists end with a null pointer, and the strings that the others
+        // point to live as long as `self`.
+        unsafe { libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr()) };
+        io::Error::last_os_error()
+    }
+}
+
+impl Launcher {
+    /// Forks the launcher of `program`. The new process holds no descriptors but standard input, output and
+    /// error, and the pair to this one.
+    ///
+    /// # Errors
+    /// If this process has threads already, or may not have a child.
+    pub fn fork(program: &Program) -> io::Result<Self> {
+        if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+            return Err(io::Error::other("this process has threads already"));
+        }
+        let (here, there) = Passage::pair()?;
+        // SAFETY: this is the only thread, so the child is as whole as its parent: no lock is held by a
+        // thread that it lacks. It never returns from here.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                let there = settle(there);
+                wait_and_launch(&there, program);
+                // SAFETY: ends this process at once, without the destructors and buffers of its parent.
+                unsafe { libc::_exit(0) }
+            }
+            _ => Ok(Self(here)),
+        }
+    }
+
+    /// Starts a successor. The end that is returned leads to it.
+    ///
+    /// # Errors
+    /// Why it cannot be started; or if there are no more descriptors, or the launcher is gone.
+    pub fn launch(&self) -> io::Result<Passage> {
+        let (here, there) = Passage::pair()?;
+        self.0.send(&[LAUNCH], &[there.as_fd()])?;
+        match self.answer()? {
+            why_not if why_not.is_empty() => Ok(here),
+            why_not => Err(io::Error::other(why_not)),
+        }
+    }
+
+    /// Kills the successor that was started last; how it ended, which it may have done before.
+    ///
+    /// # Errors
+    /// If the launcher is gone, or there is no successor.
+    pub fn kill(&self) -> io::Result<String> {
+        self.0.send(&[KILL], &[])?;
+        self.answer()
+    }
+
+    fn answer(&self) -> io::Result<String> {
+        let answer = self.0.receive(ANSWER_LEN_MAX, Some(ANSWER_MAX))?;
+        String::from_utf8(answer.bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Makes the child a launcher: deaf to signals, as it ends with its daemon, which may have much to do when a
+/// service manager tells them all to end; and without what its parent had open.
+fn settle(line: Passage) -> Passage {
+    let kept = line.as_fd().as_raw_fd().cast_unsigned();
+    // SAFETY: a signal set is plain numbers, for which all zeros are a value.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `all` is ours, written during the call only.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: `all` is read during the call only; nothing is to be written.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) };
+    // SAFETY: the name is a C string, read during the call.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"as112d-launch".as_ptr()) };
+    if kept > 3 {
+        // SAFETY: plain numbers. Values of the parent that own these descriptors exist in this process too,
+        // but are never used or dropped: it ends by _exit.
+        unsafe { libc::close_range(3, kept - 1, 0) };
+    }
+    // SAFETY: as above.
+    unsafe { libc::close_range(kept + 1, libc::c_uint::MAX, 0) };
+    line
+}
+
+/// The launcher's life. It ends when the daemon closes the line, as it does by its own end.
+fn wait_and_launch(line: &Passage, program: &Program) {
+    let mut child: Option<Child> = None;
+    while let Ok(parcel) = line.receive(1, None) {
+        let answer = match (parcel.bytes.first(), parcel.descriptors.into_iter().next()) {
+            (Some(&LAUNCH), Some(successor)) => match program.start(successor) {
+                Ok(started) => {
+                    child = Some(started);
+                    String::new()
+                }
+                Err(error) => format!("cannot start {}: {error}", program.path.display()),
+            },
+            (Some(&KILL), _) => child.take().map_or_else(|| "it never ran".to_owned(), ended),
+            _ => return,
+        };
+        if line.send(answer.as_bytes(), &[]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Kills what was started, and how it ended.
+fn ended(mut child: Child) -> String {
+    // One that has ended by itself cannot be killed, and tells how.
+    let _ = child.kill();
+    child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// The line to the process that this one is to succeed, if a launcher has started it. The first call takes it.
+///
+/// # Errors
+/// If there should be one, and there is not.
+pub fn predecessor() -> io::Result<Option<Passage>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let is_successor = std::env::var(VARIABLE).is_ok_and(|value| value == DESCRIPTOR.to_string());
+    if !is_successor || TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(None);
+    }
+    // SAFETY: plain numbers. It also tells whether there is such a descriptor.
+    if unsafe { libc::fcntl(DESCRIPTOR, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open, and the launcher gave it to this process for this purpose alone:
+    // nothing else owns it, and `TAKEN` lets only one caller take it.
+    let line = unsafe { OwnedFd::from_raw_fd(DESCRIPTOR) };
+    Passage::new(line.into()).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Option<Duration> = Some(Duration::from_secs(10));
+
+    /// The launcher of a shell script, on a thread instead of in a process.
+    fn launcher(path: &str, script: &str) -> Launcher {
+        let (here, there) = Passage::pair().unwrap();
+        let program = Program { path: path.into(), arguments: vec!["-c".into(), script.into()] };
+        std::thread::spawn(move || wait_and_launch(&there, &program));
+        Launcher(here)
+    }
+
+    #[test]
+    fn a_successor_finds_the_line_as_its_descriptor_3() {
+        // Length and number of descriptors, then the value of the variable.
+        let script = r"printf '\0\0\0\001\0\0\0\0%s' $AS112D_HANDOVER >&3; read forever <&3";
+        let line = launcher("/bin/sh", script).launch().unwrap();
+        let parcel = line.receive(100, SOON).unwrap();
+        assert_eq!(parcel.bytes, b"3");
+        drop(line);
+    }
+
+    #[test]
+    fn one_that_hangs_is_killed_and_one_that_ended_tells_how() {
+        let hangs = launcher("/bin/sh", "read forever <&3");
+        let line = hangs.launch().unwrap();
+        assert_eq!(hangs.kill().unwrap(), "signal: 9 (SIGKILL)");
+        assert_eq!(line.receive(100, SOON).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(hangs.kill().unwrap(), "it never ran");
+        let ends = launcher("/bin/sh", "exit 7");
+        for _ in 0..2 {
+            let line = ends.launch().unwrap();
+            assert_eq!(line.receive(100, SOON).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+            assert_eq!(ends.kill().unwrap(), "exit status: 7");
+        }
+    }
+
+    #[test]
+    fn why_it_cannot_be_started_is_told() {
+        let none = launcher("/no/such/program", "");
+        let told = none.launch().unwrap_err().to_string();
+        assert_eq!(told, "cannot start /no/such/program: No such file or directory (os error 2)");
+        assert_eq!(none.kill().unwrap(), "it never ran");
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("text");
+        std::fs::write(&text, "echo a shell would run this").unwrap();
+        std::fs::set_permissions(&text, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let told = launcher(text.to_str().unwrap(), "").launch().unwrap_err().to_string();
+        assert!(told.ends_with("Exec format error (os error 8)"), "{told}");
+    }
+
+    #[test]
+    fn a_process_with_threads_is_not_forked() {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || stopped.recv());
+        assert!(Launcher::fork(&Program::this().unwrap()).is_err());
+        drop(stop);
+        assert!(other.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn who_was_not_launched_has_no_predecessor() {
+        assert!(predecessor().unwrap().is_none());
+    }
+}
