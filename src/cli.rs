@@ -49,6 +49,11 @@ pub enum Command {
     Run(RunOptions),
     /// Say what `run` would serve, or every mistake; open no port
     Check(ServeOptions),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at this host: what is good for a node, and what to do
+    Doctor(DoctorOptions),
     /// Print the zones that `run` would serve
     Zones(ZonesOptions),
     /// Answer one query without a network, and print the reply
@@ -204,6 +209,41 @@ pub struct ServingOptions {
     pub control: Option<ControlPath>,
 }
 
+/// What can be done with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print what was configured, as a configuration file
+    Show(ShowOptions),
+}
+
+/// Options of `config show`.
+#[derive(Args, Clone, Debug)]
+pub struct ShowOptions {
+    /// Every value, with those that nobody gave
+    #[arg(long)]
+    pub effective: bool,
+    /// Say of each value where it came from: default, file:line:column or option
+    #[arg(long)]
+    pub origin: bool,
+    /// What would be served, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// Options of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorOptions {
+    /// Write what a report of a fault needs to this new file, as text
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Where the node serves HTTP, else http://127.0.0.1:9112
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// What would be served, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
 /// Options of `zones`.
 #[derive(Args, Clone, Debug)]
 pub struct ZonesOptions {
@@ -334,11 +374,13 @@ mod tests {
 
     #[test]
     fn every_command_takes_the_configuration() {
-        for command in ["check", "zones", "query example.com A"] {
+        for command in ["check", "config show", "doctor", "zones", "query example.com A"] {
             let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
                 Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
                 Command::Zones(options) => options.config,
                 Command::Query(options) => options.config,
+                Command::Config(ConfigCommand::Show(options)) => options.serve.config,
+                Command::Doctor(options) => options.serve.config,
                 _ => {
                     panic!("{command} is another command")
                 }

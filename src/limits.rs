@@ -154,6 +154,11 @@ const _: () = assert!(TCP_READ_LEN_MAX >= 2 + SLOT_PAYLOAD_LEN);
 /// could leave megabytes there, behind the back of [`TCP_BUFFERS_LEN_MAX`].
 pub const TCP_KERNEL_SEND_LEN: usize = 64 << 10;
 
+/// Receive buffer of the kernel for one connection, for the same reason: its own sizing follows a client
+/// that takes its answers up to megabytes, and they stay when he stops. At a round trip of 100 ms it lets a
+/// client ask 15,000 queries a second.
+pub const TCP_KERNEL_RECEIVE_LEN: usize = 64 << 10;
+
 /// Connections that one listener accepts before those that are open get their turn.
 pub const TCP_ACCEPTS_PER_ROUND_MAX: usize = 64;
 /// Readiness events that one wait reports; more stay with the kernel for the next.
@@ -259,6 +264,10 @@ pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
 /// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours
 /// take milliseconds, so that the network has the rest.
 pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
+/// Bytes of all answers together that clients have not taken yet; what would pass it is refused. The largest
+/// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
+pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
+const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -321,6 +330,8 @@ pub const RADAR_SERIES_MAX: usize = 8;
 pub const RADAR_TOP: usize = 5;
 /// Bytes of the name of such a series.
 pub const RADAR_NAME_LEN_MAX: usize = 64;
+/// Values of one answer: a year by the hour of twenty groups. Each takes some 50 bytes while it is made.
+pub const RADAR_VALUES_MAX: usize = 200_000;
 /// Time for which a reader of the history waits for the store of a minute, which takes some milliseconds.
 pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_millis(500);
 const _: () = assert!(HISTORY_READ_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
@@ -394,6 +405,17 @@ pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
 pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
 pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Stack of each thread that we start, in bytes. Nothing recurses: SQLite and the pages take the most, some
+/// 100 KiB in a debug build.
+pub const THREAD_STACK_LEN: usize = 512 << 10;
+/// Bytes of its file that SQLite keeps at hand for each connection: its own default.
+pub const HISTORY_CACHE_LEN: usize = 2 << 20;
+/// Connections to the history: the aggregator's, and those of HTTP and of the exports.
+pub const HISTORY_CONNECTIONS: usize = 3;
+/// What is added to the bound on memory for what nobody counts: the C library, the runtime of the HTTP
+/// thread, rows on their way into the history.
+pub const MEMORY_UNCOUNTED_LEN: usize = 8 << 20;
 
 /// Lines that wait to be written to the log: what a start says twenty times over. What comes on top while a
 /// disk or a pipe does not take them is lost and counted.
@@ -479,3 +501,12 @@ const _: () =
 pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
 /// How long the service manager may take to take a message in.
 pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);
+/// How often a command asks again because the node was just succeeded: each time is an upgrade.
+pub const CONTROL_TRIES_MAX: u32 = 8;
+
+/// Files that a node has open beside its sockets: rings, event loops, the history and its readers, exports,
+/// standard streams. `as112d doctor` counts with it.
+pub const DESCRIPTORS_BESIDE: usize = 64;
+/// Bytes of one part of what `as112d doctor --bundle` writes: a large node's metrics fit, a firewall with a
+/// million rules does not.
+pub const BUNDLE_PART_LEN_MAX: usize = 1 << 20;

@@ -103,12 +103,55 @@ fn check_tells_what_would_be_served() {
         "cpus       any\n",
         "steer      off (",
         "busy_poll  0\n",
+        "\nmemory     at most ",
         "node       flag\n",
         "nsid       flag\n",
         "\nzones ",
     ] {
         assert!(out.contains(line), "{line}:\n{out}");
     }
+}
+
+#[test]
+fn config_show_says_what_is_in_effect_and_where_it_came_from() {
+    let (_folder, path) = config("[server]\nshards = 2\nsteer = 'cpu'\n");
+    let (code, out, err) = run(as112d("config show --shards 3 --config").arg(&path));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = out.lines().skip(1).collect();
+    assert_eq!(lines, ["", "[server]", "shards = 3", "steer = \"cpu\""], "{out}");
+
+    let (code, out, _) = run(as112d("config show --effective --origin --shards 3 --config").arg(&path));
+    let ends = |start: &str| {
+        let line =
+            out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}\n{out}"));
+        line.rsplit(" # ").next().expect("an origin").to_owned()
+    };
+    assert_eq!((code, ends("shards").as_str(), ends("rcvbuf").as_str()), (Some(0), "--shards", "default"));
+    assert_eq!(ends("steer"), format!("{}:3:9", path.display()));
+}
+
+#[test]
+fn doctor_says_what_to_do_and_writes_a_bundle_once() {
+    let (folder, path) = config("[server]\nshard = 2\n");
+    let bundle = folder.path().join("bundle.txt");
+    // Nobody is in the discard port, so that no node of somebody else is asked.
+    let doctor = |bundle: &PathBuf| {
+        let mut command = as112d("doctor --url http://127.0.0.1:9 --control off --config");
+        run(command.arg(&path).arg("--bundle").arg(bundle))
+    };
+    let (code, out, err) = doctor(&bundle);
+    assert_eq!(code, Some(1), "{out}{err}");
+    let wrong = out.lines().find(|line| line.starts_with("do    configuration ")).expect(&out);
+    assert!(wrong.contains(":2:1: unknown key `shard`; did you mean `shards`?"), "{wrong}");
+    for subject in ["kernel", "io_uring", "limits", "clock", "buffers", "conntrack", "addresses", "routes"] {
+        assert!(out.lines().any(|line| line.split_whitespace().nth(1) == Some(subject)), "{subject}\n{out}");
+    }
+    assert!(err.ends_with(" to do; the lines begin with `do`\n"), "{err}");
+    let text = fs::read_to_string(&bundle).expect("it was written");
+    assert!(text.contains(&out) && text.contains("\n==== configuration\n"), "{text}");
+
+    let (code, _, err) = doctor(&bundle);
+    assert!(code == Some(1) && err.contains("give a new file"), "{err}");
 }
 
 #[test]

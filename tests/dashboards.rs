@@ -44,6 +44,7 @@ fn metrics() -> Metrics {
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
     let board = Board {
         log: Log::silent(),
+        query_log: Some(Log::silent()),
         dnstap: Some(Arc::default()),
         facts: Facts {
             sample_every: 64,

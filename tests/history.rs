@@ -50,6 +50,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
     };
     let board = Board {
         log: Log::silent(),
+        query_log: None,
         dnstap: None,
         facts,
         named: ArcSwap::from_pointee(Named {

@@ -168,6 +168,10 @@ fn a_file_gets_lines_with_their_time_and_a_failed_start_is_said_twice() {
     let output = command.args(arguments).args(["--log-file", "/no/such/folder/log"]).output();
     let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
     assert!(said.starts_with("cannot log to /no/such/folder/log: "), "{said}");
+    let mut command = Command::new(program());
+    let output = command.args(["check", "--log-file", "/no/such/folder/log"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("cannot log to /no/such/folder/log: its folder is not there; "), "{said}");
 }
 
 #[test]
@@ -197,7 +201,7 @@ fn a_full_disk_costs_lines_that_are_counted() {
     let port = free_port();
     let http = format!("127.0.0.1:{port}");
     let daemon = Deaf::start(Stdio::null(), &["--log-file", "/dev/full", "--http", &http], |_| {}).served();
-    wait_until("lines are lost", || metric_at(&http, "as112_log_lines_lost_total") > 3);
+    wait_until("lines are lost", || metric_at(&http, r#"as112_log_lines_lost_total{log="node"}"#) > 3);
     assert!(daemon.is_answered());
     assert!(daemon.end().success());
 }
@@ -356,8 +360,7 @@ fn dnstap_is_what_others_read() {
         }
         daemon.ask_tcp(V4, &asked).expect("an answer");
         daemon.ask_tcp(V6, &asked).expect("an answer");
-        // What is counted is seen once its batch is over.
-        wait_until("all are counted", || metric(&daemon, "as112_tapped_total") == 2 + 5 + 1);
+        wait_until("all is copied", || metric(&daemon, "as112_tapped_total") == 2 + 5 + 1);
         // The end of the node ends the stream in good order.
         assert!(daemon.stop().0.success());
         capture.end();

@@ -6,12 +6,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{LedgerSettings, ledger};
+use as112d::stats::tap::TapSettings;
 
 use common::golden::{Case, Node};
 
@@ -52,14 +54,16 @@ fn serve_allocates_nothing() {
 
     let mut nodes = HashMap::new();
     let mut slot = vec![0; TCP_REPLY_LEN_MAX];
-    // Every source is sampled.
-    let (mut ledger, _stream) = ledger(&LedgerSettings::default());
+    // Every source is sampled, and every query is copied out, as far as there are records.
+    let taps = TapSettings { query_log: Some(NonZeroU32::MIN), dnstap: Some(NonZeroU32::MIN) };
+    let (mut ledger, _stream) = ledger(&LedgerSettings { taps, ..LedgerSettings::default() });
     for case in Case::all() {
         let node = nodes.entry(case.config.clone()).or_insert_with(|| Node::load(&case.config));
         for arrival in case.arrivals() {
             let len = case.query.len();
             slot[..len].copy_from_slice(&case.query);
             let before = ALLOCATIONS.get();
+            ledger.see(&slot, len, arrival.peer, arrival.local);
             let mut account = Account::default();
             let verdict = serve(&node.snapshot, &arrival, &mut slot, len, &mut account);
             let reply = match verdict {

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use crate::cli::ServeOptions;
 use crate::daemon;
 use crate::daemon::config::{self, Config};
+use crate::daemon::memory::{Bound, Limit, Loaded};
 use crate::daemon::placement::Placement;
 use crate::daemon::written::SizeText;
 use crate::zone::{self, Problem, Service, ZoneSet};
@@ -24,16 +25,24 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
         .cloned()
         .collect();
     problems.extend(daemon::folders(&config));
-    let (Ok((zones, _)), Ok(placement)) = (zones, host) else { return Err(problems) };
+    let (Ok((zones, _)), Ok(mut placement)) = (zones, host) else { return Err(problems) };
     if !problems.is_empty() {
         return Err(problems);
     }
+    let memory = Bound::new(&config, placement.places.len(), Loaded::now());
+    placement.notes.extend(memory.within(Limit::here().as_ref())?);
     let mut out = String::new();
-    report(&config, &zones, &placement, &mut out).expect("a String takes all that is written");
+    report(&config, &zones, &placement, &memory, &mut out).expect("a String takes all that is written");
     Ok(out)
 }
 
-fn report(config: &Config, zones: &ZoneSet, placement: &Placement, out: &mut String) -> fmt::Result {
+fn report(
+    config: &Config,
+    zones: &ZoneSet,
+    placement: &Placement,
+    memory: &Bound,
+    out: &mut String,
+) -> fmt::Result {
     let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     line(out, "listen", &addresses.join(" "))?;
     line(out, "shards", &format!("{} ({})", placement.places.len(), config.shards))?;
@@ -46,6 +55,7 @@ fn report(config: &Config, zones: &ZoneSet, placement: &Placement, out: &mut Str
     line(out, "datapath", &config.datapath.to_string())?;
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
+    line(out, "memory", &memory.to_string())?;
     line(out, "http", &config.http.to_string())?;
     for (name, dir) in config.export.folders() {
         line(out, "export", &format!("{name} to {}", dir.display()))?;
@@ -141,8 +151,9 @@ mod tests {
         let zone = |service| Zone { apex: Name::root(), service, records: Vec::new() };
         let zones =
             ZoneSet { zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)] };
+        let memory = Bound::new(&config, 2, Loaded::now());
         let mut out = String::new();
-        report(&config, &zones, &placement, &mut out).unwrap();
+        report(&config, &zones, &placement, &memory, &mut out).unwrap();
         let expected = "\
 listen     192.0.2.1:53 [2001:db8::1]:53
 shards     2 (auto)
@@ -152,6 +163,7 @@ busy_poll  0
 note       a note
 datapath   auto
 buffers    8MiB to receive, 4MiB to send
+memory     MEMORY
 http       127.0.0.1:9112, if it is free
 log        info and above, as text, to standard error
 zones      3 (2 direct, 1 configured)
@@ -161,7 +173,7 @@ location   Lisbon, Portugal
 extra_txt  noc@example.net
 unique_ip  192.0.2.1
 ";
-        assert!(out.starts_with(expected), "{out}");
+        assert!(out.starts_with(&expected.replace("MEMORY", &memory.to_string())), "{out}");
         let missing = zone::missing(&config.identity);
         assert_eq!(out.lines().filter(|line| line.starts_with("missing ")).count(), missing.len());
     }

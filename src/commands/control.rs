@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Failure;
 use crate::cli::ControlOptions;
 use crate::daemon::control::{GREETING, known_paths};
-use crate::limits::CONTROL_ANSWER_LEN_MAX;
+use crate::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_TRIES_MAX};
 use crate::zone::Problem;
 
 /// Asks for `word`, and waits until that is done. Prints what there is to say, with `--json` all of it.
@@ -19,16 +19,29 @@ use crate::zone::Problem;
 /// # Errors
 /// If no node answers; if it could not do that, and why.
 pub fn ask(word: &str, options: &ControlOptions) -> Result<String, Failure> {
-    let (path, stream) = connect(options)?;
-    let line = exchange(stream, word).map_err(|error| {
-        Failure::no_answer(format!("the node at {} gives no answer: {error}", path.display()))
-    })?;
-    let answer: Value = serde_json::from_str(&line)
-        .map_err(|error| format!("the answer at {} is not JSON: {error}", path.display()))?;
+    let (mut line, mut answer) = once(word, options)?;
+    // A process that was just succeeded sends its clients to the successor, which may be succeeded in turn.
+    for _ in 0..CONTROL_TRIES_MAX {
+        if answer["moved"] != true {
+            break;
+        }
+        (line, answer) = once(word, options)?;
+    }
     if answer["ok"] != true {
         return Err(failure(&answer, if options.json { Some(&line) } else { None }));
     }
     Ok(if options.json { line } else { said(word, &answer) })
+}
+
+/// Asks once.
+fn once(word: &str, options: &ControlOptions) -> Result<(String, Value), Failure> {
+    let (path, stream) = connect(options)?;
+    let line = exchange(stream, word).map_err(|error| {
+        Failure::no_answer(format!("the node at {} gives no answer: {error}", path.display()))
+    })?;
+    let answer = serde_json::from_str(&line)
+        .map_err(|error| format!("the answer at {} is not JSON: {error}", path.display()))?;
+    Ok((line, answer))
 }
 
 /// Finds the node: where the options say, else at the places where one may be.

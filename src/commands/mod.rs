@@ -4,14 +4,16 @@ mod asking;
 mod change;
 pub mod check;
 pub mod control;
+pub mod doctor;
 pub mod query;
 pub mod run;
+pub mod show;
 pub mod site;
 pub mod stats;
 pub mod top;
 pub mod zones;
 
-use crate::cli::{Command, ConfigOptions};
+use crate::cli::{Command, ConfigCommand, ConfigOptions};
 use crate::daemon::config::{self, Config, Flags};
 use crate::daemon::prepare;
 use crate::serve::snapshot::Snapshot;
@@ -56,8 +58,10 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
     let printed = match command {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
+        Command::Config(ConfigCommand::Show(options)) => show::show(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
+        Command::Doctor(options) => return doctor::doctor(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),

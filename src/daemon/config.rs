@@ -23,9 +23,13 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export;
 use crate::serve::UpdatePolicy;
+use crate::sys::files;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
 
+mod shown;
+
 pub use super::cpus::{CpuList, Cpus, Shards, Steer};
+pub use shown::{Wanted, show};
 
 /// What the daemon runs with.
 #[derive(Clone, Debug)]
@@ -391,7 +395,7 @@ impl Source {
         let problem = |message: String| Problem { place: name.clone(), message };
         let cannot = |error| problem(format!("cannot be read ({error}); give a readable file with --config"));
         let mut bytes = Vec::new();
-        let file = fs::File::open(path).map_err(cannot)?;
+        let file = files::read(path).map_err(cannot)?;
         // One byte more than allowed tells a long file, and ends even one without an end.
         file.take(CONFIG_LEN_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
         if bytes.len() as u64 > CONFIG_LEN_MAX {

@@ -14,6 +14,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
@@ -24,7 +25,7 @@ use tokio::select;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::orders::{Client, Order, Wish, failure};
+use super::orders::{Client, Order, Wish, failure, moved};
 use super::written::Written;
 use crate::limits::{
     CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_LINE_LEN_MAX, CONTROL_STEP_MAX, CONTROL_STOP_MAX,
@@ -181,12 +182,19 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     Ok(listener)
 }
 
+/// Says that a successor has the socket.
+#[derive(Debug, Default)]
+struct Leave {
+    is_left: AtomicBool,
+    news: Notify,
+}
+
 /// The thread that speaks with clients.
 #[derive(Debug)]
 pub(super) struct Control {
     /// None once a successor tells those who watch.
     state: Option<watch::Sender<State>>,
-    leave: Arc<Notify>,
+    leave: Arc<Leave>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
     path: Option<PathBuf>,
@@ -199,7 +207,7 @@ impl Control {
     /// If there can be no such thread.
     pub(super) fn start(opened: Opened, orders: Sender<Order>, events: &Sender<Event>) -> io::Result<Self> {
         let (state, watched) = watch::channel(State::Serving);
-        let (leave, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (leave, stop) = (Arc::<Leave>::default(), Arc::new(Notify::new()));
         let state = Some(state);
         let Opened::At(listener, path) = opened else {
             return Ok(Self { state, leave, stop, thread: None, path: None });
@@ -220,7 +228,8 @@ impl Control {
     /// Leaves the socket, and those who watch, to a successor that has it too. Who has asked for something gets
     /// the answer here.
     pub(super) fn leave(&mut self) {
-        self.leave.notify_one();
+        self.leave.is_left.store(true, Ordering::Relaxed);
+        self.leave.news.notify_one();
         self.state = None;
         self.path = None;
     }
@@ -243,7 +252,7 @@ fn run(
     listener: StdListener,
     orders: &Sender<Order>,
     state: &watch::Receiver<State>,
-    leave: &Notify,
+    leave: &Arc<Leave>,
     stop: &Notify,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
@@ -253,17 +262,18 @@ fn run(
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         // One count is the loop's own.
         let open = Arc::new(());
-        let mut is_left = false;
         loop {
+            let is_left = leave.is_left.load(Ordering::Relaxed);
             select! {
                 () = stop.notified() => break,
-                () = leave.notified() => is_left = true,
+                () = leave.news.notified() => {}
                 accepted = listener.accept(), if !is_left => match accepted {
                     Ok((stream, _)) if Arc::strong_count(&open) <= CONTROL_CLIENTS_MAX => {
-                        let (orders, state, open) = (orders.clone(), state.clone(), Arc::clone(&open));
+                        let (orders, state) = (orders.clone(), state.clone());
+                        let (open, leave) = (Arc::clone(&open), Arc::clone(leave));
                         tokio::spawn(async move {
                             // What a client makes of its connection is its own affair.
-                            let _ = exchange(stream, &orders, state).await;
+                            let _ = exchange(stream, &orders, state, &leave).await;
                             drop(open);
                         });
                     }
@@ -289,6 +299,7 @@ async fn exchange(
     stream: UnixStream,
     orders: &Sender<Order>,
     mut state: watch::Receiver<State>,
+    leave: &Leave,
 ) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader.take(CONTROL_LINE_LEN_MAX));
@@ -304,6 +315,7 @@ async fn exchange(
         };
     }
     let answer = match word.and_then(Wish::from_word) {
+        Some(_) if leave.is_left.load(Ordering::Relaxed) => moved(),
         Some(wish) => {
             let (client, answer) = Client::new();
             let asked = orders.send(Order { wish, client });

@@ -7,12 +7,12 @@ mod pages;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{Either, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
@@ -27,8 +27,8 @@ use tokio::time::{sleep, timeout};
 
 use super::written::Written;
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX,
-    HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER,
+    HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX,
+    HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
 };
 use crate::report::export::rssac002;
 use crate::report::history::{Stored, unix_time};
@@ -127,6 +127,7 @@ pub fn run(
         .enable_time()
         // One reads the history, the other tells the next client that it is taken.
         .max_blocking_threads(2)
+        .thread_stack_size(THREAD_STACK_LEN)
         .build()
         .map_err(failed)?;
     let node = Arc::new(Node {
@@ -136,6 +137,7 @@ pub fn run(
         recent: Mutex::default(),
         kept: Mutex::default(),
         streams: Arc::new(()),
+        untaken: Untaken::default(),
         node_view,
     });
     runtime.block_on(async {
@@ -180,7 +182,29 @@ struct Node {
     kept: Mutex<pages::Kept>,
     /// One count is its own, the others are those of streams.
     streams: Arc<()>,
+    untaken: Untaken,
     node_view: NodeView,
+}
+
+/// Bytes of answers that clients have not taken. One thread counts them.
+#[derive(Default)]
+struct Untaken(AtomicUsize);
+
+impl Untaken {
+    /// Adds an answer, if there is room for it.
+    fn add(&self, len: usize) -> bool {
+        let sum = self.0.load(Ordering::Relaxed).saturating_add(len);
+        let has_room = sum <= HTTP_ANSWERS_LEN_MAX;
+        if has_room {
+            self.0.store(sum, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// The answer was taken, or will not be.
+    fn remove(&self, len: usize) {
+        self.0.store(self.0.load(Ordering::Relaxed) - len, Ordering::Relaxed);
+    }
 }
 
 /// An answer in one piece, or a stream.
@@ -191,12 +215,14 @@ type Answer = Response<Either<Full<Bytes>, Events>>;
 async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()>) {
     let step = Notify::new();
     let is_stream = AtomicBool::new(false);
+    let holds = AtomicUsize::new(0);
     let answer = service_fn(|request: Request<Incoming>| {
         let (node, open) = (Arc::clone(&node), Arc::clone(&open));
-        let (step, is_stream) = (&step, &is_stream);
+        let (step, is_stream, holds) = (&step, &is_stream, &holds);
         async move {
             step.notify_one();
-            let answer = answer(node, &request, peer, open).await;
+            let answer = answer(Arc::clone(&node), &request, peer, open).await;
+            let answer = node.within_bound(answer, holds);
             is_stream.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
             step.notify_one();
             Ok::<_, Infallible>(answer)
@@ -219,6 +245,7 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()
         _ = connection => {}
         () = patience => {}
     }
+    node.untaken.remove(holds.load(Ordering::Relaxed));
 }
 
 async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open: Arc<()>) -> Answer {
@@ -306,6 +333,20 @@ impl Node {
                 "There is nothing here. There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n",
             ),
         }
+    }
+
+    /// The answer, or that there is no room for it. `holds` learns how long it is.
+    fn within_bound(&self, answer: Answer, holds: &AtomicUsize) -> Answer {
+        let len = answer.body().size_hint().exact().unwrap_or_default();
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if !self.untaken.add(len) {
+            return plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Others have too much to take: try again later.\n",
+            );
+        }
+        holds.store(len, Ordering::Relaxed);
+        answer
     }
 
     /// Takes a sample of the pace.
@@ -404,6 +445,15 @@ mod tests {
         };
         assert_eq!(again.local_addr().unwrap(), address);
         assert!(matches!(open(HttpListen::Off, &mut Inherited::default()), Ok(Opened::Off)));
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_have_a_bound() {
+        let untaken = Untaken::default();
+        assert!(untaken.add(HTTP_ANSWERS_LEN_MAX - 1) && !untaken.add(2) && untaken.add(1));
+        assert!(!untaken.add(1) && !untaken.add(usize::MAX) && untaken.add(0));
+        untaken.remove(1);
+        assert!(untaken.add(1) && !untaken.add(1));
     }
 
     #[test]

@@ -14,7 +14,6 @@ use super::orders::{Client, Order, Wish, problems_as_json};
 use super::reload::{Reloaded, Source};
 use super::succession::Succession;
 use super::systemd::Systemd;
-use super::taps::Running;
 use super::watched::{Watched, named};
 use crate::limits::{DRAIN_TIMES_MAX, DRAINED_BELOW, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX};
 use crate::log::Log;
@@ -36,7 +35,6 @@ pub(super) struct Node {
     pub(super) watched: Watched,
     pub(super) control: Control,
     pub(super) systemd: Systemd,
-    pub(super) taps: Running,
     pub(super) log: Log,
     pub(super) course: Course,
     pub(super) succession: Succession,
@@ -134,7 +132,10 @@ impl Node {
                     }
                 }
                 recv(orders) -> order => {
-                    let Ok(order) = order else { return Ok(End::Ordered) };
+                    let Ok(order) = order else {
+                        // The threads that take them have died; that is told too, and this may come first.
+                        return Err(failure("nobody can give orders any more; please report this".to_owned()));
+                    };
                     // Who asks for the same at the same time gets it at one go.
                     let mut clients = vec![order.client];
                     let mut later = Vec::new();
@@ -201,7 +202,7 @@ impl Node {
         self.systemd.reloading();
         // Whoever has moved the files of the logs asks for this too.
         self.log.reopen();
-        self.taps.reopen();
+        self.watched.reopen();
         let series = self.board.named.load().counted.zones.clone();
         match Reloaded::read(&self.source, &self.config, series) {
             Ok(reloaded) => self.take_over(reloaded, clients),
@@ -323,7 +324,7 @@ impl Node {
     pub(super) fn stop(mut self) {
         self.change(State::Stopping);
         self.net.stop();
-        self.taps.stop();
+        self.watched.stop_taps();
         self.succession.sockets = Arc::default();
         self.watched.stop();
         let queries = self.net.totals().sum(QUERIES);

@@ -1,16 +1,95 @@
-//! What the configuration says of logs: `[log]`, `[query_log]` and `[dnstap]`.
+//! The log of the daemon, and what the configuration says of logs: `[log]`, `[query_log]` and `[dnstap]`.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use crossbeam_channel::Sender;
 use serde::Deserialize;
 
+use super::config::Config;
 use super::written::{Count, Given, Written, choice};
 use crate::limits::{DNSTAP_EVERY, TAP_EVERY_MAX};
-use crate::log::{self, Format, Level};
+use crate::log::{self, Format, Level, Log, Writer};
+use crate::net::{self, Event};
+use crate::report::export;
 use crate::report::taps::{Addresses, DnstapReceiver};
-use crate::stats::tap::TapSettings;
+use crate::sys::files;
+use crate::zone::Problem;
+
+/// The log, and who writes it.
+#[derive(Debug)]
+pub struct Logging {
+    /// Where lines go in.
+    pub log: Log,
+    /// Until it has a thread.
+    writer: Option<Writer>,
+    /// Lines are bare text on standard error, as those of any command.
+    is_plain: bool,
+    is_file: bool,
+}
+
+impl Logging {
+    /// Opens the log.
+    ///
+    /// # Errors
+    /// Why the file cannot be written, and what to do.
+    pub fn open(settings: &log::Settings) -> Result<Self, String> {
+        let (log, writer) = log::open(settings)?;
+        let (is_plain, is_file) = (writer.is_plain(), settings.file.is_some());
+        Ok(Self { log, writer: Some(writer), is_plain, is_file })
+    }
+
+    /// Gives the writer its thread, once there may be threads. From then on a panic is a line, too.
+    pub(super) fn start(&mut self, events: &Sender<Event>) -> io::Result<()> {
+        if let Some(writer) = self.writer.take() {
+            net::spawn("log".to_owned(), events.clone(), || writer.run())?;
+            self.log.take_panics();
+        }
+        Ok(())
+    }
+
+    /// Ends the log of a process that ends as `ended` says, and what of that is still to be said on standard
+    /// error: nothing twice, and all of it where a person may look.
+    ///
+    /// # Errors
+    /// Those of `ended`.
+    pub fn end(self, mut ended: Result<(), Vec<Problem>>) -> Result<(), Vec<Problem>> {
+        if let Err(problems) = &mut ended
+            && !self.is_plain
+        {
+            problems.iter().for_each(|problem| self.log.error(problem.to_string()));
+            if !self.is_file {
+                problems.clear();
+            }
+        }
+        // What no thread has come to write is written here.
+        drop(self.writer);
+        self.log.flush();
+        ended
+    }
+}
+
+/// What is wrong with the files of logs. Opens those that are there, and makes none.
+pub(super) fn check(config: &Config) -> impl Iterator<Item = String> {
+    let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_ref());
+    let files = [("[log] file", config.log.file.as_ref()), ("[query_log] file", query_log)];
+    files.into_iter().filter_map(|(key, file)| {
+        let file = file?;
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let checked = match (file.exists(), dir.is_dir()) {
+            (true, _) => files::append(file).map(drop).map_err(|error| error.to_string()),
+            (false, true) => export::check_folder(dir),
+            (false, false) => Err("its folder is not there".to_owned()),
+        };
+        let error = checked.err()?;
+        Some(format!(
+            "cannot log to {}: {error}; give a file that this node may write with {key}",
+            file.display()
+        ))
+    })
+}
 
 /// The query log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +111,6 @@ pub struct Dnstap {
     pub sample_every: NonZeroU32,
     /// What is told of clients.
     pub addresses: Addresses,
-}
-
-/// What threads that answer copy out.
-#[must_use]
-pub fn taps(query_log: Option<&QueryLog>, dnstap: Option<&Dnstap>) -> TapSettings {
-    TapSettings {
-        query_log: query_log.map(|query_log| query_log.sample_every),
-        dnstap: dnstap.map(|dnstap| dnstap.sample_every),
-    }
 }
 
 type TapEvery = Count<1, TAP_EVERY_MAX>;
@@ -144,6 +214,15 @@ impl Written for Format {
 
     fn read(text: &str) -> Result<Self, String> {
         choice(text, &[("text", Self::Text), ("json", Self::Json)])
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
     }
 }
 

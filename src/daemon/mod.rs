@@ -11,6 +11,7 @@ mod itself;
 mod life;
 pub mod listen;
 pub mod logging;
+pub mod memory;
 mod orders;
 mod origin;
 pub mod placement;
@@ -33,13 +34,11 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
 
-use crate::log::{Log, Writer};
-use crate::net::{self, Event, Net, Plan};
+use crate::net::{Event, Net, Plan};
 use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
 use crate::serve::snapshot::{Settings, Snapshot};
-use crate::stats::ledger::LedgerSettings;
 use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
@@ -47,6 +46,8 @@ use bound::Doors;
 use config::Config;
 use control::Control;
 use life::{Course, End, Node};
+use logging::Logging;
+use memory::{Limit, Loaded};
 use orders::Order;
 pub use origin::Origin;
 use origin::left_over;
@@ -85,8 +86,7 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
     Places::open(&config.databases).map_err(|errors| errors.into_iter().flat_map(failure).collect())
 }
 
-/// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to `log`. Its
-/// writer is taken once there may be threads.
+/// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to the log.
 ///
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
@@ -94,22 +94,17 @@ pub fn run(
     source: Source,
     config: Config,
     mut origin: Origin,
-    log: &Log,
-    writer: &mut Option<Writer>,
+    logging: &mut Logging,
 ) -> Result<(), Vec<Problem>> {
-    log.take_panics();
     let (orders, ordered) = unbounded();
     let (events, happened) = unbounded();
-    let started = start(source, config, &mut origin, (orders, events), log, writer);
+    let started = start(source, config, &mut origin, (orders, events), logging);
     let mut node = origin.tell(started)?;
 
     // Serve, and do as ordered.
     match node.live(&ordered, &happened) {
         // Leave everything to a successor, which serves already.
-        Ok(End::Succeeded(successor)) => {
-            node.depart(successor, &ordered);
-            Ok(())
-        }
+        Ok(End::Succeeded(successor)) => node.depart(successor, &ordered),
         // Stop: what has come in is answered, then the sockets close.
         Ok(End::Ordered) => {
             node.stop();
@@ -128,24 +123,26 @@ fn start(
     config: Config,
     origin: &mut Origin,
     (orders, events): (Sender<Order>, Sender<Event>),
-    log: &Log,
-    writer: &mut Option<Writer>,
+    logging: &mut Logging,
 ) -> Result<Node, Vec<Problem>> {
     // 1. Everything that can be wrong without opening anything is found first.
     let (zones, snapshot) = prepare(&config, Vec::new())?;
     let places = places(&config)?;
-    let placement = host(&config)?;
+    let mut placement = host(&config)?;
+    let memory = memory::Bound::new(&config, placement.places.len(), Loaded::now());
+    placement.notes.extend(memory.within(Limit::here().as_ref())?);
     let systemd = Systemd::from_environment(Instant::now());
 
     // 2. From here on signals are orders: one that comes during the start is not lost.
-    orders::watch_signals(&orders).map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
+    orders::watch_signals(&orders, &events)
+        .map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
     let Doors { bound, http, control, handles, unwanted } =
         Doors::open(&config, &placement, origin.sockets()?)?;
     let buffers = bound.buffers();
-    let taps = taps::open(&config, log).map_err(failure)?;
+    let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
     // 4. What took rights is done.
     if let Some(name) = &config.user {
@@ -166,9 +163,9 @@ fn start(
     drop(bound.adopted);
 
     // 7. Let people watch, and give orders.
-    let writer = writer.take().map(|writer| net::spawn("log".to_owned(), events.clone(), || writer.run()));
-    writer.transpose().map_err(|error| no_thread("the log", &error))?;
+    logging.start(&events).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
+    lines.push(format!("memory: {memory}"));
     lines.extend(http_line(&http));
     lines.push(control.line());
     let shards = placement.places.len();
@@ -177,11 +174,8 @@ fn start(
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
     lines.extend(taps_lines(&config));
-    let mut streams = net.take_streams();
-    let dnstap = taps.dnstap.clone();
-    let taps = taps.start(&config, &mut streams, log, &events).map_err(|error| no_thread("taps", &error))?;
-    let watch = Watch { http, places, today, remembered, names, streams, log: log.clone(), dnstap };
-    let watched = Watched::start(watch, &config, &net, &placement, &events);
+    let watch = Watch { http, places, today, remembered, names, taps };
+    let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
@@ -203,7 +197,7 @@ fn start(
     let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
     let succession = Succession::new(launcher, handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let log = log.clone();
+    let log = logging.log.clone();
     let mut node = Node {
         source,
         config,
@@ -214,7 +208,6 @@ fn start(
         watched,
         control,
         systemd,
-        taps,
         log,
         course,
         succession,
@@ -238,11 +231,7 @@ fn plan(
         listeners,
         tcp: config.tcp.clone(),
         published: Arc::clone(published),
-        ledgers: LedgerSettings {
-            sample_every: config.sample_every,
-            today: Arc::clone(today),
-            taps: logging::taps(config.query_log.as_ref(), config.dnstap.as_ref()),
-        },
+        ledgers: taps::ledgers(config, today),
     }
 }
 
@@ -267,7 +256,8 @@ pub fn host(config: &Config) -> Result<Placement, Vec<Problem>> {
     placement.ok().filter(|_| problems.is_empty()).ok_or(problems)
 }
 
-/// What is wrong with the folders that the node is to write to. None of it keeps it from serving.
+/// What is wrong with the folders and files that the node is to write to. Of that, the files of logs alone
+/// keep it from serving.
 #[must_use]
 pub fn folders(config: &Config) -> Vec<Problem> {
     let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir));
@@ -276,7 +266,8 @@ pub fn folders(config: &Config) -> Vec<Problem> {
         let error = export::check_folder(dir).err()?;
         Some(failure(cannot_write(&key, dir, &error)))
     };
-    history.into_iter().chain(exports).filter_map(problem).flatten().collect()
+    let of_folders = history.into_iter().chain(exports).filter_map(problem);
+    of_folders.chain(logging::check(config).map(failure)).flatten().collect()
 }
 
 fn failure(message: String) -> Vec<Problem> {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::written::Written as _;
 use crate::log::Level;
+use crate::net::{self, Event};
 use crate::zone::Problem;
 
 /// What there is to do.
@@ -92,6 +93,11 @@ impl Client {
         self.answer(failure(error, problems));
     }
 
+    /// Another process serves meanwhile: ask that one, by the same path.
+    pub(super) fn moved(self) {
+        self.answer(moved());
+    }
+
     fn answer(self, answer: Value) {
         if let Some(client) = self.0 {
             // Who does not wait for the answer any more does not need it.
@@ -105,6 +111,13 @@ pub(super) fn failure(error: &str, problems: &[Problem]) -> Value {
     json!({ "ok": false, "error": error, "problems": problems_as_json(problems) })
 }
 
+/// The answer of a process that was succeeded.
+pub(super) fn moved() -> Value {
+    let mut answer = failure("another process serves meanwhile; ask again", &[]);
+    answer["moved"] = true.into();
+    answer
+}
+
 /// Problems as answers have them.
 pub(super) fn problems_as_json(problems: &[Problem]) -> Value {
     problems.iter().map(|Problem { place, message }| json!({ "place": place, "message": message })).collect()
@@ -114,15 +127,17 @@ pub(super) fn problems_as_json(problems: &[Problem]) -> Value {
 ///
 /// # Errors
 /// If there can be no such thread.
-pub(super) fn watch_signals(orders: &Sender<Order>) -> io::Result<()> {
+pub(super) fn watch_signals(orders: &Sender<Order>, events: &Sender<Event>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
     let orders = orders.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+    net::spawn("signals".to_owned(), events.clone(), move || {
         for wish in signals.forever().filter_map(Wish::from_signal) {
             if orders.send(Order { wish, client: Client::default() }).is_err() {
-                return;
+                return Ok(());
             }
         }
+        // A process that cannot be told to end would be a nuisance.
+        Err("signals cannot be received any more".to_owned())
     })?;
     Ok(())
 }

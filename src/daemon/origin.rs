@@ -29,8 +29,13 @@ impl Origin {
     pub fn find() -> Result<Self, Vec<Problem>> {
         let kept = Inherited::from_service_manager();
         let predecessor = Predecessor::find()?;
-        let launcher = Program::this().and_then(|program| Launcher::fork(&program));
-        Ok(Self { kept, predecessor, launcher: launcher.map_err(|error| error.to_string()) })
+        let launcher = if std::process::id() == 1 {
+            Err("this is process 1 of a container, which ends with it: start it under an init".to_owned())
+        } else {
+            let launcher = Program::this().and_then(|program| Launcher::fork(&program));
+            launcher.map_err(|error| error.to_string())
+        };
+        Ok(Self { kept, predecessor, launcher })
     }
 
     /// The sockets that there are. To ask for those of the predecessor tells it that all is well so far.

@@ -130,7 +130,7 @@ impl Node {
         match outcome {
             Ok(successor) => Some(successor),
             Err(problems) => {
-                let error = "the new process did not take over; this one serves on";
+                let error = "the new process did not take over";
                 self.say(&format!("upgrade: {error}"));
                 problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
                 let clients = self.succession.take_clients();
@@ -141,25 +141,37 @@ impl Node {
     }
 
     /// Leaves everything to `successor`, which serves already; serves the connections that are there, and ends.
-    pub(super) fn depart(mut self, successor: Successor, orders: &Receiver<Order>) {
+    ///
+    /// # Errors
+    /// What went wrong with a successor that is gone again: this process has nothing left to serve with, and who
+    /// started it has to do so again.
+    pub(super) fn depart(
+        mut self,
+        successor: Successor,
+        orders: &Receiver<Order>,
+    ) -> Result<(), Vec<Problem>> {
         // 1. Who sends a query is answered by the successor from now on, and who connects.
         self.net.retire();
         self.control.leave();
         let history = self.watched.stop();
         let closed = history.and_then(|history| history.close().ok());
-        self.systemd.forget(self.succession.sockets.len());
 
         // 2. The rest is its own.
         let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
+        self.systemd.forget(self.succession.sockets.len());
         let left = successor.leave(image, self.is_draining());
+        orders.try_iter().for_each(|order| order.client.moved());
+        if let Err(problems) = left {
+            self.upgraded(Err(problems.clone()));
+            self.systemd.keep(&self.succession.sockets);
+            self.stop();
+            return Err(problems);
+        }
         self.systemd.succeeded_by(successor.pid);
         let (pid, version) = (successor.pid, successor.version.clone());
         self.say(&format!("upgrade: process {pid}, version {version}, serves"));
         for client in self.succession.take_clients() {
-            match &left {
-                Ok(()) => client.done(json!({ "pid": pid, "version": version })),
-                Err(problems) => client.failed("the new process serves, but not all of it is well", problems),
-            }
+            client.done(json!({ "pid": pid, "version": version }));
         }
         self.let_drainers_go();
         self.control.stop();
@@ -182,7 +194,8 @@ impl Node {
         let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
         successor.part(counted);
         self.say("upgrade: this process has nothing left to do");
-        self.taps.stop();
+        self.watched.stop_taps();
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
@@ -10,11 +11,14 @@ use super::config::Config;
 use crate::log::{self, Level, Log, Writer};
 use crate::net::{self, Event};
 use crate::report::taps::{Dnstap, DnstapStatus, Identity, QueryLog, Taps};
-use crate::stats::ledger::Stream;
+use crate::stats::ledger::{LedgerSettings, Stream};
+use crate::stats::tap::TapSettings;
 
 /// What is opened before there are threads.
 #[derive(Debug)]
 pub(super) struct Opened {
+    /// The log of the node.
+    pub(super) log: Log,
     /// Where lines of the query log go.
     query_log: Log,
     /// Who writes them, where that is not the log.
@@ -30,12 +34,22 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config, log: &Log) -> Result<Opened, String> {
     let file = config.query_log.as_ref().and_then(|query_log| query_log.file.clone());
     let dnstap = config.dnstap.as_ref().map(|_| Arc::default());
+    let log = log.clone();
     if file.is_none() {
-        return Ok(Opened { query_log: log.clone(), writer: None, dnstap });
+        return Ok(Opened { query_log: log.clone(), log, writer: None, dnstap });
     }
     let settings = log::Settings { level: Level::Info, format: config.log.format, file };
     let (query_log, writer) = log::open(&settings)?;
-    Ok(Opened { query_log, writer: Some(writer), dnstap })
+    Ok(Opened { log, query_log, writer: Some(writer), dnstap })
+}
+
+/// What threads that answer count with, and what they copy out.
+pub(super) fn ledgers(config: &Config, today: &Arc<AtomicU64>) -> LedgerSettings {
+    let taps = TapSettings {
+        query_log: config.query_log.as_ref().map(|query_log| query_log.sample_every),
+        dnstap: config.dnstap.as_ref().map(|dnstap| dnstap.sample_every),
+    };
+    LedgerSettings { sample_every: config.sample_every, today: Arc::clone(today), taps }
 }
 
 /// The threads, running.
@@ -48,6 +62,11 @@ pub(super) struct Running {
 }
 
 impl Opened {
+    /// The query log, where it is not the log.
+    pub(super) fn own_log(&self) -> Option<Log> {
+        self.writer.is_some().then(|| self.query_log.clone())
+    }
+
     /// Starts what is wanted, with what `streams` copy out.
     ///
     /// # Errors
@@ -56,11 +75,10 @@ impl Opened {
         self,
         config: &Config,
         streams: &mut [Stream],
-        log: &Log,
         events: &Sender<Event>,
     ) -> io::Result<Running> {
         let (stop, stopped) = bounded(0);
-        let Self { query_log, writer, dnstap: status } = self;
+        let Self { log, query_log, writer, dnstap: status } = self;
         if let Some(writer) = writer {
             net::spawn("query-log".to_owned(), events.clone(), || writer.run())?;
         }
@@ -70,7 +88,7 @@ impl Opened {
                 version: concat!("as112d ", env!("CARGO_PKG_VERSION")).to_owned(),
             };
             let to = settings.to.clone();
-            Dnstap::new(to, identity, settings.addresses, status, log.clone())
+            Dnstap::new(to, identity, settings.addresses, status, log)
         });
         let lines = config.query_log.as_ref();
         let lines = lines.map(|settings| QueryLog { log: query_log.clone(), addresses: settings.addresses });

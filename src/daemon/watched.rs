@@ -14,17 +14,15 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::config::Config;
 use super::http::{self, Opened};
 use super::placement::Placement;
-use crate::log::Log;
+use super::taps;
 use crate::net::{self, Event, Net};
 use crate::report::aggregator::Aggregator;
 use crate::report::export::Exports;
 use crate::report::history::{self, Bases, History, Stored};
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
-use crate::report::taps::DnstapStatus;
 use crate::report::{Block, Board, Facts, Life, Named, Reloads};
 use crate::stats::labels::Names;
-use crate::stats::ledger::Stream;
 
 /// Where the numbers of this node stand. They go on from `bases`.
 fn board(
@@ -34,7 +32,7 @@ fn board(
     names: Names,
     bases: Bases,
     history: String,
-    told: (Log, Option<Arc<DnstapStatus>>),
+    taps: &taps::Opened,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -67,8 +65,9 @@ fn board(
         observed: Observed::new(net.counters().len()),
         life: Life::default(),
         reloads: Reloads::new(history::unix_time()),
-        log: told.0,
-        dnstap: told.1,
+        log: taps.log.clone(),
+        query_log: taps.own_log(),
+        dnstap: taps.dnstap.clone(),
     }
 }
 
@@ -131,7 +130,7 @@ impl Remembered {
     }
 }
 
-/// The threads that watch: that of HTTP, if there is one, and the aggregator.
+/// The threads that watch: that of HTTP, if there is one, the aggregator, and those of what is copied out.
 pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
     stop_http: Arc<AtomicBool>,
@@ -140,6 +139,7 @@ pub(super) struct Watched {
     history: Receiver<History>,
     /// Where the aggregator gets other databases of places; it ends when this is dropped.
     places: Option<Sender<Places>>,
+    taps: Option<taps::Running>,
 }
 
 /// What the watchers are made from.
@@ -149,9 +149,7 @@ pub(super) struct Watch {
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
     pub(super) names: Names,
-    pub(super) streams: Vec<Stream>,
-    pub(super) log: Log,
-    pub(super) dnstap: Option<Arc<DnstapStatus>>,
+    pub(super) taps: taps::Opened,
 }
 
 impl Watched {
@@ -159,14 +157,16 @@ impl Watched {
     pub(super) fn start(
         watch: Watch,
         config: &Config,
-        net: &Net,
+        net: &mut Net,
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, streams, log, dnstap } = watch;
+        let Watch { http, places, today, remembered, names, taps } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let board = Arc::new(board(config, net, placement, names, bases, place, (log, dnstap)));
+        let board = Arc::new(board(config, net, placement, names, bases, place, &taps));
+        let mut streams = net.take_streams();
+        let taps = taps.start(config, &mut streams, events)?;
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
@@ -189,8 +189,8 @@ impl Watched {
             Ok(())
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
-        let (aggregator, places) = (Some(aggregator), Some(places));
-        Ok((Self { http, stop_http, aggregator, history, places }, board))
+        let (aggregator, places, taps) = (Some(aggregator), Some(places), Some(taps));
+        Ok((Self { http, stop_http, aggregator, history, places, taps }, board))
     }
 
     /// From now on sources are looked up in `places`.
@@ -199,7 +199,21 @@ impl Watched {
         let _ = self.places.as_ref().map(|aggregator| aggregator.send(places));
     }
 
-    /// Ends the threads. What is left is the history, with everything that was counted so far.
+    /// Opens the file of the query log anew, after somebody has moved it.
+    pub(super) fn reopen(&self) {
+        if let Some(taps) = &self.taps {
+            taps.reopen();
+        }
+    }
+
+    /// Ends the threads of what is copied out, once nothing is any more.
+    pub(super) fn stop_taps(&mut self) {
+        if let Some(taps) = self.taps.take() {
+            taps.stop();
+        }
+    }
+
+    /// Ends the other threads. What is left is the history, with everything that was counted so far.
     pub(super) fn stop(&mut self) -> Option<History> {
         self.stop_http.store(true, Ordering::Relaxed);
         self.places = None;

@@ -107,8 +107,8 @@ fn shortened(message: &str) -> &str {
     &message[..len]
 }
 
-/// Whether the journal reads what is written to `stderr`: the variable has its device and inode (sd-daemon(3),
-/// systemd.exec(5)), so that a program started by a service, whose standard error is another, sees that.
+/// Whether the journal reads what is written to `stderr`: the variable has its device and inode
+/// (systemd.exec(5)), so that a program started by a service, whose standard error is another, sees that.
 fn is_journal(stderr: &File, journal_stream: Option<&str>) -> bool {
     let named = journal_stream.and_then(|stream| {
         let (device, inode) = stream.split_once(':')?;

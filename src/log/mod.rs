@@ -269,6 +269,30 @@ mod tests {
         assert_eq!(log.lost(), over as u64 + 1);
     }
 
+    /// In a process of its own: a hook is for all threads.
+    #[test]
+    fn a_panic_is_a_line() {
+        const FILE: &str = "AS112D_TEST_PANIC_LOG";
+        if let Some(path) = std::env::var_os(FILE) {
+            let (log, writer) = open(&Settings { file: Some(path.into()), ..Settings::default() }).unwrap();
+            let _writing = std::thread::spawn(|| writer.run());
+            log.take_panics();
+            let shard = std::thread::Builder::new().name("udp-0".to_owned());
+            assert!(shard.spawn(|| panic!("lost {} slots", 3)).unwrap().join().is_err());
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "log::tests::a_panic_is_a_line", "--nocapture"])
+            .env(FILE, file.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let said = std::fs::read_to_string(file.path()).unwrap();
+        assert!(said.contains(" error   the thread udp-0 panicked at src/log/mod.rs:"), "{said}");
+        assert!(said.ends_with(": lost 3 slots; please report this\n"), "{said}");
+    }
+
     #[test]
     fn a_flush_does_not_wait_for_ever() {
         let (log, writer) = open(&Settings::default()).unwrap();

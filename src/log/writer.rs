@@ -141,8 +141,7 @@ impl Writer {
         let said = match reopened {
             Ok(file) => {
                 self.write();
-                self.file = file;
-                self.is_torn = false;
+                (self.file, self.is_torn) = (file, false);
                 return;
             }
             Err(error) => format!(

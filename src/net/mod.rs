@@ -14,10 +14,11 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::limits::{RING_SLOTS, THREAD_STACK_LEN};
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
-use crate::sys::{self, SelfTest, cpu};
+use crate::sys::{self, Ring, SelfTest, cpu};
 
 use orders::Orders;
 use tcp::{Serving, TcpDriver, TcpSettings};
@@ -324,6 +325,12 @@ impl Net {
     }
 }
 
+/// Bytes of a shard with so many sockets. A ring takes more than the batch of mmsg.
+#[must_use]
+pub fn memory_len_of_shard(sockets: usize) -> usize {
+    Ring::memory_len(RING_SLOTS, sockets)
+}
+
 /// Decides between the ring and mmsg before anything depends on it.
 fn choose(choice: DatapathChoice) -> Result<(Datapath, String), NetError> {
     if choice == DatapathChoice::Mmsg {
@@ -415,7 +422,7 @@ pub fn spawn(
     run: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let thread = name.clone();
-    Builder::new().name(name).spawn(move || {
+    Builder::new().name(name).stack_size(THREAD_STACK_LEN).spawn(move || {
         let mut obituary = Obituary { thread, reason: "it panicked".to_owned(), events: Some(events) };
         match run() {
             Ok(()) => obituary.events = None,

@@ -100,9 +100,11 @@ impl Aggregator {
                 self.queries = queries;
                 self.sources.clear();
                 self.uniques.stored();
+                board.log.debug("history: the minute is stored");
             }
             Err(error) => {
-                board.log.error(format!("history: this minute could not be stored: {error}; tried again"));
+                let again = "it is stored with the next one that can be";
+                board.log.error(format!("history: this minute could not be stored: {error}; {again}"));
                 board.history.failed(error);
             }
         }

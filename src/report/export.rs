@@ -70,7 +70,9 @@ impl Exports {
         for (name, outcome) in rssac002.into_iter().chain(dsc) {
             let status = board.exports.iter().find(|(export, _)| *export == name);
             if let (Err(error), Some((_, status))) = (outcome, status) {
-                board.log.error(format!("export: {name} could not be written: {error}; tried again"));
+                board.log.error(format!(
+                    "export: {name} could not be written: {error}; it is tried again in a minute"
+                ));
                 status.failed(error);
             }
         }

@@ -39,6 +39,8 @@ pub fn render(reading: &Reading<'_>) -> String {
         .collect();
     let exports = reading.board.exports.iter().map(|(name, export)| ((*name).to_owned(), status(export)));
     let exports: Map<String, Value> = exports.collect();
+    let lost: Map<String, Value> =
+        reading.board.lost().map(|(log, lost)| (log.to_owned(), lost.into())).collect();
     let uniques: Map<String, Value> = KINDS
         .iter()
         .zip(reading.observation.uniques)
@@ -63,9 +65,11 @@ pub fn render(reading: &Reading<'_>) -> String {
         "tcp_connections": reading.tcp_connections,
         "history": status(&reading.board.history),
         "exports": exports,
-        "log": {"lines_lost": reading.board.log.lost()},
+        "log_lines_lost": lost,
         "dnstap": reading.board.dnstap.as_ref().map(|dnstap| json!({
-            "connected": dnstap.is_connected(), "frames_sent": dnstap.sent(), "frames_dropped": dnstap.dropped(),
+            "connected": dnstap.is_connected(),
+            "frames_sent": dnstap.sent(),
+            "frames_dropped": dnstap.dropped(),
         })),
         "service_time": percentiles(&reading.observation.all),
         "unique_sources": uniques,
@@ -142,7 +146,7 @@ mod tests {
                 "/counters/queries/direct",
                 json!({"udp": {"ipv4": 4, "ipv6": 0}, "tcp": {"ipv4": 0, "ipv6": 4}}),
             ),
-            ("/log/lines_lost", json!(0)),
+            ("/log_lines_lost", json!({"node": 0, "queries": 0})),
             ("/dnstap", json!({"connected": false, "frames_sent": 0, "frames_dropped": 0})),
             ("/counters/queries_do", json!(0)),
             ("/counters/queries_by_zone", json!({"10.in-addr.arpa": 2, "other": 1})),

@@ -95,6 +95,8 @@ pub struct Board {
     pub observed: Observed,
     /// What the node has to say.
     pub log: Log,
+    /// The query log, where it is not the same.
+    pub query_log: Option<Log>,
     /// How dnstap fares, where somebody gets it.
     pub dnstap: Option<Arc<taps::DnstapStatus>>,
     /// Where in its life the node is.
@@ -104,6 +106,12 @@ pub struct Board {
 }
 
 impl Board {
+    /// The logs, by name, and how many lines each has lost.
+    fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let logs = [("node", Some(&self.log)), ("queries", self.query_log.as_ref())];
+        logs.into_iter().filter_map(|(name, log)| Some((name, log?.lost())))
+    }
+
     /// The counters as they stand now.
     #[must_use]
     pub fn read(&self) -> Reading<'_> {
@@ -304,6 +312,7 @@ mod tests {
             exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
             log: Log::silent(),
+            query_log: Some(Log::silent()),
             dnstap: Some(Arc::default()),
             life: Life::default(),
             reloads: Reloads::new(1_700_000_000),

@@ -48,6 +48,12 @@ struct ShardTimes {
     before: TimesHistogram<u64>,
 }
 
+/// Bytes of what is kept of one thread.
+#[must_use]
+pub fn memory_len() -> usize {
+    3 * histogram::<u64>().distinct_values() * size_of::<u64>()
+}
+
 /// How long queries took, in nanoseconds: the sample of the last one or two minutes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Percentiles {

@@ -160,8 +160,10 @@ impl Text {
     /// Of what the node says of itself and of queries, what was lost.
     fn told(&mut self, reading: &Reading<'_>) {
         let name = "as112_log_lines_lost_total";
-        self.head(name, "counter", "Lines of the log that could not be written.");
-        self.sample(name, &[], reading.board.log.lost());
+        self.head(name, "counter", "Lines of a log that could not be written.");
+        for (log, lost) in reading.board.lost() {
+            self.sample(name, &[("log", log)], lost);
+        }
         let Some(dnstap) = &reading.board.dnstap else { return };
         self.head("as112_dnstap_connected", "gauge", "1 while somebody takes the frames of dnstap.");
         self.sample("as112_dnstap_connected", &[], u8::from(dnstap.is_connected()));

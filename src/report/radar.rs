@@ -14,7 +14,9 @@ use serde_json::{Map, Value, json};
 use super::history::Stored;
 use super::lookback::{Counts, Dimension, Top, TopRow, counted, groups, limited, top, written};
 use super::sources::{self, SourceFamily};
-use crate::limits::{HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX, RADAR_TOP, SOURCES_KEPT_MAX};
+use crate::limits::{
+    HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX, RADAR_TOP, RADAR_VALUES_MAX, SOURCES_KEPT_MAX,
+};
 use crate::stats::counters::QUERIES;
 
 /// Where all paths begin.
@@ -310,11 +312,14 @@ impl Asked {
     }
 
     fn result(&self, db: &Connection) -> Result<Vec<(String, Columns)>, Refusal> {
-        let columns = |(name, range): &(String, Range)| Ok((name.clone(), self.columns(db, *range)?));
+        let mut left = RADAR_VALUES_MAX;
+        let columns =
+            |(name, range): &(String, Range)| Ok((name.clone(), self.columns(db, *range, &mut left)?));
         self.series.iter().map(columns).collect()
     }
 
-    fn columns(&self, db: &Connection, range: Range) -> Result<Columns, Refusal> {
+    /// One series, if no more than `left` values of all series are made by it.
+    fn columns(&self, db: &Connection, range: Range, left: &mut usize) -> Result<Columns, Refusal> {
         let span = (range.start, range.end);
         let by = |family: &_, label: Option<&str>| {
             counted(db, family, label, span, |time| self.interval.floor(time))
@@ -325,6 +330,7 @@ impl Asked {
         let Some(dimension) = self.view.dimension() else {
             let counts = by(QUERIES, None)?.remove("").unwrap_or_default();
             let times: Vec<u64> = self.times(range).collect();
+            take(left, 2 * times.len())?;
             let values = times.iter().map(|time| counts.get(time).unwrap_or(&0).to_string()).collect();
             return Ok(vec![
                 ("timestamps".to_owned(), Cell::Many(written(db, &times)?)),
@@ -339,6 +345,7 @@ impl Asked {
             return Ok(cells.map(|((name, _), sum)| (name, Cell::One(percentage(sum, all)))).collect());
         }
         let times: Vec<u64> = self.times(range).collect();
+        take(left, (1 + groups.len()) * times.len())?;
         let at = |counts: &Counts, time: &u64| counts.get(time).copied().unwrap_or_default();
         let all: Vec<u64> =
             times.iter().map(|time| groups.iter().map(|(_, counts)| at(counts, time)).sum()).collect();
@@ -376,6 +383,18 @@ impl Asked {
         }
         Ok(meta)
     }
+}
+
+/// Takes `values` from what is left for an answer.
+fn take(left: &mut usize, values: usize) -> Result<(), Refusal> {
+    let Some(rest) = left.checked_sub(values) else {
+        return bad(format!(
+            "That would be more than {RADAR_VALUES_MAX} values; give fewer series, a longer aggInterval, a \
+             shorter dateRange or a limitPerGroup."
+        ));
+    };
+    *left = rest;
+    Ok(())
 }
 
 fn ranges(

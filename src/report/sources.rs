@@ -32,6 +32,8 @@ pub const FAMILIES: [&SourceFamily; 3] = [&BY_COUNTRY, &BY_AS, &BY_NETWORK];
 
 /// Bits that are kept of an address.
 const NETWORK_BITS: (u8, u8) = (24, 48);
+/// Bytes that the name of a country or an AS takes: few have more than 40.
+const TEXT_LEN_USUAL: usize = 48;
 /// Queries from sources that have something in common.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row<'a> {
@@ -109,6 +111,23 @@ struct Counts<K> {
     counts: HashMap<K, u64>,
     /// Those of values that came when the bound was reached.
     other: u64,
+}
+
+/// Bytes of all that is counted in a minute, with and without databases of places.
+#[must_use]
+pub fn memory_len(with_places: bool) -> usize {
+    // A hash map is at most 7/8 full and doubles: the new one and the old one are there at once.
+    let entries = (SOURCES_TOLD_APART_MAX * 8 / 7).next_power_of_two() * 3 / 2;
+    let map = |entry_len: usize| entries * (entry_len + 1);
+    let sorted = SOURCES_TOLD_APART_MAX * size_of::<(&IpNet, u64)>();
+    let networks = map(size_of::<(IpNet, u64)>()) + sorted;
+    if !with_places {
+        return networks;
+    }
+    // Keys and names are texts, each in a piece of memory of its own; nodes of the tree are half full.
+    let texts = SOURCES_TOLD_APART_MAX * TEXT_LEN_USUAL;
+    let names = SOURCES_TOLD_APART_MAX * 2 * size_of::<((&str, String), String)>();
+    networks + 2 * (map(size_of::<(String, u64)>()) + texts) + 2 * (names + 2 * texts)
 }
 
 impl<K: Hash + Eq + Ord + Clone + ToString> Counts<K> {

@@ -218,6 +218,13 @@ pub struct Tally {
 #[repr(align(128))]
 struct Counts([u32; COUNTERS]);
 
+impl Tally {
+    /// Bytes of one.
+    pub(super) const fn memory_len() -> usize {
+        size_of::<Self>() + size_of::<Counts>()
+    }
+}
+
 impl Default for Counters {
     fn default() -> Self {
         Self(std::array::from_fn(|_| AtomicU64::new(0)))

@@ -1,6 +1,6 @@
 //! What one thread counts with, and what of it the one that reports can read: counters, sketches of the
-//! sources, a sample of them, service times, and where somebody wants them copies of queries. Neither end ever
-//! waits for the other.
+//! sources, a sample of them, service times, and where somebody wants them copies of queries. Neither end
+//! ever waits for the other.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -84,6 +84,14 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
         stopwatch,
     };
     (ledger, Stream { counters, uniques, samples, times, tapped })
+}
+
+/// Bytes of one, with its other end.
+#[must_use]
+pub fn memory_len() -> usize {
+    let histograms = 2 * times::histogram::<u32>().distinct_values() * size_of::<u32>();
+    let samples = SAMPLES_QUEUED_MAX * size_of::<IpAddr>();
+    size_of::<Counters>() + Tally::memory_len() + size_of::<Uniques>() + samples + histograms
 }
 
 impl Ledger {

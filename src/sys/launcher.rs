@@ -32,6 +32,9 @@ const KILL: u8 = b'K';
 /// milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_LEN_MAX: usize = 8 << 10;
+/// How often it is looked whether it ends by itself, and how many times.
+const ENDING_LOOK: Duration = Duration::from_millis(10);
+const ENDING_LOOKS_MAX: usize = 30;
 
 /// The daemon's side.
 #[derive(Debug)]
@@ -223,8 +226,14 @@ fn wait_and_launch(line: &Passage, program: &Program) {
     }
 }
 
-/// Kills what was started, and how it ended.
+/// Kills what was started, and how it ended. It may be about to end by itself, which tells more.
 fn ended(mut child: Child) -> String {
+    for _ in 0..ENDING_LOOKS_MAX {
+        if !matches!(child.try_wait(), Ok(None)) {
+            break;
+        }
+        std::thread::park_timeout(ENDING_LOOK);
+    }
     // One that has ended by itself cannot be killed, and tells how.
     let _ = child.kill();
     child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())

@@ -28,7 +28,7 @@ pub mod user;
 
 pub use datagram::{Arrived, Rearms, SendErrors, Turn};
 pub use mmsg::Mmsg;
-pub use ring::{Ring, RingError, SelfTest, self_test};
+pub use ring::{Ring, RingError, RingFeature, SelfTest, ring_features, self_test};
 
 #[cfg(test)]
 mod conformance;

@@ -8,6 +8,7 @@
 //! | `uring.rs` | the real kernel, and the proof of when a slot may go back |
 //! | [`sim`] | a kernel that misbehaves on purpose, for tests; and a quiet one, for benches |
 //! | `self_test.rs` | whether this host's ring does what we rely on |
+//! | `features.rs` | what it has beyond that |
 
 use std::fmt;
 use std::io;
@@ -21,6 +22,7 @@ use driver::Driver;
 use uring::Uring;
 
 mod driver;
+mod features;
 mod kernel;
 mod self_test;
 #[doc(hidden)]
@@ -28,6 +30,7 @@ pub mod sim;
 mod slots;
 mod uring;
 
+pub use features::{RingFeature, ring_features};
 pub use self_test::{SelfTest, self_test};
 
 /// An io_uring with its sockets. It belongs to the thread that made it.
@@ -54,6 +57,13 @@ impl Ring {
         let wildcard = any_wildcard(&sockets).map_err(step)?;
         let count = sockets.len();
         Ok(Self(Box::new(Driver::new(Uring::new(sockets, slots, wildcard, busy_poll)?, count))))
+    }
+
+    /// Bytes of one with so many slots and sockets: the slots, its queues, and what is known of each entry.
+    #[must_use]
+    pub fn memory_len(slots: u16, sockets: usize) -> usize {
+        let slots = usize::from(slots.clamp(1, RING_SLOTS_MAX).next_power_of_two());
+        Uring::memory_len(slots, sockets)
     }
 
     /// One turn, one system call: sends the replies of the last turn, receives, and waits up to `wait` for a

@@ -3,7 +3,6 @@
 //!
 //! Owners, times, classes and the directives are read here; rdata is what the `domain` crate makes of it.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,6 +16,7 @@ use super::{Problem, Record, rdata};
 use crate::dns::consts::{TTL_MAX, class};
 use crate::dns::name::Name;
 use crate::limits::{ZONE_FILE_LEN_MAX, ZONE_INCLUDE_DEPTH_MAX, ZONE_PROBLEMS_MAX, ZONE_RECORDS_MAX};
+use crate::sys::files;
 
 /// A record and where it was written.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl Reader {
             return Err("it is not a regular file".to_owned());
         }
         let mut source = Vec::new();
-        let file = File::open(path).map_err(words)?;
+        let file = files::read(path).map_err(words)?;
         let len = file.take(self.bytes_left + 1).read_to_end(&mut source).map_err(words)?;
         self.bytes_left = self.bytes_left.checked_sub(len as u64).ok_or_else(|| {
             format!("with what it includes it is longer than {} MiB", ZONE_FILE_LEN_MAX >> 20)

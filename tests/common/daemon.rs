@@ -81,6 +81,12 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Whether it runs: its parent has not been told of its end, and it is no corpse.
+    pub fn lives(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.id()));
+        status.is_ok_and(|status| !status.contains(") Z "))
+    }
+
     pub fn address(&self, ip: IpAddr) -> SocketAddr {
         SocketAddr::new(ip, self.port)
     }

@@ -99,6 +99,18 @@ fn by_a_filter_of_system_calls() {
             assert_refuses(said, hint);
         }
     }
+    let mut doctor = without(CALLS[0].1, libc::EPERM, &["doctor".to_owned()]);
+    assert!(
+        found_by(doctor.stdout(Stdio::piped())).contains(" denied by a seccomp filter, as containers have: ")
+    );
+}
+
+/// What `doctor` says of io_uring where there is something to do about it.
+fn found_by(doctor: &mut Command) -> String {
+    let output = doctor.stderr(Stdio::null()).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    text.lines().find(|line| line.starts_with("do    io_uring ")).expect(&text).to_owned()
 }
 
 #[test]
@@ -154,8 +166,11 @@ fn by_the_setting_of_the_host() {
     let daemon = Daemon::start(&[]);
     let port = free_port();
     let refusal = ended(Command::new(program()).args(Daemon::arguments(port, &["--datapath", "io_uring"])));
+    let found = Command::new(program()).arg("doctor").output().expect("it runs").stdout;
     // The host is as it was before anything is judged.
     drop(setting);
+    let found = String::from_utf8(found).expect("it is text");
+    assert!(found.contains("do    io_uring        forbidden to everybody by sysctl"), "{found}");
     assert_falls_back(&daemon, "set sysctl kernel.io_uring_disabled=0");
     assert_refuses(refusal, "set sysctl kernel.io_uring_disabled=0");
 }

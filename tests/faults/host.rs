@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::daemon::{Daemon, V4, V6, free_port, program};
 use crate::fault::{
-    argument, beside, config, honest_query, in_own_network, may, refused, skipped, thread_status, tool,
-    wait_until,
+    argument, beside, config, ended, honest_query, in_own_network, may, refused, skipped, thread_status,
+    tool, wait_until,
 };
 
 #[test]
@@ -61,13 +62,39 @@ fn without_a_loopback_the_self_test_is_skipped_and_that_is_said() {
     assert_eq!(daemon.stop().0.code(), Some(0));
 }
 
+#[test]
+fn an_address_that_comes_later_is_served_when_it_is_there() {
+    let _turn = beside();
+    if !in_own_network("host::an_address_that_comes_later_is_served_when_it_is_there") {
+        return;
+    }
+    assert!(tool("ip link set lo up"));
+    for datapath in ["io_uring", "mmsg"] {
+        let mut command = Command::new(program());
+        command.args(["--datapath", datapath, "--http", "off", "--shards", "1"]);
+        command.args(["--listen", "127.0.0.1:5300", "--listen", "192.0.2.77:5300"]);
+        let daemon = Daemon::spawn(command, 5300);
+        assert_eq!(daemon.ask_udp(V4, &honest_query(1)).len(), 119, "{datapath}: the others are there");
+        assert!(tool("ip address add 192.0.2.77/32 dev lo"));
+        let late = "192.0.2.77".parse().expect("an address");
+        assert_eq!(daemon.ask_udp(late, &honest_query(2)).len(), 119, "{datapath}");
+        assert_eq!(daemon.ask_tcp(late, &honest_query(3)).map(|reply| reply.len()), Some(119), "{datapath}");
+        // It goes again: nothing but its own queries is lost.
+        assert!(tool("ip address del 192.0.2.77/32 dev lo"));
+        assert_eq!(daemon.ask_udp(V4, &honest_query(4)).len(), 119, "{datapath}");
+        assert_eq!(daemon.stop().0.code(), Some(0), "{datapath}");
+    }
+}
+
 /// A control group of this test; removed when dropped.
-struct ControlGroup(PathBuf);
+pub struct ControlGroup(PathBuf);
 
 impl ControlGroup {
     /// Makes one under a controller's root with these settings; `None` where that cannot be.
-    fn new(root: &str, settings: &[(&str, &str)]) -> Option<Self> {
-        let path = PathBuf::from(root).join(format!("as112d-test-{}", std::process::id()));
+    pub fn new(root: &str, settings: &[(&str, &str)]) -> Option<Self> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(root).join(format!("as112d-test-{}-{number}", std::process::id()));
         fs::create_dir(&path).ok()?;
         let group = Self(path);
         settings.iter().all(|(file, value)| group.write(file, value)).then_some(group)
@@ -80,12 +107,21 @@ impl ControlGroup {
     }
 
     /// A daemon within, with these options.
-    fn daemon(&self, further: &[&str]) -> Daemon {
+    pub fn daemon(&self, further: &[&str]) -> Daemon {
         let port = free_port();
+        Daemon::spawn(self.command(port, further), port)
+    }
+
+    /// As [`daemon`](Self::daemon), which must refuse to start; its exit code and what it said.
+    pub fn ended(&self, further: &[&str]) -> (Option<i32>, String) {
+        ended(&mut self.command(free_port(), further))
+    }
+
+    fn command(&self, port: u16, further: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(self.0.join("cgroup.procs"));
         command.arg(program()).args(Daemon::arguments(port, further));
-        Daemon::spawn(command, port)
+        command
     }
 }
 

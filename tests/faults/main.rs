@@ -9,11 +9,17 @@
 mod common;
 #[path = "../common/fault.rs"]
 mod fault;
+#[path = "../common/inject.rs"]
+mod inject;
 
 mod denied;
 mod flood;
 mod host;
+mod memory;
+mod odd_files;
 mod ports;
 mod replies;
 mod stop;
+mod syscalls;
 mod tcp;
+mod threads;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::daemon::spec::EXAMPLE;
 use crate::daemon::written::Written as _;
 use crate::report::taps::Addresses;
 
@@ -348,10 +349,8 @@ fn damage_never_panics_and_every_message_is_one_line_with_a_place() {
 
 //------------ The example file ---
 
-const EXAMPLE: &str = include_str!("../../../tuning/as112d.example.toml");
-
 /// The example with every `# key = value` and `# [[table]]` made live.
-fn uncommented() -> String {
+pub(super) fn uncommented() -> String {
     let is_key = |text: &str| text.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', '`', ':']));
     let live = |line: &'static str| match line.strip_prefix("# ") {
         Some(text) if text.starts_with("[[") || is_key(text) => text,

@@ -65,7 +65,7 @@ impl Giving {
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
         lead(line, &sockets, Patience::default()).map_err(|mut problems| {
             let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher is gone: {error}"));
-            problems.extend(failure(format!("this process serves on; the new one: {ended}")));
+            problems.extend(failure(format!("the new process: {ended}; this one serves on")));
             problems
         })
     }

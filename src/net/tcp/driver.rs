@@ -13,8 +13,8 @@ use super::conn::{Conn, Ending, Slot};
 use super::table::{Entry, Table};
 use super::{Closed, TcpEvent, TcpHandler, TcpSettings};
 use crate::limits::{
-    TCP_ACCEPT_PAUSE, TCP_ACCEPTS_PER_ROUND_MAX, TCP_DRAIN_MAX, TCP_EVENTS_MAX, TCP_KERNEL_SEND_LEN,
-    TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
+    TCP_ACCEPT_PAUSE, TCP_ACCEPTS_PER_ROUND_MAX, TCP_DRAIN_MAX, TCP_EVENTS_MAX, TCP_KERNEL_RECEIVE_LEN,
+    TCP_KERNEL_SEND_LEN, TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
 };
 use crate::net::orders::Orders;
 use crate::serve::{Arrival, Transport, Verdict};
@@ -56,7 +56,7 @@ struct Buffers {
 
 impl TcpDriver {
     /// Prepares to serve `listeners`, which are bound and listen already. Their connections inherit no delay
-    /// of small segments, and a bounded send buffer.
+    /// of small segments, and bounded buffers.
     ///
     /// # Errors
     /// What the kernel says when it refuses an option of a listener or its registration.
@@ -69,6 +69,7 @@ impl TcpDriver {
                 listener.set_nonblocking(true)?;
                 SockRef::from(&listener).set_tcp_nodelay(true)?;
                 SockRef::from(&listener).set_send_buffer_size(TCP_KERNEL_SEND_LEN)?;
+                SockRef::from(&listener).set_recv_buffer_size(TCP_KERNEL_RECEIVE_LEN)?;
                 let local = Some(listener.local_addr()?).filter(|local| !local.ip().is_unspecified());
                 let mut socket = TcpListener::from_std(listener);
                 poll.registry().register(&mut socket, Token(FIRST_LISTENER + index), Interest::READABLE)?;

@@ -63,6 +63,21 @@ impl TcpSettings {
     }
 }
 
+/// Bytes of all that TCP may hold: buffers, which the allocator rounds up and which are twice there while one
+/// grows; connections, their clients and their turns, in tables that double.
+#[must_use]
+pub fn memory_len(settings: &TcpSettings) -> usize {
+    let of_one = limits::TCP_UNSENT_LEN_MAX + limits::TCP_REPLY_LEN_MAX + limits::TCP_READ_LEN_MAX;
+    let buffers = settings.buffers_len_max + settings.buffers_len_max / 4 + 4 * of_one;
+    buffers + settings.connections_max * 3 * table::memory_len_of_entry()
+}
+
+/// Bytes that the kernel may hold for the connections: both buffers, which it doubles.
+#[must_use]
+pub const fn kernel_memory_len(settings: &TcpSettings) -> usize {
+    settings.connections_max * 2 * (limits::TCP_KERNEL_SEND_LEN + limits::TCP_KERNEL_RECEIVE_LEN)
+}
+
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closed {

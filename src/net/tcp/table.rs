@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use mio::net::TcpStream;
 
 use super::conn::Conn;
 use super::{Closed, TcpSettings};
@@ -76,6 +77,11 @@ pub(super) struct Table<S> {
     of_client: HashMap<IpNet, usize>,
     /// Bytes of all buffers, as of the last [`Table::settle`] of each connection.
     buffered: usize,
+}
+
+/// Bytes of a connection in the table, of its client's count, and of its keys in the lists.
+pub(super) const fn memory_len_of_entry() -> usize {
+    size_of::<Option<Entry<TcpStream>>>() + 2 * size_of::<(IpNet, usize)>() + 2 * size_of::<usize>()
 }
 
 impl<S> Table<S> {

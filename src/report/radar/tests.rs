@@ -122,6 +122,21 @@ fn ranges_may_be_compared_and_groups_limited() {
 }
 
 #[test]
+fn an_answer_has_so_many_values_and_no_more() {
+    let (_history, stored) = stored(1);
+    let ask = |series: usize| {
+        let query = vec!["dateRange=364d"; series].join("&") + "&aggInterval=1h";
+        answer(&stored, &format!("{ROOT}timeseries_groups/QUERY_TYPE"), &query, NOW)
+    };
+    // The times of each series, and three groups.
+    let fits = RADAR_VALUES_MAX / (4 * 364 * 24);
+    assert_eq!(ask(fits).status, 200);
+    let refused = ask(fits + 1);
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("a longer aggInterval"), "{}", refused.body);
+}
+
+#[test]
 fn bad_parameters_get_a_sentence() {
     let (_history, stored) = stored(1);
     for (status, path, query, fragment) in [

@@ -147,6 +147,8 @@ impl Frames {
             self.log
                 .warning(format!("dnstap: nobody takes frames at {to}: {reason}; tried anew each {every} s"));
             self.said = Some(reason.to_owned());
+        } else {
+            self.log.debug(format!("dnstap: still nobody takes frames: {reason}"));
         }
     }
 

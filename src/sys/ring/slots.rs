@@ -68,6 +68,9 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// Bytes of a slot and of what is known of it, at most.
+    pub(super) const LEN_MAX: usize = ((CONTROL_OFF + CONTROL_ROOM + SLOT_PAYLOAD_LEN) | LINE) + 1;
+
     /// `count` slots, all in the kernel's hands. `wildcard` makes room for the address that was asked.
     pub(crate) fn new(count: u16, wildcard: bool) -> io::Result<Self> {
         let payload_off = CONTROL_OFF + if wildcard { CONTROL_ROOM } else { 0 };

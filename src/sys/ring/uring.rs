@@ -110,6 +110,14 @@ impl Uring {
         Ok(Self { ring, door, buffers, slots, queued, head, sockets, receiving: 0 })
     }
 
+    /// Bytes of one: an entry of the submission queue has 64; one of completions has 16, and there are twice
+    /// as many.
+    pub(super) fn memory_len(slot_count: usize, sockets: usize) -> usize {
+        let entries = (slot_count + 3 * sockets).next_power_of_two();
+        let queues = entries * (64 + size_of::<u32>() + 2 * 16 + size_of::<Option<Slot>>());
+        slot_count * (Slots::LEN_MAX + size_of::<BufRingEntry>()) + queues
+    }
+
     pub(super) fn sockets(&self) -> &[UdpSocket] {
         &self.sockets
     }

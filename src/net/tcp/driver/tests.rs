@@ -331,6 +331,7 @@ fn accepted_sockets_inherit_what_the_listener_was_told() {
     assert!(accepted.nodelay().unwrap());
     // The kernel doubles what it is told, to have room for its own book-keeping (socket(7)).
     assert_eq!(SockRef::from(&accepted).send_buffer_size().unwrap(), 2 * TCP_KERNEL_SEND_LEN);
+    assert_eq!(SockRef::from(&accepted).recv_buffer_size().unwrap(), 2 * TCP_KERNEL_RECEIVE_LEN);
 }
 
 #[test]

@@ -1,0 +1,268 @@
+//! `as112d doctor`: whether this host is good for a node. One line for each thing: good, or what to do.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `host.rs` | the host's files and tools |
+//! | `kernel.rs` | the kernel, its rings, clock and limits |
+//! | `network.rs` | cards, buffers, connection tracking, addresses, routes |
+//! | `bundle.rs` | everything that a report of a fault needs, in one file |
+
+mod bundle;
+mod host;
+mod kernel;
+mod network;
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+use super::Failure;
+use super::asking::Node;
+use super::control;
+use crate::cli::{ControlOptions, DoctorOptions};
+use crate::daemon;
+use crate::daemon::config::{self, Config, Flags};
+use crate::daemon::control::ControlPath;
+
+use host::Host;
+
+/// What was found of one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    verdict: Verdict,
+    /// What it is about.
+    subject: String,
+    /// What there is; behind `Do`, what to do about it.
+    text: String,
+}
+
+/// What a finding means for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is as it should be.
+    Good,
+    /// There is something to do.
+    Do,
+    /// It cannot be told, or it is not there and nothing is lost by it.
+    Note,
+}
+
+impl Finding {
+    fn new(verdict: Verdict, subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { verdict, subject: subject.into(), text: text.into() }
+    }
+
+    fn good(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Verdict::Good, subject, text)
+    }
+
+    fn to_do(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Verdict::Do, subject, text)
+    }
+
+    fn note(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Verdict::Note, subject, text)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Good => "good",
+            Verdict::Do => "do",
+            Verdict::Note => "-",
+        };
+        write!(f, "{verdict:<4}  {:<14}  {}", self.subject, self.text)
+    }
+}
+
+/// Looks at this host, with the configuration in mind, and prints what it finds.
+///
+/// # Errors
+/// If there is something to do; if the bundle cannot be written.
+pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
+    let serve = &options.serve;
+    let path = serve.config.config.as_deref();
+    let mut findings = Vec::new();
+    let config = match config::load(path, &serve.flags()) {
+        Ok(config) => {
+            findings.push(Finding::good("configuration", "is right; `as112d check` looks at the zones too"));
+            config
+        }
+        Err(problems) => {
+            let (count, first) = (problems.len(), problems.first().map(ToString::to_string));
+            let text = format!("{count} wrong in it: {}; `as112d check` has all", first.unwrap_or_default());
+            findings.push(Finding::to_do("configuration", text));
+            // The host is looked at all the same, as for a node without a configuration.
+            config::load(None, &Flags::default())?
+        }
+    };
+    let host = Host::here();
+    let node = Node::at(options.url.as_deref())?;
+    findings.extend(examine(&host, &config));
+    findings.push(running(node.ask().map(|(_, numbers)| numbers).as_ref(), node.url()));
+    let status = status(options);
+    findings.extend(status.as_ref().and_then(in_force));
+
+    let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    if let Some(file) = &options.bundle {
+        let text = bundle::collect(&host, &report, serve, &node, status.as_ref());
+        bundle::write(file, &text).map_err(|error| {
+            format!(
+                "cannot write {}: {error}; give a new file in a folder that you may write",
+                file.display()
+            )
+        })?;
+    }
+    let to_do = findings.iter().filter(|finding| finding.verdict == Verdict::Do).count();
+    if to_do == 0 {
+        return Ok(report);
+    }
+    // Who reads us may have read enough; what there is to do is in the exit code as well.
+    let _ = io::stdout().lock().write_all(report.as_bytes());
+    Err(format!("{to_do} to do; the lines begin with `do`").into())
+}
+
+/// All that can be told of the host without a node.
+fn examine(host: &Host, config: &Config) -> Vec<Finding> {
+    let placement = daemon::host(config);
+    let shards = placement.as_ref().map_or(1, |placement| placement.places.len());
+    let mut findings = vec![
+        kernel::version(host),
+        kernel::rings(host, crate::sys::self_test(), config.datapath),
+        kernel::ring_features(crate::sys::ring_features(), config.busy_poll),
+        kernel::shards(placement),
+        kernel::limits(crate::sys::sockets::raise_nofile(), config, shards),
+        kernel::clock(crate::sys::clock::is_synchronised()),
+        kernel::clock_source(host),
+        kernel::governor(host),
+        network::buffers(host, config),
+    ];
+    findings.extend(network::cards(host, shards));
+    findings.push(network::connection_tracking(host));
+    findings.push(network::addresses(host, &config.listen, network::is_here));
+    findings.push(network::routes(&config.listen, network::has_route));
+    findings.push(network::reverse_path(host));
+    findings
+}
+
+/// Whether a node runs here, and what it has lost.
+fn running(numbers: Result<&Value, &io::Error>, url: &str) -> Finding {
+    let numbers = match numbers {
+        Ok(numbers) => numbers,
+        Err(error) => {
+            let text = format!("none answers at {url} ({error}); give --url if it is elsewhere");
+            return Finding::note("node", text);
+        }
+    };
+    let text = |key: &str| numbers[key].as_str().unwrap_or("?").to_owned();
+    let shards = numbers["shards"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let lost: u64 = shards.iter().map(|shard| sum(&shard["counters"]["socket_drops"])).sum();
+    let uptime = numbers["uptime_seconds"].as_f64().unwrap_or_default();
+    let what = format!("as112d {} on {}, up {:.0} s", text("version"), text("datapath"), uptime);
+    if lost > 0 {
+        return Finding::to_do(
+            "node",
+            format!(
+                "{what}: {lost} datagrams lost because a receive buffer was full; raise rcvbuf or the number \
+                 of shards, see tuning/README.md"
+            ),
+        );
+    }
+    Finding::good("node", format!("{what}: no datagram lost"))
+}
+
+/// What a running node says of itself over its control socket, if there is one and we may ask.
+fn status(options: &DoctorOptions) -> Option<Value> {
+    let control = match &options.serve.serving.control {
+        Some(ControlPath::At(path)) => Some(path.clone()),
+        Some(ControlPath::Off) => return None,
+        Some(ControlPath::IfFree) | None => None,
+    };
+    let answer = control::ask("status", &ControlOptions { control, json: true }).ok()?;
+    serde_json::from_str(&answer).ok()
+}
+
+/// Whether what it has in force is what is on disk.
+fn in_force(status: &Value) -> Option<Finding> {
+    let configuration = &status["configuration"];
+    if configuration["stale"].is_object() {
+        let text = "the node goes on with an old configuration, as the newer has mistakes; `as112d status`";
+        return Some(Finding::to_do("in force", text));
+    }
+    let waiting: Vec<&str> =
+        configuration["need_restart"].as_array()?.iter().filter_map(Value::as_str).collect();
+    if !waiting.is_empty() {
+        let text = format!("not before a restart or an upgrade: {}", waiting.join(", "));
+        return Some(Finding::to_do("in force", text));
+    }
+    match status["state"].as_str() {
+        Some("draining") => {
+            Some(Finding::note("in force", "the node drains, so that no routes lead to it: `as112d undrain`"))
+        }
+        _ => Some(Finding::good("in force", "the configuration as the node last read it")),
+    }
+}
+
+/// The sum of all numbers in a value.
+fn sum(value: &Value) -> u64 {
+    match value {
+        Value::Number(number) => number.as_u64().unwrap_or_default(),
+        Value::Object(values) => values.values().map(sum).sum(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::asking::DEFAULT_URL;
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line() {
+        assert_eq!(Finding::good("clock", "is right").to_string(), "good  clock           is right");
+        assert_eq!(Finding::to_do("clock", "set it").to_string(), "do    clock           set it");
+        assert_eq!(Finding::note("clock", "?").to_string(), "-     clock           ?");
+    }
+
+    #[test]
+    fn a_node_tells_what_it_lost() {
+        let numbers = |drops: u64| {
+            json!({"version": "1", "datapath": "mmsg", "uptime_seconds": 7.2,
+                   "shards": [{"counters": {"socket_drops": {"[::1]:53": drops, "127.0.0.1:53": 1}}}]})
+        };
+        let found = running(Ok(&numbers(4)), DEFAULT_URL);
+        assert!(found.verdict == Verdict::Do && found.text.contains("up 7 s: 5 datagrams lost"), "{found}");
+        let none = json!({"shards": []});
+        assert_eq!(running(Ok(&none), DEFAULT_URL).verdict, Verdict::Good);
+        let gone = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(running(Err(&gone), DEFAULT_URL).verdict, Verdict::Note);
+    }
+
+    #[test]
+    fn what_is_in_force_is_compared_with_what_is_on_disk() {
+        let found = |stale: Value, waiting: Value, state: &str| {
+            let configuration = json!({"stale": stale, "need_restart": waiting});
+            in_force(&json!({"state": state, "configuration": configuration})).unwrap().verdict
+        };
+        assert_eq!(found(Value::Null, json!([]), "serving"), Verdict::Good);
+        assert_eq!(found(Value::Null, json!([]), "draining"), Verdict::Note);
+        assert_eq!(found(Value::Null, json!(["[tcp]"]), "serving"), Verdict::Do);
+        assert_eq!(found(json!({"since": 1}), json!([]), "serving"), Verdict::Do);
+        assert_eq!(in_force(&json!({})), None);
+    }
+
+    /// Whatever host this is: each line is one line, and says something.
+    #[test]
+    fn this_host_is_examined() {
+        let config = config::load(None, &Flags::default()).unwrap();
+        let findings = examine(&Host::here(), &config);
+        assert!(findings.len() >= 13, "{findings:#?}");
+        for finding in findings {
+            assert!(!finding.text.is_empty() && !finding.text.contains('\n'), "{finding}");
+        }
+    }
+}

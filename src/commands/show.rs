@@ -1,0 +1,16 @@
+//! `as112d config`: the configuration as it is in effect.
+
+use crate::cli::ShowOptions;
+use crate::daemon::config::{self, Wanted};
+use crate::zone::Problem;
+
+/// Prints the configuration that `run` would have, as a file.
+///
+/// # Errors
+/// All that is wrong in it.
+pub fn show(options: &ShowOptions) -> Result<String, Vec<Problem>> {
+    let wanted = Wanted { effective: options.effective, origin: options.origin };
+    let serve = &options.serve;
+    let shown = config::show(serve.config.config.as_deref(), &serve.flags(), wanted)?;
+    Ok(shown.trim_start().to_owned())
+}

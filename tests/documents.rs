@@ -1,0 +1,146 @@
+//! What the documents promise: links lead somewhere, and commands and options exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use as112d::cli::Cli;
+use clap::{Command, CommandFactory as _};
+
+/// Two screens, at 50 lines each.
+const README_LINES_MAX: usize = 100;
+
+/// Commands that the documents tell of already. Who adds one takes it off the list.
+const COMING: [&str; 3] = ["addresses", "announce", "probe"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every document, with its text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for folder in ["", "tuning", "loadtest"] {
+        for entry in fs::read_dir(root().join(folder)).expect("it is there") {
+            let path = entry.expect("it can be read").path();
+            if path.extension() == Some("md".as_ref()) {
+                found.push((path.clone(), fs::read_to_string(&path).expect("documents are text")));
+            }
+        }
+    }
+    assert!(found.len() > 8, "{found:?}");
+    found
+}
+
+/// The name by which a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut dead = Vec::new();
+    let mut seen = 0;
+    for (path, text) in documents() {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.starts_with("http") {
+                continue;
+            }
+            seen += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let is_there = target.exists()
+                && (heading.is_empty()
+                    || fs::read_to_string(&target).is_ok_and(|text| {
+                        text.lines().any(|line| line.starts_with('#') && anchor(line) == heading)
+                    }));
+            if !is_there {
+                dead.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(seen > 20, "links are seen: {seen}");
+    assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
+}
+
+/// Command lines of ours in documents: in code, from `as112d` to what ends them.
+fn command_lines(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut is_block = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            is_block = line.len() > 3 && line != "```toml";
+            continue;
+        }
+        let pieces: Vec<&str> =
+            if is_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+        for piece in pieces {
+            for command in piece.split([';', '&', '|']) {
+                let words = command.trim().trim_start_matches(['$', '#', ' ']);
+                if let Some(rest) = words.strip_prefix("as112d ") {
+                    // Comments stand behind two spaces and a #.
+                    lines.push(rest.split(" #").next().unwrap_or_default().trim().to_owned());
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// What is wrong with a command line, by the tree.
+fn wrong(line: &str) -> Option<String> {
+    let tree = Cli::command();
+    let mut command: &Command = &tree;
+    for word in line.split_whitespace() {
+        if let Some(option) = word.strip_prefix("--") {
+            let name = option.split('=').next().unwrap_or_default();
+            let is_known = name == "help"
+                || command.get_arguments().any(|argument| argument.get_long() == Some(name))
+                || name == "version" && command.get_name() == tree.get_name();
+            if !is_known {
+                return Some(format!("no option --{name}"));
+            }
+        } else if word.chars().all(|c| c.is_ascii_lowercase()) && command.get_subcommands().next().is_some() {
+            match command.find_subcommand(word) {
+                Some(found) => command = found,
+                None if COMING.contains(&word) => return None,
+                None => return Some(format!("no command {word}")),
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn commands_and_options_exist() {
+    let mut mistakes = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (path, text) in documents() {
+        for line in command_lines(&text).into_iter().filter(|line| !line.starts_with(char::is_numeric)) {
+            if let Some(message) = wrong(&line) {
+                mistakes.push(format!("{}: as112d {line}: {message}", path.display()));
+            }
+            seen.extend(line.split(' ').next().map(str::to_owned));
+        }
+    }
+    for command in ["doctor", "check", "config", "reload", "drain"] {
+        assert!(seen.contains(command), "{command} is told of: {seen:?}");
+    }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    assert_eq!(wrong("check --no-such"), Some("no option --no-such".to_owned()));
+    assert_eq!(wrong("chekc"), Some("no command chekc".to_owned()));
+}
+
+#[test]
+fn what_has_come_is_coming_no_more() {
+    let tree = Cli::command();
+    let come: Vec<&str> = COMING.into_iter().filter(|name| tree.find_subcommand(name).is_some()).collect();
+    assert!(come.is_empty(), "take {come:?} off COMING");
+}
+
+#[test]
+fn the_readme_fits_two_screens() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("it is there");
+    assert!(readme.lines().count() <= README_LINES_MAX, "{}", readme.lines().count());
+}

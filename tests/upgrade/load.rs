@@ -1,0 +1,161 @@
+//! Upgrades one after the other while clients ask: no query is lost.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::daemon::{V4, send_message};
+use crate::common::query;
+use crate::node::Node;
+
+/// Queries that a client over TCP has on the way.
+const WINDOW: u16 = 16;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// How clients fared.
+#[derive(Default)]
+struct Tally {
+    asked: AtomicU64,
+    answered: AtomicU64,
+}
+
+fn numbered(id: u16) -> Vec<u8> {
+    let mut query = query("1.168.192.in-addr.arpa.", 6);
+    query[..2].copy_from_slice(&id.to_be_bytes());
+    query
+}
+
+impl Tally {
+    /// An open loop: a query each millisecond, whatever becomes of the others. Those who are not answered
+    /// within seconds are lost.
+    fn udp(&self, target: SocketAddr, stop: &AtomicBool) {
+        let socket = UdpSocket::bind((V4, 0)).expect("a socket");
+        socket.connect(target).expect("connected");
+        socket.set_read_timeout(Some(Duration::from_secs(3))).expect("a time-out");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let began = Instant::now();
+                let mut id = 0_u16;
+                while !stop.load(Ordering::Relaxed) {
+                    id = id.wrapping_add(1);
+                    socket.send(&numbered(id)).expect("sent");
+                    self.asked.fetch_add(1, Ordering::Relaxed);
+                    let due = Duration::from_millis(u64::from(id));
+                    thread::park_timeout(due.saturating_sub(began.elapsed()).min(Duration::from_millis(1)));
+                }
+            });
+            let mut reply = [0; 1500];
+            while let Ok(len) = socket.recv(&mut reply) {
+                assert!(len > 50 && reply[3] & 0xF == 3, "there is no such name");
+                self.answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Connection after connection, with a few windows full on each.
+    fn tcp(&self, target: SocketAddr, stop: &AtomicBool) {
+        let mut reply = vec![0; 65_535];
+        while !stop.load(Ordering::Relaxed) {
+            let mut stream = TcpStream::connect(target).expect("a connection");
+            stream.set_read_timeout(Some(Duration::from_secs(3))).expect("a time-out");
+            for _ in 0..4 {
+                (0..WINDOW).for_each(|id| send_message(&mut stream, &numbered(id)));
+                self.asked.fetch_add(u64::from(WINDOW), Ordering::Relaxed);
+                for _ in 0..WINDOW {
+                    let mut prefix = [0; 2];
+                    stream.read_exact(&mut prefix).expect("a reply");
+                    let len = usize::from(u16::from_be_bytes(prefix));
+                    stream.read_exact(&mut reply[..len]).expect("all of it");
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// Upgrades so many times while four clients ask.
+fn storm(datapath: &str, transport: Transport, upgrades: u64) {
+    let mut node = Node::start("", &["--shards", "2", "--datapath", datapath]);
+    let (tally, stop) = (Tally::default(), AtomicBool::new(false));
+    let target = node.daemon.address(V4);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            match transport {
+                Transport::Udp => scope.spawn(|| tally.udp(target, &stop)),
+                Transport::Tcp => scope.spawn(|| tally.tcp(target, &stop)),
+            };
+        }
+        for _ in 0..upgrades {
+            node.upgrade();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let (asked, answered) = (tally.asked.load(Ordering::Relaxed), tally.answered.load(Ordering::Relaxed));
+    let name = if transport == Transport::Udp { "udp" } else { "tcp" };
+    println!("report: upgrade_{datapath}_{name}_lost {} of {asked} over {upgrades}", asked - answered);
+    assert!(asked > 10 * upgrades, "{asked}");
+    assert_eq!(asked, answered);
+    node.stop();
+}
+
+#[test]
+fn fifty_upgrades_lose_nothing() {
+    storm("auto", Transport::Udp, 50);
+}
+
+#[test]
+fn with_mmsg_upgrades_lose_nothing() {
+    storm("mmsg", Transport::Udp, 10);
+}
+
+#[test]
+fn upgrades_lose_nothing_over_tcp() {
+    storm("auto", Transport::Tcp, 10);
+    storm("mmsg", Transport::Tcp, 10);
+}
+
+/// The same as dnsperf sees it, at a steady rate over connections that last.
+#[test]
+fn dnsperf_loses_nothing() {
+    if Command::new("dnsperf").arg("-h").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "dnsperf is missing");
+        eprintln!("skipped: there is no dnsperf");
+        return;
+    }
+    for (mode, datapath, upgrades) in [("udp", "auto", 10), ("tcp", "auto", 4), ("udp", "mmsg", 4)] {
+        let mut node = Node::start("", &["--shards", "2", "--datapath", datapath]);
+        fs::write(node.path("queries"), "1.168.192.in-addr.arpa PTR\n10.in-addr.arpa SOA\n")
+            .expect("written");
+        let port = node.daemon.port.to_string();
+        let mut dnsperf = Command::new("dnsperf")
+            .args(["-s", "127.0.0.1", "-p", &port, "-m", mode, "-Q", "5000", "-l", "6", "-t", "3", "-d"])
+            .arg(node.path("queries"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("dnsperf runs");
+        // It warms up first.
+        thread::park_timeout(Duration::from_millis(300));
+        for _ in 0..upgrades {
+            node.upgrade();
+        }
+        let mut report = String::new();
+        dnsperf.stdout.take().expect("piped").read_to_string(&mut report).expect("a report");
+        assert!(dnsperf.wait().expect("it ends").success());
+        let number = |name: &str| {
+            let line = report.lines().find_map(|line| line.trim().strip_prefix(name)).expect(name);
+            line.split_whitespace().next().expect("a number").parse::<u64>().expect("a number")
+        };
+        assert!(number("Queries sent:") > 5000, "{report}");
+        assert_eq!(number("Queries lost:"), 0, "{mode} {datapath}: {report}");
+        node.stop();
+    }
+}

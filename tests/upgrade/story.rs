@@ -1,0 +1,194 @@
+//! One upgrade, looked at from all sides.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+
+use crate::common::daemon::{PATIENCE, V4, free_port, read_message, send_message};
+use crate::common::query;
+use crate::node::{Node, is_there, wait_for_end, wait_until};
+
+fn http(node: &Node) -> SocketAddr {
+    let line = node.daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
+    line.and_then(|line| line.strip_suffix("/metrics")).expect("it serves HTTP").parse().expect("an address")
+}
+
+/// Asks so many times over UDP.
+fn ask(node: &Node, count: u64) {
+    (0..count).for_each(|_| assert!(node.daemon.ask_udp(V4, &query("10.in-addr.arpa.", 6)).len() > 50));
+}
+
+/// Totals go on, whether the history is in memory or in a file; and the history has every query once.
+#[test]
+fn totals_go_on_from_process_to_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for configuration in [String::new(), format!("[history]\ndir = \"{}\"\n", folder.path().display())] {
+        let mut node = Node::start(&configuration, &["--shards", "2", "--http", "127.0.0.1:0"]);
+        let http = http(&node);
+        ask(&node, 7);
+        wait_until(|| node.queries(http) == 7, "seven queries are counted");
+        for upgrades in 1..4 {
+            node.upgrade();
+            assert_eq!(node.queries(http), 7 * upgrades, "nothing is lost or counted twice");
+            ask(&node, 7);
+            wait_until(|| node.queries(http) == 7 * (upgrades + 1), "the new process counts on");
+        }
+        node.stop();
+        if !configuration.is_empty() {
+            let db = rusqlite::Connection::open(folder.path().join("history.sqlite")).expect("a history");
+            let sum = "SELECT sum(count) FROM history WHERE family = 'as112_queries_total'";
+            assert_eq!(db.query_row(sum, [], |row| row.get::<_, u64>(0)).expect("rows"), 28);
+        }
+    }
+}
+
+/// A connection that was there stays with the old process, and what it asks there is counted in the end.
+#[test]
+fn connections_are_served_to_their_end_and_counted() {
+    let mut node = Node::start("", &["--http", "127.0.0.1:0"]);
+    let (http, first) = (http(&node), node.process());
+    let query = query("10.in-addr.arpa.", 6);
+    let asked = |stream: &mut TcpStream| {
+        send_message(stream, &query);
+        assert!(read_message(stream).is_some_and(|reply| reply.len() > 50));
+    };
+    let mut of_first = node.daemon.tcp(V4);
+    asked(&mut of_first);
+    let second = node.upgrade();
+    let mut of_second = node.daemon.tcp(V4);
+    asked(&mut of_second);
+    asked(&mut of_first);
+    assert!(is_there(first));
+    let third = node.upgrade();
+    for _ in 0..5 {
+        asked(&mut of_first);
+        asked(&mut of_second);
+    }
+    // The second one waits for the word of the first.
+    drop(of_second);
+    asked(&mut of_first);
+    assert!(is_there(first) && is_there(second) && is_there(third));
+    drop(of_first);
+    wait_for_end(first);
+    wait_for_end(second);
+    wait_until(|| node.queries(http) == 14, "what the old ones have served is counted");
+    node.stop();
+}
+
+#[test]
+fn a_connection_is_served_for_so_long_and_no_longer() {
+    let mut node = Node::start("[tcp]\ndrain_timeout = \"1s\"\n", &[]);
+    let first = node.process();
+    let mut stream = node.daemon.tcp(V4);
+    let query = query("10.in-addr.arpa.", 6);
+    send_message(&mut stream, &query);
+    assert!(read_message(&mut stream).is_some());
+    node.upgrade();
+    let mut served = 0;
+    loop {
+        send_message(&mut stream, &query);
+        if read_message(&mut stream).is_none() {
+            break;
+        }
+        served += 1;
+    }
+    assert!(served > 0);
+    wait_for_end(first);
+    node.stop();
+}
+
+/// What a reload only names, an upgrade does: the datapath, and with the same sockets.
+#[test]
+fn the_datapath_changes_with_the_configuration() {
+    let mut node = Node::start("", &["--shards", "2"]);
+    for datapath in ["mmsg", "auto", "mmsg"] {
+        node.configure(&format!("[server]\ndatapath = \"{datapath}\"\n"));
+        node.upgrade();
+        let found = node.ask("status")["datapath"] == "mmsg";
+        assert_eq!(found, datapath == "mmsg" || as112d::sys::self_test().is_err());
+        node.check_answers();
+    }
+    node.stop();
+}
+
+/// Sockets are spread over the shards that there are, and addresses come and go.
+#[test]
+fn shards_and_addresses_change_with_the_configuration() {
+    let port = free_port();
+    let configuration = |addresses: &[&str], shards: usize| {
+        let listen: Vec<String> = addresses.iter().map(|ip| format!("\"{ip}:{port}\"")).collect();
+        format!("[server]\nlisten = [{}]\nshards = {shards}\n", listen.join(", "))
+    };
+    let mut node = Node::with_configuration(port, &configuration(&["127.0.0.1"], 2));
+    let reaches = |ip: &str| {
+        // From many ports, so that every socket of the group is met.
+        for _ in 0..20 {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            socket.send_to(&query("10.in-addr.arpa.", 6), format!("{ip}:{port}")).expect("sent");
+            assert!(socket.recv(&mut [0; 1500]).expect("a reply") > 50);
+        }
+    };
+    reaches("127.0.0.1");
+    for (addresses, shards) in [
+        (&["127.0.0.1", "127.0.0.2"][..], 4),
+        (&["127.0.0.1", "127.0.0.2"], 1),
+        (&["127.0.0.2"], 3),
+        (&["127.0.0.1", "127.0.0.2"], 2),
+    ] {
+        node.configure(&configuration(addresses, shards));
+        node.upgrade();
+        assert_eq!(node.ask("status")["shards"], shards);
+        addresses.iter().for_each(|ip| reaches(ip));
+    }
+    node.stop();
+}
+
+/// Who watches is sent to the successor, which goes on with a drain.
+#[test]
+fn those_who_watch_meet_the_successor_and_a_drain_goes_on() {
+    let mut node = Node::start("", &[]);
+    let watch = |node: &Node| {
+        let mut stream = UnixStream::connect(node.path("control")).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.write_all(b"as112d 1 watch\n").expect("asked");
+        BufReader::new(stream)
+    };
+    let line = |reader: &mut BufReader<UnixStream>| {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a line, or the end");
+        line
+    };
+    let mut watching = watch(&node);
+    assert_eq!(line(&mut watching), "{\"state\":\"serving\"}\n");
+    node.upgrade();
+    assert_eq!(line(&mut watching), "", "the end of the line");
+    let mut watching = watch(&node);
+    assert_eq!(line(&mut watching), "{\"state\":\"serving\"}\n");
+    node.ask("drain");
+    assert_eq!(line(&mut watching), "{\"state\":\"draining\"}\n");
+    node.upgrade();
+    assert_eq!(line(&mut watching), "");
+    wait_until(|| node.ask("status")["state"] == "draining", "the drain goes on");
+    node.ask("undrain");
+    assert_eq!(node.ask("status")["state"], "serving");
+    node.stop();
+}
+
+/// SIGUSR2 is the other way to ask for it; and a new program lies where the old one lay.
+#[test]
+fn a_signal_upgrades_too() {
+    let node = Node::start("", &[]);
+    let first = node.process();
+    node.daemon.signal(12);
+    wait_until(|| node.process() != first, "another process serves");
+    wait_for_end(first);
+    node.check_answers();
+    assert!(fs::symlink_metadata(node.path("control")).is_ok(), "the socket has its file");
+    let port = node.daemon.port;
+    node.stop();
+    // Nobody holds the sockets any more.
+    TcpListener::bind((V4, port)).expect("free");
+    UdpSocket::bind((V4, port)).expect("free");
+}
