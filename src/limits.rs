@@ -472,6 +472,8 @@ pub const XDP_RUN_MAX: Duration = Duration::from_millis(100);
 /// Of so many queries that XDP could answer one passes to the sockets, unless somebody says otherwise: at a
 /// million in a second a thousand, enough for samples of sources and to keep the way warm.
 pub const XDP_SAMPLE_EVERY: usize = 1024;
+/// Bytes of the name of an interface: the kernel's IFNAMSIZ without the end.
+pub const INTERFACE_NAME_LEN_MAX: usize = 15;
 /// Bins of sizes that XDP counts in: it looks at messages of up to 512 bytes.
 pub const XDP_BINS: usize = 33;
 

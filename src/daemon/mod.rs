@@ -23,6 +23,7 @@ mod systemd;
 mod taps;
 mod watched;
 pub mod written;
+pub mod xdp;
 
 use std::io;
 use std::mem;
@@ -139,8 +140,8 @@ fn start(
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
-    let Doors { bound, http, control, handles, unwanted } =
-        Doors::open(&config, &placement, origin.sockets()?)?;
+    let Doors { bound, http, control, mut xdp, handles, unwanted } =
+        Doors::open(&config, &placement, &snapshot, origin.sockets()?)?;
     let buffers = bound.buffers();
     let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
@@ -159,7 +160,7 @@ fn start(
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
-    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref())?;
+    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref(), &mut xdp)?;
     drop(bound.adopted);
 
     // 7. Let people watch, and give orders.
@@ -174,9 +175,12 @@ fn start(
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
     lines.extend(taps_lines(&config));
-    let watch = Watch { http, places, today, remembered, names, taps };
+    lines.extend(xdp.take_lines());
+    let xdp_places = xdp.places.clone();
+    let watch = Watch { http, places, today, remembered, names, taps, xdp_places };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
+    let xdp = xdp.start(&board, &events).map_err(|error| no_thread("xdp", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
 
     let elder = origin.predecessor.take();
@@ -211,6 +215,7 @@ fn start(
         log,
         course,
         succession,
+        xdp,
     };
     node.begin(&lines, estate.draining);
     Ok(node)

@@ -3,6 +3,7 @@
 use super::bound::Adopted;
 use super::failure;
 use super::handover::{Estate, Predecessor};
+use super::xdp::Prepared;
 use crate::net::Net;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher::{Launcher, Program};
@@ -59,6 +60,7 @@ impl Origin {
         net: &mut Net,
         adopted: &Adopted,
         steering: Option<&Steering>,
+        xdp: &mut Prepared,
     ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
         if let Some(predecessor) = &self.predecessor {
             predecessor.ready()?;
@@ -67,6 +69,7 @@ impl Origin {
         let steered = adopted.steer(steering);
         let mut notes: Vec<String> =
             steered.err().map(|error| format!("note: {error}")).into_iter().collect();
+        notes.extend(xdp.take_over());
         let left = self.predecessor.as_ref().map_or_else(|| Ok(Estate::default()), Predecessor::serving);
         let estate = left.unwrap_or_else(|problems| {
             notes.extend(problems.into_iter().map(|problem| format!("note: {problem}")));

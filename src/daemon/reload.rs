@@ -82,6 +82,7 @@ fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
         "[history] dir": history;
         "[sources] sample_every": sample_every;
         "[export]": export;
+        "[xdp]": xdp;
         "[control] path": control;
         "[log]": log;
         "[query_log]": query_log;

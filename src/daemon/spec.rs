@@ -18,6 +18,7 @@ use super::logging::{DnstapSpec, LogSpec, QueryLogSpec};
 use super::written::{
     Count, DrainTime, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written,
 };
+use super::xdp::XdpSpec;
 use crate::limits::{
     CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
     SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
@@ -55,6 +56,7 @@ pub(super) struct Spec {
     pub(super) log: LogSpec,
     pub(super) query_log: QueryLogSpec,
     pub(super) dnstap: DnstapSpec,
+    pub(super) xdp: XdpSpec,
     pub(super) control: Control,
 }
 

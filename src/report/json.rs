@@ -46,6 +46,8 @@ pub fn render(reading: &Reading<'_>) -> String {
         .zip(reading.observation.uniques)
         .map(|(kind, count)| ((*kind).to_owned(), count.into()))
         .collect();
+    let by_datapath = reading.by_datapath().map(|(datapath, queries)| (datapath.to_owned(), queries.into()));
+    let by_datapath: Map<String, Value> = by_datapath.into_iter().collect();
     let (succeeded, failed) = reading.board.reloads.counts();
     let document = json!({
         "node": reading.named.node,
@@ -53,6 +55,8 @@ pub fn render(reading: &Reading<'_>) -> String {
         "version": facts.version,
         "datapath": facts.datapath,
         "datapath_reason": facts.reason,
+        "datapath_queries": by_datapath,
+        "xdp": facts.xdp,
         "start_time_seconds": reading.started(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
         "ready": reading.is_ready(),

@@ -128,6 +128,11 @@ impl Text {
             self.head(name, "info", help);
             self.sample(name, &labels, 1);
         }
+        let name = "as112_datapath_queries_total";
+        self.head(name, "counter", "Queries by the way that they came in: datagrams, TCP, and XDP.");
+        for (datapath, queries) in reading.by_datapath() {
+            self.sample(name, &[("datapath", datapath)], queries);
+        }
         self.head("as112_start_time_seconds", "gauge", "When the node started, in Unix time.");
         self.sample("as112_start_time_seconds", &[], reading.started());
         self.head("as112_ready", "gauge", "1 while the node serves and wants to be asked.");

@@ -245,6 +245,14 @@ impl Counters {
         }
     }
 
+    /// Takes over what was counted elsewhere, in all. Only the owner may call this, and never
+    /// [`fold`](Self::fold).
+    pub fn take_over(&self, totals: &Totals) {
+        for (counter, total) in self.0.iter().zip(&totals.0) {
+            counter.store(*total, Ordering::Relaxed);
+        }
+    }
+
     /// Adds the counters, as they stand, to `totals`.
     pub fn read(&self, totals: &mut Totals) {
         for (total, counter) in totals.0.iter_mut().zip(&self.0) {

@@ -12,7 +12,9 @@ use crate::limits::XDP_RUN_MAX;
 // From linux/bpf.h.
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_LINK_UPDATE: libc::c_int = 29;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_XDP: u32 = 37;
+const BPF_LINK_TYPE_XDP: u32 = 6;
 // From linux/if_link.h.
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
@@ -59,6 +61,44 @@ pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32, place: Place) -> io::
 pub fn replace_xdp(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let [link, program] = [link, program].map(|fd| fd.as_raw_fd().cast_unsigned());
     bpf(BPF_LINK_UPDATE, [link, program, 0, 0]).map(|_| ())
+}
+
+/// What the kernel tells of a link: `struct bpf_link_info`, as far as links of XDP have it.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    unused: u32,
+    interface: u32,
+    rest: [u32; 27],
+}
+
+/// `union bpf_attr` for such a question.
+#[repr(C)]
+struct InfoAttributes {
+    link: u32,
+    len: u32,
+    info: u64,
+}
+
+/// The number of the interface that `link` has a program on; `None` where it is no such link.
+#[must_use]
+pub fn xdp_link_interface(link: BorrowedFd<'_>) -> Option<u32> {
+    let mut info = LinkInfo::default();
+    let attributes = InfoAttributes {
+        link: link.as_raw_fd().cast_unsigned(),
+        len: size_of::<LinkInfo>() as u32,
+        info: &raw mut info as u64,
+    };
+    let len = size_of::<InfoAttributes>();
+    // SAFETY: the kernel reads the attributes, and writes at most `len` of them bytes to `info`, which is
+    // ours and nothing but numbers; both during the call only.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &raw const attributes, len) };
+    // Whatever else it is, its information begins otherwise, or there is none: programs and maps are never
+    // passed.
+    (result == 0 && info.kind == BPF_LINK_TYPE_XDP).then_some(info.interface)
 }
 
 fn bpf(command: libc::c_int, words: [u32; 4]) -> io::Result<libc::c_int> {

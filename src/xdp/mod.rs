@@ -118,6 +118,26 @@ impl Responder {
         Ok(())
     }
 
+    /// Puts the program in the place of the one that `link` has attached.
+    ///
+    /// # Errors
+    /// What the kernel objects.
+    pub fn take_over(&mut self, link: OwnedFd) -> io::Result<()> {
+        let program = Self::xdp(&mut self.program).map_err(io::Error::other)?;
+        let program = program.fd().map_err(io::Error::other)?;
+        bpf::replace_xdp(link.as_fd(), program.as_fd())?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Second handles of the links: as long as there is one, the program stays attached.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub fn links(&self) -> io::Result<Vec<OwnedFd>> {
+        self.links.iter().map(OwnedFd::try_clone).collect()
+    }
+
     /// Answers from `snapshot` from now on: when this returns, no answer is made from another any more.
     pub fn publish(&self, snapshot: &Snapshot) {
         let Zones { image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
@@ -210,7 +230,9 @@ fn told(error: &(impl Error + 'static)) -> String {
         Some(this)
     });
     let is_denied = |error: &(dyn Error + 'static)| {
-        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        // A program that the verifier refuses is EACCES.
+        let error = error.downcast_ref::<io::Error>();
+        error.and_then(io::Error::raw_os_error) == Some(libc::EPERM)
     };
     if { causes }.any(is_denied) {
         let ways_out = "start as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";

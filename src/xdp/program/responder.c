@@ -12,6 +12,8 @@
 #define UDP_LEN 8
 #define HEADER_LEN 12
 #define OPT_LEN 11
+/* Bytes that are copied at once. */
+#define BLOCK 32
 /* The longest message that is looked at, and the longest reply: what needs no EDNS. */
 #define MESSAGE_LEN_MAX 512
 /* Options of one OPT. */
@@ -287,13 +289,15 @@ INLINE u32 header(struct xdp_md *ctx, struct cpu *cpu)
 INLINE u32 name(struct xdp_md *ctx, struct cpu *cpu)
 {
     u64 start = cpu->udp + UDP_LEN + HEADER_LEN;
-    u32 len = 0, labels = 0;
+    u8 *end = (void *)(long)ctx->data_end, *byte = at(ctx, start, 1);
+    u64 len = 0, labels = 0;
     cpu->name_len = 0;
+    if (!byte)
+        return NAME;
     LOOP for (int i = 0; i < 128; i++) {
-        u8 *byte = at(ctx, start + len, 1);
-        if (!byte)
+        if (byte + 1 > end)
             return NAME;
-        u32 label = *byte;
+        u64 label = *byte;
         if (!label) {
             cpu->name_len = len + 1;
             cpu->labels = labels;
@@ -302,7 +306,9 @@ INLINE u32 name(struct xdp_md *ctx, struct cpu *cpu)
         if (label > 63 || len + label + 2 > 255)
             return NAME;
         cpu->starts[i] = len;
-        len += label + 1;
+        label++;
+        byte += label;
+        len += label;
         labels++;
     }
     if (!cpu->name_len || start + cpu->name_len + 4 > cpu->end)
@@ -507,16 +513,26 @@ INLINE int make_room(struct xdp_md *ctx, int grow, u32 len)
     /* Words are moved; the last one may overlap the one before, but not what is still to be read. */
     if (grow < 8 || xdp_adjust_head(ctx, -grow))
         return 0;
-    LOOP for (u32 i = 0; i < 48; i++) {
-        u64 place = 8 * i;
-        if (place + 8 > len)
+    u32 left = len;
+    u64 *end = (void *)(long)ctx->data_end, *to = (void *)(long)ctx->data, *from = at(ctx, grow, BLOCK);
+    if (!from)
+        return -1;
+    LOOP for (u32 i = 0; i < MESSAGE_LEN_MAX / BLOCK; i++) {
+        if (left < BLOCK || from + BLOCK / 8 > end || to + BLOCK / 8 > end)
             break;
-        u64 *from = at(ctx, place + grow, 8), *to = at(ctx, place, 8);
-        if (!from || !to)
-            return -1;
-        *to = *from;
+        u64 a = from[0], b = from[1], c = from[2], d = from[3];
+        to[0] = a, to[1] = b, to[2] = c, to[3] = d;
+        from += BLOCK / 8, to += BLOCK / 8, left -= BLOCK;
     }
-    u64 *from = at(ctx, len - 8 + grow, 8), *to = at(ctx, len - 8, 8);
+    LOOP for (u32 i = 0; i < BLOCK / 8; i++) {
+        if (left < 8)
+            break;
+        if (from + 1 > end || to + 1 > end)
+            return -1;
+        *to++ = *from++;
+        left -= 8;
+    }
+    from = at(ctx, len - 8 + grow, 8), to = at(ctx, len - 8, 8);
     if (!from || !to)
         return -1;
     *to = *from;
@@ -581,17 +597,28 @@ INLINE int write_ip(struct xdp_md *ctx, struct cpu *cpu, u32 udp_len)
 /* Copies the tail behind the question, which ends at `place`. */
 INLINE int write_tail(struct xdp_md *ctx, struct tail *tail, u64 place, u64 len)
 {
-    LOOP for (u32 i = 0; i < TAIL_WORDS; i++) {
-        if (8 * i + 8 > len)
+    u64 *end = (void *)(long)ctx->data_end, *to = at(ctx, place, 8);
+    if (!to)
+        return 0;
+    LOOP for (u32 i = 0; i < TAIL_WORDS - 4; i += 4) {
+        if (8 * i + BLOCK > len || to + 4 > end)
             break;
-        u64 *to = at(ctx, place + 8 * i, 8);
-        if (!to)
+        u64 *from = tail->words + i;
+        to[0] = from[0], to[1] = from[1], to[2] = from[2], to[3] = from[3];
+        to += 4;
+    }
+    u64 done = len / BLOCK * (BLOCK / 8);
+    CUT(done, TAIL_WORDS - 1 - BLOCK / 8);
+    LOOP for (u32 i = 0; i < BLOCK / 8; i++) {
+        if (8 * (done + i) + 8 > len)
+            break;
+        if (to + 1 > end)
             return 0;
-        *to = tail->words[i];
+        *to++ = tail->words[done + i];
     }
     /* The last word may overlap the one before. */
     u64 last = len - 8;
-    u64 *to = at(ctx, place + last, 8);
+    to = at(ctx, place + last, 8);
     CUT(last, 255);
     if (!to)
         return 0;
