@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::daemon::announce::ProbeTime;
 use crate::daemon::config::Flags;
 use crate::daemon::control::ControlPath;
 use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
@@ -14,12 +15,13 @@ use crate::daemon::xdp::InterfaceName;
 use crate::limits::NSID_LEN_MAX;
 use crate::log;
 use crate::net::DatapathChoice;
+use crate::zone::Service;
 
 const EXAMPLES: &str = "\
 Examples:
   as112d                                try it: 127.0.0.1:5300 and [::1]:5300
   as112d --listen as112                 all service addresses, port 53
-  as112d --config /etc/as112d.toml      as the file says
+  as112d -c /etc/as112d/as112d.toml     as the file says
   as112d check --config as112d.toml     is the file right?
   as112d query 1.0.0.10.in-addr.arpa PTR";
 
@@ -65,6 +67,12 @@ pub enum Command {
     Top(TopOptions),
     /// Write the public page of a running node to a folder, as files
     Site(SiteOptions),
+    /// Ask an address what a resolver would: exit code 0 if it answers, else 1
+    Probe(ProbeOptions),
+    /// Have a router announce the prefixes while the node answers
+    Announce(AnnounceOptions),
+    /// Put the service addresses on this host: print the commands, or run them
+    Addresses(AddressesOptions),
     /// Say how a running node is
     Status(ControlOptions),
     /// Let a running node read its configuration and zones again
@@ -326,6 +334,81 @@ pub struct SiteOptions {
     pub url: Option<String>,
 }
 
+/// Options of `probe`.
+#[derive(Args, Clone, Debug)]
+pub struct ProbeOptions {
+    /// What to probe, as in --listen of run; repeatable. Else all service addresses
+    #[arg(long, short, value_name = "ADDR[:PORT]", value_parser = Listen::read)]
+    pub address: Vec<Listen>,
+    /// How long an address may take, 10ms to 60m; else 500ms
+    #[arg(long, short, value_name = "TIME", value_parser = ProbeTime::read)]
+    pub timeout: Option<ProbeTime>,
+    /// Probe what this configuration listens on
+    #[arg(long, short, value_name = "FILE", conflicts_with = "address")]
+    pub config: Option<PathBuf>,
+    /// The node's control socket: a node that drains or stops has failed then,
+    /// although it answers
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// Options of `announce`.
+#[derive(Args, Clone, Debug)]
+pub struct AnnounceOptions {
+    /// The configuration file (TOML), with a router in [announce]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the node is controlled, or off; else as the configuration says
+    #[arg(long, value_name = "PATH|off", value_parser = ControlPath::read)]
+    pub control: Option<ControlPath>,
+    /// Withdraw everything, once, and end: for what cleans up behind another
+    #[arg(long)]
+    pub withdraw: bool,
+}
+
+/// Options of `addresses`.
+#[derive(Args, Clone, Debug)]
+pub struct AddressesOptions {
+    /// Whose addresses: as112-direct or as112-dname; else both
+    #[arg(value_enum, hide_possible_values = true)]
+    pub service: Option<ServiceName>,
+    /// Run the commands, instead of only printing them
+    #[arg(long)]
+    pub apply: bool,
+    /// Say whether the addresses are there: exit code 0 if all are, else 1
+    #[arg(long, conflicts_with_all = ["apply", "undo"])]
+    pub check: bool,
+    /// Take the addresses away
+    #[arg(long, conflicts_with = "apply")]
+    pub undo: bool,
+    /// Where to put them: another name than lo is a dummy interface to be made
+    #[arg(long, value_name = "NAME", default_value = "lo", hide_default_value = true)]
+    pub interface: String,
+    /// Every address of the prefixes as well, and not those that answer alone
+    #[arg(long)]
+    pub whole_prefix: bool,
+}
+
+/// A service of AS112 by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ServiceName {
+    /// RFC 7534
+    #[value(name = "as112-direct")]
+    Direct,
+    /// RFC 7535
+    #[value(name = "as112-dname")]
+    Dname,
+}
+
+impl From<ServiceName> for Service {
+    fn from(name: ServiceName) -> Self {
+        match name {
+            ServiceName::Direct => Self::Direct,
+            ServiceName::Dname => Self::Dname,
+        }
+    }
+}
+
 /// The classes that a query may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum QueryClass {
@@ -387,9 +470,7 @@ mod tests {
                 Command::Query(options) => options.config,
                 Command::Config(ConfigCommand::Show(options)) => options.serve.config,
                 Command::Doctor(options) => options.serve.config,
-                _ => {
-                    panic!("{command} is another command")
-                }
+                other => panic!("{command} is another command: {other:?}"),
             };
             assert_eq!(options.config, Some("c".into()), "{command}");
             let flags = options.flags();
@@ -413,6 +494,10 @@ mod tests {
             ("--node ", "a value is required"),
             ("query example.com", "<TYPE>"),
             ("zones --format json", "possible values: zone"),
+            ("probe --address 1.2.3", "`1.2.3` is no address; give one as 192.0.2.1"),
+            ("probe --timeout 5", "`5` is not a time; give a number with ms, s or m"),
+            ("addresses --apply --undo", "cannot be used with"),
+            ("addresses as113", "possible values: as112-direct, as112-dname"),
             ("query a A --class HS", "possible values: IN, CH"),
         ] {
             let message = parse(line).unwrap_err();

@@ -14,6 +14,7 @@
 //! | 4 | [`net`] | shards: datagrams and connections |
 //! | 4 | [`xdp`] | answers in the driver: a program for the kernel, and the memory it shares with us |
 //! | 4 | [`report`] | what is made of counters: text for Prometheus, JSON |
+//! | 4 | [`routes`] | what is announced: probes, the state of each route, and how a router is told |
 //! | 5 | [`daemon`] | configuration, start and stop |
 //! | 6 | [`cli`], [`commands`] | the command line |
 //!
@@ -36,6 +37,7 @@ pub mod serve;
 
 pub mod net;
 pub mod report;
+pub mod routes;
 pub mod xdp;
 
 pub mod daemon;

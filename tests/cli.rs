@@ -42,6 +42,13 @@ fn help_fits_a_terminal_and_ends_in_examples() {
         "{out}"
     );
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    for (line, option) in
+        [("probe --help", "--timeout"), ("announce --help", "--withdraw"), ("addresses --help", "--apply")]
+    {
+        let (code, out, _) = run(&mut as112d(line));
+        assert!(code == Some(0) && out.contains(option), "{out}");
+        assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    }
     let (_, out, _) = run(&mut as112d("--help"));
     let part = |heading: &str| out.find(heading).unwrap_or_else(|| panic!("no {heading}:\n{out}"));
     assert!(part("\nCommands:") < part("\nServing:") && part("\nServing:") < part("\nExamples:"));
@@ -152,6 +159,14 @@ fn doctor_says_what_to_do_and_writes_a_bundle_once() {
 
     let (code, _, err) = doctor(&bundle);
     assert!(code == Some(1) && err.contains("give a new file"), "{err}");
+}
+
+#[test]
+fn check_tells_what_would_be_announced() {
+    let (_folder, path) = config("[server]\nlisten = ['as112-dname']\n[announce]\nrouter = 'exabgp'\n");
+    let (code, out, err) = run(as112d("check --config").arg(&path));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("announce   192.31.196.0/24 2001:4:112::/48 by ExaBGP\n"), "{out}");
 }
 
 #[test]

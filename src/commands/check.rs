@@ -57,6 +57,10 @@ fn report(
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
     line(out, "memory", &memory.to_string())?;
     line(out, "http", &config.http.to_string())?;
+    if let Some(settings) = &config.announce {
+        let nets: Vec<String> = settings.routes.iter().map(|(net, _)| net.to_string()).collect();
+        line(out, "announce", &format!("{} by {}", nets.join(" "), settings.router))?;
+    }
     for (name, dir) in config.export.folders() {
         line(out, "export", &format!("{name} to {}", dir.display()))?;
     }

@@ -1,10 +1,13 @@
 //! The commands, one file each. A command gives back what it has to print, or all that is wrong.
 
+pub mod addresses;
+pub mod announce;
 mod asking;
 mod change;
 pub mod check;
 pub mod control;
 pub mod doctor;
+pub mod probe;
 pub mod query;
 pub mod run;
 pub mod show;
@@ -62,6 +65,9 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
         Command::Doctor(options) => return doctor::doctor(options),
+        Command::Probe(options) => probe::probe(options),
+        Command::Announce(options) => announce::announce(options),
+        Command::Addresses(options) => addresses::addresses(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),

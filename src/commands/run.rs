@@ -16,11 +16,11 @@ pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
         return daemon::host(&source.read()?).map(|placement| placement.to_string());
     }
     // What this process is given, and who will start the one after it.
-    let origin = Origin::find()?;
+    let mut origin = Origin::find()?;
     let config = origin.tell(source.read())?;
     let logging = Logging::open(&config.log);
     let logging = logging.map_err(|message| vec![Problem { place: String::new(), message }]);
     let mut logging = origin.tell(logging)?;
-    let ended = daemon::run(source, config, origin, &mut logging);
+    let ended = daemon::run(&mut origin, source, config, &mut logging);
     logging.end(ended).map(|()| String::new())
 }

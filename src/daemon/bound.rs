@@ -104,8 +104,8 @@ impl Adopted {
 }
 
 impl Bound {
-    /// Opens every address for UDP and TCP, where it is not among those `inherited`; reports all that
-    /// cannot be opened.
+    /// Opens every address for UDP and TCP, where it is not among those `inherited`; reports all that cannot
+    /// be opened.
     pub(super) fn open(
         config: &Config,
         placement: &Placement,

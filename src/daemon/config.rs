@@ -18,11 +18,12 @@ use super::logging::{Dnstap, QueryLog};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
 use super::xdp::{InterfaceName, XdpSettings, XdpSpec};
-use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export;
+use crate::routes;
 use crate::serve::UpdatePolicy;
 use crate::sys::files;
 use crate::zone::{self, Problem, ZoneEntry, ZoneOptions, ZoneSource};
@@ -91,6 +92,8 @@ pub struct Config {
     pub control: ControlPath,
     /// How long a node that drains answers at least.
     pub drain_time: Duration,
+    /// What `as112d announce` announces; `None` without a router.
+    pub announce: Option<routes::Settings>,
 }
 
 /// Options of the command line that replace what the file says.
@@ -156,7 +159,7 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
         let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
-        let Spec { log, query_log, dnstap, xdp, control, .. } = spec;
+        let Spec { log, query_log, dnstap, xdp, control, announce, .. } = spec;
         let listen = self.listen(server.listen);
         self.check_prefixes(&xdp, &listen);
         let flags = self.flags;
@@ -166,7 +169,12 @@ impl Resolver<'_> {
         let nsid = identity.nsid.as_ref().map(|nsid| nsid.value.0.clone());
         let version_txt = identity.version_txt.clone().map(text);
         let identity = self.identity(identity);
+        let announce = announce.resolve(&listen, &self.source.dir, &mut self.mistakes);
+        // Without routes nobody is sent elsewhere by a drain, and nothing is to be waited for.
+        let default_drain_time = if announce.is_some() { DRAIN_TIME } else { Duration::ZERO };
+        let drain_time = server.drain_time.map_or(default_drain_time, |time| time.value.0);
         Config {
+            announce,
             listen,
             shards: shards.value,
             cpus,
@@ -192,7 +200,7 @@ impl Resolver<'_> {
                 .expect("its range begins at 1 and ends below 2^32"),
             databases: self.databases(sources.databases),
             control: self.control(control.path),
-            drain_time: server.drain_time.value.0,
+            drain_time,
             export: export::Settings {
                 rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),

@@ -225,8 +225,8 @@ impl Control {
         }
     }
 
-    /// Leaves the socket, and those who watch, to a successor that has it too. Who has asked for something gets
-    /// the answer here.
+    /// Leaves the socket, and those who watch, to a successor that has it too. Who has asked for something
+    /// gets the answer here.
     pub(super) fn leave(&mut self) {
         self.leave.is_left.store(true, Ordering::Relaxed);
         self.leave.news.notify_one();

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::written::{Given, Mistake, Written};
 use crate::limits::LISTEN_MAX;
+use crate::routes::service;
+use crate::zone::Service;
 
 /// Addresses that one text stands for: one, or those of a service by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,35 +21,22 @@ const DNS_PORT: u16 = 53;
 /// The port of the default addresses: free for anyone to bind, so that the server starts without rights.
 const DEFAULT_PORT: u16 = 5300;
 
-/// The direct addresses of RFC 7534, section 3.4: prisoner, blackhole-1 and blackhole-2.iana.org.
-const DIRECT: [&str; 6] = [
-    "192.175.48.1",
-    "192.175.48.6",
-    "192.175.48.42",
-    "2620:4f:8000::1",
-    "2620:4f:8000::6",
-    "2620:4f:8000::42",
-];
-
-/// The addresses of blackhole.as112.arpa (RFC 7535, section 3.2).
-const DNAME: [&str; 2] = ["192.31.196.1", "2001:4:112::1"];
-
 impl Written for Listen {
     const EXPECTED: &'static str = "an address such as \"192.0.2.1\", \"[::1]:5300\" or \"as112\"";
 
     fn read(text: &str) -> Result<Self, String> {
         let (name, port) = text.split_once(':').unwrap_or((text, "53"));
-        let service: &[&[&str]] = match name {
-            "as112-direct" => &[&DIRECT],
-            "as112-dname" => &[&DNAME],
-            "as112" => &[&DIRECT, &DNAME],
+        let services: &[Service] = match name {
+            "as112-direct" => &[Service::Direct],
+            "as112-dname" => &[Service::Dname],
+            "as112" => &[Service::Direct, Service::Dname],
             _ => return address(text).map(|address| Self(vec![address])),
         };
         let port = port.parse::<u16>().ok().filter(|&port| port != 0);
         let port =
             port.ok_or_else(|| format!("`{text}` has no port from 1 to 65535; give one, or none for 53"))?;
-        let addresses = service.iter().copied().flatten();
-        Ok(Self(addresses.map(|text| SocketAddr::new(text.parse().expect("a literal"), port)).collect()))
+        let addresses = services.iter().copied().flat_map(service::addresses);
+        Ok(Self(addresses.map(|address| SocketAddr::new(address, port)).collect()))
     }
 }
 
@@ -119,7 +108,7 @@ pub(super) fn merge(given: &[Given<Listen>], mistakes: &mut Vec<Mistake>) -> Vec
 
 /// Whether a socket at `a` would take the packets to `b`. A wildcard covers its own family: our sockets of
 /// IPv6 take no IPv4.
-fn covers(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn covers(a: SocketAddr, b: SocketAddr) -> bool {
     a == b || a.port() == b.port() && a.ip().is_unspecified() && a.is_ipv4() == b.is_ipv4()
 }
 

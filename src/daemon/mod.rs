@@ -1,6 +1,7 @@
 //! The control plane: configuration, start, what a running node is asked to do, and stop. It may block and
 //! fail; a shard never calls it.
 
+pub mod announce;
 mod bound;
 pub mod config;
 pub mod control;
@@ -26,7 +27,6 @@ pub mod written;
 pub mod xdp;
 
 use std::io;
-use std::mem;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
 use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
-use succession::{Elder, Succession};
+use succession::Succession;
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
 
@@ -92,14 +92,14 @@ pub fn places(config: &Config) -> Result<Places, Vec<Problem>> {
 /// # Errors
 /// Why it cannot start, or which of its threads has ended unbidden.
 pub fn run(
+    origin: &mut Origin,
     source: Source,
     config: Config,
-    mut origin: Origin,
     logging: &mut Logging,
 ) -> Result<(), Vec<Problem>> {
     let (orders, ordered) = unbounded();
     let (events, happened) = unbounded();
-    let started = start(source, config, &mut origin, (orders, events), logging);
+    let started = start(origin, (source, config), (orders, events), logging);
     let mut node = origin.tell(started)?;
 
     // Serve, and do as ordered.
@@ -120,9 +120,8 @@ pub fn run(
 
 /// The story of a start.
 fn start(
-    source: Source,
-    config: Config,
     origin: &mut Origin,
+    (source, config): (Source, Config),
     (orders, events): (Sender<Order>, Sender<Event>),
     logging: &mut Logging,
 ) -> Result<Node, Vec<Problem>> {
@@ -146,10 +145,7 @@ fn start(
     let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
     // 4. What took rights is done.
-    if let Some(name) = &config.user {
-        user::drop_privileges(name)
-            .map_err(|error| failure(format!("cannot become user {name}: {error}")))?;
-    }
+    give_up_rights(&config)?;
 
     // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
     let names = snapshot.names().clone();
@@ -160,17 +156,15 @@ fn start(
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
-    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref(), &mut xdp)?;
-    drop(bound.adopted);
+    let steering = placement.steering.as_ref();
+    let (estate, notes) = origin.serve(&mut net, &bound.adopted, steering, &mut xdp)?;
 
     // 7. Let people watch, and give orders.
     logging.start(&events).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
-    lines.push(format!("memory: {memory}"));
-    lines.extend(http_line(&http));
-    lines.push(control.line());
-    let shards = placement.places.len();
-    let remembered = Remembered::open(config.history.as_deref(), estate.image.as_deref(), &names, shards);
+    lines.extend([format!("memory: {memory}"), control.line()].into_iter().chain(http_line(&http)));
+    let image = estate.image.as_deref();
+    let remembered = Remembered::open(config.history.as_deref(), image, &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
@@ -182,26 +176,14 @@ fn start(
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let xdp = xdp.start(&board, &events).map_err(|error| no_thread("xdp", &error))?;
     let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
+    let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
 
-    let elder = origin.predecessor.take();
-    let is_successor = elder.is_some();
-    let elder = elder.map(|predecessor| Elder::wait(predecessor.done(), &board, &events)).transpose();
-    let elder = elder.map_err(|error| no_thread("the process before", &error))?;
-
-    // 8. Who is told that the node serves is told the truth. (Otherwise nobody is asked: it would count.)
-    if systemd.is_there() && !is_successor {
-        let absent = itself::ask(&config.listen).map_err(failure)?;
-        lines.extend(absent.iter().map(|address| format!("note: {address} is on no interface yet")));
-    }
-
-    // 9. Say what is there.
-    lines.extend(notes);
-    lines.extend(left_over(&unwanted));
+    // 8. Say what is there.
+    lines.extend(absent(&config, &systemd, elder.is_some())?);
+    lines.extend(notes.into_iter().chain(left_over(&unwanted)));
     lines.push(try_line(&config));
-    let launcher = mem::replace(&mut origin.launcher, Err("it is another's".to_owned()));
-    let succession = Succession::new(launcher, handles, elder);
+    let succession = Succession::new(origin.take_launcher(), handles, elder);
     let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
-    let log = logging.log.clone();
     let mut node = Node {
         source,
         config,
@@ -212,13 +194,29 @@ fn start(
         watched,
         control,
         systemd,
-        log,
+        log: logging.log.clone(),
         course,
         succession,
         xdp,
     };
     node.begin(&lines, estate.draining);
     Ok(node)
+}
+
+/// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses
+/// nobody can be asked. Where there is nobody to tell it does not ask, as that would count; nor beside a
+/// process that would answer as well.
+fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
+    if is_successor || !systemd.is_there() {
+        return Ok(Vec::new());
+    }
+    let absent = itself::ask(&config.listen).map_err(failure)?;
+    Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
+}
+
+fn give_up_rights(config: &Config) -> Result<(), Vec<Problem>> {
+    let Some(name) = &config.user else { return Ok(()) };
+    user::drop_privileges(name).map_err(|error| failure(format!("cannot become user {name}: {error}")))
 }
 
 fn plan(

@@ -1,10 +1,17 @@
 //! Where a process comes from: what it is given at its birth, and by whom.
 
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
 use super::bound::Adopted;
 use super::failure;
 use super::handover::{Estate, Predecessor};
+use super::succession::Elder;
 use super::xdp::Prepared;
-use crate::net::Net;
+use crate::net::{Event, Net};
+use crate::report::Board;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher::{Launcher, Program};
 use crate::sys::steering::Steering;
@@ -16,9 +23,9 @@ pub struct Origin {
     /// Sockets that the service manager has opened, or kept from an earlier process.
     kept: Inherited,
     /// The process that this one succeeds.
-    pub(super) predecessor: Option<Predecessor>,
+    predecessor: Option<Predecessor>,
     /// Who starts a successor; or why nobody can.
-    pub(super) launcher: Result<Launcher, String>,
+    launcher: Result<Launcher, String>,
 }
 
 impl Origin {
@@ -50,8 +57,8 @@ impl Origin {
         }
     }
 
-    /// Opens the gates, with the leave of the process that this one succeeds; what that one leaves, and what is
-    /// to be said of it.
+    /// Opens the gates, with the leave of the process that this one succeeds; what that one leaves, and what
+    /// is to be said of it.
     ///
     /// # Errors
     /// Why this process cannot serve.
@@ -76,6 +83,17 @@ impl Origin {
             Estate::default()
         });
         Ok((estate, notes))
+    }
+
+    /// Who starts a successor, to be taken once.
+    pub(super) fn take_launcher(&mut self) -> Result<Launcher, String> {
+        std::mem::replace(&mut self.launcher, Err("it was taken".to_owned()))
+    }
+
+    /// Tells the process that this one succeeds that all is done; gives back what waits for its end.
+    pub(super) fn done(&mut self, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Option<Elder>> {
+        let predecessor = self.predecessor.take();
+        predecessor.map(|predecessor| Elder::wait(predecessor.done(), board, events)).transpose()
     }
 
     /// Hands the problems of the start on to whoever waits for its end.

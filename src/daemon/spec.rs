@@ -4,25 +4,24 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
+use super::announce::Announce;
 use super::control::ControlPath;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::logging::{DnstapSpec, LogSpec, QueryLogSpec};
-use super::written::{
-    Count, DrainTime, Given, Mistake, Nsid, Origin, Size, Template, Text, Timeout, Written,
-};
+use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
 use super::xdp::XdpSpec;
 use crate::limits::{
-    CONFIG_MISTAKES_MAX, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY, SAMPLE_EVERY_MAX,
-    SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
-    TCP_CONNECTIONS_CEILING, TEXT_LEN_MAX, UDP_RCVBUF_LEN, UDP_SNDBUF_LEN,
+    CONFIG_MISTAKES_MAX, DRAIN_TIME_MAX_MS, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY,
+    SAMPLE_EVERY_MAX, SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
+    TCP_CONNECTIONS_CEILING, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS, TEXT_LEN_MAX, UDP_RCVBUF_LEN,
+    UDP_SNDBUF_LEN,
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -35,6 +34,8 @@ pub(super) const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml"
 pub(super) type SocketBuffer = Size<SOCKET_BUFFER_MIN, SOCKET_BUFFER_MAX>;
 pub(super) type UdpSize = Count<EDNS_UDP_SIZE_MIN, EDNS_UDP_SIZE_MAX>;
 pub(super) type Connections = Count<1, TCP_CONNECTIONS_CEILING>;
+pub(super) type DrainTime = Time<0, DRAIN_TIME_MAX_MS>;
+pub(super) type Timeout = Time<TCP_TIMEOUT_FLOOR_MS, TCP_TIMEOUT_CEILING_MS>;
 pub(super) type TcpBuffers = Size<TCP_BUFFERS_LEN_FLOOR, TCP_BUFFERS_LEN_CEILING>;
 pub(super) type SampleEvery = Count<1, SAMPLE_EVERY_MAX>;
 pub(super) type Line = Text<TEXT_LEN_MAX>;
@@ -58,6 +59,7 @@ pub(super) struct Spec {
     pub(super) dnstap: DnstapSpec,
     pub(super) xdp: XdpSpec,
     pub(super) control: Control,
+    pub(super) announce: Announce,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -73,7 +75,7 @@ pub(super) struct Server {
     pub(super) user: Option<Given<Line>>,
     pub(super) rcvbuf: Given<SocketBuffer>,
     pub(super) sndbuf: Given<SocketBuffer>,
-    pub(super) drain_time: Given<DrainTime>,
+    pub(super) drain_time: Option<Given<DrainTime>>,
 }
 
 impl Default for Server {
@@ -89,7 +91,7 @@ impl Default for Server {
             user: None,
             rcvbuf: Given::default(Size(UDP_RCVBUF_LEN)),
             sndbuf: Given::default(Size(UDP_SNDBUF_LEN)),
-            drain_time: Given::default(DrainTime(Duration::ZERO)),
+            drain_time: None,
         }
     }
 }
@@ -135,10 +137,10 @@ impl Default for Tcp {
         Self {
             connections_max: Given::default(Count(connections_max)),
             connections_per_address_max: Given::default(Count(connections_per_client_max)),
-            message_timeout: Given::default(Timeout(message_timeout)),
-            idle_timeout: Given::default(Timeout(idle_timeout)),
-            write_timeout: Given::default(Timeout(write_timeout)),
-            drain_timeout: Given::default(Timeout(drain_timeout)),
+            message_timeout: Given::default(Time(message_timeout)),
+            idle_timeout: Given::default(Time(idle_timeout)),
+            write_timeout: Given::default(Time(write_timeout)),
+            drain_timeout: Given::default(Time(drain_timeout)),
             buffers_max: Given::default(Size(buffers_len_max)),
         }
     }

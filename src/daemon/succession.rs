@@ -136,11 +136,12 @@ impl Node {
         }
     }
 
-    /// Leaves everything to `successor`, which serves already; serves the connections that are there, and ends.
+    /// Leaves everything to `successor`, which serves already; serves the connections that are there, and
+    /// ends.
     ///
     /// # Errors
-    /// What went wrong with a successor that is gone again: this process has nothing left to serve with, and who
-    /// started it has to do so again.
+    /// What went wrong with a successor that is gone again: this process has nothing left to serve with, and
+    /// who started it has to do so again.
     pub(super) fn depart(
         mut self,
         successor: Successor,

@@ -57,7 +57,7 @@ pub(super) fn ledgers(config: &Config, today: &Arc<AtomicU64>) -> LedgerSettings
 pub(super) struct Running {
     taps: Option<JoinHandle<()>>,
     /// They end when this is dropped.
-    stop: Sender<()>,
+    stop: Option<Sender<()>>,
     query_log: Log,
 }
 
@@ -100,7 +100,7 @@ impl Opened {
                 Some(net::spawn("taps".to_owned(), events.clone(), move || taps.run(&stopped))?)
             }
         };
-        Ok(Running { taps, stop, query_log })
+        Ok(Running { taps, stop: Some(stop), query_log })
     }
 }
 
@@ -111,10 +111,10 @@ impl Running {
     }
 
     /// Tells what was copied out, and ends. A reader who has stopped holds it up for a second at most.
-    pub(super) fn stop(self) {
-        drop(self.stop);
+    pub(super) fn stop(&mut self) {
+        self.stop = None;
         // A panic was reported when it happened.
-        let _ = self.taps.map(JoinHandle::join);
+        let _ = self.taps.take().map(JoinHandle::join);
         self.query_log.flush();
     }
 }

@@ -220,7 +220,7 @@ impl Watched {
 
     /// Ends the threads of what is copied out, once nothing is any more.
     pub(super) fn stop_taps(&mut self) {
-        if let Some(taps) = self.taps.take() {
+        if let Some(mut taps) = self.taps.take() {
             taps.stop();
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
-use crate::limits::{DRAIN_TIME_MAX_MS, NSID_LEN_MAX, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS};
+use crate::limits::NSID_LEN_MAX;
 use crate::net::DatapathChoice;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
@@ -163,41 +163,34 @@ impl fmt::Display for SizeText {
     }
 }
 
-/// A time-out of TCP with its unit: `10s`.
+/// A time from `MIN_MS` to `MAX_MS` milliseconds, with its unit: `10s`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeout(pub(super) Duration);
+pub struct Time<const MIN_MS: u64, const MAX_MS: u64>(
+    /// The time.
+    pub Duration,
+);
 
-impl Written for Timeout {
+/// The units of [`Time`], largest first.
+const TIME_UNITS: [(&str, u64); 3] = [("m", 60_000), ("s", 1000), ("ms", 1)];
+
+impl<const MIN_MS: u64, const MAX_MS: u64> Written for Time<MIN_MS, MAX_MS> {
     const EXPECTED: &'static str = "a time such as \"10s\"";
     const INTEGER: bool = true;
 
     fn read(text: &str) -> Result<Self, String> {
-        let ms = quantity(text, &[("ms", 1), ("s", 1000), ("m", 60_000)])
+        let ms = quantity(text, &TIME_UNITS)
             .ok_or_else(|| format!("`{text}` is not a time; give a number with ms, s or m, as \"10s\""))?;
-        if !(TCP_TIMEOUT_FLOOR_MS..=TCP_TIMEOUT_CEILING_MS).contains(&ms) {
-            let (min, max) = (TCP_TIMEOUT_FLOOR_MS / 1000, TCP_TIMEOUT_CEILING_MS / 60_000);
-            return Err(format!("`{text}` is out of range; give {min}s to {max}m"));
+        if !(MIN_MS..=MAX_MS).contains(&ms) {
+            return Err(format!("`{text}` is out of range; give {} to {}", time(MIN_MS), time(MAX_MS)));
         }
         Ok(Self(Duration::from_millis(ms)))
     }
 }
 
-/// How long a drain lasts at least: `0s` for no time at all.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DrainTime(pub(super) Duration);
-
-impl Written for DrainTime {
-    const EXPECTED: &'static str = "a time such as \"5s\"";
-    const INTEGER: bool = true;
-
-    fn read(text: &str) -> Result<Self, String> {
-        let ms = quantity(text, &[("ms", 1), ("s", 1000), ("m", 60_000)])
-            .ok_or_else(|| format!("`{text}` is not a time; give a number with ms, s or m, as \"5s\""))?;
-        if ms > DRAIN_TIME_MAX_MS {
-            return Err(format!("`{text}` is out of range; give 0s to {}m", DRAIN_TIME_MAX_MS / 60_000));
-        }
-        Ok(Self(Duration::from_millis(ms)))
-    }
+/// Milliseconds with the largest unit that leaves no fraction.
+fn time(ms: u64) -> String {
+    let unit = TIME_UNITS.iter().find(|(_, of)| ms >= *of && ms.is_multiple_of(*of));
+    unit.map_or_else(|| "0s".to_owned(), |(unit, of)| format!("{}{unit}", ms / of))
 }
 
 /// A number directly followed by one of `units`, in the smallest of them.
@@ -341,12 +334,14 @@ mod tests {
         let small = Size::<4096, 8192>::read("4095B").unwrap_err();
         assert_eq!(small, "`4095B` is out of range; give 4KiB to 8KiB");
 
+        type Timeout = Time<1000, 3_600_000>;
         for (text, ms) in [("1000ms", 1000), ("2s", 2000), ("60m", 3_600_000)] {
             assert_eq!(Timeout::read(text).unwrap().0, Duration::from_millis(ms));
         }
         assert!(Timeout::read("10").unwrap_err().contains("give a number with ms, s or m"));
         assert!(Timeout::read("999ms").unwrap_err().ends_with("give 1s to 60m"));
         assert!(Timeout::read("61m").is_err());
+        assert!(Time::<10, 90_000>::read("2m").unwrap_err().ends_with("give 10ms to 90s"));
     }
 
     #[test]

@@ -254,8 +254,8 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until every shard has pinned itself, made its ring and passed its test. Where one cannot have a ring, with `auto`
-    /// none has.
+    /// Waits until every shard has pinned itself, made its ring and passed its test. Where one cannot have a
+    /// ring, with `auto` none has.
     fn gather(
         &mut self,
         choice: DatapathChoice,
@@ -275,9 +275,9 @@ impl Net {
         Ok(())
     }
 
-    /// Leaves the sockets to a successor, which serves already. Shards answer what they have received, and are
-    /// gone when this returns. The thread of TCP accepts nothing more and serves the connections that it has,
-    /// for its configured time at most.
+    /// Leaves the sockets to a successor, which serves already. Shards answer what they have received, and
+    /// are gone when this returns. The thread of TCP accepts nothing more and serves the connections that it
+    /// has, for its configured time at most.
     pub fn retire(&mut self) {
         self.orders.retire();
         let shards = self.threads.len().saturating_sub(1);

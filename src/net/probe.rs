@@ -20,8 +20,8 @@ use crate::sys::Arrived;
 /// Asks the node for its name, and for the SOA of its first zone.
 ///
 /// # Errors
-/// If there can be no such engine, or it does not answer as [`serve`] does. A host without a loopback, or with
-/// one that is down, passes.
+/// If there can be no such engine, or it does not answer as [`serve`] does. A host without a loopback, or
+/// with one that is down, passes.
 pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -> Result<(), NetError> {
     let failed = |reason: String| NetError::Datapath { datapath, reason };
     let Ok((server, client, local)) = sockets() else { return Ok(()) };

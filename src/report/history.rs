@@ -410,8 +410,8 @@ impl Stored {
     }
 }
 
-/// A database in memory, filled from `image` if there is one, and what SQLite calls it. The connections of this
-/// process share it by that name, as long as there is one.
+/// A database in memory, filled from `image` if there is one, and what SQLite calls it. The connections of
+/// this process share it by that name, as long as there is one.
 fn memory(image: Option<&[u8]>) -> rusqlite::Result<(Connection, PathBuf)> {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let place = format!("file:/history-{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed));

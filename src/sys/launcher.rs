@@ -28,8 +28,8 @@ const NOT_PASSED_ON: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", 
 const LAUNCH: u8 = b'L';
 const KILL: u8 = b'K';
 
-/// How long the launcher may take to start a program, or to kill it, and what it says of it in bytes. It needs
-/// milliseconds.
+/// How long the launcher may take to start a program, or to kill it, and what it says of it in bytes. It
+/// needs milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_LEN_MAX: usize = 8 << 10;
 /// How often it is looked whether it ends by itself, and how many times.
@@ -79,8 +79,8 @@ impl Program {
             if given < 0 { Err(io::Error::last_os_error()) } else { Err(image.execute()) }
         };
         let mut command = Command::new(&self.path);
-        // SAFETY: `become_it` makes three system calls and touches no memory but its own: this is sound between
-        // fork and exec even if the process had threads.
+        // SAFETY: `become_it` makes three system calls and touches no memory but its own: this is sound
+        // between fork and exec even if the process had threads.
         unsafe { command.pre_exec(become_it) };
         // The signals that the launcher blocks are not blocked in the child: `Command` sees to that. Its own
         // exec is never reached: that one would take a file that is no program for a script of the shell.
@@ -97,7 +97,8 @@ struct Image {
     environment: Vec<*const libc::c_char>,
 }
 
-// SAFETY: the pointers point to the heap memory of `_strings`, which nobody changes and which moves with them.
+// SAFETY: the pointers point to the heap memory of `_strings`, which nobody changes and which moves with
+// them.
 unsafe impl Send for Image {}
 // SAFETY: nothing in it can be changed through a shared reference.
 unsafe impl Sync for Image {}
@@ -239,7 +240,8 @@ fn ended(mut child: Child) -> String {
     child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
-/// The line to the process that this one is to succeed, if a launcher has started it. The first call takes it.
+/// The line to the process that this one is to succeed, if a launcher has started it. The first call takes
+/// it.
 ///
 /// # Errors
 /// If there should be one, and there is not.

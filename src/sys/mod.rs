@@ -20,6 +20,7 @@ pub mod interface;
 pub mod launcher;
 pub mod mmsg;
 pub mod passing;
+pub mod process;
 pub mod ring;
 pub mod sockets;
 pub mod steering;

@@ -176,8 +176,8 @@ impl From<Passage> for OwnedFd {
     }
 }
 
-/// Sends `bytes` in one piece over a unix socket, with `descriptors`, of which there are [`PASSED_AT_ONCE`] at
-/// most.
+/// Sends `bytes` in one piece over a unix socket, with `descriptors`, of which there are [`PASSED_AT_ONCE`]
+/// at most.
 ///
 /// # Errors
 /// What the kernel says, as for a socket that is full.

@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod decode;
 pub mod golden;
 pub mod host;
+pub mod lab;
 pub mod order;
 pub mod packet;
 pub mod peers;

@@ -1,6 +1,6 @@
 //! One thread dies: all of the process goes, so that a supervisor sees it. Never half a daemon.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::time::Instant;
 
 use crate::common::daemon::{Daemon, PATIENCE, V4};
@@ -8,11 +8,15 @@ use crate::fault::{beside, ping_pong, report, wait_until};
 
 /// The id of the thread of this name.
 fn thread(daemon: &Daemon, name: &str) -> libc::pid_t {
-    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.id())).expect("it runs");
-    let found = tasks
-        .filter_map(Result::ok)
-        .find(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name));
-    let task = found.unwrap_or_else(|| panic!("there is no thread {name}"));
+    let is_it =
+        |task: &DirEntry| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name);
+    let find = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", daemon.id())).expect("it runs");
+        tasks.filter_map(Result::ok).find(is_it)
+    };
+    // A thread names itself once it runs, which may be after the daemon has said that it serves.
+    assert!(wait_until(PATIENCE, || find().is_some()).is_some(), "there is no thread {name}");
+    let task = find().expect("it was there");
     task.file_name().to_str().and_then(|id| id.parse().ok()).expect("threads have numbers")
 }
 

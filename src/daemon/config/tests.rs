@@ -309,8 +309,11 @@ fn files_that_cannot_be_read() {
     let path = folder.path().join("latin1.toml");
     fs::write(&path, b"[identity]\nlocation = 'M\xFCnchen'\n").unwrap();
     assert_eq!(problem(&path).place, format!("{}:2", path.display()));
+    let long = folder.path().join("long.toml");
+    fs::File::create(&long).unwrap().set_len(CONFIG_LEN_MAX + 1).unwrap();
+    assert!(problem(&long).message.starts_with("is longer than 16777216 bytes"));
     // A device without an end.
-    assert!(problem(Path::new("/dev/zero")).message.starts_with("is longer than 16777216 bytes"));
+    assert!(problem(Path::new("/dev/zero")).message.contains("a device, not a file"));
 }
 
 /// Damages the example at one to four places, as a slip of the hand would, and loads it.

@@ -92,10 +92,10 @@ impl TcpDriver {
         })
     }
 
-    /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To retire is to accept nothing
-    /// more, and to serve the connections that are there until they close or fall idle, for at most the
-    /// configured time. Then, or when it is to stop, it sends what is due, for at most [`TCP_DRAIN_MAX`], and
-    /// closes everything.
+    /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To retire is to accept
+    /// nothing more, and to serve the connections that are there until they close or fall idle, for at most
+    /// the configured time. Then, or when it is to stop, it sends what is due, for at most [`TCP_DRAIN_MAX`],
+    /// and closes everything.
     ///
     /// # Errors
     /// What epoll itself says, which no peer and no shortage can make it say.

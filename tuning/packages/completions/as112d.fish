@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_as112d_global_optspecs
-    string join \n c/config= zones= node= l/listen= shards= cpus= steer= busy-poll= datapath= http= log-format= log-file= control= dry-run h/help V/version
+    string join \n c/config= zones= node= l/listen= shards= cpus= steer= busy-poll= datapath= http= xdp= log-format= log-file= control= dry-run h/help V/version
 end
 
 function __fish_as112d_needs_command
@@ -34,6 +34,7 @@ complete -c as112d -n "__fish_as112d_needs_command" -l steer -d 'Which shard get
 complete -c as112d -n "__fish_as112d_needs_command" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_needs_command" -l xdp -d 'Answer in the driver of this interface what can be answered there (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l log-format -d 'The form of the log: text, or json' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_needs_command" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
@@ -49,6 +50,9 @@ complete -c as112d -n "__fish_as112d_needs_command" -f -a "query" -d 'Answer one
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "stats" -d 'Print what a running node counts'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "top" -d 'Watch a running node, live on a terminal'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "site" -d 'Write the public page of a running node to a folder, as files'
+complete -c as112d -n "__fish_as112d_needs_command" -f -a "probe" -d 'Ask an address what a resolver would: exit code 0 if it answers, else 1'
+complete -c as112d -n "__fish_as112d_needs_command" -f -a "announce" -d 'Have a router announce the prefixes while the node answers'
+complete -c as112d -n "__fish_as112d_needs_command" -f -a "addresses" -d 'Put the service addresses on this host: print the commands, or run them'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "status" -d 'Say how a running node is'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "reload" -d 'Let a running node read its configuration and zones again'
 complete -c as112d -n "__fish_as112d_needs_command" -f -a "drain" -d 'Let nobody be sent to a running node any more; it answers who still comes'
@@ -67,6 +71,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand run" -l steer -d 'Which sh
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand run" -l xdp -d 'Answer in the driver of this interface what can be answered there (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l log-format -d 'The form of the log: text, or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
@@ -82,6 +87,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand check" -l steer -d 'Which 
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand check" -l xdp -d 'Answer in the driver of this interface what can be answered there (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-format -d 'The form of the log: text, or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
@@ -99,6 +105,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_su
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l xdp -d 'Answer in the driver of this interface what can be answered there (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l log-format -d 'The form of the log: text, or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
@@ -119,6 +126,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l steer -d 'Which
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l busy-poll -d 'Poll the network card for so long before a shard sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l http -d 'Where statistics and health are served over HTTP, or off; 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l xdp -d 'Answer in the driver of this interface what can be answered there (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l log-format -d 'The form of the log: text, or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l log-file -d 'The file of the log, else standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l control -d 'The socket over which the node is controlled, or off; /run/as112d/control or in $XDG_RUNTIME_DIR if it is free' -r
@@ -145,6 +153,21 @@ complete -c as112d -n "__fish_as112d_using_subcommand top" -l url -d 'Where the 
 complete -c as112d -n "__fish_as112d_using_subcommand top" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand site" -l url -d 'Where the node serves HTTP, else http://127.0.0.1:9112' -r
 complete -c as112d -n "__fish_as112d_using_subcommand site" -s h -l help -d 'Print help'
+complete -c as112d -n "__fish_as112d_using_subcommand probe" -s a -l address -d 'What to probe, as in --listen of run; repeatable. Else all service addresses' -r
+complete -c as112d -n "__fish_as112d_using_subcommand probe" -s t -l timeout -d 'How long an address may take, 10ms to 60m; else 500ms' -r
+complete -c as112d -n "__fish_as112d_using_subcommand probe" -s c -l config -d 'Probe what this configuration listens on' -r -F
+complete -c as112d -n "__fish_as112d_using_subcommand probe" -l control -d 'The node\'s control socket: a node that drains or stops has failed then, although it answers' -r -F
+complete -c as112d -n "__fish_as112d_using_subcommand probe" -s h -l help -d 'Print help'
+complete -c as112d -n "__fish_as112d_using_subcommand announce" -s c -l config -d 'The configuration file (TOML), with a router in [announce]' -r -F
+complete -c as112d -n "__fish_as112d_using_subcommand announce" -l control -d 'Where the node is controlled, or off; else as the configuration says' -r
+complete -c as112d -n "__fish_as112d_using_subcommand announce" -l withdraw -d 'Withdraw everything, once, and end: for what cleans up behind another'
+complete -c as112d -n "__fish_as112d_using_subcommand announce" -s h -l help -d 'Print help'
+complete -c as112d -n "__fish_as112d_using_subcommand addresses" -l interface -d 'Where to put them: another name than lo is a dummy interface to be made' -r
+complete -c as112d -n "__fish_as112d_using_subcommand addresses" -l apply -d 'Run the commands, instead of only printing them'
+complete -c as112d -n "__fish_as112d_using_subcommand addresses" -l check -d 'Say whether the addresses are there: exit code 0 if all are, else 1'
+complete -c as112d -n "__fish_as112d_using_subcommand addresses" -l undo -d 'Take the addresses away'
+complete -c as112d -n "__fish_as112d_using_subcommand addresses" -l whole-prefix -d 'Every address of the prefixes as well, and not those that answer alone'
+complete -c as112d -n "__fish_as112d_using_subcommand addresses" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand status" -l control -d 'Its control socket, else /run/as112d/control or that in $XDG_RUNTIME_DIR' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand status" -l json -d 'Print the whole answer, as JSON'
 complete -c as112d -n "__fish_as112d_using_subcommand status" -s h -l help -d 'Print help'
@@ -166,21 +189,24 @@ complete -c as112d -n "__fish_as112d_using_subcommand shutdown" -s h -l help -d 
 complete -c as112d -n "__fish_as112d_using_subcommand verbosity" -l control -d 'Its control socket, else /run/as112d/control or that in $XDG_RUNTIME_DIR' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand verbosity" -l json -d 'Print the whole answer, as JSON'
 complete -c as112d -n "__fish_as112d_using_subcommand verbosity" -s h -l help -d 'Print help'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "run" -d 'Serve, until SIGTERM or SIGINT (the default)'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "check" -d 'Say what `run` would serve, or every mistake; open no port'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "config" -d 'Show the configuration'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "doctor" -d 'Look at this host: what is good for a node, and what to do'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "zones" -d 'Print the zones that `run` would serve'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "query" -d 'Answer one query without a network, and print the reply'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "stats" -d 'Print what a running node counts'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "top" -d 'Watch a running node, live on a terminal'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "site" -d 'Write the public page of a running node to a folder, as files'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "status" -d 'Say how a running node is'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "reload" -d 'Let a running node read its configuration and zones again'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "drain" -d 'Let nobody be sent to a running node any more; it answers who still comes'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "undrain" -d 'Take a drain back'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "upgrade" -d 'Let a new process take the place of a running node, with what program and configuration there are now'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "shutdown" -d 'Drain a running node, and end it'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "verbosity" -d 'Set what a running node logs, until it ends'
-complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site status reload drain undrain upgrade shutdown verbosity help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "run" -d 'Serve, until SIGTERM or SIGINT (the default)'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "check" -d 'Say what `run` would serve, or every mistake; open no port'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "config" -d 'Show the configuration'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "doctor" -d 'Look at this host: what is good for a node, and what to do'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "zones" -d 'Print the zones that `run` would serve'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "query" -d 'Answer one query without a network, and print the reply'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "stats" -d 'Print what a running node counts'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "top" -d 'Watch a running node, live on a terminal'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "site" -d 'Write the public page of a running node to a folder, as files'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "probe" -d 'Ask an address what a resolver would: exit code 0 if it answers, else 1'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "announce" -d 'Have a router announce the prefixes while the node answers'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "addresses" -d 'Put the service addresses on this host: print the commands, or run them'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "status" -d 'Say how a running node is'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "reload" -d 'Let a running node read its configuration and zones again'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "drain" -d 'Let nobody be sent to a running node any more; it answers who still comes'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "undrain" -d 'Take a drain back'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "upgrade" -d 'Let a new process take the place of a running node, with what program and configuration there are now'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "shutdown" -d 'Drain a running node, and end it'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "verbosity" -d 'Set what a running node logs, until it ends'
+complete -c as112d -n "__fish_as112d_using_subcommand help; and not __fish_seen_subcommand_from run check config doctor zones query stats top site probe announce addresses status reload drain undrain upgrade shutdown verbosity help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c as112d -n "__fish_as112d_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print what was configured, as a configuration file'

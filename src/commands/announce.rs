@@ -1,0 +1,46 @@
+//! `as112d announce`: has a router announce what answers.
+
+use std::path::PathBuf;
+use std::thread;
+
+use crate::cli::AnnounceOptions;
+use crate::daemon::config::{self, Flags};
+use crate::daemon::control::{ControlPath, GREETING, known_paths};
+use crate::log;
+use crate::routes::{self, Daemon};
+use crate::zone::Problem;
+
+/// Probes and tells the router, until a signal; or withdraws everything, once. What there is to say goes to
+/// standard error, in the form of the log: standard output may be ExaBGP's, and the log's file is the node's.
+///
+/// # Errors
+/// A wrong configuration, one without a router, and that the router does not take the last withdrawal.
+pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
+    let problem = |message: String| vec![Problem { place: String::new(), message }];
+    let flags = Flags { control: options.control.clone(), ..Flags::default() };
+    let config = config::load(options.config.as_deref(), &flags)?;
+    let settings = config.announce.ok_or_else(|| {
+        problem("no router is configured; give --config a file that has `router` in [announce]".to_owned())
+    })?;
+    let paths = match config.control {
+        ControlPath::IfFree => known_paths(),
+        ControlPath::At(path) => vec![path],
+        ControlPath::Off => Vec::new(),
+    };
+    if options.withdraw {
+        return routes::withdraw(&settings).map(|()| String::new()).map_err(problem);
+    }
+    let (log, writer) = log::open(&log::Settings { file: None, ..config.log }).map_err(problem)?;
+    // A thread of its own: nobody who reads the log keeps a route that should be gone.
+    let writing = thread::Builder::new().name("log".to_owned()).spawn(|| writer.run());
+    writing.map_err(|error| problem(format!("cannot start: {error}")))?;
+    log.take_panics();
+    let done = routes::announce(&settings, daemon(paths), &log);
+    log.flush();
+    done.map(|()| String::new()).map_err(problem)
+}
+
+/// A daemon whose control socket is at one of the paths.
+pub(super) fn daemon(paths: Vec<PathBuf>) -> Daemon {
+    Daemon { paths, request: format!("{GREETING}watch\n") }
+}

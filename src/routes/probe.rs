@@ -1,0 +1,342 @@
+//! A probe: what a resolver would ask a service address, asked over the way that its packets take.
+//!
+//! Three questions, over UDP and over TCP: the SOA of a zone, a name that does not exist, and who answers
+//! here. The daemon takes no part in it other than answering, so that what is probed is what the public
+//! gets; another name server with the zones of AS112 passes as well.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use domain::base::iana::{Class, Rcode};
+use domain::base::{Header, MessageBuilder, Name, Rtype};
+
+use super::service;
+use crate::dns::consts::HEADER_LEN;
+use crate::limits::SLOT_PAYLOAD_LEN;
+use crate::zone::Service;
+
+/// A question, and what the reply must say.
+struct Question {
+    name: &'static str,
+    rtype: Rtype,
+    rcode: Rcode,
+}
+
+/// What is asked of the direct service (RFC 7534).
+const DIRECT: [Question; 3] = [
+    Question { name: "10.in-addr.arpa", rtype: Rtype::SOA, rcode: Rcode::NOERROR },
+    Question { name: "1.0.0.10.in-addr.arpa", rtype: Rtype::PTR, rcode: Rcode::NXDOMAIN },
+    Question { name: "hostname.as112.net", rtype: Rtype::TXT, rcode: Rcode::NOERROR },
+];
+
+/// What is asked of the service behind DNAMEs (RFC 7535).
+const DNAME: [Question; 3] = [
+    Question { name: "empty.as112.arpa", rtype: Rtype::SOA, rcode: Rcode::NOERROR },
+    Question { name: "1.empty.as112.arpa", rtype: Rtype::PTR, rcode: Rcode::NXDOMAIN },
+    Question { name: "hostname.as112.arpa", rtype: Rtype::TXT, rcode: Rcode::NOERROR },
+];
+
+/// Asks an address everything; how long that took. An address that is none of AS112 is asked as one of the
+/// direct service, and a wildcard is asked on loopback.
+///
+/// # Errors
+/// What was wrong first, within `timeout`.
+pub fn probe(address: SocketAddr, timeout: Duration) -> Result<Duration, String> {
+    let begin = Instant::now();
+    let address = SocketAddr::new(reachable(address.ip()), address.port());
+    let queries = queries(address.ip());
+    let deadline = Deadline { timeout, at: begin + timeout };
+    over_udp(address, &queries, deadline).map_err(|reason| format!("UDP: {reason}"))?;
+    over_tcp(address, &queries, deadline).map_err(|reason| format!("TCP: {reason}"))?;
+    Ok(begin.elapsed())
+}
+
+/// Probes addresses at the same time; what came of each, in their order.
+#[must_use]
+pub fn probe_all(addresses: &[SocketAddr], timeout: Duration) -> Vec<Result<Duration, String>> {
+    thread::scope(|scope| {
+        let probes: Vec<_> =
+            addresses.iter().map(|&address| scope.spawn(move || probe(address, timeout))).collect();
+        probes.into_iter().map(|probe| probe.join().expect("a probe does not panic")).collect()
+    })
+}
+
+/// Where a socket that is bound to `ip` is reached from this host.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+//------------ Queries ---
+
+/// A question as a packet.
+struct Query {
+    question: &'static Question,
+    packet: Vec<u8>,
+}
+
+/// The queries for an address. Their IDs tell their replies apart.
+fn queries(ip: IpAddr) -> Vec<Query> {
+    let questions = if service::of(ip) == Some(Service::Dname) { &DNAME } else { &DIRECT };
+    let query = |(id, question): (u16, &'static Question)| {
+        let mut builder = MessageBuilder::new_vec();
+        builder.header_mut().set_id(id);
+        let mut builder = builder.question();
+        let name = Name::vec_from_str(question.name).expect("the names above are well formed");
+        builder.push((name, question.rtype, Class::IN)).expect("a Vec has room for a question");
+        Query { question, packet: builder.finish() }
+    };
+    (1..).zip(questions).map(query).collect()
+}
+
+impl Query {
+    /// Whether `reply` is one to this query.
+    fn is_asked_in(&self, reply: &[u8]) -> bool {
+        reply.len() >= HEADER_LEN && reply[..2] == self.packet[..2] && reply[2] & 0x80 != 0
+    }
+
+    /// Whether it says what it must. A truncated reply sends its reader to TCP, and needs no records.
+    fn judge(&self, reply: &[u8]) -> Result<(), String> {
+        let Question { name, rtype, rcode } = self.question;
+        let header = Header::for_message_slice(reply);
+        let wrong = if header.rcode() != *rcode {
+            format!("{}, and {rcode} is right", header.rcode())
+        } else if reply.get(HEADER_LEN..self.packet.len()) != Some(&self.packet[HEADER_LEN..]) {
+            "the reply is to another question".to_owned()
+        } else if !header.aa() {
+            "the reply is not authoritative".to_owned()
+        } else if *rcode == Rcode::NOERROR && reply[6..8] == [0, 0] && !header.tc() {
+            "the reply has no answer".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(format!("{name} {rtype}: {wrong}"))
+    }
+}
+
+/// Takes the query that `reply` is to out of those that wait for one; what is no reply to any is let be.
+fn settle(waiting: &mut Vec<&Query>, reply: &[u8]) -> Result<(), String> {
+    match waiting.iter().position(|query| query.is_asked_in(reply)) {
+        Some(at) => waiting.swap_remove(at).judge(reply),
+        None => Ok(()),
+    }
+}
+
+//------------ Transports ---
+
+/// When a probe must be through.
+#[derive(Clone, Copy)]
+struct Deadline {
+    timeout: Duration,
+    at: Instant,
+}
+
+impl Deadline {
+    /// What is left; an error when nothing is.
+    fn left(self) -> io::Result<Duration> {
+        let left = self.at.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+
+    /// An error for the operator.
+    fn explain(self, error: &io::Error) -> String {
+        match error.kind() {
+            // A socket's own time-out is EAGAIN.
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("no reply within {} ms", self.timeout.as_millis())
+            }
+            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            io::ErrorKind::UnexpectedEof => "the connection was closed before the reply".to_owned(),
+            _ => error.to_string(),
+        }
+    }
+}
+
+fn over_udp(address: SocketAddr, queries: &[Query], deadline: Deadline) -> Result<(), String> {
+    let explain = |error| deadline.explain(&error);
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).map_err(explain)?;
+    // Connected: only that address is heard, and "port unreachable" comes back as an error.
+    socket.connect(address).map_err(explain)?;
+    for query in queries {
+        socket.send(&query.packet).map_err(explain)?;
+    }
+    let mut waiting: Vec<&Query> = queries.iter().collect();
+    let mut reply = [0; SLOT_PAYLOAD_LEN];
+    while !waiting.is_empty() {
+        socket.set_read_timeout(Some(deadline.left().map_err(explain)?)).map_err(explain)?;
+        let len = socket.recv(&mut reply).map_err(explain)?;
+        settle(&mut waiting, &reply[..len])?;
+    }
+    Ok(())
+}
+
+/// All queries at once over one connection (RFC 7766, section 6.2.1.1).
+fn over_tcp(address: SocketAddr, queries: &[Query], deadline: Deadline) -> Result<(), String> {
+    let explain = |error| deadline.explain(&error);
+    let mut stream =
+        TcpStream::connect_timeout(&address, deadline.left().map_err(explain)?).map_err(explain)?;
+    let mut messages = Vec::new();
+    for Query { packet, .. } in queries {
+        messages.extend(u16::try_from(packet.len()).expect("a question is short").to_be_bytes());
+        messages.extend(packet);
+    }
+    // They fit any send buffer.
+    stream.write_all(&messages).map_err(explain)?;
+    let mut waiting: Vec<&Query> = queries.iter().collect();
+    while !waiting.is_empty() {
+        let mut len = [0; 2];
+        read_exact(&mut stream, &mut len, deadline).map_err(explain)?;
+        let mut reply = vec![0; usize::from(u16::from_be_bytes(len))];
+        read_exact(&mut stream, &mut reply, deadline).map_err(explain)?;
+        settle(&mut waiting, &reply)?;
+    }
+    Ok(())
+}
+
+/// Fills `buffer` by the deadline, however slowly the bytes come.
+fn read_exact(stream: &mut TcpStream, buffer: &mut [u8], deadline: Deadline) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        stream.set_read_timeout(Some(deadline.left()?))?;
+        match stream.read(&mut buffer[filled..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            len => filled += len,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_millis(200);
+
+    /// A right reply to a query of ours.
+    fn right(query: &[u8]) -> Vec<u8> {
+        let mut reply = query.to_vec();
+        let is_ptr = query[query.len() - 3] == 12;
+        (reply[2], reply[3], reply[7]) = if is_ptr { (0x84, 3, 0) } else { (0x84, 0, 1) };
+        reply
+    }
+
+    /// A name server for one probe on loopback that answers as it is told, or not at all.
+    fn server(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static, tcp: bool) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = UdpSocket::bind(address).unwrap();
+        // It ends when nothing comes any more, whatever the probe does.
+        socket.set_read_timeout(Some(10 * TIMEOUT)).unwrap();
+        thread::spawn(move || {
+            let mut query = [0; 512];
+            for _ in 0..3 {
+                let Ok((len, client)) = socket.recv_from(&mut query) else { return };
+                if let Some(reply) = answer(&query[..len]) {
+                    socket.send_to(&reply, client).unwrap();
+                }
+            }
+            if !tcp {
+                return;
+            }
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(10 * TIMEOUT)).unwrap();
+            let mut len = [0; 2];
+            while stream.read_exact(&mut len).is_ok() {
+                let mut query = vec![0; usize::from(u16::from_be_bytes(len))];
+                stream.read_exact(&mut query).unwrap();
+                if let Some(reply) = answer(&query) {
+                    let _ = stream.write_all(&(reply.len() as u16).to_be_bytes());
+                    let _ = stream.write_all(&reply);
+                }
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn right_answers_pass_in_any_order_and_among_others() {
+        let address = server(|query| Some(right(query)), true);
+        let took = probe(address, Duration::from_secs(10)).unwrap();
+        assert!(took > Duration::ZERO);
+    }
+
+    /// What is changed in a reply, and what is said of it.
+    type Fault = (fn(&mut Vec<u8>), &'static str);
+
+    #[test]
+    fn each_wrong_answer_is_named() {
+        let faults: [Fault; 6] = [
+            (|reply| reply[3] |= 2, "UDP: 10.in-addr.arpa SOA: SERVFAIL, and NOERROR is right"),
+            (|reply| reply[2] &= !4, "UDP: 10.in-addr.arpa SOA: the reply is not authoritative"),
+            (|reply| reply[7] = 0, "UDP: 10.in-addr.arpa SOA: the reply has no answer"),
+            (|reply| reply[13] ^= 1, "UDP: 10.in-addr.arpa SOA: the reply is to another question"),
+            (|reply| reply.truncate(12), "UDP: 10.in-addr.arpa SOA: the reply is to another question"),
+            // No response, and no reply to anything that was asked, is as nothing.
+            (|reply| reply[2] &= !0x80, "UDP: no reply within 200 ms"),
+        ];
+        for (fault, told) in faults {
+            let answer = move |query: &[u8]| {
+                let mut reply = right(query);
+                if query[1] == 1 {
+                    fault(&mut reply);
+                }
+                Some(reply)
+            };
+            assert_eq!(probe(server(answer, false), TIMEOUT), Err(told.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_truncated_reply_over_udp_needs_no_records() {
+        let query = &queries("192.175.48.6".parse().unwrap())[2];
+        let mut reply = right(&query.packet);
+        reply[7] = 0;
+        assert!(query.judge(&reply).unwrap_err().starts_with("hostname.as112.net TXT: "));
+        reply[2] |= 2;
+        assert_eq!(query.judge(&reply), Ok(()));
+    }
+
+    #[test]
+    fn silence_ends_at_the_time_out_and_a_closed_port_at_once() {
+        let begin = Instant::now();
+        assert_eq!(probe(server(|_| None, false), TIMEOUT), Err("UDP: no reply within 200 ms".to_owned()));
+        assert!(begin.elapsed() >= TIMEOUT);
+
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(probe(closed, 50 * TIMEOUT), Err("UDP: nobody listens there".to_owned()));
+
+        // UDP alone is half a server.
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut query = [0; 512];
+            for _ in 0..3 {
+                let (len, client) = socket.recv_from(&mut query).unwrap();
+                socket.send_to(&right(&query[..len]), client).unwrap();
+            }
+        });
+        assert_eq!(probe(address, 50 * TIMEOUT), Err("TCP: nobody listens there".to_owned()));
+    }
+
+    #[test]
+    fn addresses_are_asked_for_their_own_service() {
+        let first = |ip: &str| queries(ip.parse().unwrap())[0].question.name;
+        for ip in ["192.175.48.1", "2620:4f:8000::42", "127.0.0.1"] {
+            assert_eq!(first(ip), "10.in-addr.arpa");
+        }
+        for ip in ["192.31.196.1", "2001:4:112::1"] {
+            assert_eq!(first(ip), "empty.as112.arpa");
+        }
+        assert_eq!(reachable("0.0.0.0".parse().unwrap()), Ipv4Addr::LOCALHOST);
+        assert_eq!(reachable("::".parse().unwrap()), Ipv6Addr::LOCALHOST);
+    }
+}

@@ -1,0 +1,177 @@
+//! What the daemon says of itself: a connection to its control socket that lasts as long as the daemon does.
+//!
+//! The daemon sends its state at once and at each change. When it ends, so does the connection. At an
+//! upgrade the socket passes to the successor, so that a connection that has ended is made again at once,
+//! and only if nobody answers there the daemon is gone.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::after;
+use serde_json::Value;
+
+use super::state::News;
+use crate::limits::NEWS_LEN_MAX;
+
+/// Where a daemon may be heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// Where its control socket may be; the first at which somebody answers is followed.
+    pub paths: Vec<PathBuf>,
+    /// What it is asked for, a line: its state, now and at each change.
+    pub request: String,
+}
+
+impl Daemon {
+    /// What it says of itself now; `None` if nobody answers, within `patience` at each path.
+    #[must_use]
+    pub fn news(&self, patience: Duration) -> Option<News> {
+        self.open(patience).map(|(_, news)| news)
+    }
+
+    fn open(&self, patience: Duration) -> Option<(Connection, News)> {
+        self.paths.iter().find_map(|path| Connection::open(path, &self.request, patience).ok())
+    }
+}
+
+/// Follows a daemon; gives each news to `tell`, until that says no. Where nobody listens it tries again
+/// `every` so often.
+pub(super) fn follow(daemon: &Daemon, every: Duration, mut tell: impl FnMut(News) -> bool) {
+    let mut is_known = false;
+    loop {
+        let opened = Instant::now();
+        if let Some((mut connection, first)) = daemon.open(every) {
+            let mut news = Some(first);
+            while let Some(one) = news {
+                if !tell(one) {
+                    return;
+                }
+                news = connection.next();
+            }
+            is_known = true;
+            if opened.elapsed() >= every {
+                continue;
+            }
+            // One that ends at once again and again is asked no more often than one that is not there.
+        }
+        if std::mem::take(&mut is_known) && !tell(News::Gone) {
+            return;
+        }
+        after(every).recv().expect("this channel is never closed");
+    }
+}
+
+struct Connection {
+    lines: BufReader<UnixStream>,
+}
+
+impl Connection {
+    /// Connects, and waits for the first news for a while.
+    fn open(path: &Path, request: &str, patience: Duration) -> io::Result<(Self, News)> {
+        let mut stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        stream.write_all(request.as_bytes())?;
+        let mut connection = Self { lines: BufReader::new(stream) };
+        let first = connection.next().ok_or(io::ErrorKind::InvalidData)?;
+        connection.lines.get_ref().set_read_timeout(None)?;
+        Ok((connection, first))
+    }
+
+    /// The next news; `None` at the end, or for what is not in this language.
+    fn next(&mut self) -> Option<News> {
+        let mut line = String::new();
+        self.lines.by_ref().take(NEWS_LEN_MAX).read_line(&mut line).ok()?;
+        let value: Value = serde_json::from_str(&line).ok()?;
+        match value["state"].as_str()? {
+            "serving" => Some(News::Serving),
+            "draining" | "stopping" => Some(News::Leaving),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use crossbeam_channel::{Receiver, unbounded};
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_millis(20);
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Follows the socket in `folder`; what is told.
+    fn followed(folder: &Path) -> Receiver<News> {
+        let (sender, news) = unbounded();
+        let paths = vec![folder.join("elsewhere"), folder.join("control")];
+        let daemon = Daemon { paths, request: "watch\n".to_owned() };
+        thread::spawn(move || follow(&daemon, EVERY, |one| sender.send(one).is_ok()));
+        news
+    }
+
+    /// Takes one connection, and reads what it asks for.
+    fn accept(listener: &UnixListener) -> UnixStream {
+        let (stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert_eq!(line, "watch\n");
+        stream
+    }
+
+    #[test]
+    fn a_daemon_is_followed_from_before_its_start_to_behind_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let news = followed(folder.path());
+        assert!(news.recv_timeout(3 * EVERY).is_err(), "nobody is there, and nobody was");
+        let listener = UnixListener::bind(folder.path().join("control")).unwrap();
+        let mut stream = accept(&listener);
+        for (state, expected) in [
+            ("serving", News::Serving),
+            ("draining", News::Leaving),
+            ("serving", News::Serving),
+            ("stopping", News::Leaving),
+        ] {
+            writeln!(stream, "{{\"state\":\"{state}\"}}").unwrap();
+            assert_eq!(news.recv_timeout(PATIENCE), Ok(expected));
+        }
+        drop((stream, listener));
+        assert_eq!(news.recv_timeout(PATIENCE), Ok(News::Gone));
+        assert!(news.recv_timeout(3 * EVERY).is_err(), "it is gone once");
+    }
+
+    #[test]
+    fn a_successor_is_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("control")).unwrap();
+        let news = followed(folder.path());
+        for _ in 0..3 {
+            let mut stream = accept(&listener);
+            writeln!(stream, "{{\"state\":\"serving\"}}").unwrap();
+            assert_eq!(news.recv_timeout(PATIENCE), Ok(News::Serving));
+            // Longer than it takes to be one that ends at once.
+            assert!(news.recv_timeout(2 * EVERY).is_err());
+        }
+    }
+
+    #[test]
+    fn what_speaks_another_language_or_without_end_is_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("control")).unwrap();
+        let news = followed(folder.path());
+        let endless = vec![b'x'; 1 << 20];
+        for words in [&b"{\"state\":\"asleep\"}\n"[..], b"[]\n", b"\xFF\n", b"\n", &endless] {
+            let _ = accept(&listener).write_all(words);
+        }
+        assert!(news.try_recv().is_err());
+        // One that says nothing is given up after a while, and asked again.
+        let _silent = accept(&listener);
+        let mut stream = accept(&listener);
+        writeln!(stream, "{{\"state\":\"draining\"}}").unwrap();
+        assert_eq!(news.recv_timeout(PATIENCE), Ok(News::Leaving));
+    }
+}
