@@ -156,8 +156,7 @@ fn start(
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
-    let steering = placement.steering.as_ref();
-    let (estate, notes) = origin.serve(&mut net, &bound.adopted, steering, &mut xdp)?;
+    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref(), &mut xdp)?;
 
     // 7. Let people watch, and give orders.
     logging.start(&events).map_err(|error| no_thread("the log", &error))?;
@@ -168,10 +167,8 @@ fn start(
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export));
-    lines.extend(taps_lines(&config));
-    lines.extend(xdp.take_lines());
-    let xdp_places = xdp.places.clone();
-    let watch = Watch { http, places, today, remembered, names, taps, xdp_places };
+    lines.extend(taps_lines(&config).into_iter().chain(xdp.take_lines()));
+    let watch = Watch { http, places, today, remembered, names, taps, xdp: xdp.places.clone() };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let xdp = xdp.start(&board, &events).map_err(|error| no_thread("xdp", &error))?;

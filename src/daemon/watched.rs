@@ -159,7 +159,7 @@ pub(super) struct Watch {
     pub(super) names: Names,
     pub(super) taps: taps::Opened,
     /// Where queries are answered in the driver.
-    pub(super) xdp_places: Vec<String>,
+    pub(super) xdp: Vec<String>,
 }
 
 impl Watched {
@@ -171,11 +171,11 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, taps, xdp_places } = watch;
+        let Watch { http, places, today, remembered, names, taps, xdp } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
         let mut board = board(config, net, placement, names, bases, place, &taps);
-        board.facts.xdp = xdp_places;
+        board.facts.xdp = xdp;
         let board = Arc::new(board);
         let mut streams = net.take_streams();
         let taps = taps.start(config, &mut streams, events)?;

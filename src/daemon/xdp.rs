@@ -289,7 +289,8 @@ fn facts(responder: &Responder, settings: &XdpSettings, listeners: &[SocketAddr]
     };
     for listener in listeners.iter().filter(|listener| !is_covered(listener)) {
         lines.push(format!(
-            "xdp: which addresses {listener} stands for is not known; listen on each, or name them in [xdp] prefixes"
+            "xdp: which addresses {listener} stands for is not known; listen on each, or name them in \
+             [xdp] prefixes"
         ));
     }
     lines

@@ -82,7 +82,7 @@ impl Door {
             }
             if ports.is_empty() {
                 return Err(format!(
-                    "nobody listens in {prefix}; listen on one of its addresses, or take it out of [xdp] prefixes"
+                    "nobody listens in {prefix}; listen on one of its addresses, or take it out"
                 ));
             }
         }

@@ -1,7 +1,7 @@
 //! A node with the program on an interface: two network namespaces with a veth pair between them.
 //!
-//! The client's end has a program, too, which passes everything: without one this kernel strands about half of what is
-//! sent back to it. It is our own, of a second node that nobody asks.
+//! The client's end has a program, too, which passes everything: without one this kernel strands about half
+//! of what is sent back to it. It is our own, of a second node that nobody asks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,9 +39,7 @@ impl Net {
         if !may_load() {
             return None;
         }
-        for tool in
-            ["ip -V", "ethtool --version", "dig -v", "kdig --version", "dnsperf -h", "kxdpgun --version"]
-        {
+        for tool in ["ip -V", "ethtool --version", "dig -v", "kdig -V", "dnsperf -h", "kxdpgun -V"] {
             let words: Vec<&str> = tool.split(' ').collect();
             if Command::new(words[0]).args(&words[1..]).output().is_err() {
                 skipped(&format!("there is no {}", words[0]));
@@ -187,7 +185,8 @@ fn figure(told: &str, label: &str) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{told}"))
 }
 
-/// dig, kdig and dnsperf get all answers, whoever makes them, and the counters add up; in the driver and in the stack.
+/// dig, kdig and dnsperf get all answers, whoever makes them, and the counters add up; in the driver and in
+/// the stack.
 #[test]
 fn clients_get_every_answer_and_the_counters_add_up() {
     for mode in ["native", "generic"] {
@@ -243,8 +242,8 @@ fn a_generator_in_the_driver_gets_every_answer() {
     drop(node);
 }
 
-/// The node changes its answers under load, and none is lost; and when it is killed, the sockets of another have
-/// everything at once.
+/// The node changes its answers under load, and none is lost; and when it is killed, the sockets of another
+/// have everything at once.
 #[test]
 fn reloads_and_kill_under_load_lose_nothing() {
     let Some(net) = Net::make("load") else { return };
