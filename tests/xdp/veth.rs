@@ -4,6 +4,7 @@
 //! of what is sent back to it. It is our own, of a second node that nobody asks.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -309,6 +310,44 @@ fn what_cannot_be_had_is_one_line_and_the_sockets_serve() {
     assert_eq!(second.stop().0.code(), Some(0));
     assert!(net.is_attached(), "the first one's stays");
     drop(first);
+}
+
+/// Without any rights left, once the program is attached: the memory that it shares is enough for a reload.
+#[test]
+fn an_ordinary_user_goes_on_with_it() {
+    let Some(net) = Net::make("user") else { return };
+    let config = net.folder.path().join("as112d.toml");
+    let write = |size: u32| {
+        fs::write(&config, format!("[server]\nuser = 'nobody'\nedns_udp_size = {size}\n")).expect("written");
+    };
+    write(1232);
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("ours");
+    open(net.folder.path());
+    let node = net.node(&["--xdp", "vs", "--config", config.to_str().expect("text")]);
+    let _catcher = net.catcher();
+    let status = fs::read_to_string(format!("/proc/{}/status", node.id())).expect("it lives");
+    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    let program = program().display().to_string();
+    let control = net.control().display().to_string();
+    let ask = |size: u32| {
+        let told = net.client(&format!("dig +time=5 +tries=1 @{} 1.2.3.10.in-addr.arpa PTR", NODE[0]));
+        assert!(told.contains("status: NXDOMAIN") && told.contains(&format!("udp: {size}")), "{told}");
+    };
+    ask(1232);
+    for size in 900..903 {
+        write(size);
+        run(&format!("{program} reload --control {control}"));
+        ask(size);
+    }
+    assert_eq!(net.answered(4), [4, 0]);
+    // The successor is started by one who has the rights still.
+    write(800);
+    run(&format!("{program} upgrade --control {control}"));
+    ask(800);
+    ask(800);
+    assert_eq!(net.answered(6), [6, 0], "it answers in the driver");
+    run(&format!("{program} shutdown --control {control}"));
+    drop(node);
 }
 
 /// A successor has its program in the place of the one before, and the counters go on.
