@@ -355,7 +355,7 @@ pub struct ProbeOptions {
 /// Options of `announce`.
 #[derive(Args, Clone, Debug)]
 pub struct AnnounceOptions {
-    /// The configuration file (TOML), with a router in [announce]
+    /// The configuration file (TOML), with a router in `[announce]`
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where the node is controlled, or off; else as the configuration says

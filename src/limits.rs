@@ -392,6 +392,9 @@ pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(500);
 /// See [`PAGE_WAIT_MAX`].
 pub const PAGE_WAIT_STEP: Duration = Duration::from_millis(50);
 const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
+/// Threads beside the event loop of HTTP: one reads the history, the other tells the next client that it is
+/// taken.
+pub const HTTP_READERS: usize = 2;
 /// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
 pub const HTTP_STREAMS_MAX: usize = 8;
 const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);
@@ -409,6 +412,14 @@ pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
 pub const SITE_TRY_EVERY: Duration = Duration::from_secs(1);
 
+/// Bytes of a file in which the kernel counts for the host: it has some ten kilobytes. And bytes read at
+/// once.
+pub const HOST_COUNTS_LEN_MAX: usize = 1 << 20;
+/// See [`HOST_COUNTS_LEN_MAX`].
+pub const HOST_COUNTS_READ_LEN: usize = 16 << 10;
+
+/// System calls that are counted one by one where they are refused: the kernel's numbers end below 480.
+pub const SYSCALLS_MAX: usize = 512;
 /// Stack of each thread that we start, in bytes. Nothing recurses: SQLite and the pages take the most, some
 /// 100 KiB in a debug build.
 pub const THREAD_STACK_LEN: usize = 512 << 10;

@@ -23,7 +23,7 @@ struct Node {
 
 impl Node {
     fn start(configuration: &str, further: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("it works");
+        let folder = common::folder();
         fs::write(folder.path().join("as112d.toml"), configuration).expect("it works");
         let (config, control) = (at(&folder, "as112d.toml"), at(&folder, "control"));
         let daemon = Daemon::start(&[&["--config", &config, "--control", &control], further].concat());
@@ -115,7 +115,7 @@ fn a_reload_is_in_force_when_the_command_returns_and_a_wrong_one_changes_nothing
 
 #[test]
 fn zone_files_are_read_again_and_a_broken_one_keeps_the_old() {
-    let zones = tempfile::tempdir().unwrap();
+    let zones = common::folder();
     let file = zones.path().join("z.example.zone");
     let zone = |text: &str| {
         let soa = "@ 60 IN SOA a. b. 1 60 60 60 60\n@ 60 IN NS ns.example.net.\n";
@@ -233,7 +233,7 @@ fn the_socket_is_for_the_owner_and_group_and_two_nodes_do_not_share_it() {
 
 #[test]
 fn a_default_path_that_is_taken_is_skipped_with_one_line() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::folder();
     let start = || {
         let port = free_port();
         let mut command = Command::new(program());
@@ -276,7 +276,7 @@ fn what_is_no_request_is_told_so_and_nobody_is_kept_waiting_by_others() {
 
 #[test]
 fn the_service_manager_hears_when_the_node_serves_reloads_and_ends() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::folder();
     let path = dir.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();

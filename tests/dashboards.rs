@@ -12,11 +12,13 @@ use arc_swap::ArcSwap;
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
 use as112d::report::history::Status;
+use as112d::report::host::Host;
 use as112d::report::observed::Observed;
 use as112d::report::prometheus::{Format, render};
 use as112d::report::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::stats::counters::{Counters, FAMILIES};
 use as112d::stats::labels::Names;
+use as112d::sys::confine::Confined;
 use serde_json::Value;
 
 const ALERTS: &str = include_str!("../tuning/prometheus/as112d.rules.yml");
@@ -69,6 +71,8 @@ fn metrics() -> Metrics {
         history: Status::new(String::new()),
         exports: exports.statuses(),
         observed: Observed::new(2),
+        host: Host::open(),
+        confined: Confined::default(),
         life: Life::default(),
         reloads: Reloads::default(),
     };

@@ -24,7 +24,7 @@ struct Node {
 
 impl Node {
     fn new(export: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = common::folder();
         let path = folder.path().join("as112d.toml");
         let fixed = "[identity]\nnode = 'node-1'\n[history]\ndir = 'past'\n[sources]\nsample_every = 1\n";
         let text = format!("{fixed}[export]\n{export}\n");

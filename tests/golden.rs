@@ -96,6 +96,9 @@ fn every_door(datapath: &str) {
                 door.ask_tcp(case, tcp.as_deref(), &place(DOORS[1]));
             }
         }
+        drop(doors);
+        // The threads did all that with the system calls that they kept.
+        assert_eq!(daemon.stop().0.code(), Some(0), "{config}");
     }
 }
 

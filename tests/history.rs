@@ -17,11 +17,13 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use as112d::log::Log;
 use as112d::report::history::{FILE, History, Status};
+use as112d::report::host::Host;
 use as112d::report::observed::Observed;
 use as112d::report::uniques::UniquesOfDays;
 use as112d::report::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED, Tally};
 use as112d::stats::labels::Names;
+use as112d::sys::confine::Confined;
 use common::daemon::{Daemon, PATIENCE, V4};
 use common::query;
 use mutate::Dice;
@@ -66,6 +68,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         history: Status::new(String::new()),
         exports: Vec::new(),
         observed: Observed::new(2),
+        host: Host::open(),
+        confined: Confined::default(),
         life: Life::default(),
         reloads: Reloads::default(),
     };
@@ -106,7 +110,7 @@ fn killed_while_it_writes_the_file_opens_and_totals_do_not_go_back() {
             println!("stored {}", board.read().total.sum(QUERIES));
         }
     }
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let test = "killed_while_it_writes_the_file_opens_and_totals_do_not_go_back";
     let mut dice = dice();
     let (mut least, mut within) = (0, 0);
@@ -196,7 +200,7 @@ fn a_full_disk_costs_nothing_but_time() {
         println!("it was full for {failed} minutes");
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     let unshared = Command::new("unshare").args(["--mount", "true"]).status();
     if !is_root || !unshared.is_ok_and(|status| status.success()) {
@@ -248,7 +252,7 @@ fn queries(http: SocketAddr) -> u64 {
 
 #[test]
 fn totals_survive_a_restart() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let config = folder.path().join("as112d.toml");
     let ask = |daemon: &Daemon| daemon.ask_udp(V4, &query("1.1.168.192.in-addr.arpa", 12));
     for run in 0..3 {
@@ -267,7 +271,7 @@ fn totals_survive_a_restart() {
 
 #[test]
 fn a_killed_daemon_loses_no_more_than_was_not_stored() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let config = folder.path().join("as112d.toml");
     let file = folder.path().join("past").join(FILE);
     let asked = query("1.1.168.192.in-addr.arpa", 12);
@@ -298,7 +302,7 @@ fn a_killed_daemon_loses_no_more_than_was_not_stored() {
 
 #[test]
 fn without_a_folder_to_write_in_the_history_is_in_memory() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let config = folder.path().join("as112d.toml");
     let (daemon, http) = start(&config, "/proc");
     let line = daemon.announcement.iter().find(|line| line.starts_with("history: "));

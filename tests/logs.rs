@@ -23,7 +23,7 @@ struct Node {
 
 impl Node {
     fn new(text: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = common::folder();
         let path = folder.path().join("as112d.toml");
         fs::write(&path, format!("[identity]\nnode = 'node-1'\n{text}")).expect("there is room");
         let config = path.display().to_string();
@@ -302,7 +302,14 @@ impl Capture {
     fn start(arguments: &[&str], file: &Path) -> Self {
         let mut command = Command::new("fstrm_capture");
         command.args(["-t", "protobuf:dnstap.Dnstap"]).args(arguments).arg("-w").arg(file);
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is there"))
+        let capture = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is there"));
+        if let ["-u", socket] = arguments {
+            let socket = Path::new(socket);
+            wait_until("the socket is there", || socket.exists());
+            // For a node that has become another user.
+            common::open_up(socket.parent().expect("it is in a folder"));
+        }
+        capture
     }
 
     /// Lets it write all that came.
@@ -334,7 +341,7 @@ fn dnstap_is_what_others_read() {
         return;
     }
     let port = free_port().to_string();
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let socket = folder.path().join("socket").display().to_string();
     let asked = query("1.1.168.192.in-addr.arpa", 12);
     for (to, arguments) in [
@@ -384,7 +391,7 @@ fn a_receiver_that_stands_still_holds_up_nobody() {
     if !has_readers() {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let socket = folder.path().join("socket").display().to_string();
     let node = Node::new(&format!("[dnstap]\nto = 'unix:{socket}'\nsample_every = 1\naddresses = 'whole'\n"));
     let daemon = node.start();

@@ -30,7 +30,7 @@ struct Node {
 
 impl Node {
     fn start(days: u64, years: bool) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = common::folder();
         past::write(&folder.path().join("past"), unix_time(), days, years);
         let config = folder.path().join("as112d.toml");
         let text = "[history]\ndir = 'past'\n[identity]\nnode = 'as112-1.example.net'\n\
@@ -164,7 +164,7 @@ fn a_node_without_a_past_has_a_page_as_well() {
     let daemon = Daemon::start(&["--http", "127.0.0.1:0"]);
     let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
     let http = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
-    let node = Node { daemon, http, _folder: tempfile::tempdir().expect("a folder") };
+    let node = Node { daemon, http, _folder: common::folder() };
     for path in ["/", "/7d.html", "/30d.html", "/1y.html", "/node"] {
         let (head, body) = node.get(path, "");
         assert!(head.starts_with("HTTP/1.1 200 ") && body.ends_with("</html>"), "{path}: {head}");
@@ -187,7 +187,7 @@ fn the_view_of_the_operator_is_for_this_host_unless_it_is_opened() {
         let (head, body) = node.get("/node", passed_on);
         assert!(head.starts_with("HTTP/1.1 403 ") && body.contains("[http] node_view"), "{head}{body}");
     }
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let config = folder.path().join("as112d.toml");
     std::fs::write(&config, "[http]\nnode_view = 'everywhere'\n").expect("there is room");
     let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
@@ -231,7 +231,7 @@ fn streams_say_what_is_new_and_are_few() {
 #[test]
 fn it_can_be_kept_as_files() {
     let node = Node::start(9, false);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let dir = folder.path().join("a/site");
     let site = || {
         let output = Command::new(program())
@@ -427,7 +427,7 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
 #[ignore = "needs chromium and chromedriver; tests/run installs them"]
 fn a_browser_shows_it_from_files() {
     let (node, browser) = (Node::start(9, false), Browser::start());
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let dir = folder.path().display().to_string();
     let output =
         Command::new(program()).args(["site", &dir, "--url", &node.url("")]).output().expect("it runs");

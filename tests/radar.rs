@@ -56,7 +56,7 @@ fn the_paths_are_served_over_http() {
 #[ignore = "needs the cloudflare package of PyPI in a virtual environment; tests/run installs it"]
 fn the_client_for_radar_reads_everything() {
     // Three queries over UDP and one over TCP, stored when the first daemon ends.
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let config = folder.path().join("as112d.toml");
     let places = [
         ("127.0.0.0/8", json!({"country": {"iso_code": "PT", "names": {"en": "Portugal"}}})),

@@ -103,7 +103,7 @@ fn reload(control: &Path) {
 
 /// Reloads so many times while four clients of each kind ask.
 fn storm(datapath: &str, reloads: usize) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let (config, control) = (folder.path().join("as112d.toml"), folder.path().join("control"));
     fs::write(&config, configuration('A')).expect("written");
     let paths = [&config, &control].map(|path| path.display().to_string());
@@ -152,7 +152,7 @@ fn with_mmsg_reloads_lose_nothing_and_mix_nothing() {
 /// wish.
 #[test]
 fn reloads_at_the_same_time_are_all_answered() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     let (config, control) = (folder.path().join("as112d.toml"), folder.path().join("control"));
     fs::write(&config, configuration('A')).expect("written");
     let paths = [&config, &control].map(|path| path.display().to_string());

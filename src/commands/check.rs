@@ -8,6 +8,7 @@ use crate::daemon::config::{self, Config};
 use crate::daemon::memory::{Bound, Limit, Loaded};
 use crate::daemon::placement::Placement;
 use crate::daemon::written::SizeText;
+use crate::sys::{confine, user};
 use crate::zone::{self, Problem, Service, ZoneSet};
 
 /// Loads everything as `run` would, and tells of it.
@@ -24,7 +25,11 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
         .flatten()
         .cloned()
         .collect();
-    problems.extend(daemon::folders(&config));
+    // As who will write there, because root may more. A user that is not there was told of above.
+    let is_root = user::is_root();
+    if !is_root || confine::become_user(config.user.as_deref()).is_ok() {
+        problems.extend(daemon::folders(&config));
+    }
     let (Ok((zones, _)), Ok(mut placement)) = (zones, host) else { return Err(problems) };
     if !problems.is_empty() {
         return Err(problems);

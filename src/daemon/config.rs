@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::confine::Wants;
 use super::control::ControlPath;
 use super::cpus::BusyPoll;
 use super::http::{HttpListen, NodeView};
@@ -50,7 +51,8 @@ pub struct Config {
     pub datapath: DatapathChoice,
     /// Largest UDP reply, in bytes.
     pub edns_udp_size: u16,
-    /// Whose rights remain once the sockets are open.
+    /// Whose rights remain once the sockets are open; with `None` those of the first user of
+    /// [`process`](crate::sys::confine::process) that there is.
     pub user: Option<String>,
     /// Receive buffer of each UDP socket, in bytes.
     pub rcvbuf: usize,
@@ -80,6 +82,8 @@ pub struct Config {
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
+    /// How much the process gives up.
+    pub confine: Wants,
     /// What is logged, and where.
     pub log: log::Settings,
     /// The query log, if one is wanted.
@@ -159,7 +163,7 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
         let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
-        let Spec { log, query_log, dnstap, xdp, control, announce, .. } = spec;
+        let Spec { log, query_log, dnstap, xdp, control, announce, confine, .. } = spec;
         let listen = self.listen(server.listen);
         self.check_prefixes(&xdp, &listen);
         let flags = self.flags;
@@ -206,6 +210,7 @@ impl Resolver<'_> {
                 dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
                 dsc_format: export.dsc_format.value,
             },
+            confine: Wants { landlock: confine.landlock.value, seccomp: confine.seccomp.value },
             log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
             query_log: query_log.settings(&self.source.dir),
             dnstap: dnstap.settings(&self.source.dir),

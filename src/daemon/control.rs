@@ -32,13 +32,14 @@ use crate::limits::{
 };
 use crate::net::{self, Event};
 use crate::report::State;
+use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 
 /// The first words of every request: the name, and the version of what is spoken.
 pub const GREETING: &str = "as112d 1 ";
 /// The folder that a unit of systemd gives a service, and the file in it.
 const FILE: &str = "control";
-const SYSTEM_DIR: &str = "/run/as112d";
+pub(super) const SYSTEM_DIR: &str = "/run/as112d";
 
 /// Where the control socket is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +97,14 @@ pub(super) enum Opened {
 }
 
 impl Opened {
+    /// The folder that it is in.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::At(_, path) => path.parent(),
+            Self::None(_) => None,
+        }
+    }
+
     /// What an operator wants to know of it.
     pub(super) fn line(&self) -> String {
         match self {
@@ -205,15 +214,20 @@ impl Control {
     ///
     /// # Errors
     /// If there can be no such thread.
-    pub(super) fn start(opened: Opened, orders: Sender<Order>, events: &Sender<Event>) -> io::Result<Self> {
+    pub(super) fn start(
+        opened: Opened,
+        orders: Sender<Order>,
+        events: &Sender<Event>,
+        confined: &Confined,
+    ) -> io::Result<Self> {
         let (state, watched) = watch::channel(State::Serving);
         let (leave, stop) = (Arc::<Leave>::default(), Arc::new(Notify::new()));
         let state = Some(state);
         let Opened::At(listener, path) = opened else {
             return Ok(Self { state, leave, stop, thread: None, path: None });
         };
-        let (left, stopped) = (Arc::clone(&leave), Arc::clone(&stop));
-        let run = move || run(listener, &orders, &watched, &left, &stopped);
+        let (left, stopped, confined) = (Arc::clone(&leave), Arc::clone(&stop), confined.clone());
+        let run = move || run(listener, &orders, &watched, &left, &stopped, &confined);
         let thread = Some(net::spawn("control".to_owned(), events.clone(), run)?);
         Ok(Self { state, leave, stop, thread, path: Some(path) })
     }
@@ -254,10 +268,12 @@ fn run(
     state: &watch::Receiver<State>,
     leave: &Arc<Leave>,
     stop: &Notify,
+    confined: &Confined,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
+    confined.thread(Class::Control)?;
     runtime.block_on(async {
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         // One count is the loop's own.

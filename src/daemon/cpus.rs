@@ -1,4 +1,5 @@
-//! How an operator says where shards run. What that comes to on a host is [`placement`](super::placement)'s.
+//! How an operator says where shards run. What that comes to on a host is
+//! [`placement`](mod@super::placement)'s.
 
 use std::fmt;
 use std::num::NonZero;

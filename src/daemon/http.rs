@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::{Either, Full};
@@ -21,14 +21,15 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::select;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::written::Written;
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_STEP_MAX,
-    HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
+    HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_READERS,
+    HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
 };
 use crate::report::export::rssac002;
 use crate::report::history::{Stored, unix_time};
@@ -36,6 +37,7 @@ use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
 use crate::report::recent::{Pace, Recent};
 use crate::report::{Board, State, json, prometheus, radar};
+use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 
 use events::Events;
@@ -120,19 +122,13 @@ pub fn run(
     stored: Stored,
     node_view: NodeView,
     stop: &AtomicBool,
+    confined: &Confined,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        // One reads the history, the other tells the next client that it is taken.
-        .max_blocking_threads(2)
-        .thread_stack_size(THREAD_STACK_LEN)
-        .build()
-        .map_err(failed)?;
+    let runtime = runtime(confined)?;
     let node = Arc::new(Node {
         board,
-        stored: Mutex::new(stored),
+        stored: Mutex::new(Some(stored)),
         all_move: AtomicBool::new(true),
         recent: Mutex::default(),
         kept: Mutex::default(),
@@ -168,14 +164,48 @@ pub fn run(
         {
             sleep(HTTP_TICK / 10).await;
         }
-        Ok(())
+        // A reader closes the history: this thread may not touch its files.
+        let close = move || drop(node.stored.lock().unwrap_or_else(PoisonError::into_inner).take());
+        tokio::task::spawn_blocking(close).await.map_err(|error| error.to_string())
     })
+}
+
+/// The event loop, and beside it threads that read the history. All are there and confined when it returns,
+/// because from then on no thread may be started.
+fn runtime(confined: &Confined) -> Result<Runtime, String> {
+    let unconfined: Arc<Mutex<Option<String>>> = Arc::default();
+    let (for_readers, failed) = (confined.clone(), Arc::clone(&unconfined));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(HTTP_READERS)
+        .thread_keep_alive(Duration::MAX)
+        .thread_stack_size(THREAD_STACK_LEN)
+        .on_thread_start(move || {
+            if let Err(error) = for_readers.thread(Class::Reader) {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        })
+        .build()
+        .map_err(|error| format!("no event loop: {error}"))?;
+    // A thread that waits for the others cannot take a second of these.
+    let all_there = Arc::new(Barrier::new(HTTP_READERS + 1));
+    for _ in 0..HTTP_READERS {
+        let there = Arc::clone(&all_there);
+        runtime.spawn_blocking(move || there.wait());
+    }
+    all_there.wait();
+    let unconfined = unconfined.lock().unwrap_or_else(PoisonError::into_inner).take();
+    unconfined.map_or(Ok(()), Err)?;
+    confined.thread(Class::Http)?;
+    Ok(runtime)
 }
 
 /// What requests are answered from.
 struct Node {
     board: Arc<Board>,
-    stored: Mutex<Stored>,
+    /// Until the end, when a reader closes it.
+    stored: Mutex<Option<Stored>>,
     /// Whether every thread that serves makes turns.
     all_move: AtomicBool,
     recent: Mutex<Recent>,
@@ -274,10 +304,11 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
     let look = move || {
         let _open = open;
         let stored = node.stored.try_lock().ok()?;
+        let stored = stored.as_ref()?;
         Some(if path.starts_with(rssac002::ROOT) {
-            rssac002::answer(&stored, &node.board.named.load().node, &path, unix_time())
+            rssac002::answer(stored, &node.board.named.load().node, &path, unix_time())
         } else {
-            radar::answer(&stored, &path, &query, unix_time())
+            radar::answer(stored, &path, &query, unix_time())
         })
     };
     let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);

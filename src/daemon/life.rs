@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, after, select};
 use serde_json::{Value, json};
 
 use super::config::Config;
+use super::confine;
 use super::control::Control;
 use super::failure;
 use super::handover::Successor;
@@ -22,6 +23,7 @@ use crate::net::{Event, Net};
 use crate::report::history::unix_time;
 use crate::report::{Board, State, statistics};
 use crate::serve::published::Published;
+use crate::sys;
 use crate::zone::Problem;
 
 /// A node that serves, and all that belongs to it.
@@ -341,6 +343,8 @@ impl Node {
         }
         self.watched.stop();
         let queries = self.board.queries();
+        let refused = confine::refusals(&sys::confine::refused());
+        refused.into_iter().for_each(|line| self.log.warning(line));
         self.log.info(format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" }));
         let clients = self.course.draining.map(|draining| draining.clients).unwrap_or_default();
         clients.into_iter().for_each(|client| client.done(json!({ "queries": queries })));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use crate::log::{self, Format, Level, Log, Writer};
 use crate::net::{self, Event};
 use crate::report::export;
 use crate::report::taps::{Addresses, DnstapReceiver};
+use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 use crate::zone::Problem;
 
@@ -42,9 +44,9 @@ impl Logging {
     }
 
     /// Gives the writer its thread, once there may be threads. From then on a panic is a line, too.
-    pub(super) fn start(&mut self, events: &Sender<Event>) -> io::Result<()> {
+    pub(super) fn start(&mut self, events: &Sender<Event>, confined: &Confined) -> io::Result<()> {
         if let Some(writer) = self.writer.take() {
-            net::spawn("log".to_owned(), events.clone(), || writer.run())?;
+            start(writer, "log", events, confined)?;
             self.log.take_panics();
         }
         Ok(())
@@ -111,6 +113,21 @@ pub struct Dnstap {
     pub sample_every: NonZeroU32,
     /// What is told of clients.
     pub addresses: Addresses,
+}
+
+/// Starts the thread that writes a log.
+///
+/// # Errors
+/// If there can be no further thread.
+pub(super) fn start(
+    writer: Writer,
+    name: &str,
+    events: &Sender<Event>,
+    confined: &Confined,
+) -> io::Result<JoinHandle<()>> {
+    let confined = confined.clone();
+    let run = move || confined.thread(Class::Log).and_then(|()| writer.run());
+    net::spawn(name.to_owned(), events.clone(), run)
 }
 
 type TapEvery = Count<1, TAP_EVERY_MAX>;

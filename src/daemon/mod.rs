@@ -4,6 +4,7 @@
 pub mod announce;
 mod bound;
 pub mod config;
+pub mod confine;
 pub mod control;
 pub mod cpus;
 pub mod handover;
@@ -40,6 +41,7 @@ use crate::report::sources::Places;
 use crate::report::{aggregator, export, history};
 use crate::serve::published::Published;
 use crate::serve::snapshot::{Settings, Snapshot};
+use crate::sys::confine::{Class, Confined};
 use crate::sys::{sockets, user};
 use crate::zone::{self, Problem, ZoneSet};
 
@@ -134,8 +136,7 @@ fn start(
     let systemd = Systemd::from_environment(Instant::now());
 
     // 2. From here on signals are orders: one that comes during the start is not lost.
-    orders::watch_signals(&orders, &events)
-        .map_err(|error| failure(format!("cannot watch for signals: {error}")))?;
+    let signals = orders::signals().map_err(no_signals)?;
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
@@ -144,35 +145,37 @@ fn start(
     let buffers = bound.buffers();
     let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
-    // 4. What took rights is done.
-    give_up_rights(&config)?;
+    // 4. What took rights is done: from here on we have none. Threads come after that, and are as confined.
+    let confined = confine::give_up(&config, source.file.as_deref(), control.dir()).map_err(failure)?;
+    orders::watch_signals(signals, &orders, &events, &confined).map_err(no_signals)?;
 
     // 5. Shards and the TCP thread. They test themselves, and wait at their gates when this returns.
     let names = snapshot.names().clone();
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let published = Published::new(snapshot);
     let sockets = (bound.groups, bound.listeners);
-    let plan = plan(&config, &placement, sockets, &published, &today);
+    let plan = plan(&config, &placement, sockets, &published, &today, &confined);
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
     let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref(), &mut xdp)?;
 
     // 7. Let people watch, and give orders.
-    logging.start(&events).map_err(|error| no_thread("the log", &error))?;
+    logging.start(&events, &confined).map_err(|error| no_thread("the log", &error))?;
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
+    lines.extend(confine::lines(&confined));
     lines.extend([format!("memory: {memory}"), control.line()].into_iter().chain(http_line(&http)));
     let image = estate.image.as_deref();
     let remembered = Remembered::open(config.history.as_deref(), image, &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
-    lines.extend(export_lines(&config.export));
-    lines.extend(taps_lines(&config).into_iter().chain(xdp.take_lines()));
+    lines.extend(export_lines(&config.export).into_iter().chain(taps_lines(&config)).chain(xdp.take_lines()));
     let watch = Watch { http, places, today, remembered, names, taps, xdp: xdp.places.clone() };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
-    let xdp = xdp.start(&board, &events).map_err(|error| no_thread("xdp", &error))?;
-    let control = Control::start(control, orders, &events).map_err(|error| no_thread("control", &error))?;
+    let xdp = xdp.start(&board, &events, &confined).map_err(|error| no_thread("xdp", &error))?;
+    let control =
+        Control::start(control, orders, &events, &confined).map_err(|error| no_thread("control", &error))?;
     let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
 
     // 8. Say what is there.
@@ -197,6 +200,7 @@ fn start(
         xdp,
     };
     node.begin(&lines, estate.draining);
+    confined.thread(Class::Main).map_err(failure)?;
     Ok(node)
 }
 
@@ -211,9 +215,9 @@ fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<
     Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
 }
 
-fn give_up_rights(config: &Config) -> Result<(), Vec<Problem>> {
-    let Some(name) = &config.user else { return Ok(()) };
-    user::drop_privileges(name).map_err(|error| failure(format!("cannot become user {name}: {error}")))
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn no_signals(error: io::Error) -> Vec<Problem> {
+    failure(format!("cannot watch for signals: {error}"))
 }
 
 fn plan(
@@ -222,6 +226,7 @@ fn plan(
     (groups, listeners): (Vec<(SocketAddr, Vec<UdpSocket>)>, Vec<TcpListener>),
     published: &Arc<Published>,
     today: &Arc<AtomicU64>,
+    confined: &Confined,
 ) -> Plan {
     Plan {
         choice: config.datapath,
@@ -232,6 +237,7 @@ fn plan(
         tcp: config.tcp.clone(),
         published: Arc::clone(published),
         ledgers: taps::ledgers(config, today),
+        confined: confined.clone(),
     }
 }
 
@@ -245,15 +251,19 @@ fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
 /// CPUs that this process may not use, or that are not there; a user that does not exist.
 pub fn host(config: &Config) -> Result<Placement, Vec<Problem>> {
     let mut problems = Vec::new();
-    let host = Host::here().map_err(|error| format!("cannot read the CPUs of this process: {error}"));
-    let placement = host.and_then(|host| Placement::decide(config, &host));
-    let placement = placement.map_err(|message| problems.extend(failure(message)));
+    let placement = placement(config).map_err(|error| problems.extend(error));
     if let Some(name) = &config.user
         && let Err(error) = user::exists(name)
     {
         problems.extend(failure(format!("user {name}: {error}")));
     }
     placement.ok().filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// Where each shard goes.
+fn placement(config: &Config) -> Result<Placement, Vec<Problem>> {
+    let host = Host::here().map_err(|error| format!("cannot read the CPUs of this process: {error}"));
+    host.and_then(|host| Placement::decide(config, &host)).map_err(failure)
 }
 
 /// What is wrong with the folders and files that the node is to write to. Of that, the files of logs alone

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::written::Written as _;
 use crate::log::Level;
 use crate::net::{self, Event};
+use crate::sys::confine::{Class, Confined};
 use crate::zone::Problem;
 
 /// What there is to do.
@@ -123,14 +124,27 @@ pub(super) fn problems_as_json(problems: &[Problem]) -> Value {
     problems.iter().map(|Problem { place, message }| json!({ "place": place, "message": message })).collect()
 }
 
+/// From now on signals are kept for [`watch_signals`].
+///
+/// # Errors
+/// If the process may have no more descriptors.
+pub(super) fn signals() -> io::Result<Signals> {
+    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
+}
+
 /// From now on signals are orders, on a thread of their own.
 ///
 /// # Errors
 /// If there can be no such thread.
-pub(super) fn watch_signals(orders: &Sender<Order>, events: &Sender<Event>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
-    let orders = orders.clone();
+pub(super) fn watch_signals(
+    mut signals: Signals,
+    orders: &Sender<Order>,
+    events: &Sender<Event>,
+    confined: &Confined,
+) -> io::Result<()> {
+    let (orders, confined) = (orders.clone(), confined.clone());
     net::spawn("signals".to_owned(), events.clone(), move || {
+        confined.thread(Class::Signals)?;
         for wish in signals.forever().filter_map(Wish::from_signal) {
             if orders.send(Order { wish, client: Client::default() }).is_err() {
                 return Ok(());

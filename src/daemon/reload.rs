@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::config::{self, Config, Flags};
-use super::{host, places, prepare};
+use super::{placement, places, prepare};
 use crate::report::sources::Places;
 use crate::serve::snapshot::Snapshot;
 use crate::zone::Problem;
@@ -46,8 +46,9 @@ impl Reloaded {
     /// Every mistake.
     pub(super) fn read(source: &Source, running: &Config, series: Vec<String>) -> Result<Self, Vec<Problem>> {
         let mut config = source.read()?;
-        // What a restart would refuse is refused now.
-        host(&config)?;
+        // What a restart would refuse is refused now; but whether there is a user, a confined process cannot
+        // see.
+        placement(&config)?;
         let need_restart = keep_what_stays(&mut config, running);
         let places = places(&config)?;
         let (zones, snapshot) = prepare(&config, series)?;
@@ -84,6 +85,7 @@ fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
         "[export]": export;
         "[xdp]": xdp;
         "[control] path": control;
+        "[confine]": confine;
         "[log]": log;
         "[query_log]": query_log;
         "[dnstap]": dnstap;

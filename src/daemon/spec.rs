@@ -27,6 +27,7 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
+use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.
 pub(super) const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
@@ -54,6 +55,7 @@ pub(super) struct Spec {
     pub(super) history: History,
     pub(super) sources: Sources,
     pub(super) export: Export,
+    pub(super) confine: Confine,
     pub(super) log: LogSpec,
     pub(super) query_log: QueryLogSpec,
     pub(super) dnstap: DnstapSpec,
@@ -226,6 +228,19 @@ pub(super) struct Export {
 impl Default for Export {
     fn default() -> Self {
         Self { rssac002: None, dsc: None, dsc_format: Given::default(dsc::Format::default()) }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [confine]")]
+pub(super) struct Confine {
+    pub(super) landlock: Given<Want>,
+    pub(super) seccomp: Given<Want>,
+}
+
+impl Default for Confine {
+    fn default() -> Self {
+        Self { landlock: Given::default(Want::Auto), seccomp: Given::default(Want::Auto) }
     }
 }
 

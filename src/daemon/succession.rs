@@ -16,6 +16,7 @@ use crate::limits::SUCCESSION_TICK;
 use crate::net::{self, Event};
 use crate::report::Board;
 use crate::report::history;
+use crate::sys::confine::Class;
 use crate::sys::launcher::Launcher;
 use crate::sys::passing::Passage;
 use crate::zone::Problem;
@@ -220,6 +221,7 @@ impl Elder {
         let way_out = late.way_out()?;
         let board = Arc::clone(board);
         let wait = move || {
+            board.confined.thread(Class::Elder)?;
             if let Some(counted) = late.wait() {
                 let names = &board.named.load().counted;
                 board.tcp.add_to_base(&history::totals(&counted, names));

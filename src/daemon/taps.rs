@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, bounded};
 
 use super::config::Config;
+use super::logging;
 use crate::log::{self, Level, Log, Writer};
 use crate::net::{self, Event};
 use crate::report::taps::{Dnstap, DnstapStatus, Identity, QueryLog, Taps};
 use crate::stats::ledger::{LedgerSettings, Stream};
 use crate::stats::tap::TapSettings;
+use crate::sys::confine::{Class, Confined};
 
 /// What is opened before there are threads.
 #[derive(Debug)]
@@ -76,11 +78,12 @@ impl Opened {
         config: &Config,
         streams: &mut [Stream],
         events: &Sender<Event>,
+        confined: &Confined,
     ) -> io::Result<Running> {
         let (stop, stopped) = bounded(0);
         let Self { log, query_log, writer, dnstap: status } = self;
         if let Some(writer) = writer {
-            net::spawn("query-log".to_owned(), events.clone(), || writer.run())?;
+            logging::start(writer, "query-log", events, confined)?;
         }
         let dnstap = config.dnstap.as_ref().zip(status).map(|(settings, status)| {
             let identity = Identity {
@@ -97,7 +100,9 @@ impl Opened {
             true => None,
             false => {
                 let taps = Taps { taken, query_log: lines, dnstap };
-                Some(net::spawn("taps".to_owned(), events.clone(), move || taps.run(&stopped))?)
+                let confined = confined.clone();
+                let run = move || confined.thread(Class::Taps).and_then(|()| taps.run(&stopped));
+                Some(net::spawn("taps".to_owned(), events.clone(), run)?)
             }
         };
         Ok(Running { taps, stop: Some(stop), query_log })

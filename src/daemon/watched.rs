@@ -19,10 +19,12 @@ use crate::net::{self, Event, Net};
 use crate::report::aggregator::Aggregator;
 use crate::report::export::Exports;
 use crate::report::history::{self, Bases, History, Stored};
+use crate::report::host::Host;
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
 use crate::report::{Block, Board, Facts, Life, Named, Reloads};
 use crate::stats::labels::Names;
+use crate::sys::confine::Class;
 
 /// Where the numbers of this node stand. They go on from `bases`.
 fn board(
@@ -71,6 +73,8 @@ fn board(
         history: history::Status::new(history),
         exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
+        host: Host::open(),
+        confined: net.confined.clone(),
         life: Life::default(),
         reloads: Reloads::new(history::unix_time()),
         log: taps.log.clone(),
@@ -178,7 +182,7 @@ impl Watched {
         board.facts.xdp = xdp;
         let board = Arc::new(board);
         let mut streams = net.take_streams();
-        let taps = taps.start(config, &mut streams, events)?;
+        let taps = taps.start(config, &mut streams, events, &net.confined)?;
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
@@ -187,7 +191,8 @@ impl Watched {
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
         let http = match http {
             Opened::At(listener) => {
-                let run = move || http::run(listener, for_http, stored, node_view, &flag);
+                let confined = net.confined.clone();
+                let run = move || http::run(listener, for_http, stored, node_view, &flag, &confined);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,
@@ -195,7 +200,9 @@ impl Watched {
         let (places, other_places) = unbounded();
         let for_aggregator = Arc::clone(&board);
         let (leave, history) = bounded(1);
+        let confined = net.confined.clone();
         let run = move || {
+            confined.thread(Class::Aggregator)?;
             // Hardly anybody wants it.
             let _ = leave.send(aggregator.run(&for_aggregator, &other_places));
             Ok(())

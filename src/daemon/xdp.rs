@@ -19,6 +19,7 @@ use crate::net::{self, Event};
 use crate::report::{Board, State};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::Counters;
+use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 use crate::sys::interface::{Interface, interface};
 use crate::xdp::{Door, Growth, Place, Responder};
@@ -256,7 +257,12 @@ impl Prepared {
     }
 
     /// Gives it the thread that keeps it going. Its counters are those of `board`.
-    pub(super) fn start(self, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Option<Xdp>> {
+    pub(super) fn start(
+        self,
+        board: &Arc<Board>,
+        events: &Sender<Event>,
+        confined: &Confined,
+    ) -> io::Result<Option<Xdp>> {
         let Some(responder) = self.responder else { return Ok(None) };
         let (responder, stop) = (Arc::new(responder), Arc::new(AtomicBool::new(false)));
         let keeper = Keeper {
@@ -265,7 +271,9 @@ impl Prepared {
             counters: Arc::clone(&board.xdp.counters),
             stop: Arc::clone(&stop),
         };
+        let confined = confined.clone();
         let keep = move || {
+            confined.thread(Class::Xdp)?;
             keeper.run();
             Ok(())
         };

@@ -18,6 +18,7 @@ use crate::limits::{RING_SLOTS, THREAD_STACK_LEN};
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
+use crate::sys::confine::{Class, Confined};
 use crate::sys::{self, Ring, SelfTest, cpu};
 
 use orders::Orders;
@@ -138,6 +139,8 @@ pub struct Plan {
     pub published: Arc<Published>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
+    /// What the threads keep of their system calls.
+    pub confined: Confined,
 }
 
 /// Threads that serve: the shards, and one for TCP.
@@ -147,6 +150,8 @@ pub struct Net {
     pub datapath: Datapath,
     /// Why it is that one.
     pub reason: String,
+    /// What the process has given up.
+    pub confined: Confined,
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
     /// Of each thread; shards first.
@@ -169,6 +174,7 @@ impl Net {
         let mut net = Self {
             datapath,
             reason,
+            confined: plan.confined.clone(),
             counters: Vec::new(),
             streams: Vec::new(),
             gates: Vec::new(),
@@ -191,14 +197,15 @@ impl Net {
         serving: Sender<()>,
         events: &Sender<Event>,
     ) -> Result<(), NetError> {
-        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers } = plan;
+        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers, confined } = plan;
         let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
             let gate = self.new_gate();
             let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers));
             let (datapath, ready, serving) = (self.datapath, ready.clone(), serving.clone());
-            let start = Start { cpu, datapath, busy_poll, ready, gate, serving };
+            let confined = confined.clone();
+            let start = Start { cpu, datapath, busy_poll, ready, gate, serving, confined };
             let orders = Arc::clone(&self.orders);
             self.spawn(format!("udp-{index}"), events, move || start.run(shard, &orders))?;
         }
@@ -213,6 +220,7 @@ impl Net {
             if gate.recv().is_err() {
                 return Ok(());
             }
+            confined.thread(Class::Tcp)?;
             driver.run(&orders, &mut serving).map_err(|error| format!("epoll failed: {error}"))
         })
     }
@@ -373,13 +381,14 @@ struct Start {
     /// Says which datapath to serve with; closed instead of used when the start has failed elsewhere.
     gate: Receiver<Datapath>,
     serving: Sender<()>,
+    confined: Confined,
 }
 
 impl Start {
-    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; then
-    /// serves.
+    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; when
+    /// it has its engine, confines it; then serves.
     fn run(self, mut shard: Shard, orders: &Orders) -> Result<(), String> {
-        let Self { cpu, datapath, busy_poll, ready, gate, serving } = self;
+        let Self { cpu, datapath, busy_poll, ready, gate, serving, confined } = self;
         // Another of the engine's kind is asked a few questions first.
         let tested = |shard: &mut Shard, datapath: Datapath| {
             probe::probe(datapath, busy_poll, shard.snapshot())?;
@@ -401,6 +410,10 @@ impl Start {
                 tested(&mut shard, chosen).map_err(|error| error.to_string())?
             }
         };
+        confined.thread(match chosen {
+            Datapath::IoUring => Class::ShardRing,
+            Datapath::Mmsg => Class::ShardMmsg,
+        })?;
         let _ = serving.send(());
         drop(serving);
         shard.serve(engine, orders).map_err(|error| format!("the {chosen} datapath failed: {error}"))

@@ -394,6 +394,7 @@ impl History {
     pub fn reader(&self) -> rusqlite::Result<Stored> {
         let db = Connection::open(&self.place)?;
         db.busy_timeout(HISTORY_READ_WAIT_MAX)?;
+        sort_in_memory(&db)?;
         db.pragma_update(None, "query_only", true)?;
         Ok(Stored(db))
     }
@@ -431,6 +432,7 @@ pub fn unix_time() -> u64 {
 /// Makes the tables if there are none, and sets what a connection has for itself.
 fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
     db.busy_timeout(HISTORY_BUSY_MAX)?;
+    sort_in_memory(db)?;
     // With a log written ahead people may read while we write, and a killed program loses nothing that it had
     // stored. Only a host that loses its power may lose the last minutes, for want of an fsync in each.
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
@@ -450,6 +452,12 @@ fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
     // Even where nothing changes: whether we may write is known now rather than in a minute.
     transaction.pragma_update(None, "user_version", version.max(SCHEMA.len()))?;
     transaction.commit()
+}
+
+/// What is grouped and sorted has a row for each counter and step of time, and the process may open no file
+/// elsewhere for it.
+fn sort_in_memory(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "temp_store", "MEMORY")
 }
 
 fn version(db: &Connection) -> rusqlite::Result<usize> {

@@ -1,7 +1,11 @@
 //! What the host's network counts of UDP: losses that no socket of ours could tell, and those of other
 //! programs.
 
-use std::fs;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use crate::limits::{HOST_COUNTS_LEN_MAX, HOST_COUNTS_READ_LEN};
 
 /// The address families, as in labels.
 pub const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
@@ -49,11 +53,43 @@ pub static HOST: [HostFamily; 5] = [
 /// By row of [`HOST`] and address family; `None` where the kernel does not say.
 pub type HostCounts = [[Option<u64>; FAMILIES.len()]; HOST.len()];
 
-/// The counts as they stand. They are those of the network namespace.
-#[must_use]
-pub fn read() -> HostCounts {
-    let text = |path| fs::read_to_string(path).unwrap_or_default();
-    parse(&text("/proc/net/snmp"), &text("/proc/net/snmp6"))
+/// Where they stand. The files are opened once, so that who reads them needs no right to open any.
+#[derive(Debug)]
+pub struct Host([Option<File>; 2]);
+
+impl Host {
+    /// Opens them. They are those of the network namespace.
+    #[must_use]
+    pub fn open() -> Self {
+        Self(["/proc/self/net/snmp", "/proc/self/net/snmp6"].map(|path| File::open(path).ok()))
+    }
+
+    /// The counts as they stand.
+    #[must_use]
+    pub fn read(&self) -> HostCounts {
+        let [snmp, snmp6] = self.0.each_ref().map(|file| {
+            let text = file.as_ref().map(whole).and_then(Result::ok);
+            text.unwrap_or_default()
+        });
+        parse(&snmp, &snmp6)
+    }
+}
+
+/// The file from its beginning, as it is now.
+fn whole(file: &File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let len = bytes.len();
+        if len > HOST_COUNTS_LEN_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        bytes.resize(len + HOST_COUNTS_READ_LEN, 0);
+        let read = file.read_at(&mut bytes[len..], len as u64)?;
+        bytes.truncate(len + read);
+        if read == 0 {
+            return String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into());
+        }
+    }
 }
 
 /// `snmp` has a line of names and one of numbers for each protocol, `snmp6` a name and a number a line.
@@ -94,6 +130,8 @@ mod tests {
 
     #[test]
     fn this_host_counts() {
-        assert!(read().iter().all(|row| row[0].is_some()));
+        let host = Host::open();
+        assert!(host.read().iter().all(|row| row[0].is_some()));
+        assert!(host.read().iter().all(|row| row[0].is_some()), "also the second time");
     }
 }

@@ -48,6 +48,11 @@ pub fn render(reading: &Reading<'_>) -> String {
         .collect();
     let by_datapath = reading.by_datapath().map(|(datapath, queries)| (datapath.to_owned(), queries.into()));
     let by_datapath: Map<String, Value> = by_datapath.into_iter().collect();
+    let confined = &reading.board.confined;
+    let refused = reading.refused.iter();
+    let refused: Vec<Value> = refused
+        .map(|refused| json!({"thread": refused.class.name(), "call": refused.call, "count": refused.count}))
+        .collect();
     let (succeeded, failed) = reading.board.reloads.counts();
     let document = json!({
         "node": reading.named.node,
@@ -65,6 +70,13 @@ pub fn render(reading: &Reading<'_>) -> String {
             "loaded_at": reading.board.reloads.loaded_at(),
             "is_current": reading.board.reloads.is_current(),
             "reloads": { "succeeded": succeeded, "failed": failed },
+        },
+        "confined": {
+            "user": confined.user,
+            "landlock": confined.landlock,
+            "seccomp": confined.seccomp,
+            "notes": confined.notes,
+            "refused_syscalls": refused,
         },
         "tcp_connections": reading.tcp_connections,
         "history": status(&reading.board.history),

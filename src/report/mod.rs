@@ -30,8 +30,9 @@ use crate::stats::counters::{
     Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
 };
 use crate::stats::labels::Names;
+use crate::sys::confine::{self, Confined, Refused};
 
-use host::HostCounts;
+use host::{Host, HostCounts};
 pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
 
@@ -97,6 +98,10 @@ pub struct Board {
     pub exports: Vec<(&'static str, history::Status)>,
     /// What the aggregator found out.
     pub observed: Observed,
+    /// Where the kernel counts for the host.
+    pub host: Host,
+    /// How the process is confined.
+    pub confined: Confined,
     /// What the node has to say.
     pub log: Log,
     /// The query log, where it is not the same.
@@ -134,7 +139,8 @@ impl Board {
             xdp,
             tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
             shards,
-            host: host::read(),
+            host: self.host.read(),
+            refused: confine::refused(),
             observation: self.observed.read(),
             uptime: self.facts.started.elapsed().unwrap_or_default(),
             state: self.life.state(),
@@ -218,6 +224,8 @@ pub struct Reading<'a> {
     pub tcp_connections: u64,
     /// What the host's network counts.
     pub host: HostCounts,
+    /// What threads were refused.
+    pub refused: Vec<Refused>,
     /// What the aggregator found out.
     pub observation: Observation,
     /// Since the start.
@@ -338,6 +346,8 @@ mod tests {
             history: history::Status::new("in memory".to_owned()),
             exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
+            host: Host::open(),
+            confined: Confined::default(),
             log: Log::silent(),
             query_log: Some(Log::silent()),
             dnstap: Some(Arc::default()),

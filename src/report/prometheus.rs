@@ -11,6 +11,7 @@ use super::{Reading, shown, sum_of};
 use crate::limits::SERVICE_TIME_EVERY;
 use crate::stats::counters::{Family, QUERIES, Totals};
 use crate::stats::uniques::KINDS;
+use crate::sys::confine::Class;
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,21 @@ impl Text {
         self.head(name, "counter", "Queries by the way that they came in: datagrams, TCP, and XDP.");
         for (datapath, queries) in reading.by_datapath() {
             self.sample(name, &[("datapath", datapath)], queries);
+        }
+        let confined = &reading.board.confined;
+        let labels = [
+            ("user", confined.user.as_str()),
+            ("landlock", confined.landlock.as_str()),
+            ("seccomp", confined.seccomp.as_str()),
+        ];
+        self.head("as112_confined_info", "info", "What the process has given up, besides its capabilities.");
+        self.sample("as112_confined_info", &labels, 1);
+        let name = "as112_refused_syscalls_total";
+        self.head(name, "counter", "System calls that threads were refused, by what the threads are for.");
+        for class in Class::ALL {
+            let of_class = reading.refused.iter().filter(|refused| refused.class == class);
+            let count: u64 = of_class.map(|refused| u64::from(refused.count)).sum();
+            self.sample(name, &[("thread", class.name())], count);
         }
         self.head("as112_start_time_seconds", "gauge", "When the node started, in Unix time.");
         self.sample("as112_start_time_seconds", &[], reading.started());

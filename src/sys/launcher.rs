@@ -24,6 +24,9 @@ const VARIABLE: &str = "AS112D_HANDOVER";
 /// What a service manager said to the first of us: no matter of its successors.
 const NOT_PASSED_ON: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID"];
 
+/// No descriptor of a process that just begins is above this.
+const DESCRIPTORS_BEFORE: libc::c_uint = 255;
+
 /// What the launcher is told.
 const LAUNCH: u8 = b'L';
 const KILL: u8 = b'K';
@@ -196,14 +199,24 @@ fn settle(line: Passage) -> Passage {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) };
     // SAFETY: the name is a C string, read during the call.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"as112d-launch".as_ptr()) };
-    if kept > 3 {
+    close_others(kept);
+    line
+}
+
+/// Closes all descriptors but the standard ones and `kept`.
+fn close_others(kept: libc::c_uint) {
+    for (first, last) in [(DESCRIPTOR.cast_unsigned(), kept - 1), (kept + 1, libc::c_uint::MAX)] {
         // SAFETY: plain numbers. Values of the parent that own these descriptors exist in this process too,
         // but are never used or dropped: it ends by _exit.
-        unsafe { libc::close_range(3, kept - 1, 0) };
+        if first > last || unsafe { libc::close_range(first, last, 0) } == 0 {
+            continue;
+        }
+        // Before Linux 5.9 they are closed one by one; so early a process has few.
+        for descriptor in first..=last.min(DESCRIPTORS_BEFORE) {
+            // SAFETY: as above.
+            unsafe { libc::close(descriptor.cast_signed()) };
+        }
     }
-    // SAFETY: as above.
-    unsafe { libc::close_range(kept + 1, libc::c_uint::MAX, 0) };
-    line
 }
 
 /// The launcher's life. It ends when the daemon closes the line, as it does by its own end.

@@ -1,4 +1,4 @@
-//! Linux, and the only unsafe code: rings, sockets, CPUs, users. It knows no DNS.
+//! Linux, and the only unsafe code: rings, sockets, CPUs, users, confinement. It knows no DNS.
 //!
 //! The two datapaths, [`Ring`] and [`Mmsg`], have one shape: `new` takes sockets, `turn` makes one round and
 //! lends each datagram to a closure, `end` answers what is still queued and frees the port. The closure sees
@@ -13,6 +13,7 @@ mod pktinfo;
 
 pub mod bpf;
 pub mod clock;
+pub mod confine;
 pub mod cpu;
 pub mod files;
 pub mod inherited;

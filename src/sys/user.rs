@@ -18,12 +18,10 @@ const ENTRY_LEN_MAX: usize = 1 << 20;
 /// refuses. A process that got an error here may be half-way and must end.
 pub fn drop_privileges(user: &str) -> io::Result<()> {
     let (name, uid, gid) = named(user)?;
-    // SAFETY: reads a number of this process.
-    let ours = unsafe { libc::geteuid() };
-    if ours == uid {
+    if own_uid() == uid {
         return Ok(());
     }
-    if ours != 0 {
+    if !is_root() {
         let way_out = "only root can do that; start as root, or leave the user out";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, way_out));
     }
@@ -42,13 +40,6 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this process is root's.
-#[must_use]
-pub fn is_root() -> bool {
-    // SAFETY: reads a number of this process.
-    unsafe { libc::geteuid() == 0 }
-}
-
 /// Whether there is such a user for [`drop_privileges`].
 ///
 /// # Errors
@@ -56,6 +47,28 @@ pub fn is_root() -> bool {
 /// As those of [`drop_privileges`] that tell of the user alone.
 pub fn exists(user: &str) -> io::Result<()> {
     named(user).map(|_| ())
+}
+
+/// The numbers of a user and of its first group.
+///
+/// # Errors
+///
+/// As [`exists`].
+pub fn ids(user: &str) -> io::Result<(u32, u32)> {
+    named(user).map(|(_, uid, gid)| (uid, gid))
+}
+
+/// Whether this process is root.
+#[must_use]
+pub fn is_root() -> bool {
+    own_uid() == 0
+}
+
+/// The number of the user that this process is.
+#[must_use]
+pub fn own_uid() -> u32 {
+    // SAFETY: reads a number of this process.
+    unsafe { libc::geteuid() }
 }
 
 /// The user's name for the C library, and its numbers; root is none to become.
@@ -127,8 +140,7 @@ mod tests {
     fn all_threads_of_a_child_change_for_good() {
         const MARK: &str = "AS112D_TEST_DROP_PRIVILEGES";
         if std::env::var_os(MARK).is_none() {
-            // SAFETY: reads a number of this process.
-            if unsafe { libc::geteuid() } != 0 {
+            if !is_root() {
                 assert_eq!(drop_privileges("daemon").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
                 return;
             }

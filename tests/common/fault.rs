@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,6 +156,7 @@ pub fn in_own_network(test: &str) -> bool {
 pub fn config(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("there is room for a file");
     fs::write(file.path(), text).expect("there is room for a file");
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).expect("it is ours");
     file
 }
 

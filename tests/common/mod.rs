@@ -10,7 +10,10 @@ pub mod order;
 pub mod packet;
 pub mod peers;
 
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::snapshot::{Settings, Snapshot};
@@ -20,6 +23,24 @@ use as112d::zone::{self, Identity, ZoneEntry, ZoneOptions, ZoneSource};
 
 /// The name of the node that tests run.
 pub const NODE: &str = "node1.example";
+
+/// A folder that a node can use, whoever it has become.
+pub fn folder() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o777)).tempdir();
+    let folder = folder.expect("a folder");
+    open_up(folder.path());
+    folder
+}
+
+/// Lets everybody use a folder and the files in it.
+pub fn open_up(folder: &Path) {
+    fs::set_permissions(folder, Permissions::from_mode(0o777)).expect("it is ours");
+    for file in fs::read_dir(folder).expect("it can be read") {
+        let file = file.expect("it can be read").path();
+        let mode = if file.is_dir() { 0o777 } else { 0o666 };
+        fs::set_permissions(file, Permissions::from_mode(mode)).expect("it is ours");
+    }
+}
 
 /// What a node serves when nothing but its name is configured, and the zone files `files` (name and path).
 pub fn options(files: &[(&str, &str)]) -> ZoneOptions {

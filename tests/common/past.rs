@@ -91,6 +91,11 @@ fn queries(time: u64) -> f64 {
 /// Writes into `dir` a history that ends at `now`: 48 hours by minutes and, before, `days` by quarters, and
 /// `years` more by hours.
 pub fn write(dir: &Path, now: u64, days: u64, years: bool) {
+    write_alone(dir, now, days, years);
+    crate::common::open_up(dir);
+}
+
+fn write_alone(dir: &Path, now: u64, days: u64, years: bool) {
     let (history, _) = History::open(dir, &Names::default(), 1, now).expect("a history");
     drop(history);
     let mut db = Connection::open(dir.join(FILE)).expect("it opens");

@@ -50,7 +50,7 @@ fn start(folder: &Path, datapath: &str, shards: usize, update: &str) -> (Daemon,
 
 #[test]
 fn every_counter_is_exact() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = common::folder();
     fs::write(folder.path().join("big.example.zone"), rows::zone_text()).expect("there is room");
     for (datapath, shards, update) in
         [("io_uring", 1, "refused"), ("io_uring", 2, "drop"), ("mmsg", 1, "drop"), ("mmsg", 2, "refused")]

@@ -22,7 +22,7 @@ const CALLS: [(&str, i64); 3] = [
 
 /// A daemon that gets `errno` from the system call. A filter cannot be taken off again, so this test is run a
 /// second time, puts it on, and becomes the daemon.
-fn without(call: i64, errno: i32, arguments: &[String]) -> Command {
+pub fn without(call: i64, errno: i32, arguments: &[String]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test knows itself"));
     command
         .args(["--exact", "denied::by_a_filter_of_system_calls", "--nocapture"])

@@ -12,6 +12,7 @@ mod fault;
 #[path = "../common/inject.rs"]
 mod inject;
 
+mod confined;
 mod denied;
 mod flood;
 mod host;

@@ -120,7 +120,7 @@ fn abuse(daemon: &Daemon, http: SocketAddr, time: Duration) {
 #[test]
 fn abuse_does_not_pass_what_was_announced() {
     let _turn = beside();
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = crate::common::folder();
     let file = config(&small(dir.path()));
     for datapath in ["io_uring", "mmsg"] {
         let arguments = [
@@ -153,7 +153,7 @@ fn abuse_does_not_pass_what_was_announced() {
 #[test]
 fn check_announces_what_run_does() {
     let _turn = beside();
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = crate::common::folder();
     let file = config(&small(dir.path()));
     let arguments = ["--config", argument(file.path()), "--shards", "2"];
     let daemon = Daemon::start(&arguments);
@@ -185,7 +185,7 @@ fn within_a_control_group_as_large_as_announced_no_abuse_kills_it() {
     if !may("make control groups") {
         return;
     }
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = crate::common::folder();
     let file = config(&small(dir.path()));
     let further = ["--config", argument(file.path()), "--shards", "1", "--http", "127.0.0.1:0"];
     let most = announced(&Daemon::start(&further).announcement, "at most ");

@@ -10,6 +10,7 @@ use as112d::serve::published::Published;
 use as112d::stats::counters::{SEND_ERRORS, SHARD_RECEIVED, SHARD_SENT, Totals};
 use as112d::stats::labels::{ERRNO, Names};
 use as112d::stats::ledger::LedgerSettings;
+use as112d::sys::confine::Confined;
 use as112d::sys::sockets::{self, UdpOptions};
 use crossbeam_channel::unbounded;
 
@@ -78,6 +79,7 @@ impl Server {
             tcp: TcpSettings::default(),
             published: Published::new(node(&[])),
             ledgers: LedgerSettings::default(),
+            confined: Confined::default(),
         };
         let mut net = Net::start(plan, &unbounded().0).expect("it starts");
         net.open().expect("it serves");

@@ -22,7 +22,7 @@ fn ask(node: &Node, count: u64) {
 /// Totals go on, whether the history is in memory or in a file; and the history has every query once.
 #[test]
 fn totals_go_on_from_process_to_process() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = crate::common::folder();
     for configuration in [String::new(), format!("[history]\ndir = \"{}\"\n", folder.path().display())] {
         let mut node = Node::start(&configuration, &["--shards", "2", "--http", "127.0.0.1:0"]);
         let http = http(&node);

@@ -365,7 +365,10 @@ mod tests {
         assert_eq!(origin("shards"), told("shards = 3", "--shards"));
         assert_eq!(origin("steer"), told("steer = \"cpu\"", "F:3:9"));
         assert_eq!(origin("busy_poll"), told("busy_poll = 0", "default"));
-        assert_eq!(origin("# user"), told("# user is not set: those of who started it", "default"));
+        assert_eq!(
+            origin("# user"),
+            told("# user is not set: as112d where there is that user, else nobody", "default")
+        );
         assert_eq!(origin("name = \"a\""), told("name = \"a\"", "F:6:8"));
         assert_eq!(origin("nsid"), told("nsid = 'say \"hi\"'", "default: the node's name"));
         let without = show(Some(&path), &Flags::default(), ALL).unwrap();

@@ -158,7 +158,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand probe" -s t -l timeout -d 
 complete -c as112d -n "__fish_as112d_using_subcommand probe" -s c -l config -d 'Probe what this configuration listens on' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand probe" -l control -d 'The node\'s control socket: a node that drains or stops has failed then, although it answers' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand probe" -s h -l help -d 'Print help'
-complete -c as112d -n "__fish_as112d_using_subcommand announce" -s c -l config -d 'The configuration file (TOML), with a router in [announce]' -r -F
+complete -c as112d -n "__fish_as112d_using_subcommand announce" -s c -l config -d 'The configuration file (TOML), with a router in `[announce]`' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand announce" -l control -d 'Where the node is controlled, or off; else as the configuration says' -r
 complete -c as112d -n "__fish_as112d_using_subcommand announce" -l withdraw -d 'Withdraw everything, once, and end: for what cleans up behind another'
 complete -c as112d -n "__fish_as112d_using_subcommand announce" -s h -l help -d 'Print help'

@@ -1,0 +1,152 @@
+//! What a node with this configuration needs once it has opened everything: the rest is given up.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::config::Config;
+use super::control::SYSTEM_DIR;
+use super::written::{Written, choice};
+use crate::report::taps::DnstapReceiver;
+use crate::sys::confine::{self, Confined, Plan, Refused, Want};
+
+/// Where the kernel tells of the host, and of this process.
+const KERNEL: [&str; 2] = ["/proc", "/sys"];
+
+impl Written for Want {
+    const EXPECTED: &'static str = "\"auto\", \"required\" or \"off\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        choice(text, &[("auto", Self::Auto), ("required", Self::Required), ("off", Self::Off)])
+    }
+}
+
+/// How much each means of confinement is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Rules for files and ports.
+    pub landlock: Want,
+    /// Filters of system calls.
+    pub seccomp: Want,
+}
+
+/// Confines this process to what `config` needs.
+///
+/// # Errors
+/// Why it cannot be, and what to do.
+pub fn give_up(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Result<Confined, String> {
+    confine::process(&plan(config, file, control)).map_err(|error| error.to_string())
+}
+
+/// The plan for `config`, which was read from `file`: a reload reads below the folders that were known at the
+/// start, and nowhere else;
+/// written is below those of the history,
+/// the exports and the logs, and in that of the control socket, which is taken away at the end.
+#[must_use]
+pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Plan {
+    let folder = |path: &Path| match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let files = config.zones.entries.iter().filter_map(|entry| match &entry.source {
+        crate::zone::ZoneSource::File(path) => Some(path.as_path()),
+        _ => None,
+    });
+    let files = files.chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
+    let read = files.chain(config.zones.dir.clone()).chain(KERNEL.map(PathBuf::from));
+    let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
+    let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
+    let logs = config.log.file.as_deref().into_iter().chain(query_log).map(folder);
+    let written = written.chain(logs).chain(control.map(Path::to_owned));
+    let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
+        DnstapReceiver::Tcp(address) => Some(address.port()),
+        DnstapReceiver::Unix(_) => None,
+    });
+    Plan {
+        user: config.user.clone(),
+        landlock: config.confine.landlock,
+        seccomp: config.confine.seccomp,
+        read: unique(read),
+        write: unique(written),
+        own: control.filter(|dir| *dir == Path::new(SYSTEM_DIR)).map(Path::to_owned),
+        // The node asks itself before it says that it serves.
+        connect: config.listen.iter().map(SocketAddr::port).chain(tap).collect(),
+    }
+}
+
+fn unique(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// What an operator is told at the start.
+#[must_use]
+pub fn lines(confined: &Confined) -> Vec<String> {
+    let Confined { user, landlock, seccomp, notes, .. } = confined;
+    let first = format!("confined: user {user}, no capabilities, landlock {landlock}, seccomp {seccomp}");
+    [first].into_iter().chain(notes.iter().map(|note| format!("note: {note}"))).collect()
+}
+
+/// What an operator is told at the end, if a thread was refused a system call: it is a mistake in the table
+/// of its class, or an intruder.
+#[must_use]
+pub fn refusals(refused: &[Refused]) -> Option<String> {
+    let calls: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    (!calls.is_empty()).then(|| format!("refused system calls: {}; please report this", calls.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::config::{self, Flags};
+
+    #[test]
+    fn a_plan_names_the_folders_of_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("as112d.toml");
+        let text = "[server]\nuser = 'nobody'\n[zones]\ndir = 'zones'\n[[zone]]\nname = 'example.com'\n\
+                    file = 'own/example.com.zone'\n[history]\ndir = '/var/lib/history'\n[export]\n\
+                    dsc = '/var/lib/dsc'\n[sources]\ndatabases = ['geo/country.mmdb']\n[confine]\n\
+                    landlock = 'required'\nseccomp = 'off'\n";
+        std::fs::write(&path, text).unwrap();
+        let plan = plan(
+            &config::load(Some(&path), &Flags::default()).unwrap(),
+            Some(&path),
+            Some(Path::new("/run/node")),
+        );
+        let below = |name: &str| folder.path().join(name);
+        let mut read = vec![
+            folder.path().to_owned(),
+            below("geo"),
+            below("own"),
+            below("zones"),
+            "/proc".into(),
+            "/sys".into(),
+        ];
+        read.sort();
+        assert_eq!(plan.read, read);
+        assert_eq!(
+            plan.write,
+            [PathBuf::from("/run/node"), "/var/lib/dsc".into(), "/var/lib/history".into()]
+        );
+        assert_eq!(plan.user.as_deref(), Some("nobody"));
+        assert_eq!((plan.landlock, plan.seccomp), (Want::Required, Want::Off));
+    }
+
+    #[test]
+    fn a_plan_of_nothing_reads_what_the_kernel_tells() {
+        let plan = plan(&config::load(None, &Flags::default()).unwrap(), None, None);
+        assert_eq!(plan.read, KERNEL.map(PathBuf::from));
+        assert!(plan.write.is_empty());
+        assert_eq!((plan.landlock, plan.seccomp), (Want::Auto, Want::Auto));
+    }
+
+    #[test]
+    fn wants_are_written_in_three_ways() {
+        for want in [Want::Auto, Want::Required, Want::Off] {
+            assert_eq!(Want::read(&want.to_string()), Ok(want));
+        }
+        assert!(Want::read("on").unwrap_err().contains("required"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The user, the capabilities, and that no program that we could execute would have more.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+use super::ConfineError;
+use crate::sys::user;
+
+/// Who to become where nobody is named: the user that packages make, or the one that owns nothing.
+pub(super) const USERS: [&str; 2] = ["as112d", "nobody"];
+
+/// How many threads this process has; one where the kernel does not say.
+pub(super) fn threads() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let count = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
+    count.unwrap_or(1)
+}
+
+/// Becomes `wanted`, or where nobody is named and we are root the first of [`USERS`] that can be had; says
+/// who we are. The folder `own` becomes that user's.
+pub(super) fn become_user(
+    wanted: Option<&str>,
+    own: Option<&Path>,
+    notes: &mut Vec<String>,
+) -> Result<String, ConfineError> {
+    // Rings count against this limit once we are not root any more.
+    raise_memlock();
+    if let Some(user) = wanted {
+        give(own, user);
+        return match user::drop_privileges(user) {
+            Ok(()) => Ok(user.to_owned()),
+            Err(error) => Err(ConfineError::User { user: user.to_owned(), error }),
+        };
+    }
+    if !user::is_root() {
+        return Ok(format!("uid {}", user::own_uid()));
+    }
+    let Some(user) = USERS.into_iter().find(|user| user::exists(user).is_ok()) else {
+        notes.push(format!("runs as root: there is no user {} or {}; create one", USERS[0], USERS[1]));
+        return Ok("root".to_owned());
+    };
+    give(own, user);
+    match user::drop_privileges(user) {
+        Ok(()) => Ok(user.to_owned()),
+        // A container may have no other user than its root.
+        Err(error) if user::is_root() => {
+            notes.push(format!("runs as root: it cannot become {user} ({error})"));
+            Ok("root".to_owned())
+        }
+        Err(error) => Err(ConfineError::User { user: user.to_owned(), error }),
+    }
+}
+
+/// Gives a folder to a user, if we may: nothing but the removal of what is in it depends on that.
+fn give(folder: Option<&Path>, user: &str) {
+    if let (Some(folder), Ok((uid, gid))) = (folder, user::ids(user)) {
+        let _ = std::os::unix::fs::chown(folder, Some(uid), Some(gid));
+    }
+}
+
+/// As far as we may. Where it stays too low the ring says so when it is made.
+fn raise_memlock() {
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `unlimited` is read during the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) } == 0 {
+        return;
+    }
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is ours to be written to.
+    if unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0 {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is read during the call.
+        unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+    }
+}
+
+/// Takes away what programs that we could execute might get. That takes a capability, so it comes before the
+/// user; without it, [`give_up`] has the same effect.
+pub(super) fn bound() -> Result<(), ConfineError> {
+    if !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false) {
+        return Ok(());
+    }
+    // Those that a container has taken already are no matter.
+    let bounding = caps::read(None, CapSet::Bounding).unwrap_or_default();
+    bounding.into_iter().try_for_each(|capability| {
+        caps::drop(None, CapSet::Bounding, capability)
+            .map_err(|error| ConfineError::Refused { what: "capabilities", error: error.to_string() })
+    })
+}
+
+/// Gives up every capability, and the ways to get one back.
+pub(super) fn give_up() -> Result<(), ConfineError> {
+    let refused = |what| move |error: String| ConfineError::Refused { what, error };
+    no_new_privs().map_err(|error| refused("new privileges")(error.to_string()))?;
+    let none = CapsHashSet::new();
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        if caps::read(None, set).is_ok_and(|held| held.is_empty()) {
+            continue;
+        }
+        let given_up = match set {
+            CapSet::Ambient => caps::clear(None, set),
+            _ => caps::set(None, set, &none),
+        };
+        given_up.map_err(|error| refused("capabilities")(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn no_new_privs() -> io::Result<()> {
+    // SAFETY: plain numbers.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}

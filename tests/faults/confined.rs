@@ -1,0 +1,67 @@
+//! A node that has given up its rights: what is left of each thread, and what becomes of one that cannot.
+
+use crate::common::daemon::{Daemon, PATIENCE, V4};
+use crate::denied::without;
+use crate::fault::{argument, beside, config, ended, honest_query, skipped, thread_status, wait_until};
+
+/// The line of the announcement that says it.
+fn confined(daemon: &Daemon) -> &str {
+    let line = daemon.announcement.iter().find(|line| line.contains("confined: user "));
+    line.expect("it says how it is confined")
+}
+
+#[test]
+fn no_thread_has_more_than_it_needs() {
+    let _turn = beside();
+    for datapath in ["io_uring", "mmsg"] {
+        let daemon = Daemon::start(&["--datapath", datapath, "--shards", "2", "--http", "127.0.0.1:0"]);
+        assert!(!confined(&daemon).contains("user root"), "{}", confined(&daemon));
+        for line in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+            let statuses = thread_status(daemon.id(), line);
+            assert!(statuses.iter().all(|(_, value)| value == "0000000000000000"), "{line}: {statuses:?}");
+        }
+        let no_new_privs = thread_status(daemon.id(), "NoNewPrivs");
+        assert!(no_new_privs.iter().all(|(_, value)| value == "1"), "{no_new_privs:?}");
+        if !confined(&daemon).contains("seccomp on") {
+            skipped("this host has no filters of system calls");
+            continue;
+        }
+        // Those that watch are not waited for: they confine themselves before they serve anybody.
+        let filters = || thread_status(daemon.id(), "Seccomp");
+        wait_until(PATIENCE, || filters().len() >= 8 && filters().iter().all(|(_, value)| value == "2"));
+        let filters = filters();
+        assert!(filters.len() >= 8, "shards, TCP, HTTP, its readers, ...: {filters:?}");
+        assert!(filters.iter().all(|(_, value)| value == "2"), "{datapath}: {filters:?}");
+        assert_eq!(daemon.ask_udp(V4, &honest_query(7)).len(), 119);
+        assert_eq!(daemon.stop().0.code(), Some(0));
+    }
+}
+
+/// A node that cannot have `call`, with a line of the section on confinement.
+fn started(call: i64, line: &str) -> (std::process::Command, tempfile::NamedTempFile, u16) {
+    let file = config(&format!("[confine]\n{line}\n"));
+    let port = crate::common::daemon::free_port();
+    let arguments = Daemon::arguments(port, &["--config", argument(file.path())]);
+    (without(call, libc::ENOSYS, &arguments), file, port)
+}
+
+#[test]
+fn what_cannot_be_had_is_told_or_refused() {
+    let _turn = beside();
+    for (key, call, note) in [
+        ("landlock", libc::SYS_landlock_create_ruleset, "note: no rules for files (landlock): "),
+        ("seccomp", libc::SYS_seccomp, "note: no filters of system calls: "),
+    ] {
+        let (command, _file, port) = started(call, "");
+        let daemon = Daemon::spawn(command, port);
+        assert!(daemon.announcement.iter().any(|line| line.contains(note)), "{:?}", daemon.announcement);
+        assert_eq!(daemon.ask_udp(V4, &honest_query(7)).len(), 119);
+        assert_eq!(daemon.stop().0.code(), Some(0));
+
+        let (mut command, _file, _) = started(call, &format!("{key} = \"required\""));
+        let (code, said) = ended(&mut command);
+        let told = format!("there is no {key}, which is required: ");
+        assert!(code == Some(1) && said.contains(&told), "{said}");
+        assert!(said.contains(&format!("`{key} = \"auto\"` in [confine] does without")), "{said}");
+    }
+}
