@@ -180,14 +180,12 @@ fn start(
 
     // 8. Say what is there.
     lines.extend(absent(&config, &systemd, elder.is_some())?);
-    lines.extend(notes.into_iter().chain(left_over(&unwanted)));
-    lines.push(try_line(&config));
+    lines.extend(notes.into_iter().chain(left_over(&unwanted)).chain([try_line(&config)]));
     let succession = Succession::new(origin.take_launcher(), handles, elder);
-    let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
     let mut node = Node {
         source,
         config,
-        zones,
+        zones: zones.zones.len(),
         net,
         published,
         board,
@@ -195,7 +193,7 @@ fn start(
         control,
         systemd,
         log: logging.log.clone(),
-        course,
+        course: Course::new(Instant::now()),
         succession,
         xdp,
     };

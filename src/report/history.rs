@@ -484,13 +484,10 @@ fn all_series(names: &Names) -> Vec<Series> {
     series
 }
 
-/// What the file calls the thread of this index: shards first, then TCP.
+/// What the file calls the thread of this index: shards first, then what is beside them.
 fn source(index: usize, shards: usize) -> String {
-    match index.checked_sub(shards) {
-        None => format!("shard {index}"),
-        Some(0) => "tcp".to_owned(),
-        Some(_) => "xdp".to_owned(),
-    }
+    let beside = index.checked_sub(shards).and_then(|place| ["tcp", "xdp"].get(place));
+    beside.map_or_else(|| format!("shard {index}"), |name| (*name).to_owned())
 }
 
 fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<Bases> {

@@ -340,6 +340,8 @@ fn an_ordinary_user_goes_on_with_it() {
         ask(size);
     }
     assert_eq!(net.answered(4), [4, 0]);
+    let refused = &net.stats()["confined"]["refused_syscalls"];
+    assert_eq!(*refused, serde_json::json!([]), "what it needs it may");
     // The successor is started by one who has the rights still.
     write(800);
     run(&format!("{program} upgrade --control {control}"));
