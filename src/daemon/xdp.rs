@@ -333,7 +333,7 @@ impl Xdp {
     }
 }
 
-/// Says that the node lives as long as all its threads move, and takes over what was counted.
+/// Says that the node lives as long as any thread that serves moves, and takes over what was counted.
 struct Keeper {
     responder: Arc<Responder>,
     board: Arc<Board>,
@@ -347,7 +347,9 @@ impl Keeper {
         loop {
             let is_last = self.stop.load(Ordering::Relaxed);
             let turns = self.board.turns();
-            if seen.is_empty() || turns.iter().zip(&seen).all(|(turns, before)| turns > before) {
+            // One that moves is enough: a flood may keep the others from their CPUs, and then the sockets
+            // are the last place where it should go.
+            if seen.is_empty() || turns.iter().zip(&seen).any(|(turns, before)| turns > before) {
                 self.responder.beat();
                 seen = turns;
             }
