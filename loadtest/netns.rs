@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use super::{Outcome, fail};
 
 const PREFIX: &str = "as112lt-";
+/// What the interface of a namespace is called.
+pub const INTERFACE: &str = "eth0";
 
 /// Where servers run.
 #[derive(Clone, Debug)]
@@ -50,11 +52,11 @@ impl Namespace {
         ip(&format!("netns add {name}"))?;
         // From here on it is removed, whatever fails.
         let namespace = Self { name: name.clone(), interface: interface.clone(), address: theirs };
-        ip(&format!("link add {interface} type veth peer name eth0 netns {name}"))?;
+        ip(&format!("link add {interface} type veth peer name {INTERFACE} netns {name}"))?;
         ip(&format!("addr add {ours}/30 dev {interface}"))?;
         ip(&format!("link set {interface} up"))?;
-        ip(&format!("-n {name} addr add {theirs}/30 dev eth0"))?;
-        ip(&format!("-n {name} link set eth0 up"))?;
+        ip(&format!("-n {name} addr add {theirs}/30 dev {INTERFACE}"))?;
+        ip(&format!("-n {name} link set {INTERFACE} up"))?;
         ip(&format!("-n {name} link set lo up"))?;
         Ok(namespace)
     }

@@ -24,7 +24,7 @@ use super::common::peers::{ZoneFile, cpu_ticks, knot_configuration, nsd_configur
 use super::common::{NODE, query};
 use super::generator::{Judge, is_right};
 use super::measure::{TICKS_PER_SECOND, datagrams_sent, resident_kib};
-use super::netns::Place;
+use super::netns::{INTERFACE, Place};
 use super::queries::QuerySet;
 use super::tools::{find, shown};
 use super::{Outcome, fail, pause};
@@ -56,10 +56,16 @@ pub enum Subject {
     Nsd,
     Knot,
     Bind,
+    /// Our node with `--xdp`: across a veth pair alone.
+    OursInDriver,
+    /// Knot with `xdp: listen`.
+    KnotInDriver,
 }
 
 impl Subject {
-    pub const ALL: [Self; 7] = [
+    /// Those that take frames from an interface, of which there can be one at a time.
+    pub const IN_DRIVER: [Self; 2] = [Self::OursInDriver, Self::KnotInDriver];
+    pub const ALL: [Self; 9] = [
         Self::Ours(Engine::IoUring),
         Self::Ours(Engine::Mmsg),
         Self::Echo(Engine::IoUring),
@@ -67,6 +73,8 @@ impl Subject {
         Self::Nsd,
         Self::Knot,
         Self::Bind,
+        Self::OursInDriver,
+        Self::KnotInDriver,
     ];
 
     pub fn name(self) -> &'static str {
@@ -78,6 +86,8 @@ impl Subject {
             Self::Nsd => "NSD",
             Self::Knot => "Knot DNS",
             Self::Bind => "BIND",
+            Self::OursInDriver => "as112d XDP",
+            Self::KnotInDriver => "Knot DNS XDP",
         }
     }
 
@@ -91,24 +101,24 @@ impl Subject {
 
     /// Whether it is a server of others.
     pub fn is_peer(self) -> bool {
-        !self.is_ours() && !self.is_echo()
+        matches!(self, Self::Nsd | Self::Knot | Self::Bind | Self::KnotInDriver)
     }
 
     /// How its replies are judged.
     pub fn judge(self) -> Judge {
         match self {
-            Self::Ours(_) => Judge::Ours,
+            Self::Ours(_) | Self::OursInDriver => Judge::Ours,
             Self::Echo(_) => Judge::Echo,
-            Self::Nsd | Self::Knot | Self::Bind => Judge::AnyServer,
+            Self::Nsd | Self::Knot | Self::Bind | Self::KnotInDriver => Judge::AnyServer,
         }
     }
 
     /// Why it cannot be measured here, if so: what is missing, and where it comes from.
     pub fn missing(self) -> Option<String> {
         let (program, package) = match self {
-            Self::Ours(_) | Self::Echo(_) => return None,
+            Self::Ours(_) | Self::OursInDriver | Self::Echo(_) => return None,
             Self::Nsd => ("nsd", "nsd"),
-            Self::Knot => ("knotd", "knot"),
+            Self::Knot | Self::KnotInDriver => ("knotd", "knot"),
             Self::Bind => ("named", "bind9"),
         };
         let is_missing = find(program).is_none();
@@ -120,12 +130,12 @@ impl Subject {
     /// What it says of its version.
     pub fn version(self) -> String {
         let (program, argument) = match self {
-            Self::Ours(_) => (program().display().to_string(), "--version"),
+            Self::Ours(_) | Self::OursInDriver => (program().display().to_string(), "--version"),
             Self::Echo(_) => {
                 return concat!("as112d ", env!("CARGO_PKG_VERSION"), ", its datapath").to_owned();
             }
             Self::Nsd => (located("nsd"), "-v"),
-            Self::Knot => (located("knotd"), "-V"),
+            Self::Knot | Self::KnotInDriver => (located("knotd"), "-V"),
             Self::Bind => (located("named"), "-v"),
         };
         let output = Command::new(program).arg(argument).output();
@@ -270,11 +280,13 @@ impl Server {
     /// How many answers it has given, as far as anybody but the generator knows.
     pub fn answered(&self) -> Option<(u64, Counted)> {
         let own = match self.subject {
-            Subject::Ours(_) => self.counters_of_ours(),
+            Subject::Ours(_) | Subject::OursInDriver => self.counters_of_ours(),
             Subject::Nsd => self.counters_of_nsd(),
             Subject::Bind => self.counters_of_bind(),
             // Knot counts answers with a module that would cost it time; an echo counts nothing.
             Subject::Knot | Subject::Echo(_) => None,
+            // The kernel sees none of these.
+            Subject::KnotInDriver => return None,
         };
         let kernel = || datagrams_sent(self.group()).filter(|_| self.is_alone);
         own.map(|count| (count, Counted::Server)).or_else(|| Some((kernel()?, Counted::Kernel)))
@@ -354,12 +366,16 @@ fn own_words(
     let (conf, listen) = (dir.join("conf"), address.to_string());
     let conf_word = conf.display().to_string();
     let words = match subject {
-        Subject::Ours(engine) => {
+        Subject::Ours(_) | Subject::OursInDriver => {
+            let engine = if let Subject::Ours(engine) = subject { engine } else { Engine::IoUring };
             let (program, counters) = (program().display().to_string(), counters.to_string());
             let (datapath, cpus) = (engine.name(), setting.cpu_list());
             let mut words =
                 words(&[&program, "run", "--listen", &listen, "--datapath", datapath, "--cpus", &cpus]);
             words.extend(["--http", &counters, "--node", NODE].map(str::to_owned));
+            if subject == Subject::OursInDriver {
+                words.extend(["--xdp", INTERFACE].map(str::to_owned));
+            }
             words
         }
         Subject::Echo(engine) => {
@@ -377,8 +393,12 @@ fn own_words(
             std::fs::write(&conf, text)?;
             words(&[&located("nsd"), "-d", "-c", &conf_word])
         }
-        Subject::Knot => {
-            std::fs::write(&conf, knot_configuration(dir, address, setting.zones))?;
+        Subject::Knot | Subject::KnotInDriver => {
+            let mut text = knot_configuration(dir, address, setting.zones);
+            if subject == Subject::KnotInDriver {
+                let _ = write!(text, "xdp:\n  listen: {INTERFACE}@{}\n", address.port());
+            }
+            std::fs::write(&conf, text)?;
             words(&[&located("knotd"), "-c", &conf_word])
         }
         Subject::Bind => {

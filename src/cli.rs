@@ -11,6 +11,7 @@ use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
 use crate::daemon::http::HttpListen;
 use crate::daemon::listen::Listen;
 use crate::daemon::written::{Text, Written as _};
+use crate::daemon::xdp::InterfaceName;
 use crate::limits::NSID_LEN_MAX;
 use crate::log;
 use crate::net::DatapathChoice;
@@ -168,6 +169,7 @@ impl ServeOptions {
             busy_poll: serving.busy_poll,
             datapath: serving.datapath,
             http: serving.http,
+            xdp: serving.xdp,
             log_format: serving.log_format,
             log_file: serving.log_file,
             control: serving.control,
@@ -205,6 +207,10 @@ pub struct ServingOptions {
     /// it is free
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
     pub http: Option<HttpListen>,
+    /// Answer in the driver of this interface what can be answered there (XDP);
+    /// repeatable
+    #[arg(long, value_name = "IFACE", value_parser = InterfaceName::read)]
+    pub xdp: Vec<InterfaceName>,
     /// The form of the log: text, or json
     #[arg(long, value_name = "FORM", value_parser = log::Format::read)]
     pub log_format: Option<log::Format>,

@@ -12,6 +12,7 @@
 //! | 2 | [`answer`] | data become bytes: zones compiled to ready tails, and the lookup |
 //! | 3 | [`serve`] | one decision per packet |
 //! | 4 | [`net`] | shards: datagrams and connections |
+//! | 4 | [`xdp`] | answers in the driver: a program for the kernel, and the memory it shares with us |
 //! | 4 | [`report`] | what is made of counters: text for Prometheus, JSON |
 //! | 4 | [`routes`] | what is announced: probes, the state of each route, and how a router is told |
 //! | 5 | [`daemon`] | configuration, start and stop |
@@ -37,6 +38,7 @@ pub mod serve;
 pub mod net;
 pub mod report;
 pub mod routes;
+pub mod xdp;
 
 pub mod daemon;
 

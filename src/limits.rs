@@ -474,6 +474,23 @@ pub const DNSTAP_STALL_MAX: Duration = Duration::from_secs(10);
 pub const DNSTAP_END_MAX: Duration = Duration::from_millis(500);
 /// Bytes of one control frame that are read (the library of Frame Streams has the same bound).
 pub const DNSTAP_CONTROL_LEN_MAX: usize = 512;
+/// How long XDP answers after the node has last said that it lives: a few looks at its threads, so that a
+/// busy host does not send everything to the sockets, and a dead one does not answer for long.
+pub const XDP_ALIVE: Duration = Duration::from_secs(3);
+/// How often the node looks at its threads for that, and takes over what XDP has counted.
+pub const XDP_BEAT: Duration = Duration::from_millis(500);
+const _: () = assert!(XDP_ALIVE.as_millis() >= 4 * XDP_BEAT.as_millis());
+/// How long a run of the program can last where the kernel does not say that all have ended: they take a
+/// tenth of a microsecond.
+pub const XDP_RUN_MAX: Duration = Duration::from_millis(100);
+/// Of so many queries that XDP could answer one passes to the sockets, unless somebody says otherwise: at a
+/// million in a second a thousand, enough for samples of sources and to keep the way warm.
+pub const XDP_SAMPLE_EVERY: usize = 1024;
+/// Bytes of the name of an interface: the kernel's IFNAMSIZ without the end.
+pub const INTERFACE_NAME_LEN_MAX: usize = 15;
+/// Bins of sizes that XDP counts in: it looks at messages of up to 512 bytes.
+pub const XDP_BINS: usize = 33;
+
 /// Descriptors in one message from process to process: the kernel takes 253 (SCM_MAX_FD).
 pub const PASSED_AT_ONCE: usize = 128;
 /// Descriptors that belong to one message of a hand-over: every shard's socket for each address, a listener

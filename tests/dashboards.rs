@@ -53,6 +53,7 @@ fn metrics() -> Metrics {
             version: "0",
             datapath: "mmsg".to_owned(),
             reason: "so".to_owned(),
+            xdp: Vec::new(),
             started: SystemTime::now(),
         },
         named: ArcSwap::from_pointee(Named {
@@ -65,6 +66,7 @@ fn metrics() -> Metrics {
         }),
         shards: vec![block()],
         tcp: block(),
+        xdp: block(),
         past: ArcSwap::default(),
         history: Status::new(String::new()),
         exports: exports.statuses(),

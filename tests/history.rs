@@ -48,6 +48,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         version: "0",
         datapath: String::new(),
         reason: String::new(),
+        xdp: Vec::new(),
         started: SystemTime::now(),
     };
     let board = Board {
@@ -62,6 +63,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         }),
         shards: vec![block(bases.shards.remove(0))],
         tcp: block(bases.tcp),
+        xdp: block(bases.xdp),
         past: ArcSwap::from_pointee(bases.past),
         history: Status::new(String::new()),
         exports: Vec::new(),

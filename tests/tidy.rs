@@ -9,7 +9,7 @@ const FUNCTION_LINES_MAX: usize = 80;
 const COLUMNS_MAX: usize = 110;
 
 /// The floor of each room of src/. A room calls rooms on lower floors, and itself.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("sys", 0),
     ("dns", 0),
     ("stats", 0),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u8); 14] = [
     ("serve", 3),
     ("net", 4),
     ("report", 4),
+    ("xdp", 4),
     ("routes", 4),
     ("daemon", 5),
     ("cli", 6),

@@ -177,8 +177,11 @@ impl<'a> Campaign<'a> {
         let cpus = [self.server_cpu];
         let server = Server::start(subject, &Setting { place, zones: &self.zones, cpus: &cpus })?;
         let count = if self.is_quick { SAMPLE / 4 } else { SAMPLE };
-        server.check(&self.ordinary, count)?;
-        server.check(&self.mixed, count)?;
+        // What sends a reply from the driver needs a program at our end, which is kxdpgun's.
+        if !Subject::IN_DRIVER.contains(&server.subject) {
+            server.check(&self.ordinary, count)?;
+            server.check(&self.mixed, count)?;
+        }
         Ok(server)
     }
 
@@ -215,6 +218,7 @@ fn subjects(against: &[Peer], skipped: &mut Vec<String>) -> Vec<Subject> {
         Subject::Nsd => against.contains(&Peer::Nsd),
         Subject::Knot => against.contains(&Peer::Knot),
         Subject::Bind => against.contains(&Peer::Bind),
+        Subject::OursInDriver | Subject::KnotInDriver => false,
     };
     let mut found: Vec<Subject> = Subject::ALL.into_iter().filter(is_wanted).collect();
     let without_ring = as112d::sys::self_test().err().map(|error| format!("io_uring: {error}"));

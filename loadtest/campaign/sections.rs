@@ -234,7 +234,20 @@ impl Campaign<'_> {
         let interface = &namespace.interface;
         self.best_rates(Section::Veth, &servers, |campaign, server, rate| {
             campaign.kxdpgun(server, interface, rate)
-        })
+        })?;
+        drop(servers);
+        // An interface has one program: one server after the other.
+        for subject in Subject::IN_DRIVER {
+            if let Some(why) = subject.missing() {
+                self.skip(why);
+                continue;
+            }
+            let servers = self.start(&[subject], &namespace.place())?;
+            self.best_rates(Section::Veth, &servers, |campaign, server, rate| {
+                campaign.kxdpgun(server, interface, rate)
+            })?;
+        }
+        Ok(())
     }
 
     /// The rate that loads are shares of: the better of NSD's and Knot's highest, or ours where neither is.

@@ -132,6 +132,16 @@ impl Report {
                 aim: Aim::AtLeast(1.2),
             });
         }
+        let in_driver = Subject::OursInDriver.name();
+        for other in [Subject::KnotInDriver.name(), io_uring] {
+            targets.push(Target {
+                what: "highest rate across a veth pair, in the driver".to_owned(),
+                unit: "/s",
+                ours: (in_driver.to_owned(), self.best(Section::Veth, in_driver)),
+                theirs: Some((other.to_owned(), self.best(Section::Veth, other))),
+                aim: Aim::AtLeast(2.5),
+            });
+        }
         for (section, what, bound) in [
             (Section::Tcp, "CPU for a query over TCP", 0.75),
             (Section::TcpEach, "CPU for a query over TCP, a connection for each", 0.95),

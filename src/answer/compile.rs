@@ -10,7 +10,7 @@ use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
 use crate::limits::{ANSWERS_LEN_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
 use crate::stats::account::ZoneLabels;
-use crate::stats::labels::SERVICE_OTHER;
+use crate::stats::labels::{SERVICE_HOSTNAME, SERVICE_OTHER};
 use crate::zone::{Problem, Service, Zone, ZoneSet};
 
 /// The longest answer over UDP that a zone can give, before OPT.
@@ -145,13 +145,13 @@ fn labels(series: &[String], zone: &Zone) -> ZoneLabels {
     let service = match zone.service {
         Service::Direct => 0,
         Service::Dname => 1,
-        Service::Hostname => 2,
+        Service::Hostname => SERVICE_HOSTNAME,
         Service::Special => 3,
-        Service::Configured => SERVICE_OTHER,
+        Service::Configured => SERVICE_OTHER as u8,
     };
     let name = series_name(&zone.apex);
     let place = series.iter().position(|series| *series == name).unwrap_or(ZONE_SERIES_MAX);
-    ZoneLabels { service: service as u8, zone: place as u8 }
+    ZoneLabels { service, zone: place as u8 }
 }
 
 struct Compiler<'t> {
@@ -188,7 +188,10 @@ impl<'t> Compiler<'t> {
         };
         let lower = name.to_lowercase();
         let name = self.bytes(lower.as_wire());
-        self.out.nodes.push(Node { hash: lower.hash(), name, zone: labels, exact, below });
+        // Those who ask below the zones that say who answers are to be seen.
+        let is_hostname = labels.service == SERVICE_HOSTNAME;
+        let is_empty_zone = zone.owners.len() == 1 && !is_hostname;
+        self.out.nodes.push(Node { hash: lower.hash(), name, zone: labels, is_empty_zone, exact, below });
     }
 
     /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for

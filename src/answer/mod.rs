@@ -8,6 +8,7 @@
 
 mod compile;
 pub mod dname;
+pub mod empty;
 mod tail;
 mod tree;
 
@@ -127,6 +128,8 @@ struct Node {
     /// The name's wire form in `Answers::bytes`, in lower case.
     name: Span,
     zone: ZoneLabels,
+    /// Its zone is empty: it has no other name.
+    is_empty_zone: bool,
     exact: Set,
     below: Rule,
 }

@@ -76,6 +76,9 @@ fn report(
     if let Some(dnstap) = &config.dnstap {
         line(out, "dnstap", &dnstap.to_string())?;
     }
+    if !config.xdp.interfaces.is_empty() {
+        line(out, "xdp", &format!("{} ({})", config.xdp.interfaces.join(" "), config.xdp.mode))?;
+    }
     line(out, "zones", &count(zones))?;
 
     let identity = &config.identity;

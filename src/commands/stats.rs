@@ -70,6 +70,12 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
     line(String::new());
     let total = queries.total();
     line(format!("queries    {:>12.1}/s   {total} in all; {since}", queries.rate()));
+    let places = now["xdp"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !places.is_empty() {
+        let places: Vec<&str> = places.iter().filter_map(Value::as_str).collect();
+        let rate = change.at("datapath_queries").at("xdp").rate();
+        line(format!("in driver  {rate:>12.1}/s   on {}", places.join(", ")));
+    }
     line(format!("replies    {:>12.1}/s", counters.at("responses").rate()));
     line(format!("no reply   {:>12.1}/s", counters.at("queries_dropped").rate()));
     let open = now["tcp_connections"].as_u64().unwrap_or_default();

@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 
 use super::config::Config;
 use super::placement::Placement;
+use super::xdp::Prepared;
 use super::{control, failure, http};
 use crate::limits::TCP_BACKLOG;
+use crate::serve::snapshot::Snapshot;
 use crate::sys::inherited::Inherited;
 use crate::sys::sockets::{self, UdpOptions};
 use crate::sys::steering::Steering;
@@ -19,8 +21,10 @@ pub(super) struct Doors {
     pub(super) bound: Bound,
     pub(super) http: http::Opened,
     pub(super) control: control::Opened,
+    /// The program in the driver, attached and silent.
+    pub(super) xdp: Prepared,
     /// What a successor gets of it.
-    pub(super) handles: Vec<OwnedFd>,
+    pub(super) handles: Handles,
     /// What was there before, and is not wanted.
     pub(super) unwanted: Inherited,
 }
@@ -33,16 +37,30 @@ impl Doors {
     pub(super) fn open(
         config: &Config,
         placement: &Placement,
+        snapshot: &Snapshot,
         mut inherited: Inherited,
     ) -> Result<Self, Vec<Problem>> {
         let bound = Bound::open(config, placement, &mut inherited)?;
         let http = http::open(config.http, &mut inherited);
         let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
         let control = control::open(&config.control, &mut inherited).map_err(failure)?;
-        let handles = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
+        let xdp = Prepared::new(&config.xdp, &config.listen, snapshot, &mut inherited);
+        let sockets = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
+        let handles = sockets.and_then(|sockets| Ok(Handles { sockets, links: xdp.handles()? }));
         let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
-        Ok(Self { bound, http, control, handles, unwanted: inherited })
+        Ok(Self { bound, http, control, xdp, handles, unwanted: inherited })
     }
+}
+
+/// What a successor gets.
+#[derive(Debug, Default)]
+pub(super) struct Handles {
+    /// Of all sockets: those of each address in the order in which they were bound. A service manager keeps
+    /// them, too.
+    pub(super) sockets: Vec<OwnedFd>,
+    /// Of the program in the driver, which nobody keeps for a process that is gone: traffic is on the
+    /// sockets then.
+    pub(super) links: Vec<OwnedFd>,
 }
 
 /// The handles of the addresses, and of the listeners beside them.

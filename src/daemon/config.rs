@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::listen::{self, Listen};
 use super::logging::{Dnstap, QueryLog};
 use super::spec::{self, Spec};
 use super::written::{Given, Mistake, Origin, Template, Text};
+use super::xdp::{InterfaceName, XdpSettings, XdpSpec};
 use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::log;
 use crate::net::DatapathChoice;
@@ -89,6 +90,8 @@ pub struct Config {
     pub query_log: Option<QueryLog>,
     /// dnstap, if somebody gets it.
     pub dnstap: Option<Dnstap>,
+    /// What is answered in the driver.
+    pub xdp: XdpSettings,
     /// Where the node is controlled.
     pub control: ControlPath,
     /// How long a node that drains answers at least.
@@ -120,6 +123,8 @@ pub struct Flags {
     pub node: Option<Text<NSID_LEN_MAX>>,
     /// A folder of zone files, relative to where the daemon was started.
     pub zones: Option<PathBuf>,
+    /// The interfaces that are answered on in the driver.
+    pub xdp: Vec<InterfaceName>,
     /// The form of the log.
     pub log_format: Option<log::Format>,
     /// The file of the log, relative to where the daemon was started.
@@ -158,8 +163,9 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
         let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
-        let Spec { log, query_log, dnstap, control, announce, confine, .. } = spec;
+        let Spec { log, query_log, dnstap, xdp, control, announce, confine, .. } = spec;
         let listen = self.listen(server.listen);
+        self.check_prefixes(&xdp, &listen);
         let flags = self.flags;
         let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
         let cpus = flags.cpus.clone().or_else(|| server.cpus.map(|cpus| cpus.value));
@@ -208,6 +214,7 @@ impl Resolver<'_> {
             log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
             query_log: query_log.settings(&self.source.dir),
             dnstap: dnstap.settings(&self.source.dir),
+            xdp: xdp.settings(&flags.xdp),
         }
     }
 
@@ -239,6 +246,20 @@ impl Resolver<'_> {
             );
         }
         listen::merge(given.get_ref(), &mut self.mistakes)
+    }
+
+    /// Somebody must listen in each prefix that is answered for as a whole.
+    fn check_prefixes(&mut self, xdp: &XdpSpec, listen: &[SocketAddr]) {
+        for Given { value: prefix, origin } in &xdp.prefixes {
+            let is_in = |ip: IpAddr| {
+                prefix.contains(&ip) || ip.is_unspecified() && ip.is_ipv4() == prefix.addr().is_ipv4()
+            };
+            if !listen.iter().any(|address| is_in(address.ip())) {
+                let message =
+                    format!("nobody listens in {prefix}; listen on one of its addresses, or leave it out");
+                self.mistake(*origin, message);
+            }
+        }
     }
 
     /// Other CPUs than listed ones are counted when the host is looked at.

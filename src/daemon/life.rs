@@ -16,13 +16,13 @@ use super::reload::{Reloaded, Source};
 use super::succession::Succession;
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
+use super::xdp::Xdp;
 use crate::limits::{DRAIN_TIMES_MAX, DRAINED_BELOW, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX};
 use crate::log::Log;
 use crate::net::{Event, Net};
 use crate::report::history::unix_time;
 use crate::report::{Board, State, statistics};
 use crate::serve::published::Published;
-use crate::stats::counters::QUERIES;
 use crate::sys;
 use crate::zone::Problem;
 
@@ -40,6 +40,7 @@ pub(super) struct Node {
     pub(super) log: Log,
     pub(super) course: Course,
     pub(super) succession: Succession,
+    pub(super) xdp: Option<Xdp>,
 }
 
 /// Why a node ends.
@@ -183,7 +184,10 @@ impl Node {
     pub(super) fn begin(&mut self, lines: &[String], draining: bool) {
         lines.iter().for_each(|line| self.say(line));
         self.systemd.ready();
-        self.systemd.keep(&self.succession.sockets);
+        self.systemd.keep(&self.succession.handles.sockets);
+        if let Some(xdp) = &self.xdp {
+            xdp.change(self.board.life.state());
+        }
         if draining {
             self.drain(Vec::new(), false);
         }
@@ -195,6 +199,9 @@ impl Node {
 
     fn change(&mut self, state: State) {
         self.board.life.change(state);
+        if let Some(xdp) = &self.xdp {
+            xdp.change(state);
+        }
         self.control.tell(state);
     }
 
@@ -227,6 +234,9 @@ impl Node {
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);
         let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
+        if let Some(xdp) = &self.xdp {
+            xdp.publish(&self.published.newest());
+        }
         self.board.reloads.succeeded(unix_time());
         // What somebody has set since the last one stays, unless the file says something else now.
         if config.log.level != self.config.log.level {
@@ -327,9 +337,12 @@ impl Node {
         self.change(State::Stopping);
         self.net.stop();
         self.watched.stop_taps();
-        self.succession.sockets = Arc::default();
+        self.succession.handles = Arc::default();
+        if let Some(xdp) = self.xdp.take() {
+            xdp.stop();
+        }
         self.watched.stop();
-        let queries = self.net.totals().sum(QUERIES);
+        let queries = self.board.queries();
         let refused = confine::refusals(&sys::confine::refused());
         refused.into_iter().for_each(|line| self.log.warning(line));
         self.log.info(format!("stopped after {queries} {}", if queries == 1 { "query" } else { "queries" }));
@@ -358,6 +371,7 @@ impl Node {
             "started": started.as_secs(),
             "datapath": facts.datapath,
             "datapath_reason": facts.reason,
+            "xdp": facts.xdp,
             "shards": self.board.shards.len(),
             "listen": self.config.listen,
             "zones": self.zones,

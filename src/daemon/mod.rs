@@ -25,6 +25,7 @@ mod systemd;
 mod taps;
 mod watched;
 pub mod written;
+pub mod xdp;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -139,8 +140,8 @@ fn start(
 
     // 3. Addresses, all of them, before any thread runs.
     let descriptors = sockets::raise_nofile().unwrap_or_default();
-    let Doors { bound, http, control, handles, unwanted } =
-        Doors::open(&config, &placement, origin.sockets()?)?;
+    let Doors { bound, http, control, mut xdp, handles, unwanted } =
+        Doors::open(&config, &placement, &snapshot, origin.sockets()?)?;
     let buffers = bound.buffers();
     let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
@@ -157,7 +158,7 @@ fn start(
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
-    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref())?;
+    let (estate, notes) = origin.serve(&mut net, &bound.adopted, placement.steering.as_ref(), &mut xdp)?;
 
     // 7. Let people watch, and give orders.
     logging.start(&events, &confined).map_err(|error| no_thread("the log", &error))?;
@@ -168,24 +169,23 @@ fn start(
     let remembered = Remembered::open(config.history.as_deref(), image, &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
-    lines.extend(export_lines(&config.export).into_iter().chain(taps_lines(&config)));
-    let watch = Watch { http, places, today, remembered, names, taps };
+    lines.extend(export_lines(&config.export).into_iter().chain(taps_lines(&config)).chain(xdp.take_lines()));
+    let watch = Watch { http, places, today, remembered, names, taps, xdp: xdp.places.clone() };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
+    let xdp = xdp.start(&board, &events, &confined).map_err(|error| no_thread("xdp", &error))?;
     let control =
         Control::start(control, orders, &events, &confined).map_err(|error| no_thread("control", &error))?;
     let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
 
     // 8. Say what is there.
     lines.extend(absent(&config, &systemd, elder.is_some())?);
-    lines.extend(notes.into_iter().chain(left_over(&unwanted)));
-    lines.push(try_line(&config));
+    lines.extend(notes.into_iter().chain(left_over(&unwanted)).chain([try_line(&config)]));
     let succession = Succession::new(origin.take_launcher(), handles, elder);
-    let (zones, course) = (zones.zones.len(), Course::new(Instant::now()));
     let mut node = Node {
         source,
         config,
-        zones,
+        zones: zones.zones.len(),
         net,
         published,
         board,
@@ -193,8 +193,9 @@ fn start(
         control,
         systemd,
         log: logging.log.clone(),
-        course,
+        course: Course::new(Instant::now()),
         succession,
+        xdp,
     };
     node.begin(&lines, estate.draining);
     confined.thread(Class::Main).map_err(failure)?;

@@ -9,6 +9,7 @@ use super::bound::Adopted;
 use super::failure;
 use super::handover::{Estate, Predecessor};
 use super::succession::Elder;
+use super::xdp::Prepared;
 use crate::net::{Event, Net};
 use crate::report::Board;
 use crate::sys::inherited::Inherited;
@@ -66,6 +67,7 @@ impl Origin {
         net: &mut Net,
         adopted: &Adopted,
         steering: Option<&Steering>,
+        xdp: &mut Prepared,
     ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
         if let Some(predecessor) = &self.predecessor {
             predecessor.ready()?;
@@ -74,6 +76,7 @@ impl Origin {
         let steered = adopted.steer(steering);
         let mut notes: Vec<String> =
             steered.err().map(|error| format!("note: {error}")).into_iter().collect();
+        notes.extend(xdp.take_over());
         let left = self.predecessor.as_ref().map_or_else(|| Ok(Estate::default()), Predecessor::serving);
         let estate = left.unwrap_or_else(|problems| {
             notes.extend(problems.into_iter().map(|problem| format!("note: {problem}")));

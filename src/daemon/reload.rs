@@ -83,6 +83,7 @@ fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
         "[history] dir": history;
         "[sources] sample_every": sample_every;
         "[export]": export;
+        "[xdp]": xdp;
         "[control] path": control;
         "[confine]": confine;
         "[log]": log;

@@ -16,6 +16,7 @@ use super::http::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::logging::{DnstapSpec, LogSpec, QueryLogSpec};
 use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
+use super::xdp::XdpSpec;
 use crate::limits::{
     CONFIG_MISTAKES_MAX, DRAIN_TIME_MAX_MS, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY,
     SAMPLE_EVERY_MAX, SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
@@ -58,6 +59,7 @@ pub(super) struct Spec {
     pub(super) log: LogSpec,
     pub(super) query_log: QueryLogSpec,
     pub(super) dnstap: DnstapSpec,
+    pub(super) xdp: XdpSpec,
     pub(super) control: Control,
     pub(super) announce: Announce,
 }

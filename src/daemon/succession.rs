@@ -2,13 +2,13 @@
 //! configuration as it is now; and leaves everything to it, without a packet lost.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, bounded, never, select};
 use serde_json::json;
 
+use super::bound::Handles;
 use super::handover::{Giving, Late, Successor};
 use super::life::Node;
 use super::orders::{Client, Order, Wish};
@@ -26,8 +26,8 @@ use crate::zone::Problem;
 pub(super) struct Succession {
     /// Who starts it; or why nobody can.
     pub(super) launcher: Result<Arc<Launcher>, String>,
-    /// What it gets: handles of all sockets, those of each address in the order in which they were bound.
-    pub(super) sockets: Arc<Vec<OwnedFd>>,
+    /// What it gets.
+    pub(super) handles: Arc<Handles>,
     /// The process before this one, as long as it has connections.
     pub(super) elder: Option<Elder>,
     /// The upgrade that goes on.
@@ -46,12 +46,8 @@ struct UnderWay {
 }
 
 impl Succession {
-    pub(super) fn new(
-        launcher: Result<Launcher, String>,
-        sockets: Vec<OwnedFd>,
-        elder: Option<Elder>,
-    ) -> Self {
-        Self { launcher: launcher.map(Arc::new), sockets: Arc::new(sockets), elder, under_way: None }
+    pub(super) fn new(launcher: Result<Launcher, String>, handles: Handles, elder: Option<Elder>) -> Self {
+        Self { launcher: launcher.map(Arc::new), handles: Arc::new(handles), elder, under_way: None }
     }
 
     /// Has a successor started, which is led on by a thread of its own: the node goes on meanwhile.
@@ -76,10 +72,10 @@ impl Succession {
             Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in its place"))?;
         let way_out = giving.way_out().map_err(|error| error.to_string())?;
         let (report, outcome) = bounded(1);
-        let sockets = Arc::clone(&self.sockets);
+        let handles = Arc::clone(&self.handles);
         let lead = move || {
             // Nobody waits any more when the process ends.
-            let _ = report.send(giving.finish(&sockets));
+            let _ = report.send(giving.finish(&handles.sockets, &handles.links));
         };
         Builder::new().name("upgrade".to_owned()).spawn(lead).map_err(|error| error.to_string())?;
         Ok((outcome, way_out))
@@ -155,17 +151,20 @@ impl Node {
         // 1. Who sends a query is answered by the successor from now on, and who connects.
         self.net.retire();
         self.control.leave();
+        if let Some(xdp) = self.xdp.take() {
+            xdp.stop();
+        }
         let history = self.watched.stop();
         let closed = history.and_then(|history| history.close().ok());
 
         // 2. The rest is its own.
         let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
-        self.systemd.forget(self.succession.sockets.len());
+        self.systemd.forget(self.succession.handles.sockets.len());
         let left = successor.leave(image, self.is_draining());
         orders.try_iter().for_each(|order| order.client.moved());
         if let Err(problems) = left {
             self.upgraded(Err(problems.clone()));
-            self.systemd.keep(&self.succession.sockets);
+            self.systemd.keep(&self.succession.handles.sockets);
             self.stop();
             return Err(problems);
         }
@@ -177,7 +176,7 @@ impl Node {
         }
         self.let_drainers_go();
         self.control.stop();
-        self.succession.sockets = Arc::default();
+        self.succession.handles = Arc::default();
 
         // 3. Connections last for a while; and those of a process before this one.
         while !self.net.is_over() || self.succession.elder.as_ref().is_some_and(Elder::is_there) {

@@ -39,6 +39,12 @@ fn board(
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
     let bases_of_blocks = bases.shards.into_iter().chain([bases.tcp]);
+    let xdp = Block {
+        cpu: None,
+        numa_node: None,
+        counters: Arc::default(),
+        base: ArcSwap::from_pointee(bases.xdp),
+    };
     let blocks = blocks.zip(cpus).zip(bases_of_blocks);
     let mut shards: Vec<Block> = blocks
         .map(|((counters, cpu), base)| Block {
@@ -53,6 +59,7 @@ fn board(
         version: env!("CARGO_PKG_VERSION"),
         datapath: net.datapath.to_string(),
         reason: net.reason.clone(),
+        xdp: Vec::new(),
         sample_every: config.sample_every.get(),
         started: SystemTime::now(),
     };
@@ -61,6 +68,7 @@ fn board(
         named: ArcSwap::from_pointee(named(config, names)),
         shards,
         tcp,
+        xdp,
         past: ArcSwap::from_pointee(bases.past),
         history: history::Status::new(history),
         exports: config.export.statuses(),
@@ -154,6 +162,8 @@ pub(super) struct Watch {
     pub(super) remembered: Remembered,
     pub(super) names: Names,
     pub(super) taps: taps::Opened,
+    /// Where queries are answered in the driver.
+    pub(super) xdp: Vec<String>,
 }
 
 impl Watched {
@@ -165,10 +175,12 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, taps } = watch;
+        let Watch { http, places, today, remembered, names, taps, xdp } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let board = Arc::new(board(config, net, placement, names, bases, place, &taps));
+        let mut board = board(config, net, placement, names, bases, place, &taps);
+        board.facts.xdp = xdp;
+        let board = Arc::new(board);
         let mut streams = net.take_streams();
         let taps = taps.start(config, &mut streams, events, &net.confined)?;
         let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());

@@ -59,7 +59,7 @@ const SCHEMA: [&str; 2] = [
         labels TEXT NOT NULL,
         UNIQUE (family, labels)
     ) STRICT;
-    -- All that a thread ever counted; source is 'shard 0' and so on, or 'tcp'.
+    -- All that a thread ever counted; source is 'shard 0' and so on, 'tcp' or 'xdp'.
     CREATE TABLE totals (
         source TEXT NOT NULL,
         series INTEGER NOT NULL REFERENCES series,
@@ -158,6 +158,8 @@ pub struct Bases {
     pub shards: Vec<Totals>,
     /// For the thread of TCP.
     pub tcp: Totals,
+    /// For what was answered in the driver.
+    pub xdp: Totals,
     /// For shards that are no more.
     pub past: Totals,
     /// Who asked today and yesterday.
@@ -183,7 +185,7 @@ pub struct History {
     names: Names,
     /// By where the counter stands in a block.
     series: Vec<Series>,
-    /// What each source had counted when it was last stored: shards, then TCP.
+    /// What each source had counted when it was last stored: shards, TCP, XDP.
     stored: Vec<Totals>,
     /// When that was, in seconds of Unix time.
     stored_at: u64,
@@ -244,7 +246,7 @@ impl History {
         let series = all_series(names);
         let mut bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
         bases.uniques = uniques(&db, (now / DAY).saturating_sub(1)).map_err(|error| error.to_string())?;
-        let stored = bases.shards.iter().chain([&bases.tcp]).cloned().collect();
+        let stored = bases.shards.iter().chain([&bases.tcp, &bases.xdp]).cloned().collect();
         let newest: Option<u64> = db
             .query_row("SELECT max(start) FROM counts", [], |row| row.get(0))
             .map_err(|error| error.to_string())?;
@@ -313,8 +315,7 @@ impl History {
         self.rename(board)?;
         let at_most = |before: u64| now.min(before + HISTORY_AGED_AT_ONCE.as_secs());
         let (stored_until, aged_to) = (at_most(self.stored_until), at_most(self.aged_to));
-        let blocks = board.shards.iter().chain([&board.tcp]);
-        let totals: Vec<Totals> = blocks.map(Block::read).collect();
+        let totals: Vec<Totals> = board.blocks().map(Block::read).collect();
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut moved = Totals::default();
         for (index, (totals, stored)) in totals.iter().zip(&self.stored).enumerate() {
@@ -350,7 +351,7 @@ impl History {
         }
         let series = all_series(&named.counted);
         let mut bases = bases(&self.db, &series, board.shards.len())?;
-        let blocks = bases.shards.iter_mut().chain([&mut bases.tcp, &mut bases.past]);
+        let blocks = bases.shards.iter_mut().chain([&mut bases.tcp, &mut bases.xdp, &mut bases.past]);
         for totals in blocks {
             let mut new = Totals::default();
             for (at, &total) in totals.counts().iter().enumerate() {
@@ -360,10 +361,8 @@ impl History {
             }
             *totals = new;
         }
-        let known = bases.shards.iter().chain([&bases.tcp]);
-        for ((block, base), stored) in
-            board.shards.iter().chain([&board.tcp]).zip(known).zip(&mut self.stored)
-        {
+        let known = bases.shards.iter().chain([&bases.tcp, &bases.xdp]);
+        for ((block, base), stored) in board.blocks().zip(known).zip(&mut self.stored) {
             block.add_to_base(base);
             *stored += base;
         }
@@ -485,16 +484,18 @@ fn all_series(names: &Names) -> Vec<Series> {
     series
 }
 
-/// What the file calls the thread of this index: shards first, then TCP.
+/// What the file calls the thread of this index: shards first, then what is beside them.
 fn source(index: usize, shards: usize) -> String {
-    if index == shards { "tcp".to_owned() } else { format!("shard {index}") }
+    let beside = index.checked_sub(shards).and_then(|place| ["tcp", "xdp"].get(place));
+    beside.map_or_else(|| format!("shard {index}"), |name| (*name).to_owned())
 }
 
 fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<Bases> {
     // Of values that share the name `other` the last is the one that counts.
     let places: HashMap<(&str, &str), usize> =
         series.iter().enumerate().map(|(at, series)| ((series.family, series.labels.as_str()), at)).collect();
-    let sources: HashMap<String, usize> = (0..=shards).map(|index| (source(index, shards), index)).collect();
+    let sources: HashMap<String, usize> =
+        (0..shards + 2).map(|index| (source(index, shards), index)).collect();
     let mut bases = Bases { shards: vec![Totals::default(); shards], ..Bases::default() };
     let mut query =
         db.prepare("SELECT source, family, labels, total FROM totals JOIN series ON id = series")?;
@@ -505,6 +506,7 @@ fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<
         let Some(&at) = places.get(&(family.as_str(), labels.as_str())) else { continue };
         let totals = match sources.get(&row.get::<_, String>(0)?) {
             Some(&index) if index == shards => &mut bases.tcp,
+            Some(&index) if index > shards => &mut bases.xdp,
             Some(&index) => &mut bases.shards[index],
             None => &mut bases.past,
         };

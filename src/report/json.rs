@@ -58,6 +58,8 @@ pub fn render(reading: &Reading<'_>) -> String {
         "version": facts.version,
         "datapath": facts.datapath,
         "datapath_reason": facts.reason,
+        "datapath_queries": by_datapath(reading),
+        "xdp": facts.xdp,
         "start_time_seconds": reading.started(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
         "ready": reading.is_ready(),
@@ -91,6 +93,11 @@ pub fn render(reading: &Reading<'_>) -> String {
         "host": host,
     });
     format!("{document:#}\n")
+}
+
+fn by_datapath(reading: &Reading<'_>) -> Map<String, Value> {
+    let by_datapath = reading.by_datapath().into_iter();
+    by_datapath.map(|(datapath, queries)| (datapath.to_owned(), queries.into())).collect()
 }
 
 fn status(status: &Status) -> Value {

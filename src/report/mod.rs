@@ -56,6 +56,8 @@ pub struct Facts {
     pub datapath: String,
     /// Why so.
     pub reason: String,
+    /// Where queries are answered in the driver: interfaces, and how.
+    pub xdp: Vec<String>,
     /// Of so many queries one is looked at for its source.
     pub sample_every: u32,
     /// When the node started.
@@ -86,6 +88,8 @@ pub struct Board {
     pub shards: Vec<Block>,
     /// The thread of TCP.
     pub tcp: Block,
+    /// What was answered in the driver.
+    pub xdp: Block,
     /// What threads counted in earlier runs that have no successor in this one.
     pub past: ArcSwap<Totals>,
     /// How the history fares.
@@ -121,7 +125,9 @@ impl Board {
     #[must_use]
     pub fn read(&self) -> Reading<'_> {
         let shards: Vec<Totals> = self.shards.iter().map(Block::read).collect();
+        let xdp = self.xdp.read();
         let mut total = self.tcp.read();
+        total += &xdp;
         shards.iter().for_each(|shard| total += shard);
         total += &self.past.load();
         // Those of earlier runs are closed, if nobody lived to count it.
@@ -130,6 +136,7 @@ impl Board {
             board: self,
             named: self.named.load_full(),
             total,
+            xdp,
             tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
             shards,
             host: self.host.read(),
@@ -140,10 +147,15 @@ impl Board {
         }
     }
 
+    /// All that count: the shards in their order, TCP, and the driver.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.shards.iter().chain([&self.tcp, &self.xdp])
+    }
+
     /// The queries of this run of the program.
     #[must_use]
     pub fn queries(&self) -> u64 {
-        self.shards.iter().chain([&self.tcp]).map(|block| block.read_own().sum(QUERIES)).sum()
+        self.blocks().map(|block| block.read_own().sum(QUERIES)).sum()
     }
 
     /// How long each shard has been busy, in nanoseconds.
@@ -206,6 +218,8 @@ pub struct Reading<'a> {
     pub total: Totals,
     /// Each shard's own.
     pub shards: Vec<Totals>,
+    /// What was answered in the driver.
+    pub xdp: Totals,
     /// TCP connections that are open. They are counted by one thread, but read one by one.
     pub tcp_connections: u64,
     /// What the host's network counts.
@@ -221,6 +235,17 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// The queries by how they came: to the sockets for datagrams, to TCP, to the driver.
+    #[must_use]
+    pub fn by_datapath(&self) -> [(&str, u64); 3] {
+        let [all, xdp] = [&self.total, &self.xdp].map(|totals| totals.sum(QUERIES));
+        let tcp: u64 = (0..QUERIES.len())
+            .filter(|at| QUERIES.values(*at)[1] == 1)
+            .map(|at| QUERIES.of(&self.total)[at])
+            .sum();
+        [(&self.board.facts.datapath, all.saturating_sub(xdp + tcp)), ("tcp", tcp), ("xdp", xdp)]
+    }
+
     /// Whether the node serves and wants to be asked.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -299,6 +324,7 @@ mod tests {
                 version: "1.2.3",
                 datapath: "mmsg".to_owned(),
                 reason: "no \"ring\"\nhere".to_owned(),
+                xdp: Vec::new(),
                 sample_every: 64,
                 started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
             },
@@ -315,6 +341,7 @@ mod tests {
                 block(None, &[(QUERIES.at([0, 0, 0]), 1), (SHARD_TURNS.at([]), 6)]),
             ],
             tcp: block(None, &tcp),
+            xdp: block(None, &[]),
             past: ArcSwap::default(),
             history: history::Status::new("in memory".to_owned()),
             exports: vec![(export::dsc::NAME, history::Status::new("/dsc".to_owned()))],

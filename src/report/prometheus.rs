@@ -129,6 +129,11 @@ impl Text {
             self.head(name, "info", help);
             self.sample(name, &labels, 1);
         }
+        let name = "as112_datapath_queries_total";
+        self.head(name, "counter", "Queries by the way that they came in: datagrams, TCP, and XDP.");
+        for (datapath, queries) in reading.by_datapath() {
+            self.sample(name, &[("datapath", datapath)], queries);
+        }
         let confined = &reading.board.confined;
         let labels = [
             ("user", confined.user.as_str()),

@@ -83,7 +83,7 @@ pub enum UpdatePolicy {
 /// UDP source ports that no DNS client has: 0 cannot be answered, the others belong to services that answer
 /// whatever they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so that two programs could keep
 /// each other busy.
-const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
+pub const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
 
 /// Decides what the packet in the first `len` bytes of `slot` gets, and makes the reply in the same place. A
 /// slot for UDP holds at least [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN) bytes, one for TCP

@@ -84,6 +84,18 @@ impl Snapshot {
         &self.names
     }
 
+    /// What is answered.
+    #[must_use]
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// The largest UDP reply, in bytes, and what our OPT says.
+    #[must_use]
+    pub fn edns_udp_size(&self) -> u16 {
+        self.edns_udp_size
+    }
+
     /// Whether `peer` is one of our own listeners.
     #[inline]
     pub(super) fn is_listener(&self, peer: &SocketAddr) -> bool {

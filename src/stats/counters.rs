@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
     ADDRESS, CLASS, CLOSED, COOKIE, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE, QUERY_BIN,
-    RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, ZONE,
+    RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, XDP_REASON, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -161,6 +161,8 @@ families! {
     TCP_ACCEPT_PAUSED: "tcp_accept_paused_total" []
         "Pauses in accepting TCP connections, for want of descriptors or memory.",
     TCP_TURNS: "tcp_turns_total" [] "Rounds of the TCP thread: some each second, or it is stuck.",
+    XDP_PASSED: "xdp_passed_total" [XDP_REASON]
+        "Frames that XDP passed to the network stack, by reason: most are none of ours.",
     SHARD_TURNS [by_shard]: "shard_turns_total" [] "Turns of a shard: some each second, or it is stuck.",
     SHARD_RECEIVED [by_shard]: "shard_datagrams_total" [] "Datagrams received.",
     SHARD_SENT [by_shard]: "shard_sent_total" [] "Datagrams that the kernel took to send.",
@@ -240,6 +242,14 @@ impl Counters {
                 let count = u64::from(std::mem::take(&mut tally.counts.0[at]));
                 counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Takes over what was counted elsewhere, in all. Only the owner may call this, and never
+    /// [`fold`](Self::fold).
+    pub fn take_over(&self, totals: &Totals) {
+        for (counter, total) in self.0.iter().zip(&totals.0) {
+            counter.store(*total, Ordering::Relaxed);
         }
     }
 

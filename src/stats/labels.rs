@@ -75,6 +75,8 @@ pub const SIZE_BIN_LEN: usize = 16;
 
 /// What the zone is for; `other` for zones of the operator and for names in no zone.
 pub static SERVICE: Label = Label::fixed("service", &["direct", "dname", "hostname", "special", "other"]);
+/// The index of `hostname` in [`SERVICE`].
+pub const SERVICE_HOSTNAME: u8 = 2;
 /// The index of `other` in [`SERVICE`].
 pub const SERVICE_OTHER: usize = 4;
 /// How it came.
@@ -159,6 +161,27 @@ pub const DROPPED_OWN_ADDRESS: usize = 3;
 pub const DROPPED_ERROR_CAP: usize = 4;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_UPDATE: usize = 5;
+/// Why a frame passed the program in the driver, as `xdp/program/responder.h` numbers it.
+pub static XDP_REASON: Label = Label::fixed(
+    "reason",
+    &[
+        "elsewhere",
+        "not_serving",
+        "not_alive",
+        "fragment",
+        "length",
+        "source",
+        "header",
+        "name",
+        "type",
+        "edns",
+        "outside",
+        "apex",
+        "long",
+        "no_room",
+        "sampled",
+    ],
+);
 /// Why a receive was begun again.
 pub static REARM: Label = Label::fixed("cause", &["no_buffers", "empty", "other"]);
 /// What the kernel said of a reply that it did not send.

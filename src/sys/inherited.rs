@@ -4,13 +4,14 @@
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockRef, Type};
 
+use super::bpf::xdp_link_interface;
 use crate::limits::PASSED_MAX;
 
 /// The first descriptor that a service manager passes (sd_listen_fds(3)).
@@ -24,6 +25,8 @@ pub struct Inherited {
     udp: Vec<(SocketAddr, UdpSocket)>,
     tcp: Vec<(SocketAddr, TcpListener)>,
     unix: Vec<UnixListener>,
+    /// Links of XDP programs, by the interface's number.
+    links: Vec<(u32, OwnedFd)>,
 }
 
 /// What the socket of this index is called with a service manager that keeps it.
@@ -39,12 +42,17 @@ fn index(name: &str) -> Option<usize> {
 
 impl Inherited {
     /// Sorts sockets. The order of those of one address stays: the kernel numbers them by it. What is neither
-    /// a UDP socket with an address nor a listener is closed.
+    /// a UDP socket with an address, nor a listener, nor the link of an XDP program is closed.
     #[must_use]
     pub fn sort(descriptors: Vec<OwnedFd>) -> Self {
         let mut sorted = Self::default();
-        // One that cannot be asked is no socket.
-        descriptors.into_iter().for_each(|descriptor| sorted.put(descriptor).unwrap_or_default());
+        for descriptor in descriptors {
+            match xdp_link_interface(descriptor.as_fd()) {
+                Some(interface) => sorted.links.push((interface, descriptor)),
+                // One that cannot be asked is no socket.
+                None => sorted.put(descriptor).unwrap_or_default(),
+            }
+        }
         sorted
     }
 
@@ -117,6 +125,12 @@ impl Inherited {
         };
         let place = self.unix.iter().position(is_it)?;
         Some(self.unix.remove(place))
+    }
+
+    /// The link of the program on the interface of this number.
+    pub fn take_link(&mut self, interface: u32) -> Option<OwnedFd> {
+        let place = self.links.iter().position(|(of, _)| *of == interface)?;
+        Some(self.links.remove(place).1)
     }
 
     /// What nobody has taken, each once.

@@ -11,11 +11,13 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod bpf;
 pub mod clock;
 pub mod confine;
 pub mod cpu;
 pub mod files;
 pub mod inherited;
+pub mod interface;
 pub mod launcher;
 pub mod mmsg;
 pub mod passing;

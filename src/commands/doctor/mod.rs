@@ -24,6 +24,7 @@ use crate::cli::{ControlOptions, DoctorOptions};
 use crate::daemon;
 use crate::daemon::config::{self, Config, Flags};
 use crate::daemon::control::ControlPath;
+use crate::sys::interface::interface;
 
 use host::Host;
 
@@ -144,6 +145,7 @@ fn examine(host: &Host, config: &Config) -> Vec<Finding> {
     findings.push(network::addresses(host, &config.listen, network::is_here));
     findings.push(network::routes(&config.listen, network::has_route));
     findings.push(network::reverse_path(host));
+    findings.extend(network::xdp(config, interface, crate::sys::user::is_root()));
     findings
 }
 

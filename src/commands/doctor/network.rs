@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use super::{Finding, Host};
 use crate::daemon::config::Config;
 use crate::daemon::written::SizeText;
+use crate::sys;
 use crate::sys::topology::Interface;
 
 /// Whether the kernel gives sockets the buffers that are configured to a node that is not root.
@@ -31,6 +32,32 @@ pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
         small.join("; ")
     );
     Finding::to_do("buffers", text)
+}
+
+/// Whether what is to be answered in the driver can be: interfaces that are there, and the right to load a
+/// program.
+pub(super) fn xdp(
+    config: &Config,
+    look: impl Fn(&str) -> io::Result<sys::interface::Interface>,
+    is_root: bool,
+) -> Option<Finding> {
+    let names = &config.xdp.interfaces;
+    if names.is_empty() {
+        return None;
+    }
+    let mut wrong: Vec<String> =
+        names.iter().filter_map(|name| Some(format!("{name}: {}", look(name).err()?))).collect();
+    if !is_root {
+        wrong.push(
+            "only root, or who has CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, may load a program".to_owned(),
+        );
+    }
+    let good = || format!("on {}; tuning/xdp.md has what their cards need", names.join(", "));
+    Some(if wrong.is_empty() {
+        Finding::good("XDP", good())
+    } else {
+        Finding::to_do("XDP", wrong.join("; "))
+    })
 }
 
 /// Each network card that is up: whether its queues spread queries over the CPUs of the shards.
@@ -236,6 +263,19 @@ mod tests {
         assert_eq!(small.verdict, Verdict::Do);
         assert!(small.text.starts_with("net.core.rmem_max is 212992, and rcvbuf 8MiB: only root"), "{small}");
         assert_eq!(buffers(&host(&[]).1, &config).verdict, Verdict::Note);
+    }
+
+    #[test]
+    fn what_answers_in_the_driver_is_looked_at_where_it_is_wanted() {
+        let mut config = config::load(None, &Flags::default()).unwrap();
+        let there = |_: &str| Ok(sys::interface::Interface { index: 2, mac: [0; 6] });
+        let gone = |_: &str| Err(io::Error::other("it is not there"));
+        assert!(xdp(&config, there, true).is_none());
+        config.xdp.interfaces.push("eth0".to_owned());
+        assert_eq!(xdp(&config, there, true).unwrap().verdict, Verdict::Good);
+        let found = xdp(&config, gone, false).unwrap();
+        assert_eq!(found.verdict, Verdict::Do);
+        assert!(found.text.starts_with("eth0: it is not there; only root"), "{found}");
     }
 
     const LIST: &str = "Channel parameters for eth0:\nPre-set maximums:\nRX:\t\tn/a\nCombined:\t8\n\

@@ -103,10 +103,13 @@ fn rates(change: Change<'_>) -> Line<'static> {
     let counters = change.at("counters");
     let open = change.now["tcp_connections"].as_u64().unwrap_or_default();
     let rate = |of: Change<'_>| Span::from(per_second(of)).bold();
+    // What is answered in the driver, where anything is.
+    let is_in_driver = change.now["xdp"].as_array().is_some_and(|places| !places.is_empty());
+    let in_driver = [" of them XDP ".into(), rate(change.at("datapath_queries").at("xdp"))];
+    let in_driver = in_driver.into_iter().filter(|_| is_in_driver);
     titled(
         "queries",
-        [
-            rate(counters.at("queries")).fg(Color::Cyan),
+        std::iter::once(rate(counters.at("queries")).fg(Color::Cyan)).chain(in_driver).chain([
             "   replies ".into(),
             rate(counters.at("responses")),
             "   TCP ".into(),
@@ -114,7 +117,7 @@ fn rates(change: Change<'_>) -> Line<'static> {
             " open, ".into(),
             rate(counters.at("tcp_connections_accepted")),
             " new".into(),
-        ],
+        ]),
     )
 }
 

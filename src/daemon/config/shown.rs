@@ -141,11 +141,13 @@ impl Flags {
             control,
             node,
             zones,
+            xdp,
             log_format,
             log_file,
         } = self;
         let text = |value: &dyn ToString| Value::String(value.to_string());
         let listen: Vec<Value> = listen.iter().flat_map(|one| &one.0).map(|address| text(address)).collect();
+        let interfaces: Vec<Value> = xdp.iter().map(|name| text(&name.0)).collect();
         // A relative path of the command line begins where the program was started, and not at the file.
         let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| text(&whole(path).display()));
@@ -165,6 +167,7 @@ impl Flags {
             ("--control", "control", "path", control),
             ("--node", "identity", "node", node.as_ref().map(|node| text(&node.0))),
             ("--zones", "zones", "dir", path(zones)),
+            ("--xdp", "xdp", "interfaces", Some(interfaces).filter(|all| !all.is_empty()).map(Value::Array)),
             ("--log-format", "log", "format", log_format.map(|format| text(&format))),
             ("--log-file", "log", "file", path(log_file)),
         ];

@@ -264,6 +264,7 @@ fn flags_go_before_the_file() {
         control: None,
         node: Some(Text::read("flag").unwrap()),
         zones: Some("here".into()),
+        xdp: Vec::new(),
         log_format: None,
         log_file: None,
     };

@@ -56,13 +56,13 @@ impl Giving {
     }
 
     /// Leads the successor to where it serves, beside this process. It gets `sockets`: those of each address
-    /// in the order in which they were bound.
+    /// in the order in which they were bound, and the `links` of programs.
     ///
     /// # Errors
     /// What went wrong with it. It is gone then, and this process is as it was.
-    pub fn finish(self, sockets: &[OwnedFd]) -> Result<Successor, Vec<Problem>> {
+    pub fn finish(self, sockets: &[OwnedFd], links: &[OwnedFd]) -> Result<Successor, Vec<Problem>> {
         let Self { launcher, line } = self;
-        let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+        let sockets: Vec<BorrowedFd<'_>> = sockets.iter().chain(links).map(AsFd::as_fd).collect();
         lead(line, &sockets, Patience::default()).map_err(|mut problems| {
             let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher is gone: {error}"));
             problems.extend(failure(format!("the new process: {ended}; this one serves on")));

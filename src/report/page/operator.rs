@@ -80,6 +80,7 @@ fn state(reading: &Reading<'_>) -> Markup {
     let rows = [
         ("State", reading.state.name().to_owned(), true),
         ("Datapath", format!("{}: {}", facts.datapath, facts.reason), true),
+        ("In the driver (XDP)", in_the_driver(reading), true),
         ("Queries", exact(reading.total.sum(QUERIES)), true),
         ("Lost for want of room", format!("{} datagrams", exact(lost)), lost == 0),
         ("Replies cut (TC)", exact(reading.total.sum(TRUNCATED)), true),
@@ -99,6 +100,15 @@ fn state(reading: &Reading<'_>) -> Markup {
             @for (name, text, is_well) in rows { div.bad[!is_well] { dt { (name) } dd { (text) } } }
         }
     }
+}
+
+/// What XDP answered, and where it does.
+fn in_the_driver(reading: &Reading<'_>) -> String {
+    let places = &reading.board.facts.xdp;
+    if places.is_empty() {
+        return "off".to_owned();
+    }
+    format!("{} queries answered on {}", exact(reading.xdp.sum(QUERIES)), places.join(", "))
 }
 
 fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {

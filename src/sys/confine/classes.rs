@@ -34,11 +34,13 @@ pub enum Class {
     Taps,
     /// Waits for the process that this one succeeds.
     Elder,
+    /// Says to the program in the driver that the node lives, and reads its counters.
+    Xdp,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -51,6 +53,7 @@ impl Class {
         Self::Log,
         Self::Taps,
         Self::Elder,
+        Self::Xdp,
     ];
 
     /// Those that open files.
@@ -73,6 +76,7 @@ impl Class {
             Self::Log => "log",
             Self::Taps => "taps",
             Self::Elder => "elder",
+            Self::Xdp => "xdp",
         }
     }
 
@@ -84,7 +88,7 @@ impl Class {
     /// What it may call. Of several entries for one call, any will do.
     pub(super) fn calls(self) -> Vec<Call> {
         let groups: &[&[Call]] = match self {
-            Self::Main => &[FILES, STREAMS, THREADS, PASSAGE],
+            Self::Main => &[FILES, STREAMS, THREADS, PASSAGE, PROGRAMS],
             Self::Signals => &[STDERR, STREAMS],
             Self::ShardRing => &[STDERR, RING, DATAGRAMS],
             Self::ShardMmsg => &[STDERR, DATAGRAMS],
@@ -96,6 +100,8 @@ impl Class {
             Self::Log => &[FILES],
             Self::Taps => &[STREAMS, TAP_SOCKETS],
             Self::Elder => &[STREAMS, PASSAGE],
+            // All that it shares is memory.
+            Self::Xdp => &[STDERR],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let groups = groups.iter().flat_map(|group| group.iter());
@@ -181,6 +187,9 @@ const RUNTIME: &[Call] = &[
 /// To the launcher, and through it to a successor.
 const PASSAGE: &[Call] =
     &[with(libc::SYS_socketpair, 0, libc::AF_UNIX), with(libc::SYS_setsockopt, 1, libc::SOL_SOCKET)];
+
+/// To wait until a program in the driver has left what it reads (MEMBARRIER_CMD_GLOBAL).
+const PROGRAMS: &[Call] = &[with(libc::SYS_membarrier, 0, 1)];
 
 /// What a thread that is started does first. Whether one may be started is no matter of these tables: see
 /// `filter.rs`.

@@ -1,0 +1,396 @@
+//! Answers in the driver: what the configuration says of them (`[xdp]`), and how they go along with the
+//! life of the node. Whatever is in the way of them is one line, and the sockets answer everything.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle, Thread};
+
+use crossbeam_channel::Sender;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::written::{Count, Given, Written, choice};
+use crate::limits::{INTERFACE_NAME_LEN_MAX, SAMPLE_EVERY_MAX, XDP_BEAT, XDP_SAMPLE_EVERY};
+use crate::net::{self, Event};
+use crate::report::{Board, State};
+use crate::serve::snapshot::Snapshot;
+use crate::stats::counters::Counters;
+use crate::sys::confine::{Class, Confined};
+use crate::sys::inherited::Inherited;
+use crate::sys::interface::{Interface, interface};
+use crate::xdp::{Door, Growth, Place, Responder};
+
+/// What is answered in the driver, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XdpSettings {
+    /// The interfaces; none for not at all.
+    pub interfaces: Vec<String>,
+    /// Where on them.
+    pub mode: XdpMode,
+    /// All of whose addresses are the node's.
+    pub prefixes: Vec<IpNet>,
+    /// Of so many queries that could be answered there, one goes to the sockets; 0 for none.
+    pub sample: u32,
+}
+
+/// Where the program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver where it can, else in the network stack.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+impl XdpMode {
+    /// Where to try, first things first.
+    const fn places(self) -> &'static [Place] {
+        match self {
+            Self::Auto => &[Place::Native, Place::Generic],
+            Self::Native => &[Place::Native],
+            Self::Generic => &[Place::Generic],
+        }
+    }
+}
+
+impl fmt::Display for XdpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+impl Written for XdpMode {
+    const EXPECTED: &'static str = "\"auto\", \"native\" or \"generic\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        choice(text, &[("auto", Self::Auto), ("native", Self::Native), ("generic", Self::Generic)])
+    }
+}
+
+/// What an interface is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceName(
+    /// One word.
+    pub String,
+);
+
+impl Written for InterfaceName {
+    const EXPECTED: &'static str = "the name of an interface";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let is_name = (1..=INTERFACE_NAME_LEN_MAX).contains(&text.len())
+            && text.chars().all(|c| !c.is_whitespace() && c != '/');
+        let refused = || format!("`{text}` is no interface; give one that `ip link` lists, as eth0");
+        is_name.then(|| Self(text.to_owned())).ok_or_else(refused)
+    }
+}
+
+impl Written for IpNet {
+    const EXPECTED: &'static str = "a prefix such as \"192.175.48.0/24\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let refused = |_| format!("`{text}` is no prefix; give one as 192.175.48.0/24 or 2620:4f:8000::/48");
+        text.parse::<Self>().map(|prefix| prefix.trunc()).map_err(refused)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [xdp]")]
+pub(super) struct XdpSpec {
+    interfaces: Vec<Given<InterfaceName>>,
+    mode: Given<XdpMode>,
+    pub(super) prefixes: Vec<Given<IpNet>>,
+    sample: Given<Count<0, SAMPLE_EVERY_MAX>>,
+}
+
+impl Default for XdpSpec {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            mode: Given::default(XdpMode::Auto),
+            prefixes: Vec::new(),
+            sample: Given::default(Count(XDP_SAMPLE_EVERY)),
+        }
+    }
+}
+
+impl XdpSpec {
+    /// What holds; interfaces of the command line go before those of the file.
+    pub(super) fn settings(self, interfaces: &[InterfaceName]) -> XdpSettings {
+        let from_file = self.interfaces.into_iter().map(|given| given.value);
+        let mut names: Vec<String> = Vec::new();
+        let chosen: Vec<InterfaceName> =
+            if interfaces.is_empty() { from_file.collect() } else { interfaces.to_vec() };
+        for InterfaceName(name) in chosen {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        XdpSettings {
+            interfaces: names,
+            mode: self.mode.value,
+            prefixes: self.prefixes.into_iter().map(|given| given.value).collect(),
+            sample: u32::try_from(self.sample.value.0).expect("its range ends below 2^32"),
+        }
+    }
+}
+
+/// The program, attached and silent, and what is to be said of it.
+#[derive(Default)]
+pub(super) struct Prepared {
+    responder: Option<Responder>,
+    /// Interfaces on which the process before this one has its program, with its links.
+    taken_over: Vec<(Interface, OwnedFd)>,
+    /// Where the program is attached, for people.
+    pub(super) places: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl Prepared {
+    /// Loads the program and attaches it; it answers nothing yet. This takes rights.
+    pub(super) fn new(
+        settings: &XdpSettings,
+        listeners: &[SocketAddr],
+        snapshot: &Snapshot,
+        inherited: &mut Inherited,
+    ) -> Self {
+        let mut prepared = Self::default();
+        let mut found = Vec::new();
+        for name in &settings.interfaces {
+            match interface(name) {
+                Ok(interface) => found.push((name, interface)),
+                Err(error) => prepared.lines.push(format!("xdp: not on {name}: {error}")),
+            }
+        }
+        if found.is_empty() {
+            return prepared;
+        }
+        let door = Door {
+            interfaces: found.iter().map(|(_, interface)| *interface).collect(),
+            listeners: listeners.to_vec(),
+            prefixes: settings.prefixes.clone(),
+            sample: settings.sample,
+        };
+        match Responder::load(&door, snapshot, Growth::Anywhere) {
+            Ok(mut responder) => {
+                for (name, interface) in found {
+                    prepared.attach(&mut responder, name, interface, settings.mode, inherited);
+                }
+                prepared.lines.extend(facts(&responder, settings, listeners));
+                prepared.responder = Some(responder).filter(|_| !prepared.places.is_empty());
+            }
+            Err(error) => prepared.lines.push(format!("xdp: off, the sockets answer everything: {error}")),
+        }
+        prepared
+    }
+
+    fn attach(
+        &mut self,
+        responder: &mut Responder,
+        name: &str,
+        interface: Interface,
+        mode: XdpMode,
+        inherited: &mut Inherited,
+    ) {
+        if let Some(link) = inherited.take_link(interface.index) {
+            self.taken_over.push((interface, link));
+            self.places.push(name.to_owned());
+            return;
+        }
+        let mut refused = String::new();
+        for &place in mode.places() {
+            match responder.attach(interface.index, place) {
+                Ok(()) => {
+                    let place = if place == Place::Native { "native" } else { "generic" };
+                    self.places.push(format!("{name} ({place})"));
+                    return;
+                }
+                Err(error) if refused.is_empty() => refused = error,
+                Err(_) => {}
+            }
+        }
+        self.lines.push(format!("xdp: not on {name}: {refused}"));
+    }
+
+    /// What is to be said of it, line by line.
+    pub(super) fn take_lines(&mut self) -> Vec<String> {
+        let mut lines = std::mem::take(&mut self.lines);
+        if let Some(responder) = &self.responder {
+            let (zones, _) = responder.zones();
+            lines.insert(0, format!("xdp: {} for {zones} zones", self.places.join(", ")));
+        }
+        lines
+    }
+
+    /// Puts the program in the place of that of the process before this one, now that this one serves; what
+    /// is to be said of it.
+    pub(super) fn take_over(&mut self) -> Vec<String> {
+        let Some(responder) = &mut self.responder else { return Vec::new() };
+        let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
+        let told = |error: io::Error| {
+            format!(
+                "note: xdp: the program of the process before this one stays until it ends: {error}; restart"
+            )
+        };
+        replaced.filter_map(|result| result.err().map(told)).collect()
+    }
+
+    /// What a successor gets of it: the links.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        let own = self.responder.as_ref().map_or_else(|| Ok(Vec::new()), Responder::links)?;
+        let taken_over = self.taken_over.iter().map(|(_, link)| link.try_clone());
+        own.into_iter().map(Ok).chain(taken_over).collect()
+    }
+
+    /// Gives it the thread that keeps it going. Its counters are those of `board`.
+    pub(super) fn start(
+        self,
+        board: &Arc<Board>,
+        events: &Sender<Event>,
+        confined: &Confined,
+    ) -> io::Result<Option<Xdp>> {
+        let Some(responder) = self.responder else { return Ok(None) };
+        let (responder, stop) = (Arc::new(responder), Arc::new(AtomicBool::new(false)));
+        let keeper = Keeper {
+            responder: Arc::clone(&responder),
+            board: Arc::clone(board),
+            counters: Arc::clone(&board.xdp.counters),
+            stop: Arc::clone(&stop),
+        };
+        let confined = confined.clone();
+        let keep = move || {
+            confined.thread(Class::Xdp)?;
+            keeper.run();
+            Ok(())
+        };
+        let handle = net::spawn("xdp".to_owned(), events.clone(), keep)?;
+        let thread = handle.thread().clone();
+        Ok(Some(Xdp { responder, stop, handle, thread }))
+    }
+}
+
+/// What the operator should know of it at the start.
+fn facts(responder: &Responder, settings: &XdpSettings, listeners: &[SocketAddr]) -> Vec<String> {
+    let (zones, left) = responder.zones();
+    let mut lines = Vec::new();
+    if left > 0 {
+        let total = zones + left;
+        lines.push(format!("xdp: of {total} empty zones, {left} are left to the sockets: they do not fit"));
+    }
+    let is_covered = |listener: &&SocketAddr| {
+        let of_family = |prefix: &&IpNet| prefix.addr().is_ipv4() == listener.is_ipv4();
+        !listener.ip().is_unspecified() || settings.prefixes.iter().any(|prefix| of_family(&prefix))
+    };
+    for listener in listeners.iter().filter(|listener| !is_covered(listener)) {
+        lines.push(format!(
+            "xdp: which addresses {listener} stands for is not known; listen on each, or name them in \
+             [xdp] prefixes"
+        ));
+    }
+    lines
+}
+
+/// The program while the node runs.
+pub(super) struct Xdp {
+    responder: Arc<Responder>,
+    stop: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
+    thread: Thread,
+}
+
+impl Xdp {
+    /// Answers as long as the node wants to be asked.
+    pub(super) fn change(&self, state: State) {
+        self.responder.serve(state == State::Serving);
+    }
+
+    /// Answers from `snapshot` when this returns.
+    pub(super) fn publish(&self, snapshot: &Snapshot) {
+        self.responder.publish(snapshot);
+    }
+
+    /// Ends: everything goes to the sockets, and what was counted is on the board.
+    pub(super) fn stop(self) {
+        self.responder.serve(false);
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.unpark();
+        // A panic was reported when it happened.
+        let _ = self.handle.join();
+    }
+}
+
+/// Says that the node lives as long as any thread that serves moves, and takes over what was counted.
+struct Keeper {
+    responder: Arc<Responder>,
+    board: Arc<Board>,
+    counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    fn run(self) {
+        let mut seen = Vec::new();
+        loop {
+            let is_last = self.stop.load(Ordering::Relaxed);
+            let turns = self.board.turns();
+            // One that moves is enough: a flood may keep the others from their CPUs, and then the sockets
+            // are the last place where it should go.
+            if seen.is_empty() || turns.iter().zip(&seen).any(|(turns, before)| turns > before) {
+                self.responder.beat();
+                seen = turns;
+            }
+            self.counters.take_over(&self.responder.totals());
+            if is_last {
+                return;
+            }
+            thread::park_timeout(XDP_BEAT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        assert_eq!(InterfaceName::read("eth0.100").unwrap().0, "eth0.100");
+        for wrong in ["", "a b", "../eth0", "much-too-long-a-name"] {
+            assert!(InterfaceName::read(wrong).unwrap_err().contains("give one"), "{wrong}");
+        }
+        assert_eq!(IpNet::read("192.0.2.77/24").unwrap().to_string(), "192.0.2.0/24");
+        assert!(IpNet::read("192.0.2.0").unwrap_err().contains("is no prefix"));
+        for mode in [XdpMode::Auto, XdpMode::Native, XdpMode::Generic] {
+            assert_eq!(XdpMode::read(&mode.to_string()), Ok(mode));
+        }
+    }
+
+    #[test]
+    fn options_go_before_the_file_and_each_interface_counts_once() {
+        let spec = |interfaces: &[&str]| XdpSpec {
+            interfaces: interfaces
+                .iter()
+                .map(|name| Given::default(InterfaceName::read(name).unwrap()))
+                .collect(),
+            ..XdpSpec::default()
+        };
+        let flags = ["b", "b", "c"].map(|name| InterfaceName::read(name).unwrap());
+        assert_eq!(spec(&["a", "b", "a"]).settings(&[]).interfaces, ["a", "b"]);
+        assert_eq!(spec(&["a"]).settings(&flags).interfaces, ["b", "c"]);
+        assert_eq!(spec(&[]).settings(&[]).sample, 1024);
+    }
+}

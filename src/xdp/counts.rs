@@ -1,0 +1,75 @@
+//! What the program counted, as the node counts: it notes for each CPU the least that the rest follows from.
+
+use std::mem::{offset_of, size_of};
+use std::sync::atomic::Ordering;
+
+use super::layout::{Cpu, Kinds, REASONS};
+use crate::dns::consts::rcode;
+use crate::limits::XDP_BINS;
+use crate::stats::counters::{
+    Family, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
+    QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_RD, QUERY_BYTES, QUERY_SIZES,
+    REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, Totals, XDP_PASSED,
+};
+use crate::stats::labels::{ADDRESS, SERVICE, TYPE, ZONE, rcode_value};
+use crate::sys::bpf::Shared;
+
+/// Bytes of what one CPU works with.
+pub(super) const CPU_LEN: usize = size_of::<Cpu>();
+
+/// Adds up what all CPUs counted.
+pub(super) fn totals(cpus: &Shared) -> Totals {
+    let mut totals = Totals::default();
+    for cpu in cpus.words().chunks_exact(CPU_LEN / 8) {
+        let at = |place: usize| cpu[place / 8].load(Ordering::Relaxed);
+        add_queries(&mut totals, |index| at(offset_of!(Cpu, kinds) + 8 * index));
+        let mut add = |family: &'static Family, len: usize, place: usize| {
+            (0..len).for_each(|index| totals.add(family.at([index]), at(place + 8 * index)));
+        };
+        add(QUERIES_BY_ZONE, ZONE.len, offset_of!(Cpu, zones));
+        add(QUERIES_BY_ADDRESS, ADDRESS.len, offset_of!(Cpu, listeners));
+        add(QUERIES_BY_TYPE, TYPE.len, offset_of!(Cpu, types));
+        // Transport is the first label of what follows, and UDP its first value.
+        add(QUERY_BYTES, 1, offset_of!(Cpu, query_bytes));
+        add(REPLY_BYTES, 1, offset_of!(Cpu, reply_bytes));
+        for bin in 0..XDP_BINS {
+            totals.add(QUERY_SIZES.at([0, bin]), at(offset_of!(Cpu, query_bins) + 8 * bin));
+            totals.add(REPLY_SIZES.at([0, bin]), at(offset_of!(Cpu, reply_bins) + 8 * bin));
+        }
+        // The first reason is that it was answered.
+        for reason in 1..REASONS {
+            totals.add(XDP_PASSED.at([reason - 1]), at(offset_of!(Cpu, reasons) + 8 * reason));
+        }
+    }
+    totals
+}
+
+/// Adds what is counted by kind: `count` has them by place.
+fn add_queries(totals: &mut Totals, count: impl Fn(usize) -> u64) {
+    let in_service = size_of::<Kinds>() / 8;
+    for index in 0..SERVICE.len * in_service {
+        let queries = count(index);
+        if queries == 0 {
+            continue;
+        }
+        let [service, rest] = [index / in_service, index % in_service];
+        let [family, rd, edns, cookie] = [rest / 24, rest / 12 % 2, rest / 4 % 3, rest % 4];
+        totals.add(QUERIES.at([service, 0, family]), queries);
+        totals.add(RESPONSES_BY_TRANSPORT.at([0, family]), queries);
+        totals.add(QUERIES_BY_OPCODE.at([0]), queries);
+        totals.add(QUERIES_BY_CLASS.at([0]), queries);
+        totals.add(RESPONSES.at([rcode_value(rcode::NXDOMAIN)]), queries);
+        if rd == 1 {
+            totals.add(QUERIES_RD.at([]), queries);
+        }
+        if edns > 0 {
+            totals.add(QUERIES_EDNS.at([0]), queries);
+        }
+        if edns == 2 {
+            totals.add(QUERIES_DO.at([]), queries);
+        }
+        if cookie > 0 {
+            totals.add(QUERIES_COOKIE.at([cookie - 1]), queries);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The memory that the program and the node share, as `program/responder.h` has it: these shapes are never
+//! values, they say where each word stands.
+#![allow(dead_code, reason = "their fields are places")]
+
+use crate::limits::LISTEN_MAX;
+use crate::stats::labels::ZONE;
+
+/// Interfaces that one node answers on.
+pub(super) const INTERFACES: usize = 8;
+/// Places for addresses.
+pub(super) const TARGETS: usize = 256;
+/// How far from its place by hash an address may stand.
+pub(super) const TARGET_PROBES: usize = 8;
+/// Prefixes that are answered for as a whole.
+pub(super) const PREFIXES: usize = 16;
+/// Places for zones, by hash.
+pub(super) const SLOTS: usize = 16_384;
+/// How far from its place by hash a zone may stand.
+pub(super) const SLOT_PROBES: usize = 8;
+/// Zones of one set.
+pub(super) const ZONES: usize = 4096;
+/// Different tails of one set.
+pub(super) const TAILS: usize = 1024;
+/// Labels of a zone's name.
+pub(super) const LABELS: usize = 8;
+/// Words of a zone's name.
+pub(super) const NAME_WORDS: usize = 16;
+/// Words of a tail with its OPT.
+pub(super) const TAIL_WORDS: usize = 33;
+/// Compression pointers of a tail: its owner and the two names of a SOA.
+pub(super) const RELOCATIONS: usize = 3;
+/// Why a frame was answered (the first) or passed.
+pub(super) const REASONS: usize = 16;
+const SERVICES: usize = 5;
+const SERIES: usize = 96;
+const LISTENERS: usize = 64;
+const TYPES: usize = 32;
+const BINS: usize = 40;
+
+const _: () = assert!(ZONE.len <= SERIES && LISTEN_MAX <= LISTENERS);
+const _: () = assert!(2 * LISTEN_MAX <= TARGETS && 4 * ZONES <= SLOTS);
+
+#[repr(C)]
+pub(super) struct Interface {
+    pub(super) index: u64,
+    pub(super) mac: u64,
+}
+
+#[repr(C)]
+pub(super) struct Target {
+    pub(super) address: [u64; 2],
+    /// In network order.
+    pub(super) port: u32,
+    pub(super) listener: u32,
+}
+
+#[repr(C)]
+pub(super) struct Prefix {
+    pub(super) address: [u64; 2],
+    pub(super) mask: [u64; 2],
+    pub(super) port: u32,
+    pub(super) listener: u32,
+}
+
+#[repr(C)]
+pub(super) struct Control {
+    pub(super) is_serving: u64,
+    pub(super) alive_until: u64,
+    pub(super) set: u64,
+    pub(super) sample: u64,
+    pub(super) prefixes_len: u64,
+    pub(super) interfaces: [Interface; INTERFACES],
+    pub(super) targets: [Target; TARGETS],
+    pub(super) prefixes: [Prefix; PREFIXES],
+    pub(super) ports: [u64; 65_536 / 64],
+    pub(super) types: [u8; 264],
+}
+
+#[repr(C)]
+pub(super) struct Zone {
+    pub(super) len: u16,
+    pub(super) service: u8,
+    pub(super) series: u8,
+    pub(super) tail: u32,
+    pub(super) words: [u64; NAME_WORDS],
+}
+
+#[repr(C)]
+pub(super) struct Relocation {
+    pub(super) at: u16,
+    pub(super) delta: u16,
+    pub(super) is_from_tail: u16,
+    unused: u16,
+}
+
+#[repr(C)]
+pub(super) struct Tail {
+    pub(super) len: u16,
+    pub(super) relocations_len: u16,
+    pub(super) edns_len: u16,
+    unused: u16,
+    pub(super) sums: [u16; 4],
+    pub(super) relocations: [Relocation; RELOCATIONS],
+    pub(super) words: [u64; TAIL_WORDS],
+}
+
+#[repr(C)]
+pub(super) struct Set {
+    pub(super) depths: u64,
+    pub(super) slots: [u32; SLOTS],
+    pub(super) zones: [Zone; ZONES],
+    pub(super) tails: [Tail; TAILS],
+}
+
+/// Family, RD, EDNS (none, without DO, with it), cookie (none, and as `labels::COOKIE`).
+pub(super) type Kinds = [[[[u64; 4]; 3]; 2]; 2];
+
+#[repr(C)]
+pub(super) struct Cpu {
+    pub(super) reasons: [u64; REASONS],
+    pub(super) kinds: [Kinds; SERVICES],
+    pub(super) zones: [u64; SERIES],
+    pub(super) listeners: [u64; LISTENERS],
+    pub(super) types: [u64; TYPES],
+    pub(super) query_bytes: u64,
+    pub(super) reply_bytes: u64,
+    pub(super) query_bins: [u64; BINS],
+    pub(super) reply_bins: [u64; BINS],
+    to_sample: u64,
+    words: [u64; NAME_WORDS],
+    hashes: [u64; NAME_WORDS + 1],
+    notes: [u32; 10],
+    starts: [u8; 128],
+    unused: [u64; 8],
+}

@@ -1,0 +1,270 @@
+//! Answers in the driver: a program that the kernel runs on each frame, before there is a packet of it. It
+//! sends whole answers for names in empty zones, and passes everything else to the sockets untouched.
+//!
+//! The program is `program/responder.c`; what it answers with are the compiled answers of the sockets, in
+//! memory that it shares with the node. So the node needs no rights any more once the program is attached.
+
+mod counts;
+mod door;
+mod layout;
+mod memory;
+mod sets;
+
+use std::error::Error;
+use std::mem::offset_of;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
+
+use aya::maps::{Map, MapData};
+use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+
+use crate::limits::XDP_ALIVE;
+use crate::serve::snapshot::Snapshot;
+use crate::stats::counters::Totals;
+use crate::sys::bpf::{self, Shared};
+use crate::sys::clock;
+
+use counts::CPU_LEN;
+use layout::Control;
+use sets::{SET_LEN, Zones};
+
+pub use crate::sys::bpf::Place;
+pub use door::Door;
+
+/// The program as clang made it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("program/responder.o");
+/// What it is called.
+const PROGRAM: &str = "as112";
+
+/// Where the program finds room for the reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Growth {
+    /// Behind the frame where the driver has some, else before it.
+    #[default]
+    Anywhere,
+    /// Before it. That is slower; tests go this way with everything.
+    Before,
+}
+
+/// The program, loaded, and the memory that it shares with us.
+#[derive(Debug)]
+pub struct Responder {
+    control: Shared,
+    sets: Shared,
+    cpus: Shared,
+    /// Where it is attached. Each ends with us.
+    links: Vec<OwnedFd>,
+    program: Ebpf,
+    /// Empty zones that it has, and those that it leaves to the sockets.
+    zones: Mutex<(usize, usize)>,
+}
+
+/// What became of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It passes to the sockets, untouched.
+    Passes,
+    /// It is sent back like this.
+    Answered(Vec<u8>),
+}
+
+impl Responder {
+    /// Loads the program for the frames that `door` names. It answers nothing before it is told to.
+    ///
+    /// # Errors
+    /// With the way out.
+    pub fn load(door: &Door, snapshot: &Snapshot, growth: Growth) -> Result<Self, String> {
+        let control_image = door.image()?;
+        let cpus = possible_cpus().map_err(|error| format!("cannot count the CPUs: {error}"))?;
+        let mut loader = EbpfLoader::new();
+        // No type of the kernel is looked into.
+        loader.btf(None);
+        loader.map_max_entries("CPUS", cpus);
+        let head_only = u32::from(growth == Growth::Before);
+        loader.override_global("HEAD_ONLY", &head_only, true);
+        let mut program = loader.load(OBJECT).map_err(|error| told(&error))?;
+        Self::xdp(&mut program)?.load().map_err(|error| told(&error))?;
+        let map = |name: &str, len: usize| {
+            let Some(Map::Array(array)) = program.map(name) else {
+                return Err(format!("it has no map {name}"));
+            };
+            shared(array, len).map_err(|error| format!("cannot see the program's memory: {error}"))
+        };
+        let responder = Self {
+            control: map("CONTROL", control_image.len())?,
+            sets: map("SETS", 2 * SET_LEN)?,
+            cpus: map("CPUS", cpus as usize * CPU_LEN)?,
+            links: Vec::new(),
+            program,
+            zones: Mutex::new((0, 0)),
+        };
+        memory::store(&responder.control, 0, &control_image);
+        responder.publish(snapshot);
+        Ok(responder)
+    }
+
+    /// Attaches the program to an interface by its number; it is detached when this value ends, or the
+    /// process.
+    ///
+    /// # Errors
+    /// With the way out.
+    pub fn attach(&mut self, interface: u32, place: Place) -> Result<(), String> {
+        let program = Self::xdp(&mut self.program)?.fd().map_err(|error| told(&error))?;
+        let link = bpf::attach_xdp(program.as_fd(), interface, place).map_err(|error| refused(&error))?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Puts the program in the place of the one that `link` has attached.
+    ///
+    /// # Errors
+    /// What the kernel objects.
+    pub fn take_over(&mut self, link: OwnedFd) -> io::Result<()> {
+        let program = Self::xdp(&mut self.program).map_err(io::Error::other)?;
+        let program = program.fd().map_err(io::Error::other)?;
+        bpf::replace_xdp(link.as_fd(), program.as_fd())?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Second handles of the links: as long as there is one, the program stays attached.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub fn links(&self) -> io::Result<Vec<OwnedFd>> {
+        self.links.iter().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Answers from `snapshot` from now on: when this returns, no answer is made from another any more.
+    pub fn publish(&self, snapshot: &Snapshot) {
+        let Zones { image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
+        // One at a time: nobody else changes the set that is not in force.
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_force = memory::word(&self.control, offset_of!(Control, set));
+        let next = 1 - in_force.load(Ordering::Relaxed);
+        memory::store(&self.sets, next as usize * SET_LEN, &image);
+        in_force.store(next, Ordering::Release);
+        // The next time this set is written to, nobody reads it any more.
+        bpf::wait_for_runs();
+        *zones = (taken, left);
+    }
+
+    /// Empty zones that it answers for, and those that it leaves to the sockets.
+    #[must_use]
+    pub fn zones(&self) -> (usize, usize) {
+        *self.zones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers, or passes everything.
+    pub fn serve(&self, is_serving: bool) {
+        memory::word(&self.control, offset_of!(Control, is_serving))
+            .store(u64::from(is_serving), Ordering::Relaxed);
+    }
+
+    /// Says that the node lives: for [`XDP_ALIVE`] the program answers.
+    pub fn beat(&self) {
+        let until = clock::monotonic_usec() * 1000 + XDP_ALIVE.as_nanos() as u64;
+        memory::word(&self.control, offset_of!(Control, alive_until)).store(until, Ordering::Relaxed);
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        counts::totals(&self.cpus)
+    }
+
+    /// Runs the program on one frame that no interface has seen; it comes in at interface 1.
+    ///
+    /// # Errors
+    /// The kernel does not run it, or it did what it never does.
+    pub fn run(&mut self, frame: &[u8]) -> Result<Fate, String> {
+        let mut out = vec![0; frame.len() + 1024];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut out);
+        let result = Self::xdp(&mut self.program)?.test_run(options).map_err(|error| told(&error))?;
+        out.truncate(result.data_size_out as usize);
+        match result.return_value {
+            2 if out == frame => Ok(Fate::Passes),
+            3 => Ok(Fate::Answered(out)),
+            2 => Err("a frame passed, but changed".to_owned()),
+            other => Err(format!("the program returned {other}")),
+        }
+    }
+
+    /// Instructions that the kernel looked through before it took the program; `None` where it does not say.
+    ///
+    /// # Errors
+    /// The kernel does not tell of the program.
+    pub fn verified_instructions(&mut self) -> Result<Option<u32>, String> {
+        let info = Self::xdp(&mut self.program)?.info().map_err(|error| told(&error))?;
+        Ok(info.verified_instruction_count())
+    }
+
+    fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, String> {
+        let program = program.program_mut(PROGRAM).ok_or("the object has no program")?;
+        program.try_into().map_err(|error: ProgramError| error.to_string())
+    }
+}
+
+fn shared(array: &MapData, len: usize) -> io::Result<Shared> {
+    Shared::map(array.fd().as_fd(), len)
+}
+
+/// One more than the highest number that a CPU of this host can have.
+fn possible_cpus() -> io::Result<u32> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    let last = text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u32>().ok());
+    last.map(|last| last + 1).ok_or_else(|| io::Error::other(format!("`{}` is no list", text.trim())))
+}
+
+/// Why the program cannot be loaded, in one line, and what to do.
+fn told(error: &(impl Error + 'static)) -> String {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    let causes = std::iter::from_fn(|| {
+        let this = cause?;
+        cause = this.source();
+        Some(this)
+    });
+    let is_denied = |error: &(dyn Error + 'static)| {
+        // A program that the verifier refuses is EACCES.
+        let error = error.downcast_ref::<io::Error>();
+        error.and_then(io::Error::raw_os_error) == Some(libc::EPERM)
+    };
+    if { causes }.any(is_denied) {
+        let ways_out = "start as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
+        return format!("this process may not load programs; {ways_out}");
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    format!("the kernel does not take the program: {line}; Linux 5.15 and later do")
+}
+
+/// Why an interface does not take the program, and what to do.
+fn refused(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy => {
+            "another XDP program is attached to it, and ours is none to share with; detach that one \
+             (`ip link set dev IFACE xdp off`), or leave the interface out"
+                .to_owned()
+        }
+        io::ErrorKind::Unsupported => {
+            "its driver cannot run XDP programs; say `mode = \"generic\"`, or leave the interface out"
+                .to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this process may not attach programs; start as root, or with CAP_BPF and CAP_NET_ADMIN"
+                .to_owned()
+        }
+        _ => format!(
+            "its driver refuses ({error}); a smaller MTU (below 3,500 bytes), no LRO, or more queues may \
+             help, or mode = \"generic\""
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

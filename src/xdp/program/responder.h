@@ -1,0 +1,149 @@
+/* What the node and the program share: three maps, each an array that both see as memory. `layout.rs` has the
+ * same shapes; a test compares them with what the compiler made of these. */
+#ifndef RESPONDER_H
+#define RESPONDER_H
+
+#include "kernel.h"
+
+#define INTERFACES 8
+#define TARGETS 256
+#define TARGET_PROBES 8
+#define PREFIXES 16
+#define SLOTS 16384
+#define SLOT_PROBES 8
+#define ZONES 4096
+#define TAILS 1024
+#define LABELS 8
+#define NAME_WORDS 16
+#define TAIL_WORDS 33
+#define RELOCATIONS 3
+
+/* An interface that is answered on; the last ones are 0. */
+struct interface {
+    u64 index;
+    u64 mac; /* its bytes in their order, then zeros */
+};
+
+/* An address that is answered at; IPv4 is mapped into IPv6, and 0 is nobody's. */
+struct target {
+    u64 address[2];
+    u32 port; /* in network order */
+    u32 listener;
+};
+
+struct prefix {
+    u64 address[2];
+    u64 mask[2];
+    u32 port;
+    u32 listener;
+};
+
+struct control {
+    u64 is_serving;
+    u64 alive_until; /* CLOCK_MONOTONIC in nanoseconds */
+    u64 set;         /* which set is in force: 0 or 1 */
+    u64 sample;      /* of so many answerable queries one passes; 0 for none */
+    u64 prefixes_len;
+    struct interface interfaces[INTERFACES];
+    struct target targets[TARGETS]; /* by hash, at most TARGET_PROBES from their place */
+    struct prefix prefixes[PREFIXES];
+    u64 ports[65536 / 64]; /* a bit for each source port that passes */
+    u8 types[264];         /* how a qtype below 258 is counted; the last is for all others */
+};
+
+/* An empty zone. Its name is read from its end in words of eight bytes, lower case, the root's byte the last
+ * of the first word; the last word has zeros below where the name is no multiple of eight. */
+struct zone {
+    u16 len; /* bytes of the name */
+    u8 service;
+    u8 series;
+    u32 tail;
+    u64 words[NAME_WORDS];
+};
+
+/* A compression pointer: where it stands in the tail, and where it points, from the zone's name in the
+ * question or from the tail. */
+struct relocation {
+    u16 at;
+    u16 delta;
+    u16 is_from_tail;
+    u16 unused;
+};
+
+/* What stands behind the question: records, and the OPT for who sent one. */
+struct tail {
+    u16 len; /* without the OPT */
+    u16 relocations_len;
+    u16 edns_len; /* bytes of the OPT */
+    u16 unused;
+    u16 sums[4]; /* of all bytes as 16-bit words: without OPT, with it, with DO */
+    struct relocation relocations[RELOCATIONS];
+    u64 words[TAIL_WORDS];
+};
+
+struct set {
+    u64 depths;        /* a bit for each number of labels that zones have */
+    u32 slots[SLOTS];  /* by hash: its upper 16 bits, and the zone's place plus one */
+    struct zone zones[ZONES];
+    struct tail tails[TAILS];
+};
+
+/* Why a frame passes. */
+enum reason {
+    ANSWERED,
+    ELSEWHERE, /* not IP, not UDP, not for an address and port of ours */
+    NOT_SERVING,
+    NOT_ALIVE,
+    FRAGMENT, /* or IP options, extension headers */
+    LENGTH,   /* the lengths of IP, UDP and the message disagree, or are too long */
+    SOURCE,   /* a martian, or a port that gets nothing */
+    HEADER,   /* no query, or more records than a question and OPT */
+    NAME,     /* damaged */
+    TYPE,     /* class or type */
+    EDNS,     /* a version, an option or a record that the node looks at itself */
+    OUTSIDE,  /* in no zone of this set */
+    APEX,     /* the name of a zone */
+    LONG,     /* the reply might not fit */
+    ROOM,     /* the driver has none for the reply */
+    SAMPLED,
+    REASONS,
+};
+
+#define SERVICES 5
+#define SERIES 96
+#define LISTENERS 64
+#define TYPES 32
+#define BINS 40
+#define EDNS_KINDS 3
+#define COOKIE_KINDS 4
+
+/* What one CPU works with: nobody else writes here. */
+struct cpu {
+    u64 reasons[REASONS];
+    u64 kinds[SERVICES][2][2][EDNS_KINDS][COOKIE_KINDS]; /* family, RD, EDNS and DO, cookie */
+    u64 zones[SERIES];
+    u64 listeners[LISTENERS];
+    u64 types[TYPES];
+    u64 query_bytes;
+    u64 reply_bytes;
+    u64 query_bins[BINS];
+    u64 reply_bins[BINS];
+    u64 to_sample;
+    /* Notes of one packet. */
+    u64 words[NAME_WORDS];
+    u64 hashes[NAME_WORDS + 1];
+    u32 network; /* where the IP header stands */
+    u32 udp;
+    u32 end; /* behind the message */
+    u32 name_len;
+    u32 labels;
+    u32 is_ipv6;
+    u32 listener;
+    u32 edns;
+    u32 cookie;
+    u32 qtype;
+    u8 starts[128];
+    u64 unused[8]; /* the next one's counters are two cache lines away */
+};
+
+#endif
