@@ -372,7 +372,7 @@ fn own_words(
             let (datapath, cpus) = (engine.name(), setting.cpu_list());
             let mut words =
                 words(&[&program, "run", "--listen", &listen, "--datapath", datapath, "--cpus", &cpus]);
-            words.extend(["--http", &counters, "--node", NODE].map(str::to_owned));
+            words.extend(["--http", &counters, "--control", "off", "--node", NODE].map(str::to_owned));
             if subject == Subject::OursInDriver {
                 words.extend(["--xdp", INTERFACE].map(str::to_owned));
             }
