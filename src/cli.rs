@@ -346,6 +346,9 @@ pub struct ProbeOptions {
     /// Probe what this configuration listens on
     #[arg(long, short, value_name = "FILE", conflicts_with = "address")]
     pub config: Option<PathBuf>,
+    /// An address that is not on this host has failed, whoever answers there
+    #[arg(long)]
+    pub local: bool,
     /// The node's control socket: a node that drains or stops has failed then,
     /// although it answers
     #[arg(long, value_name = "PATH")]

@@ -18,6 +18,11 @@ use crate::zone::Problem;
 pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
     let problem = |message: String| vec![Problem { place: String::new(), message }];
     let flags = Flags { control: options.control.clone(), ..Flags::default() };
+    if options.withdraw {
+        // Whatever else the file says, and whatever is wrong with it: what was announced has to go.
+        let settings = config::withdrawal(options.config.as_deref())?;
+        return routes::withdraw(&settings).map(|()| String::new()).map_err(problem);
+    }
     let config = config::load(options.config.as_deref(), &flags)?;
     let settings = config.announce.ok_or_else(|| {
         problem("no router is configured; give --config a file that has `router` in [announce]".to_owned())
@@ -27,9 +32,6 @@ pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
         ControlPath::At(path) => vec![path],
         ControlPath::Off => Vec::new(),
     };
-    if options.withdraw {
-        return routes::withdraw(&settings).map(|()| String::new()).map_err(problem);
-    }
     let (log, writer) = log::open(&log::Settings { file: None, ..config.log }).map_err(problem)?;
     // A thread of its own: nobody who reads the log keeps a route that should be gone.
     let writing = thread::Builder::new().name("log".to_owned()).spawn(|| writer.run());

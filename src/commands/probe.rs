@@ -9,7 +9,7 @@ use crate::daemon::config::{self, Flags};
 use crate::daemon::listen::Listen;
 use crate::daemon::written::Written as _;
 use crate::limits::PROBE_TIMEOUT;
-use crate::routes::probe::probe_all;
+use crate::routes::probe::{Place, probe_all};
 use crate::routes::state::News;
 use crate::zone::Problem;
 
@@ -23,10 +23,11 @@ pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
         None if options.address.is_empty() => Listen::read("as112").expect("it is a name").0,
         None => options.address.iter().flat_map(|listen| &listen.0).copied().collect(),
     };
+    let place = if options.local { Place::Here } else { Place::Anywhere };
     let timeout = options.timeout.map_or(PROBE_TIMEOUT, |time| time.0);
     let mut out = String::new();
     let mut problems = Vec::new();
-    for (address, result) in addresses.iter().zip(probe_all(&addresses, timeout)) {
+    for (address, result) in addresses.iter().zip(probe_all(&addresses, place, timeout)) {
         match result {
             Ok(took) => writeln!(out, "{address} answers ({:.2} ms)", took.as_secs_f64() * 1000.0)
                 .expect("a String takes all that is written"),

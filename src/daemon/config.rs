@@ -17,7 +17,7 @@ use super::http::{HttpListen, NodeView};
 use super::listen::{self, Listen};
 use super::logging::{Dnstap, QueryLog};
 use super::spec::{self, Spec};
-use super::written::{Given, Mistake, Origin, Template, Text};
+use super::written::{Given, Mistake, Origin, Template, Text, Written as _};
 use super::xdp::{InterfaceName, XdpSettings, XdpSpec};
 use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::log;
@@ -147,6 +147,20 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> 
     }
     mistakes.sort();
     Err(mistakes.iter().map(|mistake| source.problem(mistake)).collect())
+}
+
+/// Whom to tell that every route is withdrawn, as far as the file can be read.
+///
+/// # Errors
+/// If it cannot, or names no router.
+pub fn withdrawal(path: Option<&Path>) -> Result<routes::Settings, Vec<Problem>> {
+    let source = path.map_or_else(|| Ok(Source::default()), Source::open).map_err(|problem| vec![problem])?;
+    let (spec, mut mistakes) = spec::read(&source.text);
+    let all = Listen::read("as112").expect("it is a name").0;
+    spec.announce.resolve(&all, &source.dir, &mut Vec::new()).ok_or_else(|| {
+        mistakes.push(Mistake::new(Origin::Default, "no router is configured in [announce]; name one"));
+        mistakes.iter().map(|mistake| source.problem(mistake)).collect()
+    })
 }
 
 /// Makes the `Config` and notes what does not fit together. After a mistake it goes on with what it has, to

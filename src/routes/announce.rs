@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::probe::probe;
+use super::probe::{Place, probe};
 use super::router::{Router, Teller};
 use super::state::{Damping, News, State};
 use super::watch::{self, Daemon};
@@ -58,7 +58,7 @@ pub fn announce(settings: &Settings, daemon: Daemon, log: &Log) -> Result<(), St
     // Whatever an earlier run left behind goes first: nothing has been probed yet.
     announcer.settle();
     let probers = Probers::start(settings, &sender).map_err(cannot)?;
-    follow_daemon(daemon, settings.interval, sender).map_err(cannot)?;
+    follow_daemon(daemon, settings.interval.min(ROUTER_RETRY_EVERY), sender).map_err(cannot)?;
     announcer.turn_until_stop(&events, &probers);
     announcer.withdraw()
 }
@@ -99,7 +99,7 @@ impl<'a> Announcer<'a> {
 
     fn turn_until_stop(&mut self, events: &Receiver<Event>, probers: &Probers) {
         loop {
-            match events.recv() {
+            match events.recv_timeout(ROUTER_RETRY_EVERY) {
                 Ok(Event::Probed { route, address, result }) => self.probed(route, address, result),
                 Ok(Event::Told(news)) => {
                     self.state.told(news);
@@ -113,7 +113,9 @@ impl<'a> Announcer<'a> {
                     }
                 }
                 Ok(Event::Stop(why)) => return self.log.info(format!("{why}: withdrawing everything")),
-                Err(_) => return,
+                // Somebody may wait for it that a router is told again, or for the end of a hold-down.
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
             self.settle();
         }
@@ -182,7 +184,7 @@ impl Probers {
                 let run = move || {
                     loop {
                         let next = Instant::now() + interval;
-                        let result = probe(at, timeout).map(|_| ());
+                        let result = probe(at, Place::Here, timeout).map(|_| ());
                         if events.send(Event::Probed { route, address, result }).is_err() {
                             return;
                         }

@@ -43,24 +43,45 @@ const DNAME: [Question; 3] = [
 ///
 /// # Errors
 /// What was wrong first, within `timeout`.
-pub fn probe(address: SocketAddr, timeout: Duration) -> Result<Duration, String> {
+pub fn probe(address: SocketAddr, place: Place, timeout: Duration) -> Result<Duration, String> {
     let begin = Instant::now();
     let address = SocketAddr::new(reachable(address.ip()), address.port());
     let queries = queries(address.ip());
     let deadline = Deadline { timeout, at: begin + timeout };
-    over_udp(address, &queries, deadline).map_err(|reason| format!("UDP: {reason}"))?;
-    over_tcp(address, &queries, deadline).map_err(|reason| format!("TCP: {reason}"))?;
+    over_udp(address, place, &queries, deadline).map_err(|reason| format!("UDP: {reason}"))?;
+    over_tcp(address, place, &queries, deadline).map_err(|reason| format!("TCP: {reason}"))?;
     Ok(begin.elapsed())
 }
 
 /// Probes addresses at the same time; what came of each, in their order.
 #[must_use]
-pub fn probe_all(addresses: &[SocketAddr], timeout: Duration) -> Vec<Result<Duration, String>> {
+pub fn probe_all(addresses: &[SocketAddr], place: Place, timeout: Duration) -> Vec<Result<Duration, String>> {
     thread::scope(|scope| {
         let probes: Vec<_> =
-            addresses.iter().map(|&address| scope.spawn(move || probe(address, timeout))).collect();
+            addresses.iter().map(|&address| scope.spawn(move || probe(address, place, timeout))).collect();
         probes.into_iter().map(|probe| probe.join().expect("a probe does not panic")).collect()
     })
+}
+
+/// Where an address must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On this host. A service address that is not would be answered by the next AS112 node, as if all were
+    /// well here.
+    Here,
+    /// Wherever it is.
+    Anywhere,
+}
+
+impl Place {
+    /// Looks at the end of a socket of ours that is connected to `address`: what is on this host is reached
+    /// from itself.
+    fn check(self, ours: SocketAddr, address: SocketAddr) -> Result<(), String> {
+        if self == Self::Here && ours.ip() != address.ip() {
+            return Err("it is no address of this host; add it with `as112d addresses --apply`".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// Where a socket that is bound to `ip` is reached from this host.
@@ -157,13 +178,14 @@ impl Deadline {
     }
 }
 
-fn over_udp(address: SocketAddr, queries: &[Query], deadline: Deadline) -> Result<(), String> {
+fn over_udp(address: SocketAddr, place: Place, queries: &[Query], deadline: Deadline) -> Result<(), String> {
     let explain = |error| deadline.explain(&error);
     let any: IpAddr =
         if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).map_err(explain)?;
     // Connected: only that address is heard, and "port unreachable" comes back as an error.
     socket.connect(address).map_err(explain)?;
+    place.check(socket.local_addr().map_err(explain)?, address)?;
     for query in queries {
         socket.send(&query.packet).map_err(explain)?;
     }
@@ -178,10 +200,11 @@ fn over_udp(address: SocketAddr, queries: &[Query], deadline: Deadline) -> Resul
 }
 
 /// All queries at once over one connection (RFC 7766, section 6.2.1.1).
-fn over_tcp(address: SocketAddr, queries: &[Query], deadline: Deadline) -> Result<(), String> {
+fn over_tcp(address: SocketAddr, place: Place, queries: &[Query], deadline: Deadline) -> Result<(), String> {
     let explain = |error| deadline.explain(&error);
     let mut stream =
         TcpStream::connect_timeout(&address, deadline.left().map_err(explain)?).map_err(explain)?;
+    place.check(stream.local_addr().map_err(explain)?, address)?;
     let mut messages = Vec::new();
     for Query { packet, .. } in queries {
         messages.extend(u16::try_from(packet.len()).expect("a question is short").to_be_bytes());
@@ -265,7 +288,7 @@ mod tests {
     #[test]
     fn right_answers_pass_in_any_order_and_among_others() {
         let address = server(|query| Some(right(query)), true);
-        let took = probe(address, Duration::from_secs(10)).unwrap();
+        let took = probe(address, Place::Here, Duration::from_secs(10)).unwrap();
         assert!(took > Duration::ZERO);
     }
 
@@ -291,7 +314,7 @@ mod tests {
                 }
                 Some(reply)
             };
-            assert_eq!(probe(server(answer, false), TIMEOUT), Err(told.to_owned()));
+            assert_eq!(probe(server(answer, false), Place::Here, TIMEOUT), Err(told.to_owned()));
         }
     }
 
@@ -308,11 +331,14 @@ mod tests {
     #[test]
     fn silence_ends_at_the_time_out_and_a_closed_port_at_once() {
         let begin = Instant::now();
-        assert_eq!(probe(server(|_| None, false), TIMEOUT), Err("UDP: no reply within 200 ms".to_owned()));
+        assert_eq!(
+            probe(server(|_| None, false), Place::Here, TIMEOUT),
+            Err("UDP: no reply within 200 ms".to_owned())
+        );
         assert!(begin.elapsed() >= TIMEOUT);
 
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(probe(closed, 50 * TIMEOUT), Err("UDP: nobody listens there".to_owned()));
+        assert_eq!(probe(closed, Place::Here, 50 * TIMEOUT), Err("UDP: nobody listens there".to_owned()));
 
         // UDP alone is half a server.
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -324,7 +350,7 @@ mod tests {
                 socket.send_to(&right(&query[..len]), client).unwrap();
             }
         });
-        assert_eq!(probe(address, 50 * TIMEOUT), Err("TCP: nobody listens there".to_owned()));
+        assert_eq!(probe(address, Place::Here, 50 * TIMEOUT), Err("TCP: nobody listens there".to_owned()));
     }
 
     #[test]
@@ -338,5 +364,14 @@ mod tests {
         }
         assert_eq!(reachable("0.0.0.0".parse().unwrap()), Ipv4Addr::LOCALHOST);
         assert_eq!(reachable("::".parse().unwrap()), Ipv6Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn what_answers_elsewhere_is_not_here() {
+        let at = |ip: [u8; 4], port| SocketAddr::from((ip, port));
+        let (ours, elsewhere) = (at([192, 0, 2, 1], 40_000), at([192, 175, 48, 1], 53));
+        assert_eq!(Place::Anywhere.check(ours, elsewhere), Ok(()));
+        assert_eq!(Place::Here.check(at([192, 175, 48, 1], 40_000), elsewhere), Ok(()));
+        assert!(Place::Here.check(ours, elsewhere).unwrap_err().starts_with("it is no address of this host"));
     }
 }

@@ -88,12 +88,20 @@ impl Teller {
                 self.told = wanted.iter().copied().map(Some).collect();
             }
             Router::Exabgp | Router::Command(_) => {
-                for (at, &wanted) in wanted.iter().enumerate() {
-                    if self.told[at] != Some(wanted) {
-                        self.tell_one(at, wanted)?;
-                        self.told[at] = Some(wanted);
+                // What is to go goes first, and one that fails keeps no other.
+                let mut failed = Ok(());
+                for is_announced in [false, true] {
+                    for at in (0..wanted.len()).filter(|&at| wanted[at] == is_announced) {
+                        if self.told[at] == Some(is_announced) {
+                            continue;
+                        }
+                        match self.tell_one(at, is_announced) {
+                            Ok(()) => self.told[at] = Some(is_announced),
+                            Err(error) => failed = failed.and(Err(error)),
+                        }
                     }
                 }
+                return failed;
             }
         }
         Ok(())
@@ -245,11 +253,22 @@ mod tests {
         let fail = log.with_extension("fail");
         fs::write(&fail, "").unwrap();
         let error = teller.tell(&[true, false]).unwrap_err();
-        assert!(error.ends_with("announce 192.175.48.0/24` failed (exit status: 1): nothing"), "{error}");
+        assert!(error.ends_with("withdraw 2620:4f:8000::/48` failed (exit status: 1): nothing"), "{error}");
         fs::remove_file(&fail).unwrap();
-        logged();
+        let both = ["withdraw 2620:4f:8000::/48", "announce 192.175.48.0/24"];
+        assert_eq!(logged(), both, "what is to go goes first");
         assert_eq!(teller.tell(&[true, false]), Ok(()));
-        assert_eq!(logged(), ["announce 192.175.48.0/24", "withdraw 2620:4f:8000::/48"]);
+        assert_eq!(logged(), both);
+    }
+
+    #[test]
+    fn a_prefix_that_a_command_refuses_keeps_no_other() {
+        let refuses = sh("test $2 != 192.175.48.0/24");
+        let mut teller = Teller::new(Router::Command(refuses), nets());
+        for wanted in [true, false] {
+            assert!(teller.tell(&[wanted; 4]).unwrap_err().contains("192.175.48.0/24` failed"));
+            assert_eq!(teller.told, [None, Some(wanted), Some(wanted), Some(wanted)]);
+        }
     }
 
     #[test]

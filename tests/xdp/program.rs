@@ -113,6 +113,11 @@ fn passing_for_how_they_come(ptr: &[u8]) -> Vec<(&'static str, Frame)> {
         ("elsewhere", to("192.0.2.54")),
         ("elsewhere", to("192.0.2.53")),
         ("elsewhere", to("2001:db8::1")),
+        // An address of ours in the other family's form, at which no socket listens.
+        (
+            "elsewhere",
+            Frame { destination: "::ffff:192.175.48.1".parse().expect("an address"), ..frame(true, ptr) },
+        ),
         ("source", source("127.0.0.1")),
         ("source", source("0.1.2.3")),
         ("source", source("224.0.0.1")),

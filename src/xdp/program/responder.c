@@ -169,6 +169,10 @@ INLINE u32 ipv6(struct xdp_md *ctx, struct cpu *cpu, struct addresses *found)
     found->source[1] = *(u64 *)(ip + 16);
     found->destination[0] = *(u64 *)(ip + 24);
     found->destination[1] = *(u64 *)(ip + 32);
+    if (!found->destination[0])
+        /* An IPv4 address in the form of IPv6, which is none of a socket's; nor is anything else here to be
+           answered for. */
+        return ELSEWHERE;
     cpu->udp = place + IPV6_LEN;
     cpu->end = place + IPV6_LEN + BE16(*(u16 *)(ip + 4));
     return ANSWERED;
