@@ -517,6 +517,12 @@ const _: () =
 pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
 /// How long the service manager may take to take a message in.
 pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);
+/// How long a successor waits before it leaves its sockets with the service manager: by then it is the main
+/// process there.
+pub const KEEP_AFTER: Duration = Duration::from_secs(1);
+/// How long the watchdog waits while a configuration is read again, or a successor takes over: as long as
+/// either may take.
+pub const WATCHDOG_WAIT_MAX: Duration = HANDOVER_LOAD_MAX;
 /// How often a command asks again because the node was just succeeded: each time is an upgrade.
 pub const CONTROL_TRIES_MAX: u32 = 8;
 

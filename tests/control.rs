@@ -297,14 +297,15 @@ fn the_service_manager_hears_when_the_node_serves_reloads_and_ends() {
     let daemon = Daemon::spawn(command, port);
     // It may also have its sockets kept, between any two.
     let heard = || std::iter::repeat_with(&heard).find(|message| !message.starts_with("FDSTORE")).unwrap();
-    assert_eq!(heard(), "READY=1");
-    let next = || std::iter::repeat_with(&heard).find(|message| message != "WATCHDOG=1").unwrap();
+    let ready = "READY=1\nWATCHDOG=1\nWATCHDOG_USEC=1000000";
+    assert_eq!(heard(), ready);
+    let next = || std::iter::repeat_with(&heard).find(|message| !message.starts_with("WATCHDOG=1")).unwrap();
     assert_eq!(heard(), "WATCHDOG=1", "all threads make turns");
     daemon.signal(1);
     let reloading = next();
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
     assert!(reloading.rsplit('=').next().unwrap().parse::<u64>().unwrap() > 0);
-    assert_eq!(next(), "READY=1");
+    assert_eq!(next(), ready, "and as patient as before");
     let (status, _) = daemon.stop();
     assert!(status.success());
     assert_eq!(next(), "STOPPING=1");

@@ -31,7 +31,7 @@ use crate::limits::{
     CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_LINE_LEN_MAX, CONTROL_STEP_MAX, CONTROL_STOP_MAX,
 };
 use crate::net::{self, Event};
-use crate::report::State;
+use crate::report::{Board, State};
 use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 
@@ -210,7 +210,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Serves clients of `opened`, whose orders go to `orders`.
+    /// Serves clients of `opened`, whose orders go to `orders`, and tells those who watch how the node of
+    /// `board` is.
     ///
     /// # Errors
     /// If there can be no such thread.
@@ -218,15 +219,15 @@ impl Control {
         opened: Opened,
         orders: Sender<Order>,
         events: &Sender<Event>,
-        confined: &Confined,
+        board: &Board,
     ) -> io::Result<Self> {
-        let (state, watched) = watch::channel(State::Serving);
+        let (state, watched) = watch::channel(board.life.state());
         let (leave, stop) = (Arc::<Leave>::default(), Arc::new(Notify::new()));
         let state = Some(state);
         let Opened::At(listener, path) = opened else {
             return Ok(Self { state, leave, stop, thread: None, path: None });
         };
-        let (left, stopped, confined) = (Arc::clone(&leave), Arc::clone(&stop), confined.clone());
+        let (left, stopped, confined) = (Arc::clone(&leave), Arc::clone(&stop), board.confined.clone());
         let run = move || run(listener, &orders, &watched, &left, &stopped, &confined);
         let thread = Some(net::spawn("control".to_owned(), events.clone(), run)?);
         Ok(Self { state, leave, stop, thread, path: Some(path) })

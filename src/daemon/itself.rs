@@ -18,8 +18,9 @@ const QNAME: &[u8] = b"\x02id\x06server\0";
 /// The first address that does not answer, and what to do.
 pub(super) fn ask(addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     let mut absent = Vec::new();
-    for &address in addresses {
-        let address = SocketAddr::new(to_ask(address.ip()), address.port());
+    for &(mut address) in addresses {
+        // Only the address: one of a link has an interface as well.
+        address.set_ip(to_ask(address.ip()));
         let asked = udp(address).and_then(|()| tcp(address));
         match asked {
             Ok(()) => {}
@@ -37,7 +38,9 @@ pub(super) fn ask(addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
 
 /// From the very address that is asked, so that the query stays on this host.
 fn udp(address: SocketAddr) -> io::Result<()> {
-    let socket = UdpSocket::bind((address.ip(), 0))?;
+    let mut ours = address;
+    ours.set_port(0);
+    let socket = UdpSocket::bind(ours)?;
     socket.connect(address)?;
     socket.set_read_timeout(Some(ITSELF_TRY_MAX))?;
     let began = Instant::now();

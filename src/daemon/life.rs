@@ -1,5 +1,6 @@
 //! A node while it runs: it waits for orders, carries them out one after the other, and ends.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,9 @@ use super::succession::Succession;
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
-use crate::limits::{DRAIN_TIMES_MAX, DRAINED_BELOW, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX};
+use crate::limits::{
+    DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX,
+};
 use crate::log::Log;
 use crate::net::{Event, Net};
 use crate::report::history::unix_time;
@@ -60,12 +63,14 @@ pub(super) struct Course {
     need_restart: Vec<&'static str>,
     pace: Pace,
     draining: Option<Draining>,
+    /// When the manager is given the sockets.
+    keep_at: Option<Instant>,
 }
 
 impl Course {
     pub(super) fn new(now: Instant) -> Self {
         let pace = Pace { looked: now, queries: 0, rate: 0.0 };
-        Self { stale: None, need_restart: Vec::new(), pace, draining: None }
+        Self { stale: None, need_restart: Vec::new(), pace, draining: None, keep_at: None }
     }
 }
 
@@ -140,23 +145,22 @@ impl Node {
                         return Err(failure("nobody can give orders any more; please report this".to_owned()));
                     };
                     // Who asks for the same at the same time gets it at one go.
-                    let mut clients = vec![order.client];
-                    let mut later = Vec::new();
-                    for next in orders.try_iter().take(ORDERS_WAITING_MAX) {
-                        if next.wish == order.wish && order.wish != Wish::Stop {
-                            clients.push(next.client);
-                        } else {
-                            later.push(next);
+                    let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
+                    let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
+                    for Order { wish, client } in iter::once(order).chain(waiting) {
+                        match wishes.iter_mut().find(|(same, _)| *same == wish && wish != Wish::Stop) {
+                            Some((_, clients)) => clients.push(client),
+                            None => wishes.push((wish, vec![client])),
                         }
                     }
-                    self.carry_out(&order.wish, clients);
-                    later.into_iter().for_each(|Order { wish, client }| self.carry_out(&wish, vec![client]));
+                    wishes.into_iter().for_each(|(wish, clients)| self.carry_out(&wish, clients));
                 }
                 recv(after(LIFE_TICK)) -> _ => {}
             }
             let now = Instant::now();
             self.course.pace.look(self.board.queries(), now);
             self.systemd.tick(&self.board, self.course.pace.rate, now);
+            self.keep_sockets(now);
             // An upgrade that is called off by the end comes to its own end first.
             if self.has_drained(now) && !self.succession.is_under_way() {
                 return Ok(End::Ordered);
@@ -183,13 +187,24 @@ impl Node {
     /// Says what is there, to people and to the service manager.
     pub(super) fn begin(&mut self, lines: &[String], draining: bool) {
         lines.iter().for_each(|line| self.say(line));
-        self.systemd.ready();
-        self.systemd.keep(&self.succession.handles.sockets);
+        if draining {
+            self.drain(Vec::new(), false);
+        }
         if let Some(xdp) = &self.xdp {
             xdp.change(self.board.life.state());
         }
-        if draining {
-            self.drain(Vec::new(), false);
+        self.systemd.ready();
+        // The manager listens to its main process, which a successor becomes in a moment.
+        let wait = if self.succession.elder.is_some() { KEEP_AFTER } else { Duration::ZERO };
+        self.course.keep_at = Some(Instant::now() + wait);
+        self.keep_sockets(Instant::now());
+    }
+
+    /// Leaves the sockets with the manager, once it is time for that.
+    fn keep_sockets(&mut self, now: Instant) {
+        if self.course.keep_at.is_some_and(|at| now >= at) {
+            self.course.keep_at = None;
+            self.systemd.keep(&self.succession.handles.sockets);
         }
     }
 
@@ -212,6 +227,13 @@ impl Node {
         // Whoever has moved the files of the logs asks for this too.
         self.log.reopen();
         self.watched.reopen();
+        if self.succession.is_under_way() {
+            let error = "an upgrade goes on, and the new process reads the configuration by itself; reload \
+                         again once it serves";
+            self.log.warning(format!("reload: {error}"));
+            clients.into_iter().for_each(|client| client.failed(error, &[]));
+            return self.systemd.ready();
+        }
         let series = self.board.named.load().counted.zones.clone();
         match Reloaded::read(&self.source, &self.config, series) {
             Ok(reloaded) => self.take_over(reloaded, clients),

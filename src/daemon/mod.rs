@@ -153,8 +153,7 @@ fn start(
     let names = snapshot.names().clone();
     let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
     let published = Published::new(snapshot);
-    let sockets = (bound.groups, bound.listeners);
-    let plan = plan(&config, &placement, sockets, &published, &today, &confined);
+    let plan = plan(&config, &placement, (bound.groups, bound.listeners), &published, &today, &confined);
     let mut net = Net::start(plan, &events).map_err(|error| failure(error.to_string()))?;
 
     // 6. From here on this process serves: instead of the one that it succeeds, if there is one.
@@ -165,17 +164,18 @@ fn start(
     let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
     lines.extend(confine::lines(&confined));
     lines.extend([format!("memory: {memory}"), control.line()].into_iter().chain(http_line(&http)));
-    let image = estate.image.as_deref();
-    let remembered = Remembered::open(config.history.as_deref(), image, &names, placement.places.len());
+    let dir = config.history.as_deref();
+    let remembered = Remembered::open(dir, estate.image.as_deref(), &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
     lines.push(remembered.line.clone());
     lines.extend(export_lines(&config.export).into_iter().chain(taps_lines(&config)).chain(xdp.take_lines()));
-    let watch = Watch { http, places, today, remembered, names, taps, xdp: xdp.places.clone() };
+    let (on, is_draining) = (xdp.places.clone(), estate.draining);
+    let watch = Watch { http, places, today, remembered, names, taps, xdp: on, is_draining };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let xdp = xdp.start(&board, &events, &confined).map_err(|error| no_thread("xdp", &error))?;
-    let control =
-        Control::start(control, orders, &events, &confined).map_err(|error| no_thread("control", &error))?;
+    let control = Control::start(control, orders, &events, &board);
+    let control = control.map_err(|error| no_thread("control", &error))?;
     let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
 
     // 8. Say what is there.

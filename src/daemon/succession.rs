@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, bounded, never, select};
 use serde_json::json;
 
 use super::bound::Handles;
+use super::failure;
 use super::handover::{Giving, Late, Successor};
 use super::life::Node;
 use super::orders::{Client, Order, Wish};
@@ -97,6 +98,14 @@ impl Succession {
         }
     }
 
+    /// Kills the successor that was started last.
+    fn kill(&self) {
+        if let Ok(launcher) = &self.launcher {
+            // One that is gone by itself is gone.
+            let _ = launcher.kill();
+        }
+    }
+
     fn take_clients(&mut self) -> Vec<Client> {
         self.under_way.take().map(|under_way| under_way.clients).unwrap_or_default()
     }
@@ -125,6 +134,14 @@ impl Node {
     /// What became of the upgrade. A successor that serves is given back.
     pub(super) fn upgraded(&mut self, outcome: Outcome) -> Option<Successor> {
         match outcome {
+            // Somebody wants an end of it meanwhile: nobody is to serve in our place.
+            Ok(successor) if self.is_ending() => {
+                self.succession.kill();
+                drop(successor);
+                let clients = self.succession.take_clients();
+                clients.into_iter().for_each(|client| client.failed("the node ends", &[]));
+                None
+            }
             Ok(successor) => Some(successor),
             Err(problems) => {
                 let error = "the new process did not take over";
@@ -149,6 +166,7 @@ impl Node {
         orders: &Receiver<Order>,
     ) -> Result<(), Vec<Problem>> {
         // 1. Who sends a query is answered by the successor from now on, and who connects.
+        self.systemd.wait_longer();
         self.net.retire();
         self.control.leave();
         if let Some(xdp) = self.xdp.take() {
@@ -188,6 +206,14 @@ impl Node {
                     }
                 }
                 default(SUCCESSION_TICK) => {}
+            }
+            if successor.has_ended() {
+                let error = format!("process {pid}, which served in the place of this one, has ended");
+                self.log.error(&error);
+                self.net.stop();
+                self.watched.stop_taps();
+                // Who started this one starts another, once this is gone as well.
+                return Err(failure(error));
             }
         }
         self.net.stop();

@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use crate::limits::MANAGER_WAIT_MAX;
+use crate::limits::{MANAGER_WAIT_MAX, WATCHDOG_WAIT_MAX};
 use crate::report::Board;
 use crate::sys::{clock, inherited, passing};
 
@@ -46,19 +46,35 @@ impl Systemd {
 
     /// The node serves what it was told to.
     pub(super) fn ready(&self) {
-        self.notify("READY=1");
+        self.notify(&format!("READY=1{}", self.watchdog_again()));
+    }
+
+    /// With the next message the watchdog is fed, and as patient as it was at first.
+    fn watchdog_again(&self) -> String {
+        let usec = self.watchdog.map(|every| every.as_micros());
+        usec.map_or_else(String::new, |usec| format!("\nWATCHDOG=1\nWATCHDOG_USEC={usec}"))
+    }
+
+    /// Something begins that may take long, and during which nobody feeds the watchdog, until [`ready`].
+    ///
+    /// [`ready`]: Self::ready
+    pub(super) fn wait_longer(&self) {
+        if self.watchdog.is_some() {
+            self.notify(&format!("WATCHDOG=1\nWATCHDOG_USEC={}", WATCHDOG_WAIT_MAX.as_micros()));
+        }
     }
 
     /// It reads its configuration.
     pub(super) fn reloading(&self) {
         // Both in one message: systemd 253 and later take one without the other for a failure.
         self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_usec()));
+        self.wait_longer();
     }
 
     /// Another process of the service is its main one now, and serves.
     pub(super) fn succeeded_by(&self, pid: u32) {
-        self.notify(&format!("MAINPID={pid}"));
-        self.ready();
+        // In one message: the next one would be that of another than the main process.
+        self.notify(&format!("MAINPID={pid}\nREADY=1{}", self.watchdog_again()));
     }
 
     /// Leaves sockets with the manager, which gives them back if this process ends unbidden: what comes

@@ -22,7 +22,7 @@ use crate::report::history::{self, Bases, History, Stored};
 use crate::report::host::Host;
 use crate::report::observed::Observed;
 use crate::report::sources::{Places, Sources};
-use crate::report::{Block, Board, Facts, Life, Named, Reloads};
+use crate::report::{Block, Board, Facts, Life, Named, Reloads, State};
 use crate::stats::labels::Names;
 use crate::sys::confine::Class;
 
@@ -164,6 +164,8 @@ pub(super) struct Watch {
     pub(super) taps: taps::Opened,
     /// Where queries are answered in the driver.
     pub(super) xdp: Vec<String>,
+    /// The process before this one was draining.
+    pub(super) is_draining: bool,
 }
 
 impl Watched {
@@ -175,11 +177,14 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, taps, xdp } = watch;
+        let Watch { http, places, today, remembered, names, taps, xdp, is_draining } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
         let mut board = board(config, net, placement, names, bases, place, &taps);
         board.facts.xdp = xdp;
+        if is_draining {
+            board.life.change(State::Draining);
+        }
         let board = Arc::new(board);
         let mut streams = net.take_streams();
         let taps = taps.start(config, &mut streams, events, &net.confined)?;

@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,16 @@ impl Passage {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.0.set_read_timeout(left)
+    }
+
+    /// Whether the other end is gone. Does not wait, and takes nothing that was said.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let mut byte = 0_u8;
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        // SAFETY: the kernel writes at most one byte to `byte`, which is ours, during the call only.
+        let len = unsafe { libc::recv(self.0.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
+        len == 0
     }
 
     /// Wakes whoever waits at either end: it finds that the other is gone.

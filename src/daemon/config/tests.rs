@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::daemon::spec::EXAMPLE;
-use crate::daemon::written::Written as _;
 use crate::report::taps::Addresses;
 
 /// Loads `text` as the file `folder/as112d.toml`.

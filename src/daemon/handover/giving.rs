@@ -118,6 +118,11 @@ impl Successor {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.line.has_ended()
+    }
+
     /// Tells what was counted after that, as the last word.
     pub fn part(self, counted: Vec<Counted>) {
         // If the successor is gone by now, nobody is left who counts.

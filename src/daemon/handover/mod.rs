@@ -72,6 +72,11 @@ enum Message {
 struct Line(Passage);
 
 impl Line {
+    /// Whether the other process is gone.
+    fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
     fn say(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<(), Vec<Problem>> {
         let text = serde_json::to_vec(message).expect("names and numbers have a form in JSON");
         self.0.send(&text, descriptors).map_err(|error| failure(lost(&error, "did not listen")))

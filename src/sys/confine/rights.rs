@@ -54,11 +54,14 @@ pub(super) fn become_user(
     }
 }
 
-/// Gives a folder to a user, if we may: nothing but the removal of what is in it depends on that.
+/// Gives a folder to a user, and what is in it to his group, if we may: the removal of that depends on it,
+/// and who of the group may open the control socket.
 fn give(folder: Option<&Path>, user: &str) {
-    if let (Some(folder), Ok((uid, gid))) = (folder, user::ids(user)) {
-        let _ = std::os::unix::fs::chown(folder, Some(uid), Some(gid));
+    let (Some(folder), Ok((uid, gid))) = (folder, user::ids(user)) else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let _ = std::os::unix::fs::lchown(entry.path(), None, Some(gid));
     }
+    let _ = std::os::unix::fs::chown(folder, Some(uid), Some(gid));
 }
 
 /// As far as we may. Where it stays too low the ring says so when it is made.

@@ -157,6 +157,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand probe" -s a -l address -d 
 complete -c as112d -n "__fish_as112d_using_subcommand probe" -s t -l timeout -d 'How long an address may take, 10ms to 60m; else 500ms' -r
 complete -c as112d -n "__fish_as112d_using_subcommand probe" -s c -l config -d 'Probe what this configuration listens on' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand probe" -l control -d 'The node\'s control socket: a node that drains or stops has failed then, although it answers' -r -F
+complete -c as112d -n "__fish_as112d_using_subcommand probe" -l local -d 'An address that is not on this host has failed, whoever answers there'
 complete -c as112d -n "__fish_as112d_using_subcommand probe" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand announce" -s c -l config -d 'The configuration file (TOML), with a router in `[announce]`' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand announce" -l control -d 'Where the node is controlled, or off; else as the configuration says' -r
