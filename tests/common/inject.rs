@@ -68,7 +68,7 @@ const CALLS: &[(&str, Errors)] = &[
     ("pwrite64", &["ENOSPC", "EIO"]),
     ("read", &["EIO", "EINTR", "EAGAIN"]),
     ("readlinkat", &["ENOENT", "EACCES"]),
-    ("recvfrom", &["ECONNRESET", "EINTR", "ENOMEM"]),
+    ("recvfrom", &["EINTR", "ECONNRESET", "ENOMEM"]),
     ("recvmmsg", &["EINTR", "EAGAIN", "ECONNREFUSED", "ENOMEM", "EBADF"]),
     ("rt_sigaction", &["EINVAL"]),
     ("sched_getaffinity", &["EPERM", "EINVAL"]),
@@ -289,6 +289,11 @@ fn assert_explained(fault: &Fault, status: ExitStatus, said: &str) {
     if MEMORY.contains(&fault.call.as_str()) && status.signal() == Some(libc::SIGABRT) && no_memory {
         return;
     }
+    // Its thread tells what it met; without unwinding the process goes with it.
+    if fault.is_of_signals() && status.signal() == Some(libc::SIGABRT) && said.contains("the thread signals")
+    {
+        return;
+    }
     let is_memory = MEMORY.contains(&fault.call.as_str()) && no_memory;
     assert!(!said.contains("panicked") || fault.is_of_signals() || is_memory, "{said}");
     assert_eq!(status.code(), Some(1), "{status}: {said}");
@@ -330,7 +335,8 @@ pub fn while_it_serves(fault: &Fault) -> bool {
     let mut strace = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace starts");
     // It attaches to one thread after the other.
     let untraced = || thread_status(daemon.id(), "TracerPid").iter().any(|(_, tracer)| tracer == "0");
-    assert!(wait_until(PATIENCE, || !untraced()).is_some(), "strace attaches");
+    // What is deadly may be so before strace has them all.
+    assert!(wait_until(PATIENCE, || !daemon.lives() || !untraced()).is_some(), "strace attaches");
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(200) {
         for ip in [V4, V6] {
@@ -342,12 +348,17 @@ pub fn while_it_serves(fault: &Fault) -> bool {
     // It lets go, and the daemon goes on; or it is gone with the daemon.
     tool(&format!("kill -INT {}", strace.id()));
     strace.wait().expect("it is our child");
-    if fault.is_deadly() && !daemon.lives() {
+    if !daemon.lives() {
         let (status, said) = daemon.wait();
-        assert_explained(fault, status, &said.join("\n"));
+        let said = said.join("\n");
+        // strace replaces the call by none, and when it lets go just then, nobody puts its result in the place of
+        // the kernel's. That is its fault, and a trial of nothing.
+        if !said.contains("Function not implemented") {
+            assert!(fault.is_deadly(), "it ended: {status} {said}");
+            assert_explained(fault, status, &said);
+        }
         return false;
     }
-    assert!(daemon.lives(), "it ended: {:?}", daemon.wait());
     assert!(assert_serves(daemon.port, Some(http), || !daemon.lives()), "it ended");
     let (status, said) = daemon.stop();
     assert!(

@@ -222,9 +222,9 @@ fn a_limit_of_address_space_is_noted() {
     let daemon = Daemon::start_with(&[], |command| {
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         *command = Command::new("prlimit");
-        command.arg(format!("--as={}", 96 << 20)).arg(program()).args(arguments);
+        command.arg(format!("--as={}", 192 << 20)).arg(program()).args(arguments);
     });
-    let note = "note: its limit of address space (ulimit -v) is 96 MiB, less than the node may come to need";
+    let note = "note: its limit of address space (ulimit -v) is 192 MiB, less than the node may come to need";
     assert!(daemon.announcement.iter().any(|line| line.starts_with(note)), "{:?}", daemon.announcement);
     assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
     assert_eq!(daemon.stop().0.code(), Some(0));
