@@ -351,8 +351,8 @@ pub fn while_it_serves(fault: &Fault) -> bool {
     if !daemon.lives() {
         let (status, said) = daemon.wait();
         let said = said.join("\n");
-        // strace replaces the call by none, and when it lets go just then, nobody puts its result in the place
-        // of the kernel's. That is its fault, and a trial of nothing.
+        // strace replaces the call by none, and when it lets go just then, nobody puts its result in the
+        // place of the kernel's. That is its fault, and a trial of nothing.
         if !said.contains("Function not implemented") {
             assert!(fault.is_deadly(), "it ended: {status} {said}");
             assert_explained(fault, status, &said);
