@@ -148,8 +148,10 @@ fn is_beyond(name: &str) -> bool {
         ]
         .iter()
         .any(|part| name.contains(part));
-    // Once in a while a histogram changes hands, through channels.
-    let by_the_clock = name.contains("Stopwatch::hand_over");
+    // Once in a while a histogram changes hands, through channels; and once for each reload a snapshot,
+    // before the first answer of a turn.
+    let by_the_clock =
+        ["Stopwatch::hand_over", "Follower::change_over"].iter().any(|part| name.contains(part));
     let panics = ["panicking", "panic_", "_panic", "expect_failed", "unwrap_failed", "_fail", "_Unwind_"];
     let is_ours = ["as112d::", "<as112d::"].iter().any(|start| name.starts_with(start));
     allocator || by_the_clock || !is_ours && panics.iter().any(|part| name.contains(part))
