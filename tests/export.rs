@@ -5,54 +5,30 @@ mod common;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use as112d::report::history::FILE;
-use common::daemon::{Daemon, PATIENCE, V4, V6, program};
+use common::daemon::{Configured, Daemon, PATIENCE, V4, V6, program};
 use common::query;
 use rusqlite::Connection;
 
 const DAY: u64 = 24 * 3600;
 
-/// A folder with a configuration that exports to folders within it.
-struct Node {
-    folder: tempfile::TempDir,
-    config: String,
+/// A node that exports to folders within its own.
+fn node(export: &str) -> Configured {
+    Configured::new(&format!("[history]\ndir = 'past'\n[sources]\nsample_every = 1\n[export]\n{export}\n"))
 }
 
-impl Node {
-    fn new(export: &str) -> Self {
-        let folder = common::folder();
-        let path = folder.path().join("as112d.toml");
-        let fixed = "[identity]\nnode = 'node-1'\n[history]\ndir = 'past'\n[sources]\nsample_every = 1\n";
-        let text = format!("{fixed}[export]\n{export}\n");
-        fs::write(&path, text).expect("there is room");
-        let config = path.display().to_string();
-        Self { folder, config }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn start(&self) -> Daemon {
-        Daemon::start(&["--config", &self.config, "--http", "127.0.0.1:0"])
-    }
-
-    fn check(&self) -> (Option<i32>, String) {
-        let output =
-            Command::new(program()).args(["check", "--config", &self.config]).output().expect("it runs");
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
-    }
+fn check(node: &Configured) -> (Option<i32>, String) {
+    let output = Command::new(program()).args(["check", "--config", &node.config]).output().expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
 fn get(daemon: &Daemon, path: &str) -> (String, String) {
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
-    let mut stream = TcpStream::connect(address).expect("a connection");
+    let mut stream = TcpStream::connect(daemon.http()).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
     let mut answer = String::new();
@@ -76,7 +52,7 @@ fn stop(daemon: Daemon) {
 
 /// Counts 3 queries over UDP and 1 over TCP in a run of the daemon, and moves them two days back; the date of
 /// that.
-fn some_days_ago(node: &Node) -> String {
+fn some_days_ago(node: &Configured) -> String {
     let daemon = node.start();
     let asked = query("1.1.168.192.in-addr.arpa", 12);
     (0..3).for_each(|_| drop(daemon.ask_udp(V4, &asked)));
@@ -95,8 +71,8 @@ fn some_days_ago(node: &Node) -> String {
 
 #[test]
 fn the_daemon_writes_what_is_due() {
-    let node = Node::new("rssac002 = 'rssac'\ndsc = 'dsc'\ndsc_format = 'json'");
-    let (code, said) = node.check();
+    let node = node("rssac002 = 'rssac'\ndsc = 'dsc'\ndsc_format = 'json'");
+    let (code, said) = check(&node);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("\nexport     rssac002 to ") && said.contains("\nexport     dsc to "), "{said}");
     let date = some_days_ago(&node);
@@ -154,8 +130,8 @@ fn the_daemon_writes_what_is_due() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
-    let node = Node::new("dsc = '/proc/dsc'");
-    let (code, said) = node.check();
+    let node = node("dsc = '/proc/dsc'");
+    let (code, said) = check(&node);
     assert_eq!(code, Some(1), "{said}");
     let fault = "/proc/dsc cannot be written: it is not there, and cannot be made in /proc: ";
     let way_out = "give a folder that this node may write with [export] dsc";
@@ -172,7 +148,7 @@ fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
 #[test]
 #[ignore = "needs PyYAML of PyPI in a virtual environment; tests/run installs it"]
 fn readers_of_yaml_and_xml_find_no_fault() {
-    let node = Node::new("rssac002 = 'rssac'\ndsc = 'dsc'");
+    let node = node("rssac002 = 'rssac'\ndsc = 'dsc'");
     let date = some_days_ago(&node);
     stop(node.start());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

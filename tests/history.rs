@@ -227,9 +227,7 @@ fn start(config: &Path, dir: &str) -> (Daemon, SocketAddr) {
     fs::write(config, format!("[history]\ndir = '{dir}'\n")).expect("there is room");
     let config = config.display().to_string();
     let daemon = Daemon::start(&["--config", &config, "--http", "127.0.0.1:0"]);
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
-    let address = address.parse().expect("an address");
+    let address = daemon.http();
     (daemon, address)
 }
 

@@ -16,9 +16,7 @@ use socket2::{Domain, Socket, Type};
 /// A daemon that serves HTTP on a port of its own, and where that is.
 fn start(arguments: &[&str]) -> (Daemon, SocketAddr) {
     let daemon = Daemon::start(&[arguments, &["--http", "127.0.0.1:0"]].concat());
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
-    let address = address.parse().expect("an address");
+    let address = daemon.http();
     (daemon, address)
 }
 

@@ -8,42 +8,16 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::daemon::{Daemon, PATIENCE, V4, V6, free_port, program};
+use common::daemon::{Configured, Daemon, PATIENCE, V4, V6, free_port, program, wait_until};
 use common::query;
-
-/// A folder with a configuration.
-struct Node {
-    folder: tempfile::TempDir,
-    config: String,
-}
-
-impl Node {
-    fn new(text: &str) -> Self {
-        let folder = common::folder();
-        let path = folder.path().join("as112d.toml");
-        fs::write(&path, format!("[identity]\nnode = 'node-1'\n{text}")).expect("there is room");
-        let config = path.display().to_string();
-        Self { folder, config }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn start(&self) -> Daemon {
-        Daemon::start(&["--config", &self.config, "--http", "127.0.0.1:0"])
-    }
-}
 
 /// The value of a metric without labels.
 fn metric(daemon: &Daemon, name: &str) -> u64 {
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
-    metric_at(address, name)
+    metric_at(&daemon.http().to_string(), name)
 }
 
 fn metric_at(address: &str, name: &str) -> u64 {
@@ -54,17 +28,6 @@ fn metric_at(address: &str, name: &str) -> u64 {
     stream.read_to_string(&mut answer).expect("an answer");
     let value = answer.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
     value.unwrap_or_else(|| panic!("no {name}")).parse().expect("a number")
-}
-
-#[expect(clippy::disallowed_methods, reason = "there is no event to wait for: it is looked at")]
-fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if is() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what}: never");
 }
 
 /// A daemon whose standard error goes to `stderr`; it ends when dropped.
@@ -148,7 +111,7 @@ fn the_journal_gets_priorities_and_programs_get_objects() {
 
 #[test]
 fn a_file_gets_lines_with_their_time_and_a_failed_start_is_said_twice() {
-    let node = Node::new("[log]\nfile = 'log'\n");
+    let node = Configured::new("[log]\nfile = 'log'\n");
     let daemon = Deaf::start(Stdio::null(), &["--config", &node.config], |_| {}).served();
     assert!(daemon.end().success());
     let text = fs::read_to_string(node.path("log")).expect("a log");
@@ -179,7 +142,7 @@ fn nobody_who_reads_and_nobody_who_has_stopped_reading_holds_it_up() {
     for has_gone in [true, false] {
         let (reader, stderr) = std::io::pipe().expect("a pipe");
         // Every query is a line, far more than a pipe takes.
-        let node = Node::new("[query_log]\nsample_every = 1\n");
+        let node = Configured::new("[query_log]\nsample_every = 1\n");
         let daemon = Deaf::start(OwnedFd::from(stderr), &["--config", &node.config], |_| {});
         let reader = if has_gone {
             drop(reader);
@@ -208,7 +171,7 @@ fn a_full_disk_costs_lines_that_are_counted() {
 
 #[test]
 fn one_query_in_so_many_is_told() {
-    let node = Node::new("[query_log]\nsample_every = 2\nfile = 'queries'\n");
+    let node = Configured::new("[query_log]\nsample_every = 2\nfile = 'queries'\n");
     let daemon = node.start();
     let asked = query("1.1.168.192.in-addr.arpa", 12);
     for _ in 0..10 {
@@ -235,7 +198,7 @@ fn one_query_in_so_many_is_told() {
 
 #[test]
 fn a_reload_opens_files_anew_and_a_command_sets_the_level() {
-    let node = Node::new("[log]\nfile = 'log'\n[query_log]\nsample_every = 1\nfile = 'queries'\n");
+    let node = Configured::new("[log]\nfile = 'log'\n[query_log]\nsample_every = 1\nfile = 'queries'\n");
     let control = node.path("control").display().to_string();
     let daemon = Deaf::start(Stdio::null(), &["--config", &node.config, "--control", &control], |_| {});
     let daemon = daemon.served();
@@ -348,7 +311,7 @@ fn dnstap_is_what_others_read() {
         (format!("unix:{socket}"), vec!["-u", &socket]),
         (format!("tcp:127.0.0.1:{port}"), vec!["-a", "127.0.0.1", "-p", &port]),
     ] {
-        let node = Node::new(&format!("[dnstap]\nto = '{to}'\nsample_every = 2\n"));
+        let node = Configured::new(&format!("[dnstap]\nto = '{to}'\nsample_every = 2\n"));
         let daemon = node.start();
         let file = node.path("captured");
         // It may come later; until then frames are dropped.
@@ -393,7 +356,8 @@ fn a_receiver_that_stands_still_holds_up_nobody() {
     }
     let folder = common::folder();
     let socket = folder.path().join("socket").display().to_string();
-    let node = Node::new(&format!("[dnstap]\nto = 'unix:{socket}'\nsample_every = 1\naddresses = 'whole'\n"));
+    let node =
+        Configured::new(&format!("[dnstap]\nto = 'unix:{socket}'\nsample_every = 1\naddresses = 'whole'\n"));
     let daemon = node.start();
     let file = node.path("captured");
     let capture = Capture::start(&["-u", &socket], &file);

@@ -37,8 +37,7 @@ impl Node {
                     facility = 'Example Internet Exchange <Lisbon> & \"more\"'\n";
         std::fs::write(&config, text).expect("there is room");
         let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
-        let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-        let http = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
+        let http = daemon.http().to_string();
         Self { daemon, http, _folder: folder }
     }
 
@@ -162,8 +161,7 @@ fn it_is_whole_without_a_script_and_strict_with_what_it_shows() {
 #[test]
 fn a_node_without_a_past_has_a_page_as_well() {
     let daemon = Daemon::start(&["--http", "127.0.0.1:0"]);
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let http = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
+    let http = daemon.http().to_string();
     let node = Node { daemon, http, _folder: common::folder() };
     for path in ["/", "/7d.html", "/30d.html", "/1y.html", "/node"] {
         let (head, body) = node.get(path, "");
@@ -191,8 +189,7 @@ fn the_view_of_the_operator_is_for_this_host_unless_it_is_opened() {
     let config = folder.path().join("as112d.toml");
     std::fs::write(&config, "[http]\nnode_view = 'everywhere'\n").expect("there is room");
     let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let http = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
+    let http = daemon.http().to_string();
     let node = Node { daemon, http, _folder: folder };
     assert!(node.get("/node", "Via: 1.1 proxy\r\n").0.starts_with("HTTP/1.1 200 "));
 }

@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 /// A daemon, and where it serves HTTP.
 fn start(further: &[&str]) -> (Daemon, String) {
     let daemon = Daemon::start(&[&["--http", "127.0.0.1:0"], further].concat());
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
+    let address = daemon.http().to_string();
     (daemon, address)
 }
 

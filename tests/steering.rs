@@ -24,9 +24,8 @@ struct Node {
 impl Node {
     fn start(arguments: &[&str]) -> Self {
         let daemon = Daemon::start(&[&["--shards", "2", "--http", "127.0.0.1:0"], arguments].concat());
-        let url = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-        let http = url.and_then(|url| url.strip_suffix("/metrics")).expect("HTTP is served").parse();
-        Self { daemon, http: http.expect("an address"), seen: [0, 0] }
+        let http = daemon.http();
+        Self { daemon, http, seen: [0, 0] }
     }
 
     /// How many datagrams each shard got since this was last asked, once they are `expected` together.

@@ -136,7 +136,7 @@ pub struct Flags {
 /// # Errors
 /// All that is wrong, in the order of the file; options of the command line come first.
 pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> {
-    let source = path.map_or_else(|| Ok(Source::default()), Source::open).map_err(|problem| vec![problem])?;
+    let source = Source::of(path)?;
     let (spec, mistakes) = spec::read(&source.text);
     let read_whole = mistakes.is_empty();
     let mut resolver = Resolver { source: &source, flags, read_whole, mistakes };
@@ -154,7 +154,7 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> 
 /// # Errors
 /// If it cannot, or names no router.
 pub fn withdrawal(path: Option<&Path>) -> Result<routes::Settings, Vec<Problem>> {
-    let source = path.map_or_else(|| Ok(Source::default()), Source::open).map_err(|problem| vec![problem])?;
+    let source = Source::of(path)?;
     let (spec, mut mistakes) = spec::read(&source.text);
     let all = Listen::read("as112").expect("it is a name").0;
     spec.announce.resolve(&all, &source.dir, &mut Vec::new()).ok_or_else(|| {
@@ -438,6 +438,11 @@ struct Source {
 }
 
 impl Source {
+    /// What is at `path`, or what is not there without one.
+    fn of(path: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        path.map_or_else(|| Ok(Self::default()), Self::open).map_err(|problem| vec![problem])
+    }
+
     fn open(path: &Path) -> Result<Self, Problem> {
         let name = path.display().to_string();
         let problem = |message: String| Problem { place: name.clone(), message };

@@ -4,9 +4,9 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Instant;
 
-use super::said::to_ask;
 use crate::dns::consts::{HEADER_LEN, class, rtype};
 use crate::limits::{ITSELF_TRY_MAX, ITSELF_WAIT_MAX};
+use crate::routes::probe::reachable;
 
 /// id.server in wire form: every node answers that, whatever zones it has.
 const QNAME: &[u8] = b"\x02id\x06server\0";
@@ -20,7 +20,7 @@ pub(super) fn ask(addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     let mut absent = Vec::new();
     for &(mut address) in addresses {
         // Only the address: one of a link has an interface as well.
-        address.set_ip(to_ask(address.ip()));
+        address.set_ip(reachable(address.ip()));
         let asked = udp(address).and_then(|()| tcp(address));
         match asked {
             Ok(()) => {}

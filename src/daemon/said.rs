@@ -1,6 +1,5 @@
 //! What is said at the start, line by line.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::config::{Config, CpuList};
@@ -8,6 +7,7 @@ use super::http::{self, Opened};
 use super::placement::Placement;
 use crate::net::Net;
 use crate::report::export;
+use crate::routes::probe::reachable;
 
 /// What an operator wants to see at the start, line by line.
 pub(super) fn describe(
@@ -78,26 +78,5 @@ pub(super) fn taps_lines(config: &Config) -> Vec<String> {
 
 pub(super) fn try_line(config: &Config) -> String {
     let first = config.listen[0];
-    format!("try: dig @{} -p {} -x 192.168.1.1", to_ask(first.ip()), first.port())
-}
-
-/// The address at which to ask who listens at `ip`: behind a wildcard, the loopback of the same family.
-pub(super) fn to_ask(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn behind_a_wildcard_the_loopback_is_asked() {
-        for (ip, asked) in [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")] {
-            assert_eq!(to_ask(ip.parse().unwrap()).to_string(), asked);
-        }
-    }
+    format!("try: dig @{} -p {} -x 192.168.1.1", reachable(first.ip()), first.port())
 }

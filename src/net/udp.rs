@@ -152,8 +152,6 @@ impl Shard {
     fn fold(&mut self, turn: &Turn, now: Instant) {
         let Answering { ledger, batch_began, snapshot, .. } = &mut self.answering;
         ledger.count(SHARD_TURNS.at([]));
-        // A shard that nobody asks changes over as well.
-        snapshot.look();
         if let Some(began) = batch_began.take() {
             // The next system call submits the replies, or the last one has.
             let took = now.duration_since(began);
@@ -161,6 +159,9 @@ impl Shard {
             ledger.add(SHARD_RECEIVED.at([]), turn.received);
             ledger.count(SHARD_BATCHES.at([]));
             ledger.stopwatch.record(took, turn.received);
+        } else {
+            // A shard that nobody asks changes over as well.
+            snapshot.look();
         }
         ledger.stopwatch.tick(now);
         ledger.add(SHARD_SENT.at([]), turn.sent);

@@ -84,8 +84,10 @@ impl Place {
     }
 }
 
-/// Where a socket that is bound to `ip` is reached from this host.
-fn reachable(ip: IpAddr) -> IpAddr {
+/// Where a socket that is bound to `ip` is reached from this host: behind a wildcard, on the loopback of the
+/// same family.
+#[must_use]
+pub fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -362,8 +364,13 @@ mod tests {
         for ip in ["192.31.196.1", "2001:4:112::1"] {
             assert_eq!(first(ip), "empty.as112.arpa");
         }
-        assert_eq!(reachable("0.0.0.0".parse().unwrap()), Ipv4Addr::LOCALHOST);
-        assert_eq!(reachable("::".parse().unwrap()), Ipv6Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn behind_a_wildcard_the_loopback_is_asked() {
+        for (ip, asked) in [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1")] {
+            assert_eq!(reachable(ip.parse().unwrap()).to_string(), asked);
+        }
     }
 
     #[test]

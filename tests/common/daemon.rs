@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything that should happen at once may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,6 +91,13 @@ impl Daemon {
         SocketAddr::new(ip, self.port)
     }
 
+    /// Where it serves HTTP, as it said.
+    pub fn http(&self) -> SocketAddr {
+        let line = self.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
+        let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
+        address.parse().expect("an address")
+    }
+
     /// A UDP socket that is connected to the daemon.
     pub fn udp(&self, ip: IpAddr) -> UdpSocket {
         let socket = UdpSocket::bind((ip, 0)).expect("a socket");
@@ -157,6 +164,40 @@ impl Drop for Daemon {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A folder with a configuration, for daemons that serve HTTP.
+pub struct Configured {
+    folder: tempfile::TempDir,
+    pub config: String,
+}
+
+impl Configured {
+    /// One whose node is node-1, with more sections.
+    pub fn new(sections: &str) -> Self {
+        let folder = super::folder();
+        let path = folder.path().join("as112d.toml");
+        std::fs::write(&path, format!("[identity]\nnode = 'node-1'\n{sections}")).expect("there is room");
+        let config = path.display().to_string();
+        Self { folder, config }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn start(&self) -> Daemon {
+        Daemon::start(&["--config", &self.config, "--http", "127.0.0.1:0"])
+    }
+}
+
+/// Looks until it is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

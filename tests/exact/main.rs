@@ -42,9 +42,7 @@ fn start(folder: &Path, datapath: &str, shards: usize, update: &str) -> (Daemon,
         "--http",
         "127.0.0.1:0",
     ]);
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    let http = line.and_then(|line| line.split('/').next()).expect("it says where");
-    let http = http.parse().expect("an address");
+    let http = daemon.http();
     (daemon, http)
 }
 

@@ -38,11 +38,6 @@ fn held_at_most(daemon: &Daemon) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number").div_ceil(1024)
 }
 
-fn http_address(daemon: &Daemon) -> SocketAddr {
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    line.expect("HTTP is served").trim_end_matches("/metrics").parse().expect("an address")
-}
-
 /// A query from each of so many networks, so that all are told apart.
 fn from_many_networks(to: SocketAddr, count: u32) {
     for number in 0..count {
@@ -140,7 +135,7 @@ fn abuse_does_not_pass_what_was_announced() {
         report(&format!("memory_{datapath}_announced_mib"), most);
         report(&format!("memory_{datapath}_at_start_mib"), before);
         assert!(before <= start, "{before} MiB at the start, {start} announced");
-        abuse(&daemon, http_address(&daemon), Duration::from_secs(4));
+        abuse(&daemon, daemon.http(), Duration::from_secs(4));
         let held = held_at_most(&daemon);
         report(&format!("memory_{datapath}_under_abuse_mib"), held);
         assert!(held <= most, "{datapath}: {held} MiB held, {most} announced");
@@ -193,7 +188,7 @@ fn within_a_control_group_as_large_as_announced_no_abuse_kills_it() {
         return skipped("no control group that bounds memory can be made here");
     };
     let daemon = group.daemon(&further);
-    abuse(&daemon, http_address(&daemon), Duration::from_secs(2));
+    abuse(&daemon, daemon.http(), Duration::from_secs(2));
     assert_eq!(daemon.stop().0.code(), Some(0));
     drop(group);
 

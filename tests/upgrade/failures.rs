@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::daemon::{V4, free_port, program};
+use crate::common::daemon::{V4, free_port, program, wait_until};
 use crate::common::query;
-use crate::node::{Node, wait_for_end, wait_until};
+use crate::node::{Node, wait_for_end};
 
 fn executable(path: &Path, content: &[u8]) {
     fs::write(path, content).expect("written");
@@ -141,7 +141,7 @@ fn an_end_calls_an_upgrade_off() {
     fs::write(node.path("script"), "hello hang").expect("written");
     let mut upgrading = node.command("upgrade").stderr(Stdio::null()).spawn().expect("it runs");
     let pid = || fs::read_to_string(node.path("pid")).ok()?.parse::<u64>().ok();
-    wait_until(|| pid().is_some(), "the successor is there");
+    wait_until("the successor is there", || pid().is_some());
     let began = Instant::now();
     node.ask("shutdown");
     assert!(began.elapsed() < Duration::from_secs(5), "it waits for nobody");

@@ -6,12 +6,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::daemon::{Daemon, PATIENCE, V4, free_port, program};
+use crate::common::daemon::{Daemon, PATIENCE, V4, free_port, program, wait_until};
 use crate::common::query;
 
 pub struct Node {
@@ -166,15 +165,7 @@ pub fn is_there(pid: u64) -> bool {
 }
 
 pub fn wait_for_end(pid: u64) {
-    wait_until(|| !is_there(pid), &format!("process {pid} ends"));
-}
-
-pub fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "not in time: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+    wait_until(&format!("process {pid} ends"), || !is_there(pid));
 }
 
 /// The body of an answer over HTTP.

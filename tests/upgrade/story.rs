@@ -2,17 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 
-use crate::common::daemon::{PATIENCE, V4, free_port, read_message, send_message};
+use crate::common::daemon::{PATIENCE, V4, free_port, read_message, send_message, wait_until};
 use crate::common::query;
-use crate::node::{Node, is_there, wait_for_end, wait_until};
-
-fn http(node: &Node) -> SocketAddr {
-    let line = node.daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-    line.and_then(|line| line.strip_suffix("/metrics")).expect("it serves HTTP").parse().expect("an address")
-}
+use crate::node::{Node, is_there, wait_for_end};
 
 /// Asks so many times over UDP.
 fn ask(node: &Node, count: u64) {
@@ -25,14 +20,14 @@ fn totals_go_on_from_process_to_process() {
     let folder = crate::common::folder();
     for configuration in [String::new(), format!("[history]\ndir = \"{}\"\n", folder.path().display())] {
         let mut node = Node::start(&configuration, &["--shards", "2", "--http", "127.0.0.1:0"]);
-        let http = http(&node);
+        let http = node.daemon.http();
         ask(&node, 7);
-        wait_until(|| node.queries(http) == 7, "seven queries are counted");
+        wait_until("seven queries are counted", || node.queries(http) == 7);
         for upgrades in 1..4 {
             node.upgrade();
             assert_eq!(node.queries(http), 7 * upgrades, "nothing is lost or counted twice");
             ask(&node, 7);
-            wait_until(|| node.queries(http) == 7 * (upgrades + 1), "the new process counts on");
+            wait_until("the new process counts on", || node.queries(http) == 7 * (upgrades + 1));
         }
         node.stop();
         if !configuration.is_empty() {
@@ -47,7 +42,7 @@ fn totals_go_on_from_process_to_process() {
 #[test]
 fn connections_are_served_to_their_end_and_counted() {
     let mut node = Node::start("", &["--http", "127.0.0.1:0"]);
-    let (http, first) = (http(&node), node.process());
+    let (http, first) = (node.daemon.http(), node.process());
     let query = query("10.in-addr.arpa.", 6);
     let asked = |stream: &mut TcpStream| {
         send_message(stream, &query);
@@ -72,7 +67,7 @@ fn connections_are_served_to_their_end_and_counted() {
     drop(of_first);
     wait_for_end(first);
     wait_for_end(second);
-    wait_until(|| node.queries(http) == 14, "what the old ones have served is counted");
+    wait_until("what the old ones have served is counted", || node.queries(http) == 14);
     node.stop();
 }
 
@@ -170,7 +165,7 @@ fn those_who_watch_meet_the_successor_and_a_drain_goes_on() {
     assert_eq!(line(&mut watching), "{\"state\":\"draining\"}\n");
     node.upgrade();
     assert_eq!(line(&mut watching), "");
-    wait_until(|| node.ask("status")["state"] == "draining", "the drain goes on");
+    wait_until("the drain goes on", || node.ask("status")["state"] == "draining");
     node.ask("undrain");
     assert_eq!(node.ask("status")["state"], "serving");
     node.stop();
@@ -182,7 +177,7 @@ fn a_signal_upgrades_too() {
     let node = Node::start("", &[]);
     let first = node.process();
     node.daemon.signal(12);
-    wait_until(|| node.process() != first, "another process serves");
+    wait_until("another process serves", || node.process() != first);
     wait_for_end(first);
     node.check_answers();
     assert!(fs::symlink_metadata(node.path("control")).is_ok(), "the socket has its file");
