@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::Failure;
+use super::change::span;
 use crate::cli::ControlOptions;
 use crate::daemon::control::{GREETING, known_paths};
 use crate::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_TRIES_MAX};
@@ -163,13 +164,7 @@ fn status(answer: &Value, restart: &str) -> String {
 /// How long ago a time was, in seconds of Unix time.
 fn ago(time: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let passed = now.saturating_sub(Duration::from_secs(time)).as_secs();
-    match (passed / 86_400, passed / 3600 % 24, passed / 60 % 60, passed % 60) {
-        (0, 0, 0, seconds) => format!("{seconds} s"),
-        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
-        (days, hours, ..) => format!("{days} d {hours} h"),
-    }
+    span(now.saturating_sub(Duration::from_secs(time)).as_secs_f64())
 }
 
 #[cfg(test)]
