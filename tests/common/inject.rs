@@ -263,8 +263,7 @@ fn answers_http(port: u16, patience: Duration) -> bool {
 }
 
 /// Both families, both transports, and statistics: some failed calls lose a query, none loses all. False if
-/// it
-/// `ended` instead.
+/// it `ended` instead.
 fn assert_serves(port: u16, http: Option<u16>, mut ended: impl FnMut() -> bool) -> bool {
     let mut asked = |what: &str, answers: &dyn Fn() -> bool| {
         let until = wait_until(PATIENCE, || ended() || answers());
@@ -314,8 +313,7 @@ pub fn at_the_start(fault: &Fault) -> bool {
         return false;
     }
     // A listener for statistics is no condition for serving DNS. A thread that comes to nothing behind the
-    // first
-    // answers takes all with it.
+    // first answers takes all with it.
     let serves = assert_serves(traced.port, None, || traced.ended().is_some());
     let (status, said) = traced.end(serves);
     if !serves || status.code() != Some(0) {
@@ -329,6 +327,9 @@ pub fn while_it_serves(fault: &Fault) -> bool {
     let http = free_port();
     let http_address = format!("127.0.0.1:{http}");
     let daemon = Daemon::start(&["--datapath", fault.datapath, "--http", &http_address]);
+    // It serves before the last thread is behind its filter; what fails on the way there is a failed start.
+    let confined = || thread_status(daemon.id(), "Seccomp").iter().all(|(_, mode)| mode == "2");
+    assert!(wait_until(PATIENCE, confined).is_some(), "its threads are confined");
     let id = daemon.id().to_string();
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-p", &id]).args(fault.arguments());
@@ -345,10 +346,11 @@ pub fn while_it_serves(fault: &Fault) -> bool {
         answers_tcp((V4, daemon.port).into(), Duration::from_millis(100));
         answers_http(http, Duration::from_millis(100));
     }
-    // It lets go, and the daemon goes on; or it is gone with the daemon.
+    // It lets go, and the daemon goes on; or it is gone with the daemon, or the daemon a moment later: to
+    // panic takes a while.
     tool(&format!("kill -INT {}", strace.id()));
     strace.wait().expect("it is our child");
-    if !daemon.lives() {
+    if !daemon.lives() || !assert_serves(daemon.port, Some(http), || !daemon.lives()) {
         let (status, said) = daemon.wait();
         let said = said.join("\n");
         // strace replaces the call by none, and when it lets go just then, nobody puts its result in the
@@ -359,7 +361,6 @@ pub fn while_it_serves(fault: &Fault) -> bool {
         }
         return false;
     }
-    assert!(assert_serves(daemon.port, Some(http), || !daemon.lives()), "it ended");
     let (status, said) = daemon.stop();
     assert!(
         status.code() == Some(0) && !said.iter().any(|line| line.contains("panicked")),
