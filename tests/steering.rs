@@ -122,8 +122,8 @@ fn by_cpu_each_query_is_answered_where_it_was_received() {
     }
 }
 
-/// A socket that lets others of its kind have its port: one of them keeps it, and those that are connected get
-/// the replies.
+/// A socket that lets others of its kind have its port: one of them keeps it, and those that are connected
+/// get the replies.
 fn bind_beside(ip: IpAddr, port: u16) -> UdpSocket {
     let address = SocketAddr::new(ip, port);
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).expect("a socket");

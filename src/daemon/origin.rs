@@ -91,8 +91,8 @@ impl Origin {
         std::mem::replace(&mut self.launcher, Err("it was taken".to_owned()))
     }
 
-    /// Tells the process that this one succeeds that all is done, and where this one is controlled; gives back
-    /// what waits for its end.
+    /// Tells the process that this one succeeds that all is done, and where this one is controlled; gives
+    /// back what waits for its end.
     ///
     /// # Errors
     /// If there can be no thread that waits.

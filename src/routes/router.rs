@@ -204,8 +204,8 @@ fn run(command: &[String], further: &[&str]) -> Result<String, (String, Option<C
     }
 }
 
-/// Waits for a leader of a group; at the deadline the group is killed, and `None` is what came of it. An error
-/// is why it cannot be.
+/// Waits for a leader of a group; at the deadline the group is killed, and `None` is what came of it. An
+/// error is why it cannot be.
 fn ended(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {

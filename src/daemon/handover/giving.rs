@@ -104,8 +104,8 @@ fn lead(line: Line, sockets: &[BorrowedFd<'_>], patience: Patience) -> Result<Su
 
 impl Successor {
     /// Leaves the history to it, with its `image` where it was in memory; and a drain that has begun. When
-    /// this returns, all that this process did but its connections is the successor's, which can be controlled
-    /// at the path that is returned.
+    /// this returns, all that this process did but its connections is the successor's, which can be
+    /// controlled at the path that is returned.
     ///
     /// # Errors
     /// What went wrong. The successor serves all the same.
