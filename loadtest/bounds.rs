@@ -12,6 +12,9 @@ pub const SECONDS_MAX: u64 = 60;
 /// Seconds of one trial while a best rate is searched.
 pub const TRIAL_SECONDS: u64 = 2;
 
+/// One run in which a node of ours changes again and again: 50 upgrades take as long.
+pub const CHANGES_SECONDS: Duration = Duration::from_secs(30);
+
 /// Queries a second that anybody may be sent. A loopback does a tenth of it.
 pub const RATE_MAX: u64 = 5_000_000;
 /// Where the search for a best rate begins: every server does it on every host.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -274,6 +274,11 @@ impl Server {
         std::fs::read_to_string(self.dir.path().join("conf")).ok()
     }
 
+    /// Where it is controlled, if it is ours.
+    pub fn control(&self) -> PathBuf {
+        self.dir.path().join("control")
+    }
+
     /// Its process group.
     pub fn group(&self) -> u32 {
         self.child.id()
@@ -380,10 +385,11 @@ fn own_words(
         Subject::Ours(_) | Subject::OursInDriver => {
             let engine = if let Subject::Ours(engine) = subject { engine } else { Engine::IoUring };
             let (program, counters) = (program().display().to_string(), counters.to_string());
+            let control = dir.join("control").display().to_string();
             let (datapath, cpus) = (engine.name(), setting.cpu_list());
             let mut words =
                 words(&[&program, "run", "--listen", &listen, "--datapath", datapath, "--cpus", &cpus]);
-            words.extend(["--http", &counters, "--control", "off", "--node", NODE].map(str::to_owned));
+            words.extend(["--http", &counters, "--control", &control, "--node", NODE].map(str::to_owned));
             if subject == Subject::OursInDriver {
                 words.extend(["--xdp", INTERFACE].map(str::to_owned));
             }

@@ -1,6 +1,7 @@
 //! The load test as a story: make the query sets, take the sections one after the other, write the report.
 //! Within a section rounds are outermost and servers within, so that what disturbs the host disturbs all.
 
+mod changes;
 mod drive;
 mod sections;
 
@@ -75,7 +76,7 @@ pub fn run(options: &TestOptions, stop: &AtomicBool) -> Outcome<()> {
     // What a failure or an interruption leaves is shown too.
     campaign.report.skipped.extend(campaign.failed.iter().cloned());
     let (report, mut failed) = (&campaign.report, campaign.failed);
-    if !report.samples.is_empty() || !report.starts.is_empty() {
+    if !report.samples.is_empty() || !report.starts.is_empty() || !report.changes.is_empty() {
         report.write(&options.report)?;
         report.verify(&options.report)?;
         println!("{}", report.headline());

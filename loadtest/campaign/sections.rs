@@ -19,7 +19,7 @@ use super::drive::Plan;
 /// Queries a second of flamethrower: what all servers answer in full.
 const FLAME_RATE: u64 = 50_000;
 /// Rates of a quick run.
-const QUICK_RATES: [u64; 2] = [2_000, 4_000];
+pub(super) const QUICK_RATES: [u64; 2] = [2_000, 4_000];
 /// Frames a second for the time of each, and zones of an operator in that.
 const FRAMES_RATE: u64 = 100_000;
 const OPERATORS_ZONES: usize = 1000;
@@ -41,6 +41,7 @@ impl Campaign<'_> {
             Section::Latency => self.latency(),
             Section::Shards => self.shards(),
             Section::Veth => self.veth(),
+            Section::Changes => self.changes(),
         }
     }
 
@@ -157,7 +158,7 @@ impl Campaign<'_> {
     }
 
     /// Searches each server's highest rate in each round; what is tried on the way is the curve.
-    fn best_rates(
+    pub(super) fn best_rates(
         &mut self,
         section: Section,
         servers: &[Server],
@@ -202,7 +203,7 @@ impl Campaign<'_> {
     }
 
     /// The median of the highest rates found so far.
-    fn report_best(&self, section: Section, name: &str) -> Option<f64> {
+    pub(super) fn report_best(&self, section: Section, name: &str) -> Option<f64> {
         self.report.best(section, name).map(|summary| summary.median).filter(|rate| *rate > 0.0)
     }
 

@@ -187,6 +187,16 @@ impl Report {
             theirs: None,
             aim: Aim::AtMost(bound),
         };
+        for engine in ours {
+            let server = Subject::Ours(engine).name();
+            let runs: Vec<_> = self.changes.iter().filter(|run| run.server == server).collect();
+            let changes = runs.iter().map(|run| run.done).sum::<usize>();
+            let lost = runs.iter().map(|run| run.lost as f64).reduce(|sum, lost| sum + lost);
+            targets.push(Target {
+                ours: (server.to_owned(), Summary::of(lost)),
+                ..alone(&format!("queries lost in {changes} reloads and upgrades"), "", None, 0.0)
+            });
+        }
         targets.push(alone("start to first answer", "ms", self.first_answer(io_uring), START_MS_MAX));
         targets.push(alone("memory after the UDP run", "MiB", self.memory_mib(io_uring), MEMORY_MIB_MAX));
         targets

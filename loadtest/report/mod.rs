@@ -36,6 +36,8 @@ pub struct Report {
     pub starts: Vec<Start>,
     #[serde(default)]
     pub frames: Vec<FrameTime>,
+    #[serde(default)]
+    pub changes: Vec<ChangeRun>,
     /// What could not be measured, and why.
     pub skipped: Vec<String>,
 }
@@ -73,10 +75,12 @@ pub enum Section {
     Shards,
     /// kxdpgun across a veth pair, up to the highest rate
     Veth,
+    /// Reloads and upgrades of ours under load
+    Changes,
 }
 
 impl Section {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Start,
         Self::Udp,
         Self::Mix,
@@ -87,6 +91,7 @@ impl Section {
         Self::TcpEach,
         Self::Shards,
         Self::Veth,
+        Self::Changes,
     ];
 }
 
@@ -181,6 +186,23 @@ pub struct FrameTime {
     pub ns: f64,
 }
 
+/// A run under which a node of ours changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeRun {
+    pub server: String,
+    /// The command that it was given.
+    pub change: String,
+    pub transport: String,
+    /// How often it changed.
+    pub done: usize,
+    /// Queries a second.
+    pub rate: f64,
+    pub sent: u64,
+    pub lost: u64,
+    /// Wrong replies.
+    pub wrong: u64,
+}
+
 impl Report {
     pub fn of(&self, section: Section, server: &str) -> impl Iterator<Item = &Sample> {
         self.samples.iter().filter(move |sample| sample.section == section && sample.server == server)
@@ -195,7 +217,10 @@ impl Report {
                 sample.section, sample.server, sample.run.answered
             ))
         };
-        self.samples.iter().filter_map(wrong).collect()
+        let changes = self.changes.iter().filter(|run| run.wrong > 0);
+        let changed =
+            changes.map(|run| format!("{}, {}: {} replies are wrong", run.change, run.server, run.wrong));
+        self.samples.iter().filter_map(wrong).chain(changed).collect()
     }
 
     /// Writes the pages and the data to a folder, which is made.

@@ -5,7 +5,7 @@ use super::super::measure::{Limit, Summary};
 use super::super::servers::Counted;
 use super::chart::{Axis, Scale, Series, bars, lines, short};
 use super::figures::Target;
-use super::{Frames, Report, Sample, Section};
+use super::{ChangeRun, Frames, Report, Sample, Section};
 
 /// A piece of the page.
 pub enum Part {
@@ -48,6 +48,7 @@ impl Page {
         page.costs(report, Section::Flame, "CPU for a query at one rate", FLAME);
         page.rates(report, Section::Veth, "Across a veth pair", VETH);
         page.frames(report);
+        page.changes(report);
         page.rates(report, Section::Ramp, "On the loopback, open loop", RAMP);
         page.latency(report);
         page.costs(report, Section::Tcp, "CPU for a query over TCP", TCP);
@@ -84,6 +85,24 @@ impl Page {
         let mut table = Table::new(&["a frame", "ns"]);
         table.rows =
             all.map(|(frames, what)| vec![what.to_owned(), shown(report.frame_ns(frames).as_ref())]).into();
+        self.parts.push(Part::Table(table));
+    }
+
+    /// What was lost while nodes of ours changed.
+    fn changes(&mut self, report: &Report) {
+        if report.changes.is_empty() {
+            return;
+        }
+        self.heading("Reloads and upgrades");
+        self.text(CHANGES);
+        let head = ["server", "over", "changes", "queries a second", "queries", "lost", "wrong"];
+        let mut table = Table::new(&head);
+        let row = |run: &ChangeRun| {
+            let changes = format!("{} times {}", run.done, run.change);
+            let [sent, lost, wrong] = [run.sent, run.lost, run.wrong].map(|count| count.to_string());
+            vec![run.server.clone(), run.transport.clone(), changes, short(run.rate), sent, lost, wrong]
+        };
+        table.rows = report.changes.iter().map(row).collect();
         self.parts.push(Part::Table(table));
     }
 
@@ -396,6 +415,9 @@ server's kernel did not send an answer to; the search ends within 3 %.";
 const FRAMES: &str = "\
 What our program in the driver takes for a frame, by kernel.bpf_stats_enabled: the two looks at the \
 clock that this takes are in each figure.";
+const CHANGES: &str = "\
+The generator of ours: over UDP 70 % of the highest rate, an open loop; over TCP a connection for each \
+query, as fast as they end. Meanwhile the node is told to reload, or to upgrade, again and again.";
 const RAMP: &str = "\
 The generator of ours, every reply checked. Below the dashed line, answers are missing.";
 const LATENCY: &str = "\
