@@ -11,11 +11,14 @@ mod common;
 mod fault;
 #[path = "../common/inject.rs"]
 mod inject;
+#[path = "../common/supervised.rs"]
+mod supervised;
 
 mod confined;
 mod denied;
 mod flood;
 mod host;
+mod killed;
 mod memory;
 mod odd_files;
 mod ports;
