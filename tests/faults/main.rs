@@ -14,7 +14,9 @@ mod inject;
 #[path = "../common/supervised.rs"]
 mod supervised;
 
+mod clock;
 mod confined;
+mod counters;
 mod denied;
 mod flood;
 mod host;
