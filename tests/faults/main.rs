@@ -26,6 +26,7 @@ mod odd_files;
 mod ports;
 mod replies;
 mod stop;
+mod syn_flood;
 mod syscalls;
 mod tcp;
 mod threads;
