@@ -11,6 +11,9 @@ mod common;
 mod fault;
 #[path = "../common/inject.rs"]
 mod inject;
+#[path = "../common/mutate.rs"]
+#[allow(dead_code, reason = "its dice alone are needed")]
+mod mutate;
 #[path = "../common/supervised.rs"]
 mod supervised;
 
@@ -21,9 +24,11 @@ mod denied;
 mod flood;
 mod host;
 mod killed;
+mod lossy;
 mod memory;
 mod odd_files;
 mod ports;
+mod racing;
 mod replies;
 mod stop;
 mod syn_flood;
