@@ -4,15 +4,17 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::daemon::{Configured, Daemon, V4};
+use crate::common::daemon::{Configured, Daemon, PATIENCE, V4, wait_until};
 use crate::common::query;
-use crate::fault::{argument, beside, reload, report};
+use crate::fault::{argument, beside, pause, reload, report, skipped, thread_status};
+use crate::inject::has_strace;
 
 /// Lines between the first and the last mention of a version, as many more or less as it wants: no two
 /// versions that follow each other have the same length.
@@ -146,7 +148,8 @@ fn assert_taken(now: [Option<u32>; 2], done: [u32; 2], begun: [u32; 2]) {
     }
 }
 
-/// What a reload that kept the old version says is wrong: each with the file, and the line where there is one.
+/// What a reload that kept the old version says is wrong: each with the file, and with the line where there
+/// is one.
 fn assert_told(answer: &Value, files: [&Racing; 2]) {
     let problems = answer["problems"].as_array().expect("there is a list");
     assert!(!problems.is_empty(), "{answer}");
@@ -156,9 +159,10 @@ fn assert_told(answer: &Value, files: [&Racing; 2]) {
         let behind = behind.unwrap_or_else(|| panic!("none of the files: {answer}"));
         let line = behind.strip_prefix(':').and_then(|place| place.split(':').next());
         let is_line = line.is_some_and(|line| line.parse::<u32>().is_ok_and(|line| line > 0));
-        // What is not there, be it the file or a record, has no line.
-        let is_missing = ["(No such file", "file: No such file", "has no SOA", "has no NS"];
-        assert!(is_line || is_missing.iter().any(|words| message.contains(words)), "{answer}");
+        // What is not there, be it the file or a record, has no line; nor has what does not come to rest.
+        let of_all =
+            ["(No such file", "file: No such file", "has no SOA", "has no NS", "it changes while it is read"];
+        assert!(is_line || of_all.iter().any(|words| message.contains(words)), "{answer}");
     }
 }
 
@@ -171,21 +175,50 @@ impl Drop for Stops<'_> {
     }
 }
 
-#[test]
-fn a_reload_takes_over_a_whole_version_or_none_whoever_writes_meanwhile() {
-    let _turn = beside();
+/// Has each call that reads one of the files take so many microseconds longer, for as long as this lives.
+struct Slow(Child);
+
+impl Slow {
+    fn start(daemon: &Daemon, files: [&Racing; 2], microseconds: u32) -> Self {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-p", &daemon.id().to_string()]);
+        command.args(["-e", "trace=read", "-e", &format!("inject=read:delay_exit={microseconds}")]);
+        for file in files {
+            command.arg("-P").arg(&file.path);
+        }
+        let slow = Self(command.stdin(Stdio::null()).spawn().expect("strace starts"));
+        let untraced = || thread_status(daemon.id(), "TracerPid").iter().any(|(_, tracer)| tracer == "0");
+        wait_until("strace attaches to every thread", || !untraced());
+        slow
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        // The node goes on without it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks for reloads, while the files are written and the node is asked. Where reading is `slow`, so many
+/// microseconds a call, much is written between two calls that read one file.
+fn race(name: &str, slow: Option<u32>) {
     let node = Configured::new("");
     let config = Racing::new(node.config.clone().into(), configuration);
     let zone = Racing::new(node.path("z.zone"), zone);
     let control = node.path("control");
     let daemon = Daemon::start(&["--config", &node.config, "--control", argument(&control), "--shards", "2"]);
     let (stop, asked, client) = (AtomicBool::new(false), AtomicU32::new(0), daemon.udp(V4));
+    let slow = slow.map(|microseconds| Slow::start(&daemon, [&config, &zone], microseconds));
     let (mut taken, mut kept) = (0, 0);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 config.write_next();
                 zone.write_next();
+                // At times there is time to read.
+                pause(Duration::from_millis(u64::from(zone.done() % 5) * 4));
             }
         });
         scope.spawn(|| {
@@ -197,7 +230,8 @@ fn a_reload_takes_over_a_whole_version_or_none_whoever_writes_meanwhile() {
         let _stops = Stops(&stop);
         let socket = daemon.udp(V4);
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(3) {
+        let both = |taken: u32, kept: u32| taken > 0 && kept > 0;
+        while began.elapsed() < Duration::from_secs(3) || !both(taken, kept) && began.elapsed() < PATIENCE {
             let before = seen(&socket);
             let done = [config.done(), zone.done()];
             let answer = reload(&control);
@@ -213,12 +247,28 @@ fn a_reload_takes_over_a_whole_version_or_none_whoever_writes_meanwhile() {
             }
         }
     });
-    report("racing_writer_asked", asked.into_inner());
-    report("racing_writer_versions", config.done());
-    report("racing_writer_reloads_taken", taken);
-    report("racing_writer_reloads_kept", kept);
+    report(&format!("{name}_asked"), asked.into_inner());
+    report(&format!("{name}_versions"), config.done());
+    report(&format!("{name}_reloads_taken"), taken);
+    report(&format!("{name}_reloads_kept"), kept);
     assert!(taken > 0 && kept > 0);
+    drop(slow);
     assert_eq!(reload(&control)["ok"], true, "the writer rests");
     assert_eq!(seen(&daemon.udp(V4)), [Some(config.done()), Some(zone.done())]);
     assert_eq!(daemon.stop().0.code(), Some(0));
+}
+
+#[test]
+fn a_reload_takes_over_a_whole_version_or_none_whoever_writes_meanwhile() {
+    let _turn = beside();
+    race("racing_writer", None);
+}
+
+#[test]
+fn nor_does_a_slow_disk_mix_versions() {
+    let _turn = beside();
+    if !has_strace() {
+        return skipped("there is no strace, or it may not trace here");
+    }
+    race("racing_writer_slow_disk", Some(2000));
 }
