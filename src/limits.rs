@@ -256,6 +256,8 @@ pub const CONTROL_CLIENTS_MAX: usize = 32;
 pub const CONTROL_LINE_LEN_MAX: u64 = 1024;
 /// Time for a client of the control socket to ask, and to take its answer.
 pub const CONTROL_STEP_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether a client that waits for its answer is still there.
+pub const CONTROL_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of an answer on the control socket: all mistakes of a configuration, each with its place.
 pub const CONTROL_ANSWER_LEN_MAX: u64 = 1 << 20;
 /// How long nobody is accepted after the process ran out of something.
@@ -568,6 +570,8 @@ pub const COMMAND_WORDS_MAX: usize = 32;
 pub const ROUTER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it is looked whether a command whose output has ended has ended too: mostly it has at once.
 pub const COMMAND_LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Commands that could not be killed and go on: beside so many no other is run.
+pub const COMMANDS_LEFT_MAX: usize = 16;
 /// Bytes of what it prints that are read, of which the last line is told where it failed.
 pub const ROUTER_OUTPUT_LEN_MAX: u64 = 4 << 10;
 /// How often a router that did not take a change is told again.

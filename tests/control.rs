@@ -3,14 +3,15 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::daemon::{Daemon, PATIENCE, V4, free_port, program};
+use as112d::limits::CONTROL_CLIENTS_MAX;
+use common::daemon::{Daemon, PATIENCE, V4, free_port, program, wait_until};
 use common::{query, question};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -275,6 +276,29 @@ fn what_is_no_request_is_told_so_and_nobody_is_kept_waiting_by_others() {
 }
 
 #[test]
+fn a_client_that_went_away_leaves_its_place_and_one_that_has_only_said_all_waits() {
+    let node = Node::start("[server]\ndrain_time = \"10m\"\n", &[]);
+    let ask = |word: &str| {
+        let mut stream = UnixStream::connect(node.control()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // Where there is no place the connection ends at once.
+        let _ = stream.write_all(format!("as112d 1 {word}\n").as_bytes());
+        stream
+    };
+    let mut waits = ask("drain");
+    waits.shutdown(std::net::Shutdown::Write).unwrap();
+    let gone: Vec<UnixStream> = (1..CONTROL_CLIENTS_MAX).map(|_| ask("drain")).collect();
+    let is_full = || !BufReader::new(ask("status")).read_line(&mut String::new()).is_ok_and(|len| len > 0);
+    wait_until("there is no place for another", is_full);
+    drop(gone);
+    wait_until("their places are free", || !is_full());
+    node.ask("undrain");
+    let mut answer = String::new();
+    waits.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("the drain was called off"), "{answer}");
+}
+
+#[test]
 fn the_service_manager_hears_when_the_node_serves_reloads_and_ends() {
     let dir = common::folder();
     let path = dir.path().join("notify");
@@ -308,5 +332,5 @@ fn the_service_manager_hears_when_the_node_serves_reloads_and_ends() {
     assert_eq!(next(), ready, "and as patient as before");
     let (status, _) = daemon.stop();
     assert!(status.success());
-    assert_eq!(next(), "STOPPING=1");
+    assert_eq!(next(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000");
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Instant;
 
 use as112d::sys::cpu;
@@ -12,6 +12,7 @@ use common::daemon::{Daemon, PATIENCE, V4, V6};
 use common::decode::Message;
 use common::query;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// A node of two shards on two CPUs.
 struct Node {
@@ -121,6 +122,16 @@ fn by_cpu_each_query_is_answered_where_it_was_received() {
     }
 }
 
+/// A socket that lets others of its kind have its port: one of them keeps it, and those that are connected
+/// get the replies.
+fn bind_beside(ip: IpAddr, port: u16) -> UdpSocket {
+    let address = SocketAddr::new(ip, port);
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("set");
+    socket.bind(&address.into()).expect("the port is ours");
+    socket.into()
+}
+
 /// The kernel's own hash is one of addresses and ports: a flow that comes again from the same port stays
 /// where it was. The hash that steering reads belongs to the packet: on the loopback it is that of the
 /// client's socket, a new one for each socket that connects.
@@ -131,10 +142,11 @@ fn by_hash_a_socket_stays_with_its_shard_and_a_new_one_may_not() {
     for datapath in datapaths() {
         for (steer, ip) in [("off", V4), ("hash", V4), ("hash", V6)] {
             let mut node = Node::start(&["--steer", steer, "--datapath", datapath]);
-            let port = UdpSocket::bind((ip, 0)).expect("a socket").local_addr().expect("bound").port();
+            let keeper = bind_beside(ip, 0);
+            let port = keeper.local_addr().expect("bound").port();
             let mut sockets_of = [0, 0];
             for _ in 0..SOCKETS {
-                let socket = UdpSocket::bind((ip, port)).expect("the port is free again");
+                let socket = bind_beside(ip, port);
                 socket.connect(node.daemon.address(ip)).expect("connected");
                 ask(node.daemon.address(ip), &socket, true, EACH);
                 let shares = node.shares(u64::from(EACH));

@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::select;
 use tokio::sync::{Notify, watch};
@@ -28,11 +29,13 @@ use tokio::time::{sleep, timeout};
 use super::orders::{Client, Order, Wish, failure, moved};
 use super::written::Written;
 use crate::limits::{
-    CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_LINE_LEN_MAX, CONTROL_STEP_MAX, CONTROL_STOP_MAX,
+    CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_LINE_LEN_MAX, CONTROL_LOOK_EVERY, CONTROL_STEP_MAX,
+    CONTROL_STOP_MAX,
 };
 use crate::net::{self, Event};
 use crate::report::{Board, State};
 use crate::sys::confine::{Class, Confined};
+use crate::sys::files;
 use crate::sys::inherited::Inherited;
 
 /// The first words of every request: the name, and the version of what is spoken.
@@ -180,7 +183,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     }
     let nameless = nameless(path, std::process::id());
     let listener = StdListener::bind(&nameless)?;
-    let named = fs::set_permissions(&nameless, fs::Permissions::from_mode(0o660))
+    let named = files::set_socket_mode(&nameless, 0o660)
         .and_then(|()| listener.set_nonblocking(true))
         .and_then(|()| fs::rename(&nameless, path));
     if let Err(error) = named {
@@ -246,7 +249,16 @@ impl Control {
         self.leave.is_left.store(true, Ordering::Relaxed);
         self.leave.news.notify_one();
         self.state = None;
-        self.path = None;
+    }
+
+    /// The successor can be controlled at `path`. Its file is that one's; one elsewhere is nobody's.
+    pub(super) fn left_to(&mut self, path: Option<&Path>) {
+        self.path.take_if(|own| path == Some(own.as_path()));
+    }
+
+    /// Where the socket is.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.path.clone()
     }
 
     /// Ends the thread, once clients have their answers, and takes the socket away.
@@ -325,7 +337,7 @@ async fn exchange(
     let word = line.trim_end().strip_prefix(GREETING);
     if word == Some("watch") {
         let mut rest = reader.into_inner().into_inner();
-        return tokio::select! {
+        return select! {
             told = tell(&mut writer, &mut state) => told,
             // A client that watches says nothing more: this is its end.
             end = rest.read_u8() => end.map(|_| ()),
@@ -336,7 +348,12 @@ async fn exchange(
         Some(wish) => {
             let (client, answer) = Client::new();
             let asked = orders.send(Order { wish, client });
-            match (asked, answer.await) {
+            let answer = select! {
+                answer = answer => answer,
+                // Its place is for another.
+                () = gone(&writer) => return Ok(()),
+            };
+            match (asked, answer) {
                 (Ok(()), Ok(answer)) => answer,
                 _ => failure("the node ends", &[]),
             }
@@ -346,11 +363,19 @@ async fn exchange(
     send(&mut writer, &answer).await
 }
 
+/// Waits for the end of a client. One that has only said its last word waits for an answer.
+async fn gone(writer: &OwnedWriteHalf) {
+    loop {
+        sleep(CONTROL_LOOK_EVERY).await;
+        let ready = writer.ready(Interest::WRITABLE).await;
+        if ready.is_ok_and(|ready| ready.is_write_closed()) {
+            return;
+        }
+    }
+}
+
 /// The state now, and each one that comes.
-async fn tell(
-    writer: &mut tokio::net::unix::OwnedWriteHalf,
-    state: &mut watch::Receiver<State>,
-) -> io::Result<()> {
+async fn tell(writer: &mut OwnedWriteHalf, state: &mut watch::Receiver<State>) -> io::Result<()> {
     loop {
         let now = *state.borrow_and_update();
         send(writer, &json!({ "state": now.name() })).await?;
@@ -365,7 +390,7 @@ async fn tell(
     }
 }
 
-async fn send(writer: &mut tokio::net::unix::OwnedWriteHalf, answer: &Value) -> io::Result<()> {
+async fn send(writer: &mut OwnedWriteHalf, answer: &Value) -> io::Result<()> {
     let line = format!("{answer}\n");
     timeout(CONTROL_STEP_MAX, writer.write_all(line.as_bytes())).await?
 }

@@ -174,9 +174,9 @@ fn start(
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
     let xdp = xdp.start(&board, &events, &confined).map_err(|error| no_thread("xdp", &error))?;
-    let control = Control::start(control, orders, &events, &board);
+    let control = Control::start(control, orders.clone(), &events, &board);
     let control = control.map_err(|error| no_thread("control", &error))?;
-    let elder = origin.done(&board, &events).map_err(|error| no_thread("the process before", &error))?;
+    let elder = origin.done(control.path(), &board, &events, orders)?;
 
     // 8. Say what is there.
     lines.extend(absent(&config, &systemd, elder.is_some())?);

@@ -54,6 +54,11 @@ impl Wish {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wish)| wish.clone())
     }
 
+    /// The word for it, if there is one.
+    fn word(&self) -> Option<&'static str> {
+        Self::WORDS.iter().find(|(_, known)| known == self).map(|(word, _)| *word)
+    }
+
     fn from_signal(signal: i32) -> Option<Self> {
         match signal {
             SIGTERM | SIGINT => Some(Self::Stop),
@@ -70,6 +75,16 @@ impl Wish {
 pub(super) struct Order {
     pub(super) wish: Wish,
     pub(super) client: Client,
+}
+
+impl Order {
+    /// Leaves it to the process that serves meanwhile: a client asks that one by itself; what a signal wants
+    /// comes back as a word, to be told to it.
+    pub(super) fn leave(self) -> Option<&'static str> {
+        let word = self.wish.word().filter(|_| self.client.0.is_none());
+        self.client.answer(moved());
+        word
+    }
 }
 
 /// Who waits for an answer, if anybody does.
@@ -92,11 +107,6 @@ impl Client {
     /// It is not, and why.
     pub(super) fn failed(self, error: &str, problems: &[Problem]) {
         self.answer(failure(error, problems));
-    }
-
-    /// Another process serves meanwhile: ask that one, by the same path.
-    pub(super) fn moved(self) {
-        self.answer(moved());
     }
 
     fn answer(self, answer: Value) {

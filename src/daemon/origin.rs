@@ -1,15 +1,16 @@
 //! Where a process comes from: what it is given at its birth, and by whom.
 
-use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
 use super::bound::Adopted;
-use super::failure;
 use super::handover::{Estate, Predecessor};
+use super::orders::Order;
 use super::succession::Elder;
 use super::xdp::Prepared;
+use super::{failure, no_thread};
 use crate::net::{Event, Net};
 use crate::report::Board;
 use crate::sys::inherited::Inherited;
@@ -90,10 +91,21 @@ impl Origin {
         std::mem::replace(&mut self.launcher, Err("it was taken".to_owned()))
     }
 
-    /// Tells the process that this one succeeds that all is done; gives back what waits for its end.
-    pub(super) fn done(&mut self, board: &Arc<Board>, events: &Sender<Event>) -> io::Result<Option<Elder>> {
-        let predecessor = self.predecessor.take();
-        predecessor.map(|predecessor| Elder::wait(predecessor.done(), board, events)).transpose()
+    /// Tells the process that this one succeeds that all is done, and where this one is controlled; gives
+    /// back what waits for its end.
+    ///
+    /// # Errors
+    /// If there can be no thread that waits.
+    pub(super) fn done(
+        &mut self,
+        control: Option<PathBuf>,
+        board: &Arc<Board>,
+        events: &Sender<Event>,
+        orders: Sender<Order>,
+    ) -> Result<Option<Elder>, Vec<Problem>> {
+        let Some(predecessor) = self.predecessor.take() else { return Ok(None) };
+        let elder = Elder::wait(predecessor.done(control), board, events, orders);
+        elder.map(Some).map_err(|error| no_thread("the process before", &error))
     }
 
     /// Hands the problems of the start on to whoever waits for its end.

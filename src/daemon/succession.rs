@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use serde_json::json;
 
 use super::bound::Handles;
@@ -179,12 +179,19 @@ impl Node {
         let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
         self.systemd.forget(self.succession.handles.sockets.len());
         let left = successor.leave(image, self.is_draining());
-        orders.try_iter().for_each(|order| order.client.moved());
-        if let Err(problems) = left {
-            self.upgraded(Err(problems.clone()));
-            self.systemd.keep(&self.succession.handles.sockets);
-            self.stop();
-            return Err(problems);
+        let told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
+        let control = match left {
+            Ok(control) => control,
+            Err(problems) => {
+                self.upgraded(Err(problems.clone()));
+                self.systemd.keep(&self.succession.handles.sockets);
+                self.stop();
+                return Err(problems);
+            }
+        };
+        self.control.left_to(control.as_deref());
+        if !told.is_empty() {
+            successor.order(told);
         }
         self.systemd.succeeded_by(successor.pid);
         let (pid, version) = (successor.pid, successor.version.clone());
@@ -235,20 +242,28 @@ pub(super) struct Elder {
 }
 
 impl Elder {
-    /// Waits for `late` beside everything else; what it counts goes on the board.
+    /// Waits for `late` beside everything else; what it counts goes on the board, what it was told to do into
+    /// `orders`.
     ///
     /// # Errors
     /// If there can be no such thread.
     pub(super) fn wait(
         late: Late,
         board: &Arc<Board>,
-        events: &crossbeam_channel::Sender<Event>,
+        events: &Sender<Event>,
+        orders: Sender<Order>,
     ) -> io::Result<Self> {
         let way_out = late.way_out()?;
         let board = Arc::clone(board);
         let wait = move || {
             board.confined.thread(Class::Elder)?;
-            if let Some(counted) = late.wait() {
+            let obey = |word: &str| {
+                if let Some(wish) = Wish::from_word(word) {
+                    // A node that takes no orders any more ends.
+                    let _ = orders.send(Order { wish, client: Client::default() });
+                }
+            };
+            if let Some(counted) = late.wait(obey) {
                 let names = &board.named.load().counted;
                 board.tcp.add_to_base(&history::totals(&counted, names));
             }

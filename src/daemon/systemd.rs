@@ -22,6 +22,10 @@ pub(super) struct Systemd {
     /// The turns of each thread when it was fed.
     turns: Vec<u64>,
     told: Instant,
+    /// How many sockets of earlier processes it may keep.
+    kept: usize,
+    /// Whether the node ends.
+    is_ending: bool,
 }
 
 /// Between two lines of status.
@@ -36,7 +40,8 @@ impl Systemd {
         let is_ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
         let watchdog = env::var("WATCHDOG_USEC").ok().filter(|_| is_ours).and_then(|usec| usec.parse().ok());
         let watchdog = watchdog.map(Duration::from_micros);
-        Self { socket, watchdog, fed: now, turns: Vec::new(), told: now }
+        let (turns, kept) = (Vec::new(), inherited::names_kept());
+        Self { socket, watchdog, fed: now, turns, told: now, kept, is_ending: false }
     }
 
     /// Whether anybody is told anything.
@@ -78,8 +83,11 @@ impl Systemd {
     }
 
     /// Leaves sockets with the manager, which gives them back if this process ends unbidden: what comes
-    /// meanwhile waits in them. Their names tell their order, which the manager does not keep.
-    pub(super) fn keep(&self, sockets: &[OwnedFd]) {
+    /// meanwhile waits in them. Their names tell their order, which the manager does not keep. What it has of
+    /// earlier processes it drops, as that may be of addresses that nobody wants any more.
+    pub(super) fn keep(&mut self, sockets: &[OwnedFd]) {
+        let kept = std::mem::take(&mut self.kept);
+        self.forget(kept);
         let Some(manager) = &self.socket else { return };
         // These are many messages for the manager's queue. A manager that keeps none of them is none.
         let prepared = manager.set_nonblocking(false);
@@ -104,9 +112,10 @@ impl Systemd {
         let _ = manager.set_nonblocking(true);
     }
 
-    /// It ends.
-    pub(super) fn stopping(&self) {
-        self.notify("STOPPING=1");
+    /// It ends, which may take as long as people are told to go elsewhere.
+    pub(super) fn stopping(&mut self) {
+        self.is_ending = true;
+        self.notify(&format!("STOPPING=1{}", patience()));
     }
 
     /// Says how the node fares, and feeds the watchdog if every thread has made a turn since the last time: a
@@ -118,7 +127,8 @@ impl Systemd {
         if now.duration_since(self.told) >= STATUS_EVERY {
             self.told = now;
             let (shards, state) = (board.shards.len(), board.life.state().name());
-            self.notify(&format!("STATUS={state}, shards: {shards}, {rate:.0} queries/s"));
+            let patience = if self.is_ending { patience() } else { String::new() };
+            self.notify(&format!("STATUS={state}, shards: {shards}, {rate:.0} queries/s{patience}"));
         }
         // Twice as often as it takes, as sd_watchdog_enabled(3) advises.
         if self.watchdog.is_some_and(|every| now.duration_since(self.fed) >= every / 2) {
@@ -142,6 +152,11 @@ impl Systemd {
     }
 }
 
+/// A node that ends says until the next line of status, and one more, that it is still at it.
+fn patience() -> String {
+    format!("\nEXTEND_TIMEOUT_USEC={}", (2 * STATUS_EVERY).as_micros())
+}
+
 /// A socket that never waits for the manager.
 fn connect(path: &str) -> Option<UnixDatagram> {
     let address = match path.strip_prefix('@') {
@@ -163,8 +178,7 @@ mod tests {
         let (ours, manager) = UnixDatagram::pair().unwrap();
         manager.set_nonblocking(true).unwrap();
         let now = Instant::now();
-        let mut systemd =
-            Systemd { socket: Some(ours), watchdog: None, fed: now, turns: Vec::new(), told: now };
+        let mut systemd = Systemd { socket: Some(ours), ..Systemd::from_environment(now) };
         let mut feed = |turns: [u64; 3]| {
             systemd.feed(turns.to_vec(), now);
             let mut message = [0; 64];

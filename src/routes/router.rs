@@ -13,7 +13,7 @@ use std::time::Instant;
 use crossbeam_channel::{after, bounded};
 use ipnet::IpNet;
 
-use crate::limits::{COMMAND_LOOK_EVERY, ROUTER_OUTPUT_LEN_MAX, ROUTER_TIMEOUT};
+use crate::limits::{COMMAND_LOOK_EVERY, COMMANDS_LEFT_MAX, ROUTER_OUTPUT_LEN_MAX, ROUTER_TIMEOUT};
 use crate::sys::process;
 
 /// Who announces for us.
@@ -50,6 +50,7 @@ pub struct Teller {
     prefixes: Vec<IpNet>,
     /// By prefix; `None` as long as it was told nothing that it took.
     told: Vec<Option<bool>>,
+    commands: Commands,
 }
 
 impl Teller {
@@ -58,7 +59,7 @@ impl Teller {
     #[must_use]
     pub fn new(router: Router, prefixes: Vec<IpNet>) -> Self {
         let told = vec![None; prefixes.len()];
-        Self { router, prefixes, told }
+        Self { router, prefixes, told, commands: Commands::default() }
     }
 
     /// Whether the router took all of what is `wanted`.
@@ -81,7 +82,7 @@ impl Teller {
                 replace(file, &include(&self.prefixes, wanted))
                     .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
                 // birdc ends well whatever BIRD thinks of its configuration.
-                let said = run(birdc, &["configure"])?;
+                let said = self.commands.run(birdc, &["configure"])?;
                 if !said.contains("Reconfigur") {
                     return Err(format!("`{} configure` said: {}", birdc.join(" "), last_line(&said)));
                 }
@@ -107,11 +108,11 @@ impl Teller {
         Ok(())
     }
 
-    fn tell_one(&self, at: usize, is_announced: bool) -> Result<(), String> {
+    fn tell_one(&mut self, at: usize, is_announced: bool) -> Result<(), String> {
         let verb = if is_announced { "announce" } else { "withdraw" };
         let prefix = self.prefixes[at].to_string();
         if let Router::Command(command) = &self.router {
-            return run(command, &[verb, &prefix]).map(|_| ());
+            return self.commands.run(command, &[verb, &prefix]).map(|_| ());
         }
         let mut out = io::stdout().lock();
         writeln!(out, "{verb} route {prefix} next-hop self")
@@ -140,11 +141,36 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     fs::rename(&unfinished, file)
 }
 
-/// Runs a command to its end; what it printed, as far as it is read.
-fn run(command: &[String], further: &[&str]) -> Result<String, String> {
+/// Runs commands.
+#[derive(Debug, Default)]
+struct Commands {
+    /// Those that could not be killed, as they run as somebody else (sudo, it may be).
+    left: Vec<Child>,
+}
+
+impl Commands {
+    /// Runs a command to its end; what it printed, as far as it is read.
+    fn run(&mut self, command: &[String], further: &[&str]) -> Result<String, String> {
+        self.left.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+        if self.left.len() >= COMMANDS_LEFT_MAX {
+            let ids: Vec<String> = self.left.iter().map(|child| child.id().to_string()).collect();
+            return Err(format!(
+                "what was run before hangs and cannot be killed: processes {}",
+                ids.join(", ")
+            ));
+        }
+        run(command, further).map_err(|(error, child)| {
+            self.left.extend(child);
+            error
+        })
+    }
+}
+
+/// With an error comes the command where it goes on.
+fn run(command: &[String], further: &[&str]) -> Result<String, (String, Option<Child>)> {
     let line = || [command.join(" "), further.join(" ")].join(" ");
-    let cannot = |error: io::Error| format!("cannot run `{}`: {error}", line());
-    let (program, arguments) = command.split_first().ok_or("there is no command")?;
+    let cannot = |error: io::Error| (format!("cannot run `{}`: {error}", line()), None);
+    let (program, arguments) = command.split_first().ok_or(("there is no command".to_owned(), None))?;
     let (mut reader, writer) = io::pipe().map_err(cannot)?;
     // Its own group, so that all of it can be killed. Both outputs in one pipe, in the order of what was
     // said.
@@ -167,14 +193,19 @@ fn run(command: &[String], further: &[&str]) -> Result<String, String> {
     });
     // The pipe ends when the last that holds it does.
     let said = reading.ok().and_then(|_| output.recv_deadline(deadline).ok());
-    match (said, ended(&mut child, deadline).map_err(cannot)?) {
-        (Some(said), Some(status)) if status.success() => Ok(said),
-        (Some(said), Some(status)) => Err(format!("`{}` failed ({status}): {}", line(), last_line(&said))),
-        _ => Err(format!("`{}` took longer than {ROUTER_TIMEOUT:?} and was killed", line())),
+    let slow = |then: &str| format!("`{}` took longer than {ROUTER_TIMEOUT:?} and {then}", line());
+    match (said, ended(&mut child, deadline)) {
+        (Some(said), Ok(Some(status))) if status.success() => Ok(said),
+        (Some(said), Ok(Some(status))) => {
+            Err((format!("`{}` failed ({status}): {}", line(), last_line(&said)), None))
+        }
+        (_, Ok(_)) => Err((slow("was killed"), None)),
+        (_, Err(error)) => Err((slow(&format!("cannot be killed: {error}")), Some(child))),
     }
 }
 
-/// Waits for a leader of a group; at the deadline the group is killed, and `None` is what came of it.
+/// Waits for a leader of a group; at the deadline the group is killed, and `None` is what came of it. An
+/// error is why it cannot be.
 fn ended(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
@@ -182,7 +213,8 @@ fn ended(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>>
         }
         after(COMMAND_LOOK_EVERY).recv().expect("this channel is never closed");
     }
-    process::kill_group(child.id())?;
+    // A leader may have left its group.
+    process::kill_group(child.id()).or_else(|_| child.kill())?;
     child.wait().map(|_| None)
 }
 
@@ -273,18 +305,35 @@ mod tests {
 
     #[test]
     fn commands_that_fail_hang_or_print_without_end_are_survived() {
-        let error = run(&["/no/such/program".to_owned()], &["configure"]).unwrap_err();
+        let runs = |command: &[String], further: &[&str]| run(command, further).map_err(|(error, _)| error);
+        let error = runs(&["/no/such/program".to_owned()], &["configure"]).unwrap_err();
         assert!(error.starts_with("cannot run `/no/such/program configure`: No such file"), "{error}");
-        assert_eq!(run(&[], &[]).unwrap_err(), "there is no command");
-        let error = run(&sh("echo one; echo 'two\x1b[m' >&2; exit 3"), &[]).unwrap_err();
+        assert_eq!(runs(&[], &[]).unwrap_err(), "there is no command");
+        let error = runs(&sh("echo one; echo 'two\x1b[m' >&2; exit 3"), &[]).unwrap_err();
         assert!(error.ends_with("failed (exit status: 3): two[m"), "{error}");
-        let said = run(&sh("yes | head -c 100000"), &[]).unwrap();
+        let said = runs(&sh("yes | head -c 100000"), &[]).unwrap();
         assert_eq!(said.len() as u64, ROUTER_OUTPUT_LEN_MAX);
 
         // One that hangs, one that leaves another behind, and one that says no more but goes on.
         for script in ["sleep 60 & sleep 60", "sleep 60 &", "exec >&- 2>&-; sleep 60"] {
-            let error = run(&sh(script), &[]).unwrap_err();
+            let error = runs(&sh(script), &[]).unwrap_err();
             assert!(error.ends_with("took longer than 2s and was killed"), "{error}");
         }
+    }
+    #[test]
+    fn beside_too_many_that_cannot_be_killed_no_other_is_run() {
+        let mut commands = Commands::default();
+        let sleeper = || Command::new("sleep").arg("60").spawn().unwrap();
+        commands.left.extend(std::iter::repeat_with(sleeper).take(COMMANDS_LEFT_MAX));
+        let error = commands.run(&sh("echo"), &[]).unwrap_err();
+        assert!(error.contains(&commands.left[0].id().to_string()), "{error}");
+        for child in &mut commands.left {
+            child.kill().unwrap();
+        }
+        let until = Instant::now() + ROUTER_TIMEOUT;
+        while commands.run(&sh("echo"), &[]).is_err() && Instant::now() < until {}
+        assert!(commands.run(&sh("echo"), &[]).is_ok());
+        // Those that were left have ended, and were waited for.
+        commands.left.iter_mut().for_each(|child| drop(child.wait()));
     }
 }

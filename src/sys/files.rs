@@ -1,8 +1,9 @@
 //! Files that a daemon reads, and that it writes to while it runs.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::limits::FILE_READINGS_MAX;
@@ -69,15 +70,49 @@ pub fn append(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Sets the mode of the socket at `path`, and of nothing else that somebody may put there meanwhile who can
+/// write to its folder.
+///
+/// # Errors
+/// What the kernel says, or that no socket is there.
+pub fn set_socket_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
+    if !file.metadata()?.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no socket"));
+    }
+    // A handle of this kind takes no fchmod(2).
+    fs::set_permissions(format!("/proc/self/fd/{}", file.as_raw_fd()), Permissions::from_mode(mode))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+
+    #[test]
+    fn the_mode_of_a_socket_is_set_and_of_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        fs::set_permissions(at("file"), Permissions::from_mode(0o600)).unwrap();
+        for (name, to) in [("to_file", "file"), ("to_socket", "socket")] {
+            std::os::unix::fs::symlink(at(to), at(name)).unwrap();
+        }
+        set_socket_mode(&at("socket"), 0o660).unwrap();
+        for name in ["file", "to_file", "to_socket", "nothing"] {
+            assert!(set_socket_mode(&at(name), 0o666).is_err(), "{name}");
+        }
+        assert_eq!((mode("socket"), mode("file")), (0o660, 0o600));
+    }
 
     #[test]
     fn a_file_is_read_as_far_as_it_may_be_long() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for text in ["", "some", &"more ".repeat(5000)] {
-            std::fs::write(file.path(), text).unwrap();
+            fs::write(file.path(), text).unwrap();
             assert_eq!(read(file.path(), text.len() as u64).unwrap(), text.as_bytes());
             assert_eq!(read(file.path(), 1).unwrap(), &text.as_bytes()[..text.len().min(2)]);
         }

@@ -40,6 +40,19 @@ fn index(name: &str) -> Option<usize> {
     name.strip_prefix(NAMED)?.parse().ok()
 }
 
+/// How many names of sockets that an earlier process had it keep a service manager may have.
+#[must_use]
+pub fn names_kept() -> usize {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let last = names.split(':').filter_map(index).filter(|_| is_for_us()).max();
+    last.map_or(0, |last| last.saturating_add(1).min(PASSED_MAX))
+}
+
+/// Whether what a service manager passes is for this process.
+fn is_for_us() -> bool {
+    std::env::var("LISTEN_PID").is_ok_and(|value| value == std::process::id().to_string())
+}
+
 impl Inherited {
     /// Sorts sockets. The order of those of one address stays: the kernel numbers them by it. What is neither
     /// a UDP socket with an address, nor a listener, nor the link of an XDP program is closed.
@@ -77,10 +90,9 @@ impl Inherited {
     #[must_use]
     pub fn from_service_manager() -> Self {
         static TAKEN: AtomicBool = AtomicBool::new(false);
-        let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<usize>().ok());
-        let count = number("LISTEN_FDS").unwrap_or(0).min(PASSED_MAX);
-        let for_us = number("LISTEN_PID") == usize::try_from(std::process::id()).ok();
-        if count == 0 || !for_us || TAKEN.swap(true, Ordering::Relaxed) {
+        let count = std::env::var("LISTEN_FDS").ok().and_then(|value| value.parse().ok());
+        let count = count.unwrap_or(0).min(PASSED_MAX);
+        if count == 0 || !is_for_us() || TAKEN.swap(true, Ordering::Relaxed) {
             return Self::default();
         }
         let taken = (FIRST..).take(count).map(|descriptor| {

@@ -182,7 +182,9 @@ impl Launcher {
     }
 
     fn answer(&self) -> io::Result<String> {
-        let answer = self.0.receive(ANSWER_LEN_MAX, Some(ANSWER_MAX))?;
+        let answer = self.0.receive(ANSWER_LEN_MAX, Some(ANSWER_MAX));
+        // An answer that comes too late would be taken for that to the next question: there is none.
+        let answer = answer.inspect_err(|_| self.0.close())?;
         String::from_utf8(answer.bytes).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 }
@@ -325,6 +327,15 @@ mod tests {
         std::fs::set_permissions(&text, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let told = launcher(text.to_str().unwrap(), "").launch().unwrap_err().to_string();
         assert!(told.ends_with("Exec format error (os error 8)"), "{told}");
+    }
+
+    #[test]
+    fn one_that_does_not_answer_as_it_should_is_not_asked_again() {
+        let (here, there) = Passage::pair().unwrap();
+        let launcher = Launcher(here);
+        there.send(&[b'x'; ANSWER_LEN_MAX + 1], &[]).unwrap();
+        assert_eq!(launcher.launch().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(launcher.launch().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn add_queries(totals: &mut Totals, count: impl Fn(usize) -> u64) {
             continue;
         }
         let [service, rest] = [index / in_service, index % in_service];
-        let [family, rd, edns, cookie] = [rest / 24, rest / 12 % 2, rest / 4 % 3, rest % 4];
+        let [family, rd, edns, cookie] = [rest / 32, rest / 16 % 2, rest / 4 % 4, rest % 4];
         totals.add(QUERIES.at([service, 0, family]), queries);
         totals.add(RESPONSES_BY_TRANSPORT.at([0, family]), queries);
         totals.add(QUERIES_BY_OPCODE.at([0]), queries);

@@ -133,22 +133,32 @@ fn on_the_wire(port: u16) -> [u8; 4] {
 
 /// From now on what comes from this port passes.
 fn refuse_source(image: &mut Image, port: u16) {
-    image[offset_of!(Control, ports) + usize::from(port) / 8] |= 1 << (port % 8);
+    set_bit(image, offset_of!(Control, ports), port.into());
+    let at = offset_of!(Control, ports_max);
+    let max = u64::from_le_bytes(*image[at..].first_chunk().expect("a word stands there"));
+    put(image, at, &max.max(port.into()).to_le_bytes());
+}
+
+/// Sets a bit of what begins at `at`.
+fn set_bit(image: &mut Image, at: usize, bit: usize) {
+    image[at + bit / 8] |= 1 << (bit % 8);
 }
 
 /// Whether there was a free place near the one by hash.
 fn put_target(image: &mut Image, listener: SocketAddr, index: usize) -> bool {
     let octets = mapped(listener.ip()).octets();
     let half = |at: usize| u64::from_le_bytes(*octets[at..].first_chunk().expect("an address has sixteen"));
-    let hash = mix(mix(half(0)) ^ half(8)) >> 20;
+    // The first half of an IPv4 address is 0, and so is its mix.
+    let hash = mix(mix(half(0)) ^ half(8));
     for probe in 0..TARGET_PROBES {
-        let place = (hash as usize + probe) % TARGETS;
+        let place = ((hash >> 20) as usize + probe) % TARGETS;
         let at = offset_of!(Control, targets) + place * size_of::<Target>();
         let port_at = at + offset_of!(Target, port);
         if image[port_at..port_at + 4] == [0; 4] {
             put(image, at + offset_of!(Target, address), &octets);
             put(image, port_at, &on_the_wire(listener.port()));
             put(image, at + offset_of!(Target, listener), &(index as u32).to_le_bytes());
+            set_bit(image, offset_of!(Control, own), (hash >> 58) as usize);
             return true;
         }
     }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "their fields are places")]
 
 use crate::limits::LISTEN_MAX;
-use crate::stats::labels::ZONE;
+use crate::stats::labels::{SERVICE, ZONE};
 
 /// Interfaces that one node answers on.
 pub(super) const INTERFACES: usize = 8;
@@ -15,6 +15,8 @@ pub(super) const TARGET_PROBES: usize = 8;
 pub(super) const PREFIXES: usize = 16;
 /// Places for zones, by hash.
 pub(super) const SLOTS: usize = 16_384;
+/// So many are used at the least.
+pub(super) const SLOTS_MIN: usize = 64;
 /// How far from its place by hash a zone may stand.
 pub(super) const SLOT_PROBES: usize = 8;
 /// Zones of one set.
@@ -25,19 +27,22 @@ pub(super) const TAILS: usize = 1024;
 pub(super) const LABELS: usize = 8;
 /// Words of a zone's name.
 pub(super) const NAME_WORDS: usize = 16;
-/// Words of a tail with its OPT.
-pub(super) const TAIL_WORDS: usize = 33;
+/// Bytes of a tail with its OPT at the most, and of one without at the least.
+pub(super) const TAIL_LEN_MAX: usize = 256;
+pub(super) const TAIL_LEN_MIN: usize = 32;
+/// Words that there are for it.
+pub(super) const TAIL_WORDS: usize = 36;
 /// Compression pointers of a tail: its owner and the two names of a SOA.
 pub(super) const RELOCATIONS: usize = 3;
 /// Why a frame was answered (the first) or passed.
 pub(super) const REASONS: usize = 16;
-const SERVICES: usize = 5;
-const SERIES: usize = 96;
+const SERVICES: usize = 8;
+const SERIES: usize = 128;
 const LISTENERS: usize = 64;
 const TYPES: usize = 32;
-const BINS: usize = 40;
+const BINS: usize = 64;
 
-const _: () = assert!(ZONE.len <= SERIES && LISTEN_MAX <= LISTENERS);
+const _: () = assert!(SERVICE.len <= SERVICES && ZONE.len <= SERIES && LISTEN_MAX <= LISTENERS);
 const _: () = assert!(2 * LISTEN_MAX <= TARGETS && 4 * ZONES <= SLOTS);
 
 #[repr(C)]
@@ -69,6 +74,8 @@ pub(super) struct Control {
     pub(super) set: u64,
     pub(super) sample: u64,
     pub(super) prefixes_len: u64,
+    pub(super) own: u64,
+    pub(super) ports_max: u64,
     pub(super) interfaces: [Interface; INTERFACES],
     pub(super) targets: [Target; TARGETS],
     pub(super) prefixes: [Prefix; PREFIXES],
@@ -107,13 +114,15 @@ pub(super) struct Tail {
 #[repr(C)]
 pub(super) struct Set {
     pub(super) depths: u64,
+    pub(super) slots_mask: u64,
+    pub(super) name_len_max: u64,
     pub(super) slots: [u32; SLOTS],
     pub(super) zones: [Zone; ZONES],
     pub(super) tails: [Tail; TAILS],
 }
 
-/// Family, RD, EDNS (none, without DO, with it), cookie (none, and as `labels::COOKIE`).
-pub(super) type Kinds = [[[[u64; 4]; 3]; 2]; 2];
+/// Family, RD, EDNS (none, without DO, with it, nothing), cookie (none, and as `labels::COOKIE`).
+pub(super) type Kinds = [[[[u64; 4]; 4]; 2]; 2];
 
 #[repr(C)]
 pub(super) struct Cpu {
@@ -130,6 +139,6 @@ pub(super) struct Cpu {
     words: [u64; NAME_WORDS],
     hashes: [u64; NAME_WORDS + 1],
     notes: [u32; 10],
-    starts: [u8; 128],
+    starts: u64,
     unused: [u64; 8],
 }

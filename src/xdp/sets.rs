@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::mem::{offset_of, size_of};
 
 use super::layout::{
-    LABELS, NAME_WORDS, RELOCATIONS, SLOT_PROBES, SLOTS, Set, TAIL_WORDS, TAILS, Tail, ZONES, Zone,
+    LABELS, NAME_WORDS, RELOCATIONS, SLOT_PROBES, SLOTS, SLOTS_MIN, Set, TAIL_LEN_MAX, TAIL_LEN_MIN, TAILS,
+    Tail, ZONES, Zone,
 };
 use super::memory::{Image, mix, put};
 use crate::answer::Answers;
@@ -42,7 +43,8 @@ impl Zones {
         let ours = existing.iter().filter(|(_, one)| one.empty.as_ref().is_some_and(is_ours)).count();
         // An operator may have more zones than there is room for; ours have theirs.
         let mut room_for_others = ZONES.saturating_sub(ours);
-        let mut builder = Builder::new(edns_udp_size);
+        let empty = existing.iter().filter(|(_, one)| one.empty.is_some()).count();
+        let mut builder = Builder::new(edns_udp_size, empty);
         let mut hides: HashSet<&[u8]> = HashSet::new();
         let (mut taken, mut left) = (0, 0);
         for (labels, Existing { name, empty }) in existing {
@@ -82,15 +84,24 @@ fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 struct Builder {
     image: Image,
     edns_udp_size: u16,
+    /// Slots that are used: few for few zones, so that they stay in a near cache.
+    slots: usize,
     zones: usize,
-    depths: u64,
+    name_len_max: u64,
+    /// How many labels zones have, the greatest first.
+    depths: Vec<u8>,
     /// Tails that are there already, by what they consist of.
     tails: HashMap<Image, u32>,
 }
 
 impl Builder {
-    fn new(edns_udp_size: u16) -> Self {
-        Self { image: vec![0; SET_LEN], edns_udp_size, zones: 0, depths: 0, tails: HashMap::new() }
+    /// With room for so many zones, as far as there is some.
+    fn new(edns_udp_size: u16, zones: usize) -> Self {
+        let slots = (4 * zones).next_power_of_two().clamp(SLOTS_MIN, SLOTS);
+        let mut image = vec![0; SET_LEN];
+        put(&mut image, offset_of!(Set, slots_mask), &(slots as u64 - 1).to_le_bytes());
+        let (depths, tails) = (Vec::new(), HashMap::new());
+        Self { image, edns_udp_size, slots, zones: 0, name_len_max: 0, depths, tails }
     }
 
     /// Adds a zone if it fits.
@@ -109,17 +120,22 @@ impl Builder {
         for (index, word) in words.iter().enumerate() {
             put(&mut self.image, at + offset_of!(Zone, words) + 8 * index, &word.to_le_bytes());
         }
+        self.name_len_max = self.name_len_max.max(name.len() as u64);
+        put(&mut self.image, offset_of!(Set, name_len_max), &self.name_len_max.to_le_bytes());
         self.zones += 1;
         let value = ((hash >> 48 << 16) as u32) | self.zones as u32;
         put(&mut self.image, slot, &value.to_le_bytes());
-        self.depths |= 1 << labels;
-        put(&mut self.image, offset_of!(Set, depths), &self.depths.to_le_bytes());
+        // Zones come with the greatest number of labels first.
+        if self.depths.last() != Some(&(labels as u8)) {
+            self.depths.push(labels as u8);
+            put(&mut self.image, offset_of!(Set, depths), &self.depths);
+        }
         true
     }
 
     /// Where the first free slot near the one for `hash` stands.
     fn free_slot(&self, hash: u64) -> Option<usize> {
-        let slots = (0..SLOT_PROBES).map(|probe| (hash as usize).wrapping_add(probe) % SLOTS);
+        let slots = (0..SLOT_PROBES).map(|probe| (hash as usize).wrapping_add(probe) % self.slots);
         let mut places = slots.map(|slot| offset_of!(Set, slots) + 4 * slot);
         places.find(|&at| self.image[at..at + 4] == [0; 4])
     }
@@ -161,8 +177,8 @@ fn words_and_hash(name: &[u8]) -> (Vec<u64>, u64) {
 fn tail_image(zone: &EmptyZone<'_>, edns_udp_size: u16) -> Option<Image> {
     let records = zone.records;
     let len = records.len() + OPT_LEN;
-    // The program copies whole words, the last of them at the end.
-    if !(8..=8 * (TAIL_WORDS - 1)).contains(&len) || zone.pointers.len() > RELOCATIONS {
+    // The program copies blocks, the last of them at the end.
+    if records.len() < TAIL_LEN_MIN || len > TAIL_LEN_MAX || zone.pointers.len() > RELOCATIONS {
         return None;
     }
     let [type_high, type_low] = rtype::OPT.to_be_bytes();

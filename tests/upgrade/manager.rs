@@ -84,7 +84,8 @@ fn a_manager_is_told_and_keeps_the_sockets() {
     node.stop();
 }
 
-/// After a crash the manager gives the sockets back, in no order; what came meanwhile is answered.
+/// After a crash the manager gives the sockets back, in no order; what came meanwhile is answered. It is to
+/// keep those that this process has, and none of an earlier one.
 #[test]
 fn kept_sockets_come_back_with_what_is_queued_in_them() {
     let port = free_port();
@@ -95,12 +96,16 @@ fn kept_sockets_come_back_with_what_is_queued_in_them() {
     client.send_to(&query("10.in-addr.arpa.", 6), (V4, port)).expect("sent");
     // A shell gives them their numbers, and its own process as the one that they are for.
     let script = "exec 30<&$TCP 31<&$UDP; exec 3<&30 4<&31 30<&- 31<&-; export LISTEN_PID=$$ LISTEN_FDS=2 \
-                  LISTEN_FDNAMES=as112d-1:as112d-0; exec \"$@\"";
+                  LISTEN_FDNAMES=as112d-7:as112d-0; exec \"$@\"";
     let [udp_fd, tcp_fd] = [udp.as_fd(), tcp.as_fd()].map(|socket| {
         // Without the flag that closes it at exec.
         rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).expect("set");
         socket.as_raw_fd().to_string()
     });
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let mut child = Command::new("bash")
         .args(["-c", script, "bash"])
         .arg(program())
@@ -117,11 +122,27 @@ fn kept_sockets_come_back_with_what_is_queued_in_them() {
         ])
         .env("UDP", udp_fd)
         .env("TCP", tcp_fd)
+        .env("NOTIFY_SOCKET", &path)
         .stderr(Stdio::null())
         .spawn()
         .expect("bash runs");
     let mut reply = [0; 1500];
     assert!(client.recv(&mut reply).expect("the query that waited is answered") > 50);
+    let told = || {
+        let mut bytes = [0; 4096];
+        let len = manager.recv(&mut bytes).expect("a message");
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    };
+    let stored: Vec<String> =
+        std::iter::repeat_with(told).filter(|message| message.starts_with("FDSTORE")).take(10).collect();
+    let (removed, kept) = stored.split_at(8);
+    let name = |index: usize| format!("FDNAME=as112d-{index}");
+    for (index, message) in removed.iter().enumerate() {
+        assert_eq!(*message, format!("FDSTOREREMOVE=1\n{}", name(index)));
+    }
+    for (index, message) in kept.iter().enumerate() {
+        assert_eq!(*message, format!("FDSTORE=1\n{}\nFDPOLL=0", name(index)));
+    }
     let pid = u64::from(child.id());
     assert!(Command::new("kill").arg(pid.to_string()).status().expect("kill runs").success());
     assert!(child.wait().expect("it ends").success());

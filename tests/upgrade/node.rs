@@ -11,11 +11,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::daemon::{Daemon, PATIENCE, V4, free_port, program, wait_until};
-use crate::common::query;
+use crate::common::{self, query};
 
 pub struct Node {
     pub daemon: Daemon,
     pub folder: TempDir,
+    /// Where it is controlled.
+    pub control: PathBuf,
     /// The processes that took over, of which the last one may live.
     successors: Vec<u64>,
 }
@@ -33,7 +35,7 @@ impl Node {
         Self::begin(port, configuration, arguments, prepare)
     }
 
-    /// Starts one whose addresses, with this port, are in its configuration.
+    /// Starts one whose addresses, with this port, are in its configuration; where it is controlled may be.
     pub fn with_configuration(port: u16, configuration: &str) -> Self {
         let begin = ["run", "--http", "off"];
         Self::begin(
@@ -50,15 +52,17 @@ impl Node {
         arguments: impl Fn(&[&str]) -> Vec<String>,
         prepare: impl Fn(&mut Command),
     ) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = common::folder();
         symlink(program(), folder.path().join("as112d")).expect("linked");
         fs::write(folder.path().join("as112d.toml"), configuration).expect("written");
-        let [config, control] =
-            ["as112d.toml", "control"].map(|name| folder.path().join(name).display().to_string());
+        let [config, control] = ["as112d.toml", "control"].map(|name| folder.path().join(name));
+        let [config, control_word] = [&config, &control].map(|path| path.display().to_string());
+        let own = ["--config", &config, "--control", &control_word];
+        let own = if configuration.contains("[control]") { &own[..2] } else { &own };
         let mut command = Command::new(folder.path().join("as112d"));
-        command.args(arguments(&["--config", &config, "--control", &control]));
+        command.args(arguments(own));
         prepare(&mut command);
-        Self { daemon: Daemon::spawn(command, port), folder, successors: Vec::new() }
+        Self { daemon: Daemon::spawn(command, port), folder, control, successors: Vec::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -79,7 +83,7 @@ impl Node {
     /// A command that speaks to the node.
     pub fn command(&self, word: &str) -> Command {
         let mut command = Command::new(program());
-        command.args([word, "--json", "--control"]).arg(self.path("control"));
+        command.args([word, "--json", "--control"]).arg(&self.control);
         command
     }
 
@@ -101,8 +105,14 @@ impl Node {
 
     /// Upgrades; the process that serves then.
     pub fn upgrade(&mut self) -> u64 {
+        self.upgrade_to(self.control.clone())
+    }
+
+    /// Upgrades to a process that is controlled there.
+    pub fn upgrade_to(&mut self, control: PathBuf) -> u64 {
         let before = self.process();
         let pid = self.ask("upgrade")["pid"].as_u64().expect("a number");
+        self.control = control;
         self.successors.push(pid);
         assert_ne!(pid, before);
         assert_eq!(self.process(), pid, "no command meets the old one");

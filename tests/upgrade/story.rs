@@ -140,6 +140,29 @@ fn shards_and_addresses_change_with_the_configuration() {
     node.stop();
 }
 
+/// Each process takes the file of its control socket away, unless the next one has it.
+#[test]
+fn where_it_is_controlled_changes_with_the_configuration() {
+    let port = free_port();
+    let folder = crate::common::folder();
+    let configuration = |name: &str| {
+        let path = folder.path().join(name);
+        let text = format!("[server]\nlisten = [\"127.0.0.1:{port}\"]\n[control]\npath = {path:?}\n");
+        (text, path)
+    };
+    let (text, first) = configuration("first");
+    let mut node = Node::with_configuration(port, &text);
+    node.control.clone_from(&first);
+    node.upgrade();
+    let (text, second) = configuration("second");
+    node.configure(&text);
+    node.upgrade_to(second.clone());
+    wait_until("the old one is gone", || !first.exists());
+    assert!(second.exists());
+    node.stop();
+    assert!(!second.exists());
+}
+
 /// Who watches is sent to the successor, which goes on with a drain.
 #[test]
 fn those_who_watch_meet_the_successor_and_a_drain_goes_on() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,19 +104,26 @@ fn lead(line: Line, sockets: &[BorrowedFd<'_>], patience: Patience) -> Result<Su
 
 impl Successor {
     /// Leaves the history to it, with its `image` where it was in memory; and a drain that has begun. When
-    /// this returns, all that this process did but its connections is the successor's.
+    /// this returns, all that this process did but its connections is the successor's, which can be
+    /// controlled at the path that is returned.
     ///
     /// # Errors
     /// What went wrong. The successor serves all the same.
-    pub fn leave(&self, image: Option<&[u8]>, draining: bool) -> Result<(), Vec<Problem>> {
+    pub fn leave(&self, image: Option<&[u8]>, draining: bool) -> Result<Option<PathBuf>, Vec<Problem>> {
         self.line.say(&Message::Yours { image: image.is_some(), draining }, &[])?;
         if let Some(image) = image {
             self.line.say_image(image)?;
         }
         match self.line.hear("done", Some(HANDOVER_DONE_MAX))?.0 {
-            Message::Done => Ok(()),
+            Message::Done { control } => Ok(control),
             other => Err(unexpected("done", &other)),
         }
+    }
+
+    /// Passes on what this process was told to do.
+    pub fn order(&self, words: Vec<String>) {
+        // That it is gone shows by itself.
+        let _ = self.line.say(&Message::Orders { words }, &[]);
     }
 
     /// Whether it has ended.

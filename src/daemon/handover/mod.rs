@@ -10,6 +10,7 @@
 //! | | ← `serving` | |
 //! | retires its shards and listeners, closes the history | `yours` → | opens the history, HTTP and control |
 //! | | ← `done` | |
+//! | passes on what signals have told it meanwhile | `orders` → | carries it out |
 //! | serves the connections that it has, then ends | `late` → | adds what those have counted |
 //!
 //! Both hold the same sockets, with what is queued in them, and every datagram is read by one of them. Until
@@ -20,6 +21,7 @@ mod taking;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -56,7 +58,15 @@ enum Message {
         /// Whether nobody is to be sent to the node any more.
         draining: bool,
     },
-    Done,
+    /// With where it can be controlled.
+    Done {
+        #[serde(default)]
+        control: Option<PathBuf>,
+    },
+    /// What this process was told to do and the other is to, by the words of the control socket.
+    Orders {
+        words: Vec<String>,
+    },
     Late {
         counted: Vec<Counted>,
     },

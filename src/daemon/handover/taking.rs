@@ -1,5 +1,6 @@
 //! The side that takes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, unexpected};
@@ -79,11 +80,11 @@ impl Predecessor {
         }
     }
 
-    /// Tells it that people are served as well.
+    /// Tells it that people are served as well, and at which path this process is controlled.
     #[must_use]
-    pub fn done(self) -> Late {
+    pub fn done(self, control: Option<PathBuf>) -> Late {
         // If it is gone by now it has nothing more to tell.
-        let _ = self.0.say(&Message::Done, &[]);
+        let _ = self.0.say(&Message::Done { control }, &[]);
         Late(self.0)
     }
 
@@ -110,12 +111,15 @@ impl Predecessor {
 }
 
 impl Late {
-    /// Waits until it ends; what it still counted, if it came to tell.
-    #[must_use]
-    pub fn wait(self) -> Option<Vec<Counted>> {
-        match self.0.hear("late", None) {
-            Ok((Message::Late { counted }, _)) => Some(counted),
-            _ => None,
+    /// Waits until it ends; what it still counted, if it came to tell. `obey` gets the words of what it was
+    /// told to do.
+    pub fn wait(self, obey: impl Fn(&str)) -> Option<Vec<Counted>> {
+        loop {
+            match self.0.hear("late", None) {
+                Ok((Message::Orders { words }, _)) => words.iter().for_each(|word| obey(word)),
+                Ok((Message::Late { counted }, _)) => return Some(counted),
+                _ => return None,
+            }
         }
     }
 
@@ -130,8 +134,10 @@ impl Late {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
+    use std::path::Path;
     use std::thread;
 
     use super::super::giving::tests::lead_quickly;
@@ -151,14 +157,19 @@ mod tests {
         let late = counted.clone();
         let giving = thread::spawn(move || {
             let successor = lead_quickly(giver, &[socket.as_fd()]).unwrap();
-            successor.leave(Some(b"image"), true).unwrap();
+            let control = successor.leave(Some(b"image"), true).unwrap();
+            assert_eq!(control.as_deref(), Some(Path::new("/run/node")));
+            successor.order(vec!["reload".to_owned(), "shutdown".to_owned()]);
             successor.part(late);
         });
         assert_eq!(taker.hello().unwrap().take_group(address).len(), 1);
         taker.ready().unwrap();
         let estate = taker.serving().unwrap();
         assert_eq!((estate.image.as_deref(), estate.draining), (Some(&b"image"[..]), true));
-        assert_eq!(taker.done().wait().unwrap(), counted);
+        let told = RefCell::new(Vec::new());
+        let obey = |word: &str| told.borrow_mut().push(word.to_owned());
+        assert_eq!(taker.done(Some("/run/node".into())).wait(obey).unwrap(), counted);
+        assert_eq!(told.into_inner(), ["reload", "shutdown"]);
         giving.join().unwrap();
     }
 
@@ -170,7 +181,7 @@ mod tests {
         {
             assert!(problems[0].message.contains("it ended"), "{problems:?}");
         }
-        assert!(gone().done().wait().is_none());
+        assert!(gone().done(None).wait(|_| ()).is_none());
     }
 
     #[test]
@@ -186,9 +197,9 @@ mod tests {
     #[test]
     fn who_waits_for_the_last_word_can_be_let_off() {
         let (taker, _giver) = pair();
-        let late = taker.done();
+        let late = taker.done(None);
         let way_out = late.way_out().unwrap();
-        let waiting = thread::spawn(move || late.wait());
+        let waiting = thread::spawn(move || late.wait(|_| ()));
         way_out.close();
         assert!(waiting.join().unwrap().is_none());
     }

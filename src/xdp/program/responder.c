@@ -131,10 +131,12 @@ INLINE u32 link_layer(struct xdp_md *ctx, struct control *control, struct cpu *c
     return ELSEWHERE;
 }
 
-/* What the network layer says. */
+/* What the network layer says, and the hashes of both. */
 struct addresses {
     u64 source[2];
     u64 destination[2];
+    u64 source_hash;
+    u64 destination_hash;
 };
 
 #define MAPPED 0xFFFF0000ULL
@@ -147,10 +149,11 @@ INLINE u32 ipv4(struct xdp_md *ctx, struct cpu *cpu, struct addresses *found)
         return ELSEWHERE;
     if (ip[0] != 0x45 || (*(u16 *)(ip + 6) & ~BE16(0x4000)))
         return FRAGMENT;
-    u32 source = *(u32 *)(ip + 12);
     found->source[0] = found->destination[0] = 0;
-    found->source[1] = MAPPED | (u64)source << 32;
+    found->source[1] = MAPPED | (u64) * (u32 *)(ip + 12) << 32;
     found->destination[1] = MAPPED | (u64) * (u32 *)(ip + 16) << 32;
+    found->source_hash = mix(found->source[1]);
+    found->destination_hash = mix(found->destination[1]);
     cpu->udp = place + IPV4_LEN;
     cpu->end = place + BE16(*(u16 *)(ip + 2));
     return ANSWERED;
@@ -169,6 +172,8 @@ INLINE u32 ipv6(struct xdp_md *ctx, struct cpu *cpu, struct addresses *found)
     found->source[1] = *(u64 *)(ip + 16);
     found->destination[0] = *(u64 *)(ip + 24);
     found->destination[1] = *(u64 *)(ip + 32);
+    found->source_hash = mix(mix(found->source[0]) ^ found->source[1]);
+    found->destination_hash = mix(mix(found->destination[0]) ^ found->destination[1]);
     if (!found->destination[0])
         /* An IPv4 address in the form of IPv6, which is none of a socket's; nor is anything else here to be
            answered for. */
@@ -178,15 +183,10 @@ INLINE u32 ipv6(struct xdp_md *ctx, struct cpu *cpu, struct addresses *found)
     return ANSWERED;
 }
 
-INLINE u64 address_hash(const u64 address[2])
-{
-    return mix(mix(address[0]) ^ address[1]);
-}
-
 /* The target with this address and port, or with any port where that is 0. */
-INLINE struct target *find_target(struct control *control, const u64 address[2], u32 port)
+INLINE struct target *find_target(struct control *control, const u64 address[2], u64 hash, u32 port)
 {
-    u64 place = address_hash(address) >> 20;
+    u64 place = hash >> 20;
     LOOP for (int probe = 0; probe < TARGET_PROBES; probe++) {
         CUT(place, TARGETS - 1);
         struct target *target = &control->targets[place];
@@ -227,7 +227,9 @@ INLINE int is_martian(struct control *control, struct cpu *cpu, const struct add
     }
     if (source[0] == addresses->destination[0] && source[1] == addresses->destination[1])
         return 1;
-    return find_target(control, source, 0) || find_prefix(control, source, 0);
+    if (control->own >> (addresses->source_hash >> 58) & 1 && find_target(control, source, addresses->source_hash, 0))
+        return 1;
+    return find_prefix(control, source, 0) != 0;
 }
 
 INLINE u32 network_layers(struct xdp_md *ctx, struct control *control, struct cpu *cpu)
@@ -243,7 +245,7 @@ INLINE u32 network_layers(struct xdp_md *ctx, struct control *control, struct cp
     /* Port 0 is none; below it is any. */
     if (!udp[1])
         return ELSEWHERE;
-    struct target *target = find_target(control, addresses.destination, udp[1]);
+    struct target *target = find_target(control, addresses.destination, addresses.destination_hash, udp[1]);
     if (target) {
         cpu->listener = target->listener;
     } else {
@@ -265,11 +267,13 @@ INLINE u32 network_layers(struct xdp_md *ctx, struct control *control, struct cp
     if (cpu->is_ipv6 && !udp[3])
         return LENGTH;
     u64 port = BE16(udp[0]);
-    u64 word = port >> 6;
-    CUT(word, 1023);
-    if (control->ports[word] >> (port & 63) & 1 || is_martian(control, cpu, &addresses))
-        return SOURCE;
-    return ANSWERED;
+    if (port <= control->ports_max) {
+        u64 word = port >> 6;
+        CUT(word, 1023);
+        if (control->ports[word] >> (port & 63) & 1)
+            return SOURCE;
+    }
+    return is_martian(control, cpu, &addresses) ? SOURCE : ANSWERED;
 }
 
 /*------------ What is asked ---*/
@@ -289,35 +293,33 @@ INLINE u32 header(struct xdp_md *ctx, struct cpu *cpu)
     return ANSWERED;
 }
 
-/* Notes where the labels begin. */
+/* Notes where the last labels begin. */
 INLINE u32 name(struct xdp_md *ctx, struct cpu *cpu)
 {
     u64 start = cpu->udp + UDP_LEN + HEADER_LEN;
     u8 *end = (void *)(long)ctx->data_end, *byte = at(ctx, start, 1);
-    u64 len = 0, labels = 0;
-    cpu->name_len = 0;
+    u64 len = 0, starts = 0;
     if (!byte)
         return NAME;
-    LOOP for (int i = 0; i < 128; i++) {
+    LOOP for (u32 labels = 0; labels < 128; labels++) {
         if (byte + 1 > end)
             return NAME;
         u64 label = *byte;
         if (!label) {
             cpu->name_len = len + 1;
             cpu->labels = labels;
-            break;
+            cpu->starts = starts;
+            return len + 1 > 255 || start + len + 1 + 4 > cpu->end ? NAME : ANSWERED;
         }
-        if (label > 63 || len + label + 2 > 255)
+        if (label > 63)
             return NAME;
-        cpu->starts[i] = len;
+        /* What is above a byte is of a name that is too long. */
+        starts = starts << 8 | len;
         label++;
         byte += label;
         len += label;
-        labels++;
     }
-    if (!cpu->name_len || start + cpu->name_len + 4 > cpu->end)
-        return NAME;
-    return ANSWERED;
+    return NAME;
 }
 
 /* The options of an OPT fill its rdata, and none of them is one that the node answers. */
@@ -371,9 +373,12 @@ INLINE u32 question_and_edns(struct xdp_md *ctx, struct cpu *cpu)
 
 /*------------ Which zone it is in ---*/
 
-/* Notes the name's words, from its end, as far as they may be those of a zone, and a hash behind each. */
-INLINE int read_words(struct xdp_md *ctx, struct cpu *cpu, u32 len)
+/* Notes the name's words, from its end, as far as zones have some, and a hash behind each. */
+INLINE int read_words(struct xdp_md *ctx, struct set *set, struct cpu *cpu)
 {
+    u32 len = cpu->name_len;
+    if (len > set->name_len_max)
+        len = set->name_len_max;
     u64 end = cpu->udp + UDP_LEN + HEADER_LEN + cpu->name_len;
     u64 hash = 0;
     LOOP for (u32 i = 0; i < NAME_WORDS; i++) {
@@ -422,6 +427,7 @@ INLINE struct zone *find_zone(struct set *set, struct cpu *cpu, u32 len)
     u64 hash = mix(cpu->hashes[full] ^ last ^ (u64)len << 56);
     u64 place = hash;
     LOOP for (int probe = 0; probe < SLOT_PROBES; probe++) {
+        place &= set->slots_mask;
         CUT(place, SLOTS - 1);
         u32 slot = set->slots[place];
         if (!slot)
@@ -439,11 +445,9 @@ INLINE struct zone *find_zone(struct set *set, struct cpu *cpu, u32 len)
 }
 
 /* Where the suffix of `labels` labels begins in the name. */
-INLINE u32 suffix_start(struct cpu *cpu, u32 labels)
+INLINE u32 suffix_start(struct cpu *cpu, u64 labels)
 {
-    u64 index = cpu->labels - labels;
-    CUT(index, 127);
-    return cpu->starts[index];
+    return cpu->starts >> (8 * labels - 8 & 63) & 0xFF;
 }
 
 struct match {
@@ -453,28 +457,20 @@ struct match {
 
 INLINE u32 look_up(struct xdp_md *ctx, struct set *set, struct cpu *cpu, struct match *match)
 {
-    u32 deepest = 0;
     u64 depths = set->depths;
-    LOOP for (u32 depth = LABELS; depth > 0; depth--) {
-        if (depths >> depth & 1 && depth <= cpu->labels) {
-            deepest = depth;
-            break;
-        }
-    }
-    if (!deepest)
+    u32 labels = cpu->labels;
+    if (!read_words(ctx, set, cpu))
         return OUTSIDE;
-    u32 len = cpu->name_len - suffix_start(cpu, deepest);
-    if (!read_words(ctx, cpu, len))
-        return OUTSIDE;
-    LOOP for (u32 depth = LABELS; depth > 0; depth--) {
-        if (!(depths >> depth & 1) || depth > cpu->labels)
+    LOOP for (int i = 0; i < LABELS && depths; i++, depths >>= 8) {
+        u64 depth = depths & 0xFF;
+        if (depth > labels)
             continue;
         u32 start = suffix_start(cpu, depth);
         struct zone *zone = find_zone(set, cpu, cpu->name_len - start);
         if (zone) {
             match->zone = zone;
             match->start = start;
-            return depth == cpu->labels ? APEX : ANSWERED;
+            return depth == labels ? APEX : ANSWERED;
         }
     }
     return OUTSIDE;
@@ -514,32 +510,25 @@ INLINE int make_room(struct xdp_md *ctx, int grow, u32 len)
         if (grow <= 0)
             return 0;
     }
-    /* Words are moved; the last one may overlap the one before, but not what is still to be read. */
-    if (grow < 8 || xdp_adjust_head(ctx, -grow))
+    if (grow <= 0 || xdp_adjust_head(ctx, -grow))
         return 0;
-    u32 left = len;
     u64 *end = (void *)(long)ctx->data_end, *to = (void *)(long)ctx->data, *from = at(ctx, grow, BLOCK);
-    if (!from)
+    u64 *last = at(ctx, len - BLOCK + grow, BLOCK);
+    if (!from || !last)
         return -1;
-    LOOP for (u32 i = 0; i < MESSAGE_LEN_MAX / BLOCK; i++) {
-        if (left < BLOCK || from + BLOCK / 8 > end || to + BLOCK / 8 > end)
+    /* The last block overlaps the one before: it is read before that is written. */
+    u64 a = last[0], b = last[1], c = last[2], d = last[3];
+    LOOP for (u32 done = BLOCK; done < PLACES; done += BLOCK) {
+        if (done > len || from + BLOCK / 8 > end || to + BLOCK / 8 > end)
             break;
-        u64 a = from[0], b = from[1], c = from[2], d = from[3];
-        to[0] = a, to[1] = b, to[2] = c, to[3] = d;
-        from += BLOCK / 8, to += BLOCK / 8, left -= BLOCK;
+        u64 e = from[0], f = from[1], g = from[2], h = from[3];
+        to[0] = e, to[1] = f, to[2] = g, to[3] = h;
+        from += BLOCK / 8, to += BLOCK / 8;
     }
-    LOOP for (u32 i = 0; i < BLOCK / 8; i++) {
-        if (left < 8)
-            break;
-        if (from + 1 > end || to + 1 > end)
-            return -1;
-        *to++ = *from++;
-        left -= 8;
-    }
-    from = at(ctx, len - 8 + grow, 8), to = at(ctx, len - 8, 8);
-    if (!from || !to)
+    last = at(ctx, len - BLOCK, BLOCK);
+    if (!last)
         return -1;
-    *to = *from;
+    last[0] = a, last[1] = b, last[2] = c, last[3] = d;
     return 1;
 }
 
@@ -581,20 +570,17 @@ INLINE int write_ip(struct xdp_md *ctx, struct cpu *cpu, u32 udp_len)
         ip[4] = source[1];
         return 1;
     }
-    u16 *ip = at(ctx, place, IPV4_LEN);
+    u32 *ip = at(ctx, place, IPV4_LEN);
     if (!ip)
         return 0;
-    u64 sum = summed(ip[5]) + (u16)~ip[0] + (u16)~ip[1] + (u16)~ip[2] + (u16)~ip[3] + (u16)~ip[4];
-    ip[0] = 0x45;
-    ip[1] = BE16(udp_len + IPV4_LEN);
-    ip[2] = 0;
-    ip[3] = BE16(0x4000); /* don't fragment */
-    ip[4] = TTL | 17 << 8;
-    ip[5] = checksum(sum + ip[0] + ip[1] + ip[3] + ip[4]);
-    u32 *addresses = (u32 *)(ip + 6);
-    u32 source = addresses[0];
-    addresses[0] = addresses[1];
-    addresses[1] = source;
+    u64 sum = summed(ip[2] >> 16) + ~ip[0] + (u64)~ip[1] + (u16)~ip[2];
+    ip[0] = 0x45 | (u32)BE16(udp_len + IPV4_LEN) << 16;
+    ip[1] = (u32)BE16(0x4000) << 16; /* don't fragment */
+    sum += (u64)ip[0] + ip[1] + (TTL | 17 << 8);
+    ip[2] = TTL | 17 << 8 | (u32)checksum(sum) << 16;
+    u32 source = ip[3];
+    ip[3] = ip[4];
+    ip[4] = source;
     return 1;
 }
 
@@ -604,29 +590,21 @@ INLINE int write_tail(struct xdp_md *ctx, struct tail *tail, u64 place, u64 len)
     u64 *end = (void *)(long)ctx->data_end, *to = at(ctx, place, 8);
     if (!to)
         return 0;
-    LOOP for (u32 i = 0; i < TAIL_WORDS - 4; i += 4) {
-        if (8 * i + BLOCK > len || to + 4 > end)
+    u64 *from = tail->words;
+    LOOP for (u32 done = 0; done + BLOCK < TAIL_LEN_MAX; done += BLOCK) {
+        if (done + BLOCK > len || to + BLOCK / 8 > end)
             break;
-        u64 *from = tail->words + i;
         to[0] = from[0], to[1] = from[1], to[2] = from[2], to[3] = from[3];
-        to += 4;
+        to += BLOCK / 8, from += BLOCK / 8;
     }
-    u64 done = len / BLOCK * (BLOCK / 8);
-    CUT(done, TAIL_WORDS - 1 - BLOCK / 8);
-    LOOP for (u32 i = 0; i < BLOCK / 8; i++) {
-        if (8 * (done + i) + 8 > len)
-            break;
-        if (to + 1 > end)
-            return 0;
-        *to++ = tail->words[done + i];
-    }
-    /* The last word may overlap the one before. */
-    u64 last = len - 8;
-    to = at(ctx, place + last, 8);
+    /* The last block may overlap the one before. */
+    u64 last = len - BLOCK;
+    to = at(ctx, place + last, BLOCK);
     CUT(last, 255);
     if (!to)
         return 0;
-    *to = *(u64 *)((u8 *)tail->words + last);
+    from = (void *)((u8 *)tail->words + last);
+    to[0] = from[0], to[1] = from[1], to[2] = from[2], to[3] = from[3];
     return 1;
 }
 
@@ -698,13 +676,11 @@ INLINE void count(struct control *control, struct cpu *cpu, struct zone *zone, u
 {
     u64 service = zone->service, edns = cpu->edns, cookie = cpu->cookie, family = cpu->is_ipv6;
     u64 kind = (((service * 2 + family) * 2 + recursion_desired) * EDNS_KINDS + edns) * COOKIE_KINDS + cookie;
-    CUT(kind, 255);
-    if (kind < SERVICES * 2 * 2 * EDNS_KINDS * COOKIE_KINDS)
-        (&cpu->kinds[0][0][0][0][0])[kind]++;
+    CUT(kind, SERVICES * 2 * 2 * EDNS_KINDS * COOKIE_KINDS - 1);
+    (&cpu->kinds[0][0][0][0][0])[kind]++;
     u64 series = zone->series;
-    CUT(series, 127);
-    if (series < SERIES)
-        cpu->zones[series]++;
+    CUT(series, SERIES - 1);
+    cpu->zones[series]++;
     u64 listener = cpu->listener;
     CUT(listener, LISTENERS - 1);
     cpu->listeners[listener]++;
@@ -717,13 +693,11 @@ INLINE void count(struct control *control, struct cpu *cpu, struct zone *zone, u
     cpu->query_bytes += query_len;
     cpu->reply_bytes += reply_len;
     u64 bin = query_len / 16;
-    CUT(bin, 63);
-    if (bin < BINS)
-        cpu->query_bins[bin]++;
+    CUT(bin, BINS - 1);
+    cpu->query_bins[bin]++;
     bin = reply_len / 16;
-    CUT(bin, 63);
-    if (bin < BINS)
-        cpu->reply_bins[bin]++;
+    CUT(bin, BINS - 1);
+    cpu->reply_bins[bin]++;
 }
 
 INLINE u32 respond(struct xdp_md *ctx, struct control *control, struct cpu *cpu)

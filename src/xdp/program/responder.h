@@ -15,7 +15,8 @@
 #define TAILS 1024
 #define LABELS 8
 #define NAME_WORDS 16
-#define TAIL_WORDS 33
+#define TAIL_LEN_MAX 256
+#define TAIL_WORDS 36
 #define RELOCATIONS 3
 
 /* An interface that is answered on; the last ones are 0. */
@@ -44,10 +45,12 @@ struct control {
     u64 set;         /* which set is in force: 0 or 1 */
     u64 sample;      /* of so many answerable queries one passes; 0 for none */
     u64 prefixes_len;
+    u64 own;       /* a bit for the upper six of each target's hash */
+    u64 ports_max; /* the highest source port that passes */
     struct interface interfaces[INTERFACES];
     struct target targets[TARGETS]; /* by hash, at most TARGET_PROBES from their place */
     struct prefix prefixes[PREFIXES];
-    u64 ports[65536 / 64]; /* a bit for each source port that passes */
+    u64 ports[65536 / 64]; /* a bit for each that does */
     u8 types[264];         /* how a qtype below 258 is counted; the last is for all others */
 };
 
@@ -70,7 +73,8 @@ struct relocation {
     u16 unused;
 };
 
-/* What stands behind the question: records, and the OPT for who sent one. */
+/* What stands behind the question: records, and the OPT for who sent one. It has at least 32 bytes and at
+ * most TAIL_LEN_MAX; behind them are zeros. */
 struct tail {
     u16 len; /* without the OPT */
     u16 relocations_len;
@@ -82,7 +86,9 @@ struct tail {
 };
 
 struct set {
-    u64 depths;        /* a bit for each number of labels that zones have */
+    u64 depths;        /* how many labels zones have, a byte for each number, the greatest in the lowest */
+    u64 slots_mask;    /* of so many slots is made use */
+    u64 name_len_max;  /* of the longest zone's name */
     u32 slots[SLOTS];  /* by hash: its upper 16 bits, and the zone's place plus one */
     struct zone zones[ZONES];
     struct tail tails[TAILS];
@@ -109,12 +115,12 @@ enum reason {
     REASONS,
 };
 
-#define SERVICES 5
-#define SERIES 96
+#define SERVICES 8
+#define SERIES 128
 #define LISTENERS 64
 #define TYPES 32
-#define BINS 40
-#define EDNS_KINDS 3
+#define BINS 64
+#define EDNS_KINDS 4
 #define COOKIE_KINDS 4
 
 /* What one CPU works with: nobody else writes here. */
@@ -142,7 +148,7 @@ struct cpu {
     u32 edns;
     u32 cookie;
     u32 qtype;
-    u8 starts[128];
+    u64 starts; /* of the last eight labels, that of the very last in the lowest byte */
     u64 unused[8]; /* the next one's counters are two cache lines away */
 };
 
