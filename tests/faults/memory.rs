@@ -106,10 +106,9 @@ fn abuse(daemon: &Daemon, http: SocketAddr, time: Duration) {
         pause(Duration::from_millis(1500));
     }
     assert!(flood.end() > 0);
-    // It lives, and serves.
-    let answers = || ping_pong(&daemon.udp(V4), 1).len() == 1;
+    // It lives, and serves, once what the flood has left in the queue of a shard is answered.
+    let answers = || ping_pong(&daemon.udp(V4), 100).len() == 100;
     assert!(wait_until(PATIENCE, answers).is_some(), "it answers again");
-    assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
 }
 
 #[test]

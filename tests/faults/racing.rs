@@ -225,6 +225,7 @@ fn race(name: &str, slow: Option<u32>) {
             while !stop.load(Ordering::Relaxed) {
                 seen(&client);
                 asked.fetch_add(1, Ordering::Relaxed);
+                pause(Duration::from_millis(1));
             }
         });
         let _stops = Stops(&stop);
