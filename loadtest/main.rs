@@ -5,6 +5,7 @@
 //! main.rs      the command line
 //! campaign/    the sections, round by round: start the servers, drive them, keep samples
 //! servers.rs   our node, echoes, NSD, Knot, BIND
+//! frames.rs    what our program in the driver takes
 //! netns.rs     where they run: the loopback, or a namespace behind a veth pair
 //! queries.rs   seeded query sets
 //! generator/   our own open loop, and the search for the highest rate
@@ -25,6 +26,7 @@ mod bounds;
 mod campaign;
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod frames;
 mod generator;
 mod host;
 mod measure;

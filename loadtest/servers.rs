@@ -167,7 +167,18 @@ pub struct Setting<'a> {
     pub zones: &'a [ZoneFile],
     /// The CPUs of the server. Ours has a shard for each; the peers have one thread or process.
     pub cpus: &'a [usize],
+    /// Zones of an operator that ours serves besides: `z0` and so on, below [`OPERATOR`].
+    pub further: usize,
 }
+
+impl<'a> Setting<'a> {
+    pub fn new(place: &'a Place, zones: &'a [ZoneFile], cpus: &'a [usize]) -> Self {
+        Self { place, zones, cpus, further: 0 }
+    }
+}
+
+/// Below this name an operator has zones.
+pub const OPERATOR: &str = "operator.example";
 
 impl Setting<'_> {
     fn cpu_list(&self) -> String {
@@ -375,6 +386,12 @@ fn own_words(
             words.extend(["--http", &counters, "--control", "off", "--node", NODE].map(str::to_owned));
             if subject == Subject::OursInDriver {
                 words.extend(["--xdp", INTERFACE].map(str::to_owned));
+            }
+            if setting.further > 0 {
+                std::fs::write(dir.join("zone"), "@ 60 IN SOA ns m 1 2 3 4 60\n@ 60 IN NS ns\n")?;
+                let zone = |n| format!("[[zone]]\nname = \"z{n}.{OPERATOR}\"\nfile = \"zone\"\n");
+                std::fs::write(&conf, (0..setting.further).map(zone).collect::<String>())?;
+                words.extend(["--config".to_owned(), conf_word]);
             }
             words
         }

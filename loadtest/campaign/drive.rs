@@ -1,5 +1,7 @@
 //! One run against one server: what was read before and after it becomes a sample.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::Outcome;
@@ -109,9 +111,18 @@ impl Campaign<'_> {
     }
 
     pub(super) fn kxdpgun(&self, server: &Server, interface: &str, rate: u64) -> Outcome<Run> {
+        self.kxdpgun_with(&self.files.text_for_kxdpgun, server.address, interface, rate)
+    }
+
+    pub(super) fn kxdpgun_with(
+        &self,
+        queries: &Path,
+        target: SocketAddr,
+        interface: &str,
+        rate: u64,
+    ) -> Outcome<Run> {
         let seconds = self.trial.as_secs().max(1);
-        let queries = &self.files.text_for_kxdpgun;
-        let task = Task { target: server.address, seconds, queries, cpu: self.generator_cpu };
+        let task = Task { target, seconds, queries, cpu: self.generator_cpu };
         let mut command = kxdpgun::command(interface, rate, &task);
         let text = run(&mut command, seconds, self.stop)?;
         kxdpgun::parse(&text, &shown(&command))

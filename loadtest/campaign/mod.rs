@@ -175,7 +175,7 @@ impl<'a> Campaign<'a> {
     /// Starts a server whose answers are right.
     fn checked(&self, subject: Subject, place: &Place) -> Outcome<Server> {
         let cpus = [self.server_cpu];
-        let server = Server::start(subject, &Setting { place, zones: &self.zones, cpus: &cpus })?;
+        let server = Server::start(subject, &Setting::new(place, &self.zones, &cpus))?;
         let count = if self.is_quick { SAMPLE / 4 } else { SAMPLE };
         // What sends a reply from the driver needs a program at our end, which is kxdpgun's.
         if !Subject::IN_DRIVER.contains(&server.subject) {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::super::Outcome;
 use super::super::bounds::{LOADS, LOSS_MAX, RATE_BEGIN, TCP_CONNECTIONS};
+use super::super::frames::Watch;
 use super::super::generator::connections;
 use super::super::generator::slo::search;
 use super::super::measure::whole;
 use super::super::netns::{Namespace, Place};
-use super::super::report::{Best, Section, Start};
-use super::super::servers::{Engine, Server, Setting, Subject};
+use super::super::report::{Best, FrameTime, Frames, Section, Start};
+use super::super::servers::{Engine, OPERATOR, Server, Setting, Subject};
 use super::super::tools::dnsperf::How;
 use super::super::tools::{DNSPERF, FLAME, KXDPGUN, Run, Tool};
 use super::Campaign;
@@ -19,6 +20,9 @@ use super::drive::Plan;
 const FLAME_RATE: u64 = 50_000;
 /// Rates of a quick run.
 const QUICK_RATES: [u64; 2] = [2_000, 4_000];
+/// Frames a second for the time of each, and zones of an operator in that.
+const FRAMES_RATE: u64 = 100_000;
+const OPERATORS_ZONES: usize = 1000;
 /// The least share of an offered rate that a generator must have sent for the rate to count.
 const SENT_MIN: f64 = 0.97;
 /// How late the generator of ours may send, in milliseconds (p99), for the same.
@@ -138,8 +142,7 @@ impl Campaign<'_> {
                 let subject = subjects[index];
                 self.step(&format!("Start, round {} of {}: {}", round + 1, self.rounds, subject.name()))?;
                 let (place, cpus) = (Place::loopback(), [self.server_cpu]);
-                let server =
-                    Server::start(subject, &Setting { place: &place, zones: &self.zones, cpus: &cpus })?;
+                let server = Server::start(subject, &Setting::new(&place, &self.zones, &cpus))?;
                 let first_answer_ms = Some(server.first_answer.as_secs_f64() * 1e3);
                 self.note(&server);
                 self.report.starts.push(Start {
@@ -236,7 +239,17 @@ impl Campaign<'_> {
             campaign.kxdpgun(server, interface, rate)
         })?;
         drop(servers);
-        // An interface has one program: one server after the other.
+        self.in_driver(&namespace)
+    }
+
+    /// Those that take frames from the interface, which has one program: one server after the other.
+    fn in_driver(&mut self, namespace: &Namespace) -> Outcome<()> {
+        let interface = &namespace.interface;
+        match Watch::begin() {
+            Ok(watch) => self.frames(namespace, &watch)?,
+            Err(error) => self.skip(format!("what the program in the driver takes: {error}")),
+        }
+        // Knot comes last, as it leaves its program attached.
         for subject in Subject::IN_DRIVER {
             if let Some(why) = subject.missing() {
                 self.skip(why);
@@ -246,6 +259,40 @@ impl Campaign<'_> {
             self.best_rates(Section::Veth, &servers, |campaign, server, rate| {
                 campaign.kxdpgun(server, interface, rate)
             })?;
+        }
+        Ok(())
+    }
+
+    /// What our program takes for a frame of each kind.
+    fn frames(&mut self, namespace: &Namespace, watch: &Watch) -> Outcome<()> {
+        let (place, cpus, zones) = (namespace.place(), [self.server_cpu], self.zones.clone());
+        let operators = tempfile::NamedTempFile::new()?;
+        let name = |n: usize| format!("x{n}.y.z{}.{OPERATOR} PTR D\n", n % OPERATORS_ZONES);
+        std::fs::write(&operators, (0..self.report.queries).map(name).collect::<String>())?;
+        for (further, kinds) in
+            [(0, &[Frames::Passing, Frames::BuiltIn][..]), (OPERATORS_ZONES, &[Frames::Operators])]
+        {
+            let setting = Setting { further, ..Setting::new(&place, &zones, &cpus) };
+            let server = Server::start(Subject::OursInDriver, &setting)?;
+            for round in 0..self.rounds {
+                for &frames in kinds {
+                    self.step(&format!("Frames, round {} of {}: {frames:?}", round + 1, self.rounds))?;
+                    let (queries, mut target) = match frames {
+                        Frames::Operators => (operators.path(), server.address),
+                        _ => (&*self.files.text_for_kxdpgun, server.address),
+                    };
+                    if frames == Frames::Passing {
+                        // The discard protocol, which nobody speaks there.
+                        target.set_port(9);
+                    }
+                    let before = watch.look()?;
+                    self.kxdpgun_with(queries, target, &namespace.interface, FRAMES_RATE)?;
+                    let after = watch.look()?;
+                    let count = after.1 - before.1;
+                    let ns = (after.0 - before.0) as f64 / count.max(1) as f64;
+                    self.report.frames.push(FrameTime { frames, round, count, ns });
+                }
+            }
         }
         Ok(())
     }
@@ -306,7 +353,7 @@ impl Campaign<'_> {
         let (place, mut servers) = (Place::loopback(), Vec::new());
         for subject in ours {
             for shards in [1, 2] {
-                let setting = Setting { place: &place, zones: &self.zones, cpus: &both[..shards] };
+                let setting = Setting::new(&place, &self.zones, &both[..shards]);
                 servers.push((shards, Server::start(subject, &setting)?));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::bounds::{LOADS, LOSS_MAX};
 use super::super::measure::Summary;
 use super::super::servers::{Engine, Subject};
-use super::{Report, Sample, Section};
+use super::{Frames, Report, Sample, Section};
 
 /// The three servers of others.
 const PEERS: [&str; 3] = ["NSD", "Knot DNS", "BIND"];
@@ -95,6 +95,12 @@ impl Report {
         Summary::of(samples.map(Sample::loss)).is_some_and(|loss| loss.median <= LOSS_MAX)
     }
 
+    /// Nanoseconds of our program in the driver for a frame of a kind.
+    pub fn frame_ns(&self, frames: Frames) -> Option<Summary> {
+        let times = self.frames.iter().filter(|time| time.frames == frames && time.count > 0);
+        Summary::of(times.map(|time| time.ns))
+    }
+
     pub fn first_answer(&self, server: &str) -> Option<Summary> {
         let starts = self.starts.iter().filter(|start| start.server == server);
         Summary::of(starts.filter_map(|start| start.first_answer_ms))
@@ -140,6 +146,18 @@ impl Report {
                 ours: (in_driver.to_owned(), self.best(Section::Veth, in_driver)),
                 theirs: Some((other.to_owned(), self.best(Section::Veth, other))),
                 aim: Aim::AtLeast(2.5),
+            });
+        }
+        for (frames, what, bound) in [
+            (Frames::BuiltIn, "the program in the driver, for a frame", 120.0),
+            (Frames::Operators, "the same with a thousand zones of an operator", 160.0),
+        ] {
+            targets.push(Target {
+                what: what.to_owned(),
+                unit: "ns",
+                ours: (in_driver.to_owned(), self.frame_ns(frames)),
+                theirs: None,
+                aim: Aim::AtMost(bound),
             });
         }
         for (section, what, bound) in [

@@ -34,6 +34,8 @@ pub struct Report {
     pub samples: Vec<Sample>,
     pub bests: Vec<Best>,
     pub starts: Vec<Start>,
+    #[serde(default)]
+    pub frames: Vec<FrameTime>,
     /// What could not be measured, and why.
     pub skipped: Vec<String>,
 }
@@ -154,6 +156,29 @@ pub struct Start {
     pub first_answer_ms: Option<f64>,
     /// Resident memory after the UDP run.
     pub resident_kib: Option<u64>,
+}
+
+/// What kind of frames our program in the driver got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Frames {
+    /// For a port that is nobody's.
+    Passing,
+    /// Ordinary queries, with the built-in zones.
+    BuiltIn,
+    /// Queries below a thousand zones of an operator.
+    Operators,
+}
+
+/// What it took for one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameTime {
+    pub frames: Frames,
+    pub round: usize,
+    /// How many there were.
+    pub count: u64,
+    /// Nanoseconds for one.
+    pub ns: f64,
 }
 
 impl Report {

@@ -5,7 +5,7 @@ use super::super::measure::{Limit, Summary};
 use super::super::servers::Counted;
 use super::chart::{Axis, Scale, Series, bars, lines, short};
 use super::figures::Target;
-use super::{Report, Sample, Section};
+use super::{Frames, Report, Sample, Section};
 
 /// A piece of the page.
 pub enum Part {
@@ -47,6 +47,7 @@ impl Page {
         page.costs(report, Section::Mix, "CPU for a query of all kinds", MIXED);
         page.costs(report, Section::Flame, "CPU for a query at one rate", FLAME);
         page.rates(report, Section::Veth, "Across a veth pair", VETH);
+        page.frames(report);
         page.rates(report, Section::Ramp, "On the loopback, open loop", RAMP);
         page.latency(report);
         page.costs(report, Section::Tcp, "CPU for a query over TCP", TCP);
@@ -67,6 +68,23 @@ impl Page {
             }
         }
         charts
+    }
+
+    /// What the program in the driver takes.
+    fn frames(&mut self, report: &Report) {
+        let all = [
+            (Frames::Passing, "that passes, as it is for a port that is nobody's"),
+            (Frames::BuiltIn, "that is answered, of ordinary queries"),
+            (Frames::Operators, "that is answered from one of a thousand zones of an operator"),
+        ];
+        if report.frames.is_empty() {
+            return;
+        }
+        self.text(FRAMES);
+        let mut table = Table::new(&["a frame", "ns"]);
+        table.rows =
+            all.map(|(frames, what)| vec![what.to_owned(), shown(report.frame_ns(frames).as_ref())]).into();
+        self.parts.push(Part::Table(table));
     }
 
     /// The table of aims, which is the first one.
@@ -375,6 +393,9 @@ flamethrower, at the same rate for all.";
 const VETH: &str = "\
 kxdpgun sends over AF_XDP into a network namespace that holds the server alone. Lost is what the \
 server's kernel did not send an answer to; the search ends within 3 %.";
+const FRAMES: &str = "\
+What our program in the driver takes for a frame, by kernel.bpf_stats_enabled: the two looks at the \
+clock that this takes are in each figure.";
 const RAMP: &str = "\
 The generator of ours, every reply checked. Below the dashed line, answers are missing.";
 const LATENCY: &str = "\

@@ -17,6 +17,7 @@ use crate::net::{self, tcp};
 use crate::report::observed;
 use crate::report::sources;
 use crate::stats::ledger;
+use crate::xdp;
 use crate::zone::Problem;
 
 /// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, signals,
@@ -91,6 +92,7 @@ impl Bound {
         // Each has a queue of its own to each thread, and dnstap what it has not written.
         let tap = threads * TAPPED_MAX * 2 * TAPPED_LEN_MAX + DNSTAP_QUEUED_LEN_MAX;
         let taps = tap * (usize::from(config.query_log.is_some()) + usize::from(config.dnstap.is_some()));
+        let driver = if config.xdp.interfaces.is_empty() { 0 } else { xdp::memory_len() };
         let sockets = shards * config.listen.len() * 2 * (config.rcvbuf + config.sndbuf);
         Self {
             start: loaded.program + loaded.data + serving + stacks + MEMORY_UNCOUNTED_LEN,
@@ -99,6 +101,7 @@ impl Bound {
                 ("history", history),
                 ("HTTP", http),
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
+                ("answers in the driver", driver),
                 ("sources", sources::memory_len(!config.databases.is_empty())),
                 // All that was loaded is loaded once more beside what is in use.
                 ("a reload", loaded.data),
@@ -141,7 +144,8 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, start) = (Mebibytes(self.total()), Mebibytes(self.start));
         write!(f, "at most {total} (the start {start}")?;
-        self.grown.iter().try_for_each(|(what, len)| write!(f, ", {what} {}", Mebibytes(*len)))?;
+        let mut grown = self.grown.iter().filter(|(_, len)| *len > 0);
+        grown.try_for_each(|(what, len)| write!(f, ", {what} {}", Mebibytes(*len)))?;
         write!(f, "), and {} of the kernel's where all buffers of sockets are full", Mebibytes(self.kernel))
     }
 }

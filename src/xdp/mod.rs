@@ -28,6 +28,7 @@ use crate::sys::bpf::{self, Shared};
 use crate::sys::clock;
 
 use counts::CPU_LEN;
+use door::CONTROL_LEN;
 use layout::Control;
 use sets::{SET_LEN, Zones};
 
@@ -208,6 +209,13 @@ impl Responder {
         let program = program.program_mut(PROGRAM).ok_or("the object has no program")?;
         program.try_into().map_err(|error: ProgramError| error.to_string())
     }
+}
+
+/// Bytes that the program shares with the node, and that it takes to make a set of zones for it.
+#[must_use]
+pub fn memory_len() -> usize {
+    let cpus = possible_cpus().unwrap_or(1) as usize;
+    CONTROL_LEN + 3 * SET_LEN + cpus * CPU_LEN
 }
 
 fn shared(array: &MapData, len: usize) -> io::Result<Shared> {

@@ -10,7 +10,6 @@ mod mutate;
 mod frames;
 mod program;
 mod rig;
-mod speed;
 mod veth;
 
 /// Says where people look that something could not be tested here. Where everything must be, that is a

@@ -145,7 +145,7 @@ fn examine(host: &Host, config: &Config) -> Vec<Finding> {
     findings.push(network::addresses(host, &config.listen, network::is_here));
     findings.push(network::routes(&config.listen, network::has_route));
     findings.push(network::reverse_path(host));
-    findings.extend(network::xdp(config, interface, crate::sys::user::is_root()));
+    findings.extend(network::xdp(host, config, interface, crate::sys::user::is_root()));
     findings
 }
 

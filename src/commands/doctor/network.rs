@@ -8,8 +8,34 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use super::{Finding, Host};
 use crate::daemon::config::Config;
 use crate::daemon::written::SizeText;
+use crate::daemon::xdp::XdpMode;
 use crate::sys;
 use crate::sys::topology::Interface;
+
+/// Drivers that run XDP programs, and send what they answer.
+const XDP_DRIVERS: [&str; 19] = [
+    "bnxt_en",
+    "ena",
+    "fec",
+    "gve",
+    "hv_netvsc",
+    "i40e",
+    "ice",
+    "igb",
+    "igc",
+    "ixgbe",
+    "ixgbevf",
+    "mlx4_en",
+    "mlx5_core",
+    "mvneta",
+    "nfp",
+    "sfc",
+    "stmmac",
+    "veth",
+    "virtio_net",
+];
+/// A frame in one page, with the room that the kernel wants before and behind it.
+const XDP_MTU_MAX: u64 = 3_498;
 
 /// Whether the kernel gives sockets the buffers that are configured to a node that is not root.
 pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
@@ -34,9 +60,10 @@ pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
     Finding::to_do("buffers", text)
 }
 
-/// Whether what is to be answered in the driver can be: interfaces that are there, and the right to load a
-/// program.
+/// Whether what is to be answered in the driver can be: interfaces that are there, with drivers and settings
+/// that fit, and the right to load a program.
 pub(super) fn xdp(
+    host: &Host,
     config: &Config,
     look: impl Fn(&str) -> io::Result<sys::interface::Interface>,
     is_root: bool,
@@ -45,8 +72,13 @@ pub(super) fn xdp(
     if names.is_empty() {
         return None;
     }
-    let mut wrong: Vec<String> =
-        names.iter().filter_map(|name| Some(format!("{name}: {}", look(name).err()?))).collect();
+    let mut wrong = Vec::new();
+    for name in names {
+        match look(name) {
+            Ok(_) => wrong.extend(unfit_for_xdp(host, name, config.xdp.mode)),
+            Err(error) => wrong.push(format!("{name}: {error}")),
+        }
+    }
     if !is_root {
         wrong.push(
             "only root, or who has CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, may load a program".to_owned(),
@@ -58,6 +90,35 @@ pub(super) fn xdp(
     } else {
         Finding::to_do("XDP", wrong.join("; "))
     })
+}
+
+/// What of an interface is in the way of answers in its driver.
+fn unfit_for_xdp(host: &Host, name: &str, mode: XdpMode) -> Vec<String> {
+    let driver = host.tool(&["ethtool", "-i", name]);
+    let driver =
+        driver.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("driver: ")));
+    let is_known = driver.is_none_or(|driver| XDP_DRIVERS.contains(&driver));
+    let mut unfit = Vec::new();
+    if let Some(driver) = driver.filter(|_| !is_known && mode != XdpMode::Generic) {
+        unfit.push(format!(
+            "{name}: its driver {driver} is not known to run XDP programs; where it does not, they run in the \
+             network stack (mode = \"generic\"), which is slower"
+        ));
+    }
+    let settings = host.tool(&["ethtool", "-k", name]).unwrap_or_default();
+    let takes_tags_off = settings.lines().any(|line| line.trim() == "rx-vlan-offload: on");
+    let vlans = host.text("proc/net/vlan/config").unwrap_or_default();
+    if takes_tags_off && vlans.lines().any(|line| line.rsplit('|').next().map(str::trim) == Some(name)) {
+        unfit.push(format!(
+            "{name}: it has VLANs, and takes their tags off before the program sees them; `ethtool -K {name} \
+             rxvlan off txvlan off`"
+        ));
+    }
+    let mtu = host.number(&format!("sys/class/net/{name}/mtu"));
+    if let Some(mtu) = mtu.filter(|&mtu| is_known && mtu > XDP_MTU_MAX) {
+        unfit.push(format!("{name}: an MTU of {mtu}; most drivers take {XDP_MTU_MAX} for XDP"));
+    }
+    unfit
 }
 
 /// Each network card that is up: whether its queues spread queries over the CPUs of the shards.
@@ -268,12 +329,33 @@ mod tests {
     #[test]
     fn what_answers_in_the_driver_is_looked_at_where_it_is_wanted() {
         let mut config = config::load(None, &Flags::default()).unwrap();
+        let driver = |name: &str| {
+            let driver = format!("driver: {name}\nversion: 1\n");
+            host(&[("tools/ethtool -i eth0", &driver), ("sys/class/net/eth0/mtu", "1500")])
+        };
+        let (_folder, fits) = driver("mlx5_core");
         let there = |_: &str| Ok(sys::interface::Interface { index: 2, mac: [0; 6] });
         let gone = |_: &str| Err(io::Error::other("it is not there"));
-        assert!(xdp(&config, there, true).is_none());
+        assert!(xdp(&fits, &config, there, true).is_none());
         config.xdp.interfaces.push("eth0".to_owned());
-        assert_eq!(xdp(&config, there, true).unwrap().verdict, Verdict::Good);
-        let found = xdp(&config, gone, false).unwrap();
+        assert_eq!(xdp(&fits, &config, there, true).unwrap().verdict, Verdict::Good);
+        let (_folder, unknown) = driver("r8169");
+        let found = xdp(&unknown, &config, there, true).unwrap();
+        assert!(found.text.starts_with("eth0: its driver r8169 is not known"), "{found}");
+        config.xdp.mode = XdpMode::Generic;
+        assert_eq!(xdp(&unknown, &config, there, true).unwrap().verdict, Verdict::Good);
+        let settings = "Features for eth0:\nrx-vlan-offload: on\ntx-vlan-offload: on [fixed]\n";
+        let (_folder, odd) = host(&[
+            ("tools/ethtool -i eth0", "driver: ice\n"),
+            ("tools/ethtool -k eth0", settings),
+            ("proc/net/vlan/config", "VLAN Dev name | VLAN ID\neth0.7 | 7 | eth0"),
+            ("sys/class/net/eth0/mtu", "9000"),
+        ]);
+        let found = xdp(&odd, &config, there, true).unwrap();
+        assert_eq!(found.verdict, Verdict::Do);
+        let told = ["`ethtool -K eth0 rxvlan off txvlan off`", "an MTU of 9000; most"];
+        assert!(told.iter().all(|told| found.text.contains(told)), "{found}");
+        let found = xdp(&fits, &config, gone, false).unwrap();
         assert_eq!(found.verdict, Verdict::Do);
         assert!(found.text.starts_with("eth0: it is not there; only root"), "{found}");
     }
