@@ -101,8 +101,8 @@ fn unfit_for_xdp(host: &Host, name: &str, mode: XdpMode) -> Vec<String> {
     let mut unfit = Vec::new();
     if let Some(driver) = driver.filter(|_| !is_known && mode != XdpMode::Generic) {
         unfit.push(format!(
-            "{name}: its driver {driver} is not known to run XDP programs; where it does not, they run in the \
-             network stack (mode = \"generic\"), which is slower"
+            "{name}: its driver {driver} is not known to run XDP programs; where it does not, they run in \
+             the network stack (mode = \"generic\"), which is slower"
         ));
     }
     let settings = host.tool(&["ethtool", "-k", name]).unwrap_or_default();
