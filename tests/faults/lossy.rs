@@ -19,7 +19,7 @@ use crate::mutate::Dice;
 
 /// Queries over the bad path, and how many are on the way at once.
 const QUERIES: u16 = 2000;
-const WINDOW: usize = 50;
+const WINDOW: usize = 100;
 /// One in so many is lost each way; on the path that doubles, one in so many of the others comes twice.
 const LOST: usize = 5;
 const DOUBLED: usize = 10;
@@ -41,7 +41,7 @@ fn exchanges() -> Vec<(Vec<u8>, Vec<u8>)> {
 /// Asks each once, a window at a time; which were answered. Every answer is right, whenever it comes.
 fn answered(socket: &UdpSocket, exchanges: &[(Vec<u8>, Vec<u8>)]) -> HashSet<u16> {
     let (mut ids, mut reply) = (HashSet::new(), [0; 1500]);
-    socket.set_read_timeout(Some(Duration::from_millis(30))).expect("a time-out");
+    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out");
     for window in exchanges.chunks(WINDOW) {
         for (query, _) in window {
             // A firewall may tell the sender.
@@ -142,11 +142,15 @@ impl Path {
             let mut dice = Dice::new(112);
             while !stopped.load(Ordering::Relaxed) {
                 let is_bad = bad.load(Ordering::Relaxed);
-                let is_idle = there.carry(&mut dice, is_bad, &near, |datagram| {
-                    assert_eq!(far.send(datagram).expect("sent"), datagram.len());
-                }) & back.carry(&mut dice, is_bad, &far, |datagram| {
-                    assert_eq!(near.send(datagram).expect("sent"), datagram.len());
-                });
+                // No more are with the node than the buffer of a socket holds.
+                let is_full = there.given - back.taken > WINDOW as u64;
+                let is_idle = (is_full
+                    || there.carry(&mut dice, is_bad, &near, |datagram| {
+                        assert_eq!(far.send(datagram).expect("sent"), datagram.len());
+                    }))
+                    & back.carry(&mut dice, is_bad, &far, |datagram| {
+                        assert_eq!(near.send(datagram).expect("sent"), datagram.len());
+                    });
                 if is_idle {
                     pause(Duration::from_micros(100));
                 }

@@ -175,20 +175,21 @@ impl Drop for Stops<'_> {
     }
 }
 
-/// Has each call that reads one of the files take so many microseconds longer, for as long as this lives.
+/// Has each call that reads one of the files take so many microseconds longer, for as long as this lives. The
+/// first thread reads them; the others are left alone.
 struct Slow(Child);
 
 impl Slow {
     fn start(daemon: &Daemon, files: [&Racing; 2], microseconds: u32) -> Self {
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-o", "/dev/null", "-p", &daemon.id().to_string()]);
+        command.args(["-qq", "-o", "/dev/null", "-p", &daemon.id().to_string()]);
         command.args(["-e", "trace=read", "-e", &format!("inject=read:delay_exit={microseconds}")]);
         for file in files {
             command.arg("-P").arg(&file.path);
         }
         let slow = Self(command.stdin(Stdio::null()).spawn().expect("strace starts"));
-        let untraced = || thread_status(daemon.id(), "TracerPid").iter().any(|(_, tracer)| tracer == "0");
-        wait_until("strace attaches to every thread", || !untraced());
+        let is_traced = || thread_status(daemon.id(), "TracerPid").iter().any(|(_, tracer)| tracer != "0");
+        wait_until("strace attaches", is_traced);
         slow
     }
 }
