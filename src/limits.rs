@@ -66,6 +66,10 @@ const _: () = {
 pub const ANSWERS_LEN_MAX: usize = 1 << 30;
 const _: () = assert!(ANSWERS_LEN_MAX <= u32::MAX as usize);
 
+/// How often a file is read that differs from what was read of it just now. Somebody is writing it: after so
+/// many times it is an error, and the old configuration stays.
+pub const FILE_READINGS_MAX: u32 = 4;
+
 /// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
 pub const CONFIG_LEN_MAX: u64 = 16 << 20;
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use as112d::log::Log;
@@ -55,6 +55,7 @@ fn metrics() -> Metrics {
             reason: "so".to_owned(),
             xdp: Vec::new(),
             started: SystemTime::now(),
+            since: Instant::now(),
         },
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use as112d::log::Log;
@@ -50,6 +50,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         reason: String::new(),
         xdp: Vec::new(),
         started: SystemTime::now(),
+        since: Instant::now(),
     };
     let board = Board {
         log: Log::silent(),

@@ -4,7 +4,6 @@
 //! and the way out, because an operator who mends one mistake per restart is down the longer.
 
 use std::fs;
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -447,10 +446,7 @@ impl Source {
         let name = path.display().to_string();
         let problem = |message: String| Problem { place: name.clone(), message };
         let cannot = |error| problem(format!("cannot be read ({error}); give a readable file with --config"));
-        let mut bytes = Vec::new();
-        let file = files::read(path).map_err(cannot)?;
-        // One byte more than allowed tells a long file, and ends even one without an end.
-        file.take(CONFIG_LEN_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
+        let bytes = files::read(path, CONFIG_LEN_MAX).map_err(cannot)?;
         if bytes.len() as u64 > CONFIG_LEN_MAX {
             return Err(problem(format!("is longer than {CONFIG_LEN_MAX} bytes; is it the configuration?")));
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -62,6 +62,7 @@ fn board(
         xdp: Vec::new(),
         sample_every: config.sample_every.get(),
         started: SystemTime::now(),
+        since: Instant::now(),
     };
     Board {
         facts,

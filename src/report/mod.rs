@@ -21,7 +21,7 @@ pub mod taps;
 pub mod uniques;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
@@ -62,6 +62,8 @@ pub struct Facts {
     pub sample_every: u32,
     /// When the node started.
     pub started: SystemTime,
+    /// The same, of a clock that does not jump.
+    pub since: Instant,
 }
 
 /// A thread's counters.
@@ -142,7 +144,7 @@ impl Board {
             host: self.host.read(),
             refused: confine::refused(),
             observation: self.observed.read(),
-            uptime: self.facts.started.elapsed().unwrap_or_default(),
+            uptime: self.facts.since.elapsed(),
             state: self.life.state(),
         }
     }
@@ -327,6 +329,7 @@ mod tests {
                 xdp: Vec::new(),
                 sample_every: 64,
                 started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
+                since: Instant::now(),
             },
             named: ArcSwap::from_pointee(Named {
                 node: "node-1".to_owned(),

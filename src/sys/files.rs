@@ -1,16 +1,52 @@
 //! Files that a daemon reads, and that it writes to while it runs.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Opens a file to read it whole. A pipe or a device is refused: what it holds may never come, or never end.
+use crate::limits::FILE_READINGS_MAX;
+
+/// Reads a file whole; of one that is longer than `len_max` bytes one more, which tells. Who writes it
+/// meanwhile cannot have the beginning of one version read with the end of another: what was read is compared
+/// with the file, and read again where they differ.
+///
+/// A pipe or a device is refused: what it holds may never come, or never end.
 ///
 /// # Errors
-/// What the kernel says, or that it is no file.
-pub fn read(path: &Path) -> io::Result<File> {
+/// What the kernel says, that it is no file, or that it does not come to rest.
+pub fn read(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
+    let mut file = open(path)?;
+    for _ in 0..FILE_READINGS_MAX {
+        let mut bytes = Vec::new();
+        file.by_ref().take(len_max + 1).read_to_end(&mut bytes)?;
+        file.rewind()?;
+        if is_still(file.by_ref().take(len_max + 1), &bytes)? {
+            return Ok(bytes);
+        }
+        file.rewind()?;
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is read"))
+}
+
+/// Whether `file` holds these bytes and no more.
+fn is_still(file: impl Read, mut bytes: &[u8]) -> io::Result<bool> {
+    let mut file = BufReader::new(file);
+    loop {
+        let found = file.fill_buf()?;
+        if found.is_empty() {
+            return Ok(bytes.is_empty());
+        }
+        let Some(rest) = bytes.strip_prefix(found) else { return Ok(false) };
+        bytes = rest;
+        let len = found.len();
+        file.consume(len);
+    }
+}
+
+/// Opens a file to read it, if it is one.
+fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let kind = file.metadata()?.file_type();
     // What a folder is, reading says.
@@ -70,5 +106,28 @@ mod tests {
             assert!(set_socket_mode(&at(name), 0o666).is_err(), "{name}");
         }
         assert_eq!((mode("socket"), mode("file")), (0o660, 0o600));
+    }
+
+    #[test]
+    fn a_file_is_read_as_far_as_it_may_be_long() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for text in ["", "some", &"more ".repeat(5000)] {
+            fs::write(file.path(), text).unwrap();
+            assert_eq!(read(file.path(), text.len() as u64).unwrap(), text.as_bytes());
+            assert_eq!(read(file.path(), 1).unwrap(), &text.as_bytes()[..text.len().min(2)]);
+        }
+    }
+
+    #[test]
+    fn another_version_is_noticed_wherever_it_differs() {
+        let text = "x".repeat(20_000);
+        assert!(is_still(text.as_bytes(), text.as_bytes()).unwrap());
+        for at in [0, 8191, 8192, 19_999] {
+            let mut other = text.clone();
+            other.replace_range(at..=at, "y");
+            assert!(!is_still(other.as_bytes(), text.as_bytes()).unwrap());
+            assert!(!is_still(&text.as_bytes()[..at], text.as_bytes()).unwrap(), "shorter");
+            assert!(!is_still(text.as_bytes(), &text.as_bytes()[..at]).unwrap(), "longer");
+        }
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Owners, times, classes and the directives are read here; rdata is what the `domain` crate makes of it.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -110,10 +109,8 @@ impl Reader {
         if !path.metadata().map_err(words)?.is_file() {
             return Err("it is not a regular file".to_owned());
         }
-        let mut source = Vec::new();
-        let file = files::read(path).map_err(words)?;
-        let len = file.take(self.bytes_left + 1).read_to_end(&mut source).map_err(words)?;
-        self.bytes_left = self.bytes_left.checked_sub(len as u64).ok_or_else(|| {
+        let source = files::read(path, self.bytes_left).map_err(words)?;
+        self.bytes_left = self.bytes_left.checked_sub(source.len() as u64).ok_or_else(|| {
             format!("with what it includes it is longer than {} MiB", ZONE_FILE_LEN_MAX >> 20)
         })?;
         Ok(source)

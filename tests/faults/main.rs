@@ -11,16 +11,27 @@ mod common;
 mod fault;
 #[path = "../common/inject.rs"]
 mod inject;
+#[path = "../common/mutate.rs"]
+#[allow(dead_code, reason = "its dice alone are needed")]
+mod mutate;
+#[path = "../common/supervised.rs"]
+mod supervised;
 
+mod clock;
 mod confined;
+mod counters;
 mod denied;
 mod flood;
 mod host;
+mod killed;
+mod lossy;
 mod memory;
 mod odd_files;
 mod ports;
+mod racing;
 mod replies;
 mod stop;
+mod syn_flood;
 mod syscalls;
 mod tcp;
 mod threads;

@@ -25,14 +25,14 @@ fn small(dir: &std::path::Path) -> String {
 }
 
 /// MiB behind a word of the line about memory in what the node says.
-fn announced(announcement: &[String], before: &str) -> u64 {
+pub fn announced(announcement: &[String], before: &str) -> u64 {
     let line = announcement.iter().find(|line| line.starts_with("memory: ")).expect("a line on memory");
     let behind = line.split_once(before).unwrap_or_else(|| panic!("{before}: {line}")).1;
     behind.split_whitespace().next().expect("a number").parse().expect("a number")
 }
 
 /// MiB that the process has held at most, rounded up.
-fn held_at_most(daemon: &Daemon) -> u64 {
+pub fn held_at_most(daemon: &Daemon) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line on memory");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number").div_ceil(1024)
@@ -106,10 +106,9 @@ fn abuse(daemon: &Daemon, http: SocketAddr, time: Duration) {
         pause(Duration::from_millis(1500));
     }
     assert!(flood.end() > 0);
-    // It lives, and serves.
-    let answers = || ping_pong(&daemon.udp(V4), 1).len() == 1;
+    // It lives, and serves, once what the flood has left in the queue of a shard is answered.
+    let answers = || ping_pong(&daemon.udp(V4), 100).len() == 100;
     assert!(wait_until(PATIENCE, answers).is_some(), "it answers again");
-    assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What takes long: each system call fails with each error at each of its places. `tests/soak/run` runs it;
-//! `AS112D_SOAK_MINUTES` bounds each test.
+//! What takes long: each system call fails with each error at each of its places, and a node is killed five
+//! hundred times. `tests/soak/run` runs it; `AS112D_SOAK_MINUTES` bounds each test.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,14 +8,21 @@ mod common;
 mod fault;
 #[path = "../common/inject.rs"]
 mod inject;
+#[path = "../common/supervised.rs"]
+mod supervised;
 
 use std::time::{Duration, Instant};
 
-use fault::{report, skipped};
+use hdrhistogram::Histogram;
+
+use fault::{LENIENCY, report, skipped};
 use inject::{Fault, at_the_start, failing, has_strace, look, named, while_it_serves};
+use supervised::{AWAY_MAX, kill_again_and_again};
 
 /// Of a call that one thread makes more often, so many are tried, evenly spread.
 const PLACES_MAX: usize = 12;
+/// How often a node is killed on each datapath.
+const KILLS: usize = 250;
 
 /// When a test has to have ended.
 fn end() -> Instant {
@@ -75,4 +82,20 @@ fn each_call_fails_with_each_error_at_each_place() {
         );
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+#[ignore = "takes minutes; tests/soak/run runs it"]
+fn killed_five_hundred_times_it_is_back_each_time() {
+    let end = end();
+    for datapath in ["io_uring", "mmsg"] {
+        let mut kills = 0..KILLS;
+        let gaps = kill_again_and_again(datapath, || Instant::now() < end && kills.next().is_some());
+        assert_eq!(gaps.len(), KILLS, "{datapath}: no more fit the time: give more");
+        let mut histogram = Histogram::<u64>::new(3).expect("three digits");
+        gaps.iter().for_each(|gap| histogram.record(gap.as_millis() as u64).expect("it resizes"));
+        report(&format!("killed_{datapath}_median_gap_ms"), histogram.value_at_quantile(0.5));
+        report(&format!("killed_{datapath}_longest_gap_ms"), histogram.max());
+        assert!(Duration::from_millis(histogram.max()) < LENIENCY * AWAY_MAX, "{datapath}: {gaps:?}");
+    }
 }
