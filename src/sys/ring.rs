@@ -138,7 +138,8 @@ impl RingError {
         }
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
-                "set sysctl kernel.io_uring_disabled=0, and allow io_uring in the container's seccomp profile"
+                "set sysctl kernel.io_uring_disabled=0 (or 1, with the node in kernel.io_uring_group), and \
+                 allow io_uring in the container's seccomp profile"
             }
             Some(libc::ENOSYS | libc::EOPNOTSUPP) => {
                 "the kernel lacks io_uring, or the container's seccomp profile hides it"
