@@ -192,6 +192,18 @@ impl Configured {
     }
 }
 
+/// The body of a good answer over HTTP.
+pub fn get(http: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(http).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {head}");
+    body.to_owned()
+}
+
 /// Looks until it is so.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();

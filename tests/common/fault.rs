@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -240,18 +240,6 @@ pub fn tcp_from(number: usize, to: SocketAddr) -> io::Result<TcpStream> {
     socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(crate::common::daemon::PATIENCE))?;
     Ok(socket.into())
-}
-
-/// The body of a good answer over HTTP.
-pub fn get(http: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(http).expect("a connection");
-    stream.set_read_timeout(Some(crate::common::daemon::PATIENCE)).expect("a time-out");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {head}");
-    body.to_owned()
 }
 
 /// Asks a node over its control socket to read its configuration again; what it answers.

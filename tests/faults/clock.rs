@@ -11,11 +11,9 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::common::daemon::{
-    Configured, Daemon, PATIENCE, V4, free_port, program, read_message, send_message,
+    Configured, Daemon, PATIENCE, V4, free_port, get, program, read_message, send_message,
 };
-use crate::fault::{
-    LENIENCY, argument, beside, get, honest_query, output, ping_pong, reload, report, skipped,
-};
+use crate::fault::{LENIENCY, argument, beside, honest_query, output, ping_pong, reload, report, skipped};
 
 /// The library reads its file with calls that a confined node has given up.
 const UNCONFINED: &str = "[confine]\nlandlock = 'off'\nseccomp = 'off'\n[history]\ndir = 'past'\n";

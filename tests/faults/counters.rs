@@ -5,8 +5,8 @@ use std::process::Command;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::common::daemon::{Configured, Daemon, V4, program, wait_until};
-use crate::fault::{beside, get, honest_query, ping_pong};
+use crate::common::daemon::{Configured, Daemon, V4, get, program, wait_until};
+use crate::fault::{beside, honest_query, ping_pong};
 
 /// What the history says that was counted before.
 const BEFORE: u64 = (1 << 32) - 10;

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::common::daemon::{Configured, Daemon, V4, program, read_message, send_message, wait_until};
+use crate::common::daemon::{Configured, Daemon, V4, get, program, read_message, send_message, wait_until};
 use crate::common::{ask, node, query, udp};
 use crate::fault::{
-    argument, beside, config, get, honest_query, in_own_network, output, pause, report, skipped, tool,
+    argument, beside, config, honest_query, in_own_network, output, pause, report, skipped, tool,
 };
 use crate::mutate::Dice;
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::common::daemon::{Daemon, V4, program, read_message, send_message, wait_until};
-use crate::fault::{beside, get, honest_query, in_own_network, ping_pong, report, skipped, tcp_from, tool};
+use crate::common::daemon::{Daemon, V4, get, program, read_message, send_message, wait_until};
+use crate::fault::{beside, honest_query, in_own_network, ping_pong, report, skipped, tcp_from, tool};
 use crate::memory::{announced, held_at_most};
 
 /// Networks for tests of speed (RFC 2544), where nobody is.

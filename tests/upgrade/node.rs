@@ -1,8 +1,7 @@
 //! A node whose program lies in a folder of its own, so that another can be put in its place.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -10,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::daemon::{Daemon, PATIENCE, V4, free_port, program, wait_until};
+use crate::common::daemon::{Daemon, V4, free_port, get, program, wait_until};
 use crate::common::{self, query};
 
 pub struct Node {
@@ -176,16 +175,4 @@ pub fn is_there(pid: u64) -> bool {
 
 pub fn wait_for_end(pid: u64) {
     wait_until(&format!("process {pid} ends"), || !is_there(pid));
-}
-
-/// The body of an answer over HTTP.
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("an answer");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    body.to_owned()
 }
