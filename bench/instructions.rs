@@ -1,7 +1,7 @@
 //! How many instructions an answer takes, counted by valgrind's callgrind: unlike time, the same on a busy
 //! machine. What is expected stands in `instructions.txt`; more than 5 % above it fails.
 //!
-//! `UPDATE=1 cargo bench --bench instructions` writes what was counted there.
+//! `UPDATE=1 cargo bench --profile checked --bench instructions` writes what was counted there.
 
 mod cases;
 #[path = "../tests/common/mod.rs"]
