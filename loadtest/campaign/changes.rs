@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::Outcome;
 use super::super::bounds::{CHANGES_SECONDS, TCP_CONNECTIONS};
 use super::super::common::daemon::program;
 use super::super::generator::connections;
@@ -14,6 +13,7 @@ use super::super::netns::Place;
 use super::super::report::{ChangeRun, Section};
 use super::super::servers::{Server, Subject};
 use super::super::tools::Run;
+use super::super::{Outcome, pause};
 use super::Campaign;
 use super::sections::QUICK_RATES;
 
@@ -99,10 +99,7 @@ fn again_and_again(
 ) -> Result<usize, String> {
     let began = Instant::now();
     for done in 0..count {
-        let due = began + pace * done as u32;
-        while Instant::now() < due && !is_over.load(Ordering::Relaxed) {
-            thread::park_timeout(due.saturating_duration_since(Instant::now()).min(pace));
-        }
+        pause((began + pace * done as u32).saturating_duration_since(Instant::now()));
         if is_over.load(Ordering::Relaxed) {
             return Ok(done);
         }

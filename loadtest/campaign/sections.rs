@@ -278,13 +278,12 @@ impl Campaign<'_> {
             for round in 0..self.rounds {
                 for &frames in kinds {
                     self.step(&format!("Frames, round {} of {}: {frames:?}", round + 1, self.rounds))?;
-                    let (queries, mut target) = match frames {
-                        Frames::Operators => (operators.path(), server.address),
-                        _ => (&*self.files.text_for_kxdpgun, server.address),
-                    };
-                    if frames == Frames::Passing {
+                    let (mut queries, mut target) = (&*self.files.text_for_kxdpgun, server.address);
+                    match frames {
                         // The discard protocol, which nobody speaks there.
-                        target.set_port(9);
+                        Frames::Passing => target.set_port(9),
+                        Frames::BuiltIn => {}
+                        Frames::Operators => queries = operators.path(),
                     }
                     let before = watch.look()?;
                     self.kxdpgun_with(queries, target, &namespace.interface, FRAMES_RATE)?;

@@ -2,6 +2,7 @@
 //! that serves still makes turns.
 
 use std::env;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -88,27 +89,31 @@ impl Systemd {
     pub(super) fn keep(&mut self, sockets: &[OwnedFd]) {
         let kept = std::mem::take(&mut self.kept);
         self.forget(kept);
-        let Some(manager) = &self.socket else { return };
-        // These are many messages for the manager's queue. A manager that keeps none of them is none.
-        let prepared = manager.set_nonblocking(false);
-        let prepared = prepared.and_then(|()| manager.set_write_timeout(Some(MANAGER_WAIT_MAX)));
-        let keep = |(index, socket): (usize, &OwnedFd)| {
-            // A socket with an error that was not fetched yet is no reason to drop it.
-            let message = format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0", inherited::name(index));
-            passing::send_with(manager, message.as_bytes(), &[socket.as_fd()])
-        };
         // What it does not keep is bound anew after a crash.
-        let _ = prepared.and_then(|()| sockets.iter().enumerate().try_for_each(keep));
-        let _ = manager.set_nonblocking(true);
+        self.patiently(|manager| {
+            sockets.iter().enumerate().try_for_each(|(index, socket)| {
+                // A socket with an error that was not fetched yet is no reason to drop it.
+                let message = format!("FDSTORE=1\nFDNAME={}\nFDPOLL=0", inherited::name(index));
+                passing::send_with(manager, message.as_bytes(), &[socket.as_fd()])
+            })
+        });
     }
 
     /// Takes back as many sockets: a successor leaves its own.
     pub(super) fn forget(&self, count: usize) {
+        self.patiently(|manager| {
+            (0..count).try_for_each(|index| {
+                let message = format!("FDSTOREREMOVE=1\nFDNAME={}", inherited::name(index));
+                manager.send(message.as_bytes()).map(drop)
+            })
+        });
+    }
+
+    /// Sends many messages, for all of which the manager's queue may have no room at once. A manager that
+    /// takes none for [`MANAGER_WAIT_MAX`] is none.
+    fn patiently(&self, send: impl FnOnce(&UnixDatagram) -> io::Result<()>) {
         let Some(manager) = &self.socket else { return };
-        let _ = manager.set_nonblocking(false);
-        let forget =
-            |index| manager.send(format!("FDSTOREREMOVE=1\nFDNAME={}", inherited::name(index)).as_bytes());
-        let _ = (0..count).try_for_each(|index| forget(index).map(|_| ()));
+        let _ = manager.set_nonblocking(false).and_then(|()| send(manager));
         let _ = manager.set_nonblocking(true);
     }
 
@@ -157,7 +162,7 @@ fn patience() -> String {
     format!("\nEXTEND_TIMEOUT_USEC={}", (2 * STATUS_EVERY).as_micros())
 }
 
-/// A socket that never waits for the manager.
+/// A socket that never waits for the manager, unless it is told to, and then not for long.
 fn connect(path: &str) -> Option<UnixDatagram> {
     let address = match path.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name),
@@ -165,6 +170,7 @@ fn connect(path: &str) -> Option<UnixDatagram> {
     };
     let socket = UnixDatagram::unbound().ok()?;
     socket.connect_addr(&address.ok()?).ok()?;
+    socket.set_write_timeout(Some(MANAGER_WAIT_MAX)).ok()?;
     socket.set_nonblocking(true).ok()?;
     Some(socket)
 }

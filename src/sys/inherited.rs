@@ -43,8 +43,8 @@ fn index(name: &str) -> Option<usize> {
 /// How many names of sockets that an earlier process had it keep a service manager may have.
 #[must_use]
 pub fn names_kept() -> usize {
-    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let last = names.split(':').filter_map(index).filter(|_| is_for_us()).max();
+    let names = std::env::var("LISTEN_FDNAMES").ok().filter(|_| is_for_us()).unwrap_or_default();
+    let last = names.split(':').filter_map(index).max();
     last.map_or(0, |last| last.saturating_add(1).min(PASSED_MAX))
 }
 

@@ -154,6 +154,13 @@ pub fn in_own_network(test: &str) -> bool {
     false
 }
 
+/// As [`in_own_network`], where the loopback is up.
+pub fn in_own_loopback(test: &str) -> bool {
+    let is_own = in_own_network(test);
+    assert!(!is_own || tool("ip link set lo up"));
+    is_own
+}
+
 /// A configuration file with `text`; it goes with the value.
 pub fn config(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("there is room for a file");

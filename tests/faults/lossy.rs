@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use crate::common::daemon::{Configured, Daemon, V4, get, program, read_message, send_message, wait_until};
 use crate::common::{ask, node, query, udp};
-use crate::fault::{
-    argument, beside, config, honest_query, in_own_network, output, pause, report, skipped, tool,
-};
+use crate::fault::{argument, beside, config, honest_query, in_own_loopback, output, pause, report, skipped};
 use crate::mutate::Dice;
 
 /// Queries over the bad path, and how many are on the way at once.
@@ -219,16 +217,15 @@ fn nft(words: &[&str]) -> Option<String> {
 #[test]
 fn a_kernel_that_drops_packets_costs_their_answers_alone() {
     let _turn = beside();
-    if !in_own_network("lossy::a_kernel_that_drops_packets_costs_their_answers_alone") {
+    if !in_own_loopback("lossy::a_kernel_that_drops_packets_costs_their_answers_alone") {
         return;
     }
-    assert!(tool("ip link set lo up"));
     let rules = config(RULES);
     let exchanges = exchanges();
     for datapath in ["io_uring", "mmsg"] {
         let mut command = Command::new(program());
-        command.args(["run", "--listen", "127.0.0.1:5300", "--control", "off", "--http", "127.0.0.1:0"]);
-        command.args(["--datapath", datapath, "--shards", "2"]);
+        let own = ["--http", "127.0.0.1:0", "--datapath", datapath, "--shards", "2"];
+        command.args(Daemon::arguments(5300, &own));
         let daemon = Daemon::spawn(command, 5300);
         if nft(&["-f", argument(rules.path())]).is_none() {
             return skipped("there is no nft, or this kernel has no numbers for its rules");

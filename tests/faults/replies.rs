@@ -17,7 +17,7 @@ use crossbeam_channel::unbounded;
 use crate::common::daemon::{Daemon, PATIENCE, V4, V6, free_port, program, read_message, send_message};
 use crate::common::node;
 use crate::fault::{
-    beside, collect_ids, honest_query, in_own_network, ping_pong, report, skipped, tool, wait_until,
+    beside, collect_ids, honest_query, in_own_loopback, ping_pong, report, skipped, tool, wait_until,
 };
 
 #[test]
@@ -124,10 +124,9 @@ fn datapaths() -> Vec<DatapathChoice> {
 #[test]
 fn one_that_has_no_way_back_is_lost_alone_and_counted() {
     let _turn = beside();
-    if !in_own_network("replies::one_that_has_no_way_back_is_lost_alone_and_counted") {
+    if !in_own_loopback("replies::one_that_has_no_way_back_is_lost_alone_and_counted") {
         return;
     }
-    assert!(tool("ip link set lo up"));
     let stranger: IpAddr = "198.51.100.9".parse().expect("an address");
     for (index, datapath) in datapaths().into_iter().enumerate() {
         assert!(tool("ip address replace 198.51.100.9/32 dev lo"));
@@ -165,10 +164,9 @@ fn one_that_has_no_way_back_is_lost_alone_and_counted() {
 #[test]
 fn those_beyond_a_full_send_buffer_are_lost_alone_and_counted() {
     let _turn = beside();
-    if !in_own_network("replies::those_beyond_a_full_send_buffer_are_lost_alone_and_counted") {
+    if !in_own_loopback("replies::those_beyond_a_full_send_buffer_are_lost_alone_and_counted") {
         return;
     }
-    assert!(tool("ip link set lo up"));
     let slow = "tc qdisc add dev lo root tbf rate 8kbit burst 2000 limit 1000000";
     if !tool(slow) || !tool("tc qdisc del dev lo root") {
         return skipped("the network cannot be slowed down without tc and its token bucket");
