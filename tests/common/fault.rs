@@ -28,12 +28,13 @@ pub const LENIENCY: u32 = 5;
 
 static TURNS: RwLock<()> = RwLock::new(());
 
-/// The turn of a test that does not mind others beside it.
+/// The turn of a test that neither minds others beside it nor disturbs them.
 pub fn beside() -> RwLockReadGuard<'static, ()> {
     TURNS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The turn of a test that measures time, or changes the host for all.
+/// The turn of a test that measures time, floods, or changes the host for all. What a flood on the loopback
+/// leaves no room for in the queue of a CPU is lost, whosever it is.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     TURNS.write().unwrap_or_else(PoisonError::into_inner)
 }

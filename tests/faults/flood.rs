@@ -7,8 +7,8 @@ use std::time::Duration;
 use as112d::sys::sockets::{self, UdpOptions};
 use as112d::sys::{Arrived, Ring, Turn};
 
-use crate::common::daemon::{Daemon, PATIENCE, V4};
-use crate::fault::{Flood, beside, pause, ping_pong, report, skipped, wait_until};
+use crate::common::daemon::{Daemon, PATIENCE, V4, dropped_by_host};
+use crate::fault::{Flood, alone, pause, ping_pong, report, skipped, wait_until};
 
 /// Echoes until `stop`, and stalls for a moment every thousand datagrams. Gives the sum of all turns, and how
 /// many datagrams the kernel dropped because its queue was full.
@@ -31,13 +31,13 @@ fn echo_and_stall(mut ring: Ring, stop: &AtomicBool) -> (Turn, u32) {
 
 #[test]
 fn a_ring_of_two_slots_renews_its_receive_and_recovers() {
-    let _turn = beside();
+    let _turn = alone();
     for slots in [2, 4] {
         let options = UdpOptions { rcvbuf: 64 << 10, sndbuf: 1 << 20, ..UdpOptions::default() };
         let group = sockets::bind_udp_group("127.0.0.1:0".parse().expect("an address"), 1, &options);
         let group = group.expect("a port is free");
         let address = group[0].local_addr().expect("it is bound");
-        let stop = AtomicBool::new(false);
+        let (stop, dropped) = (AtomicBool::new(false), dropped_by_host());
         let outcome = std::thread::scope(|scope| {
             let server = scope.spawn(|| Some(echo_and_stall(Ring::new(group, slots, 0).ok()?, &stop)));
             let flood = Flood::start(address);
@@ -68,11 +68,10 @@ fn a_ring_of_two_slots_renews_its_receive_and_recovers() {
         assert!(recovered.is_some(), "it answers again");
         assert_eq!(answered, 1000, "and every query");
         assert!(turn.rearms.no_buffers > 0, "the slots ran out: {turn:?}");
-        assert_eq!(
-            u64::from(turn.received) + u64::from(drops),
-            sent + 1000,
-            "nothing is lost unseen: {turn:?}"
-        );
+        let seen = u64::from(turn.received) + u64::from(drops);
+        let unseen = (sent + 1000).checked_sub(seen);
+        let dropped = dropped_by_host() - dropped;
+        assert!(unseen.is_some_and(|unseen| unseen <= dropped), "{seen} of {sent} and 1000: {turn:?}");
         assert_eq!(turn.sent + turn.send_errors.total(), turn.received, "each got one reply: {turn:?}");
         assert_eq!(turn.overflows, 0, "the queue of completions is long enough");
     }
@@ -92,7 +91,7 @@ fn echoes(client: &UdpSocket, count: u16) -> usize {
 
 #[test]
 fn a_daemon_stopped_under_a_flood_answers_every_query_afterwards() {
-    let _turn = beside();
+    let _turn = alone();
     for datapath in ["io_uring", "mmsg"] {
         let daemon = Daemon::start(&["--datapath", datapath]);
         let flood = Flood::start(daemon.address(V4));

@@ -10,7 +10,8 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::daemon::{Daemon, PATIENCE, V4, program, read_message};
 use crate::fault::{
-    Flood, argument, beside, config, honest_query, may, pause, ping_pong, report, skipped, tool, wait_until,
+    Flood, alone, argument, beside, config, honest_query, may, pause, ping_pong, report, skipped, tool,
+    wait_until,
 };
 use crate::host::ControlGroup;
 
@@ -113,7 +114,7 @@ fn abuse(daemon: &Daemon, http: SocketAddr, time: Duration) {
 
 #[test]
 fn abuse_does_not_pass_what_was_announced() {
-    let _turn = beside();
+    let _turn = alone();
     let dir = crate::common::folder();
     let file = config(&small(dir.path()));
     for datapath in ["io_uring", "mmsg"] {
@@ -175,7 +176,7 @@ fn group_with(mib: u64) -> Option<ControlGroup> {
 
 #[test]
 fn within_a_control_group_as_large_as_announced_no_abuse_kills_it() {
-    let _turn = beside();
+    let _turn = alone();
     if !may("make control groups") {
         return;
     }

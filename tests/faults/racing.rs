@@ -101,12 +101,12 @@ fn way(version: u32) -> Way {
     }
 }
 
-/// Truncates a file, and writes it by and by.
+/// Truncates a file, and writes it by and by: slowly enough that a part of it is found at rest as well.
 fn in_pieces(path: &Path, text: &str) {
     let mut file = File::create(path).expect("there is room");
     for piece in text.as_bytes().chunks(text.len() / 3) {
+        pause(Duration::from_millis(1));
         file.write_all(piece).expect("there is room");
-        thread::yield_now();
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::common::daemon::{Daemon, V4, V6, read_message, send_message};
-use crate::fault::{Flood, LENIENCY, beside, collect_ids, honest_query, pause, report};
+use crate::fault::{Flood, LENIENCY, alone, beside, collect_ids, honest_query, pause, report};
 
 /// Clients of UDP, and queries that each sends: more than one shard has slots, and few enough for the receive
 /// buffer of the smallest host.
@@ -72,7 +72,7 @@ fn everything_received_before_a_signal_is_answered() {
 
 #[test]
 fn a_flood_does_not_keep_it_alive() {
-    let _turn = beside();
+    let _turn = alone();
     for (datapath, signal) in [("io_uring", libc::SIGTERM), ("mmsg", libc::SIGINT)] {
         let daemon = Daemon::start(&["--datapath", datapath]);
         let port = daemon.port;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::common::daemon::{Daemon, V4, get, program, read_message, send_message, wait_until};
-use crate::fault::{beside, honest_query, in_own_loopback, ping_pong, report, skipped, tcp_from, tool};
+use crate::fault::{alone, honest_query, in_own_loopback, ping_pong, report, skipped, tcp_from, tool};
 use crate::memory::{announced, held_at_most};
 
 /// Networks for tests of speed (RFC 2544), where nobody is.
@@ -95,7 +95,7 @@ fn kernel_count(name: &str) -> u64 {
 
 #[test]
 fn a_flood_of_syn_keeps_nobody_honest_away() {
-    let _turn = beside();
+    let _turn = alone();
     if !in_own_loopback("syn_flood::a_flood_of_syn_keeps_nobody_honest_away") {
         return;
     }
