@@ -198,6 +198,7 @@ impl Node {
         let wait = if self.succession.elder.is_some() { KEEP_AFTER } else { Duration::ZERO };
         self.course.keep_at = Some(Instant::now() + wait);
         self.keep_sockets(Instant::now());
+        sys::forget_code();
     }
 
     /// Leaves the sockets with the manager, once it is time for that.
@@ -248,6 +249,7 @@ impl Node {
             }
         }
         self.systemd.ready();
+        sys::forget_code();
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {

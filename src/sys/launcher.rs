@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{io, iter, ptr};
 
+use super::memory::forget_code;
 use super::passing::Passage;
 
 /// Where a successor finds its end of the pair, and how it learns of it.
@@ -224,6 +225,8 @@ fn close_others(kept: libc::c_uint) {
 /// The launcher's life. It ends when the daemon closes the line, as it does by its own end.
 fn wait_and_launch(line: &Passage, program: &Program) {
     let mut child: Option<Child> = None;
+    // It waits as long as the node lives, and mostly for nothing.
+    forget_code();
     while let Ok(parcel) = line.receive(1, None) {
         let answer = match (parcel.bytes.first(), parcel.descriptors.into_iter().next()) {
             (Some(&LAUNCH), Some(successor)) => match program.start(successor) {

@@ -1,7 +1,13 @@
-//! Memory that the kernel and we both touch: pages of our own, never moved, never on the heap.
+//! Memory that the kernel and we both touch: pages of our own, never moved, never on the heap; and the pages
+//! of the program itself.
 
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::ptr::{self, NonNull};
+use std::slice;
+
+/// The largest pages of any host: 64 KiB.
+const PAGE_LEN_MAX: usize = 64 << 10;
 
 /// Zeroed, page-aligned memory that no Rust reference owns. Who hands its addresses to the kernel makes the
 /// rules of who touches which byte when; the region only promises that they stay mapped as long as it lives.
@@ -45,6 +51,36 @@ impl Drop for Region {
     }
 }
 
+/// Gives back what memory holds of the program's file. Most of its code is for the start, and for orders that
+/// are rare; what is needed is mapped again, page by page, from the kernel's cache of files.
+pub fn forget_code() {
+    // SAFETY: `forget_first` is called during this call only, and keeps to what it is given.
+    unsafe { libc::dl_iterate_phdr(Some(forget_first), ptr::null_mut()) };
+}
+
+/// Forgets the segments that nobody can write of the first object there is: the program.
+unsafe extern "C" fn forget_first(object: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+    // SAFETY: `object` is the linker's, and there during this call.
+    let object = unsafe { &*object };
+    // SAFETY: the linker says where the headers are, and how many. They are part of the program's file, which
+    // is mapped as long as the process lives.
+    let headers = unsafe { slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
+    for header in headers {
+        if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let begin = (object.dlpi_addr + header.p_vaddr) as usize;
+        let (first, end) = (begin.next_multiple_of(PAGE_LEN_MAX), begin + header.p_memsz as usize);
+        let len = (end - end % PAGE_LEN_MAX).saturating_sub(first);
+        // SAFETY: whole pages of a private mapping of the program's file, made before `main` and never
+        // unmapped. Nobody can write to them, nor to the file while it runs, so that who reads them next
+        // finds the same bytes. (What a debugger has put there is gone; that is no memory of ours.)
+        unsafe { libc::madvise(ptr::with_exposed_provenance_mut(first), len, libc::MADV_DONTNEED) };
+        // Where the kernel refuses, as of memory that is locked, they stay.
+    }
+    1
+}
+
 /// The `N` bytes at `offset`. Panics if they are not all there; callers check lengths first.
 pub(super) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     *bytes[offset..].first_chunk().expect("callers check lengths first")
@@ -84,5 +120,18 @@ mod tests {
         assert_eq!(unsafe { region.at(4999, 1).read() }, 0);
         assert!(Region::new(0).is_err());
         assert!(std::panic::catch_unwind(|| region.at(4999, 2)).is_err());
+    }
+
+    #[test]
+    fn code_that_was_forgotten_is_there_when_it_is_called() {
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
+            line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap()
+        };
+        let before = resident();
+        forget_code();
+        let after = resident();
+        assert!(after < before, "{after} of {before} KiB");
     }
 }
