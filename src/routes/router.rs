@@ -79,6 +79,8 @@ impl Teller {
         }
         match &self.router {
             Router::Bird { file, birdc } => {
+                // What fails may have been done all the same: until it is known, nothing is.
+                self.told.fill(None);
                 replace(file, &include(&self.prefixes, wanted))
                     .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
                 // birdc ends well whatever BIRD thinks of its configuration.
@@ -96,10 +98,9 @@ impl Teller {
                         if self.told[at] == Some(is_announced) {
                             continue;
                         }
-                        match self.tell_one(at, is_announced) {
-                            Ok(()) => self.told[at] = Some(is_announced),
-                            Err(error) => failed = failed.and(Err(error)),
-                        }
+                        let told = self.tell_one(at, is_announced);
+                        self.told[at] = told.is_ok().then_some(is_announced);
+                        failed = failed.and(told);
                     }
                 }
                 return failed;
@@ -291,6 +292,25 @@ mod tests {
         assert_eq!(logged(), both, "what is to go goes first");
         assert_eq!(teller.tell(&[true, false]), Ok(()));
         assert_eq!(logged(), both);
+    }
+
+    /// What was told last and failed may have been done: then the router has what nobody wants any more.
+    #[test]
+    fn behind_what_failed_all_is_told_even_if_it_is_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, fail] = ["announce.conf", "fail"].map(|name| folder.path().join(name));
+        let fails = format!("test ! -e {} && echo Reconfigured", fail.display());
+        let bird = Router::Bird { file: file.clone(), birdc: sh(&fails) };
+        for router in [bird, Router::Command(sh(&fails))] {
+            let mut teller = Teller::new(router, nets()[..1].to_vec());
+            assert_eq!(teller.tell(&[false]), Ok(()));
+            fs::write(&fail, "").unwrap();
+            assert!(teller.tell(&[true]).is_err());
+            assert!(!teller.has_told(&[false]) && teller.tell(&[false]).is_err());
+            fs::remove_file(&fail).unwrap();
+            assert_eq!(teller.tell(&[false]), Ok(()));
+        }
+        assert!(!fs::read_to_string(file).unwrap().contains("accept"));
     }
 
     #[test]

@@ -28,11 +28,20 @@ impl Daemon {
     /// What it says of itself now; `None` if nobody answers, within `patience` at each path.
     #[must_use]
     pub fn news(&self, patience: Duration) -> Option<News> {
-        self.open(patience).map(|(_, news)| news)
+        self.open(patience).ok().map(|(_, news)| news)
     }
 
-    fn open(&self, patience: Duration) -> Option<(Connection, News)> {
-        self.paths.iter().find_map(|path| Connection::open(path, &self.request, patience).ok())
+    /// The first that answers. If none does, the error is a time-out where one was there and said nothing.
+    fn open(&self, patience: Duration) -> io::Result<(Connection, News)> {
+        let mut missed = io::Error::from(io::ErrorKind::NotFound);
+        for path in &self.paths {
+            match Connection::open(path, &self.request, patience) {
+                Err(error) if is_timeout(&error) => missed = error,
+                Err(_) => {}
+                opened => return opened,
+            }
+        }
+        Err(missed)
     }
 }
 
@@ -42,19 +51,24 @@ pub(super) fn follow(daemon: &Daemon, every: Duration, mut tell: impl FnMut(News
     let mut is_known = false;
     loop {
         let opened = Instant::now();
-        if let Some((mut connection, first)) = daemon.open(every) {
-            let mut news = Some(first);
-            while let Some(one) = news {
-                if !tell(one) {
-                    return;
+        match daemon.open(every) {
+            Ok((mut connection, first)) => {
+                let mut news = Ok(first);
+                while let Ok(one) = news {
+                    if !tell(one) {
+                        return;
+                    }
+                    news = connection.next();
                 }
-                news = connection.next();
+                is_known = true;
+                if opened.elapsed() >= every {
+                    continue;
+                }
+                // One that ends at once again and again is asked no more often than one that is not there.
             }
-            is_known = true;
-            if opened.elapsed() >= every {
-                continue;
-            }
-            // One that ends at once again and again is asked no more often than one that is not there.
+            // A successor that still reads its history: the socket is there, and who will answer.
+            Err(error) if is_timeout(&error) => continue,
+            Err(_) => {}
         }
         if std::mem::take(&mut is_known) && !tell(News::Gone) {
             return;
@@ -75,22 +89,27 @@ impl Connection {
         stream.set_write_timeout(Some(patience))?;
         stream.write_all(request.as_bytes())?;
         let mut connection = Self { lines: BufReader::new(stream) };
-        let first = connection.next().ok_or(io::ErrorKind::InvalidData)?;
+        let first = connection.next()?;
         connection.lines.get_ref().set_read_timeout(None)?;
         Ok((connection, first))
     }
 
-    /// The next news; `None` at the end, or for what is not in this language.
-    fn next(&mut self) -> Option<News> {
+    /// The next news; an error at the end, and for what is not in this language.
+    fn next(&mut self) -> io::Result<News> {
         let mut line = String::new();
-        self.lines.by_ref().take(NEWS_LEN_MAX).read_line(&mut line).ok()?;
-        let value: Value = serde_json::from_str(&line).ok()?;
-        match value["state"].as_str()? {
-            "serving" => Some(News::Serving),
-            "draining" | "stopping" => Some(News::Leaving),
-            _ => None,
+        self.lines.by_ref().take(NEWS_LEN_MAX).read_line(&mut line)?;
+        let value: Value = serde_json::from_str(&line)?;
+        match value["state"].as_str() {
+            Some("serving") => Ok(News::Serving),
+            Some("draining" | "stopping") => Ok(News::Leaving),
+            _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
+}
+
+/// Whether the other end is there, and said nothing.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]
