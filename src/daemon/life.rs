@@ -144,13 +144,15 @@ impl Node {
                         // The threads that take them have died; that is told too, and this may come first.
                         return Err(failure("nobody can give orders any more; please report this".to_owned()));
                     };
-                    // Who asks for the same at the same time gets it at one go.
+                    // Who asks for the same, one after the other, gets it at one go.
                     let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     for Order { wish, client } in iter::once(order).chain(waiting) {
-                        match wishes.iter_mut().find(|(same, _)| *same == wish && wish != Wish::Stop) {
-                            Some((_, clients)) => clients.push(client),
-                            None => wishes.push((wish, vec![client])),
+                        match wishes.last_mut() {
+                            Some((same, clients)) if *same == wish && wish != Wish::Stop => {
+                                clients.push(client);
+                            }
+                            _ => wishes.push((wish, vec![client])),
                         }
                     }
                     wishes.into_iter().for_each(|(wish, clients)| self.carry_out(&wish, clients));
@@ -223,7 +225,7 @@ impl Node {
 
     //------------ Reload ---
 
-    fn reload(&mut self, clients: Vec<Client>) {
+    pub(super) fn reload(&mut self, clients: Vec<Client>) {
         self.systemd.reloading();
         // Whoever has moved the files of the logs asks for this too.
         self.log.reopen();
@@ -231,7 +233,9 @@ impl Node {
         if self.succession.is_under_way() {
             let error = "an upgrade goes on, and the new process reads the configuration by itself; reload \
                          again once it serves";
-            self.log.warning(format!("reload: {error}"));
+            // Who sent a signal cannot be told so.
+            self.succession.owes_reload |= clients.iter().any(Client::is_signal);
+            self.log.warning("reload: an upgrade goes on; it comes after that");
             clients.into_iter().for_each(|client| client.failed(error, &[]));
             return self.systemd.ready();
         }
@@ -359,9 +363,10 @@ impl Node {
     /// Ends: what has come in is answered, then the sockets close.
     pub(super) fn stop(mut self) {
         self.change(State::Stopping);
+        // The sockets close when their threads have answered.
+        self.succession.handles = Arc::default();
         self.net.stop();
         self.watched.stop_taps();
-        self.succession.handles = Arc::default();
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }

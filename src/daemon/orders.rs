@@ -81,7 +81,7 @@ impl Order {
     /// Leaves it to the process that serves meanwhile: a client asks that one by itself; what a signal wants
     /// comes back as a word, to be told to it.
     pub(super) fn leave(self) -> Option<&'static str> {
-        let word = self.wish.word().filter(|_| self.client.0.is_none());
+        let word = self.wish.word().filter(|_| self.client.is_signal());
         self.client.answer(moved());
         word
     }
@@ -96,6 +96,11 @@ impl Client {
     pub(super) fn new() -> (Self, oneshot::Receiver<Value>) {
         let (sender, answer) = oneshot::channel();
         (Self(Some(sender)), answer)
+    }
+
+    /// Whether it is a signal, and nobody waits.
+    pub(super) const fn is_signal(&self) -> bool {
+        self.0.is_none()
     }
 
     /// It is done; `more` is what there is to say of it, an object.

@@ -70,14 +70,12 @@ impl Origin {
         steering: Option<&Steering>,
         xdp: &mut Prepared,
     ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
-        if let Some(predecessor) = &self.predecessor {
-            predecessor.ready()?;
-        }
+        let draining = self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
         net.open().map_err(|error| failure(error.to_string()))?;
         let steered = adopted.steer(steering);
         let mut notes: Vec<String> =
             steered.err().map(|error| format!("note: {error}")).into_iter().collect();
-        notes.extend(xdp.take_over());
+        notes.extend(xdp.take_over(draining));
         let left = self.predecessor.as_ref().map_or_else(|| Ok(Estate::default()), Predecessor::serving);
         let estate = left.unwrap_or_else(|problems| {
             notes.extend(problems.into_iter().map(|problem| format!("note: {problem}")));

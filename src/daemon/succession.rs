@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use serde_json::json;
@@ -13,7 +14,7 @@ use super::failure;
 use super::handover::{Giving, Late, Successor};
 use super::life::Node;
 use super::orders::{Client, Order, Wish};
-use crate::limits::SUCCESSION_TICK;
+use crate::limits::{HANDOVER_DONE_MAX, KEEP_AFTER, SUCCESSION_TICK};
 use crate::net::{self, Event};
 use crate::report::Board;
 use crate::report::history;
@@ -33,6 +34,8 @@ pub(super) struct Succession {
     pub(super) elder: Option<Elder>,
     /// The upgrade that goes on.
     under_way: Option<UnderWay>,
+    /// A signal to reload came meanwhile.
+    pub(super) owes_reload: bool,
 }
 
 /// What comes of leading a successor to where it serves.
@@ -48,12 +51,13 @@ struct UnderWay {
 
 impl Succession {
     pub(super) fn new(launcher: Result<Launcher, String>, handles: Handles, elder: Option<Elder>) -> Self {
-        Self { launcher: launcher.map(Arc::new), handles: Arc::new(handles), elder, under_way: None }
+        let (launcher, handles) = (launcher.map(Arc::new), Arc::new(handles));
+        Self { launcher, handles, elder, under_way: None, owes_reload: false }
     }
 
     /// Has a successor started, which is led on by a thread of its own: the node goes on meanwhile.
-    fn begin(&mut self, clients: Vec<Client>) -> Result<(), (Vec<Client>, String)> {
-        match self.start() {
+    fn begin(&mut self, clients: Vec<Client>, draining: bool) -> Result<(), (Vec<Client>, String)> {
+        match self.start(draining) {
             Ok((outcome, way_out)) => {
                 self.under_way = Some(UnderWay { clients, outcome, way_out });
                 Ok(())
@@ -62,7 +66,7 @@ impl Succession {
         }
     }
 
-    fn start(&self) -> Result<(Receiver<Outcome>, Passage), String> {
+    fn start(&self, draining: bool) -> Result<(Receiver<Outcome>, Passage), String> {
         let no_launcher = |error: &String| {
             format!(
                 "there is no launcher ({error}), so that a new process could not have what this one gave up"
@@ -76,7 +80,7 @@ impl Succession {
         let handles = Arc::clone(&self.handles);
         let lead = move || {
             // Nobody waits any more when the process ends.
-            let _ = report.send(giving.finish(&handles.sockets, &handles.links));
+            let _ = report.send(giving.finish(&handles.sockets, &handles.links, draining));
         };
         Builder::new().name("upgrade".to_owned()).spawn(lead).map_err(|error| error.to_string())?;
         Ok((outcome, way_out))
@@ -120,7 +124,8 @@ impl Node {
         let begun = if self.is_ending() {
             Err((clients, "the node ends already".to_owned()))
         } else {
-            self.succession.begin(clients)
+            let draining = self.is_draining();
+            self.succession.begin(clients, draining)
         };
         match begun {
             Ok(()) => self.say("upgrade: a new process is started"),
@@ -149,6 +154,9 @@ impl Node {
                 problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
                 let clients = self.succession.take_clients();
                 clients.into_iter().for_each(|client| client.failed(error, &problems));
+                if std::mem::take(&mut self.succession.owes_reload) {
+                    self.reload(Vec::new());
+                }
                 None
             }
         }
@@ -167,8 +175,8 @@ impl Node {
     ) -> Result<(), Vec<Problem>> {
         // 1. Who sends a query is answered by the successor from now on, and who connects.
         self.systemd.wait_longer();
-        self.net.retire();
         self.control.leave();
+        self.net.retire();
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }
@@ -179,9 +187,12 @@ impl Node {
         let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
         self.systemd.forget(self.succession.handles.sockets.len());
         let left = successor.leave(image, self.is_draining());
-        let told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
+        let mut told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
+        told.extend(std::mem::take(&mut self.succession.owes_reload).then(|| "reload".to_owned()));
         let control = match left {
-            Ok(control) => control,
+            Ok(Some(control)) => control,
+            // It has what this one had; that it is slow with its history is no reason to take the path away.
+            Ok(None) => self.control.path(),
             Err(problems) => {
                 self.upgraded(Err(problems.clone()));
                 self.systemd.keep(&self.succession.handles.sockets);
@@ -193,7 +204,7 @@ impl Node {
         if !told.is_empty() {
             successor.order(told);
         }
-        self.systemd.succeeded_by(successor.pid);
+        let is_known = self.systemd.succeeded_by(successor.pid);
         let (pid, version) = (successor.pid, successor.version.clone());
         self.say(&format!("upgrade: process {pid}, version {version}, serves"));
         for client in self.succession.take_clients() {
@@ -204,16 +215,48 @@ impl Node {
         self.succession.handles = Arc::default();
 
         // 3. Connections last for a while; and those of a process before this one.
-        while !self.net.is_over() || self.succession.elder.as_ref().is_some_and(Elder::is_there) {
+        self.linger(&successor, orders, is_known)?;
+        self.net.stop();
+        drop(self.succession.elder.take());
+        let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
+        successor.part(counted);
+        self.say("upgrade: this process has nothing left to do");
+        self.watched.stop_taps();
+        Ok(())
+    }
+
+    /// Serves the connections that are there, and those of a process before this one, to their end. Meanwhile
+    /// the manager hears of `successor`, if it has not yet, and that one of what signals want.
+    ///
+    /// # Errors
+    /// If the successor ends.
+    fn linger(
+        &mut self,
+        successor: &Successor,
+        orders: &Receiver<Order>,
+        mut is_known: bool,
+    ) -> Result<(), Vec<Problem>> {
+        let (began, pid) = (Instant::now(), successor.pid);
+        while !self.net.is_over()
+            || self.succession.elder.as_ref().is_some_and(Elder::is_there)
+            || !is_known && began.elapsed() < HANDOVER_DONE_MAX
+        {
             select! {
                 recv(orders) -> order => {
-                    // The orders of clients go to the successor. These are signals.
-                    if order.is_ok_and(|order| order.wish == Wish::Stop) {
+                    // What is to end is the node, as long as this process is taken for it; then what is left
+                    // of this process.
+                    let ends = order.as_ref().is_ok_and(|order| order.wish == Wish::Stop);
+                    let word = order.ok().and_then(Order::leave);
+                    if let Some(word) = word.filter(|_| !ends || began.elapsed() < KEEP_AFTER) {
+                        successor.order(vec![word.to_owned()]);
+                    }
+                    if ends {
                         break;
                     }
                 }
                 default(SUCCESSION_TICK) => {}
             }
+            is_known = is_known || self.systemd.succeeded_by(pid);
             if successor.has_ended() {
                 let error = format!("process {pid}, which served in the place of this one, has ended");
                 self.log.error(&error);
@@ -223,12 +266,6 @@ impl Node {
                 return Err(failure(error));
             }
         }
-        self.net.stop();
-        drop(self.succession.elder.take());
-        let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
-        successor.part(counted);
-        self.say("upgrade: this process has nothing left to do");
-        self.watched.stop_taps();
         Ok(())
     }
 }

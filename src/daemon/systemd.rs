@@ -77,10 +77,17 @@ impl Systemd {
         self.wait_longer();
     }
 
-    /// Another process of the service is its main one now, and serves.
-    pub(super) fn succeeded_by(&self, pid: u32) {
+    /// Another process of the service is its main one now, and serves. Whether the manager has taken that:
+    /// it ends the service with a main process of which it knows no successor.
+    pub(super) fn succeeded_by(&self, pid: u32) -> bool {
         // In one message: the next one would be that of another than the main process.
-        self.notify(&format!("MAINPID={pid}\nREADY=1{}", self.watchdog_again()));
+        let message = format!("MAINPID={pid}\nREADY=1{}", self.watchdog_again());
+        let mut is_told = self.socket.is_none();
+        self.patiently(|manager| {
+            is_told = manager.send(message.as_bytes()).is_ok();
+            Ok(())
+        });
+        is_told
     }
 
     /// Leaves sockets with the manager, which gives them back if this process ends unbidden: what comes
@@ -109,8 +116,8 @@ impl Systemd {
         });
     }
 
-    /// Sends many messages, for all of which the manager's queue may have no room at once. A manager that
-    /// takes none for [`MANAGER_WAIT_MAX`] is none.
+    /// Sends what must arrive, or many messages, for which the manager's queue may have no room at once. A
+    /// manager that takes none for [`MANAGER_WAIT_MAX`] is none.
     fn patiently(&self, send: impl FnOnce(&UnixDatagram) -> io::Result<()>) {
         let Some(manager) = &self.socket else { return };
         let _ = manager.set_nonblocking(false).and_then(|()| send(manager));

@@ -234,9 +234,13 @@ impl Prepared {
     }
 
     /// Puts the program in the place of that of the process before this one, now that this one serves; what
-    /// is to be said of it.
-    pub(super) fn take_over(&mut self) -> Vec<String> {
+    /// is to be said of it. Unless the node is `draining` it answers from the first frame on.
+    pub(super) fn take_over(&mut self, draining: bool) -> Vec<String> {
         let Some(responder) = &mut self.responder else { return Vec::new() };
+        if !self.taken_over.is_empty() {
+            responder.beat();
+            responder.serve(!draining);
+        }
         let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
         let told = |error: io::Error| {
             format!(

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use crate::limits::FILE_READINGS_MAX;
 
-/// Reads a file whole; of one that is longer than `len_max` bytes one more, which tells. Who writes it
-/// meanwhile cannot have the beginning of one version read with the end of another: what was read is compared
-/// with the file, and read again where they differ.
+/// Reads a file whole; of one that is longer than `len_max` bytes one more, which tells. The beginning of one
+/// version is not read with the end of another, unless who writes it rests in the middle: what was read is
+/// compared with the file, and read again where they differ.
 ///
 /// A pipe or a device is refused: what it holds may never come, or never end.
 ///

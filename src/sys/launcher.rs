@@ -80,14 +80,22 @@ impl Program {
                 // SAFETY: plain numbers; a descriptor that is there already keeps its flags with dup2.
                 unsafe { libc::fcntl(DESCRIPTOR, libc::F_SETFD, 0) };
             }
-            if given < 0 { Err(io::Error::last_os_error()) } else { Err(image.execute()) }
+            if given < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // A child begins with the signals that its parent blocks, and the launcher blocks all.
+            // SAFETY: zero is a value of the type: an empty set.
+            let none: libc::sigset_t = unsafe { std::mem::zeroed() };
+            // SAFETY: `none` is read during the call only; nothing is to be written.
+            unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) };
+            Err(image.execute())
         };
         let mut command = Command::new(&self.path);
-        // SAFETY: `become_it` makes three system calls and touches no memory but its own: this is sound
+        // SAFETY: `become_it` makes four system calls and touches no memory but its own: this is sound
         // between fork and exec even if the process had threads.
         unsafe { command.pre_exec(become_it) };
-        // The signals that the launcher blocks are not blocked in the child: `Command` sees to that. Its own
-        // exec is never reached: that one would take a file that is no program for a script of the shell.
+        // The exec of `Command` is never reached: it would take a file that is no program for a script of the
+        // shell.
         command.spawn()
     }
 }

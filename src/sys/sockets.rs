@@ -113,7 +113,8 @@ pub fn unsteer(group: &[UdpSocket]) -> io::Result<()> {
     }
 }
 
-/// Makes a socket that somebody else has bound like those of [`bind_udp_group`].
+/// Makes a socket that somebody else has bound like those of [`bind_udp_group`]; of its buffers, one that is
+/// larger stays so.
 ///
 /// # Errors
 ///
@@ -125,7 +126,7 @@ pub fn adopt_udp(socket: &UdpSocket, address: SocketAddr, options: &UdpOptions) 
         let message = "it takes IPv4 as well; let the service manager bind it with BindIPv6Only=ipv6-only";
         return Err(io::Error::other(message));
     }
-    udp_options(&socket, address, options)
+    udp_options(&socket, address, options, true)
 }
 
 /// Listens on one address, not blocking, with room for `backlog` connections that were not accepted yet. Busy
@@ -213,12 +214,17 @@ pub fn raise_nofile() -> io::Result<u64> {
 fn udp_socket(address: SocketAddr, options: &UdpOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     common_options(&socket, address)?;
-    udp_options(&socket, address, options)?;
+    udp_options(&socket, address, options, false)?;
     Ok(socket)
 }
 
 /// The options that a bound socket can be given as well.
-fn udp_options(socket: &Socket, address: SocketAddr, options: &UdpOptions) -> io::Result<()> {
+fn udp_options(
+    socket: &Socket,
+    address: SocketAddr,
+    options: &UdpOptions,
+    is_shared: bool,
+) -> io::Result<()> {
     // Replies are small, and leave without "don't fragment": a forged "packet too big" then changes nothing.
     let (level, discover, omit, pktinfo) = if address.is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT, libc::IP_PKTINFO)
@@ -230,8 +236,15 @@ fn udp_options(socket: &Socket, address: SocketAddr, options: &UdpOptions) -> io
         // Replies must come from the address that was asked.
         set_option(socket, level, pktinfo, 1)?;
     }
-    buffer_len(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.rcvbuf)?;
-    buffer_len(socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.sndbuf)?;
+    // Others may go on with a socket that is not ours alone: its buffers grow, or stay.
+    let (rcvbuf, sndbuf) =
+        if is_shared { (socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2) } else { (0, 0) };
+    if options.rcvbuf > rcvbuf {
+        buffer_len(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, options.rcvbuf)?;
+    }
+    if options.sndbuf > sndbuf {
+        buffer_len(socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, options.sndbuf)?;
+    }
     if options.busy_poll > 0 {
         let micros = libc::c_int::try_from(options.busy_poll).unwrap_or(libc::c_int::MAX);
         set_option(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, micros)

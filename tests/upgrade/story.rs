@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use crate::common::daemon::{PATIENCE, V4, free_port, read_message, send_message, wait_until};
 use crate::common::query;
@@ -73,7 +74,7 @@ fn connections_are_served_to_their_end_and_counted() {
 
 #[test]
 fn a_connection_is_served_for_so_long_and_no_longer() {
-    let mut node = Node::start("[tcp]\ndrain_timeout = \"1s\"\n", &[]);
+    let mut node = Node::start("[tcp]\ndrain_timeout = \"4s\"\n", &[]);
     let first = node.process();
     let mut stream = node.daemon.tcp(V4);
     let query = query("10.in-addr.arpa.", 6);
@@ -209,4 +210,21 @@ fn a_signal_upgrades_too() {
     // Nobody holds the sockets any more.
     TcpListener::bind((V4, port)).expect("free");
     UdpSocket::bind((V4, port)).expect("free");
+}
+
+/// What the launcher has blocked is not blocked in what it starts.
+#[test]
+fn a_successor_without_filters_hears_signals_too() {
+    let mut node = Node::start("[confine]\nseccomp = \"off\"\n", &[]);
+    let successor = node.upgrade();
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([name, &successor.to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    };
+    node.configure("no such key = 1\n");
+    signal("-HUP");
+    let stale = || node.ask("status")["configuration"]["stale"].is_object();
+    wait_until("it reads its configuration again", stale);
+    signal("-TERM");
+    wait_for_end(successor);
 }

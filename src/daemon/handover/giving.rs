@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Line, Message, PROTOCOL, unexpected};
 use crate::daemon::failure;
@@ -57,14 +57,20 @@ impl Giving {
     }
 
     /// Leads the successor to where it serves, beside this process. It gets `sockets`: those of each address
-    /// in the order in which they were bound, and the `links` of programs.
+    /// in the order in which they were bound, and the `links` of programs; and learns whether the node is
+    /// `draining`.
     ///
     /// # Errors
-    /// What went wrong with it. It is gone then, and this process is as it was.
-    pub fn finish(self, sockets: &[OwnedFd], links: &[OwnedFd]) -> Result<Successor, Vec<Problem>> {
+    /// What went wrong with it. It is gone then, and this process serves on.
+    pub fn finish(
+        self,
+        sockets: &[OwnedFd],
+        links: &[OwnedFd],
+        draining: bool,
+    ) -> Result<Successor, Vec<Problem>> {
         let Self { launcher, line } = self;
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().chain(links).map(AsFd::as_fd).collect();
-        lead(line, &sockets, Patience::default()).map_err(|mut problems| {
+        lead(line, &sockets, draining, Patience::default()).map_err(|mut problems| {
             let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher is gone: {error}"));
             problems.extend(failure(format!("the new process: {ended}; this one serves on")));
             problems
@@ -80,7 +86,12 @@ impl Giving {
     }
 }
 
-fn lead(line: Line, sockets: &[BorrowedFd<'_>], patience: Patience) -> Result<Successor, Vec<Problem>> {
+fn lead(
+    line: Line,
+    sockets: &[BorrowedFd<'_>],
+    draining: bool,
+    patience: Patience,
+) -> Result<Successor, Vec<Problem>> {
     let (pid, version) = match line.hear("hello", Some(patience.load))?.0 {
         Message::Hello { protocol: PROTOCOL, version, pid } => (pid, version),
         Message::Hello { protocol, version, .. } => {
@@ -93,7 +104,7 @@ fn lead(line: Line, sockets: &[BorrowedFd<'_>], patience: Patience) -> Result<Su
     };
     line.say(&Message::Sockets, sockets)?;
     match line.hear("ready", Some(patience.step))?.0 {
-        Message::Ready => line.say(&Message::Serve, &[])?,
+        Message::Ready => line.say(&Message::Serve { draining }, &[])?,
         other => return Err(unexpected("ready", &other)),
     }
     match line.hear("serving", Some(patience.step))?.0 {
@@ -104,19 +115,26 @@ fn lead(line: Line, sockets: &[BorrowedFd<'_>], patience: Patience) -> Result<Su
 
 impl Successor {
     /// Leaves the history to it, with its `image` where it was in memory; and a drain that has begun. When
-    /// this returns, all that this process did but its connections is the successor's, which can be
-    /// controlled at the path that is returned.
+    /// this returns, all that this process did but its connections is the successor's; with the path at which
+    /// it can be controlled, or `None` if it takes longer to say.
     ///
     /// # Errors
-    /// What went wrong. The successor serves all the same.
-    pub fn leave(&self, image: Option<&[u8]>, draining: bool) -> Result<Option<PathBuf>, Vec<Problem>> {
+    /// What went wrong: it ends, or has ended.
+    pub fn leave(
+        &self,
+        image: Option<&[u8]>,
+        draining: bool,
+    ) -> Result<Option<Option<PathBuf>>, Vec<Problem>> {
         self.line.say(&Message::Yours { image: image.is_some(), draining }, &[])?;
         if let Some(image) = image {
             self.line.say_image(image)?;
         }
-        match self.line.hear("done", Some(HANDOVER_DONE_MAX))?.0 {
-            Message::Done { control } => Ok(control),
-            other => Err(unexpected("done", &other)),
+        let until = Instant::now() + HANDOVER_DONE_MAX;
+        match self.line.hear("done", Some(HANDOVER_DONE_MAX)) {
+            Ok((Message::Done { control }, _)) => Ok(Some(control)),
+            Ok((other, _)) => Err(unexpected("done", &other)),
+            Err(_) if Instant::now() >= until && !self.has_ended() => Ok(None),
+            Err(problems) => Err(problems),
         }
     }
 
@@ -151,7 +169,7 @@ pub(super) mod tests {
         line: Line,
         sockets: &[BorrowedFd<'_>],
     ) -> Result<Successor, Vec<Problem>> {
-        lead(line, sockets, SHORT)
+        lead(line, sockets, true, SHORT)
     }
 
     /// Plays a successor that says each line when the step before it is through, and then ends, or hangs.
@@ -167,7 +185,7 @@ pub(super) mod tests {
             while hangs && there.receive(1 << 20, None).is_ok() {}
         });
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let outcome = lead(Line(here), &[socket.as_fd()], SHORT);
+        let outcome = lead(Line(here), &[socket.as_fd()], false, SHORT);
         let outcome = outcome
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         // The line is dropped on an error, which ends one that hangs; on success it would be kept.

@@ -50,12 +50,16 @@ enum Message {
     /// With all sockets. What they are the kernel tells.
     Sockets,
     Ready,
-    Serve,
+    Serve {
+        /// Whether nobody is to be sent to the node any more.
+        #[serde(default)]
+        draining: bool,
+    },
     Serving,
     /// The history. With `image` it was in memory, and comes as the next message.
     Yours {
         image: bool,
-        /// Whether nobody is to be sent to the node any more.
+        /// As it is by now.
         draining: bool,
     },
     /// With where it can be controlled.

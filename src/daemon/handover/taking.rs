@@ -53,14 +53,15 @@ impl Predecessor {
         }
     }
 
-    /// Tells it that all threads wait at their gates; waits until they may be opened.
+    /// Tells it that all threads wait at their gates; waits until they may be opened. Says whether the node
+    /// drains.
     ///
     /// # Errors
     /// See [`hello`](Self::hello).
-    pub fn ready(&self) -> Result<(), Vec<Problem>> {
+    pub fn ready(&self) -> Result<bool, Vec<Problem>> {
         self.0.say(&Message::Ready, &[])?;
         match self.hear("serve", HANDOVER_STEP_MAX)?.0 {
-            Message::Serve => Ok(()),
+            Message::Serve { draining } => Ok(draining),
             other => Err(unexpected("serve", &other)),
         }
     }
@@ -112,11 +113,20 @@ impl Predecessor {
 
 impl Late {
     /// Waits until it ends; what it still counted, if it came to tell. `obey` gets the words of what it was
-    /// told to do.
+    /// told to do, also where it left everything too late to be waited for.
     pub fn wait(self, obey: impl Fn(&str)) -> Option<Vec<Counted>> {
         loop {
             match self.0.hear("late", None) {
                 Ok((Message::Orders { words }, _)) => words.iter().for_each(|word| obey(word)),
+                Ok((Message::Yours { image, draining }, _)) => {
+                    if draining {
+                        obey("drain");
+                    }
+                    if image {
+                        // There is a history already, which goes on from what it had.
+                        self.0.hear_image(HANDOVER_DONE_MAX).ok()?;
+                    }
+                }
                 Ok((Message::Late { counted }, _)) => return Some(counted),
                 _ => return None,
             }
@@ -137,7 +147,6 @@ mod tests {
     use std::cell::RefCell;
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
-    use std::path::Path;
     use std::thread;
 
     use super::super::giving::tests::lead_quickly;
@@ -158,12 +167,12 @@ mod tests {
         let giving = thread::spawn(move || {
             let successor = lead_quickly(giver, &[socket.as_fd()]).unwrap();
             let control = successor.leave(Some(b"image"), true).unwrap();
-            assert_eq!(control.as_deref(), Some(Path::new("/run/node")));
+            assert_eq!(control, Some(Some("/run/node".into())));
             successor.order(vec!["reload".to_owned(), "shutdown".to_owned()]);
             successor.part(late);
         });
         assert_eq!(taker.hello().unwrap().take_group(address).len(), 1);
-        taker.ready().unwrap();
+        assert!(taker.ready().unwrap(), "it drains");
         let estate = taker.serving().unwrap();
         assert_eq!((estate.image.as_deref(), estate.draining), (Some(&b"image"[..]), true));
         let told = RefCell::new(Vec::new());
