@@ -6,9 +6,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::daemon::{Daemon, PATIENCE, V4, V6, program};
+use common::daemon::{Daemon, PATIENCE, V4, V6, dropped_by_host, program};
 use common::{query, with_opt};
 use hdrhistogram::Histogram;
 use socket2::{Domain, Socket, Type};
@@ -216,15 +217,21 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// Held by those that measure, so that none measures what another does.
+static MEASURES: Mutex<()> = Mutex::new(());
+
 /// Times of queries over UDP, one after the other, in microseconds.
 fn latencies(socket: &UdpSocket, queries: u32, into: &mut Histogram<u64>) {
     let query = with_opt(query("1.1.168.192.in-addr.arpa", 12), 1232, &[]);
-    let mut reply = [0; 512];
+    let (mut reply, dropped) = ([0; 512], dropped_by_host());
     for _ in 0..queries {
         let began = Instant::now();
         socket.send(&query).expect("sent");
-        socket.recv(&mut reply).expect("a reply");
-        into.record(began.elapsed().as_micros() as u64).expect("in range");
+        match socket.recv(&mut reply) {
+            Ok(_) => into.record(began.elapsed().as_micros() as u64).expect("in range"),
+            // What the host has dropped is no matter of the node.
+            Err(error) => assert!(dropped_by_host() > dropped, "no reply: {error}"),
+        }
     }
 }
 
@@ -250,13 +257,13 @@ fn interleaved(daemon: &Daemon, disturb: impl Fn(&AtomicBool) + Sync) -> [Histog
     [quiet, busy]
 }
 
-/// A median that is unchanged but for noise: five times as much at most, or a millisecond, for where
+/// A median that is unchanged but for noise: five times as much at most, or ten milliseconds, for where
 /// clients and server share a CPU.
 fn assert_unchanged(what: &str, [quiet, busy]: &[Histogram<u64>; 2]) {
     let of = |histogram: &Histogram<u64>| [0.5, 0.99].map(|part| histogram.value_at_quantile(part));
     let ([quiet_p50, quiet_p99], [busy_p50, busy_p99]) = (of(quiet), of(busy));
     println!("report: udp_us_with_{what} p50 {busy_p50} p99 {busy_p99} without {quiet_p50} {quiet_p99}");
-    assert!(busy_p50 <= (5 * quiet_p50).max(1000), "{what}: {busy_p50} us, without it {quiet_p50} us");
+    assert!(busy_p50 <= (5 * quiet_p50).max(10_000), "{what}: {busy_p50} us, without it {quiet_p50} us");
 }
 
 /// A connection on its way: the kernel tries it again for as long as it is open.
@@ -271,6 +278,7 @@ fn begin_connection(http: SocketAddr) -> Socket {
 
 #[test]
 fn abuse_of_http_changes_nothing_for_dns_and_costs_no_memory() {
+    let _turn = MEASURES.lock().unwrap_or_else(PoisonError::into_inner);
     let (daemon, http) = start(&["--shards", "1"]);
     assert_answers(&daemon);
     get(http, "/metrics", "");
@@ -340,6 +348,7 @@ fn abuse_of_http_changes_nothing_for_dns_and_costs_no_memory() {
 
 #[test]
 fn scrapes_do_not_slow_udp() {
+    let _turn = MEASURES.lock().unwrap_or_else(PoisonError::into_inner);
     let (daemon, http) = start(&["--shards", "1"]);
     let (scrapes, time) = (AtomicU32::new(0), AtomicU64::new(0));
     let both = interleaved(&daemon, |is_over| {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -231,16 +232,19 @@ pub fn dropped_by_host() -> u64 {
     cpus.lines().map(dropped).sum()
 }
 
-/// A port that is free for UDP and TCP on 127.0.0.1 and ::1.
+/// A port that is free for UDP and TCP on 127.0.0.1 and ::1: none that the kernel hands out to clients, and
+/// none that this process has had before.
 pub fn free_port() -> u16 {
-    for _ in 0..100 {
-        let Ok(tcp) = TcpListener::bind((V4, 0)) else { continue };
-        let port = tcp.local_addr().expect("it is bound").port();
-        // Far from 464, and from what a second test picks at the same time: the kernel hands out ports at
-        // random.
-        if TcpListener::bind((V6, port)).is_ok()
-            && [V4, V6].iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok())
-        {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..COUNT {
+        let number = std::process::id().wrapping_mul(100) + TRIED.fetch_add(1, Ordering::Relaxed);
+        let port = (FIRST + number % COUNT) as u16;
+        let is_free = [V4, V6]
+            .iter()
+            .all(|ip| UdpSocket::bind((*ip, port)).is_ok() && TcpListener::bind((*ip, port)).is_ok());
+        if is_free {
             return port;
         }
     }

@@ -18,7 +18,7 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::common::daemon::{dropped_by_host, program};
+use crate::common::daemon::{PATIENCE, dropped_by_host, program};
 use crate::common::query;
 
 /// Time limits are so many times the figure that is promised: machines that test are busy.
@@ -183,10 +183,11 @@ pub fn thread_status(process: u32, line: &str) -> Vec<(String, String)> {
         found.expect("the kernel says so").to_owned()
     };
     tasks
-        .map(|task| {
+        .filter_map(|task| {
             let path = task.expect("a thread").path().join("status");
-            let status = fs::read_to_string(path).expect("the thread runs");
-            (value(&status, "Name"), value(&status, line))
+            // A thread may have ended since the folder was read.
+            let status = fs::read_to_string(path).ok()?;
+            Some((value(&status, "Name"), value(&status, line)))
         })
         .collect()
 }
@@ -218,11 +219,25 @@ pub fn ping_pong(socket: &UdpSocket, count: u16) -> Histogram<u64> {
             }
             let before = std::mem::replace(&mut dropped, dropped_by_host());
             if dropped == before {
+                // Nobody dropped it: there is a moment more for a host that stands still.
+                socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+                if is_answered(socket, id) {
+                    histogram.record(began.elapsed().as_micros() as u64).expect("it resizes");
+                }
+                socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
                 break;
             }
         }
     }
     histogram
+}
+
+/// Whether a node answers again, within a second. A flood that is over may have left its queue full: who
+/// comes then gets nothing.
+pub fn answers_again(socket: &UdpSocket) -> bool {
+    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
+    socket.send(&honest_query(0)).expect("sent");
+    is_answered(socket, 0)
 }
 
 /// Whether the honest query of this ID is answered; late answers to others do not count.
@@ -246,11 +261,11 @@ fn receive(socket: &UdpSocket, reply: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The IDs of the answers that wait in a socket, or come within a second.
+/// The IDs of the answers that wait in a socket, or come in time.
 pub fn collect_ids(socket: &UdpSocket, expected: usize) -> HashSet<u16> {
     let mut ids = HashSet::new();
     let mut reply = [0; 512];
-    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     while ids.len() < expected {
         let Ok(len) = receive(socket, &mut reply) else { break };
         assert_eq!(len, 119);
@@ -266,14 +281,14 @@ pub fn tcp_from(number: usize, to: SocketAddr) -> io::Result<TcpStream> {
     socket.bind(&SocketAddr::from((from, 0)).into())?;
     socket.connect(&to.into())?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_read_timeout(Some(crate::common::daemon::PATIENCE))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket.into())
 }
 
 /// Asks a node over its control socket to read its configuration again; what it answers.
 pub fn reload(control: &Path) -> Value {
     let mut stream = UnixStream::connect(control).expect("the control socket");
-    stream.set_read_timeout(Some(crate::common::daemon::PATIENCE)).expect("a time-out");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     stream.write_all(b"as112d 1 reload\n").expect("asked");
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).expect("an answer");

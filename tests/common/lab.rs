@@ -94,7 +94,7 @@ impl Lab {
             if is_so(&routes) {
                 return begin.elapsed();
             }
-            if begin.elapsed() > 3 * PATIENCE {
+            if begin.elapsed() > 6 * PATIENCE {
                 panic!("{what} should be there, and are {routes:?}; {}", self.said());
             }
             pause();

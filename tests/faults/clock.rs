@@ -143,8 +143,8 @@ fn an_idle_connection_ends_in_its_time_whatever_the_clock_does() {
         let node = Configured::new(&format!("{UNCONFINED}[tcp]\nidle_timeout = '2s'\n"));
         let Some(clocked) = Clocked::start(&node, &[], "+0") else { return };
         let mut stream = clocked.daemon.tcp(V4);
-        asks_on(&mut stream);
         let began = Instant::now();
+        asks_on(&mut stream);
         set(&clocked.file, &format!("{offset:+}"));
         assert_eq!(read_message(&mut stream), None, "it is closed");
         let elapsed = began.elapsed();

@@ -8,7 +8,7 @@ use as112d::sys::sockets::{self, UdpOptions};
 use as112d::sys::{Arrived, Ring, Turn};
 
 use crate::common::daemon::{Daemon, PATIENCE, V4, dropped_by_host};
-use crate::fault::{Flood, alone, pause, ping_pong, report, skipped, wait_until};
+use crate::fault::{Flood, alone, answers_again, pause, ping_pong, report, skipped, wait_until};
 
 /// Echoes until `stop`, and stalls for a moment every thousand datagrams. Gives the sum of all turns, and how
 /// many datagrams the kernel dropped because its queue was full.
@@ -52,9 +52,9 @@ fn a_ring_of_two_slots_renews_its_receive_and_recovers() {
             let mut probes = 0;
             let recovered = wait_until(PATIENCE, || {
                 probes += 1;
-                echoes(&client(), 1) == 1
+                echoes(&client(), 1, Duration::from_millis(500)) == 1
             });
-            let answered = echoes(&client(), 1000);
+            let answered = echoes(&client(), 1000, PATIENCE);
             stop.store(true, Ordering::Relaxed);
             server
                 .join()
@@ -78,9 +78,9 @@ fn a_ring_of_two_slots_renews_its_receive_and_recovers() {
 }
 
 /// How many of `count` datagrams come back, one after the other.
-fn echoes(client: &UdpSocket, count: u16) -> usize {
+fn echoes(client: &UdpSocket, count: u16, patience: Duration) -> usize {
     let mut reply = [0; 16];
-    client.set_read_timeout(Some(Duration::from_millis(500))).expect("a time-out");
+    client.set_read_timeout(Some(patience)).expect("a time-out");
     (0..count)
         .filter(|number| {
             client.send(&number.to_be_bytes()).expect("sent");
@@ -102,7 +102,7 @@ fn a_daemon_stopped_under_a_flood_answers_every_query_afterwards() {
         pause(Duration::from_millis(200));
         let sent = flood.end();
         // What waits in the queue is answered first, a receive buffer full of it.
-        let began_again = wait_until(PATIENCE, || ping_pong(&daemon.udp(V4), 1).len() == 1);
+        let began_again = wait_until(PATIENCE, || answers_again(&daemon.udp(V4)));
         assert!(began_again.is_some(), "{datapath}: it answers again");
         assert_eq!(ping_pong(&daemon.udp(V4), 1000).len(), 1000, "{datapath}");
         let (status, said) = daemon.stop();

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::common::daemon::{Configured, Daemon, V4, get, program, read_message, send_message, wait_until};
+use crate::common::daemon::{
+    Configured, Daemon, PATIENCE, V4, get, program, read_message, send_message, wait_until,
+};
 use crate::common::{ask, node, query, udp};
 use crate::fault::{argument, beside, config, honest_query, in_own_loopback, output, pause, report, skipped};
 use crate::mutate::Dice;
@@ -63,7 +65,7 @@ fn assert_plausible(name: &str, answered: usize) {
 
 /// One after the other, and not one is missing.
 fn assert_whole(socket: &UdpSocket, exchanges: &[(Vec<u8>, Vec<u8>)]) {
-    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let mut reply = [0; 1500];
     for (query, answer) in exchanges {
         socket.send(query).expect("sent");

@@ -10,8 +10,8 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::daemon::{Daemon, PATIENCE, V4, program, read_message};
 use crate::fault::{
-    Flood, alone, argument, beside, config, honest_query, may, pause, ping_pong, report, skipped, tool,
-    wait_until,
+    Flood, alone, answers_again, argument, beside, config, honest_query, may, pause, ping_pong, report,
+    skipped, tool, wait_until,
 };
 use crate::host::ControlGroup;
 
@@ -108,8 +108,8 @@ fn abuse(daemon: &Daemon, http: SocketAddr, time: Duration) {
     }
     assert!(flood.end() > 0);
     // It lives, and serves, once what the flood has left in the queue of a shard is answered.
-    let answers = || ping_pong(&daemon.udp(V4), 100).len() == 100;
-    assert!(wait_until(PATIENCE, answers).is_some(), "it answers again");
+    assert!(wait_until(PATIENCE, || answers_again(&daemon.udp(V4))).is_some(), "it answers again");
+    assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
 }
 
 #[test]
