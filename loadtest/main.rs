@@ -261,7 +261,8 @@ fn generate(options: &GenerateOptions, stop: &AtomicBool) -> Outcome<()> {
         return print(&Run::of(&harvest, command_line()));
     }
     let bar = progress_bar();
-    let load = |rate: u64| Load { target, rate, duration, sockets, queries: &queries, judge };
+    let (queries, timeout) = (&queries, bounds::TIMEOUT);
+    let load = |rate: u64| Load { target, rate, duration, sockets, queries, judge, timeout };
     let Some(slo) = &options.slo else {
         let harvest = generator::run(&load(options.rate as u64), &bar, stop)?;
         bar.finish_and_clear();

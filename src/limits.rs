@@ -214,6 +214,9 @@ pub const BIND_RETRY_PAUSE_MS: u64 = 20;
 
 /// How long the self-test of the ring may take, in milliseconds. It needs under 5.
 pub const SELF_TEST_MS_MAX: u64 = 1000;
+/// Turns of 5 ms that the self-test of the ring may take beyond that time: a host may stand still for a
+/// second. It needs some 12 altogether.
+pub const SELF_TEST_LATE_TURNS_MAX: u32 = 40;
 
 /// How long a shard waits for a datagram before it looks around: for the stop, and for the second of its
 /// error cap.

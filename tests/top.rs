@@ -59,7 +59,7 @@ impl Terminal {
 
     /// The screen as soon as it is as wanted.
     #[expect(clippy::disallowed_methods, reason = "a screen is looked at, it does not call")]
-    fn wait(&self, what: &str, is_wanted: impl Fn(&str) -> bool) -> String {
+    fn wait(&self, what: &str, mut is_wanted: impl FnMut(&str) -> bool) -> String {
         let began = Instant::now();
         loop {
             let screen = self.screen();
@@ -168,11 +168,15 @@ fn a_live_node_is_shown_and_keys_do_what_they_say() {
         terminal.press("-");
         terminal.wait("a shorter interval", |screen| screen.contains("every 1 s"));
         terminal.press("p");
-        let still =
-            terminal.wait("a pause", |screen| screen.contains("paused") && screen.contains("p go on"));
-        // A second and a half would have brought new numbers.
-        let began = Instant::now();
-        terminal.wait("nothing", |screen| screen == still && began.elapsed() > Duration::from_millis(1500));
+        terminal.wait("a pause", |screen| screen.contains("paused") && screen.contains("p go on"));
+        // A second and a half would have brought new numbers. What was under way may change it once more.
+        let mut last = (String::new(), Instant::now());
+        let still = terminal.wait("nothing", |screen| {
+            if screen != last.0 {
+                last = (screen.to_owned(), Instant::now());
+            }
+            last.1.elapsed() > Duration::from_millis(1500)
+        });
         terminal.press("p");
         terminal.wait("the end of the pause", |screen| screen.contains("every 1 s") && *screen != still);
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::Outcome;
-use super::super::bounds::SOCKETS;
+use super::super::bounds::{SOCKETS, TIMEOUT};
 use super::super::generator::{self, Load};
 use super::super::measure::{Limit, cpu_busy, generator_cpu};
 use super::super::report::{Sample, Section};
@@ -131,7 +131,8 @@ impl Campaign<'_> {
     /// The generator of ours.
     pub(super) fn own(&self, server: &Server, rate: u64, duration: Duration) -> Outcome<Run> {
         let (target, queries, judge) = (server.address, &self.ordinary, server.subject.judge());
-        let load = Load { target, rate, duration, sockets: SOCKETS, queries, judge };
+        let (sockets, timeout) = (SOCKETS, TIMEOUT);
+        let load = Load { target, rate, duration, sockets, queries, judge, timeout };
         let harvest = generator::run(&load, &self.bar, self.stop)?;
         let command =
             format!("loadtest generate --target {target} --rate {rate} --seconds {}", duration.as_secs_f64());

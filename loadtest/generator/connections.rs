@@ -195,14 +195,14 @@ mod tests {
             }
         });
         let (queries, stop) = (QuerySet::ordinary(1, 10), AtomicBool::new(false));
-        let harvest = run(target, &queries, 4, Duration::from_millis(300), Judge::Echo, &stop).unwrap();
+        let harvest = run(target, &queries, 4, Duration::from_secs(2), Judge::Echo, &stop).unwrap();
         // An empty connection, from such a source, ends the server.
         let end = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         end.bind(&SocketAddr::from(([127, 1, 0, 250], 0)).into()).unwrap();
         end.connect(&target.into()).unwrap();
         drop(end);
         assert_eq!(connections.join().unwrap(), harvest.sent);
-        assert!(harvest.sent > 20);
+        assert!(harvest.sent > 4, "one that is closed makes room for the next");
         assert_eq!((harvest.answered, harvest.wrong), (harvest.sent - harvest.sent / 3, 0));
         assert_eq!((harvest.lost, harvest.latency.len()), (harvest.sent / 3, harvest.answered));
     }

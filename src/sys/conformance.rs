@@ -1,8 +1,8 @@
 //! One suite for both datapaths, over real sockets on the loopback: the same queries get the same replies.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -118,10 +118,21 @@ fn ask(client: &UdpSocket, query: &[u8]) -> Vec<u8> {
 }
 
 fn receive(client: &UdpSocket) -> Vec<u8> {
+    try_receive(client).unwrap()
+}
+
+/// A ring may have work for its thread while that waits here, and interrupts it.
+fn try_receive(client: &UdpSocket) -> io::Result<Vec<u8>> {
     let mut reply = vec![0; 65_536];
-    let len = client.recv(&mut reply).unwrap();
-    reply.truncate(len);
-    reply
+    loop {
+        match client.recv(&mut reply) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => {
+                reply.truncate(result?);
+                return Ok(reply);
+            }
+        }
+    }
 }
 
 fn inverted(bytes: &[u8]) -> Vec<u8> {
@@ -214,25 +225,42 @@ fn tiny_rings_lose_nothing(kind: Kind) {
 }
 
 /// A flood at one socket does not hide another, nor does silence at the first.
+///
+/// The flood is bounded by its replies: the sockets of a host share one queue of the kernel, and without a
+/// bound it would overflow, and lose the datagrams of the other tests too.
 fn sockets_do_not_hide_each_other(kind: Kind) {
     let server = Server::start(kind, &["127.0.0.1:0", "127.0.0.1:0", "[::1]:0"], 64);
     let (flooded, others) = (server.addresses[0], [server.addresses[1], server.addresses[2]]);
     let flooding = Arc::new(AtomicBool::new(true));
     let go_on = Arc::clone(&flooding);
+    let (is_on, begun) = mpsc::channel();
     let flood = thread::spawn(move || {
         let client = client(flooded);
+        client.set_read_timeout(Some(LONG / 5)).unwrap();
         while go_on.load(Ordering::Relaxed) {
-            // Its replies are not read: they fill the client's buffer and are dropped there.
-            let _ = client.send(&[0; 100]);
+            // So many are under way all the time: more than there are slots.
+            (0..200).for_each(|_| tell(&client, &[0; 100]));
+            while go_on.load(Ordering::Relaxed) && client.recv(&mut [0; 100]).is_ok() {
+                let _ = is_on.send(());
+                tell(&client, &[0; 100]);
+            }
         }
     });
+    begun.recv_timeout(4 * LONG).expect("the flood is answered");
     for &address in others.iter().cycle().take(200) {
-        assert_eq!(ask(&client(address), b"still there?"), inverted(b"still there?"));
+        // A busy host may lose a few. A socket that is hidden never answers.
+        let is_answered = (0..5).any(|_| {
+            let client = client(address);
+            client.set_read_timeout(Some(LONG / 5)).unwrap();
+            tell(&client, b"still there?");
+            try_receive(&client).is_ok_and(|reply| reply == inverted(b"still there?"))
+        });
+        assert!(is_answered, "{address}");
     }
     flooding.store(false, Ordering::Relaxed);
     flood.join().unwrap();
     let (_, seen) = server.stop();
-    assert_eq!(seen.iter().filter(|arrived| arrived.socket != 0).count(), 200);
+    assert!(seen.iter().filter(|arrived| arrived.socket != 0).count() >= 200);
 }
 
 fn no_answer_is_no_reply_and_waiting_ends(kind: Kind) {
@@ -256,7 +284,7 @@ fn no_answer_is_no_reply_and_waiting_ends(kind: Kind) {
     }
     received += datapath.end(&mut |_, _| None).unwrap().received;
     assert_eq!(received, 40);
-    assert_eq!(client.recv(&mut [0; 16]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(try_receive(&client).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
 /// A query from port 0 cannot be answered: that reply alone is lost.

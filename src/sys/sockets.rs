@@ -441,13 +441,11 @@ mod tests {
         let group = bind_udp_group(localhost(), 2, &UdpOptions::default()).unwrap();
         let address = group[0].local_addr().unwrap();
         let holder = std::thread::spawn(move || {
-            // What the holder does for 100 ms: wait for a datagram that does not come.
-            group[0].set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            // What the holder does for some trials: wait for a datagram that does not come.
+            group[0].set_read_timeout(Some(Duration::from_millis(2 * BIND_RETRY_PAUSE_MS))).unwrap();
             group[0].recv(&mut [0; 8]).unwrap_err();
         });
-        let begin = Instant::now();
         bind_udp_group(address, 2, &UdpOptions::default()).unwrap();
-        assert!(begin.elapsed() < Duration::from_millis(BIND_RETRY_MS_MAX));
         holder.join().unwrap();
     }
 

@@ -86,7 +86,17 @@ impl Net {
             &format!("[{}]:53", NODE[1]),
         ]);
         command.args(["--shards", "1", "--http", "127.0.0.1:9112", "--control"]).arg(control).args(further);
-        Daemon::spawn(command, 53)
+        let node = Daemon::spawn(command, 53);
+        // It says what it serves before the driver answers, and takes orders after that.
+        self.status();
+        node
+    }
+
+    /// What the node says of itself once it takes orders.
+    fn status(&self) -> Value {
+        let text =
+            run(&format!("{} status --json --control {}", program().display(), self.control().display()));
+        serde_json::from_str(&text).expect("JSON")
     }
 
     fn control(&self) -> PathBuf {
@@ -345,6 +355,7 @@ fn an_ordinary_user_goes_on_with_it() {
     // The successor is started by one who has the rights still.
     write(800);
     run(&format!("{program} upgrade --control {control}"));
+    net.status();
     ask(800);
     ask(800);
     assert_eq!(net.answered(6), [6, 0], "it answers in the driver");
@@ -376,9 +387,7 @@ fn an_upgrade_replaces_the_program_in_place() {
     let [xdp, sockets] = net.answered(1 + figure(&told, "Queries sent:"));
     assert!(xdp > sockets, "{xdp} and {sockets}");
     ask();
-    let status: Value =
-        serde_json::from_str(&run(&format!("{program} status --json --control {}", net.control().display())))
-            .expect("JSON");
+    let status = net.status();
     run(&format!("{program} shutdown --control {}", net.control().display()));
     assert!(status["xdp"].as_array().is_some_and(|places| places.len() == 1), "{status}");
     let begin = Instant::now();

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Ring, RingError};
-use crate::limits::SELF_TEST_MS_MAX;
+use crate::limits::{SELF_TEST_LATE_TURNS_MAX, SELF_TEST_MS_MAX};
 use crate::sys::datagram::Turn;
 
 /// How the self-test ended, if it did not fail.
@@ -24,6 +24,10 @@ pub enum SelfTest {
 ///
 /// [`RingError`] if no ring can be set up, or it does not answer as it must.
 pub fn self_test() -> Result<SelfTest, RingError> {
+    self_test_within(Duration::from_millis(SELF_TEST_MS_MAX))
+}
+
+fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
     const SLOTS: u16 = 2;
     let Ok((server, client)) = pair() else {
         let anywhere = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
@@ -35,7 +39,8 @@ pub fn self_test() -> Result<SelfTest, RingError> {
     let mut trial = Trial {
         ring: Ring::new(vec![server], SLOTS, 0)?,
         client,
-        deadline: Instant::now() + Duration::from_millis(SELF_TEST_MS_MAX),
+        deadline: Instant::now() + limit,
+        late_turns: 0,
         sum: Turn::default(),
     };
     trial.round("a datagram is answered", &[b"one"])?;
@@ -70,6 +75,7 @@ struct Trial {
     ring: Ring,
     client: UdpSocket,
     deadline: Instant,
+    late_turns: u32,
     sum: Turn,
 }
 
@@ -99,7 +105,10 @@ impl Trial {
                 };
                 waiting.swap_remove(place);
             }
-            if strangers > 0 || Instant::now() > self.deadline {
+            // A host that stood still until after the deadline is no fault of the ring's: it has a few turns
+            // more, in which what is due comes.
+            self.late_turns += u32::from(Instant::now() > self.deadline);
+            if strangers > 0 || !waiting.is_empty() && self.late_turns > SELF_TEST_LATE_TURNS_MAX {
                 return Err(untrusted);
             }
         }
@@ -113,13 +122,16 @@ mod tests {
 
     #[test]
     fn passes_here_or_says_why_not() {
-        match self_test() {
-            Ok(outcome) => assert_eq!(outcome, SelfTest::Passed),
-            // A host that denies io_uring: the error must say what to do.
-            Err(RingError::Refused { step, error }) => {
-                assert_eq!(step, "io_uring_setup", "{error}");
+        // Also when the host stands still, and the deadline has passed before anything was looked at.
+        for limit in [Duration::from_millis(SELF_TEST_MS_MAX), Duration::ZERO] {
+            match self_test_within(limit) {
+                Ok(outcome) => assert_eq!(outcome, SelfTest::Passed),
+                // A host that denies io_uring: the error must say what to do.
+                Err(RingError::Refused { step, error }) => {
+                    assert_eq!(step, "io_uring_setup", "{error}");
+                }
+                Err(error) => panic!("{error}"),
             }
-            Err(error) => panic!("{error}"),
         }
     }
 

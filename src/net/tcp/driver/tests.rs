@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use self::harness::{Server, Toy, ask, breathe, expect_end, framed_query, is_over, read_reply};
+use self::harness::{Server, Toy, ask, assert_soon, breathe, expect_end, framed_query, is_over, read_reply};
 use super::*;
 
 mod harness;
@@ -73,7 +73,7 @@ fn clients_that_ask_without_pause_leave_their_turn_to_others() {
         let mut honest = server.connect_from(2);
         let latencies: Vec<_> = (0..100).map(|id| ask(&mut honest, id).unwrap()).collect();
         over.store(true, Ordering::Relaxed);
-        assert!(latencies.iter().max() < Some(&Duration::from_millis(5 * 100)), "{latencies:?}");
+        assert_soon(latencies, Duration::from_millis(5 * 100));
     });
     assert!(answered.load(Ordering::Relaxed) > 1000);
 }
@@ -148,20 +148,22 @@ fn a_reset_hurts_nobody_else() {
 
 #[test]
 fn a_client_that_never_reads_is_closed_and_delays_nobody() {
-    let write_timeout = Duration::from_millis(500);
+    let write_timeout = Duration::from_secs(3);
     let server = Server::start(TcpSettings { write_timeout, ..TcpSettings::default() });
     let mut greedy = server.connect();
     greedy.set_nonblocking(true).unwrap();
     let mut honest = server.connect_from(2);
     let queries: Vec<u8> = (0..1000).flat_map(|id| framed_query(id, 60_000)).collect();
     let began = Instant::now();
-    let mut sent_len = 0;
+    let (mut sent_len, mut latencies) = (0, Vec::new());
     while server.closed(Closed::Unread) == 0 {
         sent_len += greedy.write(&queries).unwrap_or(0);
-        assert!(ask(&mut honest, 1).unwrap() < Duration::from_millis(5 * 20));
-        assert!(began.elapsed() < Duration::from_secs(5));
+        latencies.push(ask(&mut honest, 1).unwrap());
+        assert!(began.elapsed() < 5 * write_timeout);
     }
     assert!(began.elapsed() >= write_timeout);
+    assert!(latencies.len() > 50, "whoever waits for the greedy one answers few: {latencies:?}");
+    assert_soon(latencies, Duration::from_millis(5 * 20));
     assert!(sent_len < 20 << 20, "{sent_len} bytes were taken from a client that reads nothing");
 }
 
@@ -281,18 +283,21 @@ fn idle_and_incomplete_are_closed_in_time() {
     let (idle_timeout, message_timeout) = (Duration::from_millis(600), Duration::from_millis(300));
     let server = Server::start(TcpSettings { idle_timeout, message_timeout, ..TcpSettings::default() });
     let (mut idle, mut drips) = (server.connect(), server.connect());
+    // A thread that has to stand still for seconds is late, and yet far from a time that was not looked at.
+    let at_most = Duration::from_secs(10);
     let began = Instant::now();
     ask(&mut idle, 1).unwrap();
+    idle.set_read_timeout(Some(2 * at_most)).unwrap();
     drips.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     drips.write_all(&[1, 0]).unwrap();
     while !matches!(drips.read(&mut [0]), Ok(0)) {
-        assert!(began.elapsed() < 5 * message_timeout);
+        assert!(began.elapsed() < at_most);
         drips.write_all(&[0]).ok();
     }
     assert_eq!(server.closed(Closed::Message), 1);
     assert!(began.elapsed() >= message_timeout);
     expect_end(&mut idle);
-    assert!((idle_timeout..5 * idle_timeout).contains(&began.elapsed()));
+    assert!((idle_timeout..at_most).contains(&began.elapsed()));
     assert_eq!(server.closed(Closed::Idle), 1);
 }
 
@@ -301,20 +306,21 @@ fn two_thousand_partial_messages_delay_no_honest_query() {
     let server = Server::start(TcpSettings::default());
     let mut honest = server.connect_from(2);
     let mut partial: Vec<TcpStream> = Vec::new();
+    let mut latencies = Vec::new();
     for index in 0..2000 {
         let mut stream = server.connect_from(0x100 + index % 40);
         stream.write_all(&[0]).unwrap();
         partial.push(stream);
         if index % 100 == 0 {
-            assert!(ask(&mut honest, index).unwrap() < Duration::from_millis(5 * 20));
+            latencies.push(ask(&mut honest, index).unwrap());
         }
     }
+    assert_soon(latencies, Duration::from_millis(5 * 20));
     while server.counted(TcpEvent::Opened) < 2001 {
         breathe();
     }
-    for id in 0..200 {
-        assert!(ask(&mut honest, id).unwrap() < Duration::from_millis(5 * 20));
-    }
+    let latencies = (0..200).map(|id| ask(&mut honest, id).unwrap()).collect();
+    assert_soon(latencies, Duration::from_millis(5 * 20));
     server.wait_closed(Closed::Message, 2000);
     ask(&mut honest, 1).unwrap();
 }
@@ -404,17 +410,24 @@ fn without_descriptors_accepting_pauses_and_goes_on() {
     };
     let mut first = connect();
     ask(&mut first, 1).unwrap();
+    let began = Instant::now();
     let mut more: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
     let mut last = more.pop().unwrap();
     last.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     assert!(ask(&mut last, 2).is_err(), "the last is not accepted yet");
-    assert!(ask(&mut first, 3).unwrap() < Duration::from_millis(5 * 20));
+    let ask_first = |id| {
+        breathe();
+        ask(&mut first, id).unwrap()
+    };
+    // Over a quarter of a second, in which the child works and must pause.
+    assert_soon((3..53).map(ask_first).collect(), Duration::from_millis(5 * 20));
     drop(more);
     last.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     assert_eq!(read_reply(&mut last).unwrap()[..2], [0, 2]);
     drop(child.stdin.take());
-    let pauses: usize = told("PAUSES=").parse().unwrap();
-    assert!((2..100).contains(&pauses), "{pauses} pauses: one every 100 ms while there is no descriptor");
+    let most = 2 + began.elapsed().as_millis() / TCP_ACCEPT_PAUSE.as_millis();
+    let pauses: u128 = told("PAUSES=").parse().unwrap();
+    assert!((2..=most).contains(&pauses), "{pauses} pauses: one every 100 ms while there is no descriptor");
     assert!(child.wait().unwrap().success());
 }
 

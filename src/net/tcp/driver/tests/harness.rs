@@ -166,6 +166,13 @@ pub(super) fn ask(stream: &mut TcpStream, id: u16) -> io::Result<Duration> {
     Ok(began.elapsed())
 }
 
+/// Checks that answers took less than `most`: half of them, as the host may hold up a few, but none for good.
+pub(super) fn assert_soon(mut latencies: Vec<Duration>, most: Duration) {
+    latencies.sort_unstable();
+    assert!(latencies[latencies.len() / 2] < most, "{latencies:?}");
+    assert!(latencies.last() < Some(&Duration::from_secs(10)), "{latencies:?}");
+}
+
 pub(super) fn expect_end(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     assert_eq!(stream.read_to_end(&mut rest).map(|_| rest.len()).unwrap(), 0);
