@@ -163,21 +163,27 @@ pub(super) mod tests {
 
     use super::*;
 
-    const SHORT: Patience = Patience { load: Duration::from_millis(300), step: Duration::from_millis(300) };
+    /// For what comes, however late on a busy host.
+    const LONG: Duration = Duration::from_secs(10);
+    /// For what does not come.
+    const SHORT: Duration = Duration::from_millis(300);
+    /// For steps of which one comes and the next does not.
+    const BOTH: Duration = Duration::from_secs(3);
+    const CALM: Patience = Patience { load: LONG, step: LONG };
 
-    pub(in super::super) fn lead_quickly(
+    pub(in super::super) fn lead_calmly(
         line: Line,
         sockets: &[BorrowedFd<'_>],
     ) -> Result<Successor, Vec<Problem>> {
-        lead(line, sockets, true, SHORT)
+        lead(line, sockets, true, CALM)
     }
 
     /// Plays a successor that says each line when the step before it is through, and then ends, or hangs.
-    fn play(script: &'static [&'static str], hangs: bool) -> Result<Successor, String> {
+    fn play(script: &'static [&'static str], hangs: bool, patience: Patience) -> Result<Successor, String> {
         let (here, there) = Passage::pair().unwrap();
         let player = thread::spawn(move || {
             for (index, line) in script.iter().enumerate() {
-                if index > 0 && there.receive(1 << 20, Some(Duration::from_secs(10))).is_err() {
+                if index > 0 && there.receive(1 << 20, Some(LONG)).is_err() {
                     return;
                 }
                 there.send(line.as_bytes(), &[]).unwrap();
@@ -185,7 +191,7 @@ pub(super) mod tests {
             while hangs && there.receive(1 << 20, None).is_ok() {}
         });
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let outcome = lead(Line(here), &[socket.as_fd()], false, SHORT);
+        let outcome = lead(Line(here), &[socket.as_fd()], false, patience);
         let outcome = outcome
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         // The line is dropped on an error, which ends one that hangs; on success it would be kept.
@@ -202,7 +208,7 @@ pub(super) mod tests {
 
     #[test]
     fn one_that_does_everything_right_serves() {
-        let successor = play(&[HELLO, READY, SERVING], false).unwrap();
+        let successor = play(&[HELLO, READY, SERVING], false, CALM).unwrap();
         assert_eq!((successor.pid, successor.version.as_str()), (7, "9.9.9"));
         let problems = successor.leave(None, false).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
@@ -229,7 +235,13 @@ pub(super) mod tests {
                 "a.toml:1:2: no; yes",
             ),
         ] {
-            let error = play(script, hangs).unwrap_err();
+            let patience = match fragment {
+                "it did not say `hello` in time" => Patience { load: SHORT, step: LONG },
+                "it did not say `ready` in time" => Patience { load: LONG, step: SHORT },
+                "it did not say `serving` in time" => Patience { load: LONG, step: BOTH },
+                _ => CALM,
+            };
+            let error = play(script, hangs, patience).unwrap_err();
             assert!(error.contains(fragment), "{script:?}: {error}");
         }
     }

@@ -149,7 +149,7 @@ mod tests {
     use std::os::fd::AsFd;
     use std::thread;
 
-    use super::super::giving::tests::lead_quickly;
+    use super::super::giving::tests::lead_calmly;
     use super::*;
 
     fn pair() -> (Predecessor, Line) {
@@ -165,7 +165,7 @@ mod tests {
         let counted = vec![("as112_queries_total".to_owned(), "{}".to_owned(), 3)];
         let late = counted.clone();
         let giving = thread::spawn(move || {
-            let successor = lead_quickly(giver, &[socket.as_fd()]).unwrap();
+            let successor = lead_calmly(giver, &[socket.as_fd()]).unwrap();
             let control = successor.leave(Some(b"image"), true).unwrap();
             assert_eq!(control, Some(Some("/run/node".into())));
             successor.order(vec!["reload".to_owned(), "shutdown".to_owned()]);
@@ -199,7 +199,7 @@ mod tests {
         let problem = Problem { place: "a.toml:3:1".to_owned(), message: "no such key".to_owned() };
         taker.refuse(&[problem]);
         drop(taker);
-        let problems = lead_quickly(giver, &[]).unwrap_err();
+        let problems = lead_calmly(giver, &[]).unwrap_err();
         assert_eq!(problems[0].to_string(), "a.toml:3:1: no such key");
     }
 
