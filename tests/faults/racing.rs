@@ -69,6 +69,8 @@ impl Racing {
             }
             Way::Removed => {
                 fs::remove_file(&self.path).expect("it is there");
+                // Long enough to be missed by a reader whose disk is slow.
+                pause(Duration::from_millis(5));
                 in_pieces(&self.path, &text);
             }
         }
