@@ -108,8 +108,9 @@ fn abuse(daemon: &Daemon, http: SocketAddr, time: Duration) {
     }
     assert!(flood.end() > 0);
     // It lives, and serves, once what the flood has left in the queue of a shard is answered.
-    assert!(wait_until(PATIENCE, || answers_again(&daemon.udp(V4))).is_some(), "it answers again");
-    assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
+    // So many clients come to every shard.
+    let answers = || (0..20).all(|_| answers_again(&daemon.udp(V4)));
+    assert!(wait_until(3 * PATIENCE, answers).is_some(), "it answers again");
 }
 
 #[test]
