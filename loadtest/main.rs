@@ -52,7 +52,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use bounds::{QUERIES_MAX, RATE_MAX, ROUNDS_MAX, SAMPLE, SECONDS_MAX, SOCKETS, SOCKETS_MAX};
 use generator::slo::{Slo, search};
-use generator::{Judge, Load};
+use generator::{Judge, Load, connections};
 use queries::QuerySet;
 use report::Section;
 use servers::Engine;
@@ -256,8 +256,9 @@ fn generate(options: &GenerateOptions, stop: &AtomicBool) -> Outcome<()> {
         println!("{}", serde_json::to_string_pretty(run)?);
         Ok(())
     };
-    if let Some(connections) = options.tcp_connections {
-        let harvest = generator::connections::run(target, &queries, connections, duration, judge, stop)?;
+    if let Some(at_once) = options.tcp_connections {
+        let patience = connections::PATIENCE;
+        let harvest = connections::run(target, &queries, at_once, duration, patience, judge, stop)?;
         return print(&Run::of(&harvest, command_line()));
     }
     let bar = progress_bar();

@@ -44,8 +44,15 @@ impl Campaign<'_> {
                     self.change(server, (what, count), "TCP", |campaign, seconds| {
                         let (target, judge) = (server.address, subject.judge());
                         let (queries, stop) = (&campaign.ordinary, campaign.stop);
-                        let harvest =
-                            connections::run(target, queries, TCP_CONNECTIONS, seconds, judge, stop)?;
+                        let harvest = connections::run(
+                            target,
+                            queries,
+                            TCP_CONNECTIONS,
+                            seconds,
+                            connections::PATIENCE,
+                            judge,
+                            stop,
+                        )?;
                         Ok(Run::of(&harvest, String::new()))
                     })?;
                 }

@@ -127,6 +127,7 @@ impl Campaign<'_> {
                 &campaign.ordinary,
                 TCP_CONNECTIONS,
                 duration,
+                connections::PATIENCE,
                 judge,
                 campaign.stop,
             )?;

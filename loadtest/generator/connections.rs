@@ -21,7 +21,7 @@ use super::{Harvest, Judge, is_right};
 /// Source addresses that take turns. With some 28,000 ports each, one is not needed again within a minute.
 const SOURCES: u64 = 240;
 /// One connection may take so long before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One connection with its one query.
 struct Exchange {
@@ -39,7 +39,7 @@ enum Turn {
     Failed,
 }
 
-/// Asks for `duration` with `at_once` connections under way.
+/// Asks for `duration` with `at_once` connections under way, each of which may take as long as `patience`.
 ///
 /// # Errors
 /// The host has no sockets left; interrupted by `stop`.
@@ -48,19 +48,7 @@ pub fn run(
     queries: &QuerySet,
     at_once: usize,
     duration: Duration,
-    judge: Judge,
-    stop: &AtomicBool,
-) -> Outcome<Harvest> {
-    run_within(PATIENCE, target, queries, at_once, duration, judge, stop)
-}
-
-/// The same, where one connection may take as long as `patience`.
-fn run_within(
     patience: Duration,
-    target: SocketAddr,
-    queries: &QuerySet,
-    at_once: usize,
-    duration: Duration,
     judge: Judge,
     stop: &AtomicBool,
 ) -> Outcome<Harvest> {
@@ -209,7 +197,7 @@ mod tests {
         });
         let (queries, stop) = (QuerySet::ordinary(1, 10), AtomicBool::new(false));
         let (long, duration) = (Duration::from_secs(30), Duration::from_secs(2));
-        let harvest = run_within(long, target, &queries, 4, duration, Judge::Echo, &stop).unwrap();
+        let harvest = run(target, &queries, 4, duration, long, Judge::Echo, &stop).unwrap();
         // An empty connection, from such a source, ends the server.
         let end = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         end.bind(&SocketAddr::from(([127, 1, 0, 250], 0)).into()).unwrap();
