@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use as112d::board::Status;
+use as112d::board::host::Host;
+use as112d::board::observed::Observed;
+use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
-use as112d::report::history::Status;
-use as112d::report::host::Host;
-use as112d::report::observed::Observed;
 use as112d::report::prometheus::{Format, render};
-use as112d::report::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::stats::counters::{Counters, FAMILIES};
 use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;

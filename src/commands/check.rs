@@ -3,13 +3,14 @@
 use std::fmt::{self, Write as _};
 
 use crate::cli::ServeOptions;
+use crate::config::written::SizeText;
+use crate::config::{self, Config};
 use crate::daemon;
-use crate::daemon::config::{self, Config};
 use crate::daemon::memory::{Bound, Limit, Loaded};
 use crate::daemon::placement::Placement;
-use crate::daemon::written::SizeText;
+use crate::problem::Problem;
 use crate::sys::{confine, user};
-use crate::zone::{self, Problem, Service, ZoneSet};
+use crate::zone::{self, Service, ZoneSet};
 
 /// Loads everything as `run` would, and tells of it.
 ///
@@ -135,7 +136,7 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::{Cpus, Flags};
+    use crate::config::{Cpus, Flags};
     use crate::daemon::placement::Place;
     use crate::dns::name::Name;
     use crate::zone::Zone;

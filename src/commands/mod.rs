@@ -17,10 +17,11 @@ pub mod top;
 pub mod zones;
 
 use crate::cli::{Command, ConfigCommand, ConfigOptions};
-use crate::daemon::config::{self, Config, Flags};
+use crate::config::{self, Config, Flags};
 use crate::daemon::prepare;
+use crate::problem::Problem;
 use crate::serve::snapshot::Snapshot;
-use crate::zone::{Problem, ZoneSet};
+use crate::zone::ZoneSet;
 
 /// Why a command failed, and what the process ends with.
 #[derive(Debug)]

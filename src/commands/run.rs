@@ -3,7 +3,7 @@
 use crate::cli::RunOptions;
 use crate::daemon::logging::Logging;
 use crate::daemon::{self, Origin, Source};
-use crate::zone::Problem;
+use crate::problem::Problem;
 
 /// Serves. What there is to say goes to the log, and nothing is left to print at the end. A dry run prints
 /// the table of the shards instead.

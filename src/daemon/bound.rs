@@ -4,22 +4,24 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use super::config::Config;
+use super::failure;
 use super::placement::Placement;
 use super::xdp::Prepared;
-use super::{control, failure, http};
+use crate::config::Config;
+use crate::control;
 use crate::limits::TCP_BACKLOG;
+use crate::problem::Problem;
 use crate::serve::snapshot::Snapshot;
 use crate::sys::inherited::Inherited;
 use crate::sys::sockets::{self, UdpOptions};
 use crate::sys::steering::Steering;
-use crate::zone::Problem;
+use crate::web;
 
 /// All that the node listens on.
 pub(super) struct Doors {
     /// The addresses that it serves.
     pub(super) bound: Bound,
-    pub(super) http: http::Opened,
+    pub(super) http: web::Opened,
     pub(super) control: control::Opened,
     /// The program in the driver, attached and silent.
     pub(super) xdp: Prepared,
@@ -41,7 +43,7 @@ impl Doors {
         mut inherited: Inherited,
     ) -> Result<Self, Vec<Problem>> {
         let bound = Bound::open(config, placement, &mut inherited)?;
-        let http = http::open(config.http, &mut inherited);
+        let http = web::open(config.http, &mut inherited);
         let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
         let control = control::open(&config.control, &mut inherited).map_err(failure)?;
         let xdp = Prepared::new(&config.xdp, &config.listen, snapshot, &mut inherited);
@@ -66,10 +68,10 @@ pub(super) struct Handles {
 /// The handles of the addresses, and of the listeners beside them.
 fn with_handles(
     mut handles: Vec<OwnedFd>,
-    http: &http::Opened,
+    http: &web::Opened,
     control: &control::Opened,
 ) -> io::Result<Vec<OwnedFd>> {
-    if let http::Opened::At(listener) = http {
+    if let web::Opened::At(listener) = http {
         handles.push(listener.try_clone()?.into());
     }
     if let control::Opened::At(listener, _) = control {

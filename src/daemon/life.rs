@@ -7,27 +7,28 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, after, select};
 use serde_json::{Value, json};
 
-use super::config::Config;
 use super::confine;
-use super::control::Control;
 use super::failure;
 use super::handover::Successor;
-use super::orders::{Client, Order, Wish, problems_as_json};
 use super::reload::{Reloaded, Source};
 use super::succession::Succession;
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
+use crate::board::{Board, State};
+use crate::config::Config;
+use crate::control::Control;
+use crate::control::orders::{Client, Order, Wish, problems_as_json};
+use crate::history::unix_time;
 use crate::limits::{
     DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX,
 };
 use crate::log::Log;
 use crate::net::{Event, Net};
-use crate::report::history::unix_time;
-use crate::report::{Board, State, statistics};
+use crate::problem::Problem;
+use crate::report::statistics;
 use crate::serve::published::Published;
 use crate::sys;
-use crate::zone::Problem;
 
 /// A node that serves, and all that belongs to it.
 pub(super) struct Node {

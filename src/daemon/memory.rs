@@ -6,19 +6,19 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use super::config::Config;
 use super::failure;
+use crate::board::observed;
+use crate::config::Config;
+use crate::history::sources;
 use crate::limits::{
     DNSTAP_QUEUED_LEN_MAX, HISTORY_CACHE_LEN, HISTORY_CONNECTIONS, HISTORY_IN_MEMORY_LEN_MAX,
     HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, LOG_LINE_LEN_MAX, LOG_QUEUED_MAX,
     MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
 };
 use crate::net::{self, tcp};
-use crate::report::observed;
-use crate::report::sources;
+use crate::problem::Problem;
 use crate::stats::ledger;
 use crate::xdp;
-use crate::zone::Problem;
 
 /// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, signals,
 /// control, log, taps, and some to come.
@@ -216,7 +216,7 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::{self, Flags};
+    use crate::config::{self, Flags};
 
     const LOADED: Loaded = Loaded { program: 20 << 20, data: 10 << 20 };
 

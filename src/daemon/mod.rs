@@ -1,30 +1,21 @@
 //! The control plane: configuration, start, what a running node is asked to do, and stop. It may block and
 //! fail; a shard never calls it.
 
-pub mod announce;
 mod bound;
-pub mod config;
 pub mod confine;
-pub mod control;
-pub mod cpus;
 pub mod handover;
-pub mod http;
 mod itself;
 mod life;
-pub mod listen;
 pub mod logging;
 pub mod memory;
-mod orders;
 mod origin;
 pub mod placement;
 mod reload;
 mod said;
-mod spec;
 mod succession;
 mod systemd;
 mod taps;
 mod watched;
-pub mod written;
 pub mod xdp;
 
 use std::io;
@@ -36,22 +27,24 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
 
+use crate::config::Config;
+use crate::control::Control;
+use crate::control::orders::{self, Order};
+use crate::history;
+use crate::history::sources::Places;
 use crate::net::{Event, Net, Plan};
-use crate::report::sources::Places;
-use crate::report::{aggregator, export, history};
+use crate::problem::Problem;
+use crate::report::{aggregator, export};
 use crate::serve::published::Published;
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::sys::confine::{Class, Confined};
 use crate::sys::{sockets, user};
-use crate::zone::{self, Problem, ZoneSet};
+use crate::zone::{self, ZoneSet};
 
 use bound::Doors;
-use config::Config;
-use control::Control;
 use life::{Course, End, Node};
 use logging::Logging;
 use memory::{Limit, Loaded};
-use orders::Order;
 pub use origin::Origin;
 use origin::left_over;
 use placement::{Host, Placement};
@@ -285,7 +278,7 @@ fn failure(message: String) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::{Cpus, Flags};
+    use crate::config::{self, Cpus, Flags};
     use crate::sys::cpu;
 
     #[test]

@@ -7,16 +7,16 @@ use crossbeam_channel::Sender;
 
 use super::bound::Adopted;
 use super::handover::{Estate, Predecessor};
-use super::orders::Order;
 use super::succession::Elder;
 use super::xdp::Prepared;
 use super::{failure, no_thread};
+use crate::board::Board;
+use crate::control::orders::Order;
 use crate::net::{Event, Net};
-use crate::report::Board;
+use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher::{Launcher, Program};
 use crate::sys::steering::Steering;
-use crate::zone::Problem;
 
 /// What is there before anything else is.
 #[derive(Debug)]

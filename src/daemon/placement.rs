@@ -7,8 +7,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::config::Config;
-use super::cpus::{CpuList, Cpus, Shards, Steer};
+use crate::config::Config;
+use crate::config::cpus::{CpuList, Cpus, Shards, Steer};
 use crate::limits::SHARDS_MAX;
 use crate::sys::cpu;
 use crate::sys::steering::Steering;

@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
-use super::config::{self, Config, Flags};
 use super::{placement, places, prepare};
-use crate::report::sources::Places;
+use crate::config::{self, Config, Flags};
+use crate::history::sources::Places;
+use crate::problem::Problem;
 use crate::serve::snapshot::Snapshot;
-use crate::zone::Problem;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]

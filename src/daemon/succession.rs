@@ -13,15 +13,15 @@ use super::bound::Handles;
 use super::failure;
 use super::handover::{Giving, Late, Successor};
 use super::life::Node;
-use super::orders::{Client, Order, Wish};
+use crate::board::Board;
+use crate::control::orders::{Client, Order, Wish};
+use crate::history;
 use crate::limits::{HANDOVER_DONE_MAX, KEEP_AFTER, SUCCESSION_TICK};
 use crate::net::{self, Event};
-use crate::report::Board;
-use crate::report::history;
+use crate::problem::Problem;
 use crate::sys::confine::Class;
 use crate::sys::launcher::Launcher;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 /// What it takes to have a successor.
 #[derive(Debug)]

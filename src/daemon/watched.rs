@@ -11,20 +11,20 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::config::Config;
-use super::http::{self, Opened};
 use super::placement::Placement;
 use super::taps;
+use crate::board::host::Host;
+use crate::board::observed::Observed;
+use crate::board::{Block, Board, Facts, Life, Named, Reloads, State, Status};
+use crate::config::Config;
+use crate::history::sources::{Places, Sources};
+use crate::history::{self, Bases, History, Stored};
 use crate::net::{self, Event, Net};
 use crate::report::aggregator::Aggregator;
 use crate::report::export::Exports;
-use crate::report::history::{self, Bases, History, Stored};
-use crate::report::host::Host;
-use crate::report::observed::Observed;
-use crate::report::sources::{Places, Sources};
-use crate::report::{Block, Board, Facts, Life, Named, Reloads, State};
 use crate::stats::labels::Names;
 use crate::sys::confine::Class;
+use crate::web::{self, Opened};
 
 /// Where the numbers of this node stand. They go on from `bases`.
 fn board(
@@ -71,7 +71,7 @@ fn board(
         tcp,
         xdp,
         past: ArcSwap::from_pointee(bases.past),
-        history: history::Status::new(history),
+        history: Status::new(history),
         exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
         host: Host::open(),
@@ -198,7 +198,7 @@ impl Watched {
         let http = match http {
             Opened::At(listener) => {
                 let confined = net.confined.clone();
-                let run = move || http::run(listener, for_http, stored, node_view, &flag, &confined);
+                let run = move || web::run(listener, for_http, stored, node_view, &flag, &confined);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::Board;
 use super::export::Exports;
-use super::history::{DAY, History, MINUTE, unix_time};
-use super::sources::{Places, Sources};
-use super::uniques::UniquesOfDays;
+use crate::board::Board;
+use crate::history::sources::{Places, Sources};
+use crate::history::uniques::UniquesOfDays;
+use crate::history::{DAY, History, MINUTE, unix_time};
 use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
 

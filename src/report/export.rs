@@ -10,8 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::Board;
-use super::history::{Status, Stored};
+use crate::board::{Board, Status};
+use crate::history::Stored;
 
 /// What is exported, and to which folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

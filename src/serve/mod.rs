@@ -4,9 +4,8 @@
 pub mod published;
 pub mod snapshot;
 
-use std::net::SocketAddr;
-
 use crate::answer::{RuleRef, Tail, dname};
+use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
 use crate::dns::edns::{Opt, OptReply};
 use crate::dns::name::Walk;
@@ -18,46 +17,6 @@ use crate::stats::account::{Account, Edns, ZoneLabels};
 use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPONSE, DROPPED_SHORT};
 
 use snapshot::Snapshot;
-
-/// How a query came in: what of its transport may matter to the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A datagram.
-    Udp,
-    /// A message of a connection.
-    Tcp {
-        /// What the keepalive option says when it is asked for (RFC 7828): the idle time-out in units of 100
-        /// ms.
-        keepalive: u16,
-    },
-}
-
-/// What `serve` may know of the outside.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival {
-    /// The transport.
-    pub transport: Transport,
-    /// Who asks.
-    pub peer: SocketAddr,
-    /// The address and port that were asked.
-    pub local: SocketAddr,
-    /// The listener that took it, by its place among those configured.
-    pub listener: usize,
-}
-
-impl Arrival {
-    /// What a query's account begins with.
-    #[inline]
-    fn account(&self, len: usize) -> Account {
-        Account {
-            transport: usize::from(self.transport != Transport::Udp),
-            family: usize::from(self.peer.is_ipv6()),
-            listener: self.listener,
-            len,
-            ..Account::default()
-        }
-    }
-}
 
 /// What becomes of a query. There is no third thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +56,7 @@ pub fn serve(
     len: usize,
     account: &mut Account,
 ) -> Verdict {
-    *account = arrival.account(len);
+    *account = opened(arrival, len);
     let Some(header) = Header::read(slot, len) else {
         account.dropped = Some(DROPPED_SHORT);
         return Verdict::Drop;
@@ -119,6 +78,18 @@ pub fn serve(
     match parse(slot, len, &header, &mut query) {
         Ok(()) => service.answer(slot, &query, account),
         Err(reject) => service.reject(slot, &reject, account),
+    }
+}
+
+/// What a query's account begins with.
+#[inline]
+fn opened(arrival: &Arrival, len: usize) -> Account {
+    Account {
+        transport: usize::from(arrival.transport != Transport::Udp),
+        family: usize::from(arrival.peer.is_ipv6()),
+        listener: arrival.listener,
+        len,
+        ..Account::default()
     }
 }
 

@@ -9,8 +9,9 @@ use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
 use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
+use crate::problem::Problem;
 use crate::stats::labels::Names;
-use crate::zone::{Problem, Service, ZoneSet};
+use crate::zone::{Service, ZoneSet};
 
 /// What answers depend on beside the zones.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use as112d::cli::{Cli, Command};
-use as112d::daemon::config::{self, Flags, Wanted};
+use as112d::config::{self, Flags, Wanted};
 use clap::{CommandFactory as _, Parser as _};
 
 const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");

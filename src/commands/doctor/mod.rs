@@ -21,9 +21,9 @@ use super::Failure;
 use super::asking::Node;
 use super::control;
 use crate::cli::{ControlOptions, DoctorOptions};
+use crate::config::doors::ControlPath;
+use crate::config::{self, Config, Flags};
 use crate::daemon;
-use crate::daemon::config::{self, Config, Flags};
-use crate::daemon::control::ControlPath;
 use crate::sys::interface::interface;
 
 use host::Host;
@@ -220,8 +220,8 @@ fn sum(value: &Value) -> u64 {
 mod tests {
     use serde_json::json;
 
-    use super::super::asking::DEFAULT_URL;
     use super::*;
+    use crate::commands::asking::DEFAULT_URL;
 
     #[test]
     fn a_finding_is_one_line() {

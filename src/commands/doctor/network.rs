@@ -6,9 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::{Finding, Host};
-use crate::daemon::config::Config;
-use crate::daemon::written::SizeText;
-use crate::daemon::xdp::XdpMode;
+use crate::config::Config;
+use crate::config::written::SizeText;
+use crate::config::xdp::XdpMode;
 use crate::sys;
 use crate::sys::topology::Interface;
 
@@ -305,10 +305,10 @@ pub(super) fn reverse_path(host: &Host) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
-    use super::super::host::tests::host;
     use super::*;
-    use crate::daemon::config::{self, Flags};
+    use crate::commands::doctor::Verdict;
+    use crate::commands::doctor::host::tests::host;
+    use crate::config::{self, Flags};
 
     #[test]
     fn buffers_are_compared_with_what_is_configured() {

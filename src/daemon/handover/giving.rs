@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::{Line, Message, PROTOCOL, unexpected};
 use crate::daemon::failure;
+use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX};
-use crate::report::history::Counted;
+use crate::problem::Problem;
 use crate::sys::launcher::Launcher;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 /// How long a successor may take.
 #[derive(Clone, Copy, Debug)]

@@ -27,10 +27,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::failure;
+use crate::history::Counted;
 use crate::limits::{HANDOVER_IMAGE_LEN_MAX, HANDOVER_LEN_MAX};
-use crate::report::history::Counted;
+use crate::problem::Problem;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 pub use giving::{Giving, Successor};
 pub use taking::{Estate, Late, Predecessor};

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, unexpected};
 use crate::daemon::failure;
+use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_STEP_MAX};
-use crate::report::history::Counted;
+use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 /// The process that this one succeeds, until this one serves.
 #[derive(Debug)]
@@ -149,8 +149,8 @@ mod tests {
     use std::os::fd::AsFd;
     use std::thread;
 
-    use super::super::giving::tests::lead_calmly;
     use super::*;
+    use crate::daemon::handover::giving::tests::lead_calmly;
 
     fn pair() -> (Predecessor, Line) {
         let (here, there) = Passage::pair().unwrap();

@@ -14,10 +14,11 @@ mod table;
 
 use std::time::Duration;
 
-pub use self::driver::TcpDriver;
-pub use self::serving::Serving;
+use crate::dns::arrival::Arrival;
 use crate::limits;
-use crate::serve::{Arrival, Verdict};
+use crate::serve::Verdict;
+pub use driver::TcpDriver;
+pub use serving::Serving;
 
 /// The limits of the connections that an operator may set.
 #[derive(Clone, Debug, PartialEq, Eq)]

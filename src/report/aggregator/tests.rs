@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-use super::super::tests::board;
 use super::*;
+use crate::board::tests::board;
+use crate::history::Stored;
+use crate::history::sources::{BY_NETWORK, Places};
 use crate::limits::SERVICE_TIME_EVERY;
 use crate::report::export::Settings;
-use crate::report::history::Stored;
-use crate::report::sources::{BY_NETWORK, Places};
 use crate::stats::account::Account;
 use crate::stats::ledger::{Ledger, LedgerSettings, ledger};
 
