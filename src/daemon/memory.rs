@@ -20,9 +20,9 @@ use crate::problem::Problem;
 use crate::stats::ledger;
 use crate::xdp;
 
-/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, signals,
-/// control, log, taps, and some to come.
-const OTHER_THREADS: usize = 12;
+/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, exports,
+/// signals, control, log, taps, and some to come.
+const OTHER_THREADS: usize = 13;
 /// Bytes that one value of an answer about the past takes while the answer is made.
 const VALUE_LEN: usize = 64;
 

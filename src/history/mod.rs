@@ -3,6 +3,7 @@
 //!
 //! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA` below.
 
+pub mod aggregator;
 mod aging;
 pub mod lookback;
 pub mod sources;

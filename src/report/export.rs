@@ -1,7 +1,7 @@
 //! Files that other programs collect: those of RSSAC002 once a day, that of DSC once a minute.
 //!
-//! A file is there whole or not at all. What cannot be written is counted and tried again a minute later, and
-//! nothing else depends on it.
+//! A file is there whole or not at all. What cannot be written is counted and tried again a minute later.
+//! They have a thread of their own, so nothing else depends on a directory, even one that does not respond.
 
 pub mod dsc;
 pub mod rssac002;
@@ -10,8 +10,11 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crossbeam_channel::Receiver;
+
 use crate::board::{Board, Status};
 use crate::history::Stored;
+use crate::history::aggregator::Minute;
 
 /// What is exported, and to which folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,8 +65,15 @@ impl Exports {
         Self { stored, rssac002, dsc }
     }
 
+    /// Writes what is due at the end of each of `minutes`, until there will be no more.
+    pub fn run(mut self, board: &Board, minutes: &Receiver<Minute>) {
+        for Minute { now, stored_until } in minutes {
+            self.minute(board, stored_until, now);
+        }
+    }
+
     /// Writes what is due at `now`, where the history has everything up to `stored_until`.
-    pub fn minute(&mut self, board: &Board, stored_until: u64, now: u64) {
+    fn minute(&mut self, board: &Board, stored_until: u64, now: u64) {
         let Self { stored, rssac002, dsc } = self;
         let rssac002 = rssac002.as_mut().map(|days| (rssac002::NAME, days.write(stored, stored_until)));
         let dsc = dsc.as_mut().map(|minutes| (dsc::NAME, minutes.write(stored, board, now)));

@@ -1,6 +1,5 @@
 //! What is made of the numbers: text for Prometheus, JSON for programs, the public page, files for others.
 
-pub mod aggregator;
 pub mod export;
 pub mod json;
 pub mod page;

@@ -5,7 +5,6 @@ use crate::board::tests::board;
 use crate::history::Stored;
 use crate::history::sources::{BY_NETWORK, Places};
 use crate::limits::SERVICE_TIME_EVERY;
-use crate::report::export::Settings;
 use crate::stats::account::Account;
 use crate::stats::ledger::{Ledger, LedgerSettings, ledger};
 
@@ -19,8 +18,7 @@ fn aggregator(board: &Board) -> (Aggregator, Vec<Ledger>, Stored) {
     let history = History::in_memory(&board.named.load().counted, board.shards.len(), NOW).unwrap().0;
     let stored = history.reader().unwrap();
     let sources = Sources::new(Places::default());
-    let exports = Exports::open(&Settings::default(), history.reader().unwrap(), board, NOW);
-    (Aggregator::new(streams, today, sources, UniquesOfDays::default(), history, exports), ledgers, stored)
+    (Aggregator::new(streams, today, sources, UniquesOfDays::default(), history, None), ledgers, stored)
 }
 
 fn ask(ledger: &mut Ledger, last: u8) {
@@ -101,10 +99,24 @@ fn the_thread_stores_once_more_when_it_ends() {
     let (mut aggregator, _, _) = aggregator(&board);
     let open = || History::open(folder.path(), &board.named.load().counted, 2, unix_time()).unwrap();
     aggregator.history = open().0;
-    let (stop, stopped) = crossbeam_channel::bounded(0);
+    let (stop, stopped) = bounded(0);
     drop(stop);
     drop(aggregator.run(&board, &stopped));
     let (_, bases) = open();
     assert_eq!(bases.tcp.sum(crate::stats::counters::QUERIES), 4);
     assert_eq!(board.history.errors(), 0);
+}
+
+#[test]
+fn the_newest_minute_takes_the_place_of_one_that_nobody_fetched() {
+    let (minutes, told) = Minutes::queue();
+    let minute = |now| Minute { now, stored_until: now - 1 };
+    minutes.tell(minute(60));
+    assert_eq!(told.try_recv(), Ok(minute(60)));
+    for now in [120, 180, 240] {
+        minutes.tell(minute(now));
+    }
+    assert_eq!(told.try_recv(), Ok(minute(240)));
+    drop(minutes);
+    assert!(told.recv().is_err(), "the end of the aggregator is the end of the queue");
 }

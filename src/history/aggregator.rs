@@ -1,5 +1,5 @@
 //! The thread that reads what the others count: once a second it takes what they hand over, once a minute it
-//! stores the history and writes the files for other programs.
+//! stores the history and says so to whoever writes files for other programs.
 //!
 //! It never waits for a thread that serves, and none of them waits for it: it polls.
 
@@ -7,15 +7,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use super::export::Exports;
+use super::sources::{Places, Sources};
+use super::uniques::UniquesOfDays;
+use super::{DAY, History, MINUTE, unix_time};
 use crate::board::Board;
-use crate::history::sources::{Places, Sources};
-use crate::history::uniques::UniquesOfDays;
-use crate::history::{DAY, History, MINUTE, unix_time};
 use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
+
+/// A minute that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minute {
+    /// When it ended, in seconds of Unix time.
+    pub now: u64,
+    /// The history has everything up to then.
+    pub stored_until: u64,
+}
+
+/// Where minutes go in. A newer one replaces one that nobody has fetched yet: a slow reader is late, and the
+/// aggregator never waits.
+#[derive(Debug)]
+pub struct Minutes(Sender<Minute>, Receiver<Minute>);
+
+impl Minutes {
+    /// Both ends of a queue of one.
+    #[must_use]
+    pub fn queue() -> (Self, Receiver<Minute>) {
+        let (sender, receiver) = bounded(1);
+        (Self(sender, receiver.clone()), receiver)
+    }
+
+    fn tell(&self, minute: Minute) {
+        let Self(sender, waiting) = self;
+        if let Err(TrySendError::Full(minute)) = sender.try_send(minute) {
+            // Nobody else sends: there is room now, whoever took the older one.
+            let _ = waiting.try_recv();
+            let _ = sender.try_send(minute);
+        }
+    }
+}
 
 /// What it reads, and what it makes of it.
 #[derive(Debug)]
@@ -28,7 +59,7 @@ pub struct Aggregator {
     queries: u64,
     uniques: UniquesOfDays,
     history: History,
-    exports: Exports,
+    minutes: Option<Minutes>,
 }
 
 /// The day of a time in seconds, both of Unix time.
@@ -38,7 +69,8 @@ pub const fn day_of(now: u64) -> u64 {
 }
 
 impl Aggregator {
-    /// One that reads `streams`, whose threads learn from `today` what day it is.
+    /// One that reads `streams`, whose threads learn from `today` what day it is. It tells of `minutes` where
+    /// somebody wants to know.
     #[must_use]
     pub fn new(
         streams: Vec<Stream>,
@@ -46,9 +78,9 @@ impl Aggregator {
         sources: Sources,
         uniques: UniquesOfDays,
         history: History,
-        exports: Exports,
+        minutes: Option<Minutes>,
     ) -> Self {
-        Self { streams, today, sources, uniques, history, exports, queries: 0 }
+        Self { streams, today, sources, uniques, history, minutes, queries: 0 }
     }
 
     /// Looks once a second until nobody is left who could send other databases of places, and then once more.
@@ -91,7 +123,7 @@ impl Aggregator {
         self.today.store(day_of(now), Ordering::Relaxed);
     }
 
-    /// Stores the minute, and exports what is due. What could not be stored is stored with the next one.
+    /// Stores the minute, and tells of it. What could not be stored is stored with the next one.
     fn store(&mut self, board: &Board, now: u64) {
         let queries = board.queries();
         let rows = self.sources.rows(queries - self.queries);
@@ -108,7 +140,9 @@ impl Aggregator {
                 board.history.failed(error);
             }
         }
-        self.exports.minute(board, self.history.stored_until(), now);
+        if let Some(minutes) = &self.minutes {
+            minutes.tell(Minute { now, stored_until: self.history.stored_until() });
+        }
     }
 }
 
