@@ -8,6 +8,7 @@ pub mod confine;
 pub mod cpus;
 pub mod doors;
 pub mod listen;
+pub mod loaded;
 pub mod logs;
 mod shown;
 mod spec;
