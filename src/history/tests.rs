@@ -1,9 +1,11 @@
 use super::sources::{BY_AS, BY_NETWORK, OTHER};
+use rusqlite::params;
+
 use super::*;
 use crate::board::Named;
 use crate::board::tests::board;
-use crate::limits::SOURCES_KEPT_MAX;
-use crate::stats::counters::{SHARD_RECEIVED, TCP_ACCEPTED, Tally};
+use crate::limits::{HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
+use crate::stats::counters::{QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, SHARD_RECEIVED, TCP_ACCEPTED, Tally};
 
 /// A minute somewhere in 2023.
 const BEGAN: u64 = 1_699_999_260;

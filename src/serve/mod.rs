@@ -17,6 +17,7 @@ use crate::stats::account::{Account, Edns, ZoneLabels};
 use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPONSE, DROPPED_SHORT};
 
 use snapshot::Snapshot;
+pub use snapshot::UpdatePolicy;
 
 /// What becomes of a query. There is no third thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +25,6 @@ pub enum Verdict {
     /// The first so many bytes of the slot are the reply.
     Reply(usize),
     /// No reply. A connection is closed once the answers already due are sent.
-    Drop,
-}
-
-/// What a dynamic update (RFC 2136) gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UpdatePolicy {
-    /// REFUSED: the requestor stops there (RFC 2136, section 4.5).
-    #[default]
-    Refused,
-    /// NOTIMP: the requestor tries the next server (RFC 2136, section 4.6).
-    Notimp,
-    /// Nothing.
     Drop,
 }
 
