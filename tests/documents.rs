@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 /// Every document, with its text.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for folder in ["", "tuning", "loadtest"] {
+    for folder in ["", "docs", "tuning", "loadtest"] {
         for entry in fs::read_dir(root().join(folder)).expect("it is there") {
             let path = entry.expect("it can be read").path();
             if path.extension() == Some("md".as_ref()) {

@@ -420,7 +420,7 @@ fn shellcheck_finds_nothing() {
 /// The tables of the page on capacity are what its formula makes of its measured number.
 #[test]
 fn the_capacity_page_is_consistent() {
-    let page = include_str!("../tuning/capacity.md");
+    let page = include_str!("../docs/capacity.md");
     let number = |after: &str| {
         let text = page.split_once(after).expect(after).1.trim_start_matches([' ', '|']);
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').expect("something behind it");

@@ -80,7 +80,7 @@ RFC 7534, RFC 7535
 
 #[test]
 fn completions_are_those_of_the_command_line() {
-    super::check_folder("tuning/packages/completions", &completions());
+    super::check_folder("packaging/completions", &completions());
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn man_pages_are_those_of_the_command_line() {
     for name in ["as112d.1", "as112d-run.1", "as112d-config-show.1", "as112d-doctor.1"] {
         assert!(pages.iter().any(|(page, _)| page == name), "{name}");
     }
-    super::check_folder("tuning/packages/man", &pages);
+    super::check_folder("packaging/man", &pages);
 }
 
 /// The completions of each shell in a folder of their own: those of the project may be written meanwhile.

@@ -8,15 +8,15 @@ use as112d::cli::{Cli, Command};
 use as112d::daemon::config::{self, Flags, Wanted};
 use clap::{CommandFactory as _, Parser as _};
 
-const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
+const EXAMPLE: &str = include_str!("../../docs/examples/as112d.toml");
 
 const HEAD: &str = "\
 # The configuration
 
 Every key of the configuration file, made from the code: `UPDATE=1 cargo test --test drift` writes this page.
-The file is TOML; [as112d.example.toml](as112d.example.toml) is all of this as a file. Options of the command
-line go before it, `as112d config show --effective --origin` says what is in effect and where it came from,
-and `as112d check` reports every mistake with its place.
+The file is TOML; [examples/as112d.toml](examples/as112d.toml) is all of this as a file. Options of the
+command line go before it, `as112d config show --effective --origin` says what is in effect and where it came
+from, and `as112d check` reports every mistake with its place.
 ";
 
 /// A piece of the example: what is said, and of which keys.
@@ -177,7 +177,7 @@ fn the_reference_is_that_of_the_code() {
     ] {
         assert!(reference.contains(part), "{part}\n{reference}");
     }
-    super::check("tuning/configuration.md", &reference);
+    super::check("docs/configuration.md", &reference);
 }
 
 /// Each key that the code knows is in it. That the example file has them all, with the defaults of the code,

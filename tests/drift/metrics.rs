@@ -14,8 +14,8 @@ const HEAD: &str = "\
 What `/metrics` exposes, made from the code: `UPDATE=1 cargo test --test drift` writes this page. Counters
 begin at 0 where a node has no history (`[history] dir`), and nobody resets them. OpenMetrics, where it is
 asked for, leaves `_total` and `_info` out of the names of families. Alerts are in
-[prometheus/as112d.rules.yml](prometheus/as112d.rules.yml), a dashboard in
-[grafana/as112d.json](grafana/as112d.json).
+[examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
+[examples/grafana/as112d.json](examples/grafana/as112d.json).
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -123,5 +123,5 @@ fn the_reference_is_what_a_node_exposes() {
         "| `as112_queries_total` | counter | `service` (direct, dname, hostname, special, other); \
          `transport` (udp, tcp); `family` (ipv4, ipv6) | "
     ));
-    super::check("tuning/metrics.md", &reference);
+    super::check("docs/metrics.md", &reference);
 }
