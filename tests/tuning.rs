@@ -426,7 +426,7 @@ fn the_capacity_page_is_consistent() {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').expect("something behind it");
         text[..end].parse::<f64>().expect("a number")
     };
-    let cost = number("**c =") * 1e-6 * number("k, what a real card adds |");
+    let cost = number("**c =") * 1e-6 * number("k, what a real NIC adds |");
     let (peak_to_mean, load) = (number("p, peak to mean |"), number("u, load at the peak |"));
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     for billions in [10, 50, 100] {

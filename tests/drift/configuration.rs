@@ -13,10 +13,10 @@ const EXAMPLE: &str = include_str!("../../docs/examples/as112d.toml");
 const HEAD: &str = "\
 # The configuration
 
-Every key of the configuration file, made from the code: `UPDATE=1 cargo test --test drift` writes this page.
-The file is TOML; [examples/as112d.toml](examples/as112d.toml) is all of this as a file. Options of the
-command line go before it, `as112d config show --effective --origin` says what is in effect and where it came
-from, and `as112d check` reports every mistake with its place.
+Every key of the configuration file, generated from the code by `UPDATE=1 cargo test --test drift`. The file
+is TOML; [examples/as112d.toml](examples/as112d.toml) has the same as a file. Command-line options override
+it, `as112d config show --effective --origin` shows what is in effect and where it came from, and
+`as112d check` reports every mistake with its place.
 ";
 
 /// A piece of the example: what is said, and of which keys.

@@ -11,9 +11,9 @@ use crate::common::daemon::{Daemon, PATIENCE, V4};
 const HEAD: &str = "\
 # The metrics
 
-What `/metrics` exposes, made from the code: `UPDATE=1 cargo test --test drift` writes this page. Counters
-begin at 0 where a node has no history (`[history] dir`), and nobody resets them. OpenMetrics, where it is
-asked for, leaves `_total` and `_info` out of the names of families. Alerts are in
+What `/metrics` exposes, generated from a running node by `UPDATE=1 cargo test --test drift`. Counters start
+at 0 unless the node has a history (`[history] dir`), and are never reset. In OpenMetrics, if a client asks
+for it, the names of families lack `_total` and `_info`. Alerts are in
 [examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
 [examples/grafana/as112d.json](examples/grafana/as112d.json).
 

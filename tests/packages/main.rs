@@ -215,15 +215,17 @@ fn links_between_installed_documents_lead_somewhere() {
     assert!(dead.is_empty(), "these lead out of the package:\n{}", dead.join("\n"));
 }
 
-/// The configuration that is installed is right, and that of a node which bothers nobody.
+/// The configurations that are shipped are right, and the package's is that of a node that bothers nobody.
 #[test]
 fn the_packaged_configuration_is_right() {
+    let shown = |path: &Path| {
+        let shown = ["config", "show", "--effective", "--config"];
+        printed(Command::new(common::daemon::program()).args(shown).arg(path))
+    };
+    let of_image = shown(&root().join("packaging/container/as112d.toml"));
+    assert!(of_image.contains("listen = [\"0.0.0.0:53\"]"), "{of_image}");
     let path = root().join("packaging/as112d.toml");
-    let shown = printed(
-        Command::new(common::daemon::program())
-            .args(["config", "show", "--effective", "--config"])
-            .arg(&path),
-    );
+    let shown = shown(&path);
     assert!(shown.contains("listen = [\"127.0.0.1:5300\""), "{shown}");
     // With every line of it in use as well.
     let text = fs::read_to_string(&path).expect("it is there");
@@ -240,7 +242,8 @@ fn the_packaged_configuration_is_right() {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    let scripts = ["tests/packages/installed", "packaging/deb/postrm"].map(|path| root().join(path));
+    let scripts = ["tests/packages/installed", "packaging/deb/prerm", "packaging/deb/postrm"]
+        .map(|path| root().join(path));
     match Command::new("shellcheck").args(&scripts).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(_) => skipped("shellcheck is missing (Debian package shellcheck)"),
