@@ -47,7 +47,8 @@ fn get(port: u16, path: &str) -> String {
 fn scrape() -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("as112d.toml");
-    let text = "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n";
+    let text = "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n\
+                [query_log]\nsample_every = 1000\nfile = 'queries.log'\n[dnstap]\nto = 'unix:dnstap.sock'\n";
     fs::write(&path, text).expect("written");
     let port = std::net::TcpListener::bind((V4, 0)).and_then(|one| one.local_addr()).expect("a port").port();
     let http = format!("127.0.0.1:{port}");
