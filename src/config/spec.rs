@@ -29,7 +29,7 @@ use crate::serve::UpdatePolicy;
 use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.
-pub(super) const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../docs/examples/as112d.toml");
 
 pub(super) type SocketBuffer = Size<SOCKET_BUFFER_MIN, SOCKET_BUFFER_MAX>;
 pub(super) type UdpSize = Count<EDNS_UDP_SIZE_MIN, EDNS_UDP_SIZE_MAX>;

@@ -168,7 +168,7 @@ fn running(numbers: Result<&Value, &io::Error>, url: &str) -> Finding {
             "node",
             format!(
                 "{what}: {lost} datagrams lost because a receive buffer was full; raise rcvbuf or the number \
-                 of shards, see tuning/README.md"
+                 of shards, see /usr/share/doc/as112d/tuning/README.md"
             ),
         );
     }
