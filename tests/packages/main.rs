@@ -41,7 +41,7 @@ fn package(folder: &Path, name: &str) -> PathBuf {
     assert!(root().join("target/release/as112d").exists(), "run `cargo build --release` first");
     let mut command = if name.ends_with(".deb") {
         let mut command = tool("cargo-deb");
-        command.args(["--no-build", "--fast"]);
+        command.args(["--no-build", "--fast", "--profile", "release"]);
         command
     } else {
         let mut command = tool("cargo-generate-rpm");
