@@ -6,6 +6,7 @@ mod common;
 #[path = "../common/fault.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod fault;
+mod release;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -180,7 +181,8 @@ fn the_packaged_configuration_is_right() {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    let scripts = ["tests/packages/installed", "tuning/packages/deb/postrm"].map(|path| root().join(path));
+    let scripts = ["packaging/release", "tests/packages/installed", "tuning/packages/deb/postrm"]
+        .map(|path| root().join(path));
     match Command::new("shellcheck").args(&scripts).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(_) => skipped("shellcheck is missing (Debian package shellcheck)"),
