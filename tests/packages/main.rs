@@ -6,6 +6,7 @@ mod common;
 #[path = "../common/fault.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod fault;
+mod release;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,7 +42,7 @@ fn package(folder: &Path, name: &str) -> PathBuf {
     assert!(root().join("target/release/as112d").exists(), "run `cargo build --release` first");
     let mut command = if name.ends_with(".deb") {
         let mut command = tool("cargo-deb");
-        command.args(["--no-build", "--fast"]);
+        command.args(["--no-build", "--fast", "--profile", "release"]);
         command
     } else {
         let mut command = tool("cargo-generate-rpm");
@@ -242,7 +243,7 @@ fn the_packaged_configuration_is_right() {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    let scripts = ["tests/packages/installed", "packaging/deb/prerm", "packaging/deb/postrm"]
+    let scripts = ["packaging/release", "tests/packages/installed", "packaging/deb/prerm", "packaging/deb/postrm"]
         .map(|path| root().join(path));
     match Command::new("shellcheck").args(&scripts).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
