@@ -283,13 +283,18 @@ fn interleaved(daemon: &Daemon, disturb: impl Fn(&AtomicBool) + Sync) -> [Histog
     [quiet, busy]
 }
 
-/// A median that is unchanged but for noise: five times as much at most, or ten milliseconds, for where
-/// clients and server share a CPU.
+/// Microseconds within which a median may always be, and those that it may never pass. Measured are 6 to 20,
+/// also on a host with eight times as much to do as it has CPUs.
+const MEDIAN_US: [u64; 2] = [50, 100];
+
+/// A median that is unchanged but for noise: five times as much at most.
 fn assert_unchanged(what: &str, [quiet, busy]: &[Histogram<u64>; 2]) {
     let of = |histogram: &Histogram<u64>| [0.5, 0.99].map(|part| histogram.value_at_quantile(part));
     let ([quiet_p50, quiet_p99], [busy_p50, busy_p99]) = (of(quiet), of(busy));
     println!("report: udp_us_with_{what} p50 {busy_p50} p99 {busy_p99} without {quiet_p50} {quiet_p99}");
-    assert!(busy_p50 <= (5 * quiet_p50).max(10_000), "{what}: {busy_p50} us, without it {quiet_p50} us");
+    let [always, never] = MEDIAN_US;
+    let most = (5 * quiet_p50).clamp(always, never);
+    assert!(busy_p50 <= most, "{what}: {busy_p50} us of {most}, without it {quiet_p50} us");
 }
 
 /// A connection on its way: the kernel tries it again for as long as it is open.
