@@ -350,14 +350,14 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sources::BY_NETWORK;
 
     #[test]
     fn a_network_is_named_from_so_many_queries_on_and_not_before() {
+        let family = FAMILIES.into_iter().find(|family| family.label == "network").unwrap();
         let shown = |counts: &[(&str, u64)]| {
             let row = |&(network, count): &(&str, u64)| {
-                let labels = [("network".to_owned(), network.into())].into_iter().collect();
-                (BY_NETWORK.name.to_owned(), labels, count)
+                let labels = [(family.label.to_owned(), network.into())].into_iter().collect();
+                (family.name.to_owned(), labels, count)
             };
             let sources = Sums(counts.iter().map(row).collect()).sources(&Names(BTreeMap::new()));
             sources.into_iter().map(|of| of.shares).next()
