@@ -243,8 +243,9 @@ fn the_packaged_configuration_is_right() {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    let scripts = ["packaging/release", "tests/packages/installed", "packaging/deb/prerm", "packaging/deb/postrm"]
-        .map(|path| root().join(path));
+    let scripts =
+        ["packaging/release", "tests/packages/installed", "packaging/deb/prerm", "packaging/deb/postrm"]
+            .map(|path| root().join(path));
     match Command::new("shellcheck").args(&scripts).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(_) => skipped("shellcheck is missing (Debian package shellcheck)"),
