@@ -141,7 +141,7 @@ impl Node {
         loop {
             select! {
                 recv(self.succession.outcome()) -> outcome => {
-                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended".to_owned())));
+                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended")));
                     if let Some(successor) = self.upgraded(outcome) {
                         return Ok(End::Succeeded(successor));
                     }
@@ -155,7 +155,7 @@ impl Node {
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(Problem::alone("nobody can give orders any more; please report this".to_owned()));
+                        return Err(Problem::alone("nobody can give orders any more; please report this"));
                     };
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     let wishes = merged(iter::once(order).chain(waiting));

@@ -1,5 +1,5 @@
-//! The process: start, what a running node is asked to do, and stop. It may block and fail; a shard never calls
-//! it.
+//! The process: start, what a running node is asked to do, and stop. It may block and fail; a shard never
+//! calls it.
 
 mod bound;
 pub mod confine;

@@ -6,7 +6,7 @@
 //! | [`ports`](Start::ports) | signals are orders; every address is open, and no thread runs |
 //! | [`rights`](Start::rights) | the process has no rights any more |
 //! | [`shards`](Start::shards) | the threads that serve have tested themselves and wait at their gates |
-//! | [`take_over`](Start::take_over) | **the commit point**: this process serves, in the place of the one that it succeeds if there is one |
+//! | [`take_over`](Start::take_over) | **the commit point**: this process serves |
 //! | [`past`](Start::past) | the history is open, and the board goes on from it |
 //! | [`doors`](Start::doors) | people may look, and give orders |
 //! | [`told`](Start::told) | the operator and the service manager know; main has its filter |
