@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::common::daemon::{V4, free_port, program, wait_until};
 use crate::common::query;
+use crate::common::skip::skipped;
 use crate::node::{Node, wait_for_end};
 
 fn executable(path: &Path, content: &[u8]) {
@@ -92,7 +93,7 @@ fn an_address_that_cannot_be_had_is_refused() {
 #[test]
 fn at_every_step_one_may_crash_end_or_babble() {
     let Ok(python) = Command::new("python3").arg("--version").output() else {
-        eprintln!("skipped: there is no python3");
+        skipped("there is no python3");
         return;
     };
     assert!(python.status.success());
