@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use as112d::board::Status;
+use as112d::board::host::Host;
+use as112d::board::observed::Observed;
+use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
+use as112d::history::uniques::UniquesOfDays;
+use as112d::history::{FILE, History};
 use as112d::log::Log;
-use as112d::report::history::{FILE, History, Status};
-use as112d::report::host::Host;
-use as112d::report::observed::Observed;
-use as112d::report::uniques::UniquesOfDays;
-use as112d::report::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED, Tally};
 use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;

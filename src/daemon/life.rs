@@ -7,27 +7,28 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, after, select};
 use serde_json::{Value, json};
 
-use super::config::Config;
 use super::confine;
-use super::control::Control;
-use super::failure;
 use super::handover::Successor;
-use super::orders::{Client, Order, Wish, problems_as_json};
 use super::reload::{Reloaded, Source};
 use super::succession::Succession;
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
+use crate::board::{Board, State};
+use crate::config::Config;
+use crate::config::loaded::Loaded;
+use crate::control::Control;
+use crate::control::orders::{Client, Order, Wish, problems_as_json};
+use crate::history::unix_time;
 use crate::limits::{
     DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX,
 };
 use crate::log::Log;
 use crate::net::{Event, Net};
-use crate::report::history::unix_time;
-use crate::report::{Board, State, statistics};
+use crate::problem::Problem;
+use crate::report::statistics;
 use crate::serve::published::Published;
 use crate::sys;
-use crate::zone::Problem;
 
 /// A node that serves, and all that belongs to it.
 pub(super) struct Node {
@@ -128,7 +129,7 @@ impl Node {
         loop {
             select! {
                 recv(self.succession.outcome()) -> outcome => {
-                    let outcome = outcome.unwrap_or_else(|_| Err(failure("its thread has ended".to_owned())));
+                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended".to_owned())));
                     if let Some(successor) = self.upgraded(outcome) {
                         return Ok(End::Succeeded(successor));
                     }
@@ -136,13 +137,13 @@ impl Node {
                 recv(events) -> event => {
                     if let Ok(Event::Died { thread, reason }) = event {
                         let message = format!("the thread {thread} ended: {reason}; please report this");
-                        return Err(failure(message));
+                        return Err(Problem::alone(message));
                     }
                 }
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(failure("nobody can give orders any more; please report this".to_owned()));
+                        return Err(Problem::alone("nobody can give orders any more; please report this".to_owned()));
                     };
                     // Who asks for the same, one after the other, gets it at one go.
                     let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
@@ -257,7 +258,8 @@ impl Node {
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
-        let Reloaded { config, zones, snapshot, places, need_restart } = reloaded;
+        let Reloaded { config, loaded: Loaded { zones, snapshot, places }, need_restart } = reloaded;
+        let zones = zones.zones.len();
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);

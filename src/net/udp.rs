@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::orders::Orders;
 use super::{Datapath, NetError};
+use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::rcode;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
 use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{Arrival, Transport, Verdict, serve};
+use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
     SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,

@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 
+use as112d::dns::arrival::{Arrival, Transport};
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::snapshot::{Settings, Snapshot};
-use as112d::serve::{Arrival, Transport, UpdatePolicy, Verdict, serve};
+use as112d::serve::{UpdatePolicy, Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::zone::{self, Identity, ZoneEntry, ZoneOptions, ZoneSource};
 

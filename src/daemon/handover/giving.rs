@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Line, Message, PROTOCOL, unexpected};
-use crate::daemon::failure;
+use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX};
-use crate::report::history::Counted;
+use crate::problem::Problem;
 use crate::sys::launcher::Launcher;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 /// How long a successor may take.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +71,7 @@ impl Giving {
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().chain(links).map(AsFd::as_fd).collect();
         lead(line, &sockets, draining, Patience::default()).map_err(|mut problems| {
             let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher is gone: {error}"));
-            problems.extend(failure(format!("the new process: {ended}; this one serves on")));
+            problems.extend(Problem::alone(format!("the new process: {ended}; this one serves on")));
             problems
         })
     }
@@ -98,7 +97,7 @@ fn lead(
             let message = format!(
                 "version {version} hands over by protocol {protocol}, this one by {PROTOCOL}; restart instead"
             );
-            return Err(failure(message));
+            return Err(Problem::alone(message));
         }
         other => return Err(unexpected("hello", &other)),
     };

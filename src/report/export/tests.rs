@@ -1,11 +1,11 @@
 use rusqlite::params;
 
-use super::super::Named;
-use super::super::history::{DAY, History};
-use super::super::sources::{BY_AS, BY_COUNTRY, BY_NETWORK};
-use super::super::tests::board;
-use super::super::uniques::UniquesOfDays;
 use super::*;
+use crate::board::Named;
+use crate::board::tests::board;
+use crate::history::sources::{BY_AS, BY_COUNTRY, BY_NETWORK};
+use crate::history::uniques::UniquesOfDays;
+use crate::history::{DAY, History};
 use crate::limits::{DSC_CELLS_MAX, DSC_FILES_MAX, RSSAC002_DAYS_PER_MINUTE_MAX};
 use crate::stats::counters::{
     QUERIES, QUERIES_BY_OPCODE, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, QUERY_SIZES, REPLY_SIZES,

@@ -6,10 +6,10 @@ use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
 use super::{BACK, Span};
+use crate::history::Stored;
+use crate::history::lookback::{Counts, Dimension, counted, groups, limited, written};
+use crate::history::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
 use crate::limits::{SHOWN_GROUPS_MAX, SHOWN_SOURCE_QUERIES_MIN};
-use crate::report::history::Stored;
-use crate::report::lookback::{Counts, Dimension, counted, groups, limited, written};
-use crate::report::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
 use crate::stats::counters::{
     Family, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES,
 };
