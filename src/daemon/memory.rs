@@ -236,6 +236,18 @@ mod tests {
         assert_eq!(total(|config| config.history = Some("history".into())), usual - 128 * MIB);
         assert!(total(|config| config.databases.push("places.mmdb".into())) > usual + MIB);
         assert!(total(|config| config.listen.push("192.0.2.1:53".parse().unwrap())) >= usual);
+        // Of each of two shards and of TCP, and the frames that nobody takes.
+        let queues = 3 * TAPPED_MAX * TAPPED_LEN_MAX;
+        let with = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), text).unwrap();
+            Bound::new(&config::load(Some(file.path()), &Flags::default()).unwrap(), 2, LOADED).total()
+        };
+        let query_log = "[query_log]\nsample_every = 1\n";
+        let dnstap = "[dnstap]\nto = 'unix:/run/dnstap.sock'\n";
+        assert!(with(query_log) >= usual + queues);
+        assert!(with(dnstap) >= usual + queues + DNSTAP_QUEUED_LEN_MAX);
+        assert!(with(&[query_log, dnstap].concat()) >= usual + 2 * queues + DNSTAP_QUEUED_LEN_MAX);
         let kernel = |change: fn(&mut Config)| bound(change).kernel;
         let sockets = |config: &Config| 2 * config.listen.len() * 2 * config.rcvbuf;
         let more = sockets(&config::load(None, &Flags::default()).unwrap());

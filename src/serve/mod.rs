@@ -310,3 +310,32 @@ fn edns(opt: &Opt) -> Edns {
 fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
     Some((u16_at(slot, end - 4)?, u16_at(slot, end - 2)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot::tests::snapshot;
+    use super::*;
+
+    /// A wildcard listener has no address by which its own packets could be known: the one that the packet
+    /// was sent to tells it.
+    #[test]
+    fn at_a_wildcard_a_packet_from_the_address_that_it_was_sent_to_gets_nothing() {
+        let wildcard = snapshot(|_, settings| settings.listeners = vec!["0.0.0.0:53".parse().unwrap()]);
+        let wildcard = wildcard.unwrap();
+        let dropped = |peer: &str, transport| {
+            let local = "192.175.48.6:53".parse().unwrap();
+            let arrival = Arrival { transport, peer: peer.parse().unwrap(), local, listener: 0 };
+            let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
+            let (mut slot, mut account) = ([0; TCP_REPLY_LEN_MAX], Account::default());
+            slot[..query.len()].copy_from_slice(query);
+            let verdict = serve(&wildcard, &arrival, &mut slot, query.len(), &mut account);
+            assert_eq!(verdict == Verdict::Drop, account.dropped.is_some());
+            account.dropped
+        };
+        assert_eq!(dropped("192.175.48.6:53", Transport::Udp), Some(DROPPED_OWN_ADDRESS));
+        for other in ["192.175.48.6:5353", "192.175.48.42:53"] {
+            assert_eq!(dropped(other, Transport::Udp), None, "{other}");
+        }
+        assert_eq!(dropped("192.175.48.6:53", Transport::Tcp { keepalive: 0 }), None);
+    }
+}

@@ -201,12 +201,14 @@ fn text_record(text: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::limits::ZONE_SERIES_MAX;
     use crate::zone::{self, Identity, ZoneOptions};
 
-    fn snapshot(change: impl FnOnce(&mut Identity, &mut Settings)) -> Result<Snapshot, Vec<String>> {
+    pub(crate) fn snapshot(
+        change: impl FnOnce(&mut Identity, &mut Settings),
+    ) -> Result<Snapshot, Vec<String>> {
         let mut identity = Identity { node: "node1.example".to_owned(), ..Identity::default() };
         let mut settings = Settings {
             edns_udp_size: 1232,

@@ -214,6 +214,20 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn one_that_dies_when_it_has_everything_is_not_taken_for_a_slow_one() {
+        let (here, there) = Passage::pair().unwrap();
+        let dying = thread::spawn(move || {
+            // It takes what is said, so that the end is seen by the one that waits for its word.
+            let said = there.receive(1 << 20, Some(LONG)).unwrap();
+            String::from_utf8(said.bytes).unwrap()
+        });
+        let successor = Successor { line: Line(here), pid: 7, version: "9.9.9".to_owned() };
+        let problems = successor.leave(None, false).unwrap_err();
+        assert_eq!(problems[0].message, "it ended");
+        assert!(dying.join().unwrap().contains("yours"));
+    }
+
+    #[test]
     fn whatever_goes_wrong_is_told() {
         for (script, hangs, fragment) in [
             (&[][..], false, "it ended"),

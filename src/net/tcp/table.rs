@@ -306,6 +306,6 @@ mod tests {
         assert_eq!(bench.table.over_budget(&bench.settings), None);
         bench.send_all(a, 5);
         bench.send_all(c, 5);
-        assert!(bench.table.buffered <= 2 * crate::limits::TCP_UNSENT_KEPT_LEN);
+        assert!(bench.table.buffered <= 2 * limits::TCP_UNSENT_KEPT_LEN);
     }
 }
