@@ -78,7 +78,7 @@ impl Place {
     /// from itself.
     fn check(self, ours: SocketAddr, address: SocketAddr) -> Result<(), String> {
         if self == Self::Here && ours.ip() != address.ip() {
-            return Err("it is no address of this host; add it with `as112d addresses --apply`".to_owned());
+            return Err("not an address of this host; add it with `as112d addresses --apply`".to_owned());
         }
         Ok(())
     }
@@ -128,13 +128,13 @@ impl Query {
         let Question { name, rtype, rcode } = self.question;
         let header = Header::for_message_slice(reply);
         let wrong = if header.rcode() != *rcode {
-            format!("{}, and {rcode} is right", header.rcode())
+            format!("{}, expected {rcode}", header.rcode())
         } else if reply.get(HEADER_LEN..self.packet.len()) != Some(&self.packet[HEADER_LEN..]) {
-            "the reply is to another question".to_owned()
+            "the reply is for another question".to_owned()
         } else if !header.aa() {
             "the reply is not authoritative".to_owned()
         } else if *rcode == Rcode::NOERROR && reply[6..8] == [0, 0] && !header.tc() {
-            "the reply has no answer".to_owned()
+            "the answer section is empty".to_owned()
         } else {
             return Ok(());
         };
@@ -173,7 +173,7 @@ impl Deadline {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("no reply within {} ms", self.timeout.as_millis())
             }
-            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            io::ErrorKind::ConnectionRefused => "connection refused: nothing listens there".to_owned(),
             io::ErrorKind::UnexpectedEof => "the connection was closed before the reply".to_owned(),
             _ => error.to_string(),
         }
@@ -302,11 +302,11 @@ mod tests {
     #[test]
     fn each_wrong_answer_is_named() {
         let faults: [Fault; 6] = [
-            (|reply| reply[3] |= 2, "UDP: 10.in-addr.arpa SOA: SERVFAIL, and NOERROR is right"),
+            (|reply| reply[3] |= 2, "UDP: 10.in-addr.arpa SOA: SERVFAIL, expected NOERROR"),
             (|reply| reply[2] &= !4, "UDP: 10.in-addr.arpa SOA: the reply is not authoritative"),
-            (|reply| reply[7] = 0, "UDP: 10.in-addr.arpa SOA: the reply has no answer"),
-            (|reply| reply[13] ^= 1, "UDP: 10.in-addr.arpa SOA: the reply is to another question"),
-            (|reply| reply.truncate(12), "UDP: 10.in-addr.arpa SOA: the reply is to another question"),
+            (|reply| reply[7] = 0, "UDP: 10.in-addr.arpa SOA: the answer section is empty"),
+            (|reply| reply[13] ^= 1, "UDP: 10.in-addr.arpa SOA: the reply is for another question"),
+            (|reply| reply.truncate(12), "UDP: 10.in-addr.arpa SOA: the reply is for another question"),
             // No response, and no reply to anything that was asked, is as nothing.
             (|reply| reply[2] &= !0x80, "UDP: no reply within 200 ms"),
         ];
@@ -343,7 +343,10 @@ mod tests {
         assert!(begin.elapsed() >= TIMEOUT);
 
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(probe(closed, Place::Here, LONG), Err("UDP: nobody listens there".to_owned()));
+        assert_eq!(
+            probe(closed, Place::Here, LONG),
+            Err("UDP: connection refused: nothing listens there".to_owned())
+        );
 
         // UDP alone is half a server.
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -355,7 +358,10 @@ mod tests {
                 socket.send_to(&right(&query[..len]), client).unwrap();
             }
         });
-        assert_eq!(probe(address, Place::Here, LONG), Err("TCP: nobody listens there".to_owned()));
+        assert_eq!(
+            probe(address, Place::Here, LONG),
+            Err("TCP: connection refused: nothing listens there".to_owned())
+        );
     }
 
     #[test]
@@ -382,6 +388,6 @@ mod tests {
         let (ours, elsewhere) = (at([192, 0, 2, 1], 40_000), at([192, 175, 48, 1], 53));
         assert_eq!(Place::Anywhere.check(ours, elsewhere), Ok(()));
         assert_eq!(Place::Here.check(at([192, 175, 48, 1], 40_000), elsewhere), Ok(()));
-        assert!(Place::Here.check(ours, elsewhere).unwrap_err().starts_with("it is no address of this host"));
+        assert!(Place::Here.check(ours, elsewhere).unwrap_err().starts_with("not an address of this host"));
     }
 }

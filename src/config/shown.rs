@@ -127,7 +127,7 @@ pub(super) struct Over {
 }
 
 impl Flags {
-    /// What was given, by the keys that it goes before.
+    /// What was given, by the keys that it overrides.
     pub(super) fn given(&self) -> Vec<Over> {
         // Every field by its name: an option that is forgotten here does not compile.
         let Self {

@@ -131,7 +131,7 @@ pub fn failure(error: &str, problems: &[Problem]) -> Value {
 
 /// The answer of a process that was succeeded.
 pub fn moved() -> Value {
-    let mut answer = failure("another process serves meanwhile; ask again", &[]);
+    let mut answer = failure("another process has taken over; ask again", &[]);
     answer["moved"] = true.into();
     answer
 }
@@ -168,7 +168,7 @@ pub fn watch_signals(
             }
         }
         // A process that cannot be told to end would be a nuisance.
-        Err("signals cannot be received any more".to_owned())
+        Err("signals can no longer be received".to_owned())
     })?;
     Ok(())
 }

@@ -176,23 +176,21 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
     let port = address.port();
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose another \
-             address with --listen"
+            "another program listens there (`ss -lnp 'sport = :{port}'` shows which); stop it, or choose \
+             another address with --listen"
         ),
         io::ErrorKind::PermissionDenied => format!(
-            "port {port} takes root or the capability CAP_NET_BIND_SERVICE: start as root, run `setcap \
+            "port {port} needs root or the capability CAP_NET_BIND_SERVICE: start as root, run `setcap \
              cap_net_bind_service=+ep` on the program, or choose a port above 1023 with --listen"
         ),
         io::ErrorKind::AddrNotAvailable => {
-            "no interface has that address: add it to one (`ip address add`), or leave it out".to_owned()
+            "no interface has that address: add it to one (`ip address add`), or remove it".to_owned()
         }
         _ if sockets::is_family_unknown(error) => {
-            "this host does not speak that protocol: leave the address out".to_owned()
+            "this host does not support that protocol: remove the address".to_owned()
         }
         // What was refused is no matter of the address, and the message says what it is.
-        io::ErrorKind::Other => {
-            "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
-        }
+        io::ErrorKind::Other => "start as root, or leave out --busy-poll or --steer".to_owned(),
         _ => "choose another address with --listen".to_owned(),
     };
     Problem {

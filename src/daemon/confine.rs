@@ -75,7 +75,8 @@ pub fn lines(confined: &Confined) -> Vec<String> {
 #[must_use]
 pub fn refusals(refused: &[Refused]) -> Option<String> {
     let calls: Vec<String> = refused.iter().map(ToString::to_string).collect();
-    (!calls.is_empty()).then(|| format!("refused system calls: {}; please report this", calls.join(", ")))
+    (!calls.is_empty())
+        .then(|| format!("system calls refused by seccomp: {}; please report this", calls.join(", ")))
 }
 
 #[cfg(test)]

@@ -136,14 +136,15 @@ impl Node {
                 }
                 recv(events) -> event => {
                     if let Ok(Event::Died { thread, reason }) = event {
-                        let message = format!("the thread {thread} ended: {reason}; please report this");
+                        let message = format!("thread {thread} ended: {reason}; please report this");
                         return Err(failure(message));
                     }
                 }
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(failure("nobody can give orders any more; please report this".to_owned()));
+                        let ended = "the signal and control threads have ended; please report this";
+                        return Err(failure(ended.to_owned()));
                     };
                     // Who asks for the same, one after the other, gets it at one go.
                     let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
@@ -232,11 +233,11 @@ impl Node {
         self.log.reopen();
         self.watched.reopen();
         if self.succession.is_under_way() {
-            let error = "an upgrade goes on, and the new process reads the configuration by itself; reload \
-                         again once it serves";
+            let error = "an upgrade is in progress, and the new process reads the configuration anyway; \
+                         reload again once it serves";
             // Who sent a signal cannot be told so.
             self.succession.owes_reload |= clients.iter().any(Client::is_signal);
-            self.log.warning("reload: an upgrade goes on; it comes after that");
+            self.log.warning("reload: an upgrade is in progress; deferred until it is done");
             clients.into_iter().for_each(|client| client.failed(error, &[]));
             return self.systemd.ready();
         }
@@ -245,7 +246,7 @@ impl Node {
             Ok(reloaded) => self.take_over(reloaded, clients),
             Err(problems) => {
                 self.board.reloads.failed();
-                let error = "the configuration has mistakes; the old one stays in force";
+                let error = "the new configuration has errors; the old one stays in effect";
                 self.log.error(format!("reload: {error}"));
                 problems.iter().for_each(|problem| self.log.error(format!("reload: {problem}")));
                 clients.into_iter().for_each(|client| client.failed(error, &problems));
@@ -275,14 +276,14 @@ impl Node {
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
         for name in self.course.need_restart.clone() {
-            self.log.warning(format!("reload: {name} has changed, which a restart or an upgrade takes over"));
+            self.log.warning(format!("reload: {name} has changed; restart or upgrade to apply it"));
         }
         let done = json!({ "zones": zones, "need_restart": self.course.need_restart });
         for client in clients {
             if is_everywhere {
                 client.done(done.clone());
             } else {
-                client.failed("a thread that serves is stuck, and has not changed over yet", &[]);
+                client.failed("a serving thread is stuck and still uses the old configuration", &[]);
             }
         }
     }
@@ -307,7 +308,7 @@ impl Node {
         if self.board.life.state() == State::Serving {
             self.change(State::Draining);
             if !self.config.drain_time.is_zero() {
-                self.say("draining: answering who still comes");
+                self.say("draining: queries that still arrive are answered");
             }
         }
         if ends {
@@ -329,18 +330,18 @@ impl Node {
         let waiting = self.course.draining.take().map(|draining| draining.clients).unwrap_or_default();
         waiting
             .into_iter()
-            .for_each(|client| client.failed("a successor has taken over meanwhile; ask it", &[]));
+            .for_each(|client| client.failed("another process has taken over; ask again", &[]));
     }
 
     fn undrain(&mut self, clients: Vec<Client>) {
         match self.course.draining.take() {
             Some(draining) if draining.ends => {
                 self.course.draining = Some(draining);
-                clients.into_iter().for_each(|client| client.failed("the node ends already", &[]));
+                clients.into_iter().for_each(|client| client.failed("the node is already stopping", &[]));
             }
             draining => {
                 let waiting = draining.map(|draining| draining.clients).unwrap_or_default();
-                waiting.into_iter().for_each(|client| client.failed("the drain was called off", &[]));
+                waiting.into_iter().for_each(|client| client.failed("the drain was cancelled", &[]));
                 if self.board.life.state() == State::Draining {
                     self.change(State::Serving);
                     self.say("serving again");

@@ -122,8 +122,8 @@ impl Bound {
     /// If that is less than the start takes: the kernel would kill it.
     pub fn within(&self, limit: Option<&Limit>) -> Result<Option<String>, Vec<Problem>> {
         let Some(limit) = limit.filter(|limit| limit.len < self.total()) else { return Ok(None) };
-        let advice = "raise that, or lower [tcp] buffers_max and connections_max, or keep the history in a \
-                      folder ([history] dir), or have fewer shards";
+        let advice = "raise it, lower [tcp] buffers_max and connections_max, keep the history in a \
+                      directory ([history] dir), or use fewer shards";
         if limit.len < self.start {
             return Err(failure(format!(
                 "the node needs {} of memory to start, and {} is {}; {advice}",
@@ -133,7 +133,7 @@ impl Bound {
             )));
         }
         Ok(Some(format!(
-            "{} is {}, less than the node may come to need: an attack could make it end; {advice}",
+            "{} is {}, less than the node may need under attack: the kernel could kill it; {advice}",
             limit.what,
             Mebibytes(limit.len)
         )))
@@ -143,10 +143,10 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, start) = (Mebibytes(self.total()), Mebibytes(self.start));
-        write!(f, "at most {total} (the start {start}")?;
+        write!(f, "at most {total} (at start {start}")?;
         let mut grown = self.grown.iter().filter(|(_, len)| *len > 0);
         grown.try_for_each(|(what, len)| write!(f, ", {what} {}", Mebibytes(*len)))?;
-        write!(f, "), and {} of the kernel's where all buffers of sockets are full", Mebibytes(self.kernel))
+        write!(f, "), plus {} in the kernel if all socket buffers are full", Mebibytes(self.kernel))
     }
 }
 
@@ -203,7 +203,7 @@ impl Limit {
             let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
             line.split_whitespace().next()?.parse().ok()
         });
-        let process = of_process.map(|len| Self { len, what: "its limit of address space (ulimit -v)" });
+        let process = of_process.map(|len| Self { len, what: "its address space limit (ulimit -v)" });
         let of_host = read("proc/meminfo").and_then(|text| {
             let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
             line.split_whitespace().next()?.parse::<usize>().ok()
@@ -292,7 +292,7 @@ mod tests {
         let unlimited = [("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")];
         assert_eq!(of(&[meminfo, version_1, unlimited[0]]), Some((1024, "the memory of this host")));
         let line = "Max address space         67108864             67108864             bytes\n";
-        let process = "its limit of address space (ulimit -v)";
+        let process = "its address space limit (ulimit -v)";
         assert_eq!(of(&[meminfo, ("proc/self/limits", line)]), Some((64, process)));
         let line = "Max address space         unlimited            unlimited            bytes\n";
         assert_eq!(of(&[("proc/self/limits", line)]), None);

@@ -203,7 +203,7 @@ fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<
         return Ok(Vec::new());
     }
     let absent = itself::ask(&config.listen).map_err(failure)?;
-    Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
+    Ok(absent.iter().map(|address| format!("note: no interface has {address} yet")).collect())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
@@ -292,9 +292,6 @@ mod tests {
         let problems = host(&config).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].message.starts_with("CPU 8191 is not online"), "{problems:?}");
-        assert!(
-            problems[1].message.starts_with("user no-such-user-here: there is no such user; "),
-            "{problems:?}"
-        );
+        assert!(problems[1].message.starts_with("user no-such-user-here: no such user; "), "{problems:?}");
     }
 }

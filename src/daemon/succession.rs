@@ -68,13 +68,11 @@ impl Succession {
 
     fn start(&self, draining: bool) -> Result<(Receiver<Outcome>, Passage), String> {
         let no_launcher = |error: &String| {
-            format!(
-                "there is no launcher ({error}), so that a new process could not have what this one gave up"
-            )
+            format!("there is no launcher ({error}), so a new process would lack the privileges to start")
         };
         let launcher = self.launcher.as_ref().map_err(no_launcher)?;
         let giving =
-            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in its place"))?;
+            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in place"))?;
         let way_out = giving.way_out().map_err(|error| error.to_string())?;
         let (report, outcome) = bounded(1);
         let handles = Arc::clone(&self.handles);
@@ -122,15 +120,15 @@ impl Node {
             return;
         }
         let begun = if self.is_ending() {
-            Err((clients, "the node ends already".to_owned()))
+            Err((clients, "the node is already stopping".to_owned()))
         } else {
             let draining = self.is_draining();
             self.succession.begin(clients, draining)
         };
         match begun {
-            Ok(()) => self.say("upgrade: a new process is started"),
+            Ok(()) => self.say("upgrade: starting a new process"),
             Err((clients, error)) => {
-                self.say(&format!("upgrade: {error}; this process serves on"));
+                self.say(&format!("upgrade: {error}; this process keeps serving"));
                 clients.into_iter().for_each(|client| client.failed(&error, &[]));
             }
         }
@@ -144,7 +142,7 @@ impl Node {
                 self.succession.kill();
                 drop(successor);
                 let clients = self.succession.take_clients();
-                clients.into_iter().for_each(|client| client.failed("the node ends", &[]));
+                clients.into_iter().for_each(|client| client.failed("the node is stopping", &[]));
                 None
             }
             Ok(successor) => Some(successor),
@@ -206,7 +204,7 @@ impl Node {
         }
         let is_known = self.systemd.succeeded_by(successor.pid);
         let (pid, version) = (successor.pid, successor.version.clone());
-        self.say(&format!("upgrade: process {pid}, version {version}, serves"));
+        self.say(&format!("upgrade: process {pid}, version {version}, is serving"));
         for client in self.succession.take_clients() {
             client.done(json!({ "pid": pid, "version": version }));
         }
@@ -220,7 +218,7 @@ impl Node {
         drop(self.succession.elder.take());
         let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
         successor.part(counted);
-        self.say("upgrade: this process has nothing left to do");
+        self.say("upgrade: complete; this process ends");
         self.watched.stop_taps();
         Ok(())
     }
@@ -258,7 +256,7 @@ impl Node {
             }
             is_known = is_known || self.systemd.succeeded_by(pid);
             if successor.has_ended() {
-                let error = format!("process {pid}, which served in the place of this one, has ended");
+                let error = format!("process {pid}, which replaced this one, has ended");
                 self.log.error(&error);
                 self.net.stop();
                 self.watched.stop_taps();

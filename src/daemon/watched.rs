@@ -127,12 +127,12 @@ impl Remembered {
             }
             Some((dir, Err(error))) => {
                 format!(
-                    "{} cannot be used: {error}; totals begin at 0; give a folder that this node may write \
+                    "cannot use {}: {error}; totals start at 0; give a directory that this node can write \
                      with [history] dir",
                     dir.display()
                 )
             }
-            None => "[history] dir would keep it".to_owned(),
+            None => "lost at exit; set [history] dir to keep it".to_owned(),
         };
         // An image that this program does not know is as good as none.
         let from_image = image.and_then(|image| History::in_memory_from(image, names, shards, now).ok());

@@ -221,13 +221,13 @@ impl Log {
         let log = self.clone();
         std::panic::set_hook(Box::new(move |panic| {
             let thread = std::thread::current();
-            let name = thread.name().unwrap_or("without a name");
+            let name = thread.name().unwrap_or("(unnamed)");
             let payload = panic.payload();
             let what = payload.downcast_ref::<&str>().copied();
             let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
             let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
             let place = place.unwrap_or_default();
-            log.error(format!("the thread {name} panicked{place}: {what}; please report this"));
+            log.error(format!("thread {name} panicked{place}: {what}; please report this"));
             log.flush();
         }));
     }
@@ -289,7 +289,7 @@ mod tests {
             .unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         let said = std::fs::read_to_string(file.path()).unwrap();
-        assert!(said.contains(" error   the thread udp-0 panicked at src/log/mod.rs:"), "{said}");
+        assert!(said.contains(" error   thread udp-0 panicked at src/log/mod.rs:"), "{said}");
         assert!(said.ends_with(": lost 3 slots; please report this\n"), "{said}");
     }
 

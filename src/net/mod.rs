@@ -89,7 +89,11 @@ impl std::fmt::Display for NetError {
                 write!(f, "cannot pin a shard to CPU {cpu}: {error}; list other CPUs with --cpus")
             }
             Self::Datapath { datapath, reason } => {
-                write!(f, "there is no {datapath} datapath: {reason}; `--datapath auto` finds one that works")
+                write!(
+                    f,
+                    "the {datapath} datapath is not available: {reason}; `--datapath auto` finds one that \
+                     works"
+                )
             }
             Self::Tcp(error) => {
                 write!(
@@ -98,7 +102,7 @@ impl std::fmt::Display for NetError {
                 )
             }
             Self::Socket(error) => write!(f, "{error}; raise the limit of open files (ulimit -n)"),
-            Self::Ended => f.write_str("a shard ended before it served; please report this"),
+            Self::Ended => f.write_str("a shard ended during startup; please report this"),
             Self::Thread(error) => {
                 write!(f, "cannot start a thread: {error}; raise the limit of processes (ulimit -u)")
             }
@@ -275,7 +279,7 @@ impl Net {
                     if choice == DatapathChoice::Auto =>
                 {
                     self.datapath = Datapath::Mmsg;
-                    self.reason = format!("no ring for every shard: {reason}");
+                    self.reason = format!("io_uring failed on a shard: {reason}");
                 }
                 report => report?,
             }
@@ -347,9 +351,11 @@ fn choose(choice: DatapathChoice) -> Result<(Datapath, String), NetError> {
     match sys::self_test() {
         Ok(SelfTest::Passed) => Ok((Datapath::IoUring, "its self-test passed".to_owned())),
         Ok(SelfTest::Skipped) => {
-            Ok((Datapath::IoUring, "its self-test was skipped: there is no loopback".to_owned()))
+            Ok((Datapath::IoUring, "its self-test was skipped: no loopback interface is up".to_owned()))
         }
-        Err(error) if choice == DatapathChoice::Auto => Ok((Datapath::Mmsg, format!("no io_uring: {error}"))),
+        Err(error) if choice == DatapathChoice::Auto => {
+            Ok((Datapath::Mmsg, format!("io_uring is not available: {error}")))
+        }
         Err(error) => Err(NetError::Datapath { datapath: Datapath::IoUring, reason: error.to_string() }),
     }
 }

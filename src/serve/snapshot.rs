@@ -113,7 +113,10 @@ impl Settings {
             problems.push(problem(format!("edns_udp_size is {}, not 512 to 1232", self.edns_udp_size)));
         }
         if self.nsid.len() > NSID_LEN_MAX {
-            problems.push(problem(format!("nsid has {} bytes, over {NSID_LEN_MAX}", self.nsid.len())));
+            problems.push(problem(format!(
+                "nsid has {} bytes, over the limit of {NSID_LEN_MAX}",
+                self.nsid.len()
+            )));
         }
         if self.node.is_empty() || self.node.len() > NSID_LEN_MAX {
             problems.push(problem(format!(
@@ -122,9 +125,7 @@ impl Settings {
             )));
         }
         if self.version.as_ref().is_some_and(|version| version.len() > TEXT_LEN_MAX) {
-            problems.push(problem(format!(
-                "version_txt is over {TEXT_LEN_MAX} bytes, the longest string of a TXT record"
-            )));
+            problems.push(problem(format!("version_txt is over the {TEXT_LEN_MAX} bytes of a TXT string")));
         }
         problems
     }
@@ -278,7 +279,7 @@ pub(super) mod tests {
             settings.version = Some("v".repeat(256));
         });
         let messages = messages.unwrap_err();
-        for fragment in ["edns_udp_size is 511", "nsid has 129", "name has 0 bytes", "over 255 bytes"] {
+        for fragment in ["edns_udp_size is 511", "nsid has 129", "name has 0 bytes", "over the 255 bytes"] {
             assert!(messages.iter().any(|message| message.contains(fragment)), "{fragment}: {messages:?}");
         }
     }

@@ -99,17 +99,18 @@ impl fmt::Display for ConfineError {
         match self {
             Self::Threads(count) => write!(
                 f,
-                "cannot confine the process: {count} threads run where one should; please report this"
+                "cannot confine the process: {count} threads run instead of one; please report this"
             ),
             Self::User { user, error } => write!(f, "cannot become user {user}: {error}"),
             Self::Refused { what, error } => write!(
                 f,
-                "cannot give up {what}: {error}; does a sandbox around the program forbid even that? Allow \
-                 it there"
+                "cannot drop {what}: {error}; if the program runs in a sandbox, allow it \
+                 there"
             ),
             Self::Unavailable { key, reason } => write!(
                 f,
-                "there is no {key}, which is required: {reason}; `{key} = \"auto\"` in [confine] does without"
+                "{key} is required but not available: {reason}; with `{key} = \"auto\"` in [confine] the \
+                 node starts without"
             ),
         }
     }
@@ -147,7 +148,7 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
     confined.landlock = files::confine(plan, &mut confined.notes)?;
     (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
     if plan.seccomp == Want::Auto && !confined.has_filters {
-        confined.notes.push(format!("no filters of system calls: {}", confined.seccomp));
+        confined.notes.push(format!("no system call filter: {}", confined.seccomp));
     }
     Ok(confined)
 }
@@ -164,8 +165,8 @@ impl Confined {
             return Ok(());
         }
         let blocked = filter::set_signals(class == Class::Signals);
-        blocked.map_err(|error| format!("cannot set the signals that it takes: {error}"))?;
-        filter::apply(class).map_err(|error| format!("cannot filter its system calls: {error}"))
+        blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
+        filter::apply(class).map_err(|error| format!("cannot install its system call filter: {error}"))
     }
 }
 

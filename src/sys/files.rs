@@ -27,7 +27,7 @@ pub fn read(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
         }
         file.rewind()?;
     }
-    Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is read"))
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changed while it was read"))
 }
 
 /// Whether `file` holds these bytes and no more.
@@ -53,7 +53,7 @@ fn open(path: &Path) -> io::Result<File> {
     if kind.is_file() || kind.is_dir() {
         return Ok(file);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, not a file"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "a pipe or a device, not a file"))
 }
 
 /// Opens a file to append lines to, and makes it if it is not there, readable for its group. Neither the open
@@ -78,7 +78,7 @@ pub fn append(path: &Path) -> io::Result<File> {
 pub fn set_socket_mode(path: &Path, mode: u32) -> io::Result<()> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
     if !file.metadata()?.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no socket"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket"));
     }
     // A handle of this kind takes no fchmod(2).
     fs::set_permissions(format!("/proc/self/fd/{}", file.as_raw_fd()), Permissions::from_mode(mode))

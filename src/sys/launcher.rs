@@ -148,10 +148,10 @@ impl Launcher {
     /// error, and the pair to this one.
     ///
     /// # Errors
-    /// If this process has threads already, or may not have a child.
+    /// If this process already has threads, or may not have a child.
     pub fn fork(program: &Program) -> io::Result<Self> {
         if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-            return Err(io::Error::other("this process has threads already"));
+            return Err(io::Error::other("this process already has threads"));
         }
         let (here, there) = Passage::pair()?;
         // SAFETY: this is the only thread, so the child is as whole as its parent: no lock is held by a

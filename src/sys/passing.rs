@@ -92,7 +92,8 @@ impl Passage {
             self.receive_batch(&mut descriptors, deadline)?;
             if descriptors.len() != before + expected {
                 // The kernel drops those for which this process has no room.
-                let message = "descriptors were lost on the way; raise the limit of open files (ulimit -n)";
+                let message =
+                    "file descriptors were lost in transfer; raise the limit of open files (ulimit -n)";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
         }

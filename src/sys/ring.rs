@@ -134,7 +134,7 @@ impl RingError {
             return "this kernel's io_uring has a bug; update the kernel";
         };
         if *step == uring::NAPI {
-            return "busy polling by a ring takes Linux 6.9 or later";
+            return "busy polling with io_uring needs Linux 6.9 or later";
         }
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
@@ -142,7 +142,7 @@ impl RingError {
                  allow io_uring in the container's seccomp profile"
             }
             Some(libc::ENOSYS | libc::EOPNOTSUPP) => {
-                "the kernel lacks io_uring, or the container's seccomp profile hides it"
+                "the kernel lacks io_uring, or the container's seccomp profile blocks it"
             }
             Some(libc::ENOMEM) => "raise LimitMEMLOCK, or the memory limit of the container",
             Some(libc::EINVAL) => "the kernel is too old: Linux 6.1 or later is needed",

@@ -123,7 +123,7 @@ pub fn adopt_udp(socket: &UdpSocket, address: SocketAddr, options: &UdpOptions) 
     socket.set_nonblocking(false)?;
     let socket = socket2::SockRef::from(socket);
     if address.is_ipv6() && !socket.only_v6()? {
-        let message = "it takes IPv4 as well; let the service manager bind it with BindIPv6Only=ipv6-only";
+        let message = "it also receives IPv4; set BindIPv6Only=ipv6-only in the socket unit";
         return Err(io::Error::other(message));
     }
     udp_options(&socket, address, options, true)

@@ -196,7 +196,7 @@ fn list(path: &Path) -> io::Result<Vec<usize>> {
     let mut numbers = Vec::new();
     for part in text.trim().split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, format!("`{part}` is no list of CPUs"));
+        let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, format!("`{part}` is not a CPU list"));
         let (first, last): (usize, usize) = (first.parse().map_err(wrong)?, last.parse().map_err(wrong)?);
         numbers.extend(first..=last.min(CPUS_MAX - 1));
     }

@@ -182,14 +182,13 @@ impl<'a> Iterator for Entries<'a> {
                 b';' => self.skip_comment(),
                 b'(' if opened.len() < PARENTHESES_MAX => {
                     opened.push(
-                        self.mistake("this `(` is never closed: put `)` behind the last value of the record"),
+                        self.mistake("this `(` is never closed: put `)` after the last value of the record"),
                     );
                     self.at += 1;
                 }
                 b')' if opened.pop().is_some() => self.at += 1,
                 b'(' | b')' => {
-                    let message =
-                        if byte == b')' { "`)` without a `(`" } else { "too many `(` in each other" };
+                    let message = if byte == b')' { "`)` without a `(`" } else { "too many nested `(`" };
                     mistake = mistake.or_else(|| Some(self.mistake(message)));
                     self.at += 1;
                 }

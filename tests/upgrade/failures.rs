@@ -102,7 +102,7 @@ fn at_every_step_one_may_crash_end_or_babble() {
     node.install(&successor);
     for step in ["start", "hello", "sockets", "ready"] {
         for (then, expected) in
-            [("crash", "signal: 9"), ("exit", "exit status: 7"), ("babble", "language of a hand-over")]
+            [("crash", "signal: 9"), ("exit", "exit status: 7"), ("babble", "handover protocol")]
         {
             fs::write(node.path("script"), format!("{step} {then}")).expect("written");
             let told = told(&node.fail_to_upgrade());
@@ -124,7 +124,7 @@ fn at_every_step_one_may_crash_end_or_babble() {
         });
         let told = told(&node.fail_to_upgrade());
         stop.store(true, Ordering::Relaxed);
-        assert!(told.contains("did not say `ready` in time") && told.contains("SIGKILL"), "{told}");
+        assert!(told.contains("did not send `ready` in time") && told.contains("SIGKILL"), "{told}");
         assert!(asking.join().expect("it ends") > 100);
     });
     node.install(&program());
@@ -171,7 +171,7 @@ fn one_that_is_killed_at_any_moment_leaves_the_old_one_or_nobody_needs_it() {
         failed += 1;
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        if !text.contains("this one serves on") {
+        if !text.contains("this process keeps serving") {
             // It served already, so that there was nothing to go on with: the old one ends with an error too.
             wait_for_end(before);
             break;

@@ -36,7 +36,7 @@ impl Predecessor {
     /// If there should be one, and it cannot be reached.
     pub fn find() -> Result<Option<Self>, Vec<Problem>> {
         let found = launcher::predecessor();
-        let found = found.map_err(|error| failure(format!("the process to succeed is gone: {error}")));
+        let found = found.map_err(|error| failure(format!("the process to replace is gone: {error}")));
         Ok(found?.map(|line| Self(Line(line))))
     }
 
@@ -103,7 +103,7 @@ impl Predecessor {
     ) -> Result<(Message, Vec<std::os::fd::OwnedFd>), Vec<Problem>> {
         self.0.hear(awaited, Some(within)).map_err(|problems| {
             let of_it = |problem: Problem| Problem {
-                message: format!("the process to succeed: {}", problem.message),
+                message: format!("the process to replace: {}", problem.message),
                 ..problem
             };
             problems.into_iter().map(of_it).collect()

@@ -76,7 +76,7 @@ pub(super) fn available(want: Want) -> Result<(bool, String), ConfineError> {
     match try_available() {
         Ok(()) => Ok((true, "on".to_owned())),
         Err(error) => {
-            let reason = format!("{error}; this kernel, or a sandbox around the program, lacks them");
+            let reason = format!("{error}; the kernel or a sandbox does not allow filters");
             if want == Want::Required {
                 return Err(ConfineError::Unavailable { key: "seccomp", reason });
             }

@@ -39,7 +39,7 @@ pub(super) fn become_user(
         return Ok(format!("uid {}", user::own_uid()));
     }
     let Some(user) = USERS.into_iter().find(|user| user::exists(user).is_ok()) else {
-        notes.push(format!("runs as root: there is no user {} or {}; create one", USERS[0], USERS[1]));
+        notes.push(format!("running as root: there is no user {} or {}; create one", USERS[0], USERS[1]));
         return Ok("root".to_owned());
     };
     give(own, user);
@@ -47,7 +47,7 @@ pub(super) fn become_user(
         Ok(()) => Ok(user.to_owned()),
         // A container may have no other user than its root.
         Err(error) if user::is_root() => {
-            notes.push(format!("runs as root: it cannot become {user} ({error})"));
+            notes.push(format!("running as root: cannot become {user} ({error})"));
             Ok("root".to_owned())
         }
         Err(error) => Err(ConfineError::User { user: user.to_owned(), error }),

@@ -33,7 +33,7 @@ fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
         let anywhere = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         return match anywhere {
             Ok(socket) => Ring::new(vec![socket], SLOTS, 0).map(|_| SelfTest::Skipped),
-            Err(error) => Err(RingError::Refused { step: "a socket to try it on", error }),
+            Err(error) => Err(RingError::Refused { step: "a socket for the self-test", error }),
         };
     };
     let mut trial = Trial {
@@ -44,16 +44,16 @@ fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
         sum: Turn::default(),
     };
     trial.round("a datagram is answered", &[b"one"])?;
-    trial.round("the receive goes on after an empty datagram", &[b"two", b"", b"three"])?;
+    trial.round("the receive continues after an empty datagram", &[b"two", b"", b"three"])?;
     if trial.sum.rearms.empty == 0 {
-        return Err(RingError::Untrusted { trial: "an empty datagram ends the receive" });
+        return Err(RingError::Untrusted { trial: "an empty datagram ends the multishot receive" });
     }
-    trial.round("the receive goes on when the slots had run out", &[b"4", b"5", b"6", b"7", b"8", b"9"])?;
+    trial.round("the receive continues after buffers ran out", &[b"4", b"5", b"6", b"7", b"8", b"9"])?;
     if trial.sum.rearms.no_buffers == 0 {
-        return Err(RingError::Untrusted { trial: "a receive without slots ends" });
+        return Err(RingError::Untrusted { trial: "a multishot receive without buffers ends" });
     }
     let Trial { ring, .. } = trial;
-    ring.end(&mut |_, _| None).map_err(|error| RingError::Refused { step: "the end of the ring", error })?;
+    ring.end(&mut |_, _| None).map_err(|error| RingError::Refused { step: "closing the ring", error })?;
     Ok(SelfTest::Passed)
 }
 

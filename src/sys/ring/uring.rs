@@ -486,7 +486,7 @@ mod tests {
         match Uring::new(vec![socket], 2, false, 50) {
             // The restrictions leave no way to ask the ring itself; setting it up was not refused.
             Ok(mut uring) => assert!(uring.enter(Duration::ZERO).is_ok()),
-            Err(error) => assert!(error.to_string().contains("takes Linux 6.9 or later"), "{error}"),
+            Err(error) => assert!(error.to_string().contains("needs Linux 6.9 or later"), "{error}"),
         }
     }
 
