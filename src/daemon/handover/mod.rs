@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure;
 use crate::history::Counted;
 use crate::limits::{HANDOVER_IMAGE_LEN_MAX, HANDOVER_LEN_MAX};
 use crate::problem::Problem;
@@ -93,28 +92,28 @@ impl Line {
 
     fn say(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<(), Vec<Problem>> {
         let text = serde_json::to_vec(message).expect("names and numbers have a form in JSON");
-        self.0.send(&text, descriptors).map_err(|error| failure(lost(&error, "did not read in time")))
+        self.0.send(&text, descriptors).map_err(|error| Problem::alone(lost(&error, "did not read in time")))
     }
 
     /// Waits for what the other says next. `awaited` is what that should be, for people.
     fn hear(&self, awaited: &str, within: Option<Duration>) -> Result<(Message, Vec<OwnedFd>), Vec<Problem>> {
         let why = |error: &io::Error| lost(error, &format!("did not send `{awaited}` in time"));
-        let parcel = self.0.receive(HANDOVER_LEN_MAX, within).map_err(|error| failure(why(&error)))?;
+        let parcel = self.0.receive(HANDOVER_LEN_MAX, within).map_err(|error| Problem::alone(why(&error)))?;
         match serde_json::from_slice(&parcel.bytes) {
             Ok(Message::Refused { problems }) => {
                 Err(problems.into_iter().map(|(place, message)| Problem { place, message }).collect())
             }
             Ok(message) => Ok((message, parcel.descriptors)),
-            Err(error) => Err(failure(format!("it does not speak the handover protocol: {error}"))),
+            Err(error) => Err(Problem::alone(format!("it does not speak the handover protocol: {error}"))),
         }
     }
 
     fn say_image(&self, image: &[u8]) -> Result<(), Vec<Problem>> {
-        self.0.send(image, &[]).map_err(|error| failure(lost(&error, "did not read in time")))
+        self.0.send(image, &[]).map_err(|error| Problem::alone(lost(&error, "did not read in time")))
     }
 
     fn hear_image(&self, within: Duration) -> Result<Vec<u8>, Vec<Problem>> {
-        let why = |error: io::Error| failure(lost(&error, "did not hand over its history in time"));
+        let why = |error: io::Error| Problem::alone(lost(&error, "did not hand over its history in time"));
         self.0.receive(HANDOVER_IMAGE_LEN_MAX, Some(within)).map(|parcel| parcel.bytes).map_err(why)
     }
 }
@@ -133,5 +132,5 @@ fn lost(error: &io::Error, too_slow: &str) -> String {
 
 /// Something else was said than `awaited`.
 fn unexpected(awaited: &str, said: &Message) -> Vec<Problem> {
-    failure(format!("expected `{awaited}`, got {said:?}"))
+    Problem::alone(format!("expected `{awaited}`, got {said:?}"))
 }
