@@ -63,7 +63,7 @@ pub fn announce(settings: &Settings, daemon: Daemon, log: &Log) -> Result<(), St
     announcer.withdraw()
 }
 
-/// Withdraws everything, once: for what cleans up behind an `announce` that was killed.
+/// Withdraws everything, once: for what cleans up after an `announce` that was killed.
 ///
 /// # Errors
 /// If the router does not take it.
@@ -214,7 +214,7 @@ fn follow_daemon(daemon: Daemon, every: Duration, events: Sender<Event>) -> io::
     Ok(())
 }
 
-/// A terminal that closes ends us as well, so that nothing stays announced that nobody watches.
+/// A terminal that closes ends us as well: nothing stays announced that nobody watches.
 fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let events = events.clone();

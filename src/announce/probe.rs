@@ -1,7 +1,7 @@
 //! A probe: what a resolver would ask a service address, asked over the way that its packets take.
 //!
-//! Three questions, over UDP and over TCP: the SOA of a zone, a name that does not exist, and who answers
-//! here. The daemon takes no part in it other than answering, so that what is probed is what the public
+//! Three questions, over UDP and over TCP: the SOA of a zone, a name that does not exist, and which node
+//! answers here. The daemon takes no part in it other than answering, so what is probed is what the public
 //! gets; another name server with the zones of AS112 passes as well.
 
 use std::io::{self, Read as _, Write as _};
@@ -31,14 +31,14 @@ const DIRECT: [Question; 3] = [
     Question { name: "hostname.as112.net", rtype: Rtype::TXT, rcode: Rcode::NOERROR },
 ];
 
-/// What is asked of the service behind DNAMEs (RFC 7535).
+/// What is asked of the target of DNAMEs (RFC 7535).
 const DNAME: [Question; 3] = [
     Question { name: "empty.as112.arpa", rtype: Rtype::SOA, rcode: Rcode::NOERROR },
     Question { name: "1.empty.as112.arpa", rtype: Rtype::PTR, rcode: Rcode::NXDOMAIN },
     Question { name: "hostname.as112.arpa", rtype: Rtype::TXT, rcode: Rcode::NOERROR },
 ];
 
-/// Asks an address everything; how long that took. An address that is none of AS112 is asked as one of the
+/// Asks an address everything; how long that took. An address outside AS112 is asked as one of the
 /// direct service, and a wildcard is asked on loopback.
 ///
 /// # Errors
@@ -84,7 +84,7 @@ impl Place {
     }
 }
 
-/// Where a socket that is bound to `ip` is reached from this host: behind a wildcard, on the loopback of the
+/// Where a socket that is bound to `ip` is reached from this host: a wildcard, on the loopback of the
 /// same family.
 #[must_use]
 pub fn reachable(ip: IpAddr) -> IpAddr {
@@ -142,7 +142,7 @@ impl Query {
     }
 }
 
-/// Takes the query that `reply` is to out of those that wait for one; what is no reply to any is let be.
+/// Takes the query that `reply` is to out of those that wait for one; what is not a reply to any is ignored.
 fn settle(waiting: &mut Vec<&Query>, reply: &[u8]) -> Result<(), String> {
     match waiting.iter().position(|query| query.is_asked_in(reply)) {
         Some(at) => waiting.swap_remove(at).judge(reply),

@@ -130,7 +130,7 @@ fn include(prefixes: &[IpNet], wanted: &[bool]) -> String {
         + &statements.collect::<String>()
 }
 
-/// Writes a file beside its place and moves it there: BIRD may read it at any time. Below /run its folder may
+/// Writes a temporary file and renames it: BIRD may read it at any time. Below /run the directory may
 /// be gone since the last start of the host.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
@@ -164,7 +164,7 @@ impl Commands {
     }
 }
 
-/// With an error comes the command where it goes on.
+/// With an error comes the command if it still runs.
 fn run(command: &[String], further: &[&str]) -> Result<String, (String, Option<Child>)> {
     let line = || [command.join(" "), further.join(" ")].join(" ");
     let cannot = |error: io::Error| (format!("cannot run `{}`: {error}", line()), None);

@@ -28,7 +28,7 @@ pub struct Extent {
 }
 
 impl Answers {
-    /// Compiles a set of zones. Beside the answers comes the extent of each zone, in the order of the set.
+    /// Compiles a set of zones. With the answers comes the extent of each zone, in the order of the set.
     /// Zones that have no series yet are added to `series`, as long as there is room.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ fn labels(series: &[String], zone: &Zone) -> ZoneLabels {
 struct Compiler<'t> {
     tree: &'t Tree<'t>,
     out: Answers,
-    /// Bytes that stand in the arena already, so that equal tails share them.
+    /// Bytes that are in the arena already, for equal tails to share them.
     shared: HashMap<Vec<u8>, Span>,
     extent: usize,
     /// Bytes that the arena may hold.

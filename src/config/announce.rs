@@ -1,4 +1,4 @@
-//! `[announce]`: which routes there are, and who is told of them.
+//! `[announce]`: which routes there are, and which router is told of them.
 //!
 //! The prefixes are not configured: a node announces those whose addresses it listens on.
 

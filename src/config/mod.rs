@@ -172,7 +172,7 @@ pub fn withdrawal(path: Option<&Path>) -> Result<AnnounceSettings, Vec<Problem>>
     })
 }
 
-/// Makes the `Config` and notes what does not fit together. After a mistake it goes on with what it has, to
+/// Makes the `Config` and notes what does not fit together. After a mistake it continues with what it has, to
 /// find the next one; `load` gives out no such `Config`.
 struct Resolver<'a> {
     source: &'a Source,
@@ -358,7 +358,7 @@ impl Resolver<'_> {
         let Given { value: per_address, origin } = &spec.connections_per_address_max;
         if *origin != Origin::Default && per_address.0 > connections_max {
             let message = format!(
-                "one address may have more connections than all addresses together; give at most {connections_max}"
+                "one address may have more connections than all together; give at most {connections_max}"
             );
             self.mistake(*origin, message);
         }

@@ -69,7 +69,7 @@ struct Key {
     without: String,
 }
 
-/// The sections that the example file documents. A key behind a `#` has no fixed default; the comment before
+/// The sections that the example file documents. A key after a `#` has no fixed default; the comment before
 /// it says what holds without it.
 fn documented() -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();

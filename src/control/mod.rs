@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
-//! open the socket may do everything: it has the mode 0660, in a folder of its own.
+//! open the socket may do everything: it has the mode 0660, in a directory of its own.
 
 pub mod orders;
 
@@ -52,7 +52,7 @@ pub(super) enum Opened {
 }
 
 impl Opened {
-    /// The folder that it is in.
+    /// The directory that it is in.
     pub(super) fn dir(&self) -> Option<&Path> {
         match self {
             Self::At(_, path) => path.parent(),
@@ -69,10 +69,10 @@ impl Opened {
     }
 }
 
-/// Opens the socket. A file of a node that is no more is replaced.
+/// Opens the socket. The file of a node that has ended is replaced.
 ///
 /// # Errors
-/// If the path that was asked for cannot be had, and what to do.
+/// If the configured path is not available, and what to do.
 pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Opened, String> {
     let mut bind = |path: &Path| adopt(path, inherited).map_or_else(|| bind(path), Ok);
     let way_out = "choose another path with --control, or give --control off";

@@ -17,11 +17,11 @@ use crate::sys::confine::{Class, Confined};
 /// What there is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// Say how the node is.
+    /// Show the state of the node.
     Status,
     /// Read the configuration again.
     Reload,
-    /// Let nobody be sent here any more, but answer who comes.
+    /// Withdraw the routes, but answer queries that still arrive.
     Drain,
     /// Be there for everybody again.
     Undrain,
@@ -70,7 +70,7 @@ impl Wish {
     }
 }
 
-/// A wish, and who waits for the answer.
+/// A wish, and the client that waits for the answer.
 #[derive(Debug)]
 pub struct Order {
     /// What is to be done.

@@ -34,7 +34,7 @@ impl Doors {
     /// Opens everything, or adopts what is there.
     ///
     /// # Errors
-    /// All addresses that cannot be had; else what other listener cannot.
+    /// All addresses that are not available; else what other listener is not.
     pub(super) fn open(
         config: &Config,
         placement: &Placement,
@@ -65,7 +65,7 @@ pub(super) struct Handles {
     pub(super) links: Vec<OwnedFd>,
 }
 
-/// The handles of the addresses, and of the listeners beside them.
+/// The handles of the addresses, and of the other listeners.
 fn with_handles(
     mut handles: Vec<OwnedFd>,
     http: &web::Opened,
@@ -171,7 +171,7 @@ impl Bound {
     }
 }
 
-/// Why an address cannot be had, and what to do.
+/// Why an address is not available, and what to do.
 fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Problem {
     let port = address.port();
     let advice = match error.kind() {

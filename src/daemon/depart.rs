@@ -64,8 +64,8 @@ impl Node {
     /// ends.
     ///
     /// # Errors
-    /// What went wrong with a successor that is gone again: this process has nothing left to serve with, and
-    /// who started it has to do so again.
+    /// What went wrong with a successor that is gone again: this process has nothing left to serve with;
+    /// whoever started it has to do so again.
     pub(super) fn depart(
         mut self,
         successor: Successor,

@@ -36,7 +36,7 @@ pub(super) fn ask(addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     Ok(absent)
 }
 
-/// From the very address that is asked, so that the query stays on this host.
+/// From the very address that is asked: the query stays on this host.
 fn udp(address: SocketAddr) -> io::Result<()> {
     let mut ours = address;
     ours.set_port(0);

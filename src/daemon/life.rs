@@ -58,9 +58,9 @@ pub(super) enum End {
 /// What has become of a node since it began.
 #[derive(Debug)]
 pub(super) struct Course {
-    /// Why the configuration in force is an old one, and since when it is.
+    /// Why the configuration in effect is an old one, and since when.
     stale: Option<(u64, Vec<Problem>)>,
-    /// What is not in force although the configuration says it.
+    /// Settings of the configuration that are not in effect.
     need_restart: Vec<&'static str>,
     pace: Pace,
     draining: Option<Draining>,
@@ -94,7 +94,7 @@ impl Pace {
     }
 }
 
-/// A drain that goes on.
+/// A drain in progress.
 #[derive(Debug)]
 struct Draining {
     began: Instant,
@@ -108,7 +108,7 @@ struct Draining {
 }
 
 impl Draining {
-    /// Whether nobody comes any more, or it has lasted long enough.
+    /// Whether no more queries arrive, or it has lasted long enough.
     fn is_done(&self, time: Duration, rate: f64, now: Instant) -> bool {
         let lasted = now.duration_since(self.began);
         let has_fallen = rate <= (self.rate * DRAINED_BELOW).max(1.0);
@@ -132,7 +132,7 @@ impl Node {
     /// Carries out what is ordered until the order is to end.
     ///
     /// # Errors
-    /// Which thread has ended unbidden.
+    /// Which thread has ended by itself.
     pub(super) fn live(
         &mut self,
         orders: &Receiver<Order>,
@@ -141,7 +141,8 @@ impl Node {
         loop {
             select! {
                 recv(self.succession.outcome()) -> outcome => {
-                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended".to_owned())));
+                    let ended = |_| Err(Problem::alone("its thread has ended".to_owned()));
+                    let outcome = outcome.unwrap_or_else(ended);
                     if let Some(successor) = self.upgraded(outcome) {
                         return Ok(End::Succeeded(successor));
                     }
@@ -155,7 +156,8 @@ impl Node {
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(Problem::alone("the signal and control threads have ended; please report this".to_owned()));
+                        let ended = "the signal and control threads have ended; please report this";
+                        return Err(Problem::alone(ended.to_owned()));
                     };
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     let wishes = merged(iter::once(order).chain(waiting));
@@ -328,7 +330,7 @@ impl Node {
         self.course.draining.as_ref().is_some_and(|draining| draining.ends)
     }
 
-    /// Answers those who wait for the end of a drain that a successor goes on with, or of this node.
+    /// Answers those who wait for the end of a drain that a successor continues, or of this node.
     pub(super) fn let_drainers_go(&mut self) {
         let waiting = self.course.draining.take().map(|draining| draining.clients).unwrap_or_default();
         waiting

@@ -14,7 +14,7 @@ use crate::report::export;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 
-/// The log, and who writes it.
+/// The log, and its writer.
 #[derive(Debug)]
 pub struct Logging {
     /// Where lines go in.

@@ -1,5 +1,5 @@
 //! How much memory the node can come to hold, whatever clients do. It is computed before the node serves,
-//! from the configuration and from what loading took, so that an operator can give a host or a control group
+//! from the configuration and from what loading took. With it an operator can give a host or a control group
 //! as much, and no attack can make the kernel kill the process.
 
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::problem::Problem;
 use crate::stats::ledger;
 use crate::xdp;
 
-/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, exports,
-/// signals, control, log, taps, and some to come.
+/// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
+/// exports, signals, control, log, taps, and some to come.
 const OTHER_THREADS: usize = 13;
 /// Bytes that one value of an answer about the past takes while the answer is made.
 const VALUE_LEN: usize = 64;
@@ -158,7 +158,7 @@ impl fmt::Display for Mebibytes {
     }
 }
 
-/// What this process may have, and who says so.
+/// What this process may have, and whose limit that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Bytes.

@@ -1,5 +1,5 @@
-//! The process: start, what a running node is asked to do, and stop. It may block and fail; a shard never calls
-//! it.
+//! The process: start, what a running node is asked to do, and stop. It may block and fail; a shard never
+//! calls it.
 
 mod bound;
 pub mod confine;
@@ -36,7 +36,7 @@ pub use writable::unwritable;
 /// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to the log.
 ///
 /// # Errors
-/// Why it cannot start, or which of its threads has ended unbidden.
+/// Why it cannot start, or which of its threads has ended by itself.
 pub fn run(
     origin: &mut Origin,
     source: Source,

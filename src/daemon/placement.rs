@@ -117,7 +117,7 @@ impl Placement {
         host.and_then(|host| Self::decide(config, &host)).map_err(|error| vec![Problem::plain(error)])
     }
 
-    /// The same for a process that has not given up its rights: it also sees whether there is the user.
+    /// The same for a process that has not dropped its privileges: it also checks that the user exists.
     ///
     /// # Errors
     /// As [`here`](Self::here); a user that does not exist.
@@ -233,7 +233,7 @@ fn some(places: Vec<Place>, none: impl FnOnce() -> String) -> Result<Vec<Place>,
 }
 
 /// The CPUs, those that are their core's first before the others: two threads of a core share what it can do,
-/// so that who wants fewer shards than threads has them on different cores. With each, which thread of its
+/// so with fewer shards than threads they are on different cores. With each, which thread of its
 /// core it is among those given.
 fn cores_first(cpus: &[Cpu]) -> Vec<(Cpu, usize)> {
     let before = |at: usize| cpus[..at].iter().filter(|cpu| cpu.core == cpus[at].core).count();
@@ -325,7 +325,7 @@ fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
 
 //------------ Steering ---
 
-/// How datagrams are steered, and a sentence that says so. `nic` is the card whose every queue has its shard,
+/// How datagrams are steered, and a sentence that says so. `nic` is the NIC whose every queue has its shard,
 /// if there is one.
 fn steer(
     config: &Config,

@@ -70,7 +70,7 @@ impl Writer {
         self.form == Form::Plain
     }
 
-    /// Writes until nobody can log any more.
+    /// Writes until the last sender is gone.
     ///
     /// # Errors
     /// None: what cannot be written is lost and counted.
@@ -102,7 +102,7 @@ impl Writer {
         }
     }
 
-    /// Writes an entry and those behind it, as much at a time as is there.
+    /// Writes an entry and those after it, as much at a time as is there.
     fn write_queued(&mut self, first: Entry) {
         let mut flushes = Vec::new();
         let mut next = Some(first);

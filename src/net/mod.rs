@@ -25,7 +25,7 @@ pub enum Datapath {
 /// What the operator asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DatapathChoice {
-    /// The ring where it can be had and passes its test, else mmsg.
+    /// io_uring where it is available and passes its self-test, else mmsg.
     #[default]
     Auto,
     /// The ring, or no start.
@@ -53,7 +53,7 @@ pub enum NetError {
         /// What the kernel said.
         error: io::Error,
     },
-    /// The datapath that was asked for cannot be had.
+    /// The configured datapath is not available.
     Datapath {
         /// Which.
         datapath: Datapath,

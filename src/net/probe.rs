@@ -42,7 +42,7 @@ pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -
 }
 
 /// A socket for the engine and one that is connected to it, on whichever loopback there is. A loopback that
-/// is down is none.
+/// is down does not count.
 fn sockets() -> io::Result<(UdpSocket, UdpSocket, SocketAddr)> {
     let on = |any: SocketAddr| {
         let (server, client) = (UdpSocket::bind(any)?, UdpSocket::bind(any)?);

@@ -36,7 +36,7 @@ pub enum Event {
 pub struct Plan {
     /// What datapath is wanted.
     pub choice: DatapathChoice,
-    /// Microseconds for which a ring polls the network card before its shard sleeps. (For mmsg, the sockets
+    /// Microseconds for which a ring polls the NIC before its shard sleeps. (For mmsg, the sockets
     /// have been told.)
     pub busy_poll: usize,
     /// For each shard the CPU that it is pinned to, if any.
@@ -63,14 +63,14 @@ pub struct Net {
     pub datapath: Datapath,
     /// Why it is that one.
     pub reason: String,
-    /// What the process has given up.
+    /// How the process is confined.
     pub confined: Confined,
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
     /// Of each thread; shards first.
     gates: Vec<Sender<Datapath>>,
     threads: Vec<JoinHandle<()>>,
-    /// What shards say behind their gates.
+    /// What shards say once their gates are open.
     serving: Receiver<()>,
     orders: Arc<Orders>,
 }
@@ -80,7 +80,7 @@ impl Net {
     /// nothing is taken from any socket.
     ///
     /// # Errors
-    /// [`NetError`]; no thread is left behind.
+    /// [`NetError`]; no thread is left.
     pub fn start(plan: Plan, events: &Sender<Event>) -> Result<Self, NetError> {
         let (datapath, reason) = choose(plan.choice)?;
         let (serve, serving) = bounded(plan.cpus.len());
@@ -300,7 +300,7 @@ struct Start {
 }
 
 impl Start {
-    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; when
+    /// Pins the thread before anything is allocated, for the ring and its memory to be near the CPU; when
     /// it has its engine, confines it; then serves.
     fn run(self, mut shard: Shard, orders: &Orders) -> Result<(), String> {
         let Self { cpu, datapath, busy_poll, ready, gate, serving, confined } = self;

@@ -9,13 +9,13 @@ use std::path::Path;
 use crate::limits::FILE_READINGS_MAX;
 
 /// Reads a file whole; of one that is longer than `len_max` bytes one more, which tells. The beginning of one
-/// version is not read with the end of another, unless who writes it rests in the middle: what was read is
+/// version is not read with the end of another, unless its writer pauses in the middle: what was read is
 /// compared with the file, and read again where they differ.
 ///
 /// A pipe or a device is refused: what it holds may never come, or never end.
 ///
 /// # Errors
-/// What the kernel says, that it is no file, or that it does not come to rest.
+/// What the kernel says, that it is not a file, or that it keeps changing.
 pub fn read(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
     let mut file = open(path)?;
     for _ in 0..FILE_READINGS_MAX {
@@ -49,7 +49,7 @@ fn is_still(file: impl Read, mut bytes: &[u8]) -> io::Result<bool> {
 fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let kind = file.metadata()?.file_type();
-    // What a folder is, reading says.
+    // A directory fails when it is read.
     if kind.is_file() || kind.is_dir() {
         return Ok(file);
     }
@@ -57,7 +57,8 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a file to append lines to, and makes it if it is not there, readable for its group. Neither the open
-/// nor a write waits for who reads a pipe of that name; a terminal does not become ours.
+/// nor a write waits for the reader of a pipe of that name (O_NONBLOCK); a terminal does not become ours
+/// (O_NOCTTY).
 ///
 /// # Errors
 /// What the kernel says: of a pipe that nobody reads, ENXIO.
@@ -70,8 +71,8 @@ pub fn append(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Sets the mode of the socket at `path`, and of nothing else that somebody may put there meanwhile who can
-/// write to its folder.
+/// Sets the mode of the socket at `path`, and of nothing else that may be put there meanwhile by whoever can
+/// write to its directory.
 ///
 /// # Errors
 /// What the kernel says, or that no socket is there.

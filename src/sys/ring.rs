@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `driver.rs` | what to arm, lend, send and recycle; no unsafe code |
-//! | `slots.rs` | the memory of the slots, and who holds each |
+//! | `slots.rs` | the memory of the slots, and the owner of each |
 //! | `kernel.rs` | what the driver needs of a kernel |
 //! | `uring.rs` | the real kernel, and the proof of when a slot may go back |
 //! | [`sim`] | a kernel that misbehaves on purpose, for tests; and a quiet one, for benches |

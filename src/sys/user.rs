@@ -71,7 +71,7 @@ pub fn own_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// The user's name for the C library, and its numbers; root is none to become.
+/// The user's name for the C library, and its numbers; root is refused.
 fn named(user: &str) -> io::Result<(CString, libc::uid_t, libc::gid_t)> {
     let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
     let name = CString::new(user).map_err(|_| invalid("a name has no NUL"))?;

@@ -94,7 +94,7 @@ pub(super) struct Frames {
     connection: Option<Connection>,
     /// Nobody is connected to before.
     retry_at: Option<Instant>,
-    /// What was last said of its failure, so that it is said once.
+    /// What was last said of its failure, which is said once.
     said: Option<String>,
 }
 
@@ -220,7 +220,7 @@ struct Connection {
     out: VecDeque<u8>,
     /// Bytes of the first of them that are written.
     out_begun: usize,
-    /// What came in and is no whole frame yet.
+    /// What came in and is not a whole frame yet.
     input: Vec<u8>,
     /// When something was last written, or there was nothing to write; of the handshake, when it began.
     moved: Instant,

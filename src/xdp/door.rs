@@ -24,7 +24,7 @@ pub struct Door {
     pub listeners: Vec<SocketAddr>,
     /// All of whose addresses are the node's.
     pub prefixes: Vec<IpNet>,
-    /// Of so many queries that it could answer, one passes to the sockets; 0 for none.
+    /// One query in so many that it could answer passes to the sockets; 0 for none.
     pub sample: u32,
 }
 

@@ -2,7 +2,7 @@
 //! sends whole answers for names in empty zones, and passes everything else to the sockets untouched.
 //!
 //! The program is `program/responder.c`; what it answers with are the compiled answers of the sockets, in
-//! memory that it shares with the node. So the node needs no rights any more once the program is attached.
+//! memory that it shares with the node. So the node needs no privileges once the program is attached.
 
 mod counts;
 mod door;
@@ -43,7 +43,7 @@ const PROGRAM: &str = "as112";
 /// Where the program finds room for the reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Growth {
-    /// Behind the frame where the driver has some, else before it.
+    /// After the frame where the driver has some, else before it.
     #[default]
     Anywhere,
     /// Before it. That is slower; tests go this way with everything.
@@ -139,7 +139,7 @@ impl Responder {
         self.links.iter().map(OwnedFd::try_clone).collect()
     }
 
-    /// Answers from `snapshot` from now on: when this returns, no answer is made from another any more.
+    /// Answers from `snapshot` from now on: when this returns, no answer is made from another.
     pub fn publish(&self, snapshot: &Snapshot) {
         let Zones { image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
         // One at a time: nobody else changes the set that is not in force.

@@ -124,7 +124,7 @@ impl Card {
         Err(wrong.into_iter().map(problem).collect())
     }
 
-    /// The records of a hostname zone with this card's data.
+    /// The records of a hostname zone with this node's data.
     pub(super) fn fill(&self, zone: Hostname, apex: &Name) -> Contents {
         let mut contents = zone.form(apex);
         let mut soa = zone.sister_soa(apex);
@@ -215,7 +215,7 @@ fn own_name(key: &str, value: Option<&str>, wrong: &mut Vec<String>) -> Option<N
 fn txt(strings: &[String]) -> Vec<u8> {
     let mut rdata = Vec::new();
     for text in strings {
-        rdata.push(u8::try_from(text.len()).expect("the strings of a Card were measured"));
+        rdata.push(u8::try_from(text.len()).expect("the strings were measured"));
         rdata.extend_from_slice(text.as_bytes());
     }
     rdata

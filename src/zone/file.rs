@@ -286,7 +286,7 @@ fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {
     Ok(seconds)
 }
 
-/// The rdata behind `header`, in wire form.
+/// The RDATA after `header`, in wire form.
 fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake> {
     let rtype = header.rtype.to_int();
     let line = Line::new(header.rtype, header.rtype_token, header.rdata, origin)?;
@@ -305,7 +305,7 @@ fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake
     Ok(rdata)
 }
 
-/// The crate's reason in our words, and whether the token behind the place where it stopped is to blame.
+/// The crate's reason in our words, and whether the token after the place where it stopped is to blame.
 fn explain(reason: &str, rtype: Rtype) -> (bool, String) {
     let words = match reason {
         "trailing tokens" => return (true, format!("nothing may follow the RDATA of a {rtype} record")),

@@ -112,7 +112,7 @@ fn angle(tokens: &[&str], at: &mut usize, degrees_max: i64, hemispheres: [&str; 
     }
 }
 
-/// Reads a length in metres, `m` behind it or not; centimetres.
+/// Reads a length in metres, `m` after it or not; centimetres.
 fn metres(tokens: &[&str], at: usize, min: i64, max: i64) -> Result<i64, Refusal> {
     let token = *tokens.get(at).ok_or_else(|| refuse(at, "the LOC record ends before its altitude"))?;
     let number = token.strip_suffix(['m', 'M']).unwrap_or(token);
@@ -126,7 +126,7 @@ fn refuse(token: usize, message: &str) -> Refusal {
     Refusal { token, message: message.to_owned() }
 }
 
-/// A decimal number as an integer of its `decimals`-th place; `None` for what is no such number.
+/// A decimal number as an integer of its `decimals`-th place; `None` for anything else.
 fn fixed(text: &str, decimals: usize) -> Option<i64> {
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

@@ -6,8 +6,8 @@ use domain::base::name::UncertainName;
 
 use crate::dns::name::Name;
 
-/// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot is no matter:
-/// every name is taken as absolute.
+/// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot does not
+/// matter: every name is taken as absolute.
 ///
 /// # Errors
 /// A sentence for people that quotes the name and says what is wrong with it.
@@ -48,7 +48,7 @@ pub(super) fn resolve(text: &str, origin: &Name) -> Result<Name, String> {
         .map_err(|_| format!("`{}` is longer than 255 bytes with the origin `{origin}`", shorten(text)))
 }
 
-/// The beginning of `text`, so that a message stays one line.
+/// The beginning of `text`, short enough for a one-line message.
 pub(super) fn shorten(text: &str) -> String {
     const SHOWN_MAX: usize = 60;
     if text.chars().count() <= SHOWN_MAX {
@@ -58,7 +58,7 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 /// Seconds from a number, or from numbers with units as BIND, NSD and Knot read them: `1W`, `1h30m`; weeks,
-/// days, hours, minutes, seconds, letter case ignored. `None` for what is no such thing or passes 32 bits.
+/// days, hours, minutes, seconds, letter case ignored. `None` for anything else, or what passes 32 bits.
 ///
 /// `M` is a minute, also in the zone files of RFC 7534.
 pub(super) fn seconds_from_text(text: &str) -> Option<u32> {

@@ -55,9 +55,9 @@ impl Giving {
         Ok(Self { launcher: Arc::clone(launcher), line: Line(line) })
     }
 
-    /// Leads the successor to where it serves, beside this process. It gets `sockets`: those of each address
-    /// in the order in which they were bound, and the `links` of programs; and learns whether the node is
-    /// `draining`.
+    /// Leads the successor to where it serves, along with this process. It gets `sockets`: those of each
+    /// address in the order in which they were bound, and the `links` of programs; and learns whether the
+    /// node is `draining`.
     ///
     /// # Errors
     /// What went wrong with it. It is gone then, and this process serves on.

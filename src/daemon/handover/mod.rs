@@ -14,7 +14,7 @@
 //! | serves the connections that it has, then ends | `late` → | adds what those have counted |
 //!
 //! Both hold the same sockets, with what is queued in them, and every datagram is read by one of them. Until
-//! `serving` the first goes on as if nothing were, and if anything goes wrong it has the other killed.
+//! `serving` the first serves unchanged, and if anything goes wrong it has the other killed.
 
 mod giving;
 mod taking;
@@ -50,7 +50,7 @@ enum Message {
     Sockets,
     Ready,
     Serve {
-        /// Whether nobody is to be sent to the node any more.
+        /// Whether the node is draining.
         #[serde(default)]
         draining: bool,
     },

@@ -20,7 +20,7 @@ pub struct Predecessor(Line);
 pub struct Estate {
     /// The history, where it was in memory.
     pub image: Option<Vec<u8>>,
-    /// Whether nobody is to be sent to the node any more.
+    /// Whether the node is draining.
     pub draining: bool,
 }
 
@@ -42,7 +42,7 @@ impl Predecessor {
     /// Tells it that everything was loaded and is good; gets its sockets.
     ///
     /// # Errors
-    /// What went wrong; it goes on without us then. So it is with [`ready`](Self::ready).
+    /// What went wrong; the other process then serves without us. The same holds for [`ready`](Self::ready).
     pub fn hello(&self) -> Result<Inherited, Vec<Problem>> {
         let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
         self.0.say(&Message::Hello { protocol: PROTOCOL, version, pid }, &[])?;

@@ -15,7 +15,7 @@ use super::{ConfineError, Plan, Want};
 /// abstract socket.
 const KNOWN: ABI = ABI::V6;
 
-/// What may be done in a folder that is written to: files come, grow, are renamed within it, and go.
+/// What may be done in a directory that is written to: files come, grow, are renamed within it, and go.
 const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
     ReadFile | ReadDir | WriteFile | Truncate | MakeReg | MakeDir | RemoveFile
 });
@@ -79,7 +79,7 @@ fn scopes() -> BitFlags<Scope> {
     Scope::from_all(KNOWN)
 }
 
-/// Adds a rule for a file, or for a folder with all below.
+/// Adds a rule for a file, or for a directory with all below.
 fn beneath(
     rules: RulesetCreated,
     path: &Path,

@@ -165,7 +165,7 @@ const CLONE_MASK: libc::c_int = OF_A_THREAD
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET;
 
-/// The filter of a class: its calls pass, all others raise SIGSYS with the class beside it.
+/// The filter of a class: its calls pass, all others raise SIGSYS with the class as its data.
 fn compile(class: Class) -> BpfProgram {
     let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
     for Call(number, only) in class.calls() {

@@ -55,7 +55,7 @@ impl Confined {
     }
 }
 
-/// Becomes the user that [`process`] would, and gives up nothing else; says who that is.
+/// Becomes the user that [`process`] would, and drops nothing else; says which user that is.
 ///
 /// # Errors
 /// As those of [`process`].

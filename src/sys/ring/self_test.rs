@@ -57,7 +57,7 @@ fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
     Ok(SelfTest::Passed)
 }
 
-/// Two sockets on the loopback that are connected in the client's mind only.
+/// Two sockets on the loopback, of which only the client is connected.
 fn pair() -> std::io::Result<(UdpSocket, UdpSocket)> {
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -105,8 +105,8 @@ impl Trial {
                 };
                 waiting.swap_remove(place);
             }
-            // A host that stood still until after the deadline is no fault of the ring's: it has a few turns
-            // more, in which what is due comes.
+            // A host that stalled until after the deadline does not count against the ring: it has a few
+            // turns more, in which what is due comes.
             self.late_turns += u32::from(Instant::now() > self.deadline);
             if strangers > 0 || !waiting.is_empty() && self.late_turns > SELF_TEST_LATE_TURNS_MAX {
                 return Err(untrusted);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn passes_here_or_says_why_not() {
-        // Also when the host stands still, and the deadline has passed before anything was looked at.
+        // Also when the host stalls, and the deadline has passed before anything was looked at.
         for limit in [Duration::from_millis(SELF_TEST_MS_MAX), Duration::ZERO] {
             match self_test_within(limit) {
                 Ok(outcome) => assert_eq!(outcome, SelfTest::Passed),
