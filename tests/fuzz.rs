@@ -189,7 +189,7 @@ fn zone_files_are_refused_with_reasons_or_served_without_a_fault() {
 
 #[test]
 fn configurations_are_refused_with_reasons_or_consistent() {
-    let example = include_str!("../tuning/as112d.example.toml");
+    let example = include_str!("../docs/examples/as112d.toml");
     let short: String =
         example.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     let every: String = short

@@ -5,6 +5,7 @@ mod common;
 #[allow(dead_code, reason = "its dice alone are needed")]
 mod mutate;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -181,10 +182,19 @@ fn a_full_disk_costs_nothing_but_time() {
         let mut now = 1_700_000_000;
         let (mut history, board) = open(dir, now);
         let ballast = dir.join("ballast");
+        // What is to be where: a store has all that was counted since the last good one, and puts it in the
+        // minute of that one. Those that failed have nothing.
+        let (mut expected, mut stored_at, mut waiting) = (BTreeMap::new(), now, 0);
         let mut minute = |queries| {
             count(&board, queries);
+            waiting += u64::from(queries);
             now += 60;
-            history.store(&board, &[], &UniquesOfDays::default(), now)
+            let outcome = history.store(&board, &[], &UniquesOfDays::default(), now);
+            if outcome.is_ok() {
+                expected.insert(stored_at - stored_at % 60, std::mem::take(&mut waiting));
+                stored_at = now;
+            }
+            outcome
         };
         minute(10).expect("there is room");
         let mut file = fs::File::create(&ballast).expect("there is room");
@@ -199,8 +209,16 @@ fn a_full_disk_costs_nothing_but_time() {
         let (_, board) = open(dir, now);
         assert_eq!(board.read().total.sum(QUERIES), 2015);
         let db = Connection::open(dir.join(FILE)).expect("it opens");
-        let query = "SELECT sum(count) FROM history WHERE family = 'as112_queries_total'";
-        assert_eq!(number(&db, query), 2015);
+        let query = "SELECT start, sum(count) FROM history WHERE family = 'as112_queries_total' GROUP BY 1";
+        let mut query = db.prepare(query).expect("the view is there");
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        let found: BTreeMap<u64, u64> = rows.map(|row| row.expect("two numbers")).collect();
+        assert_eq!(found, expected);
+        assert_eq!(found.values().sum::<u64>(), 2015);
+        assert!(
+            found.values().any(|&count| count > failed as u64),
+            "one minute has those of all that failed"
+        );
         println!("it was full for {failed} minutes");
         return;
     }

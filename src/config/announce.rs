@@ -9,8 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::listen;
-use super::spec::Line;
-use super::written::{Count, Given, Mistake, Origin, Text, Time, Written, choice};
+use super::written::{Count, Given, Line, Mistake, Origin, Text, Time, Written, choice};
 use crate::announce::Settings;
 use crate::announce::router::Router;
 use crate::announce::service::{PREFIXES, Prefix};

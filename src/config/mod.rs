@@ -8,6 +8,7 @@ pub mod confine;
 pub mod cpus;
 pub mod doors;
 pub mod listen;
+pub mod loaded;
 pub mod logs;
 mod shown;
 mod spec;
@@ -39,7 +40,7 @@ use listen::Listen;
 use logs::{Dnstap, QueryLog};
 pub use shown::{Wanted, show};
 use spec::Spec;
-use written::{Given, Mistake, Origin, Template, Text, Written as _};
+use written::{Given, Line, Mistake, Origin, Template, Text, Written as _};
 use xdp::{InterfaceName, XdpSettings, XdpSpec};
 
 /// What the daemon runs with.
@@ -337,7 +338,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn domain_name(&mut self, given: Given<spec::Line>) -> String {
+    fn domain_name(&mut self, given: Given<Line>) -> String {
         let Given { value: Text(name), origin } = given;
         let wrong = if name.contains('@') {
             Some(format!("a mailbox is written as a name; write `{}`", name.replace('@', ".")))
@@ -372,7 +373,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn databases(&mut self, given: Vec<Given<spec::Line>>) -> Vec<PathBuf> {
+    fn databases(&mut self, given: Vec<Given<Line>>) -> Vec<PathBuf> {
         if let Some(one) = given.get(DATABASES_MAX) {
             self.mistake(
                 one.origin,

@@ -15,13 +15,12 @@ use super::doors::ControlPath;
 use super::doors::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::logs::{DnstapSpec, LogSpec, QueryLogSpec};
-use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
+use super::written::{Count, Given, Line, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
 use super::xdp::XdpSpec;
 use crate::limits::{
     CONFIG_MISTAKES_MAX, DRAIN_TIME_MAX_MS, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY,
     SAMPLE_EVERY_MAX, SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
-    TCP_CONNECTIONS_CEILING, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS, TEXT_LEN_MAX, UDP_RCVBUF_LEN,
-    UDP_SNDBUF_LEN,
+    TCP_CONNECTIONS_CEILING, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS, UDP_RCVBUF_LEN, UDP_SNDBUF_LEN,
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -30,7 +29,7 @@ use crate::serve::UpdatePolicy;
 use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.
-pub(super) const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../docs/examples/as112d.toml");
 
 pub(super) type SocketBuffer = Size<SOCKET_BUFFER_MIN, SOCKET_BUFFER_MAX>;
 pub(super) type UdpSize = Count<EDNS_UDP_SIZE_MIN, EDNS_UDP_SIZE_MAX>;
@@ -39,7 +38,6 @@ pub(super) type DrainTime = Time<0, DRAIN_TIME_MAX_MS>;
 pub(super) type Timeout = Time<TCP_TIMEOUT_FLOOR_MS, TCP_TIMEOUT_CEILING_MS>;
 pub(super) type TcpBuffers = Size<TCP_BUFFERS_LEN_FLOOR, TCP_BUFFERS_LEN_CEILING>;
 pub(super) type SampleEvery = Count<1, SAMPLE_EVERY_MAX>;
-pub(super) type Line = Text<TEXT_LEN_MAX>;
 
 /// The file. An `Option` is a key whose default depends on the host, on another key, or is "nothing".
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
-use crate::limits::NSID_LEN_MAX;
+use crate::limits::{NSID_LEN_MAX, TEXT_LEN_MAX};
 use crate::net::DatapathChoice;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
@@ -201,6 +201,9 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 //------------ Texts ---
+
+/// A line of text.
+pub(super) type Line = Text<TEXT_LEN_MAX>;
 
 /// A text of 1 to `MAX` bytes without control characters.
 #[derive(Clone, Debug)]

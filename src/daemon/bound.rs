@@ -4,7 +4,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use super::failure;
 use super::placement::Placement;
 use super::xdp::Prepared;
 use crate::config::Config;
@@ -45,11 +44,12 @@ impl Doors {
         let bound = Bound::open(config, placement, &mut inherited)?;
         let http = web::open(config.http, &mut inherited);
         let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
-        let control = control::open(&config.control, &mut inherited).map_err(failure)?;
+        let control = control::open(&config.control, &mut inherited).map_err(Problem::alone)?;
         let xdp = Prepared::new(&config.xdp, &config.listen, snapshot, &mut inherited);
         let sockets = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
         let handles = sockets.and_then(|sockets| Ok(Handles { sockets, links: xdp.handles()? }));
-        let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
+        let handles =
+            handles.map_err(|error| Problem::alone(format!("{error}; raise the limit of open files")))?;
         Ok(Self { bound, http, control, xdp, handles, unwanted: inherited })
     }
 }
@@ -195,16 +195,12 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
         }
         _ => "choose another address with --listen".to_owned(),
     };
-    Problem {
-        place: String::new(),
-        message: format!("cannot listen on {address} ({protocol}): {error}; {advice}"),
-    }
+    Problem::plain(format!("cannot listen on {address} ({protocol}): {error}; {advice}"))
 }
 
 /// Why HTTP cannot be served where it was asked for.
 fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
-    let message = format!(
+    Problem::plain(format!(
         "cannot serve HTTP on {address}: {error}; choose another address with --http, or give --http off"
-    );
-    Problem { place: String::new(), message }
+    ))
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 
+use super::schema::all_series;
 use super::sources::{OTHER, SourceFamily, UNKNOWN};
-use super::{Counted, all_series};
 use crate::board::Reading;
 use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
 
@@ -63,9 +63,9 @@ pub fn began(db: &Connection) -> rusqlite::Result<Option<u64>> {
     db.query_row(query, [], |row| row.get(0))
 }
 
-/// What was counted since the history was last stored, of the families that it keeps: it has the totals as
-/// they were then.
-pub fn not_stored(db: &Connection, reading: &Reading<'_>) -> rusqlite::Result<Vec<Counted>> {
+/// What was counted since the history was last stored, of the families that it keeps, by family and labels: it
+/// has the totals as they were then.
+pub fn not_stored(db: &Connection, reading: &Reading<'_>) -> rusqlite::Result<Vec<(String, String, u64)>> {
     let mut query = db.prepare_cached(
         "SELECT family, labels, sum(total) FROM totals JOIN series ON id = series GROUP BY series",
     )?;

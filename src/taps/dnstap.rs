@@ -150,7 +150,7 @@ fn time(out: &mut Vec<u8>, [seconds, nanoseconds]: [u8; 2], at: SystemTime) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::tapped;
+    use super::super::thread::tests::tapped;
     use super::*;
 
     /// The fields of a message: number, wire type, and the value or its bytes.

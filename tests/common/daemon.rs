@@ -150,6 +150,12 @@ impl Daemon {
         self.wait()
     }
 
+    /// Waits for the end of a daemon that ends by itself; how it did.
+    pub fn ended(&mut self) -> ExitStatus {
+        wait_until("the daemon ends", || !self.lives());
+        self.child.wait().expect("it is our child")
+    }
+
     /// Waits for the end of a daemon that was told to end; as [`stop`](Self::stop).
     pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().expect("the daemon ends");

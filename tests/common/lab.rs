@@ -191,12 +191,12 @@ impl Node {
         }
     }
 
-    /// A file of tuning/routes/.
+    /// A file of docs/examples/routes/.
     pub fn original(&self, name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/routes").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/routes").join(name)
     }
 
-    /// The text of a file of tuning/routes/, with the addresses and paths of this node.
+    /// The text of a file of docs/examples/routes/, with the addresses and paths of this node.
     pub fn adapted(&self, name: &str) -> String {
         let folder = self.folder.display().to_string();
         let mut text = fs::read_to_string(self.original(name)).expect("an example");

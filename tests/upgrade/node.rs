@@ -118,6 +118,13 @@ impl Node {
         pid
     }
 
+    /// After an upgrade that somebody else has asked for: the process that serves now, which ends with this.
+    pub fn succeeded(&mut self) -> u64 {
+        let pid = self.process();
+        self.successors.push(pid);
+        pid
+    }
+
     /// An upgrade that has to fail; why it did, as JSON.
     pub fn fail_to_upgrade(&self) -> Value {
         let before = self.process();

@@ -167,7 +167,7 @@ pub(super) fn governor(host: &Host) -> Finding {
         Some(other) => {
             let text = format!(
                 "the governor is {other}: a CPU that slowed down answers the next burst late; \
-                 tuning/tune --apply --only governor"
+                 /usr/share/as112d/tune --apply --only governor"
             );
             Finding::to_do("CPU clock", text)
         }

@@ -23,7 +23,7 @@ use super::control;
 use crate::cli::{ControlOptions, DoctorOptions};
 use crate::config::doors::ControlPath;
 use crate::config::{self, Config, Flags};
-use crate::daemon;
+use crate::daemon::placement::Placement;
 use crate::sys::interface::interface;
 
 use host::Host;
@@ -127,7 +127,7 @@ pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
 
 /// All that can be told of the host without a node.
 fn examine(host: &Host, config: &Config) -> Vec<Finding> {
-    let placement = daemon::host(config);
+    let placement = Placement::with_user(config);
     let shards = placement.as_ref().map_or(1, |placement| placement.places.len());
     let mut findings = vec![
         kernel::version(host),
@@ -168,7 +168,7 @@ fn running(numbers: Result<&Value, &io::Error>, url: &str) -> Finding {
             "node",
             format!(
                 "{what}: {lost} datagrams lost because a receive buffer was full; raise rcvbuf or the number \
-                 of shards, see tuning/README.md"
+                 of shards, see /usr/share/doc/as112d/tuning/README.md"
             ),
         );
     }

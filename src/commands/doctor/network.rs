@@ -54,7 +54,8 @@ pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
         return Finding::good("buffers", "net.core.rmem_max and wmem_max allow what is configured");
     }
     let text = format!(
-        "{}: only root gets more; put tuning/90-as112d.conf into /etc/sysctl.d and run `sysctl --system`",
+        "{}: only root gets more; put /usr/share/as112d/90-as112d.conf into /etc/sysctl.d and run \
+         `sysctl --system`",
         small.join("; ")
     );
     Finding::to_do("buffers", text)
@@ -84,7 +85,8 @@ pub(super) fn xdp(
             "only root, or who has CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, may load a program".to_owned(),
         );
     }
-    let good = || format!("on {}; tuning/xdp.md has what their cards need", names.join(", "));
+    let good =
+        || format!("on {}; /usr/share/doc/as112d/docs/xdp.md has what their cards need", names.join(", "));
     Some(if wrong.is_empty() {
         Finding::good("XDP", good())
     } else {
@@ -167,7 +169,10 @@ fn card(host: &Host, name: &str, shards: usize) -> Finding {
     if to_do.is_empty() {
         return Finding::good(subject, good.join("; "));
     }
-    Finding::to_do(subject, format!("{}; `tuning/tune --check {name}`, then --apply", to_do.join("; ")))
+    Finding::to_do(
+        subject,
+        format!("{}; `/usr/share/as112d/tune --check {name}`, then --apply", to_do.join("; ")),
+    )
 }
 
 /// The receive queues that a card can have, of what `ethtool -l` prints: its first section.
@@ -199,7 +204,7 @@ pub(super) fn connection_tracking(host: &Host) -> Finding {
         SUBJECT,
         format!(
             "tracks {count} of {most} connections, each query among them, and drops packets when it is full; \
-             tuning/tune --apply --only conntrack CARD"
+             /usr/share/as112d/tune --apply --only conntrack CARD"
         ),
     )
 }

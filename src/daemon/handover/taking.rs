@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, unexpected};
-use crate::daemon::failure;
 use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_STEP_MAX};
 use crate::problem::Problem;
@@ -36,7 +35,7 @@ impl Predecessor {
     /// If there should be one, and it cannot be reached.
     pub fn find() -> Result<Option<Self>, Vec<Problem>> {
         let found = launcher::predecessor();
-        let found = found.map_err(|error| failure(format!("the process to succeed is gone: {error}")));
+        let found = found.map_err(|error| Problem::alone(format!("the process to succeed is gone: {error}")));
         Ok(found?.map(|line| Self(Line(line))))
     }
 

@@ -1,10 +1,8 @@
 use super::*;
 use crate::board::Board;
 use crate::board::tests::board;
-use crate::history::sources::{BY_NETWORK, Row};
 use crate::history::uniques::UniquesOfDays;
 use crate::history::{History, Stored};
-use crate::limits::SHOWN_SOURCE_QUERIES_MIN;
 use crate::stats::counters::{QUERIES, Tally};
 
 /// When the board's node started: 20 s after a minute began.
@@ -19,8 +17,8 @@ fn history(board: &Board) -> (History, Stored) {
     (history, stored)
 }
 
-fn store(history: &mut History, board: &Board, rows: &[Row<'_>], now: u64) {
-    history.store(board, rows, &UniquesOfDays::default(), now).unwrap();
+fn store(history: &mut History, board: &Board, now: u64) {
+    history.store(board, &[], &UniquesOfDays::default(), now).unwrap();
 }
 
 fn count(board: &Board, queries: u32) {
@@ -56,7 +54,7 @@ fn a_minute_is_whole_once_it_is_stored_and_nothing_counts_twice() {
     // It is over and not stored yet: no fall to 0, and no minute in a second.
     let figures = read(&stored, &board, Span::Hour, MINUTE_BEGAN + 61);
     assert_eq!((figures.end, figures.under_way, figures.under_way_for()), (MINUTE_BEGAN, COUNTED, 41));
-    store(&mut history, &board, &[], MINUTE_BEGAN + 61);
+    store(&mut history, &board, MINUTE_BEGAN + 61);
     count(&board, 6);
     let figures = read(&stored, &board, Span::Hour, MINUTE_BEGAN + 63);
     assert_eq!((figures.end, figures.under_way), (MINUTE_BEGAN + 60, 6));
@@ -64,7 +62,7 @@ fn a_minute_is_whole_once_it_is_stored_and_nothing_counts_twice() {
     assert_eq!(figures.rates()[58..], [None, Some(COUNTED as f64 / 40.0), Some(2.0)]);
     assert_eq!(figures.peak(), None, "the first minute was not counted from its beginning");
     count(&board, 2);
-    store(&mut history, &board, &[], MINUTE_BEGAN + 120);
+    store(&mut history, &board, MINUTE_BEGAN + 120);
     count(&board, 1);
     for span in Span::ALL {
         let figures = read(&stored, &board, span, MINUTE_BEGAN + 122);
@@ -91,28 +89,15 @@ fn sum(csv: &str, begin: &str) -> u64 {
 fn an_hour_is_compared_with_that_of_the_day_before() {
     let board = board();
     let (mut history, stored) = history(&board);
-    store(&mut history, &board, &[], MINUTE_BEGAN + 60);
+    store(&mut history, &board, MINUTE_BEGAN + 60);
     let now = MINUTE_BEGAN + DAY + 90;
     count(&board, 5);
-    store(&mut history, &board, &[], MINUTE_BEGAN + DAY);
-    store(&mut history, &board, &[], MINUTE_BEGAN + DAY + 60);
+    store(&mut history, &board, MINUTE_BEGAN + DAY);
+    store(&mut history, &board, MINUTE_BEGAN + DAY + 60);
     let figures = read(&stored, &board, Span::Hour, now);
     assert_eq!(figures.earlier.last(), Some(&Some(COUNTED)));
     assert!(figures.earlier.iter().rev().skip(1).all(Option::is_none) && figures.is_full());
     assert_eq!((Span::first_at(DAY - 1), Span::first_at(DAY)), (Span::Hour, Span::Day));
-}
-
-#[test]
-fn a_network_is_named_from_so_many_queries_on() {
-    let board = board();
-    let (mut history, stored) = history(&board);
-    let row = |value: &str, count| Row { family: &BY_NETWORK, value: value.to_owned(), name: None, count };
-    let rows =
-        [row("192.0.2.0/24", SHOWN_SOURCE_QUERIES_MIN), row("198.51.100.0/24", SHOWN_SOURCE_QUERIES_MIN - 1)];
-    store(&mut history, &board, &rows, MINUTE_BEGAN + 60);
-    let figures = read(&stored, &board, Span::Hour, MINUTE_BEGAN + 61);
-    let shares = &figures.sources.first().expect("networks").shares;
-    assert_eq!(shares[..], [("192.0.2.0/24".to_owned(), 1000), ("other".to_owned(), 999)]);
 }
 
 #[test]
