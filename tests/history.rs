@@ -63,6 +63,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),
             site: "s".to_owned(),
+            location: None,
+            unique_ip: Vec::new(),
             counted: Names::default(),
         }),
         shards: vec![block(bases.shards.remove(0))],
