@@ -110,7 +110,7 @@ fn check_tells_what_would_be_served() {
         "cpus       any\n",
         "steer      off (",
         "busy_poll  0\n",
-        "\nmemory     at most ",
+        "\nmemory     bounded at ",
         "node       flag\n",
         "nsid       flag\n",
         "\nzones ",

@@ -218,7 +218,7 @@ fn the_socket_is_for_the_owner_and_group_and_two_nodes_do_not_share_it() {
     // What is no socket is left alone.
     let file = node.folder.path().join("file");
     fs::write(&file, "mine").unwrap();
-    assert!(text(&second(&file).stderr).contains("something else than a socket is there"));
+    assert!(text(&second(&file).stderr).contains("the file there is not a socket"));
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 
     // One that was killed leaves its file, which the next one takes.
@@ -251,7 +251,7 @@ fn a_default_path_that_is_taken_is_skipped_with_one_line() {
     assert_eq!(line(&first), format!("control: {}", path.display()));
     let second = start();
     let skipped = format!(
-        "control: none, {} cannot be had (another node answers there); choose another with --control",
+        "control: off; {}: another node answers there (choose another path with --control)",
         path.display()
     );
     assert_eq!(line(&second), skipped);

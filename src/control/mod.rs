@@ -47,7 +47,7 @@ pub const GREETING: &str = "as112d 1 ";
 pub(super) enum Opened {
     /// A listener, and where it is.
     At(StdListener, PathBuf),
-    /// None, and why.
+    /// None; and why, unless none is wanted.
     None(String),
 }
 
@@ -64,7 +64,7 @@ impl Opened {
     pub(super) fn line(&self) -> String {
         match self {
             Self::At(_, path) => format!("control: {}", path.display()),
-            Self::None(reason) => format!("control: none, {reason}"),
+            Self::None(reason) => format!("control: off{reason}"),
         }
     }
 }
@@ -77,20 +77,22 @@ pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Op
     let mut bind = |path: &Path| adopt(path, inherited).map_or_else(|| bind(path), Ok);
     let way_out = "choose another path with --control, or give --control off";
     match wanted {
-        ControlPath::Off => Ok(Opened::None("as configured".to_owned())),
+        ControlPath::Off => Ok(Opened::None(String::new())),
         ControlPath::At(path) => match bind(path) {
             Ok(listener) => Ok(Opened::At(listener, path.clone())),
-            Err(error) => Err(format!("cannot be controlled at {}: {error}; {way_out}", path.display())),
+            Err(error) => {
+                Err(format!("cannot open the control socket {}: {error}; {way_out}", path.display()))
+            }
         },
         ControlPath::IfFree => {
             let Some(path) = default_path() else {
-                return Ok(Opened::None("XDG_RUNTIME_DIR is not set; give --control a path".to_owned()));
+                return Ok(Opened::None("; XDG_RUNTIME_DIR is not set (give --control a path)".to_owned()));
             };
             Ok(match bind(&path) {
                 Ok(listener) => Opened::At(listener, path),
                 Err(error) => {
                     let path = path.display();
-                    Opened::None(format!("{path} cannot be had ({error}); choose another with --control"))
+                    Opened::None(format!("; {path}: {error} (choose another path with --control)"))
                 }
             })
         }
@@ -126,10 +128,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     }
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "something else than a socket is there",
-            ));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is not a socket"));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! A node while it runs: it waits for orders, carries them out one after the other, and ends.
 
 use std::iter;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::confine;
 use super::failure;
 use super::handover::Successor;
 use super::reload::{Reloaded, Source};
+use super::said::Lines;
 use super::succession::Succession;
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
@@ -45,6 +47,8 @@ pub(super) struct Node {
     pub(super) course: Course,
     pub(super) succession: Succession,
     pub(super) xdp: Option<Xdp>,
+    /// Where HTTP is served.
+    pub(super) web: Option<SocketAddr>,
 }
 
 /// Why a node ends.
@@ -188,8 +192,8 @@ impl Node {
     }
 
     /// Says what is there, to people and to the service manager.
-    pub(super) fn begin(&mut self, lines: &[String], draining: bool) {
-        lines.iter().for_each(|line| self.say(line));
+    pub(super) fn begin(&mut self, lines: &Lines, draining: bool) {
+        lines.log(&self.log);
         if draining {
             self.drain(Vec::new(), false);
         }
@@ -404,6 +408,7 @@ impl Node {
             "xdp": facts.xdp,
             "shards": self.board.shards.len(),
             "listen": self.config.listen,
+            "http": self.web,
             "zones": self.zones,
             "queries": self.board.queries(),
             "queries_per_second": self.course.pace.rate,

@@ -101,13 +101,20 @@ impl Bound {
                 ("history", history),
                 ("HTTP", http),
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
-                ("answers in the driver", driver),
+                ("XDP", driver),
                 ("sources", sources::memory_len(!config.databases.is_empty())),
                 // All that was loaded is loaded once more beside what is in use.
-                ("a reload", loaded.data),
+                ("reload", loaded.data),
             ],
             kernel: sockets + tcp::kernel_memory_len(&config.tcp),
         }
+    }
+
+    /// The bound without its parts.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let (total, kernel) = (Mebibytes(self.total()), Mebibytes(self.kernel));
+        format!("bounded at {total}, plus up to {kernel} of kernel socket buffers")
     }
 
     /// The bound in bytes, without what the kernel holds.
@@ -123,7 +130,7 @@ impl Bound {
     pub fn within(&self, limit: Option<&Limit>) -> Result<Option<String>, Vec<Problem>> {
         let Some(limit) = limit.filter(|limit| limit.len < self.total()) else { return Ok(None) };
         let advice = "raise that, or lower [tcp] buffers_max and connections_max, or keep the history in a \
-                      folder ([history] dir), or have fewer shards";
+                      directory ([history] dir), or run fewer shards";
         if limit.len < self.start {
             return Err(failure(format!(
                 "the node needs {} of memory to start, and {} is {}; {advice}",
@@ -133,7 +140,7 @@ impl Bound {
             )));
         }
         Ok(Some(format!(
-            "{} is {}, less than the node may come to need: an attack could make it end; {advice}",
+            "{} is {}, less than the node may come to need: under attack it could be killed; {advice}",
             limit.what,
             Mebibytes(limit.len)
         )))
@@ -143,10 +150,10 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, start) = (Mebibytes(self.total()), Mebibytes(self.start));
-        write!(f, "at most {total} (the start {start}")?;
+        write!(f, "bounded at {total} (program, zones and threads {start}")?;
         let mut grown = self.grown.iter().filter(|(_, len)| *len > 0);
         grown.try_for_each(|(what, len)| write!(f, ", {what} {}", Mebibytes(*len)))?;
-        write!(f, "), and {} of the kernel's where all buffers of sockets are full", Mebibytes(self.kernel))
+        write!(f, "), plus up to {} of kernel socket buffers", Mebibytes(self.kernel))
     }
 }
 

@@ -49,7 +49,8 @@ pub use origin::Origin;
 use origin::left_over;
 use placement::{Host, Placement};
 pub use reload::Source;
-use said::{cannot_write, describe, export_lines, http_line, taps_lines, try_line};
+pub use said::is_absent;
+use said::{Lines, cannot_write};
 use succession::Succession;
 use systemd::Systemd;
 use watched::{Remembered, Watch, Watched};
@@ -135,7 +136,7 @@ fn start(
     let descriptors = sockets::raise_nofile().unwrap_or_default();
     let Doors { bound, http, control, mut xdp, handles, unwanted } =
         Doors::open(&config, &placement, &snapshot, origin.sockets()?)?;
-    let buffers = bound.buffers();
+    let (buffers, absent) = (bound.buffers(), absent(&config.listen));
     let taps = taps::open(&config, &logging.log).map_err(failure)?;
 
     // 4. What took rights is done: from here on we have none. Threads come after that, and are as confined.
@@ -154,15 +155,21 @@ fn start(
 
     // 7. Let people watch, and give orders.
     logging.start(&events, &confined).map_err(|error| no_thread("the log", &error))?;
-    let mut lines = describe(&config, &net, &placement, &buffers, zones.zones.len(), descriptors);
-    lines.extend(confine::lines(&confined));
-    lines.extend([format!("memory: {memory}"), control.line()].into_iter().chain(http_line(&http)));
+    let mut lines = Lines::default();
+    lines.node(&config, zones.zones.len(), &http);
+    lines.listening(&config.listen, &buffers, &absent);
+    lines.datapath(&net, xdp.take_lines());
+    lines.shards(&config, &placement, descriptors);
+    lines.confined(&confined);
     let dir = config.history.as_deref();
     let remembered = Remembered::open(dir, estate.image.as_deref(), &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
-    lines.push(remembered.line.clone());
-    lines.extend(export_lines(&config.export).into_iter().chain(taps_lines(&config)).chain(xdp.take_lines()));
-    let (on, is_draining) = (xdp.places.clone(), estate.draining);
+    lines.memory(&memory);
+    lines.history(&remembered);
+    lines.copies(&config);
+    notes.into_iter().chain(left_over(&unwanted)).for_each(|note| lines.warn(note));
+    lines.say(control.line());
+    let (on, is_draining, web) = (xdp.places.clone(), estate.draining, http.address());
     let watch = Watch { http, places, today, remembered, names, taps, xdp: on, is_draining };
     let watched = Watched::start(watch, &config, &mut net, &placement, &events);
     let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
@@ -171,9 +178,13 @@ fn start(
     let control = control.map_err(|error| no_thread("control", &error))?;
     let elder = origin.done(control.path(), &board, &events, orders)?;
 
-    // 8. Say what is there.
-    lines.extend(absent(&config, &systemd, elder.is_some())?);
-    lines.extend(notes.into_iter().chain(left_over(&unwanted)).chain([try_line(&config)]));
+    // 8. Say what is there: to nobody what is not so.
+    if elder.is_none() {
+        reach_itself(&config, &systemd)?;
+        if logging.has_reader() {
+            lines.try_it(config.listen[0]);
+        }
+    }
     let succession = Succession::new(origin.take_launcher(), handles, elder);
     let mut node = Node {
         source,
@@ -189,21 +200,22 @@ fn start(
         course: Course::new(Instant::now()),
         succession,
         xdp,
+        web,
     };
     node.begin(&lines, estate.draining);
     confined.thread(Class::Main).map_err(failure)?;
     Ok(node)
 }
 
-/// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses
-/// nobody can be asked. Where there is nobody to tell it does not ask, as that would count; nor beside a
-/// process that would answer as well.
-fn absent(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
-    if is_successor || !systemd.is_there() {
-        return Ok(Vec::new());
-    }
-    let absent = itself::ask(&config.listen).map_err(failure)?;
-    Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
+/// Of these addresses those that are on no interface yet: an anycast address may come later.
+fn absent(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    listen.iter().copied().filter(|address| !sockets::is_local(*address)).collect()
+}
+
+/// A service manager that is told that the node serves is told the truth: the node asks itself. Where there
+/// is no manager it does not ask, as that would count.
+fn reach_itself(config: &Config, systemd: &Systemd) -> Result<(), Vec<Problem>> {
+    if systemd.is_there() { itself::ask(&config.listen).map_err(failure) } else { Ok(()) }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]

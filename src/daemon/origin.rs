@@ -73,12 +73,11 @@ impl Origin {
         let draining = self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
         net.open().map_err(|error| failure(error.to_string()))?;
         let steered = adopted.steer(steering);
-        let mut notes: Vec<String> =
-            steered.err().map(|error| format!("note: {error}")).into_iter().collect();
+        let mut notes: Vec<String> = steered.err().map(|error| error.to_string()).into_iter().collect();
         notes.extend(xdp.take_over(draining));
         let left = self.predecessor.as_ref().map_or_else(|| Ok(Estate::default()), Predecessor::serving);
         let estate = left.unwrap_or_else(|problems| {
-            notes.extend(problems.into_iter().map(|problem| format!("note: {problem}")));
+            notes.extend(problems.iter().map(ToString::to_string));
             Estate::default()
         });
         Ok((estate, notes))
@@ -121,8 +120,7 @@ impl Origin {
 
 /// What is to be said of sockets that nobody wants.
 pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
-    let line = |name: String| {
-        format!("note: {name} was opened for this node, and its configuration does not name it")
-    };
+    let line =
+        |name: String| format!("{name} was opened for this node, but its configuration does not name it");
     inherited.left().into_iter().map(line).collect()
 }

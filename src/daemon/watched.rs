@@ -101,6 +101,8 @@ pub(super) struct Remembered {
     place: String,
     /// What to tell the operator of that.
     pub(super) line: String,
+    /// Why it is not where it was wanted.
+    pub(super) lost: Option<String>,
 }
 
 impl Remembered {
@@ -119,27 +121,28 @@ impl Remembered {
             Ok::<_, String>((history, bases, readers))
         };
         let open = |dir| History::open(dir, names, shards, now).and_then(with_readers);
-        let why = match dir.map(|dir| (dir, open(dir))) {
+        let (line, lost) = match dir.map(|dir| (dir, open(dir))) {
             Some((dir, Ok((history, bases, readers)))) => {
                 let place = dir.join(history::FILE).display().to_string();
                 let line = format!("history: {place}");
-                return Ok(Self { history, bases, readers, place, line });
+                return Ok(Self { history, bases, readers, place, line, lost: None });
             }
             Some((dir, Err(error))) => {
-                format!(
-                    "{} cannot be used: {error}; totals begin at 0; give a folder that this node may write \
-                     with [history] dir",
+                let lost = format!(
+                    "{} cannot be used for the history: {error}; totals start at 0; give a directory that \
+                     this node may write to with [history] dir",
                     dir.display()
-                )
+                );
+                ("history: in memory, lost at exit", Some(lost))
             }
-            None => "[history] dir would keep it".to_owned(),
+            None => ("history: in memory, lost at exit (set [history] dir to keep it)", None),
         };
         // An image that this program does not know is as good as none.
         let from_image = image.and_then(|image| History::in_memory_from(image, names, shards, now).ok());
         let in_memory = from_image.map_or_else(|| History::in_memory(names, shards, now), Ok);
         let (history, bases, readers) = in_memory.and_then(with_readers)?;
         let place = "in memory".to_owned();
-        Ok(Self { history, bases, readers, line: format!("history: {place} ({why})"), place })
+        Ok(Self { history, bases, readers, place, line: line.to_owned(), lost })
     }
 }
 

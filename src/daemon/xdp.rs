@@ -119,9 +119,7 @@ impl Prepared {
         }
         let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
         let told = |error: io::Error| {
-            format!(
-                "note: xdp: the program of the process before this one stays until it ends: {error}; restart"
-            )
+            format!("xdp: the program of the previous process stays until that ends: {error}; restart")
         };
         replaced.filter_map(|result| result.err().map(told)).collect()
     }

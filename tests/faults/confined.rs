@@ -49,8 +49,8 @@ fn started(call: i64, line: &str) -> (std::process::Command, tempfile::NamedTemp
 fn what_cannot_be_had_is_told_or_refused() {
     let _turn = beside();
     for (key, call, note) in [
-        ("landlock", libc::SYS_landlock_create_ruleset, "note: no rules for files (landlock): "),
-        ("seccomp", libc::SYS_seccomp, "note: no filters of system calls: "),
+        ("landlock", libc::SYS_landlock_create_ruleset, "warning: no rules for files (landlock): "),
+        ("seccomp", libc::SYS_seccomp, "warning: no filters of system calls: "),
     ] {
         let (command, _file, port) = started(call, "");
         let daemon = Daemon::spawn(command, port);
