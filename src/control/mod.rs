@@ -8,6 +8,7 @@
 //! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
 //! open the socket may do everything: it has the mode 0660, in a folder of its own.
 
+pub mod client;
 pub mod orders;
 
 use std::fs;
@@ -121,11 +122,12 @@ fn is_nameless(found: &Path, path: &Path) -> bool {
 /// Binds `path`, where nobody may answer. The socket has its mode before it has its name.
 fn bind(path: &Path) -> io::Result<StdListener> {
     if StdStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node answers there"));
+        let status = client::status(&[path.to_owned()], CONTROL_STEP_MAX).unwrap_or_default();
+        let process = status["pid"].as_u64().map_or_else(String::new, |pid| format!(" (process {pid})"));
+        let message = format!("another node answers there{process}");
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
     }
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        fs::create_dir_all(dir)?;
-    }
+    make_dir(path)?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is not a socket"));
@@ -143,6 +145,19 @@ fn bind(path: &Path) -> io::Result<StdListener> {
         return Err(error);
     }
     Ok(listener)
+}
+
+/// Makes the directory of `path`. The one above it must be there: a path that was mistyped makes no tree.
+fn make_dir(path: &Path) -> io::Result<()> {
+    let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
+    match fs::create_dir(dir) {
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = dir.parent().unwrap_or(dir).display();
+            Err(io::Error::new(error.kind(), format!("the directory {above} does not exist")))
+        }
+        made => made,
+    }
 }
 
 /// Says that a successor has the socket.

@@ -311,7 +311,7 @@ impl Node {
         if self.board.life.state() == State::Serving {
             self.change(State::Draining);
             if !self.config.drain_time.is_zero() {
-                self.say("draining: answering who still comes");
+                self.say("draining: queries that still arrive are answered");
             }
         }
         if ends {

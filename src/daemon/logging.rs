@@ -82,11 +82,11 @@ pub(super) fn check(config: &Config) -> impl Iterator<Item = String> {
         let checked = match (file.exists(), dir.is_dir()) {
             (true, _) => files::append(file).map(drop).map_err(|error| error.to_string()),
             (false, true) => export::check_folder(dir),
-            (false, false) => Err("its folder is not there".to_owned()),
+            (false, false) => Err("its directory does not exist".to_owned()),
         };
         let error = checked.err()?;
         Some(format!(
-            "cannot log to {}: {error}; give a file that this node may write with {key}",
+            "cannot log to {}: {error}; give a file that this node may write to with {key}",
             file.display()
         ))
     })

@@ -155,18 +155,12 @@ fn start(
 
     // 7. Let people watch, and give orders.
     logging.start(&events, &confined).map_err(|error| no_thread("the log", &error))?;
-    let mut lines = Lines::default();
-    lines.node(&config, zones.zones.len(), &http);
-    lines.listening(&config.listen, &buffers, &absent);
-    lines.datapath(&net, xdp.take_lines());
-    lines.shards(&config, &placement, descriptors);
-    lines.confined(&confined);
-    let dir = config.history.as_deref();
-    let remembered = Remembered::open(dir, estate.image.as_deref(), &names, placement.places.len());
+    let mut lines = Lines::begin(&config, zones.zones.len(), &http, &buffers, &absent);
+    lines.serving(&config, &net, &placement, descriptors, xdp.take_lines());
+    lines.process(&confined, &memory);
+    let remembered = Remembered::open(&config, estate.image.as_deref(), &names, placement.places.len());
     let remembered = remembered.map_err(failure)?;
-    lines.memory(&memory);
-    lines.history(&remembered);
-    lines.copies(&config);
+    lines.kept(&config, &remembered);
     notes.into_iter().chain(left_over(&unwanted)).for_each(|note| lines.warn(note));
     lines.say(control.line());
     let (on, is_draining, web) = (xdp.places.clone(), estate.draining, http.address());
@@ -178,13 +172,9 @@ fn start(
     let control = control.map_err(|error| no_thread("control", &error))?;
     let elder = origin.done(control.path(), &board, &events, orders)?;
 
-    // 8. Say what is there: to nobody what is not so.
-    if elder.is_none() {
-        reach_itself(&config, &systemd)?;
-        if logging.has_reader() {
-            lines.try_it(config.listen[0]);
-        }
-    }
+    // 8. Say what is there.
+    reach_itself(&config, &systemd, elder.is_some())?;
+    lines.try_it(config.listen[0], elder.is_none() && logging.has_reader());
     let succession = Succession::new(origin.take_launcher(), handles, elder);
     let mut node = Node {
         source,
@@ -203,8 +193,7 @@ fn start(
         web,
     };
     node.begin(&lines, estate.draining);
-    confined.thread(Class::Main).map_err(failure)?;
-    Ok(node)
+    confined.thread(Class::Main).map_err(failure).map(|()| node)
 }
 
 /// Of these addresses those that are on no interface yet: an anycast address may come later.
@@ -213,9 +202,9 @@ fn absent(listen: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 /// A service manager that is told that the node serves is told the truth: the node asks itself. Where there
-/// is no manager it does not ask, as that would count.
-fn reach_itself(config: &Config, systemd: &Systemd) -> Result<(), Vec<Problem>> {
-    if systemd.is_there() { itself::ask(&config.listen).map_err(failure) } else { Ok(()) }
+/// is no manager it does not ask, as that would count; nor beside a process that would answer as well.
+fn reach_itself(config: &Config, systemd: &Systemd, is_successor: bool) -> Result<(), Vec<Problem>> {
+    if is_successor || !systemd.is_there() { Ok(()) } else { itself::ask(&config.listen).map_err(failure) }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]

@@ -271,7 +271,7 @@ fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
         if !host.may_use(on) {
             return Err(format!(
                 "queue {number} of {name} interrupts CPU {on}, which this process may not use; bind \
-                 interrupt {irq} to another (`tuning/tune --apply` does), or let the process use that CPU"
+                 interrupt {irq} to another (`tune --apply` does), or let the process use that CPU"
             ));
         }
         let cpu = host.cpu(on);

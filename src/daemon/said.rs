@@ -41,39 +41,44 @@ impl Lines {
         }
     }
 
-    /// What this is, and where its page is.
-    pub(super) fn node(&mut self, config: &Config, zones: usize, http: &Opened) {
+    /// What this is, where its page is, and the addresses with the buffers that the kernel gave each. Nobody
+    /// can reach those that are `absent`.
+    pub(super) fn begin(
+        config: &Config,
+        zones: usize,
+        http: &Opened,
+        buffers: &[(usize, usize)],
+        absent: &[SocketAddr],
+    ) -> Self {
+        let mut lines = Self::default();
         let node = &config.identity.node;
-        self.say(format!("as112d {} as {node}, serving {zones} zones", env!("CARGO_PKG_VERSION")));
+        lines.say(format!("as112d {} as {node}, serving {zones} zones", env!("CARGO_PKG_VERSION")));
         if let Some(address) = http.address() {
-            self.say(format!("web: http://{address}/ (metrics: /metrics, operator's view: /node)"));
+            lines.say(format!("web: http://{address}/ (metrics: /metrics, operator's view: /node)"));
         }
         if let Opened::Busy(error) = http {
             let error = error.kind();
-            self.say(format!("web: off; {DEFAULT_ADDRESS}: {error} (choose another address with --http)"));
+            lines.say(format!("web: off; {DEFAULT_ADDRESS}: {error} (choose another address with --http)"));
         }
-    }
-
-    /// The addresses, with the buffers that the kernel gave each; and those of them that nobody can reach.
-    pub(super) fn listening(
-        &mut self,
-        listen: &[SocketAddr],
-        buffers: &[(usize, usize)],
-        absent: &[SocketAddr],
-    ) {
-        for (address, (receive, send)) in listen.iter().zip(buffers) {
+        for (address, (receive, send)) in config.listen.iter().zip(buffers) {
             let (receive, send) = (receive / 1024, send / 1024);
-            self.say(format!("listening on {address} (buffers: receive {receive} KiB, send {send} KiB)"));
+            lines.say(format!("listening on {address} (buffers: receive {receive} KiB, send {send} KiB)"));
         }
-        absent.iter().for_each(|address| self.warn(is_absent(*address)));
+        absent.iter().for_each(|address| lines.warn(is_absent(*address)));
+        lines
     }
 
-    pub(super) fn datapath(&mut self, net: &Net, xdp: Vec<String>) {
+    /// The datapath, what is answered in the driver, and the shards.
+    pub(super) fn serving(
+        &mut self,
+        config: &Config,
+        net: &Net,
+        placement: &Placement,
+        descriptors: u64,
+        xdp: Vec<String>,
+    ) {
         self.say(format!("datapath: {} ({})", net.datapath, net.reason));
         xdp.into_iter().for_each(|line| self.say(line));
-    }
-
-    pub(super) fn shards(&mut self, config: &Config, placement: &Placement, descriptors: u64) {
         let pinned: Vec<usize> = placement.cpus().into_iter().flatten().collect();
         let place =
             if pinned.is_empty() { "not pinned".to_owned() } else { format!("on CPUs {}", CpuList(&pinned)) };
@@ -88,27 +93,21 @@ impl Lines {
         placement.notes.iter().for_each(|note| self.warn(note));
     }
 
-    pub(super) fn confined(&mut self, confined: &Confined) {
+    /// What the process gave up, what memory it holds now, and what that can come to.
+    pub(super) fn process(&mut self, confined: &Confined, memory: &Bound) {
         let Confined { user, landlock, seccomp, notes, .. } = confined;
         self.say(format!("confined: user {user}, no capabilities, landlock {landlock}, seccomp {seccomp}"));
         notes.iter().for_each(|note| self.warn(note));
-    }
-
-    /// What the process holds now, and what it can come to at most.
-    pub(super) fn memory(&mut self, bound: &Bound) {
         let now = held_now().map_or_else(String::new, |mebibytes| format!("{mebibytes} MiB now; "));
-        self.say(format!("memory: {now}{} (as112d check has the parts)", bound.brief()));
+        self.say(format!("memory: {now}{} (as112d check has the parts)", memory.brief()));
     }
 
-    pub(super) fn history(&mut self, remembered: &Remembered) {
+    /// The history, files for other programs, and who is told of queries.
+    pub(super) fn kept(&mut self, config: &Config, remembered: &Remembered) {
         self.say(remembered.line.clone());
         remembered.lost.iter().for_each(|why| self.warn(why));
-    }
-
-    /// Files for other programs, and who is told of queries.
-    pub(super) fn copies(&mut self, config: &Config) {
-        // It may be gone when they are due.
         for (name, dir) in config.export.folders() {
+            // It may be gone when files are due.
             match export::check_folder(dir) {
                 Ok(()) => self.say(format!("export: {name} to {}", dir.display())),
                 Err(error) => self.warn(cannot_write(&format!("[export] {name}"), dir, &error)),
@@ -118,10 +117,12 @@ impl Lines {
         config.dnstap.iter().for_each(|dnstap| self.say(format!("dnstap: {dnstap}")));
     }
 
-    /// A query to try, for somebody who looks on.
-    pub(super) fn try_it(&mut self, first: SocketAddr) {
-        let port = if first.port() == DNS_PORT { String::new() } else { format!(" -p {}", first.port()) };
-        self.say(format!("try: dig @{}{port} -x 192.168.1.1", reachable(first.ip())));
+    /// A query to try, if somebody looks on.
+    pub(super) fn try_it(&mut self, first: SocketAddr, is_read: bool) {
+        if is_read {
+            let port = if first.port() == DNS_PORT { String::new() } else { format!(" -p {}", first.port()) };
+            self.say(format!("try: dig @{}{port} -x 192.168.1.1", reachable(first.ip())));
+        }
     }
 }
 
@@ -147,6 +148,7 @@ fn held_now() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::memory::Loaded;
 
     fn texts(lines: &Lines) -> Vec<&str> {
         lines.0.iter().map(|(_, line)| line.as_str()).collect()
@@ -156,7 +158,8 @@ mod tests {
     fn dig_is_told_the_port_where_it_is_another_than_its_own() {
         let mut lines = Lines::default();
         for listen in ["127.0.0.1:5300", "192.175.48.1:53", "0.0.0.0:53"] {
-            lines.try_it(listen.parse().unwrap());
+            lines.try_it(listen.parse().unwrap(), true);
+            lines.try_it(listen.parse().unwrap(), false);
         }
         let expected = ["@127.0.0.1 -p 5300", "@192.175.48.1", "@127.0.0.1"]
             .map(|server| format!("try: dig {server} -x 192.168.1.1"));
@@ -167,9 +170,8 @@ mod tests {
     fn memory_is_what_is_held_before_what_it_may_become() {
         let mut lines = Lines::default();
         let config = crate::config::load(None, &crate::config::Flags::default()).unwrap();
-        let bound = Bound::new(&config, 1, super::super::memory::Loaded::now());
-        lines.memory(&bound);
-        let (now, rest) = texts(&lines)[0].split_once(" MiB now; bounded at ").unwrap();
+        lines.process(&Confined::default(), &Bound::new(&config, 1, Loaded::now()));
+        let (now, rest) = texts(&lines)[1].split_once(" MiB now; bounded at ").unwrap();
         let now: usize = now.strip_prefix("memory: ").unwrap().parse().unwrap();
         assert!((1..1000).contains(&now), "{now}");
         assert!(rest.ends_with(" of kernel socket buffers (as112d check has the parts)"), "{rest}");

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -106,10 +105,10 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the history in `dir`; in memory where that is not given or cannot be had. There it goes on from
-    /// `image`, which a process before this one has left.
+    /// Opens the history in its directory; in memory where that is not given or cannot be had. There it goes
+    /// on from `image`, which a process before this one has left.
     pub(super) fn open(
-        dir: Option<&Path>,
+        config: &Config,
         image: Option<&[u8]>,
         names: &Names,
         shards: usize,
@@ -121,7 +120,7 @@ impl Remembered {
             Ok::<_, String>((history, bases, readers))
         };
         let open = |dir| History::open(dir, names, shards, now).and_then(with_readers);
-        let (line, lost) = match dir.map(|dir| (dir, open(dir))) {
+        let (line, lost) = match config.history.as_deref().map(|dir| (dir, open(dir))) {
             Some((dir, Ok((history, bases, readers)))) => {
                 let place = dir.join(history::FILE).display().to_string();
                 let line = format!("history: {place}");
