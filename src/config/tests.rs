@@ -22,9 +22,9 @@ fn mistakes(text: &str) -> Vec<String> {
 fn each_mistake_has_its_place_and_the_way_out() {
     for (text, place, fragment) in [
         // Syntax.
-        ("[server\n", "1:8", "this is not TOML: "),
-        ("[server]\nshards = \n", "2:10", "this is not TOML: "),
-        ("[tcp]\n[tcp]\n", "2:2", "this is not TOML: "),
+        ("[server\n", "1:8", "TOML syntax error: "),
+        ("[server]\nshards = \n", "2:10", "TOML syntax error: "),
+        ("[tcp]\n[tcp]\n", "2:2", "TOML syntax error: "),
         ("[server]\nshards = 1\nshards = 2\n", "3:1", "duplicate key"),
         // Keys.
         ("[server]\nshard = 4", "2:1", "unknown key `shard`; did you mean `shards`?"),
@@ -46,6 +46,7 @@ fn each_mistake_has_its_place_and_the_way_out() {
             "expected a size such as \"8MiB\"; write it as in `rcvbuf = \"8MiB\"`",
         ),
         ("[zones]\ndirect = 'yes'", "2:10", "expected a boolean; write it as in `direct = true`"),
+        ("[xdp]\ninterfaces = 'eth0'", "2:14", "expected a list; write it as in `interfaces = [\"eth0\"]`"),
         ("[zones]\ndir = 1", "2:7", "write it as in `dir = \"zones\"`"),
         // Values.
         ("[server]\nlisten = ['::1', 'localhost']", "2:18", "`localhost` is no address; give one as"),
