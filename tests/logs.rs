@@ -224,7 +224,7 @@ fn a_reload_opens_files_anew_and_a_command_sets_the_level() {
         let output = command.args(["verbosity", level, "--control", &control]).output().expect("it runs");
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    assert_eq!(verbosity("error"), (Some(0), "logging what is error or matters more\n".to_owned()));
+    assert_eq!(verbosity("error"), (Some(0), "logging at error and above\n".to_owned()));
     assert_eq!(verbosity("loud").0, Some(2));
     fs::write(&node.config, "[log]\nfile = 'log'\n[identity]\nnode = 1\n").expect("there is room");
     reload();

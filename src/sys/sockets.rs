@@ -159,8 +159,8 @@ pub fn buffer_lens(socket: &UdpSocket) -> io::Result<(usize, usize)> {
     Ok((socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2))
 }
 
-/// Whether packets to `address` come to this host. With `ip_nonlocal_bind` the kernel does not tell, and every
-/// address is taken for one of this host.
+/// Whether packets to `address` come to this host. With `ip_nonlocal_bind` the kernel does not tell, and
+/// every address is taken for one of this host.
 #[must_use]
 pub fn is_local(mut address: SocketAddr) -> bool {
     address.set_port(0);

@@ -50,7 +50,7 @@ All went well.
 It failed, or refused to start; standard error says why and what to do.
 .TP
 2
-The command line makes no sense.
+Usage error.
 .TP
 3
 No node answers (of commands that ask a running one).
@@ -60,7 +60,7 @@ SIGTERM, SIGINT
 Drain, then stop; a second one stops at once.
 .TP
 SIGHUP
-Read the configuration and the zones again, and open the log file anew.
+Read the configuration and the zones again, and reopen the log file.
 .TP
 SIGUSR1
 Write the statistics to the log.
