@@ -373,16 +373,15 @@ fn clients_follow_the_configuration_and_the_running_node() {
     let node = said.lines().find(|line| line.contains("  node  ")).expect(&said);
     assert!(node.starts_with("good  node            as112d "), "{node}");
 
-    // What it listens on it tells as well: one of the addresses answers, and nobody can reach the other.
+    // What it listens on it tells as well; of these addresses nobody can reach the second.
     let own = folder.path().join("own").display().to_string();
     let output = Command::new(program()).args(["probe", "--control", &own]).output().unwrap();
     let said = text_of(&output);
-    assert!(said.contains(&format!("127.0.0.1:{port} answers (")), "{said}");
     assert!(
-        output.status.code() == Some(1) && said.contains(&format!("192.0.2.112:{port}: UDP: ")),
+        output.status.code() == Some(1) && said.starts_with(&format!("192.0.2.112:{port}: UDP: ")),
         "{said}"
     );
-    assert_eq!(said.lines().count(), 2, "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 
     let (code, said) = client(&["shutdown"]);
     assert_eq!(code, Some(0), "{said}");

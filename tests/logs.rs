@@ -134,7 +134,7 @@ fn a_file_gets_lines_with_their_time_and_a_failed_start_is_said_twice() {
     let mut command = Command::new(program());
     let output = command.args(["check", "--log-file", "/no/such/folder/log"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.starts_with("cannot log to /no/such/folder/log: its folder is not there; "), "{said}");
+    assert!(said.starts_with("cannot log to /no/such/folder/log: its directory does not exist; "), "{said}");
 }
 
 #[test]
