@@ -73,8 +73,10 @@ pub const FILE_READINGS_MAX: u32 = 4;
 /// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
 pub const CONFIG_LEN_MAX: u64 = 16 << 20;
 
-/// Mistakes that one reading of the configuration reports; after so many, more only hide the first.
-pub const CONFIG_MISTAKES_MAX: usize = 64;
+/// Mistakes that one reading of the configuration finds: each takes a reading of its own.
+pub const CONFIG_MISTAKES_MAX: usize = 256;
+/// Mistakes that a command prints: as many as fit a screen with the first of them; the rest is counted.
+pub const PROBLEMS_SHOWN_MAX: usize = 20;
 
 /// Addresses to listen on. Every shard has a socket for each; a node of AS112 needs 10.
 pub const LISTEN_MAX: usize = 64;

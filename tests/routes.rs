@@ -119,7 +119,7 @@ fn the_probe_asks_what_the_configuration_listens_on() {
     assert!(code == Some(0) && out.starts_with(&format!("127.0.0.1:{} answers (", daemon.port)), "{out}");
     let (code, _, err) = ran(as112d("announce --config").arg(&path));
     assert_eq!(code, Some(1));
-    assert_eq!(err, "no router is configured; give --config a file that has `router` in [announce]\n");
+    assert_eq!(err, "no router is configured; give --config a file with `router` in [announce]\n");
 }
 
 #[test]

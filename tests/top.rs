@@ -95,8 +95,7 @@ impl Drop for Terminal {
 /// A node of two shards, and where it serves HTTP.
 fn start(http: &str) -> (Daemon, String) {
     let daemon = Daemon::start(&["--shards", "2", "--node", "watched", "--http", http]);
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: "));
-    let url = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
+    let url = format!("http://{}", daemon.http());
     (daemon, url)
 }
 

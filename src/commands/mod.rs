@@ -7,6 +7,7 @@ mod change;
 pub mod check;
 pub mod control;
 pub mod doctor;
+pub mod init;
 pub mod probe;
 pub mod query;
 pub mod run;
@@ -63,6 +64,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
         Command::Config(ConfigCommand::Show(options)) => show::show(options),
+        Command::Config(ConfigCommand::Init(options)) => init::init(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
         Command::Doctor(options) => return doctor::doctor(options),

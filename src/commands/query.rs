@@ -59,8 +59,9 @@ fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
     let qname = zone::name_from_text(name)
         .map_err(|message| format!("{message}; give a name as 1.0.0.10.in-addr.arpa"))?;
     let qname = Name::from_slice(qname.as_wire()).expect("a Name is well formed");
-    let qtype: Rtype =
-        rtype.parse().map_err(|_| format!("`{rtype}` is no type; give one as PTR, SOA or TYPE65280"))?;
+    let qtype: Rtype = rtype
+        .parse()
+        .map_err(|_| format!("`{rtype}` is not a type; give one such as PTR, SOA or TYPE65280"))?;
     let qclass = match options.class {
         QueryClass::In => Class::IN,
         QueryClass::Ch => Class::CH,
@@ -128,7 +129,7 @@ mod tests {
         );
         assert_eq!(
             packet(&options("a", "WHAT")).unwrap_err(),
-            "`WHAT` is no type; give one as PTR, SOA or TYPE65280"
+            "`WHAT` is not a type; give one such as PTR, SOA or TYPE65280"
         );
     }
 

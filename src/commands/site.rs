@@ -19,11 +19,11 @@ use crate::report::page;
 /// # Errors
 /// If no node answers (exit code 3), or the folder cannot be written.
 pub fn site(options: &SiteOptions) -> Result<String, Failure> {
-    let node = Node::at(options.url.as_deref())?;
+    let node = Node::find(&options.node, options.url.as_deref())?;
     let dir = options.dir.as_path();
     let unwritten = |error: io::Error| {
         Failure::from(format!(
-            "cannot write to {}: {error}; give a folder that may be written",
+            "cannot write to {}: {error}; give a directory that may be written to",
             dir.display()
         ))
     };

@@ -19,7 +19,7 @@ use crate::limits::{STATS_RATE_OVER, STATS_WATCH_EVERY};
 /// # Errors
 /// If no node answers (exit code 3), or what answers is no node.
 pub fn stats(options: &StatsOptions) -> Result<String, Failure> {
-    let node = Node::at(options.url.as_deref())?;
+    let node = Node::find(&options.node, options.url.as_deref())?;
     let ask = || node.ask().map_err(|reason| node.no_answer(&reason));
     let mut earlier = None;
     if !options.json {

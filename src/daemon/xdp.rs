@@ -120,7 +120,7 @@ impl Prepared {
         let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
         let told = |error: io::Error| {
             format!(
-                "note: xdp: the previous process's program stays attached until that process ends: \
+                "xdp: the previous process's program stays attached until that process ends: \
                  {error}; restart"
             )
         };

@@ -160,6 +160,14 @@ pub fn buffer_lens(socket: &UdpSocket) -> io::Result<(usize, usize)> {
     Ok((socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2))
 }
 
+/// Whether packets to `address` come to this host. With `ip_nonlocal_bind` the kernel does not tell, and
+/// every address is taken for one of this host.
+#[must_use]
+pub fn is_local(mut address: SocketAddr) -> bool {
+    address.set_port(0);
+    !UdpSocket::bind(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
 /// Datagrams that the kernel has dropped at this socket since it was made, as its receive buffer was full.
 /// Counts to 2^32 and begins again.
 ///

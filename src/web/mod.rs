@@ -54,6 +54,17 @@ pub enum Opened {
     Off,
 }
 
+impl Opened {
+    /// Where it is served.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::At(listener) => listener.local_addr().ok(),
+            Self::Busy(_) | Self::Off => None,
+        }
+    }
+}
+
 /// Opens the listener, or takes the one that was there before this process.
 ///
 /// # Errors

@@ -127,7 +127,7 @@ mod tests {
             ("sys/class/net/eth0/operstate", "up"),
             ("tools/ethtool -l eth0", "Combined: 4"),
         ]);
-        let node = Node::at(Some("http://127.0.0.1:1")).unwrap();
+        let node = Node::at("http://127.0.0.1:1".to_owned()).unwrap();
         let text = collect(&host, "good  all\n", &ServeOptions::default(), &node, Some(&"said".into()));
         for part in [
             "\n==== doctor\ngood  all\n",

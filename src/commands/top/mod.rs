@@ -32,12 +32,11 @@ use state::State;
 /// # Errors
 /// If no node answers at first (exit code 3), what answers is no node, or there is no terminal to draw on.
 pub fn top(options: &TopOptions) -> Result<String, Failure> {
-    let node = Node::at(options.url.as_deref())?;
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
-        let message =
-            "top draws on a terminal, and this is none; use `as112d stats`, or `as112d stats --watch`";
+        let message = "top needs a terminal; use `as112d stats`, or `as112d stats --watch`";
         return Err(message.to_owned().into());
     }
+    let node = Node::find(&options.node, options.url.as_deref())?;
     let (_, numbers) = node.ask().map_err(|reason| node.no_answer(&reason))?;
     let state = State::new(node.url(), numbers);
     let failed = |error: io::Error| Failure::from(format!("cannot watch: {error}; use `as112d stats`"));
