@@ -11,12 +11,13 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 use as112d::answer::Answers;
+use as112d::dns::arrival::Arrival;
 use as112d::dns::consts::HEADER_LEN;
 use as112d::dns::name::Walk;
 use as112d::dns::query::{Header, Query, parse};
 use as112d::limits::{RING_SLOTS, SLOT_PAYLOAD_LEN};
 use as112d::serve::snapshot::Snapshot;
-use as112d::serve::{Arrival, Verdict, serve};
+use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::counters::{QUERIES, Totals};
 use as112d::sys::ring::sim::SimRing;

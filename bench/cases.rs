@@ -3,10 +3,11 @@
 
 use std::num::NonZeroU32;
 
+use as112d::dns::arrival::Arrival;
 use as112d::dns::consts::HEADER_LEN;
 use as112d::limits::{SAMPLE_EVERY, SLOT_PAYLOAD_LEN};
 use as112d::serve::snapshot::Snapshot;
-use as112d::serve::{Arrival, Verdict, serve};
+use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
 

@@ -10,17 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use as112d::daemon::config::{self, Flags};
+use as112d::config::{self, Flags};
+use as112d::dns::arrival::{Arrival, Transport};
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use as112d::net::orders::Orders;
 use as112d::net::tcp::{Serving, TcpDriver, TcpSettings};
+use as112d::problem::Problem;
 use as112d::serve::published::Published;
 use as112d::serve::snapshot::{Settings, Snapshot};
-use as112d::serve::{Arrival, Transport, UpdatePolicy, Verdict, serve};
+use as112d::serve::{UpdatePolicy, Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{LedgerSettings, ledger};
 use as112d::sys::sockets;
-use as112d::zone::{self, Identity, Problem, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource};
+use as112d::zone::{self, Identity, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource};
 
 #[path = "../tests/common/invariants.rs"]
 pub mod invariants;

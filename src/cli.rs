@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::daemon::announce::ProbeTime;
-use crate::daemon::config::Flags;
-use crate::daemon::control::ControlPath;
-use crate::daemon::cpus::{BusyPoll, Cpus, Shards, Steer};
-use crate::daemon::http::HttpListen;
-use crate::daemon::listen::Listen;
-use crate::daemon::written::{Text, Written as _};
-use crate::daemon::xdp::InterfaceName;
+use crate::config::Flags;
+use crate::config::announce::ProbeTime;
+use crate::config::cpus::{BusyPoll, Cpus, Shards, Steer};
+use crate::config::doors::ControlPath;
+use crate::config::doors::HttpListen;
+use crate::config::listen::Listen;
+use crate::config::written::{Text, Written as _};
+use crate::config::xdp::InterfaceName;
 use crate::limits::NSID_LEN_MAX;
 use crate::log;
 use crate::net::DatapathChoice;

@@ -4,43 +4,59 @@
 //!
 //! | floor | room | what it knows |
 //! |---|---|---|
-//! | 0 | [`sys`] | Linux: rings, sockets, CPUs. The only unsafe code. No DNS |
-//! | 0 | [`dns`] | the wire vocabulary: bytes in, values out |
-//! | 0 | [`stats`] | counters |
-//! | 1 | [`log`] | lines for the operator, and the thread that writes them |
-//! | 1 | [`zone`] | what we serve: checked zones, from files and built in |
-//! | 2 | [`answer`] | data become bytes: zones compiled to ready tails, and the lookup |
-//! | 3 | [`serve`] | one decision per packet |
-//! | 4 | [`net`] | shards: datagrams and connections |
-//! | 4 | [`xdp`] | answers in the driver: a program for the kernel, and the memory it shares with us |
-//! | 4 | [`report`] | what is made of counters: text for Prometheus, JSON |
-//! | 4 | [`routes`] | what is announced: probes, the state of each route, and how a router is told |
-//! | 5 | [`daemon`] | configuration, start and stop |
-//! | 6 | [`cli`], [`commands`] | the command line |
+//! | 0 | [`limits`], [`problem`] | every bound with its reason; a mistake, with its place and what to do |
+//! | 1 | [`sys`] | Linux: rings, sockets, CPUs. The only unsafe code. No DNS |
+//! | 1 | [`dns`] | the wire vocabulary: bytes in, values out |
+//! | 2 | [`stats`] | what threads count with |
+//! | 2 | [`log`] | lines for the operator, and the thread that writes them |
+//! | 2 | [`zone`] | what we serve: checked zones, from files and built in |
+//! | 3 | [`answer`] | zones become bytes, and the lookup |
+//! | 3 | [`taps`] | copies of queries for the query log and dnstap |
+//! | 3 | [`announce`] | what is announced: probes, the state of each route, and how a router is told |
+//! | 4 | [`serve`] | one decision per packet |
+//! | 4 | [`board`] | the numbers of now |
+//! | 5 | [`net`] | shards: datagrams and connections |
+//! | 5 | [`xdp`] | answers in the driver: a program for the kernel, and the memory it shares with us |
+//! | 5 | [`history`] | what is remembered, in SQLite |
+//! | 6 | [`report`] | forms: Prometheus, JSON, Radar, the page, exports |
+//! | 7 | [`config`] | what an operator writes, and everything that it names |
+//! | 8 | [`web`], [`control`], [`cli`] | HTTP, orders over a socket, the command line |
+//! | 9 | [`daemon`] | the process: start, reload, upgrade, stop |
+//! | 10 | [`commands`] | one file per subcommand |
 //!
-//! [`limits`] and [`dns::consts`] are open to all.
+//! [`limits`], [`problem`] and [`dns::consts`] are open to all.
 
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod limits;
+pub mod problem;
 
 pub mod dns;
-pub mod stats;
 pub mod sys;
 
 pub mod log;
+pub mod stats;
 pub mod zone;
 
+pub mod announce;
 pub mod answer;
+pub mod taps;
 
+pub mod board;
 pub mod serve;
 
+pub mod history;
 pub mod net;
-pub mod report;
-pub mod routes;
 pub mod xdp;
+
+pub mod report;
+
+pub mod config;
+
+pub mod cli;
+pub mod control;
+pub mod web;
 
 pub mod daemon;
 
-pub mod cli;
 pub mod commands;

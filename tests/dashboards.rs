@@ -9,21 +9,21 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use as112d::board::Status;
+use as112d::board::host::Host;
+use as112d::board::observed::Observed;
+use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
-use as112d::report::history::Status;
-use as112d::report::host::Host;
-use as112d::report::observed::Observed;
 use as112d::report::prometheus::{Format, render};
-use as112d::report::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::stats::counters::{Counters, FAMILIES};
 use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
 use serde_json::Value;
 
-const ALERTS: &str = include_str!("../tuning/prometheus/as112d.rules.yml");
+const ALERTS: &str = include_str!("../docs/examples/prometheus/as112d.rules.yml");
 const ALERT_TESTS: &str = include_str!("alerts.yml");
-const DASHBOARD: &str = include_str!("../tuning/grafana/as112d.json");
+const DASHBOARD: &str = include_str!("../docs/examples/grafana/as112d.json");
 
 /// Labels that Prometheus adds to whatever it scrapes.
 const TARGET_LABELS: [&str; 2] = ["instance", "job"];
@@ -325,7 +325,7 @@ fn promtool(what: &str, file: &Path) -> String {
 #[test]
 #[ignore = "needs promtool; tests/run installs it"]
 fn promtool_accepts_the_alerts_and_they_fire_when_they_should() {
-    let said = promtool("check", Path::new("tuning/prometheus/as112d.rules.yml"));
+    let said = promtool("check", Path::new("docs/examples/prometheus/as112d.rules.yml"));
     assert!(said.contains(&format!("SUCCESS: {} rules found", alerts().len())), "{said}");
     let said = promtool("test", Path::new("tests/alerts.yml"));
     assert!(said.contains("SUCCESS"), "{said}");

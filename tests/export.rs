@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use as112d::report::history::FILE;
+use as112d::history::FILE;
 use common::daemon::{Configured, Daemon, PATIENCE, V4, V6, program};
 use common::query;
 use rusqlite::Connection;

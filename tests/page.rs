@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use as112d::history::unix_time;
 use as112d::limits::HTTP_STREAMS_MAX;
-use as112d::report::history::unix_time;
 use browser::Browser;
 use common::daemon::{Daemon, PATIENCE, V4, program};
 use common::query;

@@ -2,10 +2,10 @@
 
 mod common;
 
-use as112d::daemon::config::{self, Config, Flags};
-use as112d::daemon::cpus::{Cpus, Shards, Steer};
+use as112d::config::cpus::{Cpus, Shards, Steer};
+use as112d::config::written::Written as _;
+use as112d::config::{self, Config, Flags};
 use as112d::daemon::placement::{Host, Placement};
-use as112d::daemon::written::Written as _;
 use as112d::sys::steering::Steering;
 use as112d::sys::topology::Topology;
 use common::host::RecordedHost;

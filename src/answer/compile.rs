@@ -9,9 +9,10 @@ use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
 use crate::limits::{ANSWERS_LEN_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
+use crate::problem::Problem;
 use crate::stats::account::ZoneLabels;
 use crate::stats::labels::{SERVICE_HOSTNAME, SERVICE_OTHER};
-use crate::zone::{Problem, Service, Zone, ZoneSet};
+use crate::zone::{Service, Zone, ZoneSet};
 
 /// The longest answer over UDP that a zone can give, before OPT.
 #[derive(Clone, Debug)]

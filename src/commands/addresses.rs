@@ -7,9 +7,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::announce::service::{self, PREFIXES, Prefix};
 use crate::cli::AddressesOptions;
-use crate::routes::service::{self, PREFIXES, Prefix};
-use crate::zone::{Problem, Service};
+use crate::problem::Problem;
+use crate::zone::Service;
 
 const LOOPBACK: &str = "lo";
 

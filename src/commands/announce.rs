@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::thread;
 
+use crate::announce::{self, Daemon};
 use crate::cli::AnnounceOptions;
-use crate::daemon::config::{self, Flags};
-use crate::daemon::control::{ControlPath, GREETING, known_paths};
+use crate::config::doors::{ControlPath, known_paths};
+use crate::config::{self, Flags};
+use crate::control::GREETING;
 use crate::log;
-use crate::routes::{self, Daemon};
-use crate::zone::Problem;
+use crate::problem::Problem;
 
 /// Probes and tells the router, until a signal; or withdraws everything, once. What there is to say goes to
 /// standard error, in the form of the log: standard output may be ExaBGP's, and the log's file is the node's.
@@ -21,7 +22,7 @@ pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
     if options.withdraw {
         // Whatever else the file says, and whatever is wrong with it: what was announced has to go.
         let settings = config::withdrawal(options.config.as_deref())?;
-        return routes::withdraw(&settings).map(|()| String::new()).map_err(problem);
+        return announce::withdraw(&settings).map(|()| String::new()).map_err(problem);
     }
     let config = config::load(options.config.as_deref(), &flags)?;
     let settings = config.announce.ok_or_else(|| {
@@ -37,7 +38,7 @@ pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
     let writing = thread::Builder::new().name("log".to_owned()).spawn(|| writer.run());
     writing.map_err(|error| problem(format!("cannot start: {error}")))?;
     log.take_panics();
-    let done = routes::announce(&settings, daemon(paths), &log);
+    let done = announce::announce(&settings, daemon(paths), &log);
     log.flush();
     done.map(|()| String::new()).map_err(problem)
 }

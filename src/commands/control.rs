@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::Failure;
 use super::change::span;
 use crate::cli::ControlOptions;
-use crate::daemon::control::{GREETING, known_paths};
+use crate::config::doors::known_paths;
+use crate::control::GREETING;
 use crate::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_TRIES_MAX};
-use crate::zone::Problem;
+use crate::problem::Problem;
 
 /// Asks for `word`, and waits until that is done. Prints what there is to say, with `--json` all of it.
 ///

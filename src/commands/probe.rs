@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::announce;
+use crate::announce::probe::{Place, probe_all};
+use crate::announce::state::News;
 use crate::cli::ProbeOptions;
-use crate::daemon::config::{self, Flags};
-use crate::daemon::listen::Listen;
-use crate::daemon::written::Written as _;
+use crate::config::listen::Listen;
+use crate::config::written::Written as _;
+use crate::config::{self, Flags};
 use crate::limits::PROBE_TIMEOUT;
-use crate::routes::probe::{Place, probe_all};
-use crate::routes::state::News;
-use crate::zone::Problem;
+use crate::problem::Problem;
 
 /// Asks each address what a resolver would; a line for each that answers.
 ///

@@ -7,11 +7,13 @@ use domain::base::{Message, MessageBuilder, Name, Rtype};
 
 use super::load;
 use crate::cli::{QueryClass, QueryOptions};
-use crate::daemon::config::Config;
+use crate::config::Config;
+use crate::dns::arrival::{Arrival, Transport};
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
-use crate::serve::{Arrival, Transport, Verdict, serve};
+use crate::problem::Problem;
+use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
-use crate::zone::{self, Problem};
+use crate::zone;
 
 /// Loads everything as `run` would, answers the query, and prints the reply in dig's style.
 ///
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn arrival_is_local() {
-        let mut config = crate::daemon::config::load(None, &Default::default()).unwrap();
+        let mut config = crate::config::load(None, &Default::default()).unwrap();
         assert_eq!(arrival(&config, true).transport, Transport::Tcp { keepalive: 100 });
         let udp = arrival(&config, false);
         assert_eq!((udp.transport, udp.local), (Transport::Udp, config.listen[0]));

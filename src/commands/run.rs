@@ -2,8 +2,9 @@
 
 use crate::cli::RunOptions;
 use crate::daemon::logging::Logging;
+use crate::daemon::placement::Placement;
 use crate::daemon::{self, Origin, Source};
-use crate::zone::Problem;
+use crate::problem::Problem;
 
 /// Serves. What there is to say goes to the log, and nothing is left to print at the end. A dry run prints
 /// the table of the shards instead.
@@ -13,7 +14,7 @@ use crate::zone::Problem;
 pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
     let source = Source { file: options.serve.config.config.clone(), flags: options.serve.flags() };
     if options.dry_run {
-        return daemon::host(&source.read()?).map(|placement| placement.to_string());
+        return Placement::with_user(&source.read()?).map(|placement| placement.to_string());
     }
     // What this process is given, and who will start the one after it.
     let mut origin = Origin::find()?;

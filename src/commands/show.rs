@@ -1,8 +1,8 @@
 //! `as112d config`: the configuration as it is in effect.
 
 use crate::cli::ShowOptions;
-use crate::daemon::config::{self, Wanted};
-use crate::zone::Problem;
+use crate::config::{self, Wanted};
+use crate::problem::Problem;
 
 /// Prints the configuration that `run` would have, as a file.
 ///

@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use super::load;
 use crate::cli::{ZonesFormat, ZonesOptions};
-use crate::zone::{self, Problem, ZoneSet};
+use crate::problem::Problem;
+use crate::zone::{self, ZoneSet};
 
 /// Loads the zones as `run` would, and prints them in the order in which they were configured.
 ///

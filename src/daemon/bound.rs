@@ -4,22 +4,23 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
-use super::config::Config;
 use super::placement::Placement;
 use super::xdp::Prepared;
-use super::{control, failure, http};
+use crate::config::Config;
+use crate::control;
 use crate::limits::TCP_BACKLOG;
+use crate::problem::Problem;
 use crate::serve::snapshot::Snapshot;
 use crate::sys::inherited::Inherited;
 use crate::sys::sockets::{self, UdpOptions};
 use crate::sys::steering::Steering;
-use crate::zone::Problem;
+use crate::web;
 
 /// All that the node listens on.
 pub(super) struct Doors {
     /// The addresses that it serves.
     pub(super) bound: Bound,
-    pub(super) http: http::Opened,
+    pub(super) http: web::Opened,
     pub(super) control: control::Opened,
     /// The program in the driver, attached and silent.
     pub(super) xdp: Prepared,
@@ -41,13 +42,14 @@ impl Doors {
         mut inherited: Inherited,
     ) -> Result<Self, Vec<Problem>> {
         let bound = Bound::open(config, placement, &mut inherited)?;
-        let http = http::open(config.http, &mut inherited);
+        let http = web::open(config.http, &mut inherited);
         let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
-        let control = control::open(&config.control, &mut inherited).map_err(failure)?;
+        let control = control::open(&config.control, &mut inherited).map_err(Problem::alone)?;
         let xdp = Prepared::new(&config.xdp, &config.listen, snapshot, &mut inherited);
         let sockets = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
         let handles = sockets.and_then(|sockets| Ok(Handles { sockets, links: xdp.handles()? }));
-        let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
+        let handles =
+            handles.map_err(|error| Problem::alone(format!("{error}; raise the limit of open files")))?;
         Ok(Self { bound, http, control, xdp, handles, unwanted: inherited })
     }
 }
@@ -66,10 +68,10 @@ pub(super) struct Handles {
 /// The handles of the addresses, and of the listeners beside them.
 fn with_handles(
     mut handles: Vec<OwnedFd>,
-    http: &http::Opened,
+    http: &web::Opened,
     control: &control::Opened,
 ) -> io::Result<Vec<OwnedFd>> {
-    if let http::Opened::At(listener) = http {
+    if let web::Opened::At(listener) = http {
         handles.push(listener.try_clone()?.into());
     }
     if let control::Opened::At(listener, _) = control {
@@ -193,16 +195,12 @@ fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Prob
         }
         _ => "choose another address with --listen".to_owned(),
     };
-    Problem {
-        place: String::new(),
-        message: format!("cannot listen on {address} ({protocol}): {error}; {advice}"),
-    }
+    Problem::plain(format!("cannot listen on {address} ({protocol}): {error}; {advice}"))
 }
 
 /// Why HTTP cannot be served where it was asked for.
 fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
-    let message = format!(
+    Problem::plain(format!(
         "cannot serve HTTP on {address}: {error}; choose another address with --http, or give --http off"
-    );
-    Problem { place: String::new(), message }
+    ))
 }

@@ -3,31 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::config::Config;
-use super::control::SYSTEM_DIR;
-use super::written::{Written, choice};
-use crate::report::taps::DnstapReceiver;
-use crate::sys::confine::{self, Confined, Plan, Refused, Want};
+use crate::config::Config;
+use crate::config::doors::SYSTEM_DIR;
+use crate::sys::confine::{self, Confined, Plan, Refused};
+use crate::taps::DnstapReceiver;
 
 /// Where the kernel tells of the host, and of this process.
 const KERNEL: [&str; 2] = ["/proc", "/sys"];
-
-impl Written for Want {
-    const EXPECTED: &'static str = "\"auto\", \"required\" or \"off\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        choice(text, &[("auto", Self::Auto), ("required", Self::Required), ("off", Self::Off)])
-    }
-}
-
-/// How much each means of confinement is wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// Rules for files and ports.
-    pub landlock: Want,
-    /// Filters of system calls.
-    pub seccomp: Want,
-}
 
 /// Confines this process to what `config` needs.
 ///
@@ -99,7 +81,8 @@ pub fn refusals(refused: &[Refused]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::{self, Flags};
+    use crate::config::{self, Flags};
+    use crate::sys::confine::Want;
 
     #[test]
     fn a_plan_names_the_folders_of_the_configuration() {
@@ -140,13 +123,5 @@ mod tests {
         assert_eq!(plan.read, KERNEL.map(PathBuf::from));
         assert!(plan.write.is_empty());
         assert_eq!((plan.landlock, plan.seccomp), (Want::Auto, Want::Auto));
-    }
-
-    #[test]
-    fn wants_are_written_in_three_ways() {
-        for want in [Want::Auto, Want::Required, Want::Off] {
-            assert_eq!(Want::read(&want.to_string()), Ok(want));
-        }
-        assert!(Want::read("on").unwrap_err().contains("required"));
     }
 }

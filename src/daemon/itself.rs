@@ -4,9 +4,9 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Instant;
 
+use crate::announce::probe::reachable;
 use crate::dns::consts::{HEADER_LEN, class, rtype};
 use crate::limits::{ITSELF_TRY_MAX, ITSELF_WAIT_MAX};
-use crate::routes::probe::reachable;
 
 /// id.server in wire form: every node answers that, whatever zones it has.
 const QNAME: &[u8] = b"\x02id\x06server\0";

@@ -7,27 +7,28 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, after, select};
 use serde_json::{Value, json};
 
-use super::config::Config;
 use super::confine;
-use super::control::Control;
-use super::failure;
 use super::handover::Successor;
-use super::orders::{Client, Order, Wish, problems_as_json};
 use super::reload::{Reloaded, Source};
 use super::succession::Succession;
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
+use crate::board::{Board, State};
+use crate::config::Config;
+use crate::config::loaded::Loaded;
+use crate::control::Control;
+use crate::control::orders::{Client, Order, Wish, problems_as_json};
+use crate::history::unix_time;
 use crate::limits::{
     DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX,
 };
 use crate::log::Log;
 use crate::net::{Event, Net};
-use crate::report::history::unix_time;
-use crate::report::{Board, State, statistics};
+use crate::problem::Problem;
+use crate::report::statistics;
 use crate::serve::published::Published;
 use crate::sys;
-use crate::zone::Problem;
 
 /// A node that serves, and all that belongs to it.
 pub(super) struct Node {
@@ -115,6 +116,18 @@ impl Draining {
     }
 }
 
+/// Orders one after the other, those that ask for the same merged into one; but each stop counts.
+fn merged(orders: impl Iterator<Item = Order>) -> Vec<(Wish, Vec<Client>)> {
+    let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
+    for Order { wish, client } in orders {
+        match wishes.last_mut() {
+            Some((same, clients)) if *same == wish && wish != Wish::Stop => clients.push(client),
+            _ => wishes.push((wish, vec![client])),
+        }
+    }
+    wishes
+}
+
 impl Node {
     /// Carries out what is ordered until the order is to end.
     ///
@@ -128,7 +141,7 @@ impl Node {
         loop {
             select! {
                 recv(self.succession.outcome()) -> outcome => {
-                    let outcome = outcome.unwrap_or_else(|_| Err(failure("its thread has ended".to_owned())));
+                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended")));
                     if let Some(successor) = self.upgraded(outcome) {
                         return Ok(End::Succeeded(successor));
                     }
@@ -136,25 +149,16 @@ impl Node {
                 recv(events) -> event => {
                     if let Ok(Event::Died { thread, reason }) = event {
                         let message = format!("the thread {thread} ended: {reason}; please report this");
-                        return Err(failure(message));
+                        return Err(Problem::alone(message));
                     }
                 }
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(failure("nobody can give orders any more; please report this".to_owned()));
+                        return Err(Problem::alone("nobody can give orders any more; please report this"));
                     };
-                    // Who asks for the same, one after the other, gets it at one go.
-                    let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
-                    for Order { wish, client } in iter::once(order).chain(waiting) {
-                        match wishes.last_mut() {
-                            Some((same, clients)) if *same == wish && wish != Wish::Stop => {
-                                clients.push(client);
-                            }
-                            _ => wishes.push((wish, vec![client])),
-                        }
-                    }
+                    let wishes = merged(iter::once(order).chain(waiting));
                     wishes.into_iter().for_each(|(wish, clients)| self.carry_out(&wish, clients));
                 }
                 recv(after(LIFE_TICK)) -> _ => {}
@@ -257,7 +261,8 @@ impl Node {
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
-        let Reloaded { config, zones, snapshot, places, need_restart } = reloaded;
+        let Reloaded { config, loaded: Loaded { zones, snapshot, places }, need_restart } = reloaded;
+        let zones = zones.zones.len();
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);
@@ -415,5 +420,37 @@ impl Node {
             "history": self.board.history.place,
             "log_level": self.log.level().name(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When so much of its time has passed, and so many queries a second are left of 1000: is a drain over?
+    fn is_done(percent: u32, rate: f64) -> bool {
+        let (began, time) = (Instant::now(), Duration::from_secs(10));
+        let draining = Draining { began, rate: 1000.0, clients: Vec::new(), is_over: false, ends: false };
+        draining.is_done(time, rate, began + time * percent / 100)
+    }
+
+    #[test]
+    fn a_drain_waits_for_its_time_then_for_silence_and_for_that_not_for_ever() {
+        assert!(!is_done(99, 0.0) && is_done(100, 0.0));
+        assert!(is_done(100, 10.0) && !is_done(100, 10.1), "one in a hundred may be left");
+        let most = DRAIN_TIMES_MAX * 100;
+        assert!(!is_done(most - 1, 1000.0) && is_done(most, 1000.0));
+    }
+
+    #[test]
+    fn the_same_orders_are_merged_but_the_second_stop_is_one_of_its_own() {
+        let orders = |wishes: &[Wish]| {
+            let order = |wish: &Wish| Order { wish: wish.clone(), client: Client::default() };
+            let merged = merged(wishes.iter().map(order)).into_iter();
+            merged.map(|(wish, clients)| (wish, clients.len())).collect::<Vec<_>>()
+        };
+        use Wish::{Drain, Reload, Stop};
+        assert_eq!(orders(&[Reload, Reload, Drain, Reload]), [(Reload, 2), (Drain, 1), (Reload, 1)]);
+        assert_eq!(orders(&[Stop, Stop, Stop]), [(Stop, 1), (Stop, 1), (Stop, 1)]);
     }
 }

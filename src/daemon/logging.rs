@@ -1,24 +1,18 @@
-//! The log of the daemon, and what the configuration says of logs: `[log]`, `[query_log]` and `[dnstap]`.
+//! The log of the daemon: who writes it, and what may keep it from being written.
 
-use std::fmt;
 use std::io;
-use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
-use serde::Deserialize;
 
-use super::config::Config;
-use super::written::{Count, Given, Written, choice};
-use crate::limits::{DNSTAP_EVERY, TAP_EVERY_MAX};
-use crate::log::{self, Format, Level, Log, Writer};
+use crate::config::Config;
+use crate::log::{self, Log, Writer};
 use crate::net::{self, Event};
+use crate::problem::Problem;
 use crate::report::export;
-use crate::report::taps::{Addresses, DnstapReceiver};
 use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
-use crate::zone::Problem;
 
 /// The log, and who writes it.
 #[derive(Debug)]
@@ -93,28 +87,6 @@ pub(super) fn check(config: &Config) -> impl Iterator<Item = String> {
     })
 }
 
-/// The query log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryLog {
-    /// Of so many queries of a thread one is told.
-    pub sample_every: NonZeroU32,
-    /// The file; without one, lines go to the log.
-    pub file: Option<PathBuf>,
-    /// What is told of clients.
-    pub addresses: Addresses,
-}
-
-/// dnstap.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dnstap {
-    /// Who gets it.
-    pub to: DnstapReceiver,
-    /// Of so many queries of a thread one is told.
-    pub sample_every: NonZeroU32,
-    /// What is told of clients.
-    pub addresses: Addresses,
-}
-
 /// Starts the thread that writes a log.
 ///
 /// # Errors
@@ -128,192 +100,4 @@ pub(super) fn start(
     let confined = confined.clone();
     let run = move || confined.thread(Class::Log).and_then(|()| writer.run());
     net::spawn(name.to_owned(), events.clone(), run)
-}
-
-type TapEvery = Count<1, TAP_EVERY_MAX>;
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [log]")]
-pub(super) struct LogSpec {
-    level: Given<Level>,
-    format: Given<Format>,
-    file: Option<PathBuf>,
-}
-
-impl Default for LogSpec {
-    fn default() -> Self {
-        Self { level: Given::default(Level::Info), format: Given::default(Format::Text), file: None }
-    }
-}
-
-impl LogSpec {
-    /// What holds. Paths are relative to `dir`; what the command line says goes first.
-    pub(super) fn settings(self, dir: &Path, format: Option<Format>, file: Option<&Path>) -> log::Settings {
-        log::Settings {
-            level: self.level.value,
-            format: format.unwrap_or(self.format.value),
-            file: file.map(Path::to_owned).or_else(|| self.file.map(|file| dir.join(file))),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [query_log]")]
-pub(super) struct QueryLogSpec {
-    sample_every: Option<Given<TapEvery>>,
-    file: Option<PathBuf>,
-    addresses: Given<Addresses>,
-}
-
-impl Default for QueryLogSpec {
-    fn default() -> Self {
-        Self { sample_every: None, file: None, addresses: Given::default(Addresses::Short) }
-    }
-}
-
-impl QueryLogSpec {
-    /// The query log that is wanted, if one is.
-    pub(super) fn settings(self, dir: &Path) -> Option<QueryLog> {
-        let Self { sample_every, file, addresses } = self;
-        Some(QueryLog {
-            sample_every: every(sample_every?.value),
-            file: file.map(|file| dir.join(file)),
-            addresses: addresses.value,
-        })
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [dnstap]")]
-pub(super) struct DnstapSpec {
-    to: Option<Given<DnstapReceiver>>,
-    sample_every: Given<TapEvery>,
-    addresses: Given<Addresses>,
-}
-
-impl Default for DnstapSpec {
-    fn default() -> Self {
-        Self {
-            to: None,
-            sample_every: Given::default(Count(DNSTAP_EVERY as usize)),
-            addresses: Given::default(Addresses::Short),
-        }
-    }
-}
-
-impl DnstapSpec {
-    /// dnstap, if somebody gets it.
-    pub(super) fn settings(self, dir: &Path) -> Option<Dnstap> {
-        let Self { to, sample_every, addresses } = self;
-        let to = match to?.value {
-            DnstapReceiver::Unix(path) => DnstapReceiver::Unix(dir.join(path)),
-            tcp @ DnstapReceiver::Tcp(_) => tcp,
-        };
-        Some(Dnstap { to, sample_every: every(sample_every.value), addresses: addresses.value })
-    }
-}
-
-fn every(Count(every): TapEvery) -> NonZeroU32 {
-    let every = u32::try_from(every).ok().and_then(NonZeroU32::new);
-    every.expect("its range begins at 1 and ends below 2^32")
-}
-
-impl Written for Level {
-    const EXPECTED: &'static str = "\"error\", \"warning\", \"info\" or \"debug\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        choice(text, &Self::ALL.map(|level| (level.name(), level)))
-    }
-}
-
-impl Written for Format {
-    const EXPECTED: &'static str = "\"text\" or \"json\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        choice(text, &[("text", Self::Text), ("json", Self::Json)])
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
-    }
-}
-
-impl Written for Addresses {
-    const EXPECTED: &'static str = "\"short\" or \"whole\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        choice(text, &[("short", Self::Short), ("whole", Self::Whole)])
-    }
-}
-
-impl Written for DnstapReceiver {
-    const EXPECTED: &'static str = "a socket such as \"unix:/run/dnstap.sock\" or \"tcp:127.0.0.1:6000\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        let path = text.strip_prefix("unix:").filter(|path| !path.is_empty());
-        let address = text.strip_prefix("tcp:").and_then(|address| address.parse().ok());
-        path.map(|path| Self::Unix(path.into()))
-            .or_else(|| address.map(Self::Tcp))
-            .ok_or_else(|| format!("`{text}` is nobody who gets dnstap; give {}", Self::EXPECTED))
-    }
-}
-
-/// How much, in what form, and where.
-impl fmt::Display for log::Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = if self.format == Format::Json { "JSON" } else { "text" };
-        write!(f, "{} and above, as {format}, to ", self.level.name())?;
-        match &self.file {
-            Some(file) => file.display().fmt(f),
-            None => f.write_str("standard error"),
-        }
-    }
-}
-
-impl fmt::Display for QueryLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "one query in {} to ", self.sample_every)?;
-        match &self.file {
-            Some(file) => file.display().fmt(f),
-            None => f.write_str("the log"),
-        }
-    }
-}
-
-impl fmt::Display for Dnstap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "one query in {} to {}", self.sample_every, self.to)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_read_or_say_what_to_write() {
-        assert_eq!(Level::read("warning"), Ok(Level::Warning));
-        assert_eq!(
-            Level::read("warn").unwrap_err(),
-            "`warn` is none of the choices; give \"error\", \"warning\", \"info\" or \"debug\""
-        );
-        assert_eq!(Format::read("json"), Ok(Format::Json));
-        assert_eq!(Addresses::read("whole"), Ok(Addresses::Whole));
-        for (text, receiver) in [
-            ("unix:/run/a", DnstapReceiver::Unix("/run/a".into())),
-            ("unix:a b", DnstapReceiver::Unix("a b".into())),
-            ("tcp:[::1]:6000", DnstapReceiver::Tcp("[::1]:6000".parse().unwrap())),
-        ] {
-            assert_eq!(DnstapReceiver::read(text).as_ref(), Ok(&receiver));
-            assert_eq!(receiver.to_string(), text);
-        }
-        for bad in ["", "unix:", "/run/a", "tcp:", "tcp:localhost:1", "tcp:1.2.3.4", "udp:1.2.3.4:5"] {
-            assert!(DnstapReceiver::read(bad).unwrap_err().contains("is nobody who gets dnstap"), "{bad}");
-        }
-    }
 }

@@ -6,36 +6,35 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use super::config::Config;
-use super::failure;
+use crate::board::observed;
+use crate::config::Config;
+use crate::history::sources;
 use crate::limits::{
     DNSTAP_QUEUED_LEN_MAX, HISTORY_CACHE_LEN, HISTORY_CONNECTIONS, HISTORY_IN_MEMORY_LEN_MAX,
     HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, LOG_LINE_LEN_MAX, LOG_QUEUED_MAX,
     MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
 };
 use crate::net::{self, tcp};
-use crate::report::observed;
-use crate::report::sources;
+use crate::problem::Problem;
 use crate::stats::ledger;
 use crate::xdp;
-use crate::zone::Problem;
 
-/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, signals,
-/// control, log, taps, and some to come.
-const OTHER_THREADS: usize = 12;
+/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, exports,
+/// signals, control, log, taps, and some to come.
+const OTHER_THREADS: usize = 13;
 /// Bytes that one value of an answer about the past takes while the answer is made.
 const VALUE_LEN: usize = 64;
 
 /// What the process held at most while it loaded everything, and how large its program is.
 #[derive(Clone, Copy, Debug)]
-pub struct Loaded {
+pub struct Footprint {
     /// The program and its libraries, mapped from their files.
     program: usize,
     /// Everything else.
     data: usize,
 }
 
-impl Loaded {
+impl Footprint {
     /// As of now: to be called when all is loaded, and nothing serves yet.
     #[must_use]
     pub fn now() -> Self {
@@ -77,7 +76,7 @@ pub struct Bound {
 impl Bound {
     /// Of a node with so many shards.
     #[must_use]
-    pub fn new(config: &Config, shards: usize, loaded: Loaded) -> Self {
+    pub fn new(config: &Config, shards: usize, loaded: Footprint) -> Self {
         let threads = shards + 1;
         let ledgers = threads * (ledger::memory_len() + observed::memory_len());
         let serving = shards * net::memory_len_of_shard(config.listen.len()) + ledgers;
@@ -125,7 +124,7 @@ impl Bound {
         let advice = "raise that, or lower [tcp] buffers_max and connections_max, or keep the history in a \
                       folder ([history] dir), or have fewer shards";
         if limit.len < self.start {
-            return Err(failure(format!(
+            return Err(Problem::alone(format!(
                 "the node needs {} of memory to start, and {} is {}; {advice}",
                 Mebibytes(self.start),
                 limit.what,
@@ -216,9 +215,9 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::config::{self, Flags};
+    use crate::config::{self, Flags};
 
-    const LOADED: Loaded = Loaded { program: 20 << 20, data: 10 << 20 };
+    const LOADED: Footprint = Footprint { program: 20 << 20, data: 10 << 20 };
 
     fn bound(change: impl FnOnce(&mut Config)) -> Bound {
         let mut config = config::load(None, &Flags::default()).unwrap();
@@ -237,6 +236,18 @@ mod tests {
         assert_eq!(total(|config| config.history = Some("history".into())), usual - 128 * MIB);
         assert!(total(|config| config.databases.push("places.mmdb".into())) > usual + MIB);
         assert!(total(|config| config.listen.push("192.0.2.1:53".parse().unwrap())) >= usual);
+        // Of each of two shards and of TCP, and the frames that nobody takes.
+        let queues = 3 * TAPPED_MAX * TAPPED_LEN_MAX;
+        let with = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), text).unwrap();
+            Bound::new(&config::load(Some(file.path()), &Flags::default()).unwrap(), 2, LOADED).total()
+        };
+        let query_log = "[query_log]\nsample_every = 1\n";
+        let dnstap = "[dnstap]\nto = 'unix:/run/dnstap.sock'\n";
+        assert!(with(query_log) >= usual + queues);
+        assert!(with(dnstap) >= usual + queues + DNSTAP_QUEUED_LEN_MAX);
+        assert!(with(&[query_log, dnstap].concat()) >= usual + 2 * queues + DNSTAP_QUEUED_LEN_MAX);
         let kernel = |change: fn(&mut Config)| bound(change).kernel;
         let sockets = |config: &Config| 2 * config.listen.len() * 2 * config.rcvbuf;
         let more = sockets(&config::load(None, &Flags::default()).unwrap());
@@ -246,7 +257,7 @@ mod tests {
     #[test]
     fn what_loading_took_counts_twice_and_the_program_once() {
         let config = config::load(None, &Flags::default()).unwrap();
-        let total = |program, data| Bound::new(&config, 2, Loaded { program, data }).total();
+        let total = |program, data| Bound::new(&config, 2, Footprint { program, data }).total();
         assert_eq!(total(1 << 20, 0), total(0, 0) + (1 << 20));
         assert_eq!(total(0, 1 << 20), total(0, 0) + (2 << 20));
     }
@@ -257,9 +268,9 @@ mod tests {
         let maps = "55d0c0000000-55d0c0100000 r-xp 00000000 fe:00 12  /usr/bin/as112d\n\
                     7f0000000000-7f0000200000 rw-p 00000000 00:00 0 \n\
                     7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0  [stack]\n";
-        let Loaded { program, data } = Loaded::read(status, maps);
+        let Footprint { program, data } = Footprint::read(status, maps);
         assert_eq!((program, data), (1 << 20, (22344 - 16116) << 10));
-        let here = Loaded::now();
+        let here = Footprint::now();
         assert!(here.program > 1 << 20 && here.data > 1 << 16, "{here:?}");
     }
 

@@ -1,5 +1,6 @@
 //! Where a process comes from: what it is given at its birth, and by whom.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,16 +8,15 @@ use crossbeam_channel::Sender;
 
 use super::bound::Adopted;
 use super::handover::{Estate, Predecessor};
-use super::orders::Order;
 use super::succession::Elder;
 use super::xdp::Prepared;
-use super::{failure, no_thread};
+use crate::board::Board;
+use crate::control::orders::Order;
 use crate::net::{Event, Net};
-use crate::report::Board;
+use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher::{Launcher, Program};
 use crate::sys::steering::Steering;
-use crate::zone::Problem;
 
 /// What is there before anything else is.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Origin {
         xdp: &mut Prepared,
     ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
         let draining = self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
-        net.open().map_err(|error| failure(error.to_string()))?;
+        net.open().map_err(|error| Problem::alone(error.to_string()))?;
         let steered = adopted.steer(steering);
         let mut notes: Vec<String> =
             steered.err().map(|error| format!("note: {error}")).into_iter().collect();
@@ -125,4 +125,9 @@ pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
         format!("note: {name} was opened for this node, and its configuration does not name it")
     };
     inherited.left().into_iter().map(line).collect()
+}
+
+/// Why there is no thread for `what`.
+pub(super) fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
+    Problem::alone(format!("cannot start a thread for {what}: {error}; free some memory"))
 }

@@ -7,12 +7,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::config::Config;
-use super::cpus::{CpuList, Cpus, Shards, Steer};
+use crate::config::Config;
+use crate::config::cpus::{CpuList, Cpus, Shards, Steer};
 use crate::limits::SHARDS_MAX;
+use crate::problem::Problem;
 use crate::sys::cpu;
 use crate::sys::steering::Steering;
 use crate::sys::topology::{Cpu, Interface, Topology};
+use crate::sys::user;
 
 /// What a host has, as far as placing shards goes.
 #[derive(Clone, Debug)]
@@ -104,6 +106,30 @@ impl Placement {
     #[must_use]
     pub fn cpus(&self) -> Vec<Option<usize>> {
         self.places.iter().map(|place| place.cpu.map(|cpu| cpu.number)).collect()
+    }
+
+    /// Places the shards that `config` wants on this host.
+    ///
+    /// # Errors
+    /// CPUs that this process may not use, or that are not there.
+    pub fn here(config: &Config) -> Result<Self, Vec<Problem>> {
+        let host = Host::here().map_err(|error| format!("cannot read the CPUs of this process: {error}"));
+        host.and_then(|host| Self::decide(config, &host)).map_err(|error| vec![Problem::plain(error)])
+    }
+
+    /// The same for a process that has not given up its rights: it also sees whether there is the user.
+    ///
+    /// # Errors
+    /// As [`here`](Self::here); a user that does not exist.
+    pub fn with_user(config: &Config) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let placement = Self::here(config).map_err(|error| problems.extend(error));
+        if let Some(name) = &config.user
+            && let Err(error) = user::exists(name)
+        {
+            problems.push(Problem::plain(format!("user {name}: {error}")));
+        }
+        placement.ok().filter(|_| problems.is_empty()).ok_or(problems)
     }
 
     /// Places the shards that `config` wants on `host`.
@@ -271,7 +297,8 @@ fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
         if !host.may_use(on) {
             return Err(format!(
                 "queue {number} of {name} interrupts CPU {on}, which this process may not use; bind \
-                 interrupt {irq} to another (`tuning/tune --apply` does), or let the process use that CPU"
+                 interrupt {irq} to another (`/usr/share/as112d/tune --apply` does), or let the process use \
+                 that CPU"
             ));
         }
         let cpu = host.cpu(on);
@@ -379,4 +406,27 @@ impl Place {
     }
 }
 
-// Its tests, on recorded hosts, are in tests/placement.rs.
+// More tests, on recorded hosts, are in tests/placement.rs.
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Flags};
+
+    #[test]
+    fn all_that_the_host_lacks_is_reported() {
+        let mut config = config::load(None, &Flags::default()).unwrap();
+        let last = *cpu::affinity().unwrap().last().unwrap();
+        config.cpus = Some(Cpus::List(vec![last]));
+        assert_eq!(Placement::with_user(&config).unwrap().cpus(), [Some(last)]);
+        config.cpus = Some(Cpus::List(vec![last, 8191]));
+        config.user = Some("no-such-user-here".to_owned());
+        let problems = Placement::with_user(&config).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].message.starts_with("CPU 8191 is not online"), "{problems:?}");
+        assert!(
+            problems[1].message.starts_with("user no-such-user-here: there is no such user; "),
+            "{problems:?}"
+        );
+    }
+}

@@ -3,11 +3,10 @@
 
 use std::path::PathBuf;
 
-use super::config::{self, Config, Flags};
-use super::{placement, places, prepare};
-use crate::report::sources::Places;
-use crate::serve::snapshot::Snapshot;
-use crate::zone::Problem;
+use super::placement::Placement;
+use crate::config::loaded::Loaded;
+use crate::config::{self, Config, Flags};
+use crate::problem::Problem;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +31,7 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Reloaded {
     pub(super) config: Config,
-    pub(super) zones: usize,
-    pub(super) snapshot: Snapshot,
-    pub(super) places: Places,
+    pub(super) loaded: Loaded,
     /// The settings that differ from those in force and are taken over by a restart only.
     pub(super) need_restart: Vec<&'static str>,
 }
@@ -48,11 +45,10 @@ impl Reloaded {
         let mut config = source.read()?;
         // What a restart would refuse is refused now; but whether there is a user, a confined process cannot
         // see.
-        placement(&config)?;
+        Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running);
-        let places = places(&config)?;
-        let (zones, snapshot) = prepare(&config, series)?;
-        Ok(Self { config, zones: zones.zones.len(), snapshot, places, need_restart })
+        let loaded = Loaded::read(&config, series)?;
+        Ok(Self { config, loaded, need_restart })
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::config::{Config, CpuList};
-use super::http::{self, Opened};
 use super::placement::Placement;
+use crate::announce::probe::reachable;
+use crate::config::doors::DEFAULT_ADDRESS;
+use crate::config::{Config, CpuList};
 use crate::net::Net;
 use crate::report::export;
-use crate::routes::probe::reachable;
+use crate::web::Opened;
 
 /// What an operator wants to see at the start, line by line.
 pub(super) fn describe(
@@ -49,7 +50,7 @@ pub(super) fn http_line(http: &Opened) -> Option<String> {
             Some(format!("statistics: http://{address}/metrics"))
         }
         Opened::Busy(error) => {
-            let address = http::DEFAULT_ADDRESS;
+            let address = DEFAULT_ADDRESS;
             Some(format!("statistics: none, {address} cannot be had ({error}); choose another with --http"))
         }
         Opened::Off => None,

@@ -8,8 +8,8 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use crate::board::Board;
 use crate::limits::{MANAGER_WAIT_MAX, WATCHDOG_WAIT_MAX};
-use crate::report::Board;
 use crate::sys::{clock, inherited, passing};
 
 /// The service manager, if there is one. To tell it something never fails the node. Its socket is opened

@@ -7,14 +7,14 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::config::Config;
 use super::logging;
+use crate::config::Config;
 use crate::log::{self, Level, Log, Writer};
 use crate::net::{self, Event};
-use crate::report::taps::{Dnstap, DnstapStatus, Identity, QueryLog, Taps};
 use crate::stats::ledger::{LedgerSettings, Stream};
 use crate::stats::tap::TapSettings;
 use crate::sys::confine::{Class, Confined};
+use crate::taps::{Dnstap, DnstapStatus, Identity, QueryLog, Taps};
 
 /// What is opened before there are threads.
 #[derive(Debug)]

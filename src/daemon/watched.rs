@@ -11,20 +11,20 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::config::Config;
-use super::http::{self, Opened};
 use super::placement::Placement;
 use super::taps;
+use crate::board::host::Host;
+use crate::board::observed::Observed;
+use crate::board::{Block, Board, Facts, Life, Named, Reloads, State, Status};
+use crate::config::Config;
+use crate::history::aggregator::{Aggregator, Minutes};
+use crate::history::sources::{Places, Sources};
+use crate::history::{self, Bases, History, Stored};
 use crate::net::{self, Event, Net};
-use crate::report::aggregator::Aggregator;
 use crate::report::export::Exports;
-use crate::report::history::{self, Bases, History, Stored};
-use crate::report::host::Host;
-use crate::report::observed::Observed;
-use crate::report::sources::{Places, Sources};
-use crate::report::{Block, Board, Facts, Life, Named, Reloads, State};
 use crate::stats::labels::Names;
-use crate::sys::confine::Class;
+use crate::sys::confine::{Class, Confined};
+use crate::web::{self, Opened};
 
 /// Where the numbers of this node stand. They go on from `bases`.
 fn board(
@@ -71,7 +71,7 @@ fn board(
         tcp,
         xdp,
         past: ArcSwap::from_pointee(bases.past),
-        history: history::Status::new(history),
+        history: Status::new(history),
         exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
         host: Host::open(),
@@ -148,7 +148,9 @@ pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
     stop_http: Arc<AtomicBool>,
     aggregator: Option<JoinHandle<()>>,
-    /// What it leaves at its end.
+    /// It ends after the aggregator.
+    exports: Option<JoinHandle<()>>,
+    /// What the aggregator leaves at its end.
     history: Receiver<History>,
     /// Where the aggregator gets other databases of places; it ends when this is dropped.
     places: Option<Sender<Places>>,
@@ -167,6 +169,28 @@ pub(super) struct Watch {
     pub(super) xdp: Vec<String>,
     /// The process before this one was draining.
     pub(super) is_draining: bool,
+}
+
+/// Starts the thread that writes files for other programs, if any are wanted. It is told of minutes.
+fn exports(
+    config: &Config,
+    stored: Stored,
+    board: &Arc<Board>,
+    events: &Sender<Event>,
+    confined: Confined,
+) -> io::Result<Option<(Minutes, JoinHandle<()>)>> {
+    if config.export.folders().next().is_none() {
+        return Ok(None);
+    }
+    let exports = Exports::open(&config.export, stored, board, history::unix_time());
+    let (minutes, told) = Minutes::queue();
+    let board = Arc::clone(board);
+    let run = move || {
+        confined.thread(Class::Exports)?;
+        exports.run(&board, &told);
+        Ok(())
+    };
+    Ok(Some((minutes, net::spawn("exports".to_owned(), events.clone(), run)?)))
 }
 
 impl Watched {
@@ -189,16 +213,17 @@ impl Watched {
         let board = Arc::new(board);
         let mut streams = net.take_streams();
         let taps = taps.start(config, &mut streams, events, &net.confined)?;
-        let exports = Exports::open(&config.export, for_exports, &board, history::unix_time());
+        let confined = net.confined.clone();
+        let (minutes, exports) = exports(config, for_exports, &board, events, confined)?.unzip();
         let sources = Sources::new(places);
-        let aggregator = Aggregator::new(streams, today, sources, uniques, history, exports);
+        let aggregator = Aggregator::new(streams, today, sources, uniques, history, minutes);
         let node_view = config.node_view;
         let stop_http = Arc::new(AtomicBool::new(false));
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
         let http = match http {
             Opened::At(listener) => {
                 let confined = net.confined.clone();
-                let run = move || http::run(listener, for_http, stored, node_view, &flag, &confined);
+                let run = move || web::run(listener, for_http, stored, node_view, &flag, &confined);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,
@@ -215,7 +240,7 @@ impl Watched {
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
         let (aggregator, places, taps) = (Some(aggregator), Some(places), Some(taps));
-        Ok((Self { http, stop_http, aggregator, history, places, taps }, board))
+        Ok((Self { http, stop_http, aggregator, exports, history, places, taps }, board))
     }
 
     /// From now on sources are looked up in `places`.
@@ -242,7 +267,8 @@ impl Watched {
     pub(super) fn stop(&mut self) -> Option<History> {
         self.stop_http.store(true, Ordering::Relaxed);
         self.places = None;
-        for thread in [self.http.take(), self.aggregator.take()].into_iter().flatten() {
+        let threads = [self.http.take(), self.aggregator.take(), self.exports.take()];
+        for thread in threads.into_iter().flatten() {
             // A panic was reported when it happened.
             let _ = thread.join();
         }

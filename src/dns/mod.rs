@@ -1,5 +1,6 @@
 //! The wire vocabulary of the DNS. Bytes in, values out: no I/O, no clock, no heap.
 
+pub mod arrival;
 pub mod consts;
 pub mod edns;
 pub mod name;

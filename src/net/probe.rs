@@ -10,10 +10,11 @@ use domain::base::Name;
 
 use super::udp::Engine;
 use super::{Datapath, NetError};
+use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{class, rcode, rtype};
 use crate::limits::{SELF_TEST_MS_MAX, SLOT_PAYLOAD_LEN};
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{Arrival, Transport, Verdict, serve};
+use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::sys::Arrived;
 

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::orders::Orders;
 use super::{Datapath, NetError};
+use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::rcode;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
 use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{Arrival, Transport, Verdict, serve};
+use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
     SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
@@ -295,6 +296,8 @@ impl ErrorCap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::published::Published;
+    use crate::serve::snapshot::tests::snapshot;
     use crate::stats::counters::Totals;
     use crate::stats::ledger::{LedgerSettings, ledger};
     use crate::sys::sockets::{UdpOptions, bind_udp_group};
@@ -330,6 +333,30 @@ mod tests {
         assert_eq!(counted(999), [0, 0, 0], "the kernel is asked once a second");
         assert_eq!(counted(1000), [0, lost, 0]);
         assert_eq!(counted(1000), [0, lost, 0], "what was counted is not counted again");
+    }
+
+    #[test]
+    fn what_was_dropped_in_the_last_second_is_counted_at_the_end() {
+        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192, ..UdpOptions::default() };
+        let socket = bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
+        let local = socket.local_addr().unwrap();
+        let place = Place { local, listener: 0 };
+        let second = socket.try_clone().unwrap();
+        let (ledger, stream) = ledger(&LedgerSettings::default());
+        let follower = Published::new(snapshot(|_, _| ()).unwrap()).follow();
+        let mut shard = Shard::new(vec![Given { socket, place, is_second: false }], follower, ledger);
+        let engine = shard.engine(Datapath::Mmsg, 0).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], local).unwrap(), 1000));
+        let lost = u64::from(sockets::drops(&second).unwrap());
+        // It is to end before a second has passed, in which it would have asked anyway.
+        let orders = Orders::default();
+        orders.stop();
+        shard.serve(engine, &orders).unwrap();
+        let mut totals = Totals::default();
+        stream.counters.read(&mut totals);
+        assert!(lost > 0 && totals.sum(SHARD_RECEIVED) == 100 - lost, "{lost} lost");
+        assert_eq!(totals.sum(SOCKET_DROPS), lost);
     }
 
     #[test]

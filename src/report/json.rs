@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::history::Status;
-use super::host::{FAMILIES as HOST_FAMILIES, HOST};
-use super::observed::Percentiles;
-use super::{Reading, shown, sum_of};
+use crate::board::Status;
+use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
+use crate::board::observed::Percentiles;
+use crate::board::{Reading, shown, sum_of};
 use crate::stats::counters::{Family, Totals};
 use crate::stats::uniques::KINDS;
 
@@ -142,8 +142,8 @@ fn nested(reading: &Reading<'_>, family: &Family, totals: &Totals) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::board;
     use super::*;
+    use crate::board::tests::board;
 
     #[test]
     fn the_document_has_facts_sums_and_shards() {

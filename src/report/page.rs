@@ -12,8 +12,8 @@ pub mod operator;
 
 use std::time::Duration;
 
-use super::Reading;
-use super::recent::Pace;
+use crate::board::Reading;
+use crate::board::recent::Pace;
 use crate::limits::PAGE_KEPT_DIVISOR;
 pub use figures::Figures;
 

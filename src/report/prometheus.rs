@@ -5,9 +5,9 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::host::{FAMILIES as HOST_FAMILIES, HOST};
-use super::observed::{Observation, TIME_BOUNDS};
-use super::{Reading, shown, sum_of};
+use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
+use crate::board::observed::{Observation, TIME_BOUNDS};
+use crate::board::{Reading, shown, sum_of};
 use crate::limits::SERVICE_TIME_EVERY;
 use crate::stats::counters::{Family, QUERIES, Totals};
 use crate::stats::uniques::KINDS;
@@ -327,8 +327,8 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::board;
     use super::*;
+    use crate::board::tests::board;
 
     fn rendered(format: Format) -> String {
         let board = board();

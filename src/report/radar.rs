@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use super::history::Stored;
-use super::lookback::{Counts, Dimension, Top, TopRow, counted, groups, limited, top, written};
-use super::sources::{self, SourceFamily};
+use crate::history::Stored;
+use crate::history::lookback::{Counts, Dimension, Top, TopRow, counted, groups, limited, top, written};
+use crate::history::sources::{self, SourceFamily};
 use crate::limits::{
     HISTORY_RESOLUTIONS, RADAR_NAME_LEN_MAX, RADAR_SERIES_MAX, RADAR_TOP, RADAR_VALUES_MAX, SOURCES_KEPT_MAX,
 };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Board, shown};
+use crate::board::{Board, shown};
 use crate::log::Log;
 use crate::stats::counters::QUERIES;
 
@@ -40,8 +40,8 @@ pub fn tell(board: &Board, log: &Log) {
 mod tests {
     use std::io::Write as _;
 
-    use super::super::tests::board;
     use super::*;
+    use crate::board::tests::board;
     use crate::log::{self, Settings};
 
     #[test]

@@ -4,9 +4,8 @@
 pub mod published;
 pub mod snapshot;
 
-use std::net::SocketAddr;
-
 use crate::answer::{RuleRef, Tail, dname};
+use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
 use crate::dns::edns::{Opt, OptReply};
 use crate::dns::name::Walk;
@@ -18,46 +17,7 @@ use crate::stats::account::{Account, Edns, ZoneLabels};
 use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPONSE, DROPPED_SHORT};
 
 use snapshot::Snapshot;
-
-/// How a query came in: what of its transport may matter to the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A datagram.
-    Udp,
-    /// A message of a connection.
-    Tcp {
-        /// What the keepalive option says when it is asked for (RFC 7828): the idle time-out in units of 100
-        /// ms.
-        keepalive: u16,
-    },
-}
-
-/// What `serve` may know of the outside.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival {
-    /// The transport.
-    pub transport: Transport,
-    /// Who asks.
-    pub peer: SocketAddr,
-    /// The address and port that were asked.
-    pub local: SocketAddr,
-    /// The listener that took it, by its place among those configured.
-    pub listener: usize,
-}
-
-impl Arrival {
-    /// What a query's account begins with.
-    #[inline]
-    fn account(&self, len: usize) -> Account {
-        Account {
-            transport: usize::from(self.transport != Transport::Udp),
-            family: usize::from(self.peer.is_ipv6()),
-            listener: self.listener,
-            len,
-            ..Account::default()
-        }
-    }
-}
+pub use snapshot::UpdatePolicy;
 
 /// What becomes of a query. There is no third thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,18 +25,6 @@ pub enum Verdict {
     /// The first so many bytes of the slot are the reply.
     Reply(usize),
     /// No reply. A connection is closed once the answers already due are sent.
-    Drop,
-}
-
-/// What a dynamic update (RFC 2136) gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UpdatePolicy {
-    /// REFUSED: the requestor stops there (RFC 2136, section 4.5).
-    #[default]
-    Refused,
-    /// NOTIMP: the requestor tries the next server (RFC 2136, section 4.6).
-    Notimp,
-    /// Nothing.
     Drop,
 }
 
@@ -97,7 +45,7 @@ pub fn serve(
     len: usize,
     account: &mut Account,
 ) -> Verdict {
-    *account = arrival.account(len);
+    *account = opened(arrival, len);
     let Some(header) = Header::read(slot, len) else {
         account.dropped = Some(DROPPED_SHORT);
         return Verdict::Drop;
@@ -119,6 +67,18 @@ pub fn serve(
     match parse(slot, len, &header, &mut query) {
         Ok(()) => service.answer(slot, &query, account),
         Err(reject) => service.reject(slot, &reject, account),
+    }
+}
+
+/// What a query's account begins with.
+#[inline]
+fn opened(arrival: &Arrival, len: usize) -> Account {
+    Account {
+        transport: usize::from(arrival.transport != Transport::Udp),
+        family: usize::from(arrival.peer.is_ipv6()),
+        listener: arrival.listener,
+        len,
+        ..Account::default()
     }
 }
 
@@ -349,4 +309,33 @@ fn edns(opt: &Opt) -> Edns {
 /// Type and class of the question that ends at `end`.
 fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
     Some((u16_at(slot, end - 4)?, u16_at(slot, end - 2)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot::tests::snapshot;
+    use super::*;
+
+    /// A wildcard listener has no address by which its own packets could be known: the one that the packet
+    /// was sent to tells it.
+    #[test]
+    fn at_a_wildcard_a_packet_from_the_address_that_it_was_sent_to_gets_nothing() {
+        let wildcard = snapshot(|_, settings| settings.listeners = vec!["0.0.0.0:53".parse().unwrap()]);
+        let wildcard = wildcard.unwrap();
+        let dropped = |peer: &str, transport| {
+            let local = "192.175.48.6:53".parse().unwrap();
+            let arrival = Arrival { transport, peer: peer.parse().unwrap(), local, listener: 0 };
+            let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
+            let (mut slot, mut account) = ([0; TCP_REPLY_LEN_MAX], Account::default());
+            slot[..query.len()].copy_from_slice(query);
+            let verdict = serve(&wildcard, &arrival, &mut slot, query.len(), &mut account);
+            assert_eq!(verdict == Verdict::Drop, account.dropped.is_some());
+            account.dropped
+        };
+        assert_eq!(dropped("192.175.48.6:53", Transport::Udp), Some(DROPPED_OWN_ADDRESS));
+        for other in ["192.175.48.6:5353", "192.175.48.42:53"] {
+            assert_eq!(dropped(other, Transport::Udp), None, "{other}");
+        }
+        assert_eq!(dropped("192.175.48.6:53", Transport::Tcp { keepalive: 0 }), None);
+    }
 }

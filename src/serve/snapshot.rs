@@ -3,14 +3,26 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::UpdatePolicy;
 use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
 use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
+use crate::problem::Problem;
 use crate::stats::labels::Names;
-use crate::zone::{Problem, Service, ZoneSet};
+use crate::zone::{Service, ZoneSet};
+
+/// What a dynamic update (RFC 2136) gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpdatePolicy {
+    /// REFUSED: the requestor stops there (RFC 2136, section 4.5).
+    #[default]
+    Refused,
+    /// NOTIMP: the requestor tries the next server (RFC 2136, section 4.6).
+    Notimp,
+    /// Nothing.
+    Drop,
+}
 
 /// What answers depend on beside the zones.
 #[derive(Clone, Debug)]
@@ -189,12 +201,14 @@ fn text_record(text: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::limits::ZONE_SERIES_MAX;
     use crate::zone::{self, Identity, ZoneOptions};
 
-    fn snapshot(change: impl FnOnce(&mut Identity, &mut Settings)) -> Result<Snapshot, Vec<String>> {
+    pub(crate) fn snapshot(
+        change: impl FnOnce(&mut Identity, &mut Settings),
+    ) -> Result<Snapshot, Vec<String>> {
         let mut identity = Identity { node: "node1.example".to_owned(), ..Identity::default() };
         let mut settings = Settings {
             edns_udp_size: 1232,

@@ -189,6 +189,11 @@ pub fn is_family_unknown(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
+/// Whether any socket is bound to a wildcard address, so that each datagram says which address was asked.
+pub(super) fn any_wildcard(sockets: &[UdpSocket]) -> io::Result<bool> {
+    sockets.iter().try_fold(false, |any, socket| Ok(any || socket.local_addr()?.ip().is_unspecified()))
+}
+
 /// Raises the number of files that the process may open to the most that it is allowed; returns it.
 ///
 /// # Errors

@@ -5,11 +5,13 @@
 
 use std::net::IpAddr;
 
-use super::file::{Contents, Placed, read_text};
-use super::{Identity, Problem, loc, name_from_text};
+use super::contents::{Contents, Placed};
+use super::file::read_text;
+use super::{Identity, loc, name_from_text};
 use crate::dns::consts::rtype;
 use crate::dns::name::Name;
 use crate::limits::NSID_LEN_MAX;
+use crate::problem::Problem;
 
 /// home.arpa (RFC 8375) and service.arpa (RFC 9665) are delegated to the direct servers, and hold what their
 /// zones do.

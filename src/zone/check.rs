@@ -6,11 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::file::{Contents, Placed};
-use super::{Problem, Record, rdata};
+use super::contents::{Contents, Placed};
+use super::{Record, rdata};
 use crate::dns::consts::rtype;
 use crate::dns::name::Name;
 use crate::limits::{RRSET_LEN_MAX, ZONE_PROBLEMS_MAX};
+use crate::problem::Problem;
 
 /// Why records of this type are not served; `None` for those that are.
 pub(super) fn type_refusal(rtype: u16) -> Option<&'static str> {

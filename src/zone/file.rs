@@ -9,35 +9,15 @@ use std::str::FromStr;
 use domain::base::iana::{Class, Rtype};
 
 use super::check::type_refusal;
+use super::contents::{Contents, Placed};
 use super::rewrite::{Entries, Entry, Line, Mistake, Token, column, seconds};
 use super::text::{resolve, shorten};
-use super::{Problem, Record, rdata};
+use super::{Record, rdata};
 use crate::dns::consts::{TTL_MAX, class};
 use crate::dns::name::Name;
 use crate::limits::{ZONE_FILE_LEN_MAX, ZONE_INCLUDE_DEPTH_MAX, ZONE_PROBLEMS_MAX, ZONE_RECORDS_MAX};
+use crate::problem::Problem;
 use crate::sys::files;
-
-/// A record and where it was written.
-#[derive(Clone, Debug)]
-pub(super) struct Placed {
-    /// The record.
-    pub(super) record: Record,
-    /// The file, as an index of [`Contents::files`].
-    pub(super) file: usize,
-    /// The line on which the record begins.
-    pub(super) line: u32,
-}
-
-/// All records of a zone file and of the files it includes, not yet checked.
-#[derive(Debug, Default)]
-pub(super) struct Contents {
-    /// The records, in their order.
-    pub(super) records: Vec<Placed>,
-    /// The names of the files. The first is the zone file itself.
-    pub(super) files: Vec<String>,
-    /// What was wrong.
-    pub(super) problems: Vec<Problem>,
-}
 
 /// Reads the zone file at `path`. `origin` completes its relative names until `$ORIGIN` says otherwise.
 pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {

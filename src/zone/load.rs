@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::builtin::{self, Card, Hostname};
 use super::check::check;
-use super::file::{Contents, read_file};
-use super::{Identity, Problem, Service, Zone, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource, name_from_text};
+use super::contents::Contents;
+use super::file::read_file;
+use super::{Identity, Service, Zone, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource, name_from_text};
 use crate::dns::name::Name;
 use crate::limits::ZONES_MAX;
+use crate::problem::Problem;
 
 /// Reads and checks every zone that `options` asks for, and the hostname zones, which are always served.
 ///

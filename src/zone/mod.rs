@@ -5,6 +5,7 @@
 
 mod builtin;
 mod check;
+mod contents;
 mod file;
 mod load;
 mod loc;
@@ -85,24 +86,6 @@ pub struct Identity {
     pub hostname_soa_mname: Option<String>,
     /// RNAME of the hostname zones, as a domain name.
     pub hostname_soa_rname: Option<String>,
-}
-
-/// One mistake, with its place and the way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// `file:line:column`, `file:line`, `file`, or empty where no file is to blame.
-    pub place: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if !self.place.is_empty() {
-            write!(f, "{}: ", self.place)?;
-        }
-        f.write_str(&self.message)
-    }
 }
 
 /// One resource record of class IN.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::*;
 use crate::dns::consts::rtype;
+use crate::problem::Problem;
 
 const NOTHING: ZoneOptions = ZoneOptions {
     direct: false,

@@ -18,12 +18,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use as112d::daemon::config::{self, Flags};
-use as112d::daemon::prepare;
+use as112d::config::loaded::compile;
+use as112d::config::{self, Flags};
+use as112d::dns::arrival::{Arrival, Transport};
 use as112d::dns::consts::opcode;
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use as112d::serve::snapshot::Snapshot;
-use as112d::serve::{Arrival, Transport, Verdict, serve};
+use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::counters::{Counters, FAMILIES, Family, Tally, Totals};
 use as112d::stats::labels::Names;
@@ -50,11 +51,11 @@ impl Node {
     /// The node that `tests/golden/NAME.toml` describes.
     pub fn load(name: &str) -> Self {
         let path = config_path(name);
-        let told = |problems: Vec<as112d::zone::Problem>| -> ! {
+        let told = |problems: Vec<as112d::problem::Problem>| -> ! {
             panic!("{name}: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         };
         let config = config::load(Some(&path), &Flags::default()).unwrap_or_else(|problems| told(problems));
-        let (zones, snapshot) = prepare(&config, Vec::new()).unwrap_or_else(|problems| told(problems));
+        let (zones, snapshot) = compile(&config, Vec::new()).unwrap_or_else(|problems| told(problems));
         let facts = Facts {
             zones: zones.zones.iter().map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
             edns_udp_size: config.edns_udp_size,

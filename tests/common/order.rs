@@ -4,7 +4,8 @@
 
 use std::net::SocketAddr;
 
-use as112d::serve::{Arrival, Transport, UpdatePolicy};
+use as112d::dns::arrival::{Arrival, Transport};
+use as112d::serve::UpdatePolicy;
 
 use super::decode::{
     ADDITIONAL, ANSWER, AUTHORITY, Message, Record, TYPE_SOA, TYPE_TSIG, name_at, second_opinion,

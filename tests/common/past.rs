@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use as112d::report::history::{FILE, History};
+use as112d::history::{FILE, History};
 use as112d::stats::labels::Names;
 use rusqlite::{Connection, params};
 

@@ -13,8 +13,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use as112d::history::unix_time;
 use as112d::limits::SERVICE_TIME_EVERY;
-use as112d::report::history::unix_time;
 use common::daemon::{Daemon, PATIENCE};
 use expected::Expected;
 use figures::{check_json, check_prometheus, check_radar, check_shards, check_sources, get, leaves};

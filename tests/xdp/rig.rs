@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use as112d::dns::arrival::{Arrival, Transport};
 use as112d::serve::snapshot::{Settings, Snapshot};
-use as112d::serve::{Arrival, Transport, Verdict, serve};
+use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::counters::{Counters, FAMILIES, Tally, Totals, XDP_PASSED};
 use as112d::stats::labels::{Values, XDP_REASON};

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::super::asking::Node;
 use super::Host;
 use crate::cli::ServeOptions;
-use crate::daemon::config::{self, Wanted};
+use crate::commands::asking::Node;
+use crate::config::{self, Wanted};
 use crate::limits::BUNDLE_PART_LEN_MAX;
 
 /// Files that are looked at.
@@ -115,8 +115,8 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::host::tests::host;
     use super::*;
+    use crate::commands::doctor::host::tests::host;
 
     #[test]
     fn a_bundle_has_what_there_is_and_no_secret() {

@@ -3,12 +3,12 @@
 use std::io;
 
 use super::{Finding, Host};
-use crate::daemon::config::Config;
+use crate::config::Config;
 use crate::daemon::placement::Placement;
 use crate::limits::{DESCRIPTORS_BESIDE, HTTP_CONNECTIONS_MAX};
 use crate::net::DatapathChoice;
+use crate::problem::Problem;
 use crate::sys::{RingError, RingFeature, SelfTest};
-use crate::zone::Problem;
 
 /// The Linux that a ring of ours needs.
 const RING_SINCE: (u32, u32) = (6, 1);
@@ -167,7 +167,7 @@ pub(super) fn governor(host: &Host) -> Finding {
         Some(other) => {
             let text = format!(
                 "the governor is {other}: a CPU that slowed down answers the next burst late; \
-                 tuning/tune --apply --only governor"
+                 /usr/share/as112d/tune --apply --only governor"
             );
             Finding::to_do("CPU clock", text)
         }
@@ -180,10 +180,10 @@ pub(super) fn governor(host: &Host) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
-    use super::super::host::tests::host;
     use super::*;
-    use crate::daemon::config::{self, Flags};
+    use crate::commands::doctor::Verdict;
+    use crate::commands::doctor::host::tests::host;
+    use crate::config::{self, Flags};
 
     fn refused(kind: io::ErrorKind) -> Result<SelfTest, RingError> {
         Err(RingError::Refused { step: "io_uring_setup", error: kind.into() })

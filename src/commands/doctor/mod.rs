@@ -21,9 +21,9 @@ use super::Failure;
 use super::asking::Node;
 use super::control;
 use crate::cli::{ControlOptions, DoctorOptions};
-use crate::daemon;
-use crate::daemon::config::{self, Config, Flags};
-use crate::daemon::control::ControlPath;
+use crate::config::doors::ControlPath;
+use crate::config::{self, Config, Flags};
+use crate::daemon::placement::Placement;
 use crate::sys::interface::interface;
 
 use host::Host;
@@ -127,7 +127,7 @@ pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
 
 /// All that can be told of the host without a node.
 fn examine(host: &Host, config: &Config) -> Vec<Finding> {
-    let placement = daemon::host(config);
+    let placement = Placement::with_user(config);
     let shards = placement.as_ref().map_or(1, |placement| placement.places.len());
     let mut findings = vec![
         kernel::version(host),
@@ -168,7 +168,7 @@ fn running(numbers: Result<&Value, &io::Error>, url: &str) -> Finding {
             "node",
             format!(
                 "{what}: {lost} datagrams lost because a receive buffer was full; raise rcvbuf or the number \
-                 of shards, see tuning/README.md"
+                 of shards, see /usr/share/doc/as112d/tuning/README.md"
             ),
         );
     }
@@ -220,8 +220,8 @@ fn sum(value: &Value) -> u64 {
 mod tests {
     use serde_json::json;
 
-    use super::super::asking::DEFAULT_URL;
     use super::*;
+    use crate::commands::asking::DEFAULT_URL;
 
     #[test]
     fn a_finding_is_one_line() {

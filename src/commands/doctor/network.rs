@@ -6,9 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::{Finding, Host};
-use crate::daemon::config::Config;
-use crate::daemon::written::SizeText;
-use crate::daemon::xdp::XdpMode;
+use crate::config::Config;
+use crate::config::written::SizeText;
+use crate::config::xdp::XdpMode;
 use crate::sys;
 use crate::sys::topology::Interface;
 
@@ -54,7 +54,8 @@ pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
         return Finding::good("buffers", "net.core.rmem_max and wmem_max allow what is configured");
     }
     let text = format!(
-        "{}: only root gets more; put tuning/90-as112d.conf into /etc/sysctl.d and run `sysctl --system`",
+        "{}: only root gets more; put /usr/share/as112d/90-as112d.conf into /etc/sysctl.d and run \
+         `sysctl --system`",
         small.join("; ")
     );
     Finding::to_do("buffers", text)
@@ -84,7 +85,8 @@ pub(super) fn xdp(
             "only root, or who has CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, may load a program".to_owned(),
         );
     }
-    let good = || format!("on {}; tuning/xdp.md has what their cards need", names.join(", "));
+    let good =
+        || format!("on {}; /usr/share/doc/as112d/docs/xdp.md has what their cards need", names.join(", "));
     Some(if wrong.is_empty() {
         Finding::good("XDP", good())
     } else {
@@ -167,7 +169,10 @@ fn card(host: &Host, name: &str, shards: usize) -> Finding {
     if to_do.is_empty() {
         return Finding::good(subject, good.join("; "));
     }
-    Finding::to_do(subject, format!("{}; `tuning/tune --check {name}`, then --apply", to_do.join("; ")))
+    Finding::to_do(
+        subject,
+        format!("{}; `/usr/share/as112d/tune --check {name}`, then --apply", to_do.join("; ")),
+    )
 }
 
 /// The receive queues that a card can have, of what `ethtool -l` prints: its first section.
@@ -199,7 +204,7 @@ pub(super) fn connection_tracking(host: &Host) -> Finding {
         SUBJECT,
         format!(
             "tracks {count} of {most} connections, each query among them, and drops packets when it is full; \
-             tuning/tune --apply --only conntrack CARD"
+             /usr/share/as112d/tune --apply --only conntrack CARD"
         ),
     )
 }
@@ -305,10 +310,10 @@ pub(super) fn reverse_path(host: &Host) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
-    use super::super::host::tests::host;
     use super::*;
-    use crate::daemon::config::{self, Flags};
+    use crate::commands::doctor::Verdict;
+    use crate::commands::doctor::host::tests::host;
+    use crate::config::{self, Flags};
 
     #[test]
     fn buffers_are_compared_with_what_is_configured() {

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Line, Message, PROTOCOL, unexpected};
-use crate::daemon::failure;
+use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX};
-use crate::report::history::Counted;
+use crate::problem::Problem;
 use crate::sys::launcher::Launcher;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 /// How long a successor may take.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +71,7 @@ impl Giving {
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().chain(links).map(AsFd::as_fd).collect();
         lead(line, &sockets, draining, Patience::default()).map_err(|mut problems| {
             let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher is gone: {error}"));
-            problems.extend(failure(format!("the new process: {ended}; this one serves on")));
+            problems.extend(Problem::alone(format!("the new process: {ended}; this one serves on")));
             problems
         })
     }
@@ -98,7 +97,7 @@ fn lead(
             let message = format!(
                 "version {version} hands over by protocol {protocol}, this one by {PROTOCOL}; restart instead"
             );
-            return Err(failure(message));
+            return Err(Problem::alone(message));
         }
         other => return Err(unexpected("hello", &other)),
     };
@@ -212,6 +211,20 @@ pub(super) mod tests {
         assert_eq!((successor.pid, successor.version.as_str()), (7, "9.9.9"));
         let problems = successor.leave(None, false).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
+    }
+
+    #[test]
+    fn one_that_dies_when_it_has_everything_is_not_taken_for_a_slow_one() {
+        let (here, there) = Passage::pair().unwrap();
+        let dying = thread::spawn(move || {
+            // It takes what is said, so that the end is seen by the one that waits for its word.
+            let said = there.receive(1 << 20, Some(LONG)).unwrap();
+            String::from_utf8(said.bytes).unwrap()
+        });
+        let successor = Successor { line: Line(here), pid: 7, version: "9.9.9".to_owned() };
+        let problems = successor.leave(None, false).unwrap_err();
+        assert_eq!(problems[0].message, "it ended");
+        assert!(dying.join().unwrap().contains("yours"));
     }
 
     #[test]

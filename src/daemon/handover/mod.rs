@@ -26,11 +26,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure;
+use crate::history::Counted;
 use crate::limits::{HANDOVER_IMAGE_LEN_MAX, HANDOVER_LEN_MAX};
-use crate::report::history::Counted;
+use crate::problem::Problem;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 pub use giving::{Giving, Successor};
 pub use taking::{Estate, Late, Predecessor};
@@ -93,28 +92,30 @@ impl Line {
 
     fn say(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<(), Vec<Problem>> {
         let text = serde_json::to_vec(message).expect("names and numbers have a form in JSON");
-        self.0.send(&text, descriptors).map_err(|error| failure(lost(&error, "did not listen")))
+        self.0.send(&text, descriptors).map_err(|error| Problem::alone(lost(&error, "did not listen")))
     }
 
     /// Waits for what the other says next. `awaited` is what that should be, for people.
     fn hear(&self, awaited: &str, within: Option<Duration>) -> Result<(Message, Vec<OwnedFd>), Vec<Problem>> {
         let why = |error: &io::Error| lost(error, &format!("did not say `{awaited}` in time"));
-        let parcel = self.0.receive(HANDOVER_LEN_MAX, within).map_err(|error| failure(why(&error)))?;
+        let parcel = self.0.receive(HANDOVER_LEN_MAX, within).map_err(|error| Problem::alone(why(&error)))?;
         match serde_json::from_slice(&parcel.bytes) {
             Ok(Message::Refused { problems }) => {
                 Err(problems.into_iter().map(|(place, message)| Problem { place, message }).collect())
             }
             Ok(message) => Ok((message, parcel.descriptors)),
-            Err(error) => Err(failure(format!("it does not speak the language of a hand-over: {error}"))),
+            Err(error) => {
+                Err(Problem::alone(format!("it does not speak the language of a hand-over: {error}")))
+            }
         }
     }
 
     fn say_image(&self, image: &[u8]) -> Result<(), Vec<Problem>> {
-        self.0.send(image, &[]).map_err(|error| failure(lost(&error, "did not listen")))
+        self.0.send(image, &[]).map_err(|error| Problem::alone(lost(&error, "did not listen")))
     }
 
     fn hear_image(&self, within: Duration) -> Result<Vec<u8>, Vec<Problem>> {
-        let why = |error: io::Error| failure(lost(&error, "did not pass its history in time"));
+        let why = |error: io::Error| Problem::alone(lost(&error, "did not pass its history in time"));
         self.0.receive(HANDOVER_IMAGE_LEN_MAX, Some(within)).map(|parcel| parcel.bytes).map_err(why)
     }
 }
@@ -133,5 +134,5 @@ fn lost(error: &io::Error, too_slow: &str) -> String {
 
 /// Something else was said than `awaited`.
 fn unexpected(awaited: &str, said: &Message) -> Vec<Problem> {
-    failure(format!("instead of `{awaited}` it said {said:?}"))
+    Problem::alone(format!("instead of `{awaited}` it said {said:?}"))
 }

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, unexpected};
-use crate::daemon::failure;
+use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_STEP_MAX};
-use crate::report::history::Counted;
+use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher;
 use crate::sys::passing::Passage;
-use crate::zone::Problem;
 
 /// The process that this one succeeds, until this one serves.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl Predecessor {
     /// If there should be one, and it cannot be reached.
     pub fn find() -> Result<Option<Self>, Vec<Problem>> {
         let found = launcher::predecessor();
-        let found = found.map_err(|error| failure(format!("the process to succeed is gone: {error}")));
+        let found = found.map_err(|error| Problem::alone(format!("the process to succeed is gone: {error}")));
         Ok(found?.map(|line| Self(Line(line))))
     }
 
@@ -149,8 +148,8 @@ mod tests {
     use std::os::fd::AsFd;
     use std::thread;
 
-    use super::super::giving::tests::lead_calmly;
     use super::*;
+    use crate::daemon::handover::giving::tests::lead_calmly;
 
     fn pair() -> (Predecessor, Line) {
         let (here, there) = Passage::pair().unwrap();

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::thread::{self, JoinHandle};
 
-use super::super::{Format, Log, open};
 use super::*;
 use crate::limits::LOG_QUEUED_MAX;
+use crate::log::{Format, Log, open};
 
 /// A log to a file at `path`, and the thread that writes it, which ends with the log.
 fn to_file(path: &Path) -> (Log, JoinHandle<()>) {

@@ -12,12 +12,13 @@ use socket2::SockRef;
 use super::conn::{Conn, Ending, Slot};
 use super::table::{Entry, Table};
 use super::{Closed, TcpEvent, TcpHandler, TcpSettings};
+use crate::dns::arrival::{Arrival, Transport};
 use crate::limits::{
     TCP_ACCEPT_PAUSE, TCP_ACCEPTS_PER_ROUND_MAX, TCP_DRAIN_MAX, TCP_EVENTS_MAX, TCP_KERNEL_RECEIVE_LEN,
     TCP_KERNEL_SEND_LEN, TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
 };
 use crate::net::orders::Orders;
-use crate::serve::{Arrival, Transport, Verdict};
+use crate::serve::Verdict;
 
 /// The token of the first listener; those of connections are their keys in the table, far below.
 const FIRST_LISTENER: usize = usize::MAX / 2;

@@ -14,10 +14,12 @@ mod table;
 
 use std::time::Duration;
 
-pub use self::driver::TcpDriver;
-pub use self::serving::Serving;
+use crate::dns::arrival::Arrival;
 use crate::limits;
-use crate::serve::{Arrival, Verdict};
+use crate::serve::Verdict;
+pub use driver::TcpDriver;
+pub use serving::Serving;
+pub use table::memory_len;
 
 /// The limits of the connections that an operator may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,15 +63,6 @@ impl TcpSettings {
         let idle = self.idle_timeout.mul_f64(free as f64 / half as f64);
         idle.max(self.idle_timeout.min(limits::TCP_IDLE_TIMEOUT_MIN))
     }
-}
-
-/// Bytes of all that TCP may hold: buffers, which the allocator rounds up and which are twice there while one
-/// grows; connections, their clients and their turns, in tables that double.
-#[must_use]
-pub fn memory_len(settings: &TcpSettings) -> usize {
-    let of_one = limits::TCP_UNSENT_LEN_MAX + limits::TCP_REPLY_LEN_MAX + limits::TCP_READ_LEN_MAX;
-    let buffers = settings.buffers_len_max + settings.buffers_len_max / 4 + 4 * of_one;
-    buffers + settings.connections_max * 3 * table::memory_len_of_entry()
 }
 
 /// Bytes that the kernel may hold for the connections: both buffers, which it doubles.

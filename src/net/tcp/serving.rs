@@ -1,8 +1,9 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
 use super::{TcpEvent, TcpHandler};
+use crate::dns::arrival::Arrival;
 use crate::serve::published::Follower;
-use crate::serve::{Arrival, Verdict, serve};
+use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS};
 use crate::stats::ledger::Ledger;

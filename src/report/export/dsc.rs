@@ -12,10 +12,10 @@ use std::{fs, io};
 
 use serde_json::{Value, json};
 
-use super::super::Board;
-use super::super::history::Stored;
-use super::super::sources::{BY_AS, BY_COUNTRY, BY_NETWORK, OTHER};
-use super::Files;
+use super::files::Files;
+use crate::board::Board;
+use crate::history::Stored;
+use crate::history::sources::{BY_AS, BY_COUNTRY, BY_NETWORK, OTHER};
 use crate::limits::{DSC_CELLS_MAX, DSC_FILES_MAX, HISTORY_RESOLUTIONS};
 use crate::stats::counters::{
     Family, QUERIES, QUERIES_BY_OPCODE, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES,

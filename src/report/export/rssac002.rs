@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::history::{DAY, Stored};
-use super::super::radar::Answer;
-use super::Files;
+use super::files::Files;
+use crate::history::{DAY, Stored};
 use crate::limits::{HISTORY_RESOLUTIONS, RSSAC002_DAYS_PER_MINUTE_MAX};
+use crate::report::radar::Answer;
 use crate::stats::counters::{Family, QUERIES, QUERY_SIZES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT};
 use crate::stats::labels::{
     FAMILY, Label, QUERY_BIN, RCODE, RCODE_NUMBERS, REPLY_BIN, SIZE_BIN_LEN, TRANSPORT, Values,

@@ -1,11 +1,11 @@
 use rusqlite::params;
 
-use super::super::Named;
-use super::super::history::{DAY, History};
-use super::super::sources::{BY_AS, BY_COUNTRY, BY_NETWORK};
-use super::super::tests::board;
-use super::super::uniques::UniquesOfDays;
 use super::*;
+use crate::board::Named;
+use crate::board::tests::board;
+use crate::history::sources::{BY_AS, BY_COUNTRY, BY_NETWORK};
+use crate::history::uniques::UniquesOfDays;
+use crate::history::{DAY, History};
 use crate::limits::{DSC_CELLS_MAX, DSC_FILES_MAX, RSSAC002_DAYS_PER_MINUTE_MAX};
 use crate::stats::counters::{
     QUERIES, QUERIES_BY_OPCODE, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, QUERY_SIZES, REPLY_SIZES,
@@ -357,6 +357,16 @@ fn no_time_is_lost_to_a_failure_or_to_a_clock() {
     let found = fs::read_to_string(dir.join("1699916580.dscdata.xml")).unwrap();
     assert!(
         found.contains("start_time=\"1699916520\"") && found.contains("val=\"12\" count=\"5\""),
+        "{found}"
+    );
+    // A minute of no time writes nothing over that, and what was counted since is for the next one.
+    count(&board);
+    exports.minute(&board, MIDNIGHT, MIDNIGHT - 3420);
+    assert_eq!(fs::read_to_string(dir.join("1699916580.dscdata.xml")).unwrap(), found);
+    exports.minute(&board, MIDNIGHT, MIDNIGHT - 3360);
+    let found = fs::read_to_string(dir.join("1699916640.dscdata.xml")).unwrap();
+    assert!(
+        found.contains("start_time=\"1699916580\"") && found.contains("val=\"12\" count=\"5\""),
         "{found}"
     );
 }

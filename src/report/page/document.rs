@@ -6,10 +6,10 @@ use super::charts::{Line, Told, bars, columns, lines, shares_told};
 use super::figures::{Figures, Shares, Sizes, Sources};
 use super::numbers::{count, exact, fraction, percent, si, span};
 use super::{BACK_TITLE, DAYS_DIR, Span};
+use crate::board::Reading;
+use crate::board::recent::Pace;
+use crate::history::lookback::Dimension;
 use crate::limits::SHOWN_SOURCE_QUERIES_MIN;
-use crate::report::Reading;
-use crate::report::lookback::Dimension;
-use crate::report::recent::Pace;
 use crate::stats::counters::{QUERIES, SOCKET_DROPS};
 use crate::stats::labels::SIZE_BIN_LEN;
 

@@ -6,10 +6,10 @@ use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
 use super::{BACK, Span};
+use crate::history::Stored;
+use crate::history::lookback::{Counts, Dimension, counted, groups, limited, written};
+use crate::history::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
 use crate::limits::{SHOWN_GROUPS_MAX, SHOWN_SOURCE_QUERIES_MIN};
-use crate::report::history::Stored;
-use crate::report::lookback::{Counts, Dimension, counted, groups, limited, written};
-use crate::report::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
 use crate::stats::counters::{
     Family, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES,
 };
@@ -344,5 +344,29 @@ impl Sums {
             is_told.then(|| Sources { label, shares: shares(groups) })
         };
         FAMILIES.into_iter().filter_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_from_so_many_queries_on_and_not_before() {
+        let family = FAMILIES.into_iter().find(|family| family.label == "network").unwrap();
+        let shown = |counts: &[(&str, u64)]| {
+            let row = |&(network, count): &(&str, u64)| {
+                let labels = [(family.label.to_owned(), network.into())].into_iter().collect();
+                (family.name.to_owned(), labels, count)
+            };
+            let sources = Sums(counts.iter().map(row).collect()).sources(&Names(BTreeMap::new()));
+            sources.into_iter().map(|of| of.shares).next()
+        };
+        let least = SHOWN_SOURCE_QUERIES_MIN;
+        let (first, second) = ("192.0.2.0/24", "198.51.100.0/24");
+        assert_eq!(shown(&[(first, least - 1)]), None);
+        let share = |value: &str, count| (value.to_owned(), count);
+        let told = shown(&[(first, least), (second, least - 1)]);
+        assert_eq!(told, Some(vec![share(first, least), share(OTHER, least - 1)]));
     }
 }

@@ -5,11 +5,11 @@ use maud::{Markup, html};
 use super::charts::{Told, bars, shares_told};
 use super::document::{rows_of, shell};
 use super::numbers::{exact, percent, si, si_small, span};
+use crate::board::Reading;
+use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST, HostFamily};
+use crate::board::observed::Percentiles;
+use crate::board::recent::Pace;
 use crate::limits::NODE_VIEW_REFRESH_SECONDS;
-use crate::report::Reading;
-use crate::report::host::{FAMILIES as HOST_FAMILIES, HOST, HostFamily};
-use crate::report::observed::Percentiles;
-use crate::report::recent::Pace;
 use crate::stats::counters::{
     DROPPED, Family, QUERIES, SEND_ERRORS, SHARD_BATCHES, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
     SHARD_SENT, SHARD_SHORT, SOCKET_DROPS, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED,

@@ -1,8 +1,8 @@
-use super::super::history::History;
-use super::super::tests::board;
 use super::*;
-use crate::report::sources::Row;
-use crate::report::uniques::UniquesOfDays;
+use crate::board::tests::board;
+use crate::history::History;
+use crate::history::sources::Row;
+use crate::history::uniques::UniquesOfDays;
 use crate::stats::counters::{QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES, Tally};
 
 /// 2023-11-15, a Wednesday, 12:00 UTC.

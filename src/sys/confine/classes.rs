@@ -24,8 +24,10 @@ pub enum Class {
     Http,
     /// Reads the history for those who ask over HTTP.
     Reader,
-    /// Stores the history and writes files for other programs.
+    /// Stores the history.
     Aggregator,
+    /// Writes files for other programs.
+    Exports,
     /// Does what the operator says over the control socket.
     Control,
     /// Writes the log, or that of queries.
@@ -40,7 +42,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -49,6 +51,7 @@ impl Class {
         Self::Http,
         Self::Reader,
         Self::Aggregator,
+        Self::Exports,
         Self::Control,
         Self::Log,
         Self::Taps,
@@ -58,7 +61,8 @@ impl Class {
 
     /// Those that open files.
     #[cfg(test)]
-    pub(super) const FILES: [Self; 4] = [Self::Main, Self::Reader, Self::Aggregator, Self::Log];
+    pub(super) const FILES: [Self; 5] =
+        [Self::Main, Self::Reader, Self::Aggregator, Self::Exports, Self::Log];
 
     /// As in labels.
     #[must_use]
@@ -72,6 +76,7 @@ impl Class {
             Self::Http => "http",
             Self::Reader => "reader",
             Self::Aggregator => "aggregator",
+            Self::Exports => "exports",
             Self::Control => "control",
             Self::Log => "log",
             Self::Taps => "taps",
@@ -96,6 +101,7 @@ impl Class {
             Self::Http => &[STREAMS, CONNECTIONS, HOST_COUNTS],
             Self::Reader => &[STDERR, FILES],
             Self::Aggregator => &[STDERR, FILES],
+            Self::Exports => &[STDERR, FILES],
             Self::Control => &[STREAMS, CONNECTIONS],
             Self::Log => &[FILES],
             Self::Taps => &[STREAMS, TAP_SOCKETS],

@@ -36,9 +36,9 @@ use io_uring::squeue::{self, Flags};
 use io_uring::types::{BufRingEntry, CancelBuilder, Fixed, Napi, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode};
 
-use super::RingError;
 use super::kernel::{Completion, Entered, Kernel};
 use super::slots::{Reply, Slot, Slots};
+use super::{NAPI, RingError};
 use crate::limits::RING_END_TURNS_MAX;
 use crate::sys::memory::{Region, message_head};
 
@@ -52,8 +52,6 @@ const REGISTER_UNREGISTER_FILES: u8 = 3;
 const REGISTER_RING_FDS: u8 = 20;
 const REGISTER_UNREGISTER_RING_FDS: u8 = 21;
 const CQE_BUFFER_SHIFT: u32 = 16;
-/// The one step of the set-up that only some ask for.
-pub(super) const NAPI: &str = "IORING_REGISTER_NAPI";
 
 /// An io_uring with its sockets and slots.
 pub(super) struct Uring {

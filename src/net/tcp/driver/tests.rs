@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use self::harness::{Server, Toy, ask, assert_soon, breathe, expect_end, framed_query, is_over, read_reply};
 use super::*;
+use harness::{Server, Toy, ask, assert_soon, breathe, expect_end, framed_query, is_over, read_reply};
 
 mod harness;
 mod retire;

@@ -1,0 +1,388 @@
+//! What is made of the counters: text for Prometheus, JSON for programs.
+//!
+//! A [`Board`] knows where the counters stand and what they are called. Whoever wants them takes a
+//! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
+
+pub mod host;
+pub mod life;
+pub mod observed;
+pub mod recent;
+mod status;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use crate::log::Log;
+use crate::stats::counters::{
+    Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
+};
+use crate::stats::labels::Names;
+use crate::sys::confine::{self, Confined, Refused};
+
+use crate::taps;
+use host::{Host, HostCounts};
+pub use life::{Life, Reloads, State};
+use observed::{Observation, Observed};
+pub use status::Status;
+
+/// What things are called. It changes when the configuration is read again.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The node's name.
+    pub node: String,
+    /// The site that it stands at.
+    pub site: String,
+    /// What zones and addresses are called where they are counted.
+    pub counted: Names,
+}
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The version of the program.
+    pub version: &'static str,
+    /// How datagrams are received and sent.
+    pub datapath: String,
+    /// Why so.
+    pub reason: String,
+    /// Where queries are answered in the driver: interfaces, and how.
+    pub xdp: Vec<String>,
+    /// Of so many queries one is looked at for its source.
+    pub sample_every: u32,
+    /// When the node started.
+    pub started: SystemTime,
+    /// The same, of a clock that does not jump.
+    pub since: Instant,
+}
+
+/// A thread's counters.
+#[derive(Debug)]
+pub struct Block {
+    /// The CPU that the thread is pinned to.
+    pub cpu: Option<usize>,
+    /// The NUMA node of that CPU.
+    pub numa_node: Option<usize>,
+    /// What it counts into.
+    pub counters: Arc<Counters>,
+    /// What a thread of this place counted in earlier runs of the program.
+    pub base: ArcSwap<Totals>,
+}
+
+/// Where the numbers of a node stand.
+#[derive(Debug)]
+pub struct Board {
+    /// What does not change.
+    pub facts: Facts,
+    /// What things are called.
+    pub named: ArcSwap<Named>,
+    /// The shards, in their order.
+    pub shards: Vec<Block>,
+    /// The thread of TCP.
+    pub tcp: Block,
+    /// What was answered in the driver.
+    pub xdp: Block,
+    /// What threads counted in earlier runs that have no successor in this one.
+    pub past: ArcSwap<Totals>,
+    /// How the history fares.
+    pub history: Status,
+    /// The exports that are wanted, by name, and how each fares.
+    pub exports: Vec<(&'static str, Status)>,
+    /// What the aggregator found out.
+    pub observed: Observed,
+    /// Where the kernel counts for the host.
+    pub host: Host,
+    /// How the process is confined.
+    pub confined: Confined,
+    /// What the node has to say.
+    pub log: Log,
+    /// The query log, where it is not the same.
+    pub query_log: Option<Log>,
+    /// How dnstap fares, where somebody gets it.
+    pub dnstap: Option<Arc<taps::DnstapStatus>>,
+    /// Where in its life the node is.
+    pub life: Life,
+    /// How the reading of its configuration fares.
+    pub reloads: Reloads,
+}
+
+impl Board {
+    /// The logs, by name, and how many lines each has lost.
+    pub fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let logs = [("node", Some(&self.log)), ("queries", self.query_log.as_ref())];
+        logs.into_iter().filter_map(|(name, log)| Some((name, log?.lost())))
+    }
+
+    /// The counters as they stand now.
+    #[must_use]
+    pub fn read(&self) -> Reading<'_> {
+        let shards: Vec<Totals> = self.shards.iter().map(Block::read).collect();
+        let xdp = self.xdp.read();
+        let mut total = self.tcp.read();
+        total += &xdp;
+        shards.iter().for_each(|shard| total += shard);
+        total += &self.past.load();
+        // Those of earlier runs are closed, if nobody lived to count it.
+        let tcp = self.tcp.read_own();
+        Reading {
+            board: self,
+            named: self.named.load_full(),
+            total,
+            xdp,
+            tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
+            shards,
+            host: self.host.read(),
+            refused: confine::refused(),
+            observation: self.observed.read(),
+            uptime: self.facts.since.elapsed(),
+            state: self.life.state(),
+        }
+    }
+
+    /// All that count: the shards in their order, TCP, and the driver.
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.shards.iter().chain([&self.tcp, &self.xdp])
+    }
+
+    /// The queries of this run of the program.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.blocks().map(|block| block.read_own().sum(QUERIES)).sum()
+    }
+
+    /// How long each shard has been busy, in nanoseconds.
+    #[must_use]
+    pub fn busy(&self) -> Vec<u64> {
+        self.shards.iter().map(|block| block.read_own().sum(SHARD_BUSY)).collect()
+    }
+
+    /// How many turns each thread has made, shards first. One that stands still is stuck: even without a
+    /// packet a thread makes some each second.
+    #[must_use]
+    pub fn turns(&self) -> Vec<u64> {
+        let turns = |block: &Block| {
+            let totals = block.read_own();
+            totals.sum(SHARD_TURNS) + totals.sum(TCP_TURNS)
+        };
+        self.shards.iter().chain([&self.tcp]).map(turns).collect()
+    }
+}
+
+impl Block {
+    /// The labels of a shard: its place among them, its CPU and NUMA node, `any` where it is not pinned.
+    pub fn labels(&self, shard: usize) -> [(&'static str, String); 3] {
+        let name =
+            |number: Option<usize>| number.map_or_else(|| "any".to_owned(), |number| number.to_string());
+        [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("node", name(self.numa_node))]
+    }
+
+    /// Adds what earlier runs counted and nobody knew of yet.
+    pub fn add_to_base(&self, more: &Totals) {
+        self.base.rcu(|base| {
+            let mut base = Totals::clone(base);
+            base += more;
+            base
+        });
+    }
+
+    /// What it has counted, with earlier runs.
+    #[must_use]
+    pub fn read(&self) -> Totals {
+        let mut totals = Totals::clone(&self.base.load());
+        self.counters.read(&mut totals);
+        totals
+    }
+
+    /// The same without the base.
+    #[must_use]
+    pub fn read_own(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.counters.read(&mut totals);
+        totals
+    }
+}
+
+/// The numbers of a node at one time.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    /// What they are numbers of.
+    pub board: &'a Board,
+    /// What things are called.
+    pub named: Arc<Named>,
+    /// The sum of all threads.
+    pub total: Totals,
+    /// Each shard's own.
+    pub shards: Vec<Totals>,
+    /// What was answered in the driver.
+    pub xdp: Totals,
+    /// TCP connections that are open. They are counted by one thread, but read one by one.
+    pub tcp_connections: u64,
+    /// What the host's network counts.
+    pub host: HostCounts,
+    /// What threads were refused.
+    pub refused: Vec<Refused>,
+    /// What the aggregator found out.
+    pub observation: Observation,
+    /// Since the start.
+    pub uptime: Duration,
+    /// Where in its life the node is.
+    pub state: State,
+}
+
+impl Reading<'_> {
+    /// The queries by how they came: to the sockets for datagrams, to TCP, to the driver.
+    #[must_use]
+    pub fn by_datapath(&self) -> [(&str, u64); 3] {
+        let [all, xdp] = [&self.total, &self.xdp].map(|totals| totals.sum(QUERIES));
+        let tcp: u64 = (0..QUERIES.len())
+            .filter(|at| QUERIES.values(*at)[1] == 1)
+            .map(|at| QUERIES.of(&self.total)[at])
+            .sum();
+        [(&self.board.facts.datapath, all.saturating_sub(xdp + tcp)), ("tcp", tcp), ("xdp", xdp)]
+    }
+
+    /// Whether the node serves and wants to be asked.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Serving
+    }
+
+    /// When the node started, in seconds of Unix time.
+    #[must_use]
+    pub fn started(&self) -> f64 {
+        self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    }
+
+    /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
+    /// those are the ones that have a name, and any that counted.
+    pub fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
+        let names = &self.named.counted;
+        let counters = family.of(totals).iter().enumerate();
+        let in_use = counters.filter_map(|(offset, &count)| {
+            let values = family.values(offset);
+            let mut labels = family.labels.iter().zip(&values);
+            let is_named = labels.all(|(label, &value)| value < names.len_in_use(label));
+            let labels = family.labels.iter().zip(&values).map(|(label, &value)| names.value(label, value));
+            (is_named || count > 0).then(|| (labels.collect(), count))
+        });
+        in_use.collect()
+    }
+}
+
+/// The families that are shown by themselves: not the sums of sizes, which are parts of histograms.
+pub fn shown() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().filter(|family| !family.name.ends_with("_sum"))
+}
+
+/// The family that has the sum of the sizes that `family` has the bins of.
+pub fn sum_of(family: &Family) -> &'static Family {
+    let is_sum = |sum: &&Family| sum.name.strip_suffix("_sum") == Some(family.name);
+    FAMILIES.iter().find(is_sum).expect("the table has a sum for every family of sizes")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::stats::counters::{
+        QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED, Tally,
+    };
+    use crate::stats::labels::{Values, ZONE};
+
+    /// A board of two shards that counted a little, with a name that must be escaped.
+    pub(crate) fn board() -> Board {
+        let block = |cpu, counts: &[(usize, u32)]| {
+            let counters = Arc::new(Counters::default());
+            let mut tally = Tally::default();
+            counts.iter().for_each(|&(at, count)| tally.add(at, count));
+            counters.fold(&mut tally);
+            Block { cpu, numa_node: cpu.map(|_| 1), counters, base: ArcSwap::default() }
+        };
+        let first = [
+            (QUERIES.at([0, 0, 0]), 3),
+            (QUERIES_BY_ZONE.at([0]), 2),
+            (QUERIES_BY_ZONE.at([ZONE.len - 1]), 1),
+            (QUERIES_BY_ADDRESS.at([0]), 3),
+            (QUERY_SIZES.at([0, 2]), 2),
+            (QUERY_SIZES.at([0, 128]), 1),
+            (QUERY_BYTES.at([0]), 2128),
+            (SHARD_RECEIVED.at([]), 3),
+            (SHARD_BUSY.at([]), 1_500_000_000),
+        ];
+        let tcp = [
+            (QUERIES.at([0, 1, 1]), 4),
+            (TCP_ACCEPTED.at([]), 5),
+            (TCP_CLOSED.at([0]), 2),
+            (TCP_TURNS.at([]), 9),
+        ];
+        Board {
+            facts: Facts {
+                version: "1.2.3",
+                datapath: "mmsg".to_owned(),
+                reason: "no \"ring\"\nhere".to_owned(),
+                xdp: Vec::new(),
+                sample_every: 64,
+                started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
+                since: Instant::now(),
+            },
+            named: ArcSwap::from_pointee(Named {
+                node: "node-1".to_owned(),
+                site: "site-1".to_owned(),
+                counted: Names {
+                    zones: vec!["10.in-addr.arpa".to_owned()],
+                    addresses: vec!["[::1]:53".to_owned()],
+                },
+            }),
+            shards: vec![
+                block(Some(7), &first),
+                block(None, &[(QUERIES.at([0, 0, 0]), 1), (SHARD_TURNS.at([]), 6)]),
+            ],
+            tcp: block(None, &tcp),
+            xdp: block(None, &[]),
+            past: ArcSwap::default(),
+            history: Status::new("in memory".to_owned()),
+            exports: vec![("dsc", Status::new("/dsc".to_owned()))],
+            observed: Observed::new(3),
+            host: Host::open(),
+            confined: Confined::default(),
+            log: Log::silent(),
+            query_log: Some(Log::silent()),
+            dnstap: Some(Arc::default()),
+            life: Life::default(),
+            reloads: Reloads::new(1_700_000_000),
+        }
+    }
+
+    #[test]
+    fn a_reading_adds_up_all_threads() {
+        let board = board();
+        let reading = board.read();
+        assert_eq!(reading.total.sum(QUERIES), 8);
+        assert_eq!(reading.shards.iter().map(|shard| shard.sum(QUERIES)).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(reading.tcp_connections, 3);
+        assert_eq!(reading.state, State::Serving);
+        assert_eq!(board.turns(), [0, 6, 9]);
+    }
+
+    #[test]
+    fn values_without_a_name_show_once_they_count() {
+        let board = board();
+        let reading = board.read();
+        let zones = reading.series(QUERIES_BY_ZONE, &reading.total);
+        assert_eq!(zones, [(vec!["10.in-addr.arpa".to_owned()], 2), (vec!["other".to_owned()], 1)]);
+        let addresses = reading.series(QUERIES_BY_ADDRESS, &reading.total);
+        assert_eq!(addresses, [(vec!["[::1]:53".to_owned()], 3)]);
+    }
+
+    #[test]
+    fn every_family_of_sizes_has_a_sum() {
+        let sizes: Vec<&Family> = shown().filter(|family| family.bin_len().is_some()).collect();
+        assert_eq!(sizes.len(), 2);
+        for family in sizes {
+            let sum = sum_of(family);
+            assert_eq!(sum.labels.len() + 1, family.labels.len(), "{}", sum.name);
+            assert!(matches!(family.labels.last().unwrap().values, Values::Bins(_)));
+        }
+        assert_eq!(shown().count() + 2, FAMILIES.len());
+    }
+}

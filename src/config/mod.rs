@@ -1,0 +1,506 @@
+//! What the daemon runs with: options of the command line before the file, the file before the defaults.
+//!
+//! A [`Config`] that exists is consistent. Whatever is wrong is reported at once, each mistake with its place
+//! and the way out, because an operator who mends one mistake per restart is down the longer.
+
+pub mod announce;
+pub mod confine;
+pub mod cpus;
+pub mod doors;
+pub mod listen;
+pub mod loaded;
+pub mod logs;
+mod shown;
+mod spec;
+pub mod written;
+pub mod xdp;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::announce::Settings as AnnounceSettings;
+use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::log;
+use crate::net::DatapathChoice;
+use crate::net::tcp::TcpSettings;
+use crate::problem::Problem;
+use crate::report::export;
+use crate::serve::UpdatePolicy;
+use crate::sys::files;
+use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
+
+use confine::Wants;
+use cpus::BusyPoll;
+pub use cpus::{CpuList, Cpus, Shards, Steer};
+use doors::{ControlPath, HttpListen, NodeView};
+use listen::Listen;
+use logs::{Dnstap, QueryLog};
+pub use shown::{Wanted, show};
+use spec::Spec;
+use written::{Given, Line, Mistake, Origin, Template, Text, Written as _};
+use xdp::{InterfaceName, XdpSettings, XdpSpec};
+
+/// What the daemon runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen: at least one address, none of which covers another.
+    pub listen: Vec<SocketAddr>,
+    /// How many shards.
+    pub shards: Shards,
+    /// The CPUs to pin shards to; with `None` no shard is pinned.
+    pub cpus: Option<Cpus>,
+    /// Which shard gets a datagram.
+    pub steer: Steer,
+    /// Microseconds for which a shard polls the network card before it sleeps; 0 for not at all.
+    pub busy_poll: usize,
+    /// How datagrams are received and sent.
+    pub datapath: DatapathChoice,
+    /// Largest UDP reply, in bytes.
+    pub edns_udp_size: u16,
+    /// Whose rights remain once the sockets are open; with `None` those of the first user of
+    /// [`process`](crate::sys::confine::process) that there is.
+    pub user: Option<String>,
+    /// Receive buffer of each UDP socket, in bytes.
+    pub rcvbuf: usize,
+    /// Send buffer of each UDP socket, in bytes.
+    pub sndbuf: usize,
+    /// Who this node is.
+    pub identity: zone::Identity,
+    /// What the NSID option says (RFC 5001): 1 to [`NSID_LEN_MAX`] bytes.
+    pub nsid: Vec<u8>,
+    /// What version.bind says; `None` for nothing.
+    pub version_txt: Option<String>,
+    /// Which zones to serve; with the identity, for their hostname zones.
+    pub zones: ZoneOptions,
+    /// Bounds of TCP.
+    pub tcp: TcpSettings,
+    /// What dynamic updates get.
+    pub update: UpdatePolicy,
+    /// Where statistics and health are served.
+    pub http: HttpListen,
+    /// Who may see the operator's view there.
+    pub node_view: NodeView,
+    /// The folder of the history; `None` for memory.
+    pub history: Option<PathBuf>,
+    /// Of so many queries one is looked at for its source.
+    pub sample_every: NonZeroU32,
+    /// Databases that tell country and AS of a source.
+    pub databases: Vec<PathBuf>,
+    /// Files for other programs.
+    pub export: export::Settings,
+    /// How much the process gives up.
+    pub confine: Wants,
+    /// What is logged, and where.
+    pub log: log::Settings,
+    /// The query log, if one is wanted.
+    pub query_log: Option<QueryLog>,
+    /// dnstap, if somebody gets it.
+    pub dnstap: Option<Dnstap>,
+    /// What is answered in the driver.
+    pub xdp: XdpSettings,
+    /// Where the node is controlled.
+    pub control: ControlPath,
+    /// How long a node that drains answers at least.
+    pub drain_time: Duration,
+    /// What `as112d announce` announces; `None` without a router.
+    pub announce: Option<AnnounceSettings>,
+}
+
+/// Options of the command line that replace what the file says.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// Addresses, which replace all of the file.
+    pub listen: Vec<Listen>,
+    /// How many shards.
+    pub shards: Option<Shards>,
+    /// The CPUs to pin shards to.
+    pub cpus: Option<Cpus>,
+    /// Which shard gets a datagram.
+    pub steer: Option<Steer>,
+    /// Microseconds of polling before a shard sleeps.
+    pub busy_poll: Option<BusyPoll>,
+    /// How datagrams are received and sent.
+    pub datapath: Option<DatapathChoice>,
+    /// Where statistics and health are served.
+    pub http: Option<HttpListen>,
+    /// Where the node is controlled.
+    pub control: Option<ControlPath>,
+    /// The node's name.
+    pub node: Option<Text<NSID_LEN_MAX>>,
+    /// A folder of zone files, relative to where the daemon was started.
+    pub zones: Option<PathBuf>,
+    /// The interfaces that are answered on in the driver.
+    pub xdp: Vec<InterfaceName>,
+    /// The form of the log.
+    pub log_format: Option<log::Format>,
+    /// The file of the log, relative to where the daemon was started.
+    pub log_file: Option<PathBuf>,
+}
+
+/// Reads the file, if there is one, and puts `flags` over it.
+///
+/// # Errors
+/// All that is wrong, in the order of the file; options of the command line come first.
+pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> {
+    let source = Source::of(path)?;
+    let (spec, mistakes) = spec::read(&source.text);
+    let read_whole = mistakes.is_empty();
+    let mut resolver = Resolver { source: &source, flags, read_whole, mistakes };
+    let config = resolver.config(spec);
+    let mut mistakes = resolver.mistakes;
+    if mistakes.is_empty() {
+        return Ok(config);
+    }
+    mistakes.sort();
+    Err(mistakes.iter().map(|mistake| source.problem(mistake)).collect())
+}
+
+/// Whom to tell that every route is withdrawn, as far as the file can be read.
+///
+/// # Errors
+/// If it cannot, or names no router.
+pub fn withdrawal(path: Option<&Path>) -> Result<AnnounceSettings, Vec<Problem>> {
+    let source = Source::of(path)?;
+    let (spec, mut mistakes) = spec::read(&source.text);
+    let all = Listen::read("as112").expect("it is a name").0;
+    spec.announce.resolve(&all, &source.dir, &mut Vec::new()).ok_or_else(|| {
+        mistakes.push(Mistake::new(Origin::Default, "no router is configured in [announce]; name one"));
+        mistakes.iter().map(|mistake| source.problem(mistake)).collect()
+    })
+}
+
+/// Makes the `Config` and notes what does not fit together. After a mistake it goes on with what it has, to
+/// find the next one; `load` gives out no such `Config`.
+struct Resolver<'a> {
+    source: &'a Source,
+    flags: &'a Flags,
+    /// Whether nothing was wrong in the file by itself. Else what seems to be absent may be what was
+    /// mistaken.
+    read_whole: bool,
+    mistakes: Vec<Mistake>,
+}
+
+impl Resolver<'_> {
+    fn config(&mut self, spec: Spec) -> Config {
+        let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
+        let Spec { log, query_log, dnstap, xdp, control, announce, confine, .. } = spec;
+        let listen = self.listen(server.listen);
+        self.check_prefixes(&xdp, &listen);
+        let flags = self.flags;
+        let shards = flags.shards.map_or(server.shards, |shards| Given::flag("--shards", shards));
+        let cpus = flags.cpus.clone().or_else(|| server.cpus.map(|cpus| cpus.value));
+        self.check_shards(&shards, cpus.as_ref());
+        let nsid = identity.nsid.as_ref().map(|nsid| nsid.value.0.clone());
+        let version_txt = identity.version_txt.clone().map(text);
+        let identity = self.identity(identity);
+        let announce = announce.resolve(&listen, &self.source.dir, &mut self.mistakes);
+        // Without routes nobody is sent elsewhere by a drain, and nothing is to be waited for.
+        let default_drain_time = if announce.is_some() { DRAIN_TIME } else { Duration::ZERO };
+        let drain_time = server.drain_time.map_or(default_drain_time, |time| time.value.0);
+        Config {
+            announce,
+            listen,
+            shards: shards.value,
+            cpus,
+            steer: flags.steer.unwrap_or(server.steer.value),
+            busy_poll: flags.busy_poll.unwrap_or(server.busy_poll.value).0,
+            datapath: flags.datapath.unwrap_or(server.datapath.value),
+            edns_udp_size: u16::try_from(server.edns_udp_size.value.0).expect("its range ends at 1232"),
+            user: server.user.map(text),
+            rcvbuf: server.rcvbuf.value.0,
+            sndbuf: server.sndbuf.value.0,
+            nsid: nsid.unwrap_or_else(|| identity.node.clone().into_bytes()),
+            version_txt,
+            zones: self.zones(zones, zone, identity.clone()),
+            identity,
+            tcp: self.tcp(&tcp),
+            update: answers.update.value,
+            http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
+            node_view: http.node_view.map(|view| view.value).unwrap_or_default(),
+            history: history.dir.map(|dir| self.source.dir.join(dir)),
+            sample_every: u32::try_from(sources.sample_every.value.0)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .expect("its range begins at 1 and ends below 2^32"),
+            databases: self.databases(sources.databases),
+            control: self.control(control.path),
+            drain_time,
+            export: export::Settings {
+                rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
+                dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
+                dsc_format: export.dsc_format.value,
+            },
+            confine: Wants { landlock: confine.landlock.value, seccomp: confine.seccomp.value },
+            log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
+            query_log: query_log.settings(&self.source.dir),
+            dnstap: dnstap.settings(&self.source.dir),
+            xdp: xdp.settings(&flags.xdp),
+        }
+    }
+
+    /// Relative to the file's folder where the file says it.
+    fn control(&self, from_file: Option<Given<ControlPath>>) -> ControlPath {
+        let from_file = from_file.map(|path| match path.value {
+            ControlPath::At(path) => ControlPath::At(self.source.dir.join(path)),
+            path => path,
+        });
+        self.flags.control.clone().or(from_file).unwrap_or_default()
+    }
+
+    fn mistake(&mut self, origin: Origin, message: impl Into<String>) {
+        self.mistakes.push(Mistake::new(origin, message));
+    }
+
+    fn listen(&mut self, from_file: Option<toml::Spanned<Vec<Given<Listen>>>>) -> Vec<SocketAddr> {
+        if !self.flags.listen.is_empty() {
+            let given: Vec<_> =
+                self.flags.listen.iter().map(|one| Given::flag("--listen", one.clone())).collect();
+            return listen::merge(&given, &mut self.mistakes);
+        }
+        let Some(given) = from_file else { return listen::default_addresses() };
+        if given.get_ref().is_empty() && self.read_whole {
+            let origin = Origin::File(given.span().start);
+            self.mistake(
+                origin,
+                "there is no address to listen on; give one, or leave `listen` out for the default",
+            );
+        }
+        listen::merge(given.get_ref(), &mut self.mistakes)
+    }
+
+    /// Somebody must listen in each prefix that is answered for as a whole.
+    fn check_prefixes(&mut self, xdp: &XdpSpec, listen: &[SocketAddr]) {
+        for Given { value: prefix, origin } in &xdp.prefixes {
+            let is_in = |ip: IpAddr| {
+                prefix.contains(&ip) || ip.is_unspecified() && ip.is_ipv4() == prefix.addr().is_ipv4()
+            };
+            if !listen.iter().any(|address| is_in(address.ip())) {
+                let message =
+                    format!("nobody listens in {prefix}; listen on one of its addresses, or leave it out");
+                self.mistake(*origin, message);
+            }
+        }
+    }
+
+    /// Other CPUs than listed ones are counted when the host is looked at.
+    fn check_shards(&mut self, shards: &Given<Shards>, cpus: Option<&Cpus>) {
+        let (Shards::Count(count), Some(Cpus::List(cpus))) = (shards.value, cpus) else { return };
+        if count.get() > cpus.len() {
+            let listed = cpus.len();
+            let message = format!("{count} shards on {listed} listed CPUs; list more CPUs, or give \"auto\"");
+            self.mistake(shards.origin, message);
+        }
+    }
+
+    fn identity(&mut self, spec: spec::Identity) -> zone::Identity {
+        for (list, len, first) in [
+            ("extra_txt", spec.extra_txt.len(), spec.extra_txt.first().map(|one| one.origin)),
+            ("unique_ip", spec.unique_ip.len(), spec.unique_ip.first().map(|one| one.origin)),
+        ] {
+            if let Some(origin) = first.filter(|_| len > IDENTITY_LIST_MAX) {
+                self.mistake(origin, format!("`{list}` has {len} entries; keep at most {IDENTITY_LIST_MAX}"));
+            }
+        }
+        if let Some(Given { value: Text(loc), origin }) = &spec.loc
+            && let Err(message) = zone::check_location(loc)
+        {
+            self.mistake(*origin, message);
+        }
+        zone::Identity {
+            node: self.node(spec.node),
+            facility: spec.facility.map(text),
+            location: spec.location.map(text),
+            loc: spec.loc.map(text),
+            extra_txt: spec.extra_txt.into_iter().map(text).collect(),
+            unique_ip: spec.unique_ip.into_iter().map(|one| one.value).collect(),
+            hostname_soa_mname: spec.hostname_soa_mname.map(|name| self.domain_name(name)),
+            hostname_soa_rname: spec.hostname_soa_rname.map(|name| self.domain_name(name)),
+        }
+    }
+
+    fn node(&mut self, from_file: Option<Given<Text<NSID_LEN_MAX>>>) -> String {
+        if let Some(Text(node)) = &self.flags.node {
+            return node.clone();
+        }
+        from_file.map(text).unwrap_or_else(|| {
+            // What gethostname(2) returns, without an unsafe call.
+            let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            if name.trim().is_empty() {
+                self.mistake(
+                    Origin::Default,
+                    "this host tells no name of its own; name the node with --node",
+                );
+            }
+            name.trim().to_owned()
+        })
+    }
+
+    fn domain_name(&mut self, given: Given<Line>) -> String {
+        let Given { value: Text(name), origin } = given;
+        let wrong = if name.contains('@') {
+            Some(format!("a mailbox is written as a name; write `{}`", name.replace('@', ".")))
+        } else {
+            zone::name_from_text(&name)
+                .err()
+                .map(|message| format!("{message}; give a name as noc.example.net"))
+        };
+        if let Some(message) = wrong {
+            self.mistake(origin, message);
+        }
+        name
+    }
+
+    fn tcp(&mut self, spec: &spec::Tcp) -> TcpSettings {
+        let connections_max = spec.connections_max.value.0;
+        let Given { value: per_address, origin } = &spec.connections_per_address_max;
+        if *origin != Origin::Default && per_address.0 > connections_max {
+            let message = format!(
+                "one address may have more connections than all together; give at most {connections_max}"
+            );
+            self.mistake(*origin, message);
+        }
+        TcpSettings {
+            connections_max,
+            connections_per_client_max: per_address.0.min(connections_max),
+            message_timeout: spec.message_timeout.value.0,
+            idle_timeout: spec.idle_timeout.value.0,
+            write_timeout: spec.write_timeout.value.0,
+            drain_timeout: spec.drain_timeout.value.0,
+            buffers_len_max: spec.buffers_max.value.0,
+        }
+    }
+
+    fn databases(&mut self, given: Vec<Given<Line>>) -> Vec<PathBuf> {
+        if let Some(one) = given.get(DATABASES_MAX) {
+            self.mistake(
+                one.origin,
+                format!("there are {} databases; keep at most {DATABASES_MAX}", given.len()),
+            );
+        }
+        given.into_iter().map(|path| self.source.dir.join(text(path))).collect()
+    }
+
+    fn zones(
+        &mut self,
+        spec: spec::Zones,
+        entries: Vec<spec::Zone>,
+        identity: zone::Identity,
+    ) -> ZoneOptions {
+        let dir = spec.dir.map(|dir| self.source.dir.join(dir));
+        ZoneOptions {
+            direct: spec.direct,
+            dname: spec.dname,
+            special_use: spec.special_use,
+            dir: self.flags.zones.clone().or(dir),
+            entries: entries.into_iter().filter_map(|zone| self.zone(zone)).collect(),
+            identity,
+        }
+    }
+
+    fn zone(&mut self, spec: spec::Zone) -> Option<ZoneEntry> {
+        let spec::Zone { name, file, template, force } = spec;
+        let Given { value: Text(name), origin } = name;
+        let source = match (file, template.map(|template| template.value)) {
+            (Some(file), None) => ZoneSource::File(self.source.dir.join(file)),
+            (None, Some(Template::DdEmpty)) => ZoneSource::DdEmpty,
+            (None, Some(Template::DrEmpty)) => ZoneSource::DrEmpty,
+            (None, None) => {
+                if self.read_whole {
+                    self.mistake(
+                        origin,
+                        format!("zone `{name}` has no records; give it a `file` or a `template`"),
+                    );
+                }
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.mistake(
+                    origin,
+                    format!("zone `{name}` has both a `file` and a `template`; remove one of the two"),
+                );
+                return None;
+            }
+        };
+        Some(ZoneEntry { name, source, force, place: self.source.place(origin) })
+    }
+}
+
+fn text<const MAX: usize>(given: Given<Text<MAX>>) -> String {
+    given.value.0
+}
+
+//------------ Source ---
+
+/// The file, or an empty one where there is none.
+#[derive(Default)]
+struct Source {
+    /// As the operator wrote it.
+    name: String,
+    /// What its relative paths are relative to.
+    dir: PathBuf,
+    text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    /// What is at `path`, or what is not there without one.
+    fn of(path: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        path.map_or_else(|| Ok(Self::default()), Self::open).map_err(|problem| vec![problem])
+    }
+
+    fn open(path: &Path) -> Result<Self, Problem> {
+        let name = path.display().to_string();
+        let problem = |message: String| Problem { place: name.clone(), message };
+        let cannot = |error| problem(format!("cannot be read ({error}); give a readable file with --config"));
+        let bytes = files::read(path, CONFIG_LEN_MAX).map_err(cannot)?;
+        if bytes.len() as u64 > CONFIG_LEN_MAX {
+            return Err(problem(format!("is longer than {CONFIG_LEN_MAX} bytes; is it the configuration?")));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.split(|&byte| byte == b'\n').count();
+            Problem {
+                place: format!("{name}:{line}"),
+                message: "is not UTF-8 text; save it as UTF-8".to_owned(),
+            }
+        })?;
+        Ok(Self::new(name, path, text))
+    }
+
+    fn new(name: String, path: &Path, text: String) -> Self {
+        let dir = path.parent().map(Path::to_owned).unwrap_or_default();
+        let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { name, dir, text, lines }
+    }
+
+    /// `file:line:column`, both from 1, the column in characters; or the option's name.
+    fn place(&self, origin: Origin) -> String {
+        match origin {
+            Origin::Default => String::new(),
+            Origin::Flag(name) => name.to_owned(),
+            Origin::File(at) => {
+                let line = self.lines.partition_point(|&start| start <= at);
+                let start = self.lines[line - 1];
+                let column =
+                    self.text[start..].char_indices().take_while(|(offset, _)| start + offset < at).count()
+                        + 1;
+                format!("{}:{line}:{column}", self.name)
+            }
+        }
+    }
+
+    fn problem(&self, mistake: &Mistake) -> Problem {
+        // Texts of the file are quoted in messages; a message is one line whatever they hold.
+        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        let message = mistake.message.chars().map(escape).collect();
+        Problem { place: self.place(mistake.origin), message }
+    }
+}
+
+#[cfg(test)]
+mod tests;

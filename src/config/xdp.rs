@@ -1,0 +1,153 @@
+//! What is answered in the driver: `[xdp]`.
+
+use std::fmt;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::written::{Count, Given, Written, choice};
+use crate::limits::{INTERFACE_NAME_LEN_MAX, SAMPLE_EVERY_MAX, XDP_SAMPLE_EVERY};
+
+/// What is answered in the driver, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XdpSettings {
+    /// The interfaces; none for not at all.
+    pub interfaces: Vec<String>,
+    /// Where on them.
+    pub mode: XdpMode,
+    /// All of whose addresses are the node's.
+    pub prefixes: Vec<IpNet>,
+    /// Of so many queries that could be answered there, one goes to the sockets; 0 for none.
+    pub sample: u32,
+}
+
+/// Where the program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver where it can, else in the network stack.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+impl fmt::Display for XdpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+impl Written for XdpMode {
+    const EXPECTED: &'static str = "\"auto\", \"native\" or \"generic\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        choice(text, &[("auto", Self::Auto), ("native", Self::Native), ("generic", Self::Generic)])
+    }
+}
+
+/// What an interface is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceName(
+    /// One word.
+    pub String,
+);
+
+impl Written for InterfaceName {
+    const EXPECTED: &'static str = "the name of an interface";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let is_name = (1..=INTERFACE_NAME_LEN_MAX).contains(&text.len())
+            && text.chars().all(|c| !c.is_whitespace() && c != '/');
+        let refused = || format!("`{text}` is no interface; give one that `ip link` lists, as eth0");
+        is_name.then(|| Self(text.to_owned())).ok_or_else(refused)
+    }
+}
+
+impl Written for IpNet {
+    const EXPECTED: &'static str = "a prefix such as \"192.175.48.0/24\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let refused = |_| format!("`{text}` is no prefix; give one as 192.175.48.0/24 or 2620:4f:8000::/48");
+        text.parse::<Self>().map(|prefix| prefix.trunc()).map_err(refused)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section that begins with [xdp]")]
+pub(super) struct XdpSpec {
+    interfaces: Vec<Given<InterfaceName>>,
+    mode: Given<XdpMode>,
+    pub(super) prefixes: Vec<Given<IpNet>>,
+    sample: Given<Count<0, SAMPLE_EVERY_MAX>>,
+}
+
+impl Default for XdpSpec {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            mode: Given::default(XdpMode::Auto),
+            prefixes: Vec::new(),
+            sample: Given::default(Count(XDP_SAMPLE_EVERY)),
+        }
+    }
+}
+
+impl XdpSpec {
+    /// What holds; interfaces of the command line go before those of the file.
+    pub(super) fn settings(self, interfaces: &[InterfaceName]) -> XdpSettings {
+        let from_file = self.interfaces.into_iter().map(|given| given.value);
+        let mut names: Vec<String> = Vec::new();
+        let chosen: Vec<InterfaceName> =
+            if interfaces.is_empty() { from_file.collect() } else { interfaces.to_vec() };
+        for InterfaceName(name) in chosen {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        XdpSettings {
+            interfaces: names,
+            mode: self.mode.value,
+            prefixes: self.prefixes.into_iter().map(|given| given.value).collect(),
+            sample: u32::try_from(self.sample.value.0).expect("its range ends below 2^32"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        assert_eq!(InterfaceName::read("eth0.100").unwrap().0, "eth0.100");
+        for wrong in ["", "a b", "../eth0", "much-too-long-a-name"] {
+            assert!(InterfaceName::read(wrong).unwrap_err().contains("give one"), "{wrong}");
+        }
+        assert_eq!(IpNet::read("192.0.2.77/24").unwrap().to_string(), "192.0.2.0/24");
+        assert!(IpNet::read("192.0.2.0").unwrap_err().contains("is no prefix"));
+        for mode in [XdpMode::Auto, XdpMode::Native, XdpMode::Generic] {
+            assert_eq!(XdpMode::read(&mode.to_string()), Ok(mode));
+        }
+    }
+
+    #[test]
+    fn options_go_before_the_file_and_each_interface_counts_once() {
+        let spec = |interfaces: &[&str]| XdpSpec {
+            interfaces: interfaces
+                .iter()
+                .map(|name| Given::default(InterfaceName::read(name).unwrap()))
+                .collect(),
+            ..XdpSpec::default()
+        };
+        let flags = ["b", "b", "c"].map(|name| InterfaceName::read(name).unwrap());
+        assert_eq!(spec(&["a", "b", "a"]).settings(&[]).interfaces, ["a", "b"]);
+        assert_eq!(spec(&["a"]).settings(&flags).interfaces, ["b", "c"]);
+        assert_eq!(spec(&[]).settings(&[]).sample, 1024);
+    }
+}

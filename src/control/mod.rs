@@ -1,0 +1,348 @@
+//! The control socket: a line that asks, a line of JSON that answers.
+//!
+//! ```text
+//! as112d 1 reload
+//! {"need_restart":[],"ok":true,"zones":24}
+//! ```
+//!
+//! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
+//! open the socket may do everything: it has the mode 0660, in a folder of its own.
+
+pub mod orders;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::select;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::board::{Board, State};
+use crate::config::doors::{ControlPath, default_path};
+use crate::control::orders::{Client, Order, Wish, failure, moved};
+use crate::limits::{
+    CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_LINE_LEN_MAX, CONTROL_LOOK_EVERY, CONTROL_STEP_MAX,
+    CONTROL_STOP_MAX,
+};
+use crate::net::{self, Event};
+use crate::sys::confine::{Class, Confined};
+use crate::sys::files;
+use crate::sys::inherited::Inherited;
+
+/// The first words of every request: the name, and the version of what is spoken.
+pub const GREETING: &str = "as112d 1 ";
+/// What came of the wish for a control socket.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// A listener, and where it is.
+    At(StdListener, PathBuf),
+    /// None, and why.
+    None(String),
+}
+
+impl Opened {
+    /// The folder that it is in.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::At(_, path) => path.parent(),
+            Self::None(_) => None,
+        }
+    }
+
+    /// What an operator wants to know of it.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Self::At(_, path) => format!("control: {}", path.display()),
+            Self::None(reason) => format!("control: none, {reason}"),
+        }
+    }
+}
+
+/// Opens the socket. A file of a node that is no more is replaced.
+///
+/// # Errors
+/// If the path that was asked for cannot be had, and what to do.
+pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Opened, String> {
+    let mut bind = |path: &Path| adopt(path, inherited).map_or_else(|| bind(path), Ok);
+    let way_out = "choose another path with --control, or give --control off";
+    match wanted {
+        ControlPath::Off => Ok(Opened::None("as configured".to_owned())),
+        ControlPath::At(path) => match bind(path) {
+            Ok(listener) => Ok(Opened::At(listener, path.clone())),
+            Err(error) => Err(format!("cannot be controlled at {}: {error}; {way_out}", path.display())),
+        },
+        ControlPath::IfFree => {
+            let Some(path) = default_path() else {
+                return Ok(Opened::None("XDG_RUNTIME_DIR is not set; give --control a path".to_owned()));
+            };
+            Ok(match bind(&path) {
+                Ok(listener) => Opened::At(listener, path),
+                Err(error) => {
+                    let path = path.display();
+                    Opened::None(format!("{path} cannot be had ({error}); choose another with --control"))
+                }
+            })
+        }
+    }
+}
+
+/// The socket at `path` that was there before this process, if its file still is.
+fn adopt(path: &Path, inherited: &mut Inherited) -> Option<StdListener> {
+    let listener = inherited.take_unix(|found| found == path || is_nameless(found, path))?;
+    let is_there = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    listener.set_nonblocking(true).ok().filter(|()| is_there).map(|()| listener)
+}
+
+/// Where a socket is bound before it gets the name `path`, by the process with this number.
+fn nameless(path: &Path, process: u32) -> PathBuf {
+    path.with_extension(format!("{process}.new"))
+}
+
+/// Whether `found` may be such a place: that is what the kernel knows of the socket.
+fn is_nameless(found: &Path, path: &Path) -> bool {
+    let process = found.file_stem().map(Path::new).and_then(Path::extension);
+    let process = process.and_then(|process| process.to_str()?.parse().ok());
+    process.is_some_and(|process| nameless(path, process) == found)
+}
+
+/// Binds `path`, where nobody may answer. The socket has its mode before it has its name.
+fn bind(path: &Path) -> io::Result<StdListener> {
+    if StdStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node answers there"));
+    }
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        fs::create_dir_all(dir)?;
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something else than a socket is there",
+            ));
+        }
+        _ => {}
+    }
+    let nameless = nameless(path, std::process::id());
+    let listener = StdListener::bind(&nameless)?;
+    let named = files::set_socket_mode(&nameless, 0o660)
+        .and_then(|()| listener.set_nonblocking(true))
+        .and_then(|()| fs::rename(&nameless, path));
+    if let Err(error) = named {
+        // What is left of it is in nobody's way.
+        let _ = fs::remove_file(&nameless);
+        return Err(error);
+    }
+    Ok(listener)
+}
+
+/// Says that a successor has the socket.
+#[derive(Debug, Default)]
+struct Leave {
+    is_left: AtomicBool,
+    news: Notify,
+}
+
+/// The thread that speaks with clients.
+#[derive(Debug)]
+pub(super) struct Control {
+    /// None once a successor tells those who watch.
+    state: Option<watch::Sender<State>>,
+    leave: Arc<Leave>,
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+    path: Option<PathBuf>,
+}
+
+impl Control {
+    /// Serves clients of `opened`, whose orders go to `orders`, and tells those who watch how the node of
+    /// `board` is.
+    ///
+    /// # Errors
+    /// If there can be no such thread.
+    pub(super) fn start(
+        opened: Opened,
+        orders: Sender<Order>,
+        events: &Sender<Event>,
+        board: &Board,
+    ) -> io::Result<Self> {
+        let (state, watched) = watch::channel(board.life.state());
+        let (leave, stop) = (Arc::<Leave>::default(), Arc::new(Notify::new()));
+        let state = Some(state);
+        let Opened::At(listener, path) = opened else {
+            return Ok(Self { state, leave, stop, thread: None, path: None });
+        };
+        let (left, stopped, confined) = (Arc::clone(&leave), Arc::clone(&stop), board.confined.clone());
+        let run = move || run(listener, &orders, &watched, &left, &stopped, &confined);
+        let thread = Some(net::spawn("control".to_owned(), events.clone(), run)?);
+        Ok(Self { state, leave, stop, thread, path: Some(path) })
+    }
+
+    /// Tells those who watch.
+    pub(super) fn tell(&self, state: State) {
+        if let Some(told) = &self.state {
+            told.send_replace(state);
+        }
+    }
+
+    /// Leaves the socket, and those who watch, to a successor that has it too. Who has asked for something
+    /// gets the answer here.
+    pub(super) fn leave(&mut self) {
+        self.leave.is_left.store(true, Ordering::Relaxed);
+        self.leave.news.notify_one();
+        self.state = None;
+    }
+
+    /// The successor can be controlled at `path`. Its file is that one's; one elsewhere is nobody's.
+    pub(super) fn left_to(&mut self, path: Option<&Path>) {
+        self.path.take_if(|own| path == Some(own.as_path()));
+    }
+
+    /// Where the socket is.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.path.clone()
+    }
+
+    /// Ends the thread, once clients have their answers, and takes the socket away.
+    pub(super) fn stop(&mut self) {
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported when it happened.
+            let _ = thread.join();
+        }
+        if let Some(path) = self.path.take() {
+            // Somebody may have taken it away before.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn run(
+    listener: StdListener,
+    orders: &Sender<Order>,
+    state: &watch::Receiver<State>,
+    leave: &Arc<Leave>,
+    stop: &Notify,
+    confined: &Confined,
+) -> Result<(), String> {
+    let failed = |error: io::Error| format!("no event loop: {error}");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
+    confined.thread(Class::Control)?;
+    runtime.block_on(async {
+        let listener = UnixListener::from_std(listener).map_err(failed)?;
+        // One count is the loop's own.
+        let open = Arc::new(());
+        loop {
+            let is_left = leave.is_left.load(Ordering::Relaxed);
+            select! {
+                () = stop.notified() => break,
+                () = leave.news.notified() => {}
+                accepted = listener.accept(), if !is_left => match accepted {
+                    Ok((stream, _)) if Arc::strong_count(&open) <= CONTROL_CLIENTS_MAX => {
+                        let (orders, state) = (orders.clone(), state.clone());
+                        let (open, leave) = (Arc::clone(&open), Arc::clone(leave));
+                        tokio::spawn(async move {
+                            // What a client makes of its connection is its own affair.
+                            let _ = exchange(stream, &orders, state, &leave).await;
+                            drop(open);
+                        });
+                    }
+                    Ok(_) => {}
+                    // Out of descriptors, it may be: so would be the next.
+                    Err(_) => sleep(CONTROL_ACCEPT_PAUSE).await,
+                },
+            }
+        }
+        // The last answers are on their way.
+        let answered = async {
+            while Arc::strong_count(&open) > 1 {
+                sleep(CONTROL_STOP_MAX / 100).await;
+            }
+        };
+        let _ = timeout(CONTROL_STOP_MAX, answered).await;
+        Ok(())
+    })
+}
+
+/// One request and what there is to answer.
+async fn exchange(
+    stream: UnixStream,
+    orders: &Sender<Order>,
+    mut state: watch::Receiver<State>,
+    leave: &Leave,
+) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader.take(CONTROL_LINE_LEN_MAX));
+    let mut line = String::new();
+    timeout(CONTROL_STEP_MAX, reader.read_line(&mut line)).await??;
+    let word = line.trim_end().strip_prefix(GREETING);
+    if word == Some("watch") {
+        let mut rest = reader.into_inner().into_inner();
+        return select! {
+            told = tell(&mut writer, &mut state) => told,
+            // A client that watches says nothing more: this is its end.
+            end = rest.read_u8() => end.map(|_| ()),
+        };
+    }
+    let answer = match word.and_then(Wish::from_word) {
+        Some(_) if leave.is_left.load(Ordering::Relaxed) => moved(),
+        Some(wish) => {
+            let (client, answer) = Client::new();
+            let asked = orders.send(Order { wish, client });
+            let answer = select! {
+                answer = answer => answer,
+                // Its place is for another.
+                () = gone(&writer) => return Ok(()),
+            };
+            match (asked, answer) {
+                (Ok(()), Ok(answer)) => answer,
+                _ => failure("the node ends", &[]),
+            }
+        }
+        None => failure("that is no request; begin with `as112d 1`, as in `as112d 1 status`", &[]),
+    };
+    send(&mut writer, &answer).await
+}
+
+/// Waits for the end of a client. One that has only said its last word waits for an answer.
+async fn gone(writer: &OwnedWriteHalf) {
+    loop {
+        sleep(CONTROL_LOOK_EVERY).await;
+        let ready = writer.ready(Interest::WRITABLE).await;
+        if ready.is_ok_and(|ready| ready.is_write_closed()) {
+            return;
+        }
+    }
+}
+
+/// The state now, and each one that comes.
+async fn tell(writer: &mut OwnedWriteHalf, state: &mut watch::Receiver<State>) -> io::Result<()> {
+    loop {
+        let now = *state.borrow_and_update();
+        send(writer, &json!({ "state": now.name() })).await?;
+        if now == State::Stopping {
+            // The end of the process ends the connection.
+            std::future::pending::<()>().await;
+        }
+        if state.changed().await.is_err() {
+            // The end of the connection sends the client to the successor.
+            return Ok(());
+        }
+    }
+}
+
+async fn send(writer: &mut OwnedWriteHalf, answer: &Value) -> io::Result<()> {
+    let line = format!("{answer}\n");
+    timeout(CONTROL_STEP_MAX, writer.write_all(line.as_bytes())).await?
+}

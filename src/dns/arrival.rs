@@ -1,0 +1,29 @@
+//! How a query came in.
+
+use std::net::SocketAddr;
+
+/// How a query came in: what of its transport may matter to the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A datagram.
+    Udp,
+    /// A message of a connection.
+    Tcp {
+        /// What the keepalive option says when it is asked for (RFC 7828): the idle time-out in units of 100
+        /// ms.
+        keepalive: u16,
+    },
+}
+
+/// What an answer may know of the outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The transport.
+    pub transport: Transport,
+    /// Who asks.
+    pub peer: SocketAddr,
+    /// The address and port that were asked.
+    pub local: SocketAddr,
+    /// The listener that took it, by its place among those configured.
+    pub listener: usize,
+}

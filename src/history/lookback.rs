@@ -1,0 +1,183 @@
+//! Questions that more than one reader has to the history: how a family's counts lie in time, and how
+//! queries divide by a dimension.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+
+use super::sources::{OTHER, SourceFamily, UNKNOWN};
+use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
+
+/// By what queries are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    /// Whether the DO bit is set.
+    Dnssec,
+    /// Whether there is an OPT.
+    Edns,
+    /// IPv4 or IPv6.
+    IpVersion,
+    /// UDP or TCP.
+    Protocol,
+    /// The qtype.
+    QueryType,
+    /// The rcode.
+    ResponseCode,
+}
+
+impl Dimension {
+    /// All, the most telling first.
+    pub const ALL: [Self; 6] =
+        [Self::QueryType, Self::ResponseCode, Self::Protocol, Self::IpVersion, Self::Edns, Self::Dnssec];
+
+    /// What the API calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dnssec => "DNSSEC",
+            Self::Edns => "EDNS",
+            Self::IpVersion => "IP_VERSION",
+            Self::Protocol => "PROTOCOL",
+            Self::QueryType => "QUERY_TYPE",
+            Self::ResponseCode => "RESPONSE_CODE",
+        }
+    }
+
+    /// The groups that are there even if nothing was counted.
+    const fn groups(self) -> &'static [&'static str] {
+        match self {
+            Self::Dnssec | Self::Edns => &["SUPPORTED", "NOT_SUPPORTED"],
+            Self::IpVersion => &["IPv4", "IPv6"],
+            // A node has neither of the last two.
+            Self::Protocol => &["UDP", "TCP", "HTTPS", "TLS"],
+            Self::QueryType | Self::ResponseCode => &[],
+        }
+    }
+}
+
+/// By the start of the interval.
+pub type Counts = BTreeMap<u64, u64>;
+
+/// A family by one of its labels, or with none in sum under "": what was counted from `start` to before
+/// `end`. `floor` gives the start of the interval that a time is in.
+pub fn counted(
+    db: &Connection,
+    family: &Family,
+    label: Option<&str>,
+    (start, end): (u64, u64),
+    floor: impl Fn(u64) -> u64,
+) -> rusqlite::Result<BTreeMap<String, Counts>> {
+    // The table has its rows by time: those of other families are passed over by their number alone.
+    let mut query = db.prepare_cached(
+        "SELECT start, coalesce(labels ->> ?1, ''), sum(count) FROM counts JOIN series ON id = series
+          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3
+            AND +series IN (SELECT id FROM series WHERE family = ?4)
+          GROUP BY 1, 2",
+    )?;
+    let mut rows = query.query(params![label, start, end, family.name])?;
+    let mut groups: BTreeMap<String, Counts> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (start, count): (u64, u64) = (row.get(0)?, row.get(2)?);
+        *groups.entry(row.get(1)?).or_default().entry(floor(start)).or_default() += count;
+    }
+    Ok(groups)
+}
+
+/// The groups of a dimension, made of what `by` knows of a family by a label: first those that are always
+/// there, then the others by name.
+pub fn groups<E>(
+    dimension: Dimension,
+    by: impl Fn(&Family, Option<&str>) -> Result<BTreeMap<String, Counts>, E>,
+) -> Result<Vec<(String, Counts)>, E> {
+    let supported = |family| {
+        let with = by(family, None)?.remove("").unwrap_or_default();
+        let mut without = by(QUERIES, None)?.remove("").unwrap_or_default();
+        for (time, count) in &mut without {
+            *count = count.saturating_sub(with.get(time).copied().unwrap_or_default());
+        }
+        Ok(BTreeMap::from([("SUPPORTED".to_owned(), with), ("NOT_SUPPORTED".to_owned(), without)]))
+    };
+    let mut found = match dimension {
+        Dimension::Dnssec => supported(QUERIES_DO)?,
+        Dimension::Edns => supported(QUERIES_EDNS)?,
+        Dimension::IpVersion => {
+            let families = by(QUERIES, Some("family"))?.into_iter();
+            families.map(|(name, counts)| (name.replace("ipv", "IPv"), counts)).collect()
+        }
+        Dimension::Protocol => {
+            let transports = by(QUERIES, Some("transport"))?.into_iter();
+            transports.map(|(name, counts)| (name.to_ascii_uppercase(), counts)).collect()
+        }
+        Dimension::QueryType => by(QUERIES_BY_TYPE, Some("type"))?,
+        Dimension::ResponseCode => by(RESPONSES, Some("rcode"))?,
+    };
+    let always = dimension.groups().iter().map(|&name| (name.to_owned(), found.remove(name)));
+    let mut groups: Vec<_> = always.map(|(name, counts)| (name, counts.unwrap_or_default())).collect();
+    groups.extend(found);
+    Ok(groups)
+}
+
+/// The largest groups by themselves, the rest together as `other`.
+pub fn limited(mut groups: Vec<(String, Counts)>, limit: Option<usize>) -> Vec<(String, Counts)> {
+    let Some(limit) = limit else { return groups };
+    let is_other = |name: &str| name == "other";
+    groups.sort_by_key(|(name, counts)| (is_other(name), std::cmp::Reverse(counts.values().sum::<u64>())));
+    let shown = groups.iter().take(limit).take_while(|(name, _)| !is_other(name)).count();
+    let mut other = Counts::new();
+    for (time, count) in groups.drain(shown..).flat_map(|(_, counts)| counts) {
+        *other.entry(time).or_default() += count;
+    }
+    if !other.is_empty() {
+        groups.push(("other".to_owned(), other));
+    }
+    groups
+}
+
+/// Sources of queries by what they have in common.
+#[derive(Debug)]
+pub struct Top {
+    /// The queries of all, also of those that are not known.
+    pub total: u64,
+    /// The largest first.
+    rows: Vec<TopRow>,
+}
+
+/// Queries from sources that have something in common.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TopRow {
+    /// What they have in common: the value of the family's label.
+    pub value: String,
+    /// What people call that; the value where it has no name.
+    pub name: String,
+    /// How many, about.
+    pub count: u64,
+}
+
+impl Top {
+    /// Those that are known by themselves, the largest first.
+    pub fn known(&self) -> impl Iterator<Item = &TopRow> {
+        self.rows.iter().filter(|row| ![OTHER, UNKNOWN].contains(&row.value.as_str()))
+    }
+}
+
+/// The sources of queries from `start` to before `end`.
+pub fn top(db: &Connection, family: &SourceFamily, (start, end): (u64, u64)) -> rusqlite::Result<Top> {
+    let mut query = db.prepare_cached(
+        "SELECT place, coalesce(name, place), count FROM
+            (SELECT labels ->> ?1 AS place, sum(count) AS count FROM counts JOIN series ON id = series
+              WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3
+                AND +series IN (SELECT id FROM series WHERE family = ?4) GROUP BY 1)
+           LEFT JOIN names ON label = ?1 AND value = place ORDER BY count DESC, place",
+    )?;
+    let rows = query
+        .query_map(params![family.label, start, end, family.name], |row| {
+            Ok(TopRow { value: row.get(0)?, name: row.get(1)?, count: row.get(2)? })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(Top { total: rows.iter().map(|row| row.count).sum(), rows })
+}
+
+/// Times as ISO 8601 has them.
+pub fn written(db: &Connection, times: &[u64]) -> rusqlite::Result<Vec<String>> {
+    let mut query = db.prepare_cached("SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?, 'unixepoch')")?;
+    times.iter().map(|time| query.query_row([time], |row| row.get(0))).collect()
+}

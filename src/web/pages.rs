@@ -1,0 +1,107 @@
+//! The page over HTTP. Its documents are kept for a while, so that the public cannot make the node read its
+//! history more often than that.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use hyper::header::{HeaderValue, REFRESH, RETRY_AFTER};
+use hyper::{HeaderMap, StatusCode};
+use tokio::time::{sleep, timeout};
+
+use super::{Answer, Node, plain, response, with_policy};
+use crate::config::doors::NodeView;
+use crate::history::unix_time;
+use crate::limits::{HTTP_STEP_MAX, PAGE_WAIT_MAX, PAGE_WAIT_STEP};
+use crate::report::page::{Figures, Page, Span, operator};
+
+/// Whether a request that came from `peer` may see the operator's `view`. One that was passed on by a proxy
+/// came from elsewhere.
+fn is_open(view: NodeView, peer: IpAddr, headers: &HeaderMap) -> bool {
+    let is_passed_on =
+        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
+    view == NodeView::Everywhere || (peer.to_canonical().is_loopback() && !is_passed_on)
+}
+
+/// The figures that were read, and when.
+pub(super) type Kept = HashMap<Span, (Instant, Arc<Figures>)>;
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A document made of the figures that are kept or, if they are too old, read anew beside the event loop.
+/// Where that takes long, or another reads the history, old ones are better than none.
+pub(super) async fn page(node: Arc<Node>, page: Page, open: Arc<()>) -> Answer {
+    let (began, span) = (Instant::now(), page.span());
+    loop {
+        let kept = node.kept(span);
+        if let Some((read, figures)) = &kept
+            && read.elapsed() < span.kept_for()
+        {
+            return node.document(page, figures);
+        }
+        let (reader, held) = (Arc::clone(&node), Arc::clone(&open));
+        let reading = tokio::task::spawn_blocking(move || {
+            // It counts as open until this is done, even if the client is gone.
+            let _held = held;
+            reader.figures(span)
+        });
+        match (timeout(HTTP_STEP_MAX.saturating_sub(began.elapsed()), reading).await, kept) {
+            (Ok(Ok(Some(Ok(figures)))), _) => return node.document(page, &figures),
+            (_, Some((_, old))) => return node.document(page, &old),
+            (Ok(Ok(None)), _) if began.elapsed() < PAGE_WAIT_MAX => sleep(PAGE_WAIT_STEP).await,
+            (Ok(Ok(Some(Err(error)))), _) => {
+                let why = format!("The history cannot be read: {error}; try again later.\n");
+                return plain(StatusCode::SERVICE_UNAVAILABLE, &why);
+            }
+            _ => return later(),
+        }
+    }
+}
+
+/// Asks for patience. What is being read will be there soon: a browser asks again by itself.
+fn later() -> Answer {
+    let mut answer =
+        plain(StatusCode::SERVICE_UNAVAILABLE, "This takes a moment longer. Again in 2 seconds.\n");
+    for name in [RETRY_AFTER, REFRESH] {
+        answer.headers_mut().insert(name, HeaderValue::from_static("2"));
+    }
+    answer
+}
+
+impl Node {
+    fn kept(&self, span: Span) -> Option<(Instant, Arc<Figures>)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&span).cloned()
+    }
+
+    /// Reads figures and keeps them; `None` where another reads the history.
+    fn figures(&self, span: Span) -> Option<rusqlite::Result<Arc<Figures>>> {
+        let stored = self.stored.try_lock().ok()?;
+        let stored = stored.as_ref()?;
+        let read = Instant::now();
+        let figures = Figures::read(stored, span, unix_time()).map(Arc::new);
+        if let Ok(figures) = &figures {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.insert(span, (read, Arc::clone(figures)));
+        }
+        Some(figures)
+    }
+
+    fn document(&self, page: Page, figures: &Figures) -> Answer {
+        let body = page.render(figures, &self.board.read(), &self.pace());
+        with_policy(response(StatusCode::OK, page.content_type(), body.into()), POLICY)
+    }
+
+    /// The operator's view, for those who may see it.
+    pub(super) fn operator(&self, peer: IpAddr, headers: &HeaderMap) -> Answer {
+        if !is_open(self.node_view, peer, headers) {
+            return plain(
+                StatusCode::FORBIDDEN,
+                "This view is for the operator: ask from this host, or open it with [http] node_view.\n",
+            );
+        }
+        let body = operator::render(&self.board.read(), &self.pace());
+        with_policy(response(StatusCode::OK, "text/html; charset=utf-8", body.into()), POLICY)
+    }
+}
