@@ -1,6 +1,6 @@
 //! The binary: parse the command line, run one command, map its end to an exit code.
 //!
-//! 0: it went well. 1: it failed or refused to start. 2: the command line makes no sense (clap's own exit).
+//! 0: it went well. 1: it failed or refused to start. 2: usage error (clap's own exit).
 //! 3: no node answered.
 
 use std::io::{self, Write as _};

@@ -180,12 +180,12 @@ fn a_dry_run_tells_where_shards_would_run_and_opens_nothing() {
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines.len(), 5, "{out}");
     assert_eq!(lines[0], "shard  CPU  core  node  queue  IRQ  why");
-    assert_eq!(lines[3], "2      any  -     -     -      -    as many as were asked for");
-    assert!(lines[4].starts_with("steering: off (the shards do not follow"), "{out}");
+    assert_eq!(lines[3], "2      any  -     -     -      -    as configured");
+    assert!(lines[4].starts_with("steering: off (shards are not tied to NIC queues"), "{out}");
 
     let (code, out, err) = run(&mut as112d("run --dry-run --cpus nic:lo"));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.starts_with("no network card is behind lo, "), "{err}");
+    assert!(err.starts_with("lo is not a physical NIC, "), "{err}");
 }
 
 #[test]
@@ -197,13 +197,13 @@ fn check_reports_every_mistake_and_exits_with_1() {
     assert_eq!(lines.len(), 2, "{err}");
     assert_eq!(lines[0], format!("{}:2:1: unknown key `shard`; did you mean `shards`?", path.display()));
     assert!(
-        lines[1].starts_with(&format!("{}:3:18: `x` is no address; give one as", path.display())),
+        lines[1].starts_with(&format!("{}:3:18: `x` is not an address; give one such as", path.display())),
         "{err}"
     );
 
     let (code, _, err) = run(&mut as112d("check --listen ::1 --listen [::1]:53"));
     assert_eq!(code, Some(1));
-    assert_eq!(err, "--listen: [::1]:53 is given twice; remove one of the two\n");
+    assert_eq!(err, "--listen: [::1]:53 is listed twice; remove one\n");
 
     let (_folder, path) = config("[server]\nuser = 'no-such-user-here'\n");
     let (code, out, err) = run(as112d("check --cpus 1023 --zones /no/such/folder --config").arg(&path));

@@ -105,7 +105,7 @@ fn a_reload_is_in_force_when_the_command_returns_and_a_wrong_one_changes_nothing
     assert!(status.contains("\nrunning an old configuration since "), "{status}");
     assert!(status.contains("as112d.toml:4:10: "), "{status}");
     assert_eq!(node.daemon.next_line(), format!("reload: serving {zones} zones"));
-    assert!(node.daemon.next_line().starts_with("error: reload: the configuration has mistakes"));
+    assert!(node.daemon.next_line().starts_with("error: reload: the new configuration has errors"));
 
     // What needs a restart is said by name, and the rest is in force.
     node.configure(&named("third", "[server]\nsndbuf = \"1MiB\"\n"));
@@ -179,7 +179,7 @@ fn a_drain_is_told_at_once_can_be_taken_back_and_ends_with_a_shutdown() {
 fn the_second_signal_to_end_ends_now() {
     let node = Node::start("[server]\ndrain_time = \"10m\"\n", &[]);
     node.daemon.signal(15);
-    assert_eq!(node.daemon.next_line(), "draining: answering who still comes");
+    assert_eq!(node.daemon.next_line(), "draining: queries that still arrive are answered");
     assert_eq!(node.state(), "draining");
     assert!(text(&node.run("undrain").stderr).contains("ends already"));
     let (status, lines) = node.daemon.stop();
@@ -214,11 +214,11 @@ fn the_socket_is_for_the_owner_and_group_and_two_nodes_do_not_share_it() {
             .unwrap()
     };
     let said = text(&second(&control).stderr);
-    assert!(said.contains("another node answers there; choose another path with --control"), "{said}");
+    assert!(said.contains("another node is using it; choose another path with --control"), "{said}");
     // What is no socket is left alone.
     let file = node.folder.path().join("file");
     fs::write(&file, "mine").unwrap();
-    assert!(text(&second(&file).stderr).contains("something else than a socket is there"));
+    assert!(text(&second(&file).stderr).contains("it exists and is not a socket"));
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 
     // One that was killed leaves its file, which the next one takes.
@@ -251,7 +251,7 @@ fn a_default_path_that_is_taken_is_skipped_with_one_line() {
     assert_eq!(line(&first), format!("control: {}", path.display()));
     let second = start();
     let skipped = format!(
-        "control: none, {} cannot be had (another node answers there); choose another with --control",
+        "control: off, {}: another node is using it; choose another path with --control",
         path.display()
     );
     assert_eq!(line(&second), skipped);
@@ -269,7 +269,7 @@ fn what_is_no_request_is_told_so_and_nobody_is_kept_waiting_by_others() {
         stream.write_all(format!("{line}\n").as_bytes()).unwrap();
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).unwrap();
-        assert!(answer.contains("that is no request; begin with `as112d 1`"), "{line}: {answer}");
+        assert!(answer.contains("malformed request; start it with `as112d 1`"), "{line}: {answer}");
     }
     assert_eq!(node.state(), "serving");
     drop(silent);
@@ -295,7 +295,7 @@ fn a_client_that_went_away_leaves_its_place_and_one_that_has_only_said_all_waits
     node.ask("undrain");
     let mut answer = String::new();
     waits.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("the drain was called off"), "{answer}");
+    assert!(answer.contains("the drain was cancelled"), "{answer}");
 }
 
 #[test]

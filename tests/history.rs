@@ -63,6 +63,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),
             site: "s".to_owned(),
+            location: None,
+            unique_ip: Vec::new(),
             counted: Names::default(),
         }),
         shards: vec![block(bases.shards.remove(0))],
@@ -326,8 +328,8 @@ fn without_a_folder_to_write_in_the_history_is_in_memory() {
     let (daemon, http) = start(&config, "/proc");
     let line = daemon.announcement.iter().find(|line| line.starts_with("history: "));
     let line = line.expect("it says so");
-    assert!(line.starts_with("history: in memory (/proc cannot be used: unable to open"), "{line}");
-    assert!(line.ends_with("give a folder that this node may write with [history] dir)"), "{line}");
+    assert!(line.starts_with("history: in memory (cannot use /proc: unable to open"), "{line}");
+    assert!(line.ends_with("give a directory that this node can write with [history] dir)"), "{line}");
     let reply = daemon.ask_udp(V4, &query("1.1.168.192.in-addr.arpa", 12));
     assert_eq!(reply[3] & 0xF, 3);
     assert_eq!(queries(http), 1);

@@ -135,7 +135,7 @@ fn a_file_gets_lines_with_their_time_and_a_failed_start_is_said_twice() {
     let mut command = Command::new(program());
     let output = command.args(["check", "--log-file", "/no/such/folder/log"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.starts_with("cannot log to /no/such/folder/log: its folder is not there; "), "{said}");
+    assert!(said.starts_with("cannot log to /no/such/folder/log: its directory does not exist; "), "{said}");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_reload_opens_files_anew_and_a_command_sets_the_level() {
     assert_eq!(verbosity("info").0, Some(0), "orders are carried out in turn");
     reload();
     wait_until("what a restart takes is told", || {
-        read("log").contains(" warning reload: [log] has changed, which a restart or an upgrade takes over")
+        read("log").contains(" warning reload: [log] has changed; restart or upgrade to apply it")
     });
     assert_eq!(read("log").matches("reload: serving ").count(), 2, "{}", read("log"));
     assert!(!node.path("other").exists());

@@ -104,7 +104,7 @@ fn the_probe_says_by_its_exit_code_whether_an_address_answers() {
     daemon.stop();
     let (code, out, err) = ran(&mut as112d(&with_control));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    let told = |ip: &str| format!("{ip}:{port}: UDP: nobody listens there\n");
+    let told = |ip: &str| format!("{ip}:{port}: UDP: connection refused: nothing listens there\n");
     assert_eq!(err, told("127.0.0.1") + &told("[::1]"));
 }
 
@@ -303,11 +303,11 @@ fn a_router_that_is_away_gets_what_it_missed() {
     drop(bird);
     lab.wait_for_routes(&[]);
     drop(daemon);
-    node.wait_until_said("trying again every second", 1);
+    node.wait_until_said("retrying every second", 1);
     let folder = node.folder.display();
     let line = format!("bird -f -c {folder}/main -s {folder}/bird.ctl");
     let _bird = node.start("bird", &line, &[]);
-    node.wait_until_said("the router takes changes again", 1);
+    node.wait_until_said("the router accepts changes again", 1);
     assert_eq!(lab.routes(), [], "it came back without what is gone");
     let _daemon = node.daemon();
     lab.wait_for_routes(&PREFIXES);

@@ -69,7 +69,7 @@ struct Key {
     without: String,
 }
 
-/// The sections that the example file documents. A key behind a `#` has no fixed default; the comment before
+/// The sections that the example file documents. A key after a `#` has no fixed default; the comment before
 /// it says what holds without it.
 fn documented() -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
@@ -124,7 +124,7 @@ pub(super) struct Over {
 }
 
 impl Flags {
-    /// What was given, by the keys that it goes before.
+    /// What was given, by the keys that it overrides.
     pub(super) fn given(&self) -> Vec<Over> {
         // Every field by its name: an option that is forgotten here does not compile.
         let Self {

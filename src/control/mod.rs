@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
-//! open the socket may do everything: it has the mode 0660, in a folder of its own.
+//! open the socket may do everything: it has the mode 0660, in a directory of its own.
 
 pub mod orders;
 
@@ -52,7 +52,7 @@ pub(super) enum Opened {
 }
 
 impl Opened {
-    /// The folder that it is in.
+    /// The directory that it is in.
     pub(super) fn dir(&self) -> Option<&Path> {
         match self {
             Self::At(_, path) => path.parent(),
@@ -64,15 +64,15 @@ impl Opened {
     pub(super) fn line(&self) -> String {
         match self {
             Self::At(_, path) => format!("control: {}", path.display()),
-            Self::None(reason) => format!("control: none, {reason}"),
+            Self::None(reason) => format!("control: off, {reason}"),
         }
     }
 }
 
-/// Opens the socket. A file of a node that is no more is replaced.
+/// Opens the socket. The file of a node that has ended is replaced.
 ///
 /// # Errors
-/// If the path that was asked for cannot be had, and what to do.
+/// If the configured path is not available, and what to do.
 pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Opened, String> {
     let mut bind = |path: &Path| adopt(path, inherited).map_or_else(|| bind(path), Ok);
     let way_out = "choose another path with --control, or give --control off";
@@ -80,17 +80,19 @@ pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Op
         ControlPath::Off => Ok(Opened::None("as configured".to_owned())),
         ControlPath::At(path) => match bind(path) {
             Ok(listener) => Ok(Opened::At(listener, path.clone())),
-            Err(error) => Err(format!("cannot be controlled at {}: {error}; {way_out}", path.display())),
+            Err(error) => {
+                Err(format!("cannot open the control socket {}: {error}; {way_out}", path.display()))
+            }
         },
         ControlPath::IfFree => {
             let Some(path) = default_path() else {
-                return Ok(Opened::None("XDG_RUNTIME_DIR is not set; give --control a path".to_owned()));
+                return Ok(Opened::None("XDG_RUNTIME_DIR is not set; give a path with --control".to_owned()));
             };
             Ok(match bind(&path) {
                 Ok(listener) => Opened::At(listener, path),
                 Err(error) => {
                     let path = path.display();
-                    Opened::None(format!("{path} cannot be had ({error}); choose another with --control"))
+                    Opened::None(format!("{path}: {error}; choose another path with --control"))
                 }
             })
         }
@@ -119,17 +121,14 @@ fn is_nameless(found: &Path, path: &Path) -> bool {
 /// Binds `path`, where nobody may answer. The socket has its mode before it has its name.
 fn bind(path: &Path) -> io::Result<StdListener> {
     if StdStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node answers there"));
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node is using it"));
     }
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         fs::create_dir_all(dir)?;
     }
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "something else than a socket is there",
-            ));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"));
         }
         _ => {}
     }
@@ -235,7 +234,7 @@ fn run(
     stop: &Notify,
     confined: &Confined,
 ) -> Result<(), String> {
-    let failed = |error: io::Error| format!("no event loop: {error}");
+    let failed = |error: io::Error| format!("cannot start the event loop: {error}");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
     confined.thread(Class::Control)?;
@@ -307,10 +306,10 @@ async fn exchange(
             };
             match (asked, answer) {
                 (Ok(()), Ok(answer)) => answer,
-                _ => failure("the node ends", &[]),
+                _ => failure("the node is stopping", &[]),
             }
         }
-        None => failure("that is no request; begin with `as112d 1`, as in `as112d 1 status`", &[]),
+        None => failure("malformed request; start it with `as112d 1`, as in `as112d 1 status`", &[]),
     };
     send(&mut writer, &answer).await
 }

@@ -34,7 +34,7 @@ impl Doors {
     /// Opens everything, or adopts what is there.
     ///
     /// # Errors
-    /// All addresses that cannot be had; else what other listener cannot.
+    /// All addresses that are not available; else what other listener is not.
     pub(super) fn open(
         config: &Config,
         placement: &Placement,
@@ -65,7 +65,7 @@ pub(super) struct Handles {
     pub(super) links: Vec<OwnedFd>,
 }
 
-/// The handles of the addresses, and of the listeners beside them.
+/// The handles of the addresses, and of the other listeners.
 fn with_handles(
     mut handles: Vec<OwnedFd>,
     http: &web::Opened,
@@ -171,28 +171,26 @@ impl Bound {
     }
 }
 
-/// Why an address cannot be had, and what to do.
+/// Why an address is not available, and what to do.
 fn cannot_listen(address: SocketAddr, protocol: &str, error: &io::Error) -> Problem {
     let port = address.port();
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose another \
-             address with --listen"
+            "another program listens there (`ss -lnp 'sport = :{port}'` shows which); stop it, or choose \
+             another address with --listen"
         ),
         io::ErrorKind::PermissionDenied => format!(
-            "port {port} takes root or the capability CAP_NET_BIND_SERVICE: start as root, run `setcap \
+            "port {port} needs root or the capability CAP_NET_BIND_SERVICE: start as root, run `setcap \
              cap_net_bind_service=+ep` on the program, or choose a port above 1023 with --listen"
         ),
         io::ErrorKind::AddrNotAvailable => {
-            "no interface has that address: add it to one (`ip address add`), or leave it out".to_owned()
+            "no interface has that address: add it to one (`ip address add`), or remove it".to_owned()
         }
         _ if sockets::is_family_unknown(error) => {
-            "this host does not speak that protocol: leave the address out".to_owned()
+            "this host does not support that protocol: remove the address".to_owned()
         }
         // What was refused is no matter of the address, and the message says what it is.
-        io::ErrorKind::Other => {
-            "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
-        }
+        io::ErrorKind::Other => "start as root, or leave out --busy-poll or --steer".to_owned(),
         _ => "choose another address with --listen".to_owned(),
     };
     Problem::plain(format!("cannot listen on {address} ({protocol}): {error}; {advice}"))

@@ -20,15 +20,15 @@ impl Node {
             return;
         }
         let begun = if self.is_ending() {
-            Err((clients, "the node ends already".to_owned()))
+            Err((clients, "the node is already stopping".to_owned()))
         } else {
             let draining = self.is_draining();
             self.succession.begin(clients, draining)
         };
         match begun {
-            Ok(()) => self.say("upgrade: a new process is started"),
+            Ok(()) => self.say("upgrade: starting a new process"),
             Err((clients, error)) => {
-                self.say(&format!("upgrade: {error}; this process serves on"));
+                self.say(&format!("upgrade: {error}; this process keeps serving"));
                 clients.into_iter().for_each(|client| client.failed(&error, &[]));
             }
         }
@@ -42,7 +42,7 @@ impl Node {
                 self.succession.kill();
                 drop(successor);
                 let clients = self.succession.take_clients();
-                clients.into_iter().for_each(|client| client.failed("the node ends", &[]));
+                clients.into_iter().for_each(|client| client.failed("the node is stopping", &[]));
                 None
             }
             Ok(successor) => Some(successor),
@@ -64,8 +64,8 @@ impl Node {
     /// ends.
     ///
     /// # Errors
-    /// What went wrong with a successor that is gone again: this process has nothing left to serve with, and
-    /// who started it has to do so again.
+    /// What went wrong with a successor that is gone again: this process has nothing left to serve with;
+    /// whoever started it has to do so again.
     pub(super) fn depart(
         mut self,
         successor: Successor,
@@ -104,7 +104,7 @@ impl Node {
         }
         let is_known = self.systemd.succeeded_by(successor.pid);
         let (pid, version) = (successor.pid, successor.version.clone());
-        self.say(&format!("upgrade: process {pid}, version {version}, serves"));
+        self.say(&format!("upgrade: process {pid}, version {version}, is serving"));
         for client in self.succession.take_clients() {
             client.done(json!({ "pid": pid, "version": version }));
         }
@@ -118,7 +118,7 @@ impl Node {
         drop(self.succession.elder.take());
         let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
         successor.part(counted);
-        self.say("upgrade: this process has nothing left to do");
+        self.say("upgrade: complete; this process ends");
         self.watched.stop_taps();
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Node {
             }
             is_known = is_known || self.systemd.succeeded_by(pid);
             if successor.has_ended() {
-                let error = format!("process {pid}, which served in the place of this one, has ended");
+                let error = format!("process {pid}, which replaced this one, has ended");
                 self.log.error(&error);
                 self.net.stop();
                 self.watched.stop_taps();

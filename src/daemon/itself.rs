@@ -27,8 +27,8 @@ pub(super) fn ask(addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => absent.push(address),
             Err(error) => {
                 return Err(format!(
-                    "the node cannot reach itself at {address}: {error}; let packets from and to its own \
-                     addresses pass the firewall"
+                    "the node cannot reach itself at {address}: {error}; allow packets from and to its own \
+                     addresses in the firewall"
                 ));
             }
         }
@@ -36,7 +36,7 @@ pub(super) fn ask(addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     Ok(absent)
 }
 
-/// From the very address that is asked, so that the query stays on this host.
+/// From the very address that is asked: the query stays on this host.
 fn udp(address: SocketAddr) -> io::Result<()> {
     let mut ours = address;
     ours.set_port(0);
@@ -55,7 +55,7 @@ fn udp(address: SocketAddr) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "no answer over UDP"))
+    Err(io::Error::new(io::ErrorKind::TimedOut, "no reply over UDP"))
 }
 
 fn tcp(address: SocketAddr) -> io::Result<()> {
@@ -69,7 +69,7 @@ fn tcp(address: SocketAddr) -> io::Result<()> {
     stream.read_exact(&mut prefix)?;
     let mut reply = vec![0; usize::from(u16::from_be_bytes(prefix))];
     stream.read_exact(&mut reply)?;
-    if answers(&reply) { Ok(()) } else { Err(io::Error::other("a strange answer over TCP")) }
+    if answers(&reply) { Ok(()) } else { Err(io::Error::other("unexpected reply over TCP")) }
 }
 
 fn query() -> Vec<u8> {
@@ -102,7 +102,7 @@ mod tests {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
         let error = ask(&[silent.local_addr().unwrap()]).unwrap_err();
-        assert!(error.contains("no answer over UDP; let packets"), "{error}");
+        assert!(error.contains("no reply over UDP; allow packets"), "{error}");
         assert!(began.elapsed() >= ITSELF_WAIT_MAX);
     }
 }

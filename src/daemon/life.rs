@@ -58,9 +58,9 @@ pub(super) enum End {
 /// What has become of a node since it began.
 #[derive(Debug)]
 pub(super) struct Course {
-    /// Why the configuration in force is an old one, and since when it is.
+    /// Why the configuration in effect is an old one, and since when.
     stale: Option<(u64, Vec<Problem>)>,
-    /// What is not in force although the configuration says it.
+    /// Settings of the configuration that are not in effect.
     need_restart: Vec<&'static str>,
     pace: Pace,
     draining: Option<Draining>,
@@ -94,7 +94,7 @@ impl Pace {
     }
 }
 
-/// A drain that goes on.
+/// A drain in progress.
 #[derive(Debug)]
 struct Draining {
     began: Instant,
@@ -108,7 +108,7 @@ struct Draining {
 }
 
 impl Draining {
-    /// Whether nobody comes any more, or it has lasted long enough.
+    /// Whether no more queries arrive, or it has lasted long enough.
     fn is_done(&self, time: Duration, rate: f64, now: Instant) -> bool {
         let lasted = now.duration_since(self.began);
         let has_fallen = rate <= (self.rate * DRAINED_BELOW).max(1.0);
@@ -132,7 +132,7 @@ impl Node {
     /// Carries out what is ordered until the order is to end.
     ///
     /// # Errors
-    /// Which thread has ended unbidden.
+    /// Which thread has ended by itself.
     pub(super) fn live(
         &mut self,
         orders: &Receiver<Order>,
@@ -148,14 +148,14 @@ impl Node {
                 }
                 recv(events) -> event => {
                     if let Ok(Event::Died { thread, reason }) = event {
-                        let message = format!("the thread {thread} ended: {reason}; please report this");
+                        let message = format!("thread {thread} ended: {reason}; please report this");
                         return Err(Problem::alone(message));
                     }
                 }
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(Problem::alone("nobody can give orders any more; please report this"));
+                        return Err(Problem::alone("the signal and control threads have ended; please report this"));
                     };
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     let wishes = merged(iter::once(order).chain(waiting));
@@ -235,11 +235,11 @@ impl Node {
         self.log.reopen();
         self.watched.reopen();
         if self.succession.is_under_way() {
-            let error = "an upgrade goes on, and the new process reads the configuration by itself; reload \
-                         again once it serves";
+            let error = "an upgrade is in progress, and the new process reads the configuration anyway; \
+                         reload again once it serves";
             // Who sent a signal cannot be told so.
             self.succession.owes_reload |= clients.iter().any(Client::is_signal);
-            self.log.warning("reload: an upgrade goes on; it comes after that");
+            self.log.warning("reload: an upgrade is in progress; deferred until it is done");
             clients.into_iter().for_each(|client| client.failed(error, &[]));
             return self.systemd.ready();
         }
@@ -248,7 +248,7 @@ impl Node {
             Ok(reloaded) => self.take_over(reloaded, clients),
             Err(problems) => {
                 self.board.reloads.failed();
-                let error = "the configuration has mistakes; the old one stays in force";
+                let error = "the new configuration has errors; the old one stays in effect";
                 self.log.error(format!("reload: {error}"));
                 problems.iter().for_each(|problem| self.log.error(format!("reload: {problem}")));
                 clients.into_iter().for_each(|client| client.failed(error, &problems));
@@ -279,14 +279,14 @@ impl Node {
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
         for name in self.course.need_restart.clone() {
-            self.log.warning(format!("reload: {name} has changed, which a restart or an upgrade takes over"));
+            self.log.warning(format!("reload: {name} has changed; restart or upgrade to apply it"));
         }
         let done = json!({ "zones": zones, "need_restart": self.course.need_restart });
         for client in clients {
             if is_everywhere {
                 client.done(done.clone());
             } else {
-                client.failed("a thread that serves is stuck, and has not changed over yet", &[]);
+                client.failed("a serving thread is stuck and still uses the old configuration", &[]);
             }
         }
     }
@@ -311,7 +311,7 @@ impl Node {
         if self.board.life.state() == State::Serving {
             self.change(State::Draining);
             if !self.config.drain_time.is_zero() {
-                self.say("draining: answering who still comes");
+                self.say("draining: queries that still arrive are answered");
             }
         }
         if ends {
@@ -328,23 +328,23 @@ impl Node {
         self.course.draining.as_ref().is_some_and(|draining| draining.ends)
     }
 
-    /// Answers those who wait for the end of a drain that a successor goes on with, or of this node.
+    /// Answers those who wait for the end of a drain that a successor continues, or of this node.
     pub(super) fn let_drainers_go(&mut self) {
         let waiting = self.course.draining.take().map(|draining| draining.clients).unwrap_or_default();
         waiting
             .into_iter()
-            .for_each(|client| client.failed("a successor has taken over meanwhile; ask it", &[]));
+            .for_each(|client| client.failed("another process has taken over; ask again", &[]));
     }
 
     fn undrain(&mut self, clients: Vec<Client>) {
         match self.course.draining.take() {
             Some(draining) if draining.ends => {
                 self.course.draining = Some(draining);
-                clients.into_iter().for_each(|client| client.failed("the node ends already", &[]));
+                clients.into_iter().for_each(|client| client.failed("the node is already stopping", &[]));
             }
             draining => {
                 let waiting = draining.map(|draining| draining.clients).unwrap_or_default();
-                waiting.into_iter().for_each(|client| client.failed("the drain was called off", &[]));
+                waiting.into_iter().for_each(|client| client.failed("the drain was cancelled", &[]));
                 if self.board.life.state() == State::Draining {
                     self.change(State::Serving);
                     self.say("serving again");

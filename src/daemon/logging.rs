@@ -14,7 +14,7 @@ use crate::report::export;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 
-/// The log, and who writes it.
+/// The log, and its writer.
 #[derive(Debug)]
 pub struct Logging {
     /// Where lines go in.
@@ -77,11 +77,11 @@ pub(super) fn check(config: &Config) -> impl Iterator<Item = String> {
         let checked = match (file.exists(), dir.is_dir()) {
             (true, _) => files::append(file).map(drop).map_err(|error| error.to_string()),
             (false, true) => export::check_folder(dir),
-            (false, false) => Err("its folder is not there".to_owned()),
+            (false, false) => Err("its directory does not exist".to_owned()),
         };
         let error = checked.err()?;
         Some(format!(
-            "cannot log to {}: {error}; give a file that this node may write with {key}",
+            "cannot log to {}: {error}; give a file that this node can write with {key}",
             file.display()
         ))
     })

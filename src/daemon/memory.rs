@@ -1,5 +1,5 @@
 //! How much memory the node can come to hold, whatever clients do. It is computed before the node serves,
-//! from the configuration and from what loading took, so that an operator can give a host or a control group
+//! from the configuration and from what loading took. With it an operator can give a host or a control group
 //! as much, and no attack can make the kernel kill the process.
 
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::problem::Problem;
 use crate::stats::ledger;
 use crate::xdp;
 
-/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, exports,
-/// signals, control, log, taps, and some to come.
+/// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
+/// exports, signals, control, log, taps, and some to come.
 const OTHER_THREADS: usize = 13;
 /// Bytes that one value of an answer about the past takes while the answer is made.
 const VALUE_LEN: usize = 64;
@@ -121,8 +121,8 @@ impl Bound {
     /// If that is less than the start takes: the kernel would kill it.
     pub fn within(&self, limit: Option<&Limit>) -> Result<Option<String>, Vec<Problem>> {
         let Some(limit) = limit.filter(|limit| limit.len < self.total()) else { return Ok(None) };
-        let advice = "raise that, or lower [tcp] buffers_max and connections_max, or keep the history in a \
-                      folder ([history] dir), or have fewer shards";
+        let advice = "raise it, lower [tcp] buffers_max and connections_max, keep the history in a \
+                      directory ([history] dir), or use fewer shards";
         if limit.len < self.start {
             return Err(Problem::alone(format!(
                 "the node needs {} of memory to start, and {} is {}; {advice}",
@@ -132,7 +132,7 @@ impl Bound {
             )));
         }
         Ok(Some(format!(
-            "{} is {}, less than the node may come to need: an attack could make it end; {advice}",
+            "{} is {}, less than the node may need under attack: the kernel could kill it; {advice}",
             limit.what,
             Mebibytes(limit.len)
         )))
@@ -142,10 +142,10 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, start) = (Mebibytes(self.total()), Mebibytes(self.start));
-        write!(f, "at most {total} (the start {start}")?;
+        write!(f, "at most {total} (at start {start}")?;
         let mut grown = self.grown.iter().filter(|(_, len)| *len > 0);
         grown.try_for_each(|(what, len)| write!(f, ", {what} {}", Mebibytes(*len)))?;
-        write!(f, "), and {} of the kernel's where all buffers of sockets are full", Mebibytes(self.kernel))
+        write!(f, "), plus {} in the kernel if all socket buffers are full", Mebibytes(self.kernel))
     }
 }
 
@@ -158,7 +158,7 @@ impl fmt::Display for Mebibytes {
     }
 }
 
-/// What this process may have, and who says so.
+/// What this process may have, and whose limit that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Bytes.
@@ -202,7 +202,7 @@ impl Limit {
             let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
             line.split_whitespace().next()?.parse().ok()
         });
-        let process = of_process.map(|len| Self { len, what: "its limit of address space (ulimit -v)" });
+        let process = of_process.map(|len| Self { len, what: "its address space limit (ulimit -v)" });
         let of_host = read("proc/meminfo").and_then(|text| {
             let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
             line.split_whitespace().next()?.parse::<usize>().ok()
@@ -303,7 +303,7 @@ mod tests {
         let unlimited = [("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")];
         assert_eq!(of(&[meminfo, version_1, unlimited[0]]), Some((1024, "the memory of this host")));
         let line = "Max address space         67108864             67108864             bytes\n";
-        let process = "its limit of address space (ulimit -v)";
+        let process = "its address space limit (ulimit -v)";
         assert_eq!(of(&[meminfo, ("proc/self/limits", line)]), Some((64, process)));
         let line = "Max address space         unlimited            unlimited            bytes\n";
         assert_eq!(of(&[("proc/self/limits", line)]), None);

@@ -36,7 +36,7 @@ pub use writable::unwritable;
 /// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to the log.
 ///
 /// # Errors
-/// Why it cannot start, or which of its threads has ended unbidden.
+/// Why it cannot start, or which of its threads has ended by itself.
 pub fn run(
     origin: &mut Origin,
     source: Source,

@@ -39,7 +39,8 @@ impl Origin {
         let kept = Inherited::from_service_manager();
         let predecessor = Predecessor::find()?;
         let launcher = if std::process::id() == 1 {
-            Err("this is process 1 of a container, which ends with it: start it under an init".to_owned())
+            Err("this is process 1 of a container, which ends with it: run it under an init process"
+                .to_owned())
         } else {
             let launcher = Program::this().and_then(|program| Launcher::fork(&program));
             launcher.map_err(|error| error.to_string())
@@ -103,7 +104,7 @@ impl Origin {
     ) -> Result<Option<Elder>, Vec<Problem>> {
         let Some(predecessor) = self.predecessor.take() else { return Ok(None) };
         let elder = Elder::wait(predecessor.done(control), board, events, orders);
-        elder.map(Some).map_err(|error| no_thread("the process before", &error))
+        elder.map(Some).map_err(|error| no_thread("the previous process", &error))
     }
 
     /// Hands the problems of the start on to whoever waits for its end.
@@ -122,7 +123,7 @@ impl Origin {
 /// What is to be said of sockets that nobody wants.
 pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
     let line = |name: String| {
-        format!("note: {name} was opened for this node, and its configuration does not name it")
+        format!("note: the service manager opened {name}, but the configuration does not list it")
     };
     inherited.left().into_iter().map(line).collect()
 }

@@ -1,4 +1,4 @@
-//! The configuration, read again while the node serves. All of it is checked before any of it is in force; a
+//! The configuration, read again while the node serves. All of it is checked before any of it takes effect; a
 //! mistake anywhere leaves everything as it was.
 
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ impl Source {
 pub(super) struct Reloaded {
     pub(super) config: Config,
     pub(super) loaded: Loaded,
-    /// The settings that differ from those in force and are taken over by a restart only.
+    /// The settings that differ from those in effect and take effect after a restart only.
     pub(super) need_restart: Vec<&'static str>,
 }
 

@@ -67,7 +67,7 @@ pub(super) fn export_lines(settings: &export::Settings) -> Vec<String> {
 }
 
 pub(super) fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
-    format!("{} cannot be written: {error}; give a folder that this node may write with {key}", dir.display())
+    format!("{} cannot be written: {error}; give a folder that this node can write with {key}", dir.display())
 }
 
 /// Who is told of queries.

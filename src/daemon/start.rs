@@ -4,11 +4,11 @@
 //! |---|---|
 //! | [`load`](Start::load) | whatever can be wrong without opening anything has been found |
 //! | [`ports`](Start::ports) | signals are orders; every address is open, and no thread runs |
-//! | [`rights`](Start::rights) | the process has no rights any more |
+//! | [`rights`](Start::rights) | the process has dropped its privileges |
 //! | [`shards`](Start::shards) | the threads that serve have tested themselves and wait at their gates |
-//! | [`take_over`](Start::take_over) | **the commit point**: this process serves |
-//! | [`past`](Start::past) | the history is open, and the board goes on from it |
-//! | [`doors`](Start::doors) | people may look, and give orders |
+//! | [`take_over`](Start::take_over) | **the commit point**: from here on this process serves |
+//! | [`past`](Start::past) | the history is open, and the board continues from it |
+//! | [`doors`](Start::doors) | HTTP and the control socket are open |
 //! | [`told`](Start::told) | the operator and the service manager know; main has its filter |
 
 use std::io;
@@ -246,14 +246,14 @@ impl Start<'_> {
     }
 
     /// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses
-    /// nobody can be asked. Where there is nobody to tell it does not ask, as that would count; nor beside a
+    /// nobody can be asked. Where there is nobody to tell it does not ask, as that would count; nor next to a
     /// process that would answer as well.
     fn absent(&self, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
         if is_successor || !systemd.is_there() {
             return Ok(Vec::new());
         }
         let absent = itself::ask(&self.config.listen).map_err(Problem::alone)?;
-        Ok(absent.iter().map(|address| format!("note: {address} is on no interface yet")).collect())
+        Ok(absent.iter().map(|address| format!("note: no interface has {address} yet")).collect())
     }
 }
 

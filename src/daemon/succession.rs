@@ -27,7 +27,7 @@ pub(super) struct Succession {
     pub(super) handles: Arc<Handles>,
     /// The process before this one, as long as it has connections.
     pub(super) elder: Option<Elder>,
-    /// The upgrade that goes on.
+    /// The upgrade in progress.
     pub(super) under_way: Option<UnderWay>,
     /// A signal to reload came meanwhile.
     pub(super) owes_reload: bool,
@@ -50,7 +50,7 @@ impl Succession {
         Self { launcher, handles, elder, under_way: None, owes_reload: false }
     }
 
-    /// Has a successor started, which is led on by a thread of its own: the node goes on meanwhile.
+    /// Has a successor started, which is led by a thread of its own: the node keeps serving meanwhile.
     pub(super) fn begin(
         &mut self,
         clients: Vec<Client>,
@@ -67,13 +67,11 @@ impl Succession {
 
     fn start(&self, draining: bool) -> Result<(Receiver<Outcome>, Passage), String> {
         let no_launcher = |error: &String| {
-            format!(
-                "there is no launcher ({error}), so that a new process could not have what this one gave up"
-            )
+            format!("there is no launcher ({error}), so a new process would lack the privileges to start")
         };
         let launcher = self.launcher.as_ref().map_err(no_launcher)?;
         let giving =
-            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in its place"))?;
+            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in place"))?;
         let way_out = giving.way_out().map_err(|error| error.to_string())?;
         let (report, outcome) = bounded(1);
         let handles = Arc::clone(&self.handles);
@@ -85,7 +83,7 @@ impl Succession {
         Ok((outcome, way_out))
     }
 
-    /// Where the end of an upgrade that goes on comes out.
+    /// Where the outcome of an upgrade in progress arrives.
     pub(super) fn outcome(&self) -> Receiver<Outcome> {
         self.under_way.as_ref().map_or_else(never, |under_way| under_way.outcome.clone())
     }
@@ -123,7 +121,7 @@ pub(super) struct Elder {
 }
 
 impl Elder {
-    /// Waits for `late` beside everything else; what it counts goes on the board, what it was told to do into
+    /// Waits for `late` on a thread of its own; what it counts goes on the board, what it was told to do into
     /// `orders`.
     ///
     /// # Errors

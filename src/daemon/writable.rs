@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::problem::Problem;
 use crate::report::export;
 
-/// What is wrong with the folders and files that the node is to write to. Of that, the files of logs alone
-/// keep it from serving.
+/// What is wrong with the directories and files that the node is to write to. Of that, the files of logs
+/// alone keep it from serving.
 #[must_use]
 pub fn unwritable(config: &Config) -> Vec<Problem> {
     let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir));

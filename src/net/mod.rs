@@ -25,7 +25,7 @@ pub enum Datapath {
 /// What the operator asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DatapathChoice {
-    /// The ring where it can be had and passes its test, else mmsg.
+    /// io_uring where it is available and passes its self-test, else mmsg.
     #[default]
     Auto,
     /// The ring, or no start.
@@ -53,7 +53,7 @@ pub enum NetError {
         /// What the kernel said.
         error: io::Error,
     },
-    /// The datapath that was asked for cannot be had.
+    /// The configured datapath is not available.
     Datapath {
         /// Which.
         datapath: Datapath,
@@ -77,7 +77,11 @@ impl fmt::Display for NetError {
                 write!(f, "cannot pin a shard to CPU {cpu}: {error}; list other CPUs with --cpus")
             }
             Self::Datapath { datapath, reason } => {
-                write!(f, "there is no {datapath} datapath: {reason}; `--datapath auto` finds one that works")
+                write!(
+                    f,
+                    "the {datapath} datapath is not available: {reason}; `--datapath auto` finds one that \
+                     works"
+                )
             }
             Self::Tcp(error) => {
                 write!(
@@ -86,7 +90,7 @@ impl fmt::Display for NetError {
                 )
             }
             Self::Socket(error) => write!(f, "{error}; raise the limit of open files (ulimit -n)"),
-            Self::Ended => f.write_str("a shard ended before it served; please report this"),
+            Self::Ended => f.write_str("a shard ended during startup; please report this"),
             Self::Thread(error) => {
                 write!(f, "cannot start a thread: {error}; raise the limit of processes (ulimit -u)")
             }

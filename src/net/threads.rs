@@ -36,7 +36,7 @@ pub enum Event {
 pub struct Plan {
     /// What datapath is wanted.
     pub choice: DatapathChoice,
-    /// Microseconds for which a ring polls the network card before its shard sleeps. (For mmsg, the sockets
+    /// Microseconds for which a ring polls the NIC before its shard sleeps. (For mmsg, the sockets
     /// have been told.)
     pub busy_poll: usize,
     /// For each shard the CPU that it is pinned to, if any.
@@ -63,14 +63,14 @@ pub struct Net {
     pub datapath: Datapath,
     /// Why it is that one.
     pub reason: String,
-    /// What the process has given up.
+    /// How the process is confined.
     pub confined: Confined,
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
     /// Of each thread; shards first.
     gates: Vec<Sender<Datapath>>,
     threads: Vec<JoinHandle<()>>,
-    /// What shards say behind their gates.
+    /// What shards say once their gates are open.
     serving: Receiver<()>,
     orders: Arc<Orders>,
 }
@@ -80,7 +80,7 @@ impl Net {
     /// nothing is taken from any socket.
     ///
     /// # Errors
-    /// [`NetError`]; no thread is left behind.
+    /// [`NetError`]; no thread is left.
     pub fn start(plan: Plan, events: &Sender<Event>) -> Result<Self, NetError> {
         let (datapath, reason) = choose(plan.choice)?;
         let (serve, serving) = bounded(plan.cpus.len());
@@ -188,7 +188,7 @@ impl Net {
                     if choice == DatapathChoice::Auto =>
                 {
                     self.datapath = Datapath::Mmsg;
-                    self.reason = format!("no ring for every shard: {reason}");
+                    self.reason = format!("io_uring failed on a shard: {reason}");
                 }
                 report => report?,
             }
@@ -260,9 +260,11 @@ fn choose(choice: DatapathChoice) -> Result<(Datapath, String), NetError> {
     match sys::self_test() {
         Ok(SelfTest::Passed) => Ok((Datapath::IoUring, "its self-test passed".to_owned())),
         Ok(SelfTest::Skipped) => {
-            Ok((Datapath::IoUring, "its self-test was skipped: there is no loopback".to_owned()))
+            Ok((Datapath::IoUring, "its self-test was skipped: no loopback interface is up".to_owned()))
         }
-        Err(error) if choice == DatapathChoice::Auto => Ok((Datapath::Mmsg, format!("no io_uring: {error}"))),
+        Err(error) if choice == DatapathChoice::Auto => {
+            Ok((Datapath::Mmsg, format!("io_uring is not available: {error}")))
+        }
         Err(error) => Err(NetError::Datapath { datapath: Datapath::IoUring, reason: error.to_string() }),
     }
 }
@@ -298,7 +300,7 @@ struct Start {
 }
 
 impl Start {
-    /// Pins the thread before anything is allocated, so that the ring and its memory are near the CPU; when
+    /// Pins the thread before anything is allocated, for the ring and its memory to be near the CPU; when
     /// it has its engine, confines it; then serves.
     fn run(self, mut shard: Shard, orders: &Orders) -> Result<(), String> {
         let Self { cpu, datapath, busy_poll, ready, gate, serving, confined } = self;

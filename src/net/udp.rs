@@ -117,7 +117,7 @@ impl Shard {
         &self.answering.snapshot
     }
 
-    /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
+    /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so another
     /// engine can still be made from them.
     pub(super) fn engine(&mut self, datapath: Datapath, busy_poll: usize) -> Result<Engine, NetError> {
         let sockets: io::Result<Vec<UdpSocket>> = self.sockets.iter().map(UdpSocket::try_clone).collect();
@@ -136,7 +136,7 @@ impl Shard {
         Ok(())
     }
 
-    /// The path of a query, and nothing else: a function of its own, so that what it became can be looked at
+    /// The path of a query, and nothing else: a function of its own for its machine code to be looked at
     /// (tests/layout.rs).
     #[inline(never)]
     fn turns(&mut self, engine: &mut Engine, orders: &Orders) -> io::Result<()> {

@@ -29,7 +29,7 @@ pub enum Verdict {
 }
 
 /// UDP source ports that no DNS client has: 0 cannot be answered, the others belong to services that answer
-/// whatever they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so that two programs could keep
+/// whatever they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so two programs could keep
 /// each other busy.
 pub const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
 
@@ -214,7 +214,7 @@ impl Service<'_> {
         Verdict::Reply(reply.finish())
     }
 
-    /// A packet that is no query.
+    /// A packet that is not a query.
     #[cold]
     fn reject(&self, slot: &mut [u8], reject: &Reject, account: &mut Account) -> Verdict {
         let header = &self.header;

@@ -1,4 +1,4 @@
-//! What this process gives up, once everything that takes rights is done.
+//! How this process drops privileges, once everything that needs them is done.
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! [`process`] comes before any thread is started, because user, capabilities and landlock are a thread's own
 //! and pass to the threads that it starts. Each thread then takes its filter with [`Confined::thread`], when
 //! it has made what takes more than serving does (a ring), and before it looks at anything from outside.
-//! Nothing of it can be taken back. Rings confine themselves (`ring/uring.rs`): a filter does not see what
+//! None of it can be undone. Rings confine themselves (`ring/uring.rs`): a filter does not see what
 //! goes through one.
 
 mod classes;
@@ -30,10 +30,10 @@ pub use process::{Confined, become_user, process};
 /// How much a means of confinement is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Want {
-    /// If the kernel has it.
+    /// If the kernel supports it.
     #[default]
     Auto,
-    /// It, or no start.
+    /// Required: without it the start fails.
     Required,
     /// Not at all.
     Off,
@@ -58,11 +58,11 @@ pub struct Plan {
     pub landlock: Want,
     /// The filters of seccomp.
     pub seccomp: Want,
-    /// Files, and folders with all below, that may be read.
+    /// Files, and directories with all below, that may be read.
     pub read: Vec<PathBuf>,
-    /// Folders below which files may be read, made, written and removed. Made where they are not there.
+    /// Directories below which files may be read, made, written and removed. Created if missing.
     pub write: Vec<PathBuf>,
-    /// A folder of our own making, which becomes the user's: what is in it is taken away at the end.
+    /// A directory that we created, which becomes the user's: what is in it is removed at the end.
     pub own: Option<PathBuf>,
     /// TCP ports that may be connected to.
     pub connect: Vec<u16>,
@@ -87,7 +87,7 @@ pub enum ConfineError {
         /// What it said.
         error: String,
     },
-    /// What was required cannot be had.
+    /// What was required is not available.
     Unavailable {
         /// The key of the configuration.
         key: &'static str,
@@ -101,17 +101,18 @@ impl fmt::Display for ConfineError {
         match self {
             Self::Threads(count) => write!(
                 f,
-                "cannot confine the process: {count} threads run where one should; please report this"
+                "cannot confine the process: {count} threads run instead of one; please report this"
             ),
             Self::User { user, error } => write!(f, "cannot become user {user}: {error}"),
             Self::Refused { what, error } => write!(
                 f,
-                "cannot give up {what}: {error}; does a sandbox around the program forbid even that? Allow \
-                 it there"
+                "cannot drop {what}: {error}; if the program runs in a sandbox, allow it \
+                 there"
             ),
             Self::Unavailable { key, reason } => write!(
                 f,
-                "there is no {key}, which is required: {reason}; `{key} = \"auto\"` in [confine] does without"
+                "{key} is required but not available: {reason}; with `{key} = \"auto\"` in [confine] the \
+                 node starts without"
             ),
         }
     }

@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `driver.rs` | what to arm, lend, send and recycle; no unsafe code |
-//! | `slots.rs` | the memory of the slots, and who holds each |
+//! | `slots.rs` | the memory of the slots, and the owner of each |
 //! | `kernel.rs` | what the driver needs of a kernel |
 //! | `uring.rs` | the real kernel, and the proof of when a slot may go back |
 //! | [`sim`] | a kernel that misbehaves on purpose, for tests; and a quiet one, for benches |
@@ -55,7 +55,7 @@ impl RingError {
             return "this kernel's io_uring has a bug; update the kernel";
         };
         if *step == NAPI {
-            return "busy polling by a ring takes Linux 6.9 or later";
+            return "busy polling with io_uring needs Linux 6.9 or later";
         }
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
@@ -63,7 +63,7 @@ impl RingError {
                  allow io_uring in the container's seccomp profile"
             }
             Some(libc::ENOSYS | libc::EOPNOTSUPP) => {
-                "the kernel lacks io_uring, or the container's seccomp profile hides it"
+                "the kernel lacks io_uring, or the container's seccomp profile blocks it"
             }
             Some(libc::ENOMEM) => "raise LimitMEMLOCK, or the memory limit of the container",
             Some(libc::EINVAL) => "the kernel is too old: Linux 6.1 or later is needed",

@@ -184,7 +184,7 @@ impl Daemon {
         let status = self.child.wait().expect("the daemon ends");
         let said: Vec<String> = self.lines.iter().collect();
         // Each thread does its work with the system calls that it kept.
-        assert!(!said.iter().any(|line| line.contains("refused system calls: ")), "{said:?}");
+        assert!(!said.iter().any(|line| line.contains("system calls refused by seccomp: ")), "{said:?}");
         (status, said)
     }
 }

@@ -173,7 +173,7 @@ fn the_reference_is_that_of_the_code() {
         "- **`edns_udp_size`**: a whole number, 512 to 1232; default: `1232`\n",
         "- **`direct`**: true or false; default: `true`\n",
         "\n## `[[zone]]`\n",
-        "- **`extra_txt`**: a list, each a text in quotes; default: `[]`\n",
+        "- **`extra_txt`**: a list, each a quoted string; default: `[]`\n",
     ] {
         assert!(reference.contains(part), "{part}\n{reference}");
     }
@@ -189,7 +189,7 @@ fn every_key_is_in_the_reference() {
     let known = |text: &str| {
         let messages = told(text);
         let list =
-            messages.iter().find_map(|message| message.split_once("; known here: ")).expect("known keys").1;
+            messages.iter().find_map(|message| message.split_once("; known keys: ")).expect("known keys").1;
         list.split(", ").map(str::to_owned).collect::<Vec<_>>()
     };
     let sections = known("00000000 = 0");

@@ -348,7 +348,7 @@ fn page(Page { command, description, exit, see_also: others }: &Page) -> (String
     tree.build();
     let mut found = &tree;
     for word in command.split_whitespace() {
-        found = found.find_subcommand(word).unwrap_or_else(|| panic!("there is no command {command}"));
+        found = found.find_subcommand(word).unwrap_or_else(|| panic!("no command is configured {command}"));
     }
     let words = format!("as112d {command}").trim_end().to_owned();
     let file = words.replace(' ', "-");

@@ -224,7 +224,7 @@ fn a_limit_of_address_space_is_noted() {
         *command = Command::new("prlimit");
         command.arg(format!("--as={}", 192 << 20)).arg(program()).args(arguments);
     });
-    let note = "note: its limit of address space (ulimit -v) is 192 MiB, less than the node may come to need";
+    let note = "note: its address space limit (ulimit -v) is 192 MiB, less than the node may need";
     assert!(daemon.announcement.iter().any(|line| line.starts_with(note)), "{:?}", daemon.announcement);
     assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
     assert_eq!(daemon.stop().0.code(), Some(0));

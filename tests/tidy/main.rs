@@ -2,7 +2,10 @@
 //! functions stay short.
 
 mod circles;
+#[path = "../common/english.rs"]
+mod english;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -204,4 +207,113 @@ fn the_project_speaks_of_itself_alone() {
         }
     }
     assert!(found.is_empty(), "paths of a machine, or work left over:\n{}", found.join("\n"));
+}
+
+/// Rooms and files of src/ that are not held to the habits of [`english`] yet.
+const NOT_YET_IN_ENGLISH: [&str; 8] = [
+    "src/board",
+    "src/cli.rs",
+    "src/commands",
+    "src/daemon/said.rs",
+    "src/history",
+    "src/report",
+    "src/stats",
+    "src/web",
+];
+
+/// Where a habit is right in src/: the words around it, and why.
+const RIGHT_IN_ENGLISH: [(&str, &str); 5] = [
+    ("is no longer", "the idiom of time"),
+    ("are no longer", "the idiom of time"),
+    ("A ring of so many sockets", "that many, and not one in so many"),
+    ("in, so that slot must not", "that slot is the subject"),
+    ("what it counts goes on the board", "the board is where it goes"),
+];
+
+/// What people read of a file of src/: its doc comments and string literals, each on its line. Names in
+/// braces and in backquotes are the program's and not prose.
+fn prose(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let mut said = String::new();
+    let mut rest = text.char_indices().peekable();
+    let (mut in_literal, mut in_name) = (false, false);
+    while let Some((at, c)) = rest.next() {
+        let ahead = &text[at..];
+        match c {
+            '\n' => {
+                if !in_literal
+                    && !ahead.trim_start().starts_with("///")
+                    && !ahead.trim_start().starts_with("//!")
+                {
+                    said.push_str(" | ");
+                }
+                said.push('\n');
+            }
+            '"' => {
+                (in_literal, in_name) = (!in_literal, false);
+                said.push_str(" | ");
+            }
+            '\\' if in_literal => {
+                if rest.next().is_some_and(|(_, escaped)| escaped == '\n') {
+                    said.push('\n');
+                }
+            }
+            '{' | '}' if in_literal => {
+                in_name = c == '{';
+                said.push('_');
+            }
+            _ if in_literal => {
+                if !in_name {
+                    said.push(c);
+                }
+            }
+            '\'' if ahead.starts_with("'\"'") => {
+                rest.next();
+            }
+            '/' if ahead.starts_with("//") => {
+                let line = ahead.lines().next().unwrap_or_default();
+                let names = line.split('`').step_by(2).collect::<Vec<_>>().join("_");
+                if line.starts_with("///") || line.starts_with("//!") {
+                    said.push_str(&names);
+                }
+                while rest.next_if(|(_, c)| *c != '\n').is_some() {}
+            }
+            _ => {}
+        }
+    }
+    assert!(!in_literal, "a literal that does not end: {said}");
+    said
+}
+
+#[test]
+fn the_english_of_the_program_is_the_operators() {
+    let mut found = Vec::new();
+    let mut used = BTreeSet::new();
+    for (path, text) in sources("src") {
+        let is_test = path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"));
+        if is_test || NOT_YET_IN_ENGLISH.iter().any(|room| path.starts_with(room)) {
+            continue;
+        }
+        let said = prose(&text);
+        for (number, words, instead) in english::habits(&said) {
+            let line = said.lines().nth(number - 1).unwrap_or_default();
+            let right = RIGHT_IN_ENGLISH.iter().position(|(around, _)| line.contains(around));
+            match right {
+                Some(right) => drop(used.insert(right)),
+                None => found.push(format!("{}:{number}: \"{words}\": {instead}", path.display())),
+            }
+        }
+    }
+    assert!(found.is_empty(), "say it as an operator would:\n{}", found.join("\n"));
+    assert_eq!(used.len(), RIGHT_IN_ENGLISH.len(), "exceptions that are needed no longer: {used:?}");
+}
+
+#[test]
+fn prose_is_what_people_read() {
+    let said = prose(
+        "//! A folder.\n\nconst F: &str = \"is \\\n    no {folder}\"; // behind\n\
+         /// `anew` mend\nlet c = '\"'; let behind = \"anew\";\n",
+    );
+    let found: Vec<_> = english::habits(&said).into_iter().map(|(line, words, _)| (line, words)).collect();
+    assert_eq!(found, [(1, "folder"), (3, "is no"), (5, "mend"), (6, "anew")], "{said}");
 }

@@ -101,7 +101,7 @@ fn at_every_step_one_may_crash_end_or_babble() {
     node.install(&successor);
     for step in ["start", "hello", "sockets", "ready"] {
         for (then, expected) in
-            [("crash", "signal: 9"), ("exit", "exit status: 7"), ("babble", "language of a hand-over")]
+            [("crash", "signal: 9"), ("exit", "exit status: 7"), ("babble", "handover protocol")]
         {
             fs::write(node.path("script"), format!("{step} {then}")).expect("written");
             let told = told(&node.fail_to_upgrade());
@@ -123,7 +123,7 @@ fn at_every_step_one_may_crash_end_or_babble() {
         });
         let told = told(&node.fail_to_upgrade());
         stop.store(true, Ordering::Relaxed);
-        assert!(told.contains("did not say `ready` in time") && told.contains("SIGKILL"), "{told}");
+        assert!(told.contains("did not send `ready` in time") && told.contains("SIGKILL"), "{told}");
         assert!(asking.join().expect("it ends") > 100);
     });
     node.install(&program());
@@ -204,7 +204,7 @@ fn one_that_is_killed_before_it_serves_leaves_the_old_one_as_it_was() {
         }
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        if !text.contains("this one serves on") {
+        if !text.contains("this process keeps serving") {
             assert!(text.contains("the new process did not take over"), "{text}");
             assert_eq!(node.daemon.ended().code(), Some(1), "killed after {milliseconds} ms: {text}");
             break;
@@ -227,7 +227,7 @@ fn a_signal_to_reload_is_obeyed_once_the_upgrade_is_over() {
     let until = |node: &Node, wanted: &str| while !node.daemon.next_line().contains(wanted) {};
     let signal = |node: &Node| {
         node.daemon.signal(1);
-        until(node, "reload: an upgrade goes on");
+        until(node, "reload: an upgrade is in progress");
         fs::write(node.path("go"), "").expect("written");
     };
     // The old one, after an upgrade that fails.
@@ -254,7 +254,7 @@ fn a_signal_to_reload_is_obeyed_once_the_upgrade_is_over() {
     node.install(&wrapper);
     let before = node.process();
     let mut upgrading = node.command("upgrade").stdout(Stdio::null()).spawn().expect("it runs");
-    until(&node, "upgrade: a new process is started");
+    until(&node, "upgrade: starting a new process");
     signal(&node);
     assert!(upgrading.wait().expect("it ends").success());
     assert_ne!(node.succeeded(), before);

@@ -131,7 +131,7 @@ impl Node {
         let output = self.run("upgrade");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert_eq!(self.process(), before, "the old one serves on");
+        assert_eq!(self.process(), before, "the old one keeps serving");
         self.check_answers();
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
     }

@@ -55,7 +55,7 @@ impl Default for TcpSettings {
 }
 
 impl TcpSettings {
-    /// The idle time in force while `open` connections are open: from a half-full table on it falls evenly,
+    /// The idle time while `open` connections are open: from a half-full table on it falls evenly,
     /// down to [`TCP_IDLE_TIMEOUT_MIN`](limits::TCP_IDLE_TIMEOUT_MIN) or to the setting where that is less.
     fn idle_in_force(&self, open: usize) -> Duration {
         let half = (self.connections_max / 2).max(1);

@@ -1,4 +1,4 @@
-//! Every connection of the process, and who goes when there is no room.
+//! Every connection of the process, and which is closed when the table is full.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -41,7 +41,7 @@ pub(super) struct Entry<S> {
     pub(super) readable: bool,
     /// The other end has closed or reset: after the last bytes there is an end to read.
     pub(super) hung_up: bool,
-    /// The socket once had no room for an answer, and is watched for room since.
+    /// The socket's send buffer was full for an answer, so the socket is watched until it is writable.
     pub(super) waits_to_write: bool,
     /// Waits for its turn.
     pub(super) queued: bool,

@@ -33,7 +33,7 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
     confined.landlock = files::confine(plan, &mut confined.notes)?;
     (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
     if plan.seccomp == Want::Auto && !confined.has_filters {
-        confined.notes.push(format!("no filters of system calls: {}", confined.seccomp));
+        confined.notes.push(format!("no system call filter: {}", confined.seccomp));
     }
     Ok(confined)
 }
@@ -50,12 +50,12 @@ impl Confined {
             return Ok(());
         }
         let blocked = filter::set_signals(class == Class::Signals);
-        blocked.map_err(|error| format!("cannot set the signals that it takes: {error}"))?;
-        filter::apply(class).map_err(|error| format!("cannot filter its system calls: {error}"))
+        blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
+        filter::apply(class).map_err(|error| format!("cannot install its system call filter: {error}"))
     }
 }
 
-/// Becomes the user that [`process`] would, and gives up nothing else; says who that is.
+/// Becomes the user that [`process`] would, and drops nothing else; says which user that is.
 ///
 /// # Errors
 /// As those of [`process`].

@@ -20,7 +20,7 @@ impl Ring {
     /// two, at most [`RING_SLOTS_MAX`]). Sockets bound to a wildcard address should ask for the address of
     /// each datagram, as those of [`sockets`](crate::sys::sockets) do; they must be in blocking mode.
     ///
-    /// With `busy_poll` over 0 the ring polls the network card's queues for so many microseconds before it
+    /// With `busy_poll` over 0 the ring polls the NIC's queues for so many microseconds before it
     /// sleeps.
     ///
     /// # Errors
