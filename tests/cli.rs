@@ -1,13 +1,16 @@
 //! The binary as an operator meets it: help, exit codes, and what goes to stdout and to stderr.
 
+mod common;
+
 use std::fs;
 use std::path::PathBuf;
 
 use assert_cmd::Command;
+use common::daemon::program;
 use tempfile::TempDir;
 
 fn as112d(line: &str) -> Command {
-    let mut command = Command::cargo_bin("as112d").expect("the binary is built with its tests");
+    let mut command = Command::new(program());
     command.args(line.split_whitespace());
     command
 }

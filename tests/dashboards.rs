@@ -60,6 +60,8 @@ fn metrics() -> Metrics {
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),
             site: "s".to_owned(),
+            location: None,
+            unique_ip: Vec::new(),
             counted: Names {
                 zones: vec!["10.in-addr.arpa".to_owned()],
                 addresses: vec!["[::1]:53".to_owned()],

@@ -28,6 +28,7 @@ use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
 use common::daemon::{Daemon, PATIENCE, V4};
 use common::query;
+use common::skip::skipped;
 use mutate::Dice;
 use rusqlite::Connection;
 
@@ -62,6 +63,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),
             site: "s".to_owned(),
+            location: None,
+            unique_ip: Vec::new(),
             counted: Names::default(),
         }),
         shards: vec![block(bases.shards.remove(0))],
@@ -224,7 +227,7 @@ fn a_full_disk_costs_nothing_but_time() {
     let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     let unshared = Command::new("unshare").args(["--mount", "true"]).status();
     if !is_root || !unshared.is_ok_and(|status| status.success()) {
-        let _ = writeln!(std::io::stderr(), "skipped: a disk of one's own takes root and unshare");
+        skipped("a disk of one's own takes root and unshare");
         return;
     }
     let child = child("a_full_disk_costs_nothing_but_time", folder.path());

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use as112d::limits::HTTP_ANSWERS_LEN_MAX;
-use common::daemon::{Daemon, PATIENCE, V4, V6, dropped_by_host, program};
+use common::daemon::{Daemon, PATIENCE, V4, V6, dropped_by_loopback, program};
 use common::{query, with_opt};
 use hdrhistogram::Histogram;
 use socket2::{Domain, Socket, Type};
@@ -249,14 +249,14 @@ static MEASURES: Mutex<()> = Mutex::new(());
 /// Times of queries over UDP, one after the other, in microseconds.
 fn latencies(socket: &UdpSocket, queries: u32, into: &mut Histogram<u64>) {
     let query = with_opt(query("1.1.168.192.in-addr.arpa", 12), 1232, &[]);
-    let (mut reply, dropped) = ([0; 512], dropped_by_host());
+    let (mut reply, dropped) = ([0; 512], dropped_by_loopback());
     for _ in 0..queries {
         let began = Instant::now();
         socket.send(&query).expect("sent");
         match socket.recv(&mut reply) {
             Ok(_) => into.record(began.elapsed().as_micros() as u64).expect("in range"),
             // What the host has dropped is no matter of the node.
-            Err(error) => assert!(dropped_by_host() > dropped, "no reply: {error}"),
+            Err(error) => assert!(dropped_by_loopback() > dropped, "no reply: {error}"),
         }
     }
 }

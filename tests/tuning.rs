@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::host::RecordedHost;
+use common::skip::skipped;
 
 /// Keeps each value in a file and prints them as ethtool does. Writes go to `calls`.
 const ETHTOOL: &str = r#"#!/bin/bash
@@ -353,7 +354,7 @@ impl Namespace {
         let name = format!("as112d-tune-{}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).output();
         if !made.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: a network namespace takes root and ip");
+            skipped("a network namespace takes root and ip");
             return None;
         }
         Some(Self(name))
@@ -376,7 +377,7 @@ impl Drop for Namespace {
 fn in_a_namespace_it_works_for_real() {
     for tool in ["ethtool", "nft"] {
         if Command::new(tool).arg("--version").output().is_err() {
-            return eprintln!("skipped: {tool} is missing (Debian packages ethtool, nftables)");
+            return skipped(&format!("{tool} is missing (Debian packages ethtool, nftables)"));
         }
     }
     let Some(namespace) = Namespace::new() else { return };
@@ -422,7 +423,7 @@ fn in_a_namespace_it_works_for_real() {
 fn shellcheck_finds_nothing() {
     match Command::new("shellcheck").arg(tune()).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
-        Err(_) => eprintln!("skipped: shellcheck is missing (Debian package shellcheck)"),
+        Err(_) => skipped("shellcheck is missing (Debian package shellcheck)"),
     }
 }
 

@@ -141,8 +141,7 @@ impl Node {
         loop {
             select! {
                 recv(self.succession.outcome()) -> outcome => {
-                    let ended = |_| Err(Problem::alone("its thread has ended".to_owned()));
-                    let outcome = outcome.unwrap_or_else(ended);
+                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended")));
                     if let Some(successor) = self.upgraded(outcome) {
                         return Ok(End::Succeeded(successor));
                     }
@@ -156,8 +155,7 @@ impl Node {
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        let ended = "the signal and control threads have ended; please report this";
-                        return Err(Problem::alone(ended.to_owned()));
+                        return Err(Problem::alone("the signal and control threads have ended; please report this"));
                     };
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     let wishes = merged(iter::once(order).chain(waiting));

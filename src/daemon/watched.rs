@@ -86,9 +86,14 @@ fn board(
 
 /// What `config` calls things.
 pub(super) fn named(config: &Config, counted: Names) -> Named {
-    let node = config.identity.node.clone();
-    let site = config.identity.facility.as_ref().unwrap_or(&node).clone();
-    Named { node, site, counted }
+    let identity = &config.identity;
+    Named {
+        node: identity.node.clone(),
+        site: identity.facility.as_ref().unwrap_or(&identity.node).clone(),
+        location: identity.location.clone(),
+        unique_ip: identity.unique_ip.clone(),
+        counted,
+    }
 }
 
 /// The history as it was opened.

@@ -215,6 +215,7 @@ impl History {
         uniques.changed().try_for_each(|(day, sketches)| put_uniques(&transaction, day, sketches))?;
         aging::roll_up(&transaction, aged_to)?;
         transaction.commit()?;
+        board.history.written(now);
         (self.stored, self.stored_at) = (totals, now);
         (self.stored_until, self.aged_to) = (stored_until, aged_to);
         Ok(())

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::daemon::{Daemon, PATIENCE, program};
+use super::skip::skipped;
 
 /// The prefixes of a node of AS112.
 pub const PREFIXES: [&str; 4] =
@@ -411,10 +412,4 @@ fn path() -> String {
 /// Whether a program can be run.
 pub fn is_there(program: &str) -> bool {
     path().split(':').any(|folder| Path::new(folder).join(program).exists())
-}
-
-/// Says that a test is skipped. A run that is to have everything, as in CI, has no such excuse.
-pub fn skipped(reason: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{reason}");
-    eprintln!("skipped: {reason}");
 }

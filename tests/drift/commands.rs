@@ -6,6 +6,8 @@ use as112d::cli::Cli;
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
+use crate::common::skip::skipped;
+
 const NAME: &str = "as112d";
 
 /// The file of each shell's completions, as that shell looks for it.
@@ -45,7 +47,7 @@ fn shells_take_the_completions() {
             Ok(output) => {
                 assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
             }
-            Err(_) => eprintln!("skipped: {} is missing", checking[0]),
+            Err(_) => skipped(&format!("{} is missing", checking[0])),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use as112d::cli::Cli;
 use clap::{ArgAction, Command, CommandFactory as _};
 
+use crate::common::skip::skipped;
 use crate::configuration::{Entry, Section, options, sections, taken};
 
 /// A command, what it does beyond the line that `--help` has, and what its exit status means.
@@ -485,7 +486,7 @@ fn man_pages_are_sound() {
                 let said = String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success() && said.is_empty(), "{file}: {said}");
             }
-            Err(_) => eprintln!("skipped: groff is missing (Debian package groff-base)"),
+            Err(_) => skipped("groff is missing (Debian package groff-base)"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What packaging/release refuses, and what it makes, in a repository of its own where `cargo` and engines
-//! of containers are played.
+//! What packaging/release refuses, and what it makes, in a repository of its own where cargo and the
+//! container engines are played.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -27,7 +27,7 @@ case $1 in
 esac
 "#;
 
-/// A repository in which v1.2.3 is checked out, and the programs that are played beside it.
+/// A repository in which v1.2.3 is checked out, and beside it the programs that are played.
 struct Repository(TempDir);
 
 impl Repository {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::common::daemon::{V4, free_port, program, wait_until};
 use crate::common::query;
+use crate::common::skip::skipped;
 use crate::node::{Node, wait_for_end};
 
 fn executable(path: &Path, content: &[u8]) {
@@ -152,7 +153,7 @@ fn has_python() -> bool {
     let output = Command::new("python3").arg("--version").output();
     let is_there = output.is_ok_and(|output| output.status.success());
     if !is_there {
-        eprintln!("skipped: there is no python3");
+        skipped("there is no python3");
     }
     is_there
 }

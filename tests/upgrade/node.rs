@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -164,12 +164,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        for pid in &self.successors {
-            if is_there(*pid) {
-                // It may end by itself at this moment.
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-            }
-        }
+        self.daemon.end_family();
     }
 }
 
