@@ -41,8 +41,8 @@ use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 use crate::sys::inherited::Inherited;
 
-/// The first words of every request: the name, and the version of what is spoken.
-pub const GREETING: &str = "as112d 1 ";
+pub use client::GREETING;
+
 /// What came of the wish for a control socket.
 #[derive(Debug)]
 pub(super) enum Opened {
