@@ -33,10 +33,10 @@ impl Watch {
     /// bpftool is not there, or does not tell.
     pub fn look(&self) -> Outcome<(u64, u64)> {
         let output = Command::new("bpftool").args(["prog", "show", "name", PROGRAM, "--json"]).output();
-        let output = output.map_err(|error| format!("bpftool, of the package of that name: {error}"))?;
+        let output = output.map_err(|error| format!("bpftool (package bpftool): {error}"))?;
         let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         if told.is_null() {
-            return fail(format!("bpftool knows of no program {PROGRAM}"));
+            return fail(format!("bpftool lists no program {PROGRAM}"));
         }
         let programs = told.as_array().map_or_else(|| std::slice::from_ref(&told), Vec::as_slice);
         let sum = |key: &str| programs.iter().filter_map(|program| program[key].as_u64()).sum();

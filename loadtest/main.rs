@@ -73,7 +73,7 @@ fn pause(time: Duration) {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo bench --bench loadtest -- --against nsd,knot,bind --report report
+  cargo bench --profile dist --bench loadtest -- --against nsd,knot,bind --report report
   cargo bench --bench loadtest -- --quick
   cargo bench --bench loadtest -- --sections udp,latency --rounds 7
   cargo bench --bench loadtest -- generate --target 127.0.0.1:5300 --rate 50000

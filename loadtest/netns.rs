@@ -92,7 +92,8 @@ fn sweep() {
 }
 
 fn ip(arguments: &str) -> Outcome<()> {
-    let program = super::tools::find("ip").ok_or("there is no `ip`; it comes with the package iproute2")?;
+    let program =
+        super::tools::find("ip").ok_or("`ip` is not installed; it comes with the package iproute2")?;
     let mut command = Command::new(program);
     let output = command.args(arguments.split(' ')).stdin(Stdio::null()).output()?;
     if output.status.success() {
@@ -115,14 +116,18 @@ mod tests {
         // One whose process is gone: no process has a number beyond pid_max.
         match ip(&format!("netns add {PREFIX}4194305")).map_err(|error| error.to_string()) {
             Ok(()) => {}
-            Err(error) if ["not permitted", "denied", "no `ip`"].iter().any(|word| error.contains(word)) => {
-                eprintln!("this takes root: {error}");
+            Err(error)
+                if ["not permitted", "denied", "`ip` is not installed"]
+                    .iter()
+                    .any(|word| error.contains(word)) =>
+            {
+                eprintln!("this needs root: {error}");
                 return;
             }
             Err(error) => panic!("{error}"),
         }
         let namespace = Namespace::make().unwrap();
-        assert!(!names().contains("4194305"), "what was left behind is removed");
+        assert!(!names().contains("4194305"), "what was left over is removed");
         assert!(names().contains(&namespace.name));
         let place = namespace.place();
         let mut command = Command::new(&place.before[0]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.
 pub const QUERY_LEN_MAX: usize = 2048;
 
-/// Bytes of a slot that a transport offers to a datagram or message: one more than [`QUERY_LEN_MAX`], so that
+/// Bytes of a slot that a transport offers to a datagram or message: one more than [`QUERY_LEN_MAX`], so
 /// the length alone says "too long", rounded up so that slots start on cache lines.
 pub const SLOT_PAYLOAD_LEN: usize = 2112;
 const _: () = assert!(SLOT_PAYLOAD_LEN > QUERY_LEN_MAX && SLOT_PAYLOAD_LEN.is_multiple_of(64));
@@ -48,11 +48,11 @@ pub const ZONE_ENTRY_TOKENS_MAX: usize = 66_000;
 /// Files within files that `$INCLUDE` opens. Operators use one or two; a file that includes itself ends here.
 pub const ZONE_INCLUDE_DEPTH_MAX: usize = 8;
 
-/// Mistakes told of one zone file. Nobody mends more at once, and a file that is no zone file is all
+/// Mistakes told of one zone file. Nobody fixes more at once, and a file that is not a zone file is all
 /// mistakes.
 pub const ZONE_PROBLEMS_MAX: usize = 100;
 
-/// Wire length of one RRset, owners counted as pointers: it must fit a reply over TCP beside the question, a
+/// Wire length of one RRset, owners counted as pointers: it must fit a reply over TCP with the question, a
 /// chain of aliases and OPT.
 pub const RRSET_LEN_MAX: usize = 60_000;
 const _: () = {
@@ -61,7 +61,7 @@ const _: () = {
     assert!(RRSET_LEN_MAX + CHAIN_LINKS_MAX * 2 * (12 + NAME_LEN_MAX) + UDP_LEN_MAX < TCP_REPLY_LEN_MAX);
 };
 
-/// Bytes of all answers, compiled. Every alias of a large RRset can hold it once more, so that a small zone
+/// Bytes of all answers, compiled. Every alias of a large RRset can hold it once more, so a small zone
 /// file may ask for any amount; and offsets into the answers have 32 bits.
 pub const ANSWERS_LEN_MAX: usize = 1 << 30;
 const _: () = assert!(ANSWERS_LEN_MAX <= u32::MAX as usize);
@@ -81,13 +81,13 @@ pub const PROBLEMS_SHOWN_MAX: usize = 20;
 /// Addresses to listen on. Every shard has a socket for each; a node of AS112 needs 10.
 pub const LISTEN_MAX: usize = 64;
 
-/// Shards: more than any host needs for what one network card takes, and a bound on sockets and counters.
+/// Shards: more than any host needs for what one NIC takes, and a bound on sockets and counters.
 pub const SHARDS_MAX: usize = 1024;
 
 /// One more than the highest CPU number: Linux's own bound (CONFIG_NR_CPUS) is 8192.
 pub const CPUS_MAX: usize = 8192;
 
-/// Microseconds for which a shard may poll the network card before it sleeps. The kernel's documentation
+/// Microseconds for which a shard may poll the NIC before it sleeps. The kernel's documentation
 /// speaks of 50 to 100; who wants more wants the thread to spin, and that much does it.
 pub const BUSY_POLL_US_MAX: usize = 1000;
 
@@ -130,7 +130,7 @@ pub const TCP_CONNECTIONS_MAX: usize = 4096;
 pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
 const _: () = assert!(TCP_CONNECTIONS_PER_CLIENT_MAX <= TCP_CONNECTIONS_MAX);
 
-/// Time for a whole message from its first byte: a query fits one segment, so that 2 s allow for its loss and
+/// Time for a whole message from its first byte: a query fits one segment, so 2 s allow for its loss and
 /// one retransmission, and a client that drips bytes gains nothing by it.
 pub const TCP_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section
@@ -147,17 +147,17 @@ const _: () = assert!(TCP_TICK.as_millis() * 10 <= TCP_MESSAGE_TIMEOUT.as_millis
 
 /// Bytes of all TCP buffers together; beyond it the largest holder is closed.
 pub const TCP_BUFFERS_LEN_MAX: usize = 64 << 20;
-/// Unsent bytes at which a connection is not read any more, nor answered.
+/// Unsent bytes at which a connection is no longer read, nor answered.
 pub const TCP_UNSENT_LEN_MAX: usize = 64 << 10;
 /// Capacity that a connection keeps for its next answers when all are sent: enough for a handful.
 pub const TCP_UNSENT_KEPT_LEN: usize = 1 << 10;
 const _: () = assert!(TCP_CONNECTIONS_MAX * TCP_UNSENT_KEPT_LEN <= TCP_BUFFERS_LEN_MAX / 4);
-/// Bytes that one turn of a connection reads at most: some 400 queries, so that a full table of greedy
+/// Bytes that one turn of a connection reads at most: some 400 queries, so a full table of greedy
 /// clients delays an honest one by well under a second, and a system call still serves many queries.
 pub const TCP_READ_LEN_MAX: usize = 16 << 10;
 const _: () = assert!(TCP_READ_LEN_MAX >= 2 + SLOT_PAYLOAD_LEN);
 /// Send buffer of the kernel for one connection: with the kernel's own sizing a client that takes nothing
-/// could leave megabytes there, behind the back of [`TCP_BUFFERS_LEN_MAX`].
+/// could leave megabytes there, uncounted by [`TCP_BUFFERS_LEN_MAX`].
 pub const TCP_KERNEL_SEND_LEN: usize = 64 << 10;
 
 /// Receive buffer of the kernel for one connection, for the same reason: its own sizing follows a client
@@ -176,7 +176,7 @@ const _: () = assert!(TCP_ROUND_MAX.as_millis() <= TCP_TICK.as_millis());
 /// How long nothing is accepted after the process ran out of something (descriptors, memory).
 pub const TCP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a process that was succeeded serves the connections that it has: most clients are done within
-/// the idle time, and who pipelines for longer can be asked to connect again.
+/// the idle time, and a client that pipelines for longer can be asked to connect again.
 pub const TCP_DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time for sending what is due when the process stops.
 pub const TCP_DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -191,21 +191,21 @@ const _: () = assert!(RING_SLOTS <= RING_SLOTS_MAX && RING_SLOTS_MAX.is_power_of
 /// Most sockets that one shard reads: addresses of a node. Bounds the arrays of poll and of the ring's files.
 pub const SHARD_SOCKETS_MAX: usize = 1024;
 
-/// Calls into the kernel that the end of a ring makes at most before it gives up waiting for its receives to
+/// Calls into the kernel that the end of a ring makes at most before it stops waiting for its receives to
 /// end.
 pub const RING_END_TURNS_MAX: usize = 16;
 
 /// Datagrams in one call of recvmmsg or sendmmsg: past 16 to 32 the cost of the call no longer shows.
 pub const MMSG_BATCH: usize = 32;
 
-/// Batches that the end of a socket still reads from it, so that a flood cannot keep it open: 16,384
+/// Batches that the end of a socket still reads from it: a flood cannot keep it open: 16,384
 /// datagrams, more than a receive buffer of [`UDP_RCVBUF_LEN`] holds (a small datagram is charged 768 bytes).
 pub const DRAIN_BATCHES_MAX: usize = 512;
 const _: () = assert!(DRAIN_BATCHES_MAX * MMSG_BATCH * 768 > UDP_RCVBUF_LEN);
 
 /// Receive buffer asked for each UDP socket, in bytes: 10 to 20 ms of a full load.
 pub const UDP_RCVBUF_LEN: usize = 8 << 20;
-/// Send buffer asked for each UDP socket, in bytes: a packet is charged until the network card has sent it.
+/// Send buffer asked for each UDP socket, in bytes: a packet is charged until the NIC has sent it.
 pub const UDP_SNDBUF_LEN: usize = 4 << 20;
 
 /// How long binding a busy address is tried again, in milliseconds: a ring whose process was killed holds its
@@ -216,7 +216,7 @@ pub const BIND_RETRY_PAUSE_MS: u64 = 20;
 
 /// How long the self-test of the ring may take, in milliseconds. It needs under 5.
 pub const SELF_TEST_MS_MAX: u64 = 1000;
-/// Turns of 5 ms that the self-test of the ring may take beyond that time: a host may stand still for a
+/// Turns of 5 ms that the self-test of the ring may take beyond that time: a host may stall for a
 /// second. It needs some 12 altogether.
 pub const SELF_TEST_LATE_TURNS_MAX: u32 = 40;
 
@@ -276,7 +276,7 @@ pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
 pub const HTTP_HEAD_LEN_MAX: usize = 8 << 10;
 /// Time for each step of an exchange: the head of a request, what answers it, the taking of the answer. Ours
-/// take milliseconds, so that the network has the rest.
+/// take milliseconds, so the network has the rest.
 pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// Bytes of all answers together that clients have not taken yet; what would pass it is refused. The largest
 /// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
@@ -309,13 +309,13 @@ pub const TOP_EVENTS_MAX: usize = 16;
 /// Rates that it remembers: more than a terminal has columns.
 pub const TOP_HISTORY_MAX: usize = 1000;
 
-/// Bytes that the history may have in its folder, and in memory where it has none. A busy node has some 200
-/// counters that move in a minute and 300 rows of sources, at 20 bytes and 19,500 rows each in ten years: 200
-/// MiB, and the names of networks. What comes on top is rolled up before its time.
+/// Bytes that the history may have in its directory, and in memory where it has none. A busy node has some
+/// 200 counters that move in a minute and 300 rows of sources, at 20 bytes and 19,500 rows each in ten years:
+/// 200 MiB, and the names of networks. What comes on top is rolled up before its time.
 pub const HISTORY_LEN_MAX: u64 = 1 << 30;
 /// See [`HISTORY_LEN_MAX`].
 pub const HISTORY_IN_MEMORY_LEN_MAX: u64 = 128 << 20;
-/// Bytes that its log keeps behind a reader who held it for long; a minute takes a hundredth of it.
+/// Bytes that its log keeps after a reader held it for long; a minute takes a hundredth of it.
 pub const HISTORY_LOG_LEN_MAX: u64 = 16 << 20;
 /// How far the history ages in a minute at most. A clock that is wrong for a minute costs an hour of detail;
 /// what a month of absence has made old is rolled up within half a day.
@@ -350,10 +350,11 @@ pub const RADAR_VALUES_MAX: usize = 200_000;
 pub const HISTORY_READ_WAIT_MAX: Duration = Duration::from_millis(500);
 const _: () = assert!(HISTORY_READ_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
 
-/// Days whose RSSAC002 files one minute writes at most. More is due only where a folder is new to a node with
-/// a long history; each day costs four files that must reach the disk, and the next minute must be stored.
+/// Days whose RSSAC002 files one minute writes at most. More is due only where a directory is new to a node
+/// with a long history; each day costs four files that must reach the disk, and the next minute must be
+/// stored.
 pub const RSSAC002_DAYS_PER_MINUTE_MAX: u64 = 31;
-/// DSC files that are kept: those of three days, so that a presenter may be gone for a weekend, at some 5 KiB
+/// DSC files that are kept: those of three days: a presenter may be gone for a weekend, at some 5 KiB
 /// each.
 pub const DSC_FILES_MAX: usize = 3 * 24 * 60;
 /// Values of one dimension in a DSC file, the largest ones; what DSC's own example has for networks.
@@ -367,7 +368,7 @@ pub const SAMPLE_EVERY: u32 = 64;
 /// The rarest sample that can be asked for.
 pub const SAMPLE_EVERY_MAX: usize = 1 << 20;
 
-/// Of so many queries of a shard, the service time of one is recorded.
+/// One query in so many of a shard has its service time recorded.
 pub const SERVICE_TIME_EVERY: u32 = 64;
 /// Significant digits of service times: a per cent, in some ten kilobytes.
 pub const SERVICE_TIME_DIGITS: u8 = 2;
@@ -391,10 +392,10 @@ pub const SOURCES_KEPT_MAX: usize = 100;
 /// on the public page: below, its line might tell what a single household or office does. The rest is
 /// `other`.
 pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
-/// Groups of one figure of the page that are shown by themselves: what comes behind them is too small to see.
+/// Groups of one figure of the page that are shown by themselves: what comes after them is too small to see.
 pub const SHOWN_GROUPS_MAX: usize = 10;
-/// What a document of the page shows is kept for a step of its time, divided by this: 15 s where it has
-/// quarters of an hour, 24 min where it has days. So often, at most, can the public make the node read its
+/// What a document of the page shows is kept for a step of its time, divided by this: 1 s where it has
+/// minutes, 15 s where it has quarters of an hour, 24 min where it has days. So often, at most, can the public make the node read its
 /// history for it.
 pub const PAGE_KEPT_DIVISOR: u64 = 60;
 /// How long a visitor waits for a page while another reads the history, and how often it is looked whether
@@ -403,7 +404,7 @@ pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(500);
 /// See [`PAGE_WAIT_MAX`].
 pub const PAGE_WAIT_STEP: Duration = Duration::from_millis(50);
 const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
-/// Threads beside the event loop of HTTP: one reads the history, the other tells the next client that it is
+/// Threads besides the event loop of HTTP: one reads the history, the other tells the next client that it is
 /// taken.
 pub const HTTP_READERS: usize = 2;
 /// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
@@ -415,9 +416,9 @@ pub const HTTP_STREAM_LIFE_MAX: Duration = Duration::from_secs(60);
 pub const HTTP_STREAM_EVERY: Duration = Duration::from_secs(2);
 /// Seconds over which "now" is an average on the pages, of which each has a sample.
 pub const NOW_SECONDS: usize = 10;
-/// How often the operator's view is made anew in a browser that shows it.
+/// How often the operator's view is refreshed in a browser that shows it.
 pub const NODE_VIEW_REFRESH_SECONDS: u32 = 10;
-/// How often `as112d site` asks for a document before it gives up, and how long it waits in between: the
+/// How often `as112d site` asks for a document before it stops trying, and how long it waits in between: the
 /// first document about a year takes a busy node some seconds.
 pub const SITE_TRIES_MAX: u32 = 8;
 /// See [`SITE_TRIES_MAX`].
@@ -466,7 +467,7 @@ pub const LOG_REPEATS_TOLD_APART_MAX: usize = 64;
 pub const TAPPED_MAX: usize = 1024;
 /// How often that thread looks: nobody wakes it, for that would be a system call on the way of a query.
 pub const TAP_TICK: Duration = Duration::from_millis(5);
-/// Bytes of a query and its reply that are copied out: the longest query beside the longest reply over UDP.
+/// Bytes of a query and its reply that are copied out: the longest query with the longest reply over UDP.
 /// Of what is longer over TCP the length is told, and no more.
 pub const TAPPED_LEN_MAX: usize = QUERY_LEN_MAX + EDNS_UDP_SIZE_MAX;
 /// The rarest copy that can be asked for.
@@ -476,16 +477,16 @@ pub const TAP_EVERY_MAX: usize = 1 << 20;
 pub const DNSTAP_EVERY: u32 = 64;
 /// Bytes of frames that wait for the receiver of dnstap. What comes on top is dropped and counted.
 pub const DNSTAP_QUEUED_LEN_MAX: usize = 1 << 20;
-/// How long after a failure dnstap tries to connect anew.
+/// How long after a failure dnstap tries to connect again.
 pub const DNSTAP_RETRY: Duration = Duration::from_secs(1);
 /// How long the receiver may take for its part of the handshake, and for the first byte of what waits for it;
-/// then the connection is given up.
+/// then the connection is closed.
 pub const DNSTAP_STALL_MAX: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for it to take the rest.
 pub const DNSTAP_END_MAX: Duration = Duration::from_millis(500);
 /// Bytes of one control frame that are read (the library of Frame Streams has the same bound).
 pub const DNSTAP_CONTROL_LEN_MAX: usize = 512;
-/// How long XDP answers after the node has last said that it lives: a few looks at its threads, so that a
+/// How long XDP answers after the node has last said that it lives: a few looks at its threads, so a
 /// busy host does not send everything to the sockets, and a dead one does not answer for long.
 pub const XDP_ALIVE: Duration = Duration::from_secs(3);
 /// How often the node looks at its threads for that, and takes over what XDP has counted.
@@ -494,7 +495,7 @@ const _: () = assert!(XDP_ALIVE.as_millis() >= 4 * XDP_BEAT.as_millis());
 /// How long a run of the program can last where the kernel does not say that all have ended: they take a
 /// tenth of a microsecond.
 pub const XDP_RUN_MAX: Duration = Duration::from_millis(100);
-/// Of so many queries that XDP could answer one passes to the sockets, unless somebody says otherwise: at a
+/// One query in so many that XDP could answer passes to the sockets, by default: at a
 /// million in a second a thousand, enough for samples of sources and to keep the way warm.
 pub const XDP_SAMPLE_EVERY: usize = 1024;
 /// Bytes of the name of an interface: the kernel's IFNAMSIZ without the end.
@@ -537,7 +538,7 @@ pub const WATCHDOG_WAIT_MAX: Duration = HANDOVER_LOAD_MAX;
 /// How often a command asks again because the node was just succeeded: each time is an upgrade.
 pub const CONTROL_TRIES_MAX: u32 = 8;
 
-/// Files that a node has open beside its sockets: rings, event loops, the history and its readers, exports,
+/// Files that a node has open besides its sockets: rings, event loops, the history and its readers, exports,
 /// standard streams. `as112d doctor` counts with it.
 pub const DESCRIPTORS_BESIDE: usize = 64;
 /// Bytes of one part of what `as112d doctor --bundle` writes: a large node's metrics fit, a firewall with a
@@ -553,7 +554,7 @@ pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_millis(300);
 /// what hangs is withdrawn after 1.3 s at most.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
 const _: () = assert!(ANNOUNCE_TIMEOUT.as_millis() < ANNOUNCE_INTERVAL.as_millis());
-/// Failed probes in a row for a fall, and good ones for a rise: one lost packet is no fall, and what has
+/// Failed probes in a row for a fall, and good ones for a rise: one lost packet is not a fall, and what has
 /// just started has two and a half seconds to show that it stays.
 pub const ANNOUNCE_FALL: usize = 2;
 /// See [`ANNOUNCE_FALL`].
@@ -575,7 +576,7 @@ pub const COMMAND_WORDS_MAX: usize = 32;
 pub const ROUTER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it is looked whether a command whose output has ended has ended too: mostly it has at once.
 pub const COMMAND_LOOK_EVERY: Duration = Duration::from_millis(2);
-/// Commands that could not be killed and go on: beside so many no other is run.
+/// Commands that could not be killed and still run: with so many no other is run.
 pub const COMMANDS_LEFT_MAX: usize = 16;
 /// Bytes of what it prints that are read, of which the last line is told where it failed.
 pub const ROUTER_OUTPUT_LEN_MAX: u64 = 4 << 10;

@@ -12,10 +12,16 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// One that is no file's fault.
+    /// One that has no place in a file.
     #[must_use]
     pub fn plain(message: impl Into<String>) -> Self {
         Self { place: String::new(), message: message.into() }
+    }
+
+    /// The only problem that there is, if it has no place in a file.
+    #[must_use]
+    pub fn alone(message: impl Into<String>) -> Vec<Self> {
+        vec![Self::plain(message)]
     }
 }
 

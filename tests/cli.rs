@@ -1,13 +1,16 @@
 //! The binary as an operator meets it: help, exit codes, and what goes to stdout and to stderr.
 
+mod common;
+
 use std::fs;
 use std::path::PathBuf;
 
 use assert_cmd::Command;
+use common::daemon::program;
 use tempfile::TempDir;
 
 fn as112d(line: &str) -> Command {
-    let mut command = Command::cargo_bin("as112d").expect("the binary is built with its tests");
+    let mut command = Command::new(program());
     command.args(line.split_whitespace());
     command
 }
@@ -226,12 +229,12 @@ fn a_dry_run_tells_where_shards_would_run_and_opens_nothing() {
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines.len(), 5, "{out}");
     assert_eq!(lines[0], "shard  CPU  core  node  queue  IRQ  why");
-    assert_eq!(lines[3], "2      any  -     -     -      -    as many as were asked for");
-    assert!(lines[4].starts_with("steering: off (the shards do not follow"), "{out}");
+    assert_eq!(lines[3], "2      any  -     -     -      -    as configured");
+    assert!(lines[4].starts_with("steering: off (shards are not tied to NIC queues"), "{out}");
 
     let (code, out, err) = run(&mut as112d("run --dry-run --cpus nic:lo"));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.starts_with("no network card is behind lo, "), "{err}");
+    assert!(err.starts_with("lo is not a physical NIC, "), "{err}");
 }
 
 #[test]
@@ -243,13 +246,13 @@ fn check_reports_every_mistake_and_exits_with_1() {
     assert_eq!(lines.len(), 2, "{err}");
     assert_eq!(lines[0], format!("{}:2:1: unknown key `shard`; did you mean `shards`?", path.display()));
     assert!(
-        lines[1].starts_with(&format!("{}:3:18: `x` is no address; give one as", path.display())),
+        lines[1].starts_with(&format!("{}:3:18: `x` is not an address; give one such as", path.display())),
         "{err}"
     );
 
     let (code, _, err) = run(&mut as112d("check --listen ::1 --listen [::1]:53"));
     assert_eq!(code, Some(1));
-    assert_eq!(err, "--listen: [::1]:53 is given twice; remove one of the two\n");
+    assert_eq!(err, "--listen: [::1]:53 is listed twice; remove one\n");
 
     let (_folder, path) = config("[server]\nuser = 'no-such-user-here'\n");
     let (code, out, err) = run(as112d("check --cpus 1023 --zones /no/such/folder --config").arg(&path));

@@ -105,7 +105,7 @@ fn a_reload_is_in_force_when_the_command_returns_and_a_wrong_one_changes_nothing
     assert!(status.contains("\nrunning an old configuration since "), "{status}");
     assert!(status.contains("as112d.toml:4:10: "), "{status}");
     assert_eq!(node.daemon.next_line(), format!("reload: serving {zones} zones"));
-    assert!(node.daemon.next_line().starts_with("error: reload: the configuration has mistakes"));
+    assert!(node.daemon.next_line().starts_with("error: reload: the new configuration has errors"));
 
     // What needs a restart is said by name, and the rest is in force.
     node.configure(&named("third", "[server]\nsndbuf = \"1MiB\"\n"));
@@ -214,12 +214,12 @@ fn the_socket_is_for_the_owner_and_group_and_two_nodes_do_not_share_it() {
             .unwrap()
     };
     let said = text(&second(&control).stderr);
-    let answers = format!("another node answers there (process {}); choose another path", node.daemon.id());
+    let answers = format!("another node (process {}) is using it; choose another path", node.daemon.id());
     assert!(said.contains(&answers), "{said}");
     // What is no socket is left alone.
     let file = node.folder.path().join("file");
     fs::write(&file, "mine").unwrap();
-    assert!(text(&second(&file).stderr).contains("the file there is not a socket"));
+    assert!(text(&second(&file).stderr).contains("it exists and is not a socket"));
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 
     // One that was killed leaves its file, which the next one takes.
@@ -252,7 +252,7 @@ fn a_default_path_that_is_taken_is_skipped_with_one_line() {
     assert_eq!(line(&first), format!("control: {}", path.display()));
     let second = start();
     let skipped = format!(
-        "control: off; {}: another node answers there (process {}) (choose another path with --control)",
+        "control: off; {}: another node (process {}) is using it (choose another path with --control)",
         path.display(),
         first.id()
     );
@@ -271,7 +271,7 @@ fn what_is_no_request_is_told_so_and_nobody_is_kept_waiting_by_others() {
         stream.write_all(format!("{line}\n").as_bytes()).unwrap();
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).unwrap();
-        assert!(answer.contains("that is no request; begin with `as112d 1`"), "{line}: {answer}");
+        assert!(answer.contains("malformed request; start it with `as112d 1`"), "{line}: {answer}");
     }
     assert_eq!(node.state(), "serving");
     drop(silent);
@@ -297,7 +297,7 @@ fn a_client_that_went_away_leaves_its_place_and_one_that_has_only_said_all_waits
     node.ask("undrain");
     let mut answer = String::new();
     waits.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("the drain was called off"), "{answer}");
+    assert!(answer.contains("the drain was cancelled"), "{answer}");
 }
 
 #[test]

@@ -21,9 +21,9 @@ use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
 use serde_json::Value;
 
-const ALERTS: &str = include_str!("../tuning/prometheus/as112d.rules.yml");
+const ALERTS: &str = include_str!("../docs/examples/prometheus/as112d.rules.yml");
 const ALERT_TESTS: &str = include_str!("alerts.yml");
-const DASHBOARD: &str = include_str!("../tuning/grafana/as112d.json");
+const DASHBOARD: &str = include_str!("../docs/examples/grafana/as112d.json");
 
 /// Labels that Prometheus adds to whatever it scrapes.
 const TARGET_LABELS: [&str; 2] = ["instance", "job"];
@@ -60,6 +60,8 @@ fn metrics() -> Metrics {
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),
             site: "s".to_owned(),
+            location: None,
+            unique_ip: Vec::new(),
             counted: Names {
                 zones: vec!["10.in-addr.arpa".to_owned()],
                 addresses: vec!["[::1]:53".to_owned()],
@@ -325,7 +327,7 @@ fn promtool(what: &str, file: &Path) -> String {
 #[test]
 #[ignore = "needs promtool; tests/run installs it"]
 fn promtool_accepts_the_alerts_and_they_fire_when_they_should() {
-    let said = promtool("check", Path::new("tuning/prometheus/as112d.rules.yml"));
+    let said = promtool("check", Path::new("docs/examples/prometheus/as112d.rules.yml"));
     assert!(said.contains(&format!("SUCCESS: {} rules found", alerts().len())), "{said}");
     let said = promtool("test", Path::new("tests/alerts.yml"));
     assert!(said.contains("SUCCESS"), "{said}");

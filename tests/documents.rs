@@ -1,7 +1,9 @@
 //! What the documents promise: links lead somewhere, commands and options exist, and the program prints what
-//! is quoted.
+//! is quoted. And how they say it.
 
 mod common;
+#[path = "common/english.rs"]
+mod english;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +23,7 @@ fn root() -> &'static Path {
 /// Every document, with its text.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for folder in ["", "tuning", "loadtest"] {
+    for folder in ["", "docs", "tuning", "loadtest"] {
         for entry in fs::read_dir(root().join(folder)).expect("it is there") {
             let path = entry.expect("it can be read").path();
             if path.extension() == Some("md".as_ref()) {
@@ -176,4 +178,63 @@ fn the_readme_quotes_the_start() {
     let said = said.iter().filter(|line| !line.starts_with("warning: "));
     let said: Vec<String> = said.map(|line| shape(&line.replace(&control, "/run/as112d/control"))).collect();
     assert_eq!(said, quoted.iter().map(|line| shape(line)).collect::<Vec<_>>());
+}
+
+/// What people read besides the documents: comments of units, examples and settings, alerts, the dashboard.
+const READ: [&str; 4] = ["docs", "packaging/systemd", "packaging/container", "tuning"];
+
+/// Made from texts in src/, which are to be read there.
+const FROM_THE_CODE: [&str; 1] = ["docs/metrics.md"];
+
+/// Every text file in a directory and those below it.
+fn texts(directory: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("it is there") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            found.extend(texts(&path));
+        } else if path.extension() != Some("png".as_ref()) {
+            found.push((path.clone(), fs::read_to_string(&path).expect("it is text")));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_english_of_the_documents_is_the_operators() {
+    let more = ["tests/faults/README.md", "loadtest/queries/README.md", "packaging/as112d.toml"];
+    let mut read = documents();
+    read.extend(READ.iter().flat_map(|directory| texts(&root().join(directory))));
+    read.extend(more.map(|path| (root().join(path), fs::read_to_string(root().join(path)).expect(path))));
+    read.sort_unstable();
+    read.dedup();
+    assert!(read.len() > 40, "{}", read.len());
+    let mut found = Vec::new();
+    for (path, text) in read {
+        let path = path.strip_prefix(root()).expect("it is below the root");
+        if FROM_THE_CODE.iter().any(|made| path == Path::new(made)) {
+            continue;
+        }
+        for (line, words, instead) in english::habits(&text) {
+            found.push(format!("{}:{line}: \"{words}\": {instead}", path.display()));
+        }
+    }
+    assert!(found.is_empty(), "say it as an operator would:\n{}", found.join("\n"));
+}
+
+#[test]
+fn habits_are_found_and_right_uses_are_not() {
+    let words =
+        |text| english::habits(text).into_iter().map(|(line, words, _)| (line, words)).collect::<Vec<_>>();
+    assert_eq!(words("# x\n# `as113` is\n# no address."), [(2, "is no")]);
+    assert_eq!(words("There is no address; this is nothing, and \"Folder\" is one"), [(1, "folder")]);
+    assert_eq!(words("It ran behind it, behind a router."), [(1, "behind")]);
+    assert_eq!(words("renewal, amend, discard, a cardinal, look-upward, anew-ish"), []);
+    assert_eq!(words("a result, so that it ends; REFUSED, so that the client stops"), [(1, ", so that")]);
+    for english::Habit { words, .. } in english::HABITS {
+        for word in *words {
+            let text = format!("x {word}5 {word} y");
+            assert!(!english::habits(&text).is_empty(), "{word} is never found");
+        }
+    }
 }

@@ -134,7 +134,7 @@ fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
     let (code, said) = check(&node);
     assert_eq!(code, Some(1), "{said}");
     let fault = "/proc/dsc cannot be written: it is not there, and cannot be made in /proc: ";
-    let way_out = "give a folder that this node may write with [export] dsc";
+    let way_out = "give a folder that this node can write with [export] dsc";
     assert!(said.contains(fault) && said.contains(way_out), "{said}");
     assert_eq!(said.matches("cannot be written").count(), 1, "the folder of the history can be: {said}");
     let daemon = node.start();

@@ -15,6 +15,7 @@ use as112d::stats::counters::FAMILIES;
 use common::daemon::{Daemon, PATIENCE, V4, V6, read_message, send_message};
 use common::golden::{Case, DOORS, Node, config_path, root};
 use common::order::Judge;
+use common::skip::skipped;
 
 /// Cases by the configuration that they name.
 fn by_config() -> BTreeMap<String, Vec<Case>> {
@@ -186,7 +187,7 @@ fn bind(ip: IpAddr, port: u16, place: &str) -> Option<UdpSocket> {
             Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < PATIENCE => pause(),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{place}: port {port}: {error}");
-                println!("{place}: skipped, port {port} takes root");
+                skipped(&format!("{place}: port {port} takes root"));
                 return None;
             }
         }

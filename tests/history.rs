@@ -5,6 +5,7 @@ mod common;
 #[allow(dead_code, reason = "its dice alone are needed")]
 mod mutate;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -27,6 +28,7 @@ use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
 use common::daemon::{Daemon, PATIENCE, V4};
 use common::query;
+use common::skip::skipped;
 use mutate::Dice;
 use rusqlite::Connection;
 
@@ -61,6 +63,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         named: ArcSwap::from_pointee(Named {
             node: "n".to_owned(),
             site: "s".to_owned(),
+            location: None,
+            unique_ip: Vec::new(),
             counted: Names::default(),
         }),
         shards: vec![block(bases.shards.remove(0))],
@@ -179,10 +183,19 @@ fn a_full_disk_costs_nothing_but_time() {
         let mut now = 1_700_000_000;
         let (mut history, board) = open(dir, now);
         let ballast = dir.join("ballast");
+        // What is to be where: a store has all that was counted since the last good one, and puts it in the
+        // minute of that one. Those that failed have nothing.
+        let (mut expected, mut stored_at, mut waiting) = (BTreeMap::new(), now, 0);
         let mut minute = |queries| {
             count(&board, queries);
+            waiting += u64::from(queries);
             now += 60;
-            history.store(&board, &[], &UniquesOfDays::default(), now)
+            let outcome = history.store(&board, &[], &UniquesOfDays::default(), now);
+            if outcome.is_ok() {
+                expected.insert(stored_at - stored_at % 60, std::mem::take(&mut waiting));
+                stored_at = now;
+            }
+            outcome
         };
         minute(10).expect("there is room");
         let mut file = fs::File::create(&ballast).expect("there is room");
@@ -197,8 +210,16 @@ fn a_full_disk_costs_nothing_but_time() {
         let (_, board) = open(dir, now);
         assert_eq!(board.read().total.sum(QUERIES), 2015);
         let db = Connection::open(dir.join(FILE)).expect("it opens");
-        let query = "SELECT sum(count) FROM history WHERE family = 'as112_queries_total'";
-        assert_eq!(number(&db, query), 2015);
+        let query = "SELECT start, sum(count) FROM history WHERE family = 'as112_queries_total' GROUP BY 1";
+        let mut query = db.prepare(query).expect("the view is there");
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        let found: BTreeMap<u64, u64> = rows.map(|row| row.expect("two numbers")).collect();
+        assert_eq!(found, expected);
+        assert_eq!(found.values().sum::<u64>(), 2015);
+        assert!(
+            found.values().any(|&count| count > failed as u64),
+            "one minute has those of all that failed"
+        );
         println!("it was full for {failed} minutes");
         return;
     }
@@ -206,7 +227,7 @@ fn a_full_disk_costs_nothing_but_time() {
     let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     let unshared = Command::new("unshare").args(["--mount", "true"]).status();
     if !is_root || !unshared.is_ok_and(|status| status.success()) {
-        let _ = writeln!(std::io::stderr(), "skipped: a disk of one's own takes root and unshare");
+        skipped("a disk of one's own takes root and unshare");
         return;
     }
     let child = child("a_full_disk_costs_nothing_but_time", folder.path());
@@ -306,10 +327,8 @@ fn without_a_folder_to_write_in_the_history_is_in_memory() {
     let config = folder.path().join("as112d.toml");
     let (daemon, http) = start(&config, "/proc");
     let said = daemon.announcement.join("\n");
-    assert!(
-        said.contains("\nhistory: in memory, lost at exit\nwarning: /proc cannot be used for the history: ")
-    );
-    assert!(said.contains("; give a directory that this node may write to with [history] dir\n"), "{said}");
+    assert!(said.contains("\nhistory: in memory, lost at exit\nwarning: cannot use /proc for the history: "));
+    assert!(said.contains("; give a directory that this node can write with [history] dir\n"), "{said}");
     let reply = daemon.ask_udp(V4, &query("1.1.168.192.in-addr.arpa", 12));
     assert_eq!(reply[3] & 0xF, 3);
     assert_eq!(queries(http), 1);

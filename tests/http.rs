@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::daemon::{Daemon, PATIENCE, V4, V6, dropped_by_host, program};
+use as112d::limits::HTTP_ANSWERS_LEN_MAX;
+use common::daemon::{Daemon, PATIENCE, V4, V6, dropped_by_loopback, program};
 use common::{query, with_opt};
 use hdrhistogram::Histogram;
 use socket2::{Domain, Socket, Type};
@@ -211,6 +212,31 @@ fn every_step_of_an_exchange_has_a_second() {
     assert_eq!(daemon.stop().0.code(), Some(0));
 }
 
+/// Each answer gives back what it took of the room for those that clients have not taken yet, be it read, not
+/// wanted, or left: else there would be none after so many.
+#[test]
+fn answers_that_are_over_leave_their_room_to_others() {
+    let (daemon, http) = start(&[]);
+    let request = |method: &str| format!("{method} /page.css HTTP/1.1\r\nHost: n\r\n\r\n");
+    let answer = exchange(http, request("GET").as_bytes());
+    let len = body(&answer).len();
+    let (left, clients) = (AtomicU32::new((HTTP_ANSWERS_LEN_MAX / len + 100) as u32), 4);
+    let ask = || {
+        while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(3)).is_ok() {
+            for method in ["GET", "HEAD"] {
+                let answer = exchange(http, request(method).as_bytes());
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            }
+            let mut gone = connect(http);
+            gone.write_all(request("GET").as_bytes()).expect("sent");
+            assert_eq!(gone.read(&mut [0; 1]).expect("an answer"), 1);
+        }
+    };
+    std::thread::scope(|scope| (0..clients).for_each(|_| drop(scope.spawn(ask))));
+    assert!(exchange(http, request("GET").as_bytes()).ends_with(body(&answer)));
+    assert!(daemon.stop().0.success());
+}
+
 #[expect(clippy::disallowed_methods, reason = "clients keep a pace of their own")]
 fn pause(time: Duration) {
     std::thread::sleep(time);
@@ -222,14 +248,14 @@ static MEASURES: Mutex<()> = Mutex::new(());
 /// Times of queries over UDP, one after the other, in microseconds.
 fn latencies(socket: &UdpSocket, queries: u32, into: &mut Histogram<u64>) {
     let query = with_opt(query("1.1.168.192.in-addr.arpa", 12), 1232, &[]);
-    let (mut reply, dropped) = ([0; 512], dropped_by_host());
+    let (mut reply, dropped) = ([0; 512], dropped_by_loopback());
     for _ in 0..queries {
         let began = Instant::now();
         socket.send(&query).expect("sent");
         match socket.recv(&mut reply) {
             Ok(_) => into.record(began.elapsed().as_micros() as u64).expect("in range"),
             // What the host has dropped is no matter of the node.
-            Err(error) => assert!(dropped_by_host() > dropped, "no reply: {error}"),
+            Err(error) => assert!(dropped_by_loopback() > dropped, "no reply: {error}"),
         }
     }
 }
@@ -256,13 +282,18 @@ fn interleaved(daemon: &Daemon, disturb: impl Fn(&AtomicBool) + Sync) -> [Histog
     [quiet, busy]
 }
 
-/// A median that is unchanged but for noise: five times as much at most, or ten milliseconds, for where
-/// clients and server share a CPU.
+/// Microseconds within which a median may always be, and those that it may never pass. Measured are 6 to 20,
+/// also on a host with eight times as much to do as it has CPUs.
+const MEDIAN_US: [u64; 2] = [50, 100];
+
+/// A median that is unchanged but for noise: five times as much at most.
 fn assert_unchanged(what: &str, [quiet, busy]: &[Histogram<u64>; 2]) {
     let of = |histogram: &Histogram<u64>| [0.5, 0.99].map(|part| histogram.value_at_quantile(part));
     let ([quiet_p50, quiet_p99], [busy_p50, busy_p99]) = (of(quiet), of(busy));
     println!("report: udp_us_with_{what} p50 {busy_p50} p99 {busy_p99} without {quiet_p50} {quiet_p99}");
-    assert!(busy_p50 <= (5 * quiet_p50).max(10_000), "{what}: {busy_p50} us, without it {quiet_p50} us");
+    let [always, never] = MEDIAN_US;
+    let most = (5 * quiet_p50).clamp(always, never);
+    assert!(busy_p50 <= most, "{what}: {busy_p50} us of {most}, without it {quiet_p50} us");
 }
 
 /// A connection on its way: the kernel tries it again for as long as it is open.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use common::daemon::program;
+use common::skip::skipped;
 
 /// What the way of a query may call of the C library.
 const CALLS: [&str; 13] = [
@@ -161,7 +162,7 @@ fn is_beyond(name: &str) -> bool {
 #[ignore = "looks at the program as it is shipped: tests/run"]
 fn the_way_of_a_query_has_no_atomic_read_modify_write() {
     if !cfg!(target_arch = "x86_64") {
-        return eprintln!("skipped: other processors name these instructions otherwise");
+        return skipped("other processors name these instructions otherwise");
     }
     let program = Program::read();
     let atomics = |function: &Function| function.instructions.iter().filter(|line| is_atomic(line)).count();

@@ -103,7 +103,7 @@ fn sum(value: &Value) -> u64 {
 #[test]
 fn it_is_whole_without_a_script_and_strict_with_what_it_shows() {
     let node = Node::start(9, false);
-    for path in ["/", "/index.html", "/7d.html", "/30d.html", "/1y.html"] {
+    for path in ["/", "/index.html", "/1h.html", "/24h.html", "/7d.html", "/30d.html", "/1y.html"] {
         let (head, body) = node.get(path, "");
         assert!(
             head.starts_with("HTTP/1.1 200 ") && head.contains("\ncontent-type: text/html"),
@@ -163,13 +163,47 @@ fn a_node_without_a_past_has_a_page_as_well() {
     let daemon = Daemon::start(&["--http", "127.0.0.1:0"]);
     let http = daemon.http().to_string();
     let node = Node { daemon, http, _folder: common::folder() };
-    for path in ["/", "/7d.html", "/30d.html", "/1y.html", "/node"] {
+    for path in ["/", "/30d.html", "/1y.html", "/node"] {
         let (head, body) = node.get(path, "");
         assert!(head.starts_with("HTTP/1.1 200 ") && body.ends_with("</html>"), "{path}: {head}");
     }
     let (_, body) = node.get("/", "");
-    assert!(body.contains("Nothing to show yet: it takes 15 minutes of counting at least."), "{body}");
-    assert!(!body.contains("Countries") && !body.contains("Different sources"), "{body}");
+    let (_, hour) = node.get("/1h.html", "");
+    let current = "<a href=\"1h.html\" aria-current=\"page\">";
+    assert!(body.contains(current) && hour.contains(current), "minutes come first: {body}");
+    assert!(body.contains("Counting began at ") && body.contains(" so far"), "{body}");
+    assert!(!body.contains("\u{202f}%"), "nothing was counted, which is no share: {body}");
+    assert!(!body.contains("Countries") && !body.contains("Unique sources per day"), "{body}");
+    let asked = query("1.1.168.192.in-addr.arpa", 12);
+    (0..5).for_each(|_| drop(node.daemon.ask_udp(V4, &asked)));
+    let is_counted = || sum(&node.json("/stats.json")["counters"]["queries"]) == 5;
+    assert!((0..50).any(|_| is_counted() || (pause(), false).1), "five were asked");
+    // Documents that nobody has asked for before are right at once, whatever part of their step is over.
+    for (path, data) in [("/24h.html", "/24h.json"), ("/7d.html", "/7d.json")] {
+        let (_, body) = node.get(path, "");
+        let tile = |name: &str, value: &str| {
+            body.contains(&format!("<dt>{name}</dt><dd class=\"number\">{value}</dd>"))
+        };
+        assert!(tile("Queries", "5") && tile("Answered", "100.0\u{202f}%"), "{path}: {body}");
+        let figures = node.json(data);
+        assert_eq!(sum(&figures["queries"]) + sum(&figures["under_way"]["queries"]), 5, "{path}");
+        assert_eq!(sum(&figures["dimensions"]["QUERY_TYPE"]), 5, "{path}");
+    }
+}
+
+#[test]
+fn where_a_node_stands_is_shown_if_it_is_told() {
+    let folder = common::folder();
+    let config = folder.path().join("as112d.toml");
+    let text = "[identity]\nlocation = 'Lisbon, Portugal'\nunique_ip = ['192.0.2.7', '2001:db8::7']\n";
+    std::fs::write(&config, text).expect("there is room");
+    let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
+    let http = daemon.http().to_string();
+    let node = Node { daemon, http, _folder: folder };
+    let (_, body) = node.get("/", "");
+    for wanted in ["<span>Lisbon, Portugal</span>", "<span>192.0.2.7</span>", "<span>2001:db8::7</span>"] {
+        assert!(body.contains(wanted), "{wanted}: {body}");
+    }
 }
 
 #[test]
@@ -240,8 +274,7 @@ fn it_can_be_kept_as_files() {
     site();
     site();
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("it is there");
-    for name in ["index.html", "7d.html", "30d.html", "1y.html", "page.css", "page.js", "24h.json", "1y.csv"]
-    {
+    for name in ["index.html", "1h.html", "7d.html", "1y.html", "page.css", "page.js", "24h.json", "1y.csv"] {
         assert!(!read(name).is_empty());
     }
     let index = read("index.html");
@@ -303,24 +336,25 @@ fn compare(node: &Node, figures: &Value, tables: &BTreeMap<String, Vec<Vec<Strin
     let times = figures["times"].as_array().expect("times");
     let start = times[0].as_str().expect("a time");
     let end = figures["end"].as_u64().expect("a time");
-    // The end as the API takes it: a day after the start.
-    let api = |path: &str, rest: &str| {
-        let end = figures["end_written"].as_str().expect("a time");
+    // The whole steps end a day after the start; shares are those of all queries up to when it was read.
+    let [end_written, read] = ["end_written", "read"].map(|key| figures[key].as_str().expect("a time"));
+    let api = |path: &str, end: &str, rest: &str| {
         node.json(&format!("/client/v4/radar/as112/{path}?dateStart={start}&dateEnd={end}{rest}"))["result"]
             .clone()
     };
     assert_eq!(end - figures["start"].as_u64().expect("a time"), 86_400);
-    let series = api("timeseries", "&aggInterval=15m");
+    let series = api("timeseries", end_written, "&aggInterval=15m");
     let values: Vec<u64> = series["serie_0"]["values"]
         .as_array()
         .expect("values")
         .iter()
         .map(|value| value.as_str().expect("a text").parse().expect("a number"))
         .collect();
-    let shown: Vec<u64> = tables["traffic"].iter().map(|row| number(&row[1])).collect();
+    let mut shown: Vec<u64> = tables["traffic"].iter().map(|row| number(&row[1])).collect();
+    shown.pop().expect("a row for the step under way");
     assert_eq!(shown, values);
     for dimension in ["QUERY_TYPE", "RESPONSE_CODE", "PROTOCOL", "IP_VERSION", "EDNS", "DNSSEC"] {
-        let summary = api(&format!("summary/{dimension}"), "")["summary_0"].clone();
+        let summary = api(&format!("summary/{dimension}"), read, "")["summary_0"].clone();
         let rows = &tables[dimension];
         let all: u64 = rows.iter().map(|row| number(&row[1])).sum();
         for row in rows {
@@ -361,10 +395,11 @@ fn eventually(browser: &Browser, script: &str) {
 fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     let node = Node::start(9, false);
     let asked = query("1.1.168.192.in-addr.arpa", 12);
-    (0..500).for_each(|_| drop(node.daemon.ask_udp(V4, &asked)));
+    // Few among millions: the API has them only once their minute is stored.
+    (0..5).for_each(|_| drop(node.daemon.ask_udp(V4, &asked)));
     let browser = Browser::start();
     // What was read once is there at once.
-    for path in ["/", "/7d.html", "/30d.html", "/1y.html"] {
+    for path in ["/1h.html", "/", "/7d.html", "/30d.html", "/1y.html"] {
         node.get(path, "");
     }
     let fits = "return document.documentElement.scrollWidth <= innerWidth";
@@ -372,7 +407,13 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     for (width, height) in [(1280, 900), (390, 844)] {
         for scheme in ["light", "dark"] {
             browser.screen(width, height, scheme);
-            for (name, path) in [("24h", "/"), ("7d", "/7d.html"), ("30d", "/30d.html"), ("1y", "/1y.html")] {
+            for (name, path) in [
+                ("1h", "/1h.html"),
+                ("24h", "/"),
+                ("7d", "/7d.html"),
+                ("30d", "/30d.html"),
+                ("1y", "/1y.html"),
+            ] {
                 let before = node.json("/24h.json");
                 browser.open(&node.url(path));
                 assert_eq!(browser.run(fits), true, "{path} at {width}");
@@ -450,6 +491,6 @@ fn a_browser_shows_it_from_files() {
         &browser,
         "return location.pathname.endsWith('/7d.html') && document.readyState === 'complete'",
     );
-    assert_eq!(tables(&browser)["traffic"].len(), 168);
+    assert_eq!(tables(&browser)["traffic"].len(), 168 + 1, "whole hours, and the one under way");
     assert_eq!(browser.console(), Vec::<String>::new());
 }

@@ -86,11 +86,11 @@ fn a_list_is_taken_as_it_is_if_it_can_be() {
     host.isolated.clear();
     assert_eq!(
         decide(&host, "28", "auto").unwrap_err(),
-        "CPU 28 is not among those that this process may use; list some of 0-27,32-61"
+        "this process may not use CPU 28; list some of 0-27,32-61"
     );
     // A cpuset or taskset.
     host.mask = vec![3, 4];
-    assert!(decide(&host, "5", "auto").unwrap_err().contains("may use; list some of 3-4"));
+    assert!(decide(&host, "5", "auto").unwrap_err().contains("may not use CPU 5; list some of 3-4"));
     for offline in ["62", "64", "1024", "8191"] {
         let message = decide(&host, offline, "auto").unwrap_err();
         assert_eq!(message, format!("CPU {offline} is not online on this host; list some of 3-4"));
@@ -109,17 +109,17 @@ fn a_node_gives_its_cores_before_their_second_threads() {
     assert_eq!(cpus(&host, "node:0", "14"), cores);
     let placement = decide(&host, "node:0", "auto").unwrap();
     assert_eq!(placement.places[15].why, "another thread of the core of CPU 0");
-    let note = "the CPUs 28,30 are isolated and left out; `--cpus 28,30` would use them";
+    let note = "isolated CPUs 28,30 are left out; `--cpus 28,30` would use them";
     assert_eq!(placement.notes, [note]);
     assert_eq!(
         decide(&host, "node:0", "30").unwrap_err(),
-        "30 shards on the 29 CPUs of node:0; give fewer, or \"auto\""
+        "30 shards but only 29 CPUs in node:0; give fewer, or \"auto\""
     );
     assert_eq!(decide(&host, "node:2", "auto").unwrap_err(), "no CPU is in NUMA node 2; the nodes are 0-1");
     host.mask = vec![1, 3];
     assert_eq!(
         decide(&host, "node:0", "auto").unwrap_err(),
-        "no CPU of node 0 may be used by this process; list some with --cpus"
+        "this process may not use any CPU of node 0; list some with --cpus"
     );
 
     let recorded = RecordedHost::unpack("256");
@@ -156,7 +156,7 @@ fn shards_follow_the_queues_of_a_card() {
         let why = if shard < 14 {
             "interrupted by its queue"
         } else {
-            "interrupted by its queue, isolated as it is"
+            "interrupted by its queue, which is isolated"
         };
         assert_eq!(place.why, why);
     }
@@ -172,7 +172,7 @@ fn shards_follow_the_queues_of_a_card() {
         let host = self::host(&recorded);
         let placement = decide(&host, "nic:eth0", "auto").unwrap();
         assert_eq!((placement.cpus(), &placement.places[0].queues), (vec![Some(cpu)], &vec![(0, irq)]));
-        assert_eq!(placement.steered, "off (one shard gets everything)");
+        assert_eq!(placement.steered, "off (one shard receives everything)");
     }
 }
 
@@ -189,13 +189,9 @@ fn what_cannot_be_followed_says_what_to_do() {
     let small = RecordedHost::unpack("64");
     let large = RecordedHost::unpack("256");
     for (recorded, name, message) in [
-        (&small, "eth9", "there is no interface eth9; give one that `ip link` shows, or list CPUs"),
-        (
-            &small,
-            "bond0",
-            "no network card is behind bond0, so that its queues have no interrupts to follow; list",
-        ),
-        (&large, "eth2", "nothing tells which interrupt is that of queue 0 of eth2: no line of"),
+        (&small, "eth9", "there is no interface eth9; give one that `ip link` lists, or list CPUs"),
+        (&small, "bond0", "bond0 is not a physical NIC, so its queues have no interrupts to follow; list"),
+        (&large, "eth2", "the interrupt of queue 0 of eth2 is unknown: no line of"),
     ] {
         let error = decide(&host(recorded), &format!("nic:{name}"), "auto").unwrap_err();
         assert!(error.starts_with(message), "{error}");
@@ -220,19 +216,19 @@ fn steering_by_itself_only_where_packets_come_to_the_shards() {
     let steered = |config: &Config| Placement::decide(config, &host).unwrap().steered;
     assert!(steered(&wish("nic:ens1f0", "auto")).starts_with("cpu ("));
     for (cpus, shards) in [("", "auto"), ("0-3", "auto"), ("node:0", "auto"), ("nic:ens1f0", "15")] {
-        let expected = "off (the shards do not follow the queues of a card, --cpus nic:IFACE)";
+        let expected = "off (shards are not tied to NIC queues; see --cpus nic:IFACE)";
         assert_eq!(steered(&wish(cpus, shards)), expected, "{cpus} {shards}");
     }
     let mut loopback = wish("nic:ens1f0", "auto");
     loopback.listen = vec!["127.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()];
-    assert!(steered(&loopback).starts_with("off (loopback alone"));
+    assert!(steered(&loopback).starts_with("off (loopback only"));
     recorded.write("sys/class/net/ens1f0/queues/rx-3/rps_cpus", "00000000,00000100");
-    assert_eq!(steered(&wish("nic:ens1f0", "auto")), "off (ens1f0: RPS hands its packets to other CPUs)");
+    assert_eq!(steered(&wish("nic:ens1f0", "auto")), "off (ens1f0: RPS moves its packets to other CPUs)");
     recorded.write("sys/class/net/ens1f0/queues/rx-3/rps_cpus", "00000000,00000000");
     recorded.write("proc/irq/133/effective_affinity_list", "6,8");
     assert_eq!(
         steered(&wish("nic:ens1f0", "auto")),
-        "off (ens1f0: an interrupt of it may come to several CPUs)"
+        "off (ens1f0: an interrupt of it may reach several CPUs)"
     );
     let large = RecordedHost::unpack("256");
     let placement = decide(&self::host(&large), "nic:eth1", "auto").unwrap();
@@ -262,9 +258,9 @@ fn isolated_cpus_that_are_all_there_is_are_pinned_to() {
     let host = Host { mask: vec![28, 30], parallelism: 2, ..host(&recorded) };
     let placement = decide(&host, "", "auto").unwrap();
     assert_eq!(placement.cpus(), [Some(28), Some(30)]);
-    assert_eq!(placement.places[0].why, "all CPUs given are isolated");
+    assert_eq!(placement.places[0].why, "all CPUs in the affinity mask are isolated");
     let error = decide(&host, "", "3").unwrap_err();
-    assert_eq!(error, "3 shards on the 2 CPUs of 28,30; give fewer, or \"auto\"");
+    assert_eq!(error, "3 shards but only 2 CPUs in 28,30; give fewer, or \"auto\"");
 }
 
 #[test]
@@ -288,16 +284,16 @@ fn the_table_tells_where_and_why() {
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines[0], "shard  CPU  core  node  queue  IRQ  why");
     assert_eq!(lines[1], "0      0    0:0   0     0      130  interrupted by its queue");
-    assert_eq!(lines[16], "15     30   0:30  0     15     145  interrupted by its queue, isolated as it is");
+    assert_eq!(lines[16], "15     30   0:30  0     15     145  interrupted by its queue, which is isolated");
     assert_eq!(lines[17], "steering: cpu (each queue of ens1f0 interrupts the CPU of its shard)");
     let table = decide(&host, "node:1", "1").unwrap().to_string();
     assert_eq!(
         table,
         "shard  CPU  core  node  queue  IRQ  why\n\
          0      1    1:1   1     -      -    a core of node 1\n\
-         steering: off (one shard gets everything)\n\
-         note: the CPUs 29,31 are isolated and left out; `--cpus 29,31` would use them\n"
+         steering: off (one shard receives everything)\n\
+         note: isolated CPUs 29,31 are left out; `--cpus 29,31` would use them\n"
     );
     let table = decide(&host, "", "1").unwrap().to_string();
-    assert!(table.contains("0      any  -     -     -      -    as many as were asked for\n"), "{table}");
+    assert!(table.contains("0      any  -     -     -      -    as configured\n"), "{table}");
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use common::daemon::{Daemon, V4, dropped_by_host, send_message};
+use common::daemon::{Daemon, V4, dropped_by_loopback, send_message};
 use common::query;
 
 /// Queries that a client has on the way.
@@ -107,7 +107,7 @@ fn storm(datapath: &str, reloads: usize) {
     let paths = [&config, &control].map(|path| path.display().to_string());
     let arguments = ["--shards", "2", "--datapath", datapath, "--config", &paths[0], "--control", &paths[1]];
     let daemon = Daemon::start(&arguments);
-    let (tally, stop, dropped) = (Tally::default(), AtomicBool::new(false), dropped_by_host());
+    let (tally, stop, dropped) = (Tally::default(), AtomicBool::new(false), dropped_by_loopback());
     thread::scope(|scope| {
         for _ in 0..4 {
             let (socket, mut stream) = (daemon.udp(V4), daemon.tcp(V4));
@@ -132,7 +132,7 @@ fn storm(datapath: &str, reloads: usize) {
         [&tally.answered, &tally.lost, &tally.mixed].map(|counter| counter.load(Ordering::Relaxed));
     println!("{datapath}: {reloads} reloads, {answered} answered, {lost} lost, {mixed} mixed");
     assert!(answered > 10 * reloads as u64, "{answered}");
-    let dropped = dropped_by_host() - dropped;
+    let dropped = dropped_by_loopback() - dropped;
     assert!(lost <= dropped && mixed == 0, "{lost} lost, {dropped} by the host; {mixed} mixed");
     assert!(daemon.stop().0.success());
 }

@@ -11,6 +11,7 @@ use as112d::sys::cpu;
 use common::daemon::{Daemon, PATIENCE, V4, V6};
 use common::decode::Message;
 use common::query;
+use common::skip::skipped;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -74,7 +75,7 @@ fn two_cpus() -> Option<[usize; 2]> {
     let cpus = cpu::affinity().expect("the kernel says");
     let two = cpus.first_chunk().copied();
     if two.is_none() {
-        eprintln!("skipped: to steer between CPUs takes two");
+        skipped("to steer between CPUs takes two");
     }
     two
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::host::RecordedHost;
+use common::skip::skipped;
 
 /// Keeps each value in a file and prints them as ethtool does. Writes go to `calls`.
 const ETHTOOL: &str = r#"#!/bin/bash
@@ -159,16 +160,16 @@ fn check_says_what_is_not_so_and_changes_nothing() {
     assert_eq!(code, 1, "{out}");
     for line in [
         // 14 cores of node 0 are not isolated.
-        "not so: ens1f0:combined is 16, should be 14 (one queue for each CPU that serves",
-        "not so: ens1f0:rx is 512, should be at least 4096 (",
-        "not so: ens1f0:tx is 512, should be at least 1024 (",
-        "not so: ens1f0:udp4 is sd, should be sdfn (resolvers are few and their ports many",
-        "not so: 144:i40e-ens1f0-TxRx-14 is 28, should be 0 (queue 14 of ens1f0 keeps to one CPU",
-        "not so: sys/class/net/ens1f0/queues/tx-13/xps_cpus is 00000000,00000000, should be 4000000 (",
-        "not so: port-53 is off, should be on (an entry for each query costs",
-        "not so: sys/devices/system/cpu/cpu61/cpufreq/scaling_governor is schedutil, should be performance (",
-        "not so: net.core.rmem_max is 212992, should be at least 8388608 (see 90-as112d.conf)",
-        "not so: net.ipv4.udp_early_demux is 1, should be 0 (",
+        "differs: combined queues of ens1f0 is 16, should be 14 (one queue for each CPU that serves",
+        "differs: rx ring of ens1f0 is 512, should be at least 4096 (",
+        "differs: tx ring of ens1f0 is 512, should be at least 1024 (",
+        "differs: RSS hash of udp4 on ens1f0 is sd, should be sdfn (resolvers are few and their ports many",
+        "differs: affinity of IRQ 144 (i40e-ens1f0-TxRx-14) is 28, should be 0 (queue 14 of ens1f0",
+        "differs: /sys/class/net/ens1f0/queues/tx-13/xps_cpus is 00000000,00000000, should be 4000000 (",
+        "differs: notrack of port 53 is off, should be on (an entry for each query costs",
+        "differs: /sys/devices/system/cpu/cpu61/cpufreq/scaling_governor is schedutil, should be perf",
+        "differs: net.core.rmem_max is 212992, should be at least 8388608 (see 90-as112d.conf)",
+        "differs: net.ipv4.udp_early_demux is 1, should be 0 (",
     ] {
         assert!(out.lines().any(|told| told.starts_with(line)), "{line}\n{out}");
     }
@@ -200,11 +201,11 @@ fn apply_is_undone_exactly_and_twice_is_once() {
     assert_eq!(read("proc/irq/135/smp_affinity_list"), "10\n");
     assert_eq!(read("sys/class/net/ens1f0/queues/tx-3/xps_cpus"), "40\n");
     assert_eq!(read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), "performance\n");
-    assert_eq!(bench.run("--check ens1f0"), (0, "all is as it should be\n".to_owned()));
+    assert_eq!(bench.run("--check ens1f0"), (0, "everything is as recommended\n".to_owned()));
 
     // Once more changes nothing, and forgets nothing of what was before.
     let applied = bench.everything();
-    assert_eq!(bench.run("--apply ens1f0"), (0, "all is as it should be\n".to_owned()));
+    assert_eq!(bench.run("--apply ens1f0"), (0, "everything is as recommended\n".to_owned()));
     assert_eq!((bench.everything(), bench.calls()), (applied, vec![]));
 
     // Nor does a run for other CPUs in between.
@@ -245,11 +246,17 @@ fn what_a_host_does_not_have_is_said_and_is_no_fault() {
     let bench = Bench::new("2", &[&values[..], &card].concat());
     let (code, out) = bench.run("--apply eth0");
     assert_eq!(code, 0, "{out}");
-    for thing in ["eth0:udp4", "eth0:udp6", "connection tracking", "cpufreq", "net.ipv4.udp_early_demux"] {
-        assert!(out.contains(&format!("not here: {thing}")), "{thing}\n{out}");
+    for thing in [
+        "RSS hash of udp4 on eth0",
+        "RSS hash of udp6 on eth0",
+        "connection tracking",
+        "cpufreq",
+        "net.ipv4.udp_early_demux",
+    ] {
+        assert!(out.contains(&format!("not available: {thing}")), "{thing}\n{out}");
     }
-    assert!(out.contains("set: 38:virtio2-input.0 from 0-1 to 0 ("), "{out}");
-    assert!(out.contains("set: 39:virtio2-output.0 from 0-1 to 0 ("), "{out}");
+    assert!(out.contains("set: affinity of IRQ 38 (virtio2-input.0) from 0-1 to 0 ("), "{out}");
+    assert!(out.contains("set: affinity of IRQ 39 (virtio2-output.0) from 0-1 to 0 ("), "{out}");
     assert_eq!(bench.run("--undo").0, 0);
     assert_eq!(fs::read_to_string(bench.host.root().join("proc/irq/38/smp_affinity_list")).unwrap(), "0-1\n");
 }
@@ -279,7 +286,7 @@ fn missing_tools_are_named_with_their_package() {
         }
         // What needs no tool was looked at all the same.
         let file =
-            if mode == "--check" { "not so: sys/class/net/ens1f0/" } else { "set: sys/class/net/ens1f0/" };
+            if mode == "--check" { "differs: /sys/class/net/ens1f0/" } else { "set: /sys/class/net/ens1f0/" };
         assert!(out.contains(file), "{out}");
     }
     // What was set with a tool that has gone since is kept for later.
@@ -311,17 +318,20 @@ fn a_daemon_that_would_move_interrupts_is_named() {
     let bench = large();
     bench.host.write("proc/1002/comm", "irqbalance");
     let (code, out) = bench.run("--apply ens1f0");
-    assert!(code == 1 && out.contains("not so: irqbalance runs, and will move what was bound"), "{out}");
+    assert!(
+        code == 1 && out.contains("differs: irqbalance is running and will move the interrupts"),
+        "{out}"
+    );
 }
 
 #[test]
 fn a_command_line_that_makes_no_sense_exits_with_2() {
     let bench = large();
     for (line, told) in [
-        ("", "say --check, --apply or --undo"),
-        ("--check", "name the interfaces"),
+        ("", "give --check, --apply or --undo"),
+        ("--check", "give the interfaces"),
         ("--check eth9", "there is no interface eth9"),
-        ("--check --apply ens1f0", "one of --check, --apply, --undo"),
+        ("--check --apply ens1f0", "give only one of --check, --apply, --undo"),
         ("--check --cpus all ens1f0", "--cpus takes a list"),
         ("--check --only cpus ens1f0", "--only takes some of"),
         ("--chekc ens1f0", "no such option: --chekc"),
@@ -344,7 +354,7 @@ impl Namespace {
         let name = format!("as112d-tune-{}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).output();
         if !made.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: a network namespace takes root and ip");
+            skipped("a network namespace takes root and ip");
             return None;
         }
         Some(Self(name))
@@ -367,7 +377,7 @@ impl Drop for Namespace {
 fn in_a_namespace_it_works_for_real() {
     for tool in ["ethtool", "nft"] {
         if Command::new(tool).arg("--version").output().is_err() {
-            return eprintln!("skipped: {tool} is missing (Debian packages ethtool, nftables)");
+            return skipped(&format!("{tool} is missing (Debian packages ethtool, nftables)"));
         }
     }
     let Some(namespace) = Namespace::new() else { return };
@@ -395,13 +405,13 @@ fn in_a_namespace_it_works_for_real() {
         shell(&format!("AS112D_TUNE_STATE={file} {} {line}", copy.display()))
     };
     let (code, out) = run("--check near --cpus 0");
-    assert!(code == 1 && out.contains("not so: near:rx is 4, should be 1 ("), "{out}");
+    assert!(code == 1 && out.contains("differs: rx queues of near is 4, should be 1 ("), "{out}");
     let (code, out) = run("--apply near --cpus 0");
     assert_eq!(code, 0, "{out}");
     assert!(shell("nft list ruleset").1.contains("udp dport 53 notrack"));
     assert!(shell("ls /sys/class/net/near/queues").1.lines().eq(["rx-0", "tx-0"]));
     let (code, out) = run("--check near --cpus 0");
-    assert!(code == 0 && out.ends_with("all is as it should be\n"), "{out}");
+    assert!(code == 0 && out.ends_with("everything is as recommended\n"), "{out}");
     let applied = state();
     assert_eq!((run("--apply near --cpus 0").0, state()), (0, applied));
     let (code, out) = run("--undo");
@@ -413,20 +423,20 @@ fn in_a_namespace_it_works_for_real() {
 fn shellcheck_finds_nothing() {
     match Command::new("shellcheck").arg(tune()).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
-        Err(_) => eprintln!("skipped: shellcheck is missing (Debian package shellcheck)"),
+        Err(_) => skipped("shellcheck is missing (Debian package shellcheck)"),
     }
 }
 
 /// The tables of the page on capacity are what its formula makes of its measured number.
 #[test]
 fn the_capacity_page_is_consistent() {
-    let page = include_str!("../tuning/capacity.md");
+    let page = include_str!("../docs/capacity.md");
     let number = |after: &str| {
         let text = page.split_once(after).expect(after).1.trim_start_matches([' ', '|']);
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').expect("something behind it");
         text[..end].parse::<f64>().expect("a number")
     };
-    let cost = number("**c =") * 1e-6 * number("k, what a real card adds |");
+    let cost = number("**c =") * 1e-6 * number("k, what a real NIC adds |");
     let (peak_to_mean, load) = (number("p, peak to mean |"), number("u, load at the peak |"));
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     for billions in [10, 50, 100] {

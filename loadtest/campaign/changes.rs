@@ -70,7 +70,7 @@ impl Campaign<'_> {
         drive: impl Fn(&Self, Duration) -> Outcome<Run>,
     ) -> Outcome<()> {
         let name = server.subject.name();
-        self.step(&format!("{name}: {count} times {what} under a load over {transport}"))?;
+        self.step(&format!("{name}: {what} {count} times under load over {transport}"))?;
         let seconds = if self.is_quick { Duration::from_secs(2) } else { CHANGES_SECONDS };
         let is_over = AtomicBool::new(false);
         let mut command = Command::new(program());

@@ -236,7 +236,7 @@ fn cpus(options: &TestOptions, skipped: &mut Vec<String>) -> Outcome<(usize, usi
     let allowed = as112d::sys::cpu::affinity()?;
     if !allowed.contains(&options.server_cpu) {
         return fail(format!(
-            "CPU {} is not ours; name another with --server-cpu: {allowed:?}",
+            "this process may not use CPU {}; choose another with --server-cpu: {allowed:?}",
             options.server_cpu
         ));
     }
@@ -247,7 +247,8 @@ fn cpus(options: &TestOptions, skipped: &mut Vec<String>) -> Outcome<(usize, usi
         return Ok((options.server_cpu, *other));
     }
     skipped.push(
-        "a CPU for the generator: there is but one, and what it does is taken from the servers".to_owned(),
+        "a CPU for the generator: there is only one, so the generator takes its time from the servers"
+            .to_owned(),
     );
     Ok((options.server_cpu, options.server_cpu))
 }

@@ -224,7 +224,7 @@ impl Campaign<'_> {
             Ok(namespace) => namespace,
             Err(error) => {
                 let why = format!(
-                    "veth: {error}; it takes root to make a network namespace, so this is the loopback alone"
+                    "veth: {error}; a network namespace needs root, so only the loopback is measured"
                 );
                 self.skip(why);
                 return Ok(());
@@ -249,7 +249,7 @@ impl Campaign<'_> {
         let interface = &namespace.interface;
         match Watch::begin() {
             Ok(watch) => self.frames(namespace, &watch)?,
-            Err(error) => self.skip(format!("what the program in the driver takes: {error}")),
+            Err(error) => self.skip(format!("cost of the XDP program: {error}")),
         }
         // Knot comes last, as it leaves its program attached.
         for subject in Subject::IN_DRIVER {
@@ -345,7 +345,7 @@ impl Campaign<'_> {
     /// One shard and two at the same rate.
     fn shards(&mut self) -> Outcome<()> {
         if self.server_cpu == self.generator_cpu {
-            self.skip("shards: there is one CPU".to_owned());
+            self.skip("shards: there is only one CPU".to_owned());
             return Ok(());
         }
         let (rate, duration) = (whole(self.mark()? / 4.0), self.duration());

@@ -112,10 +112,10 @@ impl Harvest {
 /// A bound of [`bounds`](super::bounds) is passed, or there are no sockets; interrupted by `stop`.
 pub fn run(load: &Load, progress: &ProgressBar, stop: &AtomicBool) -> Outcome<Harvest> {
     if !(1..=RATE_MAX).contains(&load.rate) || !(1..=SOCKETS_MAX).contains(&load.sockets) {
-        return fail(format!("a rate is 1 to {RATE_MAX} a second, over 1 to {SOCKETS_MAX} sockets"));
+        return fail(format!("the rate must be 1 to {RATE_MAX} a second, over 1 to {SOCKETS_MAX} sockets"));
     }
     if load.duration > Duration::from_secs(SECONDS_MAX) || load.queries.len() == 0 {
-        return fail(format!("a load lasts at most {SECONDS_MAX} s and has queries"));
+        return fail(format!("a load needs queries and lasts at most {SECONDS_MAX} s"));
     }
     Generator::new(load)?.run(progress, stop)
 }
@@ -363,8 +363,8 @@ mod tests {
             let load = Load { target, rate, duration, sockets, queries: &queries, judge, timeout };
             run(&load, &ProgressBar::hidden(), &AtomicBool::new(true)).unwrap_err().to_string()
         };
-        assert!(load(0, 1, 1).contains("a rate is"));
-        assert!(load(RATE_MAX + 1, 1, 1).contains("a rate is"));
+        assert!(load(0, 1, 1).contains("the rate must be"));
+        assert!(load(RATE_MAX + 1, 1, 1).contains("the rate must be"));
         assert!(load(1, 1, SOCKETS_MAX + 1).contains("sockets"));
         assert!(load(1, SECONDS_MAX + 1, 1).contains("lasts at most"));
         assert_eq!(load(1, 1, 1), "interrupted");

@@ -29,7 +29,7 @@ impl FromStr for Slo {
 
     /// `p99=1ms,loss=0.01%`
     fn from_str(text: &str) -> Result<Self, String> {
-        let way_out = || format!("`{text}` is no such promise; give one as p99=1ms,loss=0.01%");
+        let way_out = || format!("`{text}` is not a service level; give one such as p99=1ms,loss=0.01%");
         let mut slo = Self::default();
         for part in text.split(',') {
             let (key, value) = part.trim().split_once('=').ok_or_else(way_out)?;
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(slo, Slo { latency: Some((99.9, Duration::from_micros(250))), loss: LOSS_MAX });
         assert_eq!("loss=1%".parse::<Slo>().unwrap(), Slo { latency: None, loss: 0.01 });
         for wrong in ["", "p99", "p100=1ms", "p99=1", "p99=0ms", "loss=100%", "loss=x", "x=1ms", "p99=1e9s"] {
-            assert!(wrong.parse::<Slo>().unwrap_err().contains("give one as"), "{wrong}");
+            assert!(wrong.parse::<Slo>().unwrap_err().contains("give one such as"), "{wrong}");
         }
     }
 

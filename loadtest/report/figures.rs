@@ -141,7 +141,7 @@ impl Report {
         let in_driver = Subject::OursInDriver.name();
         for other in [Subject::KnotInDriver.name(), io_uring] {
             targets.push(Target {
-                what: "highest rate across a veth pair, in the driver".to_owned(),
+                what: "highest rate across a veth pair, XDP".to_owned(),
                 unit: "/s",
                 ours: (in_driver.to_owned(), self.best(Section::Veth, in_driver)),
                 theirs: Some((other.to_owned(), self.best(Section::Veth, other))),
@@ -149,8 +149,8 @@ impl Report {
             });
         }
         for (frames, what, bound) in [
-            (Frames::BuiltIn, "the program in the driver, for a frame", 120.0),
-            (Frames::Operators, "the same with a thousand zones of an operator", 160.0),
+            (Frames::BuiltIn, "XDP program, per frame", 120.0),
+            (Frames::Operators, "XDP program with a thousand configured zones, per frame", 160.0),
         ] {
             targets.push(Target {
                 what: what.to_owned(),
@@ -161,8 +161,8 @@ impl Report {
             });
         }
         for (section, what, bound) in [
-            (Section::Tcp, "CPU for a query over TCP", 0.75),
-            (Section::TcpEach, "CPU for a query over TCP, a connection for each", 0.95),
+            (Section::Tcp, "CPU per query over TCP", 0.75),
+            (Section::TcpEach, "CPU per query over TCP, one connection per query", 0.95),
         ] {
             let cheapest = least(PEERS, |peer| self.cpu(section, peer));
             let ours = (io_uring.to_owned(), self.cpu(section, io_uring));
@@ -206,7 +206,7 @@ impl Report {
         let (ours, echo) = (Subject::Ours(engine).name(), Subject::Echo(engine).name());
         let others = [("NSD", 0.82), ("Knot DNS", 0.72), ("BIND", 0.33), (echo, 1.08)];
         let target = |(theirs, bound): (&str, f64)| Target {
-            what: "CPU for a query over UDP".to_owned(),
+            what: "CPU per query over UDP".to_owned(),
             unit: "µs",
             ours: (ours.to_owned(), self.cpu(Section::Udp, ours)),
             theirs: Some((theirs.to_owned(), self.cpu(Section::Udp, theirs))),
@@ -221,7 +221,7 @@ impl Report {
             Summary::of(samples.filter_map(Sample::cpu_us))
         };
         Target {
-            what: "CPU for a query, two shards against one".to_owned(),
+            what: "CPU per query, two shards against one".to_owned(),
             unit: "µs",
             ours: ("two shards".to_owned(), with(2)),
             theirs: Some(("one shard".to_owned(), with(1))),
@@ -232,7 +232,7 @@ impl Report {
     /// The load at which we stand worst; one line for all of them if none was measured.
     fn latency_target(&self, ours: &str, percentile: &str) -> Option<Target> {
         let at = |load: u64| Target {
-            what: format!("{percentile} at {load} % of the peers' highest rate, where we stand worst"),
+            what: format!("{percentile} at {load} % of the peers' highest rate, in our worst case"),
             unit: "ms",
             ours: (ours.to_owned(), self.latency(ours, load, percentile)),
             theirs: Some(least(FAST_PEERS, |peer| {

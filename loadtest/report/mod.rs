@@ -55,7 +55,7 @@ pub struct ServerFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Section {
-    /// From the start to the first answer
+    /// From start to first answer
     Start,
     /// dnsperf over UDP, ordinary queries
     Udp,

@@ -43,16 +43,16 @@ impl Page {
     pub fn of(report: &Report) -> Self {
         let mut page = Self { title: "as112d beside its peers".to_owned(), parts: Vec::new() };
         page.opening(report);
-        page.costs(report, Section::Udp, "CPU for a query over UDP", ORDINARY);
-        page.costs(report, Section::Mix, "CPU for a query of all kinds", MIXED);
-        page.costs(report, Section::Flame, "CPU for a query at one rate", FLAME);
+        page.costs(report, Section::Udp, "CPU per query over UDP", ORDINARY);
+        page.costs(report, Section::Mix, "CPU per query of all kinds", MIXED);
+        page.costs(report, Section::Flame, "CPU per query at a fixed rate", FLAME);
         page.rates(report, Section::Veth, "Across a veth pair", VETH);
         page.frames(report);
         page.changes(report);
         page.rates(report, Section::Ramp, "On the loopback, open loop", RAMP);
         page.latency(report);
-        page.costs(report, Section::Tcp, "CPU for a query over TCP", TCP);
-        page.costs(report, Section::TcpEach, "CPU for a query over TCP, a connection for each", TCP_EACH);
+        page.costs(report, Section::Tcp, "CPU per query over TCP", TCP);
+        page.costs(report, Section::TcpEach, "CPU per query over TCP, one connection per query", TCP_EACH);
         page.shards(report);
         page.starts(report);
         page.closing(report);
@@ -74,9 +74,9 @@ impl Page {
     /// What the program in the driver takes.
     fn frames(&mut self, report: &Report) {
         let all = [
-            (Frames::Passing, "that passes, as it is for a port that is nobody's"),
-            (Frames::BuiltIn, "that is answered, of ordinary queries"),
-            (Frames::Operators, "that is answered from one of a thousand zones of an operator"),
+            (Frames::Passing, "passed on, to a port without a listener"),
+            (Frames::BuiltIn, "answered, ordinary queries"),
+            (Frames::Operators, "answered from one of a thousand configured zones"),
         ];
         if report.frames.is_empty() {
             return;
@@ -128,13 +128,13 @@ impl Page {
 
     fn opening(&mut self, report: &Report) {
         if report.is_quick {
-            self.text("This run only shows that everything works: it is far too short to measure.");
+            self.text("This run only shows that everything works: it is too short to measure.");
         }
         let (rounds, queries) = (report.rounds, report.queries);
         self.text(format!(
             "All servers have the same zones and run on one CPU of one host; the generator has another. \
-             Each figure is the median of {rounds} interleaved rounds, with its least and most; the \
-             first server of a round is another each time. A set has {queries} queries. Ratios are \
+             Each figure is the median of {rounds} interleaved rounds, with minimum and maximum; the \
+             rounds start with a different server each time. A set has {queries} queries. Ratios are \
              between medians of this run: they say more than the figures, which depend on the host."
         ));
         if !report.skipped.is_empty() {
@@ -161,7 +161,7 @@ impl Page {
         self.chart(format!("cpu-{}", key(section)), title, bars(title, "µs", &rows));
         let head = [
             "server",
-            "µs for an answer",
+            "µs per answer",
             "answers a second",
             "lost",
             "wrong",
@@ -181,7 +181,7 @@ impl Page {
                 shown(report.cpu(section, name).as_ref()),
                 shown(rates.as_ref()),
                 percent(median(&samples, |sample| sample.loss())),
-                wrong.map_or_else(|| "not looked at".to_owned(), |count| count.to_string()),
+                wrong.map_or_else(|| "not checked".to_owned(), |count| count.to_string()),
                 percent(median(&samples, |sample| sample.server_busy)),
                 percent(median(&samples, |sample| sample.generator_busy)),
                 limit(&samples).words().to_owned(),
@@ -218,7 +218,7 @@ impl Page {
         let mut table = Table::new(&[
             "server",
             "highest rate",
-            "µs for an answer there",
+            "µs per answer there",
             "limited by",
             "counted by",
             "counts differ",
@@ -233,7 +233,7 @@ impl Page {
             let there: Vec<&Sample> = samples.iter().copied().filter(|sample| near(sample)).collect();
             let there = if there.is_empty() { samples } else { there };
             let limited = if bound > 0 {
-                format!("the generator, which could send no more ({bound} of {} rounds)", bests.len())
+                format!("the generator, which could not send more ({bound} of {} rounds)", bests.len())
             } else {
                 limit(&there).words().to_owned()
             };
@@ -287,7 +287,7 @@ impl Page {
             "max ms",
             "lost",
             "wrong",
-            "sent late by, p99 ms",
+            "send delay, p99 ms",
             "limited by",
         ];
         let mut table = Table::new(&head);
@@ -325,7 +325,7 @@ impl Page {
         }
         self.heading("Two shards against one");
         self.text(SHARDS);
-        let mut table = Table::new(&["server", "shards", "offered /s", "µs for an answer", "lost", "wrong"]);
+        let mut table = Table::new(&["server", "shards", "offered /s", "µs per answer", "lost", "wrong"]);
         for name in servers {
             for shards in [1, 2] {
                 let samples: Vec<&Sample> =
@@ -361,8 +361,8 @@ impl Page {
         if !starts.is_empty() {
             self.chart(
                 "start",
-                "From the start to the first answer",
-                bars("From the start to the first answer", "ms", &starts),
+                "From start to first answer",
+                bars("From start to first answer", "ms", &starts),
             );
         }
         if !memory.is_empty() {
@@ -389,7 +389,7 @@ impl Page {
             }
         }
         self.text(CAVEATS);
-        self.text("Everything that was measured is in `report.json`, run by run.");
+        self.text("All measurements are in `report.json`, run by run.");
     }
 
     /// One command line of a section, as an example of all.
@@ -402,10 +402,10 @@ impl Page {
 
 const ORDINARY: &str = "\
 dnsperf, 16 sockets, 100 queries outstanding, EDNS and DO. CPU time is the server's own, of all its \
-processes and threads, from /proc. An echo is our datapath with nothing behind it.";
+processes and threads, from /proc. An echo is our datapath without a name server.";
 const MIXED: &str = "\
 dnsperf with binary queries: EDNS or none, NSID, client subnets, cookies, mixed case, dynamic \
-updates and TKEY as Windows sends them. Servers answer the last two differently, so that this is no \
+updates and TKEY as Windows sends them. Servers answer the last two differently, so this is not a \
 contest.";
 const FLAME: &str = "\
 flamethrower, at the same rate for all.";
@@ -413,30 +413,30 @@ const VETH: &str = "\
 kxdpgun sends over AF_XDP into a network namespace that holds the server alone. Lost is what the \
 server's kernel did not send an answer to; the search ends within 3 %.";
 const FRAMES: &str = "\
-What our program in the driver takes for a frame, by kernel.bpf_stats_enabled: the two looks at the \
-clock that this takes are in each figure.";
+Time of our XDP program per frame, by kernel.bpf_stats_enabled: its two clock reads \
+are included in each figure.";
 const CHANGES: &str = "\
-The generator of ours: over UDP 70 % of the highest rate, an open loop; over TCP a connection for each \
-query, as fast as they end. Meanwhile the node is told to reload, or to upgrade, again and again.";
+Our generator: over UDP 70 % of the highest rate, an open loop; over TCP one connection per \
+query, as fast as they complete. Meanwhile the node reloads, or upgrades, again and again.";
 const RAMP: &str = "\
-The generator of ours, every reply checked. Below the dashed line, answers are missing.";
+Our generator, every reply checked. Below the dashed line, answers are missing.";
 const LATENCY: &str = "\
-Open loop: queries leave by the clock, and a late reply counts from when its query should have left. \
+Open loop: queries are sent on schedule, and latency counts from the scheduled time of the query. \
 All servers get the same rates: shares of the better of NSD's and Knot's highest.";
 const TCP: &str = "\
 dnsperf, 20 connections, 200 queries outstanding.";
 const TCP_EACH: &str = "\
-The generator of ours, 20 connections at a time: connect, one query, its reply, close.";
+Our generator, 20 connections at a time: connect, one query, its reply, close.";
 const SHARDS: &str = "\
-The same rate, a quarter of the highest of one shard. The second shard has the generator's CPU, \
-where the host has only two.";
+The same rate, a quarter of the highest of one shard. The second shard shares the generator's CPU \
+if the host has only two.";
 const START: &str = "\
 From the start of the process to its first answer, zones loaded; resident memory (VmRSS) of all its \
 processes after the UDP run.";
 const CAVEATS: &str = "\
 On the loopback and across a veth pair, sender and server share one kernel: part of the work for a \
-reply is charged to whoever the kernel interrupts. No network card was involved, so nothing here \
-says what a card and its driver cost.";
+reply is charged to the process that the kernel interrupts. No NIC was involved, so nothing here \
+shows the cost of a NIC and its driver.";
 
 fn key(section: Section) -> String {
     serde_json::to_string(&section).unwrap_or_default().trim_matches('"').to_owned()

@@ -33,12 +33,12 @@ pub fn parse(lines: &str) -> Outcome<Run> {
     let totals = rows.iter().rfind(|row| row.get("total_s_count").is_some());
     let totals = totals.ok_or("there is no row with total_s_count")?;
     let field = |key: &str| totals.get(key).ok_or_else(|| format!("there is no `{key}` in {totals}"));
-    let count = |key: &str| field(key)?.as_u64().ok_or_else(|| format!("`{key}` is no count in {totals}"));
-    let time = |key: &str| field(key)?.as_f64().ok_or_else(|| format!("`{key}` is no number in {totals}"));
+    let count = |key: &str| field(key)?.as_u64().ok_or_else(|| format!("`{key}` is not a count in {totals}"));
+    let time = |key: &str| field(key)?.as_f64().ok_or_else(|| format!("`{key}` is not a number in {totals}"));
     let none = serde_json::Map::new();
     let rcodes = totals.get("total_responses").and_then(Value::as_object).unwrap_or(&none);
     if count("total_s_count")? == 0 {
-        return fail("flame has sent nothing: reading its queries took all the time it had");
+        return fail("flame sent nothing: reading its queries took the whole run");
     }
     let latency_ms = ["avg", "min", "max"].map(|name| {
         let name_of_ours = if name == "avg" { "mean" } else { name };

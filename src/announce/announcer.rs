@@ -63,7 +63,7 @@ pub fn announce(settings: &Settings, daemon: Daemon, log: &Log) -> Result<(), St
     announcer.withdraw()
 }
 
-/// Withdraws everything, once: for what cleans up behind an `announce` that was killed.
+/// Withdraws everything, once: for what cleans up after an `announce` that was killed.
 ///
 /// # Errors
 /// If the router does not take it.
@@ -104,9 +104,9 @@ impl<'a> Announcer<'a> {
                 Ok(Event::Told(news)) => {
                     self.state.told(news);
                     self.log.info(match news {
-                        News::Serving => "the daemon serves",
-                        News::Leaving => "the daemon drains or stops",
-                        News::Gone => "the daemon has ended",
+                        News::Serving => "the daemon is serving",
+                        News::Leaving => "the daemon is draining or stopping",
+                        News::Gone => "the daemon is gone",
                     });
                     if news == News::Gone {
                         probers.probe_now();
@@ -128,7 +128,7 @@ impl<'a> Announcer<'a> {
         if let Err(reason) = result
             && self.wanted[route]
         {
-            self.log.warning(format!("{net}: {} fails: {reason}", addresses[address]));
+            self.log.warning(format!("{net}: probe of {} failed: {reason}", addresses[address]));
         }
     }
 
@@ -155,9 +155,9 @@ impl<'a> Announcer<'a> {
         if let Err(reason) = &result
             && (is_new || self.retry.is_none())
         {
-            self.log.error(format!("{reason}; trying again every second"));
+            self.log.error(format!("{reason}; retrying every second"));
         } else if result.is_ok() && self.retry.is_some() {
-            self.log.info("the router takes changes again");
+            self.log.info("the router accepts changes again");
         }
         self.retry = result.err().map(|_| Instant::now() + ROUTER_RETRY_EVERY);
     }
@@ -214,7 +214,7 @@ fn follow_daemon(daemon: Daemon, every: Duration, events: Sender<Event>) -> io::
     Ok(())
 }
 
-/// A terminal that closes ends us as well, so that nothing stays announced that nobody watches.
+/// A terminal that closes ends us as well: nothing stays announced that nobody watches.
 fn watch_signals(events: &Sender<Event>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let events = events.clone();
@@ -233,7 +233,7 @@ fn watch_stdin(events: &Sender<Event>) -> io::Result<()> {
     let events = events.clone();
     thread::Builder::new().name("stdin".to_owned()).spawn(move || {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        let _ = events.send(Event::Stop("standard input has ended".to_owned()));
+        let _ = events.send(Event::Stop("end of standard input".to_owned()));
     })?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A probe: what a resolver would ask a service address, asked over the way that its packets take.
 //!
-//! Three questions, over UDP and over TCP: the SOA of a zone, a name that does not exist, and who answers
-//! here. The daemon takes no part in it other than answering, so that what is probed is what the public
+//! Three questions, over UDP and over TCP: the SOA of a zone, a name that does not exist, and which node
+//! answers here. The daemon takes no part in it other than answering, so what is probed is what the public
 //! gets; another name server with the zones of AS112 passes as well.
 
 use std::io::{self, Read as _, Write as _};
@@ -31,14 +31,14 @@ const DIRECT: [Question; 3] = [
     Question { name: "hostname.as112.net", rtype: Rtype::TXT, rcode: Rcode::NOERROR },
 ];
 
-/// What is asked of the service behind DNAMEs (RFC 7535).
+/// What is asked of the target of DNAMEs (RFC 7535).
 const DNAME: [Question; 3] = [
     Question { name: "empty.as112.arpa", rtype: Rtype::SOA, rcode: Rcode::NOERROR },
     Question { name: "1.empty.as112.arpa", rtype: Rtype::PTR, rcode: Rcode::NXDOMAIN },
     Question { name: "hostname.as112.arpa", rtype: Rtype::TXT, rcode: Rcode::NOERROR },
 ];
 
-/// Asks an address everything; how long that took. An address that is none of AS112 is asked as one of the
+/// Asks an address everything; how long that took. An address outside AS112 is asked as one of the
 /// direct service, and a wildcard is asked on loopback.
 ///
 /// # Errors
@@ -78,13 +78,13 @@ impl Place {
     /// from itself.
     fn check(self, ours: SocketAddr, address: SocketAddr) -> Result<(), String> {
         if self == Self::Here && ours.ip() != address.ip() {
-            return Err("it is no address of this host; add it with `as112d addresses --apply`".to_owned());
+            return Err("not an address of this host; add it with `as112d addresses --apply`".to_owned());
         }
         Ok(())
     }
 }
 
-/// Where a socket that is bound to `ip` is reached from this host: behind a wildcard, on the loopback of the
+/// Where a socket that is bound to `ip` is reached from this host: a wildcard, on the loopback of the
 /// same family.
 #[must_use]
 pub fn reachable(ip: IpAddr) -> IpAddr {
@@ -128,13 +128,13 @@ impl Query {
         let Question { name, rtype, rcode } = self.question;
         let header = Header::for_message_slice(reply);
         let wrong = if header.rcode() != *rcode {
-            format!("{}, and {rcode} is right", header.rcode())
+            format!("{}, expected {rcode}", header.rcode())
         } else if reply.get(HEADER_LEN..self.packet.len()) != Some(&self.packet[HEADER_LEN..]) {
-            "the reply is to another question".to_owned()
+            "the reply is for another question".to_owned()
         } else if !header.aa() {
             "the reply is not authoritative".to_owned()
         } else if *rcode == Rcode::NOERROR && reply[6..8] == [0, 0] && !header.tc() {
-            "the reply has no answer".to_owned()
+            "the answer section is empty".to_owned()
         } else {
             return Ok(());
         };
@@ -142,7 +142,7 @@ impl Query {
     }
 }
 
-/// Takes the query that `reply` is to out of those that wait for one; what is no reply to any is let be.
+/// Takes the query that `reply` is to out of those that wait for one; what is not a reply to any is ignored.
 fn settle(waiting: &mut Vec<&Query>, reply: &[u8]) -> Result<(), String> {
     match waiting.iter().position(|query| query.is_asked_in(reply)) {
         Some(at) => waiting.swap_remove(at).judge(reply),
@@ -173,7 +173,7 @@ impl Deadline {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("no reply within {} ms", self.timeout.as_millis())
             }
-            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            io::ErrorKind::ConnectionRefused => "connection refused: nothing listens there".to_owned(),
             io::ErrorKind::UnexpectedEof => "the connection was closed before the reply".to_owned(),
             _ => error.to_string(),
         }
@@ -302,11 +302,11 @@ mod tests {
     #[test]
     fn each_wrong_answer_is_named() {
         let faults: [Fault; 6] = [
-            (|reply| reply[3] |= 2, "UDP: 10.in-addr.arpa SOA: SERVFAIL, and NOERROR is right"),
+            (|reply| reply[3] |= 2, "UDP: 10.in-addr.arpa SOA: SERVFAIL, expected NOERROR"),
             (|reply| reply[2] &= !4, "UDP: 10.in-addr.arpa SOA: the reply is not authoritative"),
-            (|reply| reply[7] = 0, "UDP: 10.in-addr.arpa SOA: the reply has no answer"),
-            (|reply| reply[13] ^= 1, "UDP: 10.in-addr.arpa SOA: the reply is to another question"),
-            (|reply| reply.truncate(12), "UDP: 10.in-addr.arpa SOA: the reply is to another question"),
+            (|reply| reply[7] = 0, "UDP: 10.in-addr.arpa SOA: the answer section is empty"),
+            (|reply| reply[13] ^= 1, "UDP: 10.in-addr.arpa SOA: the reply is for another question"),
+            (|reply| reply.truncate(12), "UDP: 10.in-addr.arpa SOA: the reply is for another question"),
             // No response, and no reply to anything that was asked, is as nothing.
             (|reply| reply[2] &= !0x80, "UDP: no reply within 200 ms"),
         ];
@@ -343,7 +343,10 @@ mod tests {
         assert!(begin.elapsed() >= TIMEOUT);
 
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(probe(closed, Place::Here, LONG), Err("UDP: nobody listens there".to_owned()));
+        assert_eq!(
+            probe(closed, Place::Here, LONG),
+            Err("UDP: connection refused: nothing listens there".to_owned())
+        );
 
         // UDP alone is half a server.
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -355,7 +358,10 @@ mod tests {
                 socket.send_to(&right(&query[..len]), client).unwrap();
             }
         });
-        assert_eq!(probe(address, Place::Here, LONG), Err("TCP: nobody listens there".to_owned()));
+        assert_eq!(
+            probe(address, Place::Here, LONG),
+            Err("TCP: connection refused: nothing listens there".to_owned())
+        );
     }
 
     #[test]
@@ -382,6 +388,6 @@ mod tests {
         let (ours, elsewhere) = (at([192, 0, 2, 1], 40_000), at([192, 175, 48, 1], 53));
         assert_eq!(Place::Anywhere.check(ours, elsewhere), Ok(()));
         assert_eq!(Place::Here.check(at([192, 175, 48, 1], 40_000), elsewhere), Ok(()));
-        assert!(Place::Here.check(ours, elsewhere).unwrap_err().starts_with("it is no address of this host"));
+        assert!(Place::Here.check(ours, elsewhere).unwrap_err().starts_with("not an address of this host"));
     }
 }

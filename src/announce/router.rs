@@ -118,7 +118,7 @@ impl Teller {
         let mut out = io::stdout().lock();
         writeln!(out, "{verb} route {prefix} next-hop self")
             .and_then(|()| out.flush())
-            .map_err(|error| format!("ExaBGP takes no lines any more: {error}"))
+            .map_err(|error| format!("cannot write to ExaBGP: {error}"))
     }
 }
 
@@ -126,11 +126,11 @@ impl Teller {
 fn include(prefixes: &[IpNet], wanted: &[bool]) -> String {
     let announced = prefixes.iter().zip(wanted).filter(|(_, wanted)| **wanted);
     let statements = announced.map(|(prefix, _)| format!("if net = {prefix} then accept;\n"));
-    "# What is announced now. `as112d announce` writes this file.\n".to_owned()
+    "# The prefixes announced now. Written by `as112d announce`.\n".to_owned()
         + &statements.collect::<String>()
 }
 
-/// Writes a file beside its place and moves it there: BIRD may read it at any time. Below /run its folder may
+/// Writes a temporary file and renames it: BIRD may read it at any time. Below /run the directory may
 /// be gone since the last start of the host.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
@@ -155,10 +155,7 @@ impl Commands {
         self.left.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         if self.left.len() >= COMMANDS_LEFT_MAX {
             let ids: Vec<String> = self.left.iter().map(|child| child.id().to_string()).collect();
-            return Err(format!(
-                "what was run before hangs and cannot be killed: processes {}",
-                ids.join(", ")
-            ));
+            return Err(format!("earlier commands hang and cannot be killed: processes {}", ids.join(", ")));
         }
         run(command, further).map_err(|(error, child)| {
             self.left.extend(child);
@@ -167,11 +164,11 @@ impl Commands {
     }
 }
 
-/// With an error comes the command where it goes on.
+/// With an error comes the command if it still runs.
 fn run(command: &[String], further: &[&str]) -> Result<String, (String, Option<Child>)> {
     let line = || [command.join(" "), further.join(" ")].join(" ");
     let cannot = |error: io::Error| (format!("cannot run `{}`: {error}", line()), None);
-    let (program, arguments) = command.split_first().ok_or(("there is no command".to_owned(), None))?;
+    let (program, arguments) = command.split_first().ok_or(("no command is configured".to_owned(), None))?;
     let (mut reader, writer) = io::pipe().map_err(cannot)?;
     // Its own group, so that all of it can be killed. Both outputs in one pipe, in the order of what was
     // said.
@@ -328,7 +325,7 @@ mod tests {
         let runs = |command: &[String], further: &[&str]| run(command, further).map_err(|(error, _)| error);
         let error = runs(&["/no/such/program".to_owned()], &["configure"]).unwrap_err();
         assert!(error.starts_with("cannot run `/no/such/program configure`: No such file"), "{error}");
-        assert_eq!(runs(&[], &[]).unwrap_err(), "there is no command");
+        assert_eq!(runs(&[], &[]).unwrap_err(), "no command is configured");
         let error = runs(&sh("echo one; echo 'two\x1b[m' >&2; exit 3"), &[]).unwrap_err();
         assert!(error.ends_with("failed (exit status: 3): two[m"), "{error}");
         let said = runs(&sh("yes | head -c 100000"), &[]).unwrap();

@@ -20,7 +20,7 @@ pub struct Prefix {
 }
 
 /// All that a node of AS112 may announce: of the direct service (RFC 7534, section 3.4) with prisoner,
-/// blackhole-1 and blackhole-2.iana.org, and of the one behind DNAMEs (RFC 7535, section 3.2) with
+/// blackhole-1 and blackhole-2.iana.org, and of the one that DNAMEs lead to (RFC 7535, section 3.2) with
 /// blackhole.as112.arpa.
 pub const PREFIXES: [Prefix; 4] = [
     Prefix {

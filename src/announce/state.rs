@@ -4,8 +4,8 @@
 //! An address is down after `fall` failed probes in a row, and up after `rise` good ones. A prefix is
 //! announced while all of its addresses are up, the daemon does not drain, and it is not held down. It is
 //! held down when it fell: for `hold_down` at first, and for twice as long with each further fall, at most
-//! `hold_down_max`; a prefix that stood for that long begins anew. So one that flaps does so ever more
-//! rarely, and routers elsewhere do not damp it. A drain is no fall, and holds nothing down.
+//! `hold_down_max`; a prefix that stayed up for that long starts again. So one that flaps does so less and
+//! less often, and routers elsewhere do not damp it. A drain is not a fall, and holds nothing down.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub enum News {
     Serving,
     /// It drains, or stops: routes go first.
     Leaving,
-    /// It says nothing any more.
+    /// It is gone.
     Gone,
 }
 
@@ -78,7 +78,7 @@ impl State {
         self.routes[route].addresses[address].probed(is_good, &self.damping);
     }
 
-    /// The daemon said something, or says nothing any more. Its end counts as a failed probe of everything,
+    /// The daemon said something, or is gone. Its end counts as a failed probe of everything,
     /// and as all that were needed where it had said that it would leave.
     pub fn told(&mut self, news: News) {
         let addresses = self.routes.iter_mut().flat_map(|route| &mut route.addresses);

@@ -1,7 +1,7 @@
 //! What the daemon says of itself: a connection to its control socket that lasts as long as the daemon does.
 //!
 //! The daemon sends its state at once and at each change. When it ends, so does the connection. At an
-//! upgrade the socket passes to the successor, so that a connection that has ended is made again at once,
+//! upgrade the socket passes to the successor: a connection that has ended is made again at once,
 //! and only if nobody answers there the daemon is gone.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

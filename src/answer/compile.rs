@@ -28,7 +28,7 @@ pub struct Extent {
 }
 
 impl Answers {
-    /// Compiles a set of zones. Beside the answers comes the extent of each zone, in the order of the set.
+    /// Compiles a set of zones. With the answers comes the extent of each zone, in the order of the set.
     /// Zones that have no series yet are added to `series`, as long as there is room.
     ///
     /// # Errors
@@ -106,8 +106,8 @@ impl Answers {
 /// The answers do not fit, and `apex` is the zone at which that was seen.
 fn too_large(apex: &Name, len_max: usize) -> Problem {
     let message = format!(
-        "the answers of all zones as far as {apex} have more than {len_max} bytes; each alias of a large \
-         RRset counts it again: shorten the RRset, or take aliases out"
+        "the answers of all zones up to {apex} exceed {len_max} bytes; each alias of a large \
+         RRset counts it again: shorten the RRset, or remove aliases"
     );
     Problem { place: String::new(), message }
 }
@@ -158,7 +158,7 @@ fn labels(series: &[String], zone: &Zone) -> ZoneLabels {
 struct Compiler<'t> {
     tree: &'t Tree<'t>,
     out: Answers,
-    /// Bytes that stand in the arena already, so that equal tails share them.
+    /// Bytes that are in the arena already, for equal tails to share them.
     shared: HashMap<Vec<u8>, Span>,
     extent: usize,
     /// Bytes that the arena may hold.
@@ -321,6 +321,6 @@ mod tests {
     fn answers_that_multiply_are_refused() {
         assert!(Answers::compile_within(&aliases(8), &mut Vec::new(), 100_000).is_ok());
         let problem = Answers::compile_within(&aliases(10), &mut Vec::new(), 100_000).unwrap_err();
-        assert!(problem.message.contains("example. have more than 100000 bytes"), "{problem}");
+        assert!(problem.message.contains("example. exceed 100000 bytes"), "{problem}");
     }
 }

@@ -21,7 +21,7 @@ const FIXED_LEN: usize = 10;
 pub struct Ending {
     /// The response code: that of the last name.
     pub rcode: u8,
-    /// Whether all of it went into the reply. If not, what the reply holds behind the question is of no use.
+    /// Whether all of it went into the reply. If not, what the reply holds after the question is of no use.
     pub fits: bool,
 }
 
@@ -57,7 +57,7 @@ struct Chain<'a, 'r, 's> {
     fits: bool,
     /// The names so far; the last one is to be looked up.
     names: ArrayVec<Name, NAMES_MAX>,
-    /// Where each label of the last name, and its root, stands in the packet: behind a pointer it goes on
+    /// Where each label of the last name, and its root, stands in the packet: after a pointer it continues
     /// elsewhere.
     labels_at: ArrayVec<usize, { LABELS_MAX + 1 }>,
     /// The DNAMEs that are in the reply, and where their targets stand.

@@ -19,7 +19,7 @@ pub struct Existing<'a> {
 pub struct EmptyZone<'a> {
     /// How the zone is counted.
     pub labels: ZoneLabels,
-    /// The records behind the question: the zone's SOA, as NXDOMAIN has it.
+    /// The records after the question: the zone's SOA, as NXDOMAIN has it.
     pub records: &'a [u8],
     /// The compression pointers in them.
     pub pointers: Vec<Pointer>,

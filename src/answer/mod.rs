@@ -1,5 +1,5 @@
-//! Data become bytes. Zones are compiled into ready *tails*: the records behind the question, for every owner
-//! and type. At run time one lookup finds the tail for (zone suffix, qtype); it is copied behind the question
+//! Data become bytes. Zones are compiled into ready *tails*: the records after the question, for every owner
+//! and type. At run time one lookup finds the tail for (zone suffix, qtype); it is copied after the question
 //! and its compression pointers are relocated.
 //!
 //! Three things move from query to query, and a relocation counts from one of them (`Base`): the place of
@@ -57,7 +57,7 @@ impl Span {
     }
 }
 
-/// The records behind a question, ready to be copied.
+/// The records after a question, ready to be copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Tail {
     bytes: Span,
@@ -98,7 +98,7 @@ pub struct Set {
     any: [TailId; 2],
     /// The owner is an alias, and this its record alone.
     link: Option<Link>,
-    /// Following the alias may come back to this set, so that where it ends depends on the name.
+    /// Following the alias may come back to this set, so where it ends depends on the name.
     looped: bool,
 }
 

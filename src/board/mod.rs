@@ -9,6 +9,7 @@ pub mod observed;
 pub mod recent;
 mod status;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -34,6 +35,10 @@ pub struct Named {
     pub node: String,
     /// The site that it stands at.
     pub site: String,
+    /// Where that is, in words.
+    pub location: Option<String>,
+    /// Addresses that only this node has.
+    pub unique_ip: Vec<IpAddr>,
     /// What zones and addresses are called where they are counted.
     pub counted: Names,
 }
@@ -328,6 +333,8 @@ pub(crate) mod tests {
             named: ArcSwap::from_pointee(Named {
                 node: "node-1".to_owned(),
                 site: "site-1".to_owned(),
+                location: None,
+                unique_ip: Vec::new(),
                 counted: Names {
                     zones: vec!["10.in-addr.arpa".to_owned()],
                     addresses: vec!["[::1]:53".to_owned()],

@@ -79,4 +79,17 @@ mod tests {
         let pace = recent.pace();
         assert_eq!((pace.queries, &pace.shards[..]), (23.5, &[0.0, 5.0][..]));
     }
+
+    #[test]
+    fn queries_over_tcp_are_part_of_the_pace() {
+        let (board, began) = (board(), Instant::now());
+        let mut recent = Recent::default();
+        recent.note(&board, began);
+        let mut tally = Tally::default();
+        tally.add(QUERIES.at([0, 1, 0]), 30);
+        board.tcp.counters.fold(&mut tally);
+        recent.note(&board, began + Duration::from_secs(10));
+        let pace = recent.pace();
+        assert_eq!((pace.queries, &pace.shards[..]), (3.0, &[0.0, 0.0][..]), "no shard had any of them");
+    }
 }

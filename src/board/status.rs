@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 pub struct Status {
     /// Where it is.
     pub place: String,
+    written_at: AtomicU64,
     errors: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
@@ -17,7 +18,18 @@ impl Status {
     /// One without an error, at `place`.
     #[must_use]
     pub const fn new(place: String) -> Self {
-        Self { place, errors: AtomicU64::new(0), last_error: Mutex::new(None) }
+        Self { place, written_at: AtomicU64::new(0), errors: AtomicU64::new(0), last_error: Mutex::new(None) }
+    }
+
+    /// When this process last wrote it, in seconds of Unix time; `None` where it has not yet.
+    #[must_use]
+    pub fn written_at(&self) -> Option<u64> {
+        Some(self.written_at.load(Ordering::Acquire)).filter(|at| *at > 0)
+    }
+
+    /// Notes that it was written at `now`.
+    pub fn written(&self, now: u64) {
+        self.written_at.store(now, Ordering::Release);
     }
 
     /// How many times it could not be stored or written.

@@ -3,11 +3,12 @@
 use std::fmt::{self, Write as _};
 
 use crate::cli::ServeOptions;
+use crate::config::loaded::Loaded;
 use crate::config::written::SizeText;
 use crate::config::{self, Config};
-use crate::daemon;
-use crate::daemon::memory::{Bound, Limit, Loaded};
+use crate::daemon::memory::{Bound, Footprint, Limit};
 use crate::daemon::placement::Placement;
+use crate::daemon::unwritable;
 use crate::problem::Problem;
 use crate::sys::{confine, user};
 use crate::zone::{self, Service, ZoneSet};
@@ -18,27 +19,23 @@ use crate::zone::{self, Service, ZoneSet};
 /// All that would keep `run` from starting, and directories that it could not write to.
 pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let zones = daemon::prepare(&config, Vec::new());
-    let (places, host) = (daemon::places(&config), daemon::host(&config));
-    let mut problems: Vec<Problem> = [zones.as_ref().err(), places.as_ref().err(), host.as_ref().err()]
-        .into_iter()
-        .flatten()
-        .flatten()
-        .cloned()
-        .collect();
+    let (loaded, placement) = (Loaded::read(&config, Vec::new()), Placement::with_user(&config));
+    let errors = [loaded.as_ref().err(), placement.as_ref().err()];
+    let mut problems: Vec<Problem> = errors.into_iter().flatten().flatten().cloned().collect();
     // As who will write there, because root may more. A user that is not there was told of above.
     let is_root = user::is_root();
     if !is_root || confine::become_user(config.user.as_deref()).is_ok() {
-        problems.extend(daemon::folders(&config));
+        problems.extend(unwritable(&config));
     }
-    let (Ok((zones, _)), Ok(mut placement)) = (zones, host) else { return Err(problems) };
+    let (Ok(loaded), Ok(mut placement)) = (loaded, placement) else { return Err(problems) };
     if !problems.is_empty() {
         return Err(problems);
     }
-    let memory = Bound::new(&config, placement.places.len(), Loaded::now());
+    let memory = Bound::new(&config, placement.places.len(), Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
     let mut out = String::new();
-    report(&config, &zones, &placement, &memory, &mut out).expect("a String takes all that is written");
+    report(&config, &loaded.zones, &placement, &memory, &mut out)
+        .expect("a String takes all that is written");
     Ok(out)
 }
 
@@ -164,7 +161,7 @@ mod tests {
         let zone = |service| Zone { apex: Name::root(), service, records: Vec::new() };
         let zones =
             ZoneSet { zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)] };
-        let memory = Bound::new(&config, 2, Loaded::now());
+        let memory = Bound::new(&config, 2, Footprint::now());
         let mut out = String::new();
         report(&config, &zones, &placement, &memory, &mut out).unwrap();
         let expected = "\

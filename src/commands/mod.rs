@@ -18,8 +18,8 @@ pub mod top;
 pub mod zones;
 
 use crate::cli::{Command, ConfigCommand, ConfigOptions};
+use crate::config::loaded::compile;
 use crate::config::{self, Config, Flags};
-use crate::daemon::prepare;
 use crate::problem::Problem;
 use crate::serve::snapshot::Snapshot;
 use crate::zone::ZoneSet;
@@ -90,6 +90,6 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
 /// What `run` would serve and how, by the same steps.
 fn load(options: &ConfigOptions, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
     let config = config::load(options.config.as_deref(), flags)?;
-    let (zones, snapshot) = prepare(&config, Vec::new())?;
+    let (zones, snapshot) = compile(&config, Vec::new())?;
     Ok((config, zones, snapshot))
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::RunOptions;
 use crate::daemon::logging::Logging;
+use crate::daemon::placement::Placement;
 use crate::daemon::{self, Origin, Source};
 use crate::problem::Problem;
 
@@ -13,7 +14,7 @@ use crate::problem::Problem;
 pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
     let source = Source { file: options.serve.config.config.clone(), flags: options.serve.flags() };
     if options.dry_run {
-        return daemon::host(&source.read()?).map(|placement| placement.to_string());
+        return Placement::with_user(&source.read()?).map(|placement| placement.to_string());
     }
     // What this process is given, and who will start the one after it.
     let mut origin = Origin::find()?;

@@ -1,4 +1,4 @@
-//! `[announce]`: which routes there are, and who is told of them.
+//! `[announce]`: which routes there are, and which router is told of them.
 //!
 //! The prefixes are not configured: a node announces those whose addresses it listens on.
 
@@ -9,8 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::listen;
-use super::spec::Line;
-use super::written::{Count, Given, Mistake, Origin, Text, Time, Written, choice};
+use super::written::{Count, Given, Line, Mistake, Origin, Text, Time, Written, choice};
 use crate::announce::Settings;
 use crate::announce::router::Router;
 use crate::announce::service::{PREFIXES, Prefix};
@@ -25,7 +24,7 @@ pub type ProbeTime = Time<ANNOUNCE_FLOOR_MS, ANNOUNCE_CEILING_MS>;
 type Probes = Count<1, ANNOUNCE_PROBES_MAX>;
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [announce]")]
+#[serde(default, deny_unknown_fields, expecting = "a [announce] section")]
 pub(super) struct Announce {
     router: Option<Given<Kind>>,
     bird_file: PathBuf,
@@ -57,7 +56,7 @@ impl Default for Announce {
     }
 }
 
-/// How a router is told.
+/// How a router is told of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Bird,
@@ -118,11 +117,12 @@ fn words(
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<String> {
     if let Some(one) = given.get(COMMAND_WORDS_MAX) {
-        let message = format!("`{key}` has more than {COMMAND_WORDS_MAX} words; call a script of yours");
+        let message = format!("`{key}` has more than {COMMAND_WORDS_MAX} words; put them in a script");
         mistakes.push(Mistake::new(one.origin, message));
     }
     if given.is_empty() {
-        mistakes.push(Mistake::new(origin, format!("`{key}` names no program; give one as `{example}`")));
+        mistakes
+            .push(Mistake::new(origin, format!("`{key}` names no program; give one such as `{example}`")));
     }
     given.into_iter().map(|word| word.value.0).collect()
 }
@@ -146,7 +146,7 @@ fn routes(
         } else if !covered.is_empty() {
             is_incomplete = true;
             let message = format!(
-                "{net} would be announced, but {} is not in `listen`; give all of its addresses, as \
+                "{net} would be announced, but {} is not in `listen`; list all of its addresses, as \
                  \"as112-direct\" does",
                 missing[0].ip()
             );
@@ -154,8 +154,8 @@ fn routes(
         }
     }
     if routes.is_empty() && !is_incomplete {
-        let message = "no service address is in `listen`, so that there is nothing to announce; give \
-                       \"as112\", \"as112-direct\" or \"as112-dname\" there, with port 53";
+        let message = "`listen` has no service address, so there is nothing to announce; add \
+                       \"as112\", \"as112-direct\" or \"as112-dname\", with port 53";
         mistakes.push(Mistake::new(origin, message));
     }
     routes
@@ -194,10 +194,18 @@ mod tests {
     #[test]
     fn mistakes_say_what_to_give() {
         for (text, listeners, told) in [
-            ("router = 'exabgp'", &["127.0.0.1"][..], "no service address is in `listen`, so that"),
-            ("router = 'exabgp'", &["as112:5300"], "no service address is in `listen`, so that"),
+            (
+                "router = 'exabgp'",
+                &["127.0.0.1"][..],
+                "`listen` has no service address, so there is nothing to announce",
+            ),
+            (
+                "router = 'exabgp'",
+                &["as112:5300"],
+                "`listen` has no service address, so there is nothing to announce",
+            ),
             ("router = 'bird'", &["192.175.48.1"], "192.175.48.0/24 would be announced, but 192.175.48.6 is"),
-            ("router = 'command'", &["as112"], "`command` names no program; give one as `command = ["),
+            ("router = 'command'", &["as112"], "`command` names no program; give one such as `command = ["),
             ("router = 'bird'\nbirdc = []", &["as112"], "`birdc` names no program"),
             ("router = 'bird'\nhold_down = '6m'", &["as112"], "`hold_down` is longer than `hold_down_max`"),
         ] {

@@ -1,4 +1,4 @@
-//! How much of what it could do the node is to give up: `[confine]`.
+//! How the node confines itself: `[confine]`.
 
 use super::written::{Written, choice};
 use crate::sys::confine::Want;

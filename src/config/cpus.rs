@@ -24,7 +24,7 @@ impl Written for Shards {
         match text.parse::<NonZero<usize>>() {
             _ if text == "auto" => Ok(Self::Auto),
             Ok(count) if count.get() <= SHARDS_MAX => Ok(Self::Count(count)),
-            _ => Err(format!("`{text}` is no number of shards; give 1 to {SHARDS_MAX}, or \"auto\"")),
+            _ => Err(format!("`{text}` is not a number of shards; give 1 to {SHARDS_MAX}, or \"auto\"")),
         }
     }
 }
@@ -51,7 +51,7 @@ pub enum Cpus {
     Physical,
 }
 
-/// Longest name of an interface (IFNAMSIZ, less the byte behind it).
+/// Longest name of an interface (IFNAMSIZ, less the NUL after it).
 const INTERFACE_LEN_MAX: usize = 15;
 
 impl Written for Cpus {
@@ -62,14 +62,18 @@ impl Written for Cpus {
             Some(("nic", name)) => {
                 let is_name = (1..=INTERFACE_LEN_MAX).contains(&name.len())
                     && name.chars().all(|c| c.is_ascii_graphic() && c != '/');
-                let wrong =
-                    || format!("`{name}` is no interface; give one that `ip link` shows, as \"nic:eth0\"");
+                let wrong = || {
+                    format!(
+                        "`{name}` is not an interface name; give one that `ip link` lists, such as \
+                         \"nic:eth0\""
+                    )
+                };
                 is_name.then(|| Self::Nic(name.to_owned())).ok_or_else(wrong)
             }
             Some(("node", number)) => {
                 let number = number.parse().ok().filter(|&node| node < CPUS_MAX);
                 number.map(Self::Node).ok_or_else(|| {
-                    format!("`{text}` is no NUMA node; give one that `lscpu` shows, as \"node:0\"")
+                    format!("`{text}` is not a NUMA node; give one that `lscpu` lists, such as \"node:0\"")
                 })
             }
             _ if text == "physical" => Ok(Self::Physical),
@@ -88,13 +92,13 @@ fn list(text: &str) -> Result<Vec<usize>, String> {
         let (first, last) = range.ok_or_else(|| {
             let max = CPUS_MAX - 1;
             format!(
-                "`{part}` is no CPU or range of CPUs; give a list such as \"0-7,16-23\", up to {max}, or \
-                 \"nic:eth0\", \"node:0\", \"physical\""
+                "`{part}` is not a CPU or a range of CPUs; give a list such as \"0-7,16-23\", up to {max}, \
+                 or \"nic:eth0\", \"node:0\", \"physical\""
             )
         })?;
         for cpu in first..=last {
             if cpus.contains(&cpu) {
-                return Err(format!("CPU {cpu} is listed twice; name it once"));
+                return Err(format!("CPU {cpu} is listed twice; list it once"));
             }
             cpus.push(cpu);
         }
@@ -136,14 +140,14 @@ impl fmt::Display for CpuList<'_> {
 /// Which shard gets a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Steer {
-    /// By CPU where shards follow the queues of a network card, else as `Off`.
+    /// By CPU where shards follow the queues of a NIC, else as `Off`.
     #[default]
     Auto,
     /// As the kernel does by itself: by a hash of addresses and ports.
     Off,
     /// The shard on the CPU that received it.
     Cpu,
-    /// By the hash of its flow that the network card has computed.
+    /// By the flow hash that the NIC computed.
     Hash,
 }
 
@@ -167,7 +171,7 @@ impl fmt::Display for Steer {
     }
 }
 
-/// Microseconds for which a shard polls the network card before it sleeps; 0 for not at all.
+/// Microseconds for which a shard polls the NIC before it sleeps; 0 for not at all.
 pub type BusyPoll = Count<0, BUSY_POLL_US_MAX>;
 
 #[cfg(test)]
@@ -178,19 +182,19 @@ mod tests {
     fn cpu_lists() {
         let read = |text| match Cpus::read(text) {
             Ok(Cpus::List(cpus)) => Ok(cpus),
-            Ok(other) => panic!("{other} is no list"),
+            Ok(other) => panic!("{other} is not a list"),
             Err(message) => Err(message),
         };
         assert_eq!(read("3"), Ok(vec![3]));
         assert_eq!(read("0-3,8,6-7"), Ok(vec![0, 1, 2, 3, 8, 6, 7]));
         assert_eq!(read("8191").unwrap(), [8191]);
         assert_eq!(read("0-8191").map(|cpus| cpus.len()), Ok(8192));
-        assert_eq!(read("0-4,3"), Err("CPU 3 is listed twice; name it once".to_owned()));
+        assert_eq!(read("0-4,3"), Err("CPU 3 is listed twice; list it once".to_owned()));
         for bad in
             ["", "a", "3-1", "1,", "-1", "1-", "8192", "0-99999999999999999999", "1 ,2", "0-1-2", "core:1"]
         {
             let message = read(bad).unwrap_err();
-            assert!(message.contains("is no CPU or range of CPUs; give a list"), "{bad}: {message}");
+            assert!(message.contains("is not a CPU or a range of CPUs; give a list"), "{bad}: {message}");
         }
     }
 
@@ -208,10 +212,10 @@ mod tests {
             assert_eq!(cpus.to_string(), text);
         }
         for bad in ["nic:", "nic:a/b", "nic:sixteen-letters-", "nic:a b"] {
-            assert!(Cpus::read(bad).unwrap_err().contains("is no interface; give one"), "{bad}");
+            assert!(Cpus::read(bad).unwrap_err().contains("is not an interface name; give one"), "{bad}");
         }
         for bad in ["node:", "node:x", "node:-1", "node:8192"] {
-            assert!(Cpus::read(bad).unwrap_err().contains("is no NUMA node; give one"), "{bad}");
+            assert!(Cpus::read(bad).unwrap_err().contains("is not a NUMA node; give one"), "{bad}");
         }
     }
 
@@ -230,7 +234,7 @@ mod tests {
             assert_eq!((Steer::read(name), steer.to_string()), (Ok(steer), name.to_owned()));
         }
         let message = Steer::read("rss").unwrap_err();
-        assert_eq!(message, "`rss` is none of the choices; give \"auto\", \"off\", \"cpu\" or \"hash\"");
+        assert_eq!(message, "`rss` is not a valid value; give \"auto\", \"off\", \"cpu\" or \"hash\"");
         assert_eq!(BusyPoll::read("50").map(|Count(micros)| micros), Ok(50));
         assert!(BusyPoll::read("1001").unwrap_err().ends_with("give a whole number from 0 to 1000"));
     }

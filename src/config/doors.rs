@@ -1,4 +1,4 @@
-//! Where people and programs may come in: the control socket (`[control]`) and HTTP (`[http]`).
+//! Where people and programs reach the node: the control socket (`[control]`) and HTTP (`[http]`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::written::{Written, choice};
 use crate::sys::user;
 
-/// The control socket's name in its folder.
+/// The control socket's name in its directory.
 const CONTROL_FILE: &str = "control";
 /// Where the control socket of the system's node is.
 pub const SYSTEM_DIR: &str = "/run/as112d";
@@ -15,10 +15,10 @@ pub const SYSTEM_DIR: &str = "/run/as112d";
 /// Where the control socket is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ControlPath {
-    /// At [`default_path`], if nobody else is there.
+    /// At [`default_path`], unless another node listens there.
     #[default]
     IfFree,
-    /// There, or there is no start.
+    /// There, or the start fails.
     At(PathBuf),
     /// Nowhere.
     Off,
@@ -30,13 +30,13 @@ impl Written for ControlPath {
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "off" => Ok(Self::Off),
-            "" => Err("the path is empty; give one as /run/as112d/control, or \"off\"".to_owned()),
+            "" => Err("the path is empty; give one such as /run/as112d/control, or \"off\"".to_owned()),
             path => Ok(Self::At(path.into())),
         }
     }
 }
 
-/// Where the socket is unless somebody says otherwise: in the folder that systemd gives the service, else for
+/// The default place of the socket: systemd's runtime directory of the service, else for
 /// root below /run, for others in the user's runtime directory. `None` where there is none of these.
 #[must_use]
 pub fn default_path() -> Option<PathBuf> {
@@ -58,16 +58,16 @@ pub fn known_paths() -> Vec<PathBuf> {
     paths
 }
 
-/// Where HTTP is served unless somebody says otherwise.
+/// The default address of HTTP.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9112);
 
 /// Where HTTP is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpListen {
-    /// On [`DEFAULT_ADDRESS`] if nobody else is there.
+    /// On [`DEFAULT_ADDRESS`], unless it is in use.
     #[default]
     IfFree,
-    /// There, or there is no start. Port 0 is any that is free.
+    /// There, or the start fails. Port 0 is any that is free.
     At(SocketAddr),
     /// Nowhere.
     Off,
@@ -82,7 +82,8 @@ impl Written for HttpListen {
         }
         let address = text.parse().map_err(|_| {
             format!(
-                "`{text}` is no address with a port; give one as 127.0.0.1:9112 or [::1]:9112, or \"off\""
+                "`{text}` is not an address with a port; give one such as 127.0.0.1:9112 or \
+                 [::1]:9112, or \"off\""
             )
         });
         address.map(Self::At)
@@ -102,10 +103,10 @@ impl fmt::Display for HttpListen {
 /// Who may see the operator's view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeView {
-    /// Whoever asks from this host itself.
+    /// Clients on this host.
     #[default]
     Loopback,
-    /// Whoever can ask.
+    /// Every client.
     Everywhere,
 }
 
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(HttpListen::read("127.0.0.1:9112"), Ok(HttpListen::At(DEFAULT_ADDRESS)));
         for bad in ["", "127.0.0.1", "on", "localhost:9112", "::1:9112:x", "[::1]"] {
             let message = HttpListen::read(bad).unwrap_err();
-            assert!(message.contains("give one as 127.0.0.1:9112"), "{bad}: {message}");
+            assert!(message.contains("give one such as 127.0.0.1:9112"), "{bad}: {message}");
         }
     }
 }

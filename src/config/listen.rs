@@ -18,7 +18,7 @@ pub struct Listen(
 /// The port where none is given.
 const DNS_PORT: u16 = 53;
 
-/// The port of the default addresses: free for anyone to bind, so that the server starts without rights.
+/// The port of the default addresses: free for anyone to bind, so the server starts without privileges.
 const DEFAULT_PORT: u16 = 5300;
 
 impl Written for Listen {
@@ -33,8 +33,9 @@ impl Written for Listen {
             _ => return address(text).map(|address| Self(vec![address])),
         };
         let port = port.parse::<u16>().ok().filter(|&port| port != 0);
-        let port =
-            port.ok_or_else(|| format!("`{text}` has no port from 1 to 65535; give one, or none for 53"))?;
+        let port = port.ok_or_else(|| {
+            format!("`{text}` has no port from 1 to 65535; give one, or leave it out for 53")
+        })?;
         let addresses = services.iter().copied().flat_map(service::addresses);
         Ok(Self(addresses.map(|address| SocketAddr::new(address, port)).collect()))
     }
@@ -46,22 +47,24 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let forms = [text.to_owned(), format!("{text}:{DNS_PORT}"), format!("[{text}]:{DNS_PORT}")];
     let address = forms.iter().find_map(|form| form.parse::<SocketAddr>().ok()).ok_or_else(|| {
         format!(
-            "`{text}` is no address; give one as 192.0.2.1, 192.0.2.1:5300, ::1 or [::1]:5300, or a name: \
-             as112-direct, as112-dname, as112"
+            "`{text}` is not an address; give one such as 192.0.2.1, 192.0.2.1:5300, ::1 or [::1]:5300, or \
+             a name: as112-direct, as112-dname, as112"
         )
     })?;
     let out = match address.ip() {
-        _ if address.port() == 0 => "has port 0; give a port from 1 to 65535, or none for 53".to_owned(),
-        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
-            format!("is an IPv4 address in IPv6 clothes; give it as {}", ip.to_canonical())
+        _ if address.port() == 0 => {
+            "has port 0; give a port from 1 to 65535, or leave it out for 53".to_owned()
         }
-        ip if ip.is_multicast() => "is a multicast address; give one that belongs to this host".to_owned(),
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
+            format!("is an IPv4-mapped IPv6 address; write {}", ip.to_canonical())
+        }
+        ip if ip.is_multicast() => "is a multicast address; give a unicast address of this host".to_owned(),
         _ => return Ok(address),
     };
     Err(format!("`{text}` {out}"))
 }
 
-/// Where to listen when nobody says: on the loopback addresses, of IPv6 where the host has it.
+/// The default: the loopback addresses, of IPv6 where the host has it.
 pub(super) fn default_addresses() -> Vec<SocketAddr> {
     let v4 = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
     let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], DEFAULT_PORT));
@@ -82,22 +85,18 @@ pub(super) fn merge(given: &[Given<Listen>], mistakes: &mut Vec<Mistake>) -> Vec
     for Given { value: Listen(addresses), origin } in given {
         for &address in addresses {
             if all.len() == LISTEN_MAX {
-                let message = format!(
-                    "more than {LISTEN_MAX} addresses; a wildcard, as 0.0.0.0, takes the place of many"
-                );
+                let message =
+                    format!("more than {LISTEN_MAX} addresses; a wildcard such as 0.0.0.0 replaces many");
                 mistakes.push(Mistake::new(*origin, message));
                 return all;
             }
             match all.iter().find(|other| covers(**other, address) || covers(address, **other)) {
                 None => all.push(address),
                 Some(&other) if other == address => {
-                    mistakes.push(Mistake::new(
-                        *origin,
-                        format!("{address} is given twice; remove one of the two"),
-                    ));
+                    mistakes.push(Mistake::new(*origin, format!("{address} is listed twice; remove one")));
                 }
                 Some(other) => {
-                    let message = format!("{address} and {other} cover each other; remove one of the two");
+                    let message = format!("{address} and {other} overlap; remove one");
                     mistakes.push(Mistake::new(*origin, message));
                 }
             }
@@ -148,17 +147,17 @@ mod tests {
     #[test]
     fn bad_addresses_say_what_to_write() {
         for (text, fragment) in [
-            ("", "`` is no address; give one as"),
+            ("", "`` is not an address; give one such as"),
             ("localhost", "as112-direct, as112-dname, as112"),
-            ("192.0.2.1:", "is no address"),
-            ("192.0.2.1:65536", "is no address"),
-            ("192.0.2.256", "is no address"),
-            ("[::1]:x", "is no address"),
+            ("192.0.2.1:", "is not an address"),
+            ("192.0.2.1:65536", "is not an address"),
+            ("192.0.2.256", "is not an address"),
+            ("[::1]:x", "is not an address"),
             ("192.0.2.1:0", "has port 0; give a port"),
             ("[::1]:0", "has port 0; give a port"),
             ("as112:0", "has no port from 1 to 65535"),
             ("as112:http", "has no port from 1 to 65535"),
-            ("::ffff:192.0.2.1", "give it as 192.0.2.1"),
+            ("::ffff:192.0.2.1", "write 192.0.2.1"),
             ("224.0.0.1", "is a multicast address"),
             ("ff02::1", "is a multicast address"),
         ] {
@@ -180,11 +179,11 @@ mod tests {
     #[test]
     fn addresses_get_in_each_others_way() {
         assert_eq!(merged(&["0.0.0.0", "::", "127.0.0.1:5300", "[::1]:5300"]), (4, vec![]));
-        let twice = "192.0.2.1:53 is given twice; remove one of the two";
+        let twice = "192.0.2.1:53 is listed twice; remove one";
         assert_eq!(merged(&["192.0.2.1", "192.0.2.1:53"]), (1, vec![twice.to_owned()]));
-        let covered = "192.0.2.1:53 and 0.0.0.0:53 cover each other; remove one of the two";
+        let covered = "192.0.2.1:53 and 0.0.0.0:53 overlap; remove one";
         assert_eq!(merged(&["0.0.0.0", "192.0.2.1"]), (1, vec![covered.to_owned()]));
-        let covering = "[::]:53 and [2620:4f:8000::1]:53 cover each other; remove one of the two";
+        let covering = "[::]:53 and [2620:4f:8000::1]:53 overlap; remove one";
         assert_eq!(merged(&["as112-direct", "::"]), (6, vec![covering.to_owned()]));
         assert_eq!(merged(&["as112", "as112-dname"]).1.len(), 2);
     }

@@ -14,29 +14,29 @@ use crate::taps::{Addresses, DnstapReceiver};
 /// The query log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryLog {
-    /// Of so many queries of a thread one is told.
+    /// One query in so many of a thread is logged.
     pub sample_every: NonZeroU32,
     /// The file; without one, lines go to the log.
     pub file: Option<PathBuf>,
-    /// What is told of clients.
+    /// How much of a client's address is shown.
     pub addresses: Addresses,
 }
 
 /// dnstap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dnstap {
-    /// Who gets it.
+    /// The receiver.
     pub to: DnstapReceiver,
-    /// Of so many queries of a thread one is told.
+    /// One query in so many of a thread is logged.
     pub sample_every: NonZeroU32,
-    /// What is told of clients.
+    /// How much of a client's address is shown.
     pub addresses: Addresses,
 }
 
 type TapEvery = Count<1, TAP_EVERY_MAX>;
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [log]")]
+#[serde(default, deny_unknown_fields, expecting = "a [log] section")]
 pub(super) struct LogSpec {
     level: Given<Level>,
     format: Given<Format>,
@@ -61,7 +61,7 @@ impl LogSpec {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [query_log]")]
+#[serde(default, deny_unknown_fields, expecting = "a [query_log] section")]
 pub(super) struct QueryLogSpec {
     sample_every: Option<Given<TapEvery>>,
     file: Option<PathBuf>,
@@ -87,7 +87,7 @@ impl QueryLogSpec {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [dnstap]")]
+#[serde(default, deny_unknown_fields, expecting = "a [dnstap] section")]
 pub(super) struct DnstapSpec {
     to: Option<Given<DnstapReceiver>>,
     sample_every: Given<TapEvery>,
@@ -162,7 +162,7 @@ impl Written for DnstapReceiver {
         let address = text.strip_prefix("tcp:").and_then(|address| address.parse().ok());
         path.map(|path| Self::Unix(path.into()))
             .or_else(|| address.map(Self::Tcp))
-            .ok_or_else(|| format!("`{text}` is nobody who gets dnstap; give {}", Self::EXPECTED))
+            .ok_or_else(|| format!("`{text}` is not a dnstap receiver; give {}", Self::EXPECTED))
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(Level::read("warning"), Ok(Level::Warning));
         assert_eq!(
             Level::read("warn").unwrap_err(),
-            "`warn` is none of the choices; give \"error\", \"warning\", \"info\" or \"debug\""
+            "`warn` is not a valid value; give \"error\", \"warning\", \"info\" or \"debug\""
         );
         assert_eq!(Format::read("json"), Ok(Format::Json));
         assert_eq!(Addresses::read("whole"), Ok(Addresses::Whole));
@@ -216,7 +216,7 @@ mod tests {
             assert_eq!(receiver.to_string(), text);
         }
         for bad in ["", "unix:", "/run/a", "tcp:", "tcp:localhost:1", "tcp:1.2.3.4", "udp:1.2.3.4:5"] {
-            assert!(DnstapReceiver::read(bad).unwrap_err().contains("is nobody who gets dnstap"), "{bad}");
+            assert!(DnstapReceiver::read(bad).unwrap_err().contains("is not a dnstap receiver"), "{bad}");
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What the daemon runs with: options of the command line before the file, the file before the defaults.
 //!
 //! A [`Config`] that exists is consistent. Whatever is wrong is reported at once, each mistake with its place
-//! and the way out, because an operator who mends one mistake per restart is down the longer.
+//! and what to do, because fixing one mistake per restart means a longer outage.
 
 pub mod announce;
 pub mod confine;
 pub mod cpus;
 pub mod doors;
 pub mod listen;
+pub mod loaded;
 pub mod logs;
 mod shown;
 mod spec;
@@ -39,7 +40,7 @@ use listen::Listen;
 use logs::{Dnstap, QueryLog};
 pub use shown::{Wanted, show};
 use spec::Spec;
-use written::{Given, Mistake, Origin, Template, Text, Written as _};
+use written::{Given, Line, Mistake, Origin, Template, Text, Written as _};
 use xdp::{InterfaceName, XdpSettings, XdpSpec};
 
 /// What the daemon runs with.
@@ -53,14 +54,14 @@ pub struct Config {
     pub cpus: Option<Cpus>,
     /// Which shard gets a datagram.
     pub steer: Steer,
-    /// Microseconds for which a shard polls the network card before it sleeps; 0 for not at all.
+    /// Microseconds for which a shard polls the NIC before it sleeps; 0 for not at all.
     pub busy_poll: usize,
     /// How datagrams are received and sent.
     pub datapath: DatapathChoice,
     /// Largest UDP reply, in bytes.
     pub edns_udp_size: u16,
-    /// Whose rights remain once the sockets are open; with `None` those of the first user of
-    /// [`process`](crate::sys::confine::process) that there is.
+    /// User to run as once the sockets are open; with `None` the first user of
+    /// [`process`](crate::sys::confine::process) that exists.
     pub user: Option<String>,
     /// Receive buffer of each UDP socket, in bytes.
     pub rcvbuf: usize,
@@ -82,15 +83,15 @@ pub struct Config {
     pub http: HttpListen,
     /// Who may see the operator's view there.
     pub node_view: NodeView,
-    /// The folder of the history; `None` for memory.
+    /// The directory of the history; `None` for memory.
     pub history: Option<PathBuf>,
-    /// Of so many queries one is looked at for its source.
+    /// One query in so many is sampled for its source.
     pub sample_every: NonZeroU32,
-    /// Databases that tell country and AS of a source.
+    /// Databases that map a source to its country and AS.
     pub databases: Vec<PathBuf>,
     /// Files for other programs.
     pub export: export::Settings,
-    /// How much the process gives up.
+    /// How the process is confined.
     pub confine: Wants,
     /// What is logged, and where.
     pub log: log::Settings,
@@ -102,7 +103,7 @@ pub struct Config {
     pub xdp: XdpSettings,
     /// Where the node is controlled.
     pub control: ControlPath,
-    /// How long a node that drains answers at least.
+    /// Minimum time for which a draining node keeps answering.
     pub drain_time: Duration,
     /// What `as112d announce` announces; `None` without a router.
     pub announce: Option<AnnounceSettings>,
@@ -129,7 +130,7 @@ pub struct Flags {
     pub control: Option<ControlPath>,
     /// The node's name.
     pub node: Option<Text<NSID_LEN_MAX>>,
-    /// A folder of zone files, relative to where the daemon was started.
+    /// A directory of zone files, relative to where the daemon was started.
     pub zones: Option<PathBuf>,
     /// The interfaces that are answered on in the driver.
     pub xdp: Vec<InterfaceName>,
@@ -168,7 +169,7 @@ pub fn doors_in(path: &Path) -> Result<(ControlPath, HttpListen), Vec<Problem>> 
     Ok((control.unwrap_or_default(), spec.http.listen.map(|listen| listen.value).unwrap_or_default()))
 }
 
-/// Whom to tell that every route is withdrawn, as far as the file can be read.
+/// The router to tell that every route is withdrawn, as far as the file can be read.
 ///
 /// # Errors
 /// If it cannot, or names no router.
@@ -177,12 +178,12 @@ pub fn withdrawal(path: Option<&Path>) -> Result<AnnounceSettings, Vec<Problem>>
     let (spec, mut mistakes) = spec::read(&source.text);
     let all = Listen::read("as112").expect("it is a name").0;
     spec.announce.resolve(&all, &source.dir, &mut Vec::new()).ok_or_else(|| {
-        mistakes.push(Mistake::new(Origin::Default, "no router is configured in [announce]; name one"));
+        mistakes.push(Mistake::new(Origin::Default, "[announce] has no `router`; set one"));
         mistakes.iter().map(|mistake| source.problem(mistake)).collect()
     })
 }
 
-/// Makes the `Config` and notes what does not fit together. After a mistake it goes on with what it has, to
+/// Makes the `Config` and notes what does not fit together. After a mistake it continues with what it has, to
 /// find the next one; `load` gives out no such `Config`.
 struct Resolver<'a> {
     source: &'a Source,
@@ -271,13 +272,13 @@ impl Resolver<'_> {
             let origin = Origin::File(given.span().start);
             self.mistake(
                 origin,
-                "there is no address to listen on; give one, or leave `listen` out for the default",
+                "there is no address to listen on; list one, or leave `listen` out for the default",
             );
         }
         listen::merge(given.get_ref(), &mut self.mistakes)
     }
 
-    /// Somebody must listen in each prefix that is answered for as a whole.
+    /// Each prefix that is answered for as a whole must hold a listening address.
     fn check_prefixes(&mut self, xdp: &XdpSpec, listen: &[SocketAddr]) {
         for Given { value: prefix, origin } in &xdp.prefixes {
             let is_in = |ip: IpAddr| {
@@ -285,7 +286,7 @@ impl Resolver<'_> {
             };
             if !listen.iter().any(|address| is_in(address.ip())) {
                 let message =
-                    format!("nobody listens in {prefix}; listen on one of its addresses, or leave it out");
+                    format!("no listening address is in {prefix}; listen on one, or remove the prefix");
                 self.mistake(*origin, message);
             }
         }
@@ -296,7 +297,7 @@ impl Resolver<'_> {
         let (Shards::Count(count), Some(Cpus::List(cpus))) = (shards.value, cpus) else { return };
         if count.get() > cpus.len() {
             let listed = cpus.len();
-            let message = format!("{count} shards on {listed} listed CPUs; list more CPUs, or give \"auto\"");
+            let message = format!("{count} shards but only {listed} CPUs; list more CPUs, or give \"auto\"");
             self.mistake(shards.origin, message);
         }
     }
@@ -307,7 +308,10 @@ impl Resolver<'_> {
             ("unique_ip", spec.unique_ip.len(), spec.unique_ip.first().map(|one| one.origin)),
         ] {
             if let Some(origin) = first.filter(|_| len > IDENTITY_LIST_MAX) {
-                self.mistake(origin, format!("`{list}` has {len} entries; keep at most {IDENTITY_LIST_MAX}"));
+                self.mistake(
+                    origin,
+                    format!("`{list}` has {len} entries, over the limit of {IDENTITY_LIST_MAX}; remove some"),
+                );
             }
         }
         if let Some(Given { value: Text(loc), origin }) = &spec.loc
@@ -335,23 +339,20 @@ impl Resolver<'_> {
             // What gethostname(2) returns, without an unsafe call.
             let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             if name.trim().is_empty() {
-                self.mistake(
-                    Origin::Default,
-                    "this host tells no name of its own; name the node with --node",
-                );
+                self.mistake(Origin::Default, "this host has no hostname; name the node with --node");
             }
             name.trim().to_owned()
         })
     }
 
-    fn domain_name(&mut self, given: Given<spec::Line>) -> String {
+    fn domain_name(&mut self, given: Given<Line>) -> String {
         let Given { value: Text(name), origin } = given;
         let wrong = if name.contains('@') {
-            Some(format!("a mailbox is written as a name; write `{}`", name.replace('@', ".")))
+            Some(format!("a mailbox is written as a domain name; write `{}`", name.replace('@', ".")))
         } else {
             zone::name_from_text(&name)
                 .err()
-                .map(|message| format!("{message}; give a name as noc.example.net"))
+                .map(|message| format!("{message}; give a name such as noc.example.net"))
         };
         if let Some(message) = wrong {
             self.mistake(origin, message);
@@ -379,11 +380,11 @@ impl Resolver<'_> {
         }
     }
 
-    fn databases(&mut self, given: Vec<Given<spec::Line>>) -> Vec<PathBuf> {
+    fn databases(&mut self, given: Vec<Given<Line>>) -> Vec<PathBuf> {
         if let Some(one) = given.get(DATABASES_MAX) {
             self.mistake(
                 one.origin,
-                format!("there are {} databases; keep at most {DATABASES_MAX}", given.len()),
+                format!("{} databases, over the limit of {DATABASES_MAX}; remove some", given.len()),
             );
         }
         given.into_iter().map(|path| self.source.dir.join(text(path))).collect()

@@ -69,7 +69,7 @@ struct Key {
     without: String,
 }
 
-/// The sections that the example file documents. A key behind a `#` has no fixed default; the comment before
+/// The sections that the example file documents. A key after a `#` has no fixed default; the comment before
 /// it says what holds without it.
 fn documented() -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
@@ -108,14 +108,11 @@ fn documented() -> Vec<Section> {
     sections
 }
 
-/// Of a comment, what it says behind "Without it", to the end of the sentence.
+/// Of a comment, what it says after "Default: ", to the end of the sentence.
 fn without(comment: &str) -> String {
-    let behind = ["Without it", "Without them", "Left out it is"]
-        .iter()
-        .find_map(|words| comment.split_once(words))
-        .map_or("", |(_, rest)| rest);
-    let sentence = behind.split(". ").next().unwrap_or_default();
-    sentence.trim_start_matches(':').trim().trim_end_matches('.').to_owned()
+    let rest = comment.split_once("Default: ").map_or("", |(_, rest)| rest);
+    let sentence = rest.split(". ").next().unwrap_or_default();
+    sentence.trim().trim_end_matches('.').to_owned()
 }
 
 /// A value that an option of the command line gives.
@@ -127,7 +124,7 @@ pub(super) struct Over {
 }
 
 impl Flags {
-    /// What was given, by the keys that it goes before.
+    /// What was given, by the keys that it overrides.
     pub(super) fn given(&self) -> Vec<Over> {
         // Every field by its name: an option that is forgotten here does not compile.
         let Self {
@@ -367,13 +364,17 @@ mod tests {
         assert_eq!(origin("busy_poll"), told("busy_poll = 0", "default"));
         assert_eq!(
             origin("# user"),
-            told("# user is not set: as112d where there is that user, else nobody", "default")
+            told(
+                "# user is not set: as112d if that user exists, else nobody; if not started as root, the \
+                 user who started it",
+                "default"
+            )
         );
         assert_eq!(origin("name = \"a\""), told("name = \"a\"", "F:6:8"));
         assert_eq!(origin("nsid"), told("nsid = 'say \"hi\"'", "default: the node's name"));
         let without = show(Some(&path), &Flags::default(), ALL).unwrap();
         assert!(
-            without.contains("# listen is not set: 127.0.0.1:9112, and nothing where that is taken"),
+            without.contains("# listen is not set: 127.0.0.1:9112, or no HTTP if that is in use"),
             "{without}"
         );
     }

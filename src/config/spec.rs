@@ -15,13 +15,12 @@ use super::doors::ControlPath;
 use super::doors::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::logs::{DnstapSpec, LogSpec, QueryLogSpec};
-use super::written::{Count, Given, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
+use super::written::{Count, Given, Line, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
 use super::xdp::XdpSpec;
 use crate::limits::{
     CONFIG_MISTAKES_MAX, DRAIN_TIME_MAX_MS, EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, SAMPLE_EVERY,
     SAMPLE_EVERY_MAX, SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN, TCP_BUFFERS_LEN_CEILING, TCP_BUFFERS_LEN_FLOOR,
-    TCP_CONNECTIONS_CEILING, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS, TEXT_LEN_MAX, UDP_RCVBUF_LEN,
-    UDP_SNDBUF_LEN,
+    TCP_CONNECTIONS_CEILING, TCP_TIMEOUT_CEILING_MS, TCP_TIMEOUT_FLOOR_MS, UDP_RCVBUF_LEN, UDP_SNDBUF_LEN,
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -30,7 +29,7 @@ use crate::serve::UpdatePolicy;
 use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.
-pub(super) const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../docs/examples/as112d.toml");
 
 pub(super) type SocketBuffer = Size<SOCKET_BUFFER_MIN, SOCKET_BUFFER_MAX>;
 pub(super) type UdpSize = Count<EDNS_UDP_SIZE_MIN, EDNS_UDP_SIZE_MAX>;
@@ -39,7 +38,6 @@ pub(super) type DrainTime = Time<0, DRAIN_TIME_MAX_MS>;
 pub(super) type Timeout = Time<TCP_TIMEOUT_FLOOR_MS, TCP_TIMEOUT_CEILING_MS>;
 pub(super) type TcpBuffers = Size<TCP_BUFFERS_LEN_FLOOR, TCP_BUFFERS_LEN_CEILING>;
 pub(super) type SampleEvery = Count<1, SAMPLE_EVERY_MAX>;
-pub(super) type Line = Text<TEXT_LEN_MAX>;
 
 /// The file. An `Option` is a key whose default depends on the host, on another key, or is "nothing".
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,7 +63,7 @@ pub(super) struct Spec {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [server]")]
+#[serde(default, deny_unknown_fields, expecting = "a [server] section")]
 pub(super) struct Server {
     pub(super) listen: Option<Spanned<Vec<Given<Listen>>>>,
     pub(super) shards: Given<Shards>,
@@ -99,7 +97,7 @@ impl Default for Server {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [identity]")]
+#[serde(default, deny_unknown_fields, expecting = "a [identity] section")]
 pub(super) struct Identity {
     pub(super) node: Option<Given<Text<NSID_LEN_MAX>>>,
     pub(super) facility: Option<Given<Line>>,
@@ -114,7 +112,7 @@ pub(super) struct Identity {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [tcp]")]
+#[serde(default, deny_unknown_fields, expecting = "a [tcp] section")]
 pub(super) struct Tcp {
     pub(super) connections_max: Given<Connections>,
     pub(super) connections_per_address_max: Given<Connections>,
@@ -149,7 +147,7 @@ impl Default for Tcp {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [zones]")]
+#[serde(default, deny_unknown_fields, expecting = "a [zones] section")]
 pub(super) struct Zones {
     pub(super) direct: bool,
     pub(super) dname: bool,
@@ -164,7 +162,7 @@ impl Default for Zones {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a block that begins with [[zone]]")]
+#[serde(deny_unknown_fields, expecting = "a [[zone]] block")]
 pub(super) struct Zone {
     pub(super) name: Given<Line>,
     pub(super) file: Option<PathBuf>,
@@ -174,7 +172,7 @@ pub(super) struct Zone {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [answers]")]
+#[serde(default, deny_unknown_fields, expecting = "a [answers] section")]
 pub(super) struct Answers {
     pub(super) update: Given<UpdatePolicy>,
 }
@@ -186,26 +184,26 @@ impl Default for Answers {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [http]")]
+#[serde(default, deny_unknown_fields, expecting = "a [http] section")]
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
     pub(super) node_view: Option<Given<NodeView>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [control]")]
+#[serde(default, deny_unknown_fields, expecting = "a [control] section")]
 pub(super) struct Control {
     pub(super) path: Option<Given<ControlPath>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [history]")]
+#[serde(default, deny_unknown_fields, expecting = "a [history] section")]
 pub(super) struct History {
     pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [sources]")]
+#[serde(default, deny_unknown_fields, expecting = "a [sources] section")]
 pub(super) struct Sources {
     pub(super) sample_every: Given<SampleEvery>,
     pub(super) databases: Vec<Given<Line>>,
@@ -218,7 +216,7 @@ impl Default for Sources {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [export]")]
+#[serde(default, deny_unknown_fields, expecting = "a [export] section")]
 pub(super) struct Export {
     pub(super) rssac002: Option<PathBuf>,
     pub(super) dsc: Option<PathBuf>,
@@ -232,7 +230,7 @@ impl Default for Export {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [confine]")]
+#[serde(default, deny_unknown_fields, expecting = "a [confine] section")]
 pub(super) struct Confine {
     pub(super) landlock: Given<Want>,
     pub(super) seccomp: Given<Want>,
@@ -248,14 +246,15 @@ impl Written for IpAddr {
     const EXPECTED: &'static str = "an address such as \"192.0.2.1\"";
 
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("`{text}` is no address; give one as 192.0.2.1 or 2001:db8::1"))
+        text.parse()
+            .map_err(|_| format!("`{text}` is not an address; give one such as 192.0.2.1 or 2001:db8::1"))
     }
 }
 
 /// What the file says where it is right, and all that is wrong in it.
 ///
 /// serde stops at the first mistake. So the value at fault is noted and taken out, and the rest is read
-/// again, until nothing is wrong any more.
+/// again, until nothing is wrong.
 pub(super) fn read(text: &str) -> (Spec, Vec<Mistake>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -328,7 +327,7 @@ const LISTS: [(&str, &str); 5] = [
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
 ];
 
-/// The message for an operator from serde's. Ours end in the way out already. Of keys that it does not know,
+/// The message for an operator from serde's. Ours already say what to do. Of keys that it does not know,
 /// serde says "unknown field `shard`, expected one of `listen`, `shards`"; of absent ones, "missing field
 /// `name`".
 fn explain(message: &str, key: Option<&str>) -> String {
@@ -337,7 +336,7 @@ fn explain(message: &str, key: Option<&str>) -> String {
         let known = known(message);
         return match nearest(unknown, &known) {
             Some(word) => format!("unknown key `{unknown}`; did you mean `{word}`?"),
-            None => format!("unknown key `{unknown}`; known here: {}", known.join(", ")),
+            None => format!("unknown key `{unknown}`; known keys: {}", known.join(", ")),
         };
     }
     let key = match message.strip_prefix("missing field `") {

@@ -4,7 +4,7 @@ use super::spec::EXAMPLE;
 use super::*;
 use crate::taps::Addresses;
 
-/// Loads `text` as the file `folder/as112d.toml`.
+/// Loads `text` as the file `as112d.toml` in a directory.
 fn load_text(text: &str, flags: &Flags) -> Result<Config, Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("as112d.toml");
@@ -29,16 +29,16 @@ fn each_mistake_has_its_place_and_the_way_out() {
         // Keys.
         ("[server]\nshard = 4", "2:1", "unknown key `shard`; did you mean `shards`?"),
         ("[sever]\nshards = 4", "1:2", "unknown key `sever`; did you mean `server`?"),
-        ("[answers]\nttl = 4", "2:1", "unknown key `ttl`; known here: update"),
-        ("listen = []", "1:1", "known here: server, identity, tcp, zones, zone, answers"),
+        ("[answers]\nttl = 4", "2:1", "unknown key `ttl`; known keys: update"),
+        ("listen = []", "1:1", "known keys: server, identity, tcp, zones, zone, answers"),
         ("[[zone]]\nname = 'a'\nfiel = 'x'", "3:1", "did you mean `file`?"),
         ("[[zone]]\nfile = 'x'", "1:1", "missing field `name`; write it as in `name = \"example.com\"`"),
         // Kinds.
-        ("server = 3", "1:10", "invalid type: integer `3`, expected a section that begins with [server]"),
+        ("server = 3", "1:10", "invalid type: integer `3`, expected a [server] section"),
         ("zone = {}", "1:8", "write it as in `[[zone]]`"),
         ("[server]\nlisten = '::1'", "2:10", "write it as in `listen = [\"as112\""),
         ("[server]\nlisten = ['::1', 53]", "2:18", "invalid type: integer `53`, expected an address such as"),
-        ("[server]\nuser = 5", "2:8", "expected a text in quotes; write it as in `user = \"as112d\"`"),
+        ("[server]\nuser = 5", "2:8", "expected a quoted string; write it as in `user = \"as112d\"`"),
         ("[server]\nedns_udp_size = '1k'", "2:17", "give a whole number from 512 to 1232"),
         (
             "[server]\nrcvbuf = 3.5",
@@ -49,24 +49,24 @@ fn each_mistake_has_its_place_and_the_way_out() {
         ("[xdp]\ninterfaces = 'eth0'", "2:14", "expected a list; write it as in `interfaces = [\"eth0\"]`"),
         ("[zones]\ndir = 1", "2:7", "write it as in `dir = \"zones\"`"),
         // Values.
-        ("[server]\nlisten = ['::1', 'localhost']", "2:18", "`localhost` is no address; give one as"),
+        ("[server]\nlisten = ['::1', 'localhost']", "2:18", "`localhost` is not an address; give"),
         ("[server]\nlisten = ['127.0.0.1:0']", "2:11", "has port 0; give a port from 1 to 65535"),
-        ("[server]\nlisten = ['::1', '[::1]:53']", "2:18", "[::1]:53 is given twice; remove one"),
-        ("[server]\nlisten = ['::', '::1']", "2:17", "[::1]:53 and [::]:53 cover each other; remove one"),
-        ("[server]\nlisten = ['x']", "2:11", "`x` is no address"),
-        ("[server]\nlisten = []", "2:10", "there is no address to listen on; give one"),
+        ("[server]\nlisten = ['::1', '[::1]:53']", "2:18", "[::1]:53 is listed twice; remove one"),
+        ("[server]\nlisten = ['::', '::1']", "2:17", "[::1]:53 and [::]:53 overlap; remove one"),
+        ("[server]\nlisten = ['x']", "2:11", "`x` is not an address"),
+        ("[server]\nlisten = []", "2:10", "there is no address to listen on; list one"),
         ("[server]\nshards = 0", "2:10", "give 1 to 1024, or \"auto\""),
         ("[server]\nshards = 'all'", "2:10", "give 1 to 1024, or \"auto\""),
-        ("[server]\ncpus = '0-'", "2:8", "`0-` is no CPU or range of CPUs; give a list"),
-        ("[server]\ncpus = '0-3,2'", "2:8", "CPU 2 is listed twice; name it once"),
-        ("[server]\ncpus = '0-1'\nshards = 3", "3:10", "3 shards on 2 listed CPUs; list more CPUs"),
+        ("[server]\ncpus = '0-'", "2:8", "`0-` is not a CPU or a range of CPUs; give a list"),
+        ("[server]\ncpus = '0-3,2'", "2:8", "CPU 2 is listed twice; list it once"),
+        ("[server]\ncpus = '0-1'\nshards = 3", "3:10", "3 shards but only 2 CPUs; list more CPUs"),
         ("[server]\ndatapath = 'xdp'", "2:12", "give \"auto\", \"io_uring\" or \"mmsg\""),
         ("[server]\nedns_udp_size = 511", "2:17", "give a whole number from 512 to 1232"),
         ("[server]\nedns_udp_size = 1233", "2:17", "give a whole number from 512 to 1232"),
         ("[server]\nedns_udp_size = -1", "2:17", "`-1` is out of range"),
         ("[server]\nsndbuf = 4194304", "2:10", "give a number with B, KiB, MiB or GiB"),
         ("[server]\nsndbuf = '1GiB'", "2:10", "give 4KiB to 512MiB"),
-        ("[server]\nuser = ''", "2:8", "the text is empty"),
+        ("[server]\nuser = ''", "2:8", "the value is empty"),
         ("[tcp]\nidle_timeout = 10", "2:16", "give a number with ms, s or m"),
         ("[tcp]\nidle_timeout = '2h'", "2:16", "is not a time"),
         ("[tcp]\nwrite_timeout = '1ms'", "2:17", "give 1s to 60m"),
@@ -80,7 +80,7 @@ fn each_mistake_has_its_place_and_the_way_out() {
         ),
         ("[identity]\nnsid = '0x123'", "2:8", "pairs of hexadecimal digits"),
         ("[identity]\nfacility = 'a\\nb'\nnode = \"a\\tb\"", "3:8", "control character"),
-        ("[identity]\nunique_ip = ['192.0.2']", "2:14", "`192.0.2` is no address; give one as"),
+        ("[identity]\nunique_ip = ['192.0.2']", "2:14", "`192.0.2` is not an address; give one such as"),
         ("[identity]\nhostname_soa_rname = 'noc@example.net'", "2:22", "write `noc.example.net`"),
         ("[identity]\nhostname_soa_mname = 'a..b'", "2:22", "`a..b` "),
         ("[answers]\nupdate = 'yes'", "2:10", "give \"refused\", \"notimp\" or \"drop\""),
@@ -88,8 +88,8 @@ fn each_mistake_has_its_place_and_the_way_out() {
         ("[[zone]]\nname = 'a'\nfile = 'f'\ntemplate = 'dd-empty'", "2:8", "remove one of the two"),
         ("[[zone]]\nname = 'a'\ntemplate = 'dd'", "3:12", "give \"dd-empty\" or \"dr-empty\""),
         // A message is one line, whatever it quotes.
-        ("[server]\n'sh`ar\\nd' = 4", "2:1", "unknown key `sh`ar\\nd`; known here: listen, shards"),
-        ("[server]\nlisten = [\"::1\\n\\u001b[31m\"]", "2:11", "`::1\\n\\u{1b}[31m` is no address"),
+        ("[server]\n'sh`ar\\nd' = 4", "2:1", "unknown key `sh`ar\\nd`; known keys: listen, shards"),
+        ("[server]\nlisten = [\"::1\\n\\u001b[31m\"]", "2:11", "`::1\\n\\u{1b}[31m` is not an address"),
         // The column counts characters, not bytes.
         ("server = {user = 'Łódź', shard = 1}", "1:26", "did you mean `shards`?"),
     ] {
@@ -103,7 +103,7 @@ fn each_mistake_has_its_place_and_the_way_out() {
 #[test]
 fn mistakes_about_cpus() {
     for (text, place, fragment) in [
-        ("[server]\ncpus = 'node:'", "2:8", "is no NUMA node; give one"),
+        ("[server]\ncpus = 'node:'", "2:8", "is not a NUMA node; give one"),
         ("[server]\ncpus = 4", "2:8", "expected CPUs, such as \"0-7,16-23\", \"nic:eth0\""),
         ("[server]\nsteer = 'numa'", "2:9", "give \"auto\", \"off\", \"cpu\" or \"hash\""),
         ("[server]\nbusy_poll = 1001", "2:13", "give a whole number from 0 to 1000"),
@@ -214,7 +214,7 @@ fn logs_and_taps_are_those_that_are_wanted() {
     for (text, fragment) in [
         ("[log]\nlevel = 'loud'", "give \"error\", \"warning\", \"info\" or \"debug\""),
         ("[query_log]\nsample_every = 0", "give a whole number from 1 to 1048576"),
-        ("[dnstap]\nto = '/run/tap'", "`/run/tap` is nobody who gets dnstap; give a socket such as"),
+        ("[dnstap]\nto = '/run/tap'", "`/run/tap` is not a dnstap receiver; give a socket such as"),
         ("[dnstap]\ntoo = 1", "unknown key `too`; did you mean `to`?"),
     ] {
         let problems = load_text(text, &Flags::default()).unwrap_err();
@@ -316,7 +316,7 @@ fn files_that_cannot_be_read() {
     assert!(problem(Path::new("/dev/zero")).message.contains("a device, not a file"));
 }
 
-/// Damages the example at one to four places, as a slip of the hand would, and loads it.
+/// Corrupts the example in one to four places, as a typing error would, and loads it.
 #[test]
 fn damage_never_panics_and_every_message_is_one_line_with_a_place() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
-use crate::limits::NSID_LEN_MAX;
+use crate::limits::{NSID_LEN_MAX, TEXT_LEN_MAX};
 use crate::net::DatapathChoice;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
@@ -31,7 +31,7 @@ pub trait Written: Sized {
 /// Where a setting came from, in the order in which mistakes are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// Nobody gave it.
+    /// It was not given.
     Default,
     /// An option of the command line.
     Flag(&'static str),
@@ -140,7 +140,7 @@ impl<const MIN: usize, const MAX: usize> Written for Size<MIN, MAX> {
 
     fn read(text: &str) -> Result<Self, String> {
         let bytes = quantity(text, &SIZE_UNITS).ok_or_else(|| {
-            format!("`{text}` is not a size; give a number with B, KiB, MiB or GiB, as \"8MiB\"")
+            format!("`{text}` is not a size; give a number with B, KiB, MiB or GiB, such as \"8MiB\"")
         })?;
         match usize::try_from(bytes) {
             Ok(bytes) if (MIN..=MAX).contains(&bytes) => Ok(Self(bytes)),
@@ -178,8 +178,9 @@ impl<const MIN_MS: u64, const MAX_MS: u64> Written for Time<MIN_MS, MAX_MS> {
     const INTEGER: bool = true;
 
     fn read(text: &str) -> Result<Self, String> {
-        let ms = quantity(text, &TIME_UNITS)
-            .ok_or_else(|| format!("`{text}` is not a time; give a number with ms, s or m, as \"10s\""))?;
+        let ms = quantity(text, &TIME_UNITS).ok_or_else(|| {
+            format!("`{text}` is not a time; give a number with ms, s or m, such as \"10s\"")
+        })?;
         if !(MIN_MS..=MAX_MS).contains(&ms) {
             return Err(format!("`{text}` is out of range; give {} to {}", time(MIN_MS), time(MAX_MS)));
         }
@@ -202,6 +203,9 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 //------------ Texts ---
 
+/// A line of text.
+pub(super) type Line = Text<TEXT_LEN_MAX>;
+
 /// A text of 1 to `MAX` bytes without control characters.
 #[derive(Clone, Debug)]
 pub struct Text<const MAX: usize>(
@@ -210,14 +214,14 @@ pub struct Text<const MAX: usize>(
 );
 
 impl<const MAX: usize> Written for Text<MAX> {
-    const EXPECTED: &'static str = "a text in quotes";
+    const EXPECTED: &'static str = "a quoted string";
 
     fn read(text: &str) -> Result<Self, String> {
         match text.len() {
-            0 => Err("the text is empty; write something, or leave the setting out".to_owned()),
-            len if len > MAX => Err(format!("the text has {len} bytes; shorten it to at most {MAX}")),
+            0 => Err("the value is empty; give one, or leave the setting out".to_owned()),
+            len if len > MAX => Err(format!("the value is {len} bytes long; shorten it to at most {MAX}")),
             _ if text.contains(char::is_control) => {
-                Err("the text has a control character; write one line of plain text".to_owned())
+                Err("the value has a control character; give one line of plain text".to_owned())
             }
             _ => Ok(Self(text.to_owned())),
         }
@@ -229,7 +233,7 @@ impl<const MAX: usize> Written for Text<MAX> {
 pub(super) struct Nsid(pub(super) Vec<u8>);
 
 impl Written for Nsid {
-    const EXPECTED: &'static str = "a text, or hexadecimal digits as \"0xC0FFEE\"";
+    const EXPECTED: &'static str = "a string, or hexadecimal digits such as \"0xC0FFEE\"";
 
     fn read(text: &str) -> Result<Self, String> {
         let Some(digits) = text.strip_prefix("0x") else {
@@ -243,7 +247,7 @@ impl Written for Nsid {
         match pairs.iter().map(byte).collect::<Option<Vec<u8>>>() {
             Some(bytes) if odd.is_empty() && (1..=NSID_LEN_MAX).contains(&bytes.len()) => Ok(Self(bytes)),
             _ => Err(format!(
-                "`{text}` is no NSID; behind 0x give 1 to {NSID_LEN_MAX} pairs of hexadecimal digits"
+                "`{text}` is not an NSID; after 0x give 1 to {NSID_LEN_MAX} pairs of hexadecimal digits"
             )),
         }
     }
@@ -304,7 +308,7 @@ impl Written for Template {
 
 pub(super) fn choice<T: Copy + Written>(text: &str, names: &[(&str, T)]) -> Result<T, String> {
     let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-    found.ok_or_else(|| format!("`{text}` is none of the choices; give {}", T::EXPECTED))
+    found.ok_or_else(|| format!("`{text}` is not a valid value; give {}", T::EXPECTED))
 }
 
 #[cfg(test)]
@@ -360,7 +364,10 @@ mod tests {
 
     #[test]
     fn texts_are_short_plain_lines() {
-        assert_eq!(Text::<5>::read("Łódź").unwrap_err(), "the text has 7 bytes; shorten it to at most 5");
+        assert_eq!(
+            Text::<5>::read("Łódź").unwrap_err(),
+            "the value is 7 bytes long; shorten it to at most 5"
+        );
         assert_eq!(Text::<7>::read("Łódź").unwrap().0, "Łódź");
         assert!(Text::<7>::read("a\nb").unwrap_err().contains("control character"));
     }
@@ -370,7 +377,7 @@ mod tests {
         assert_eq!(UpdatePolicy::read("drop"), Ok(UpdatePolicy::Drop));
         assert_eq!(
             DatapathChoice::read("uring").unwrap_err(),
-            "`uring` is none of the choices; give \"auto\", \"io_uring\" or \"mmsg\""
+            "`uring` is not a valid value; give \"auto\", \"io_uring\" or \"mmsg\""
         );
         for (name, choice) in DatapathChoice::NAMES {
             assert_eq!((DatapathChoice::read(name), choice.to_string()), (Ok(choice), name.to_owned()));

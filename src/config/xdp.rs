@@ -17,7 +17,7 @@ pub struct XdpSettings {
     pub mode: XdpMode,
     /// All of whose addresses are the node's.
     pub prefixes: Vec<IpNet>,
-    /// Of so many queries that could be answered there, one goes to the sockets; 0 for none.
+    /// One query in so many that could be answered there goes to the sockets; 0 for none.
     pub sample: u32,
 }
 
@@ -64,7 +64,8 @@ impl Written for InterfaceName {
     fn read(text: &str) -> Result<Self, String> {
         let is_name = (1..=INTERFACE_NAME_LEN_MAX).contains(&text.len())
             && text.chars().all(|c| !c.is_whitespace() && c != '/');
-        let refused = || format!("`{text}` is no interface; give one that `ip link` lists, as eth0");
+        let refused =
+            || format!("`{text}` is not an interface name; give one that `ip link` lists, such as eth0");
         is_name.then(|| Self(text.to_owned())).ok_or_else(refused)
     }
 }
@@ -73,13 +74,14 @@ impl Written for IpNet {
     const EXPECTED: &'static str = "a prefix such as \"192.175.48.0/24\"";
 
     fn read(text: &str) -> Result<Self, String> {
-        let refused = |_| format!("`{text}` is no prefix; give one as 192.175.48.0/24 or 2620:4f:8000::/48");
+        let refused =
+            |_| format!("`{text}` is not a prefix; give one such as 192.175.48.0/24 or 2620:4f:8000::/48");
         text.parse::<Self>().map(|prefix| prefix.trunc()).map_err(refused)
     }
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section that begins with [xdp]")]
+#[serde(default, deny_unknown_fields, expecting = "a [xdp] section")]
 pub(super) struct XdpSpec {
     interfaces: Vec<Given<InterfaceName>>,
     mode: Given<XdpMode>,
@@ -130,7 +132,7 @@ mod tests {
             assert!(InterfaceName::read(wrong).unwrap_err().contains("give one"), "{wrong}");
         }
         assert_eq!(IpNet::read("192.0.2.77/24").unwrap().to_string(), "192.0.2.0/24");
-        assert!(IpNet::read("192.0.2.0").unwrap_err().contains("is no prefix"));
+        assert!(IpNet::read("192.0.2.0").unwrap_err().contains("is not a prefix"));
         for mode in [XdpMode::Auto, XdpMode::Native, XdpMode::Generic] {
             assert_eq!(XdpMode::read(&mode.to_string()), Ok(mode));
         }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
-//! open the socket may do everything: it has the mode 0660, in a folder of its own.
+//! open the socket may do everything: it has the mode 0660, in a directory of its own.
 
 pub mod client;
 pub mod orders;
@@ -53,7 +53,7 @@ pub(super) enum Opened {
 }
 
 impl Opened {
-    /// The folder that it is in.
+    /// The directory that it is in.
     pub(super) fn dir(&self) -> Option<&Path> {
         match self {
             Self::At(_, path) => path.parent(),
@@ -70,10 +70,10 @@ impl Opened {
     }
 }
 
-/// Opens the socket. A file of a node that is no more is replaced.
+/// Opens the socket. The file of a node that has ended is replaced.
 ///
 /// # Errors
-/// If the path that was asked for cannot be had, and what to do.
+/// If the configured path is not available, and what to do.
 pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Opened, String> {
     let mut bind = |path: &Path| adopt(path, inherited).map_or_else(|| bind(path), Ok);
     let way_out = "choose another path with --control, or give --control off";
@@ -87,7 +87,9 @@ pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Op
         },
         ControlPath::IfFree => {
             let Some(path) = default_path() else {
-                return Ok(Opened::None("; XDG_RUNTIME_DIR is not set (give --control a path)".to_owned()));
+                return Ok(Opened::None(
+                    "; XDG_RUNTIME_DIR is not set (give a path with --control)".to_owned(),
+                ));
             };
             Ok(match bind(&path) {
                 Ok(listener) => Opened::At(listener, path),
@@ -124,13 +126,13 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     if StdStream::connect(path).is_ok() {
         let status = client::status(&[path.to_owned()], CONTROL_STEP_MAX).unwrap_or_default();
         let process = status["pid"].as_u64().map_or_else(String::new, |pid| format!(" (process {pid})"));
-        let message = format!("another node answers there{process}");
+        let message = format!("another node{process} is using it");
         return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
     }
     make_dir(path)?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is not a socket"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"));
         }
         _ => {}
     }
@@ -249,7 +251,7 @@ fn run(
     stop: &Notify,
     confined: &Confined,
 ) -> Result<(), String> {
-    let failed = |error: io::Error| format!("no event loop: {error}");
+    let failed = |error: io::Error| format!("cannot start the event loop: {error}");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
     confined.thread(Class::Control)?;
@@ -321,10 +323,10 @@ async fn exchange(
             };
             match (asked, answer) {
                 (Ok(()), Ok(answer)) => answer,
-                _ => failure("the node ends", &[]),
+                _ => failure("the node is stopping", &[]),
             }
         }
-        None => failure("that is no request; begin with `as112d 1`, as in `as112d 1 status`", &[]),
+        None => failure("malformed request; start it with `as112d 1`, as in `as112d 1 status`", &[]),
     };
     send(&mut writer, &answer).await
 }

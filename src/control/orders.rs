@@ -17,11 +17,11 @@ use crate::sys::confine::{Class, Confined};
 /// What there is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// Say how the node is.
+    /// Show the state of the node.
     Status,
     /// Read the configuration again.
     Reload,
-    /// Let nobody be sent here any more, but answer who comes.
+    /// Withdraw the routes, but answer queries that still arrive.
     Drain,
     /// Be there for everybody again.
     Undrain,
@@ -70,7 +70,7 @@ impl Wish {
     }
 }
 
-/// A wish, and who waits for the answer.
+/// A wish, and the client that waits for the answer.
 #[derive(Debug)]
 pub struct Order {
     /// What is to be done.
@@ -131,7 +131,7 @@ pub fn failure(error: &str, problems: &[Problem]) -> Value {
 
 /// The answer of a process that was succeeded.
 pub fn moved() -> Value {
-    let mut answer = failure("another process serves meanwhile; ask again", &[]);
+    let mut answer = failure("another process has taken over; ask again", &[]);
     answer["moved"] = true.into();
     answer
 }
@@ -168,7 +168,7 @@ pub fn watch_signals(
             }
         }
         // A process that cannot be told to end would be a nuisance.
-        Err("signals cannot be received any more".to_owned())
+        Err("signals can no longer be received".to_owned())
     })?;
     Ok(())
 }

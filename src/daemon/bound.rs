@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 
 use serde_json::Value;
 
-use super::failure;
 use super::placement::Placement;
 use super::xdp::Prepared;
 use crate::config::Config;
@@ -41,7 +40,7 @@ impl Doors {
     /// Opens everything, or adopts what is there.
     ///
     /// # Errors
-    /// All addresses that cannot be had; else what other listener cannot.
+    /// All addresses that are not available; else what other listener is not.
     pub(super) fn open(
         config: &Config,
         placement: &Placement,
@@ -51,11 +50,12 @@ impl Doors {
         let bound = Bound::open(config, placement, &mut inherited)?;
         let http = web::open(config.http, &mut inherited);
         let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
-        let control = control::open(&config.control, &mut inherited).map_err(failure)?;
+        let control = control::open(&config.control, &mut inherited).map_err(Problem::alone)?;
         let xdp = Prepared::new(&config.xdp, &config.listen, snapshot, &mut inherited);
         let sockets = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
         let handles = sockets.and_then(|sockets| Ok(Handles { sockets, links: xdp.handles()? }));
-        let handles = handles.map_err(|error| failure(format!("{error}; raise the limit of open files")))?;
+        let handles =
+            handles.map_err(|error| Problem::alone(format!("{error}; raise the limit of open files")))?;
         Ok(Self { bound, http, control, xdp, handles, unwanted: inherited })
     }
 }
@@ -71,7 +71,7 @@ pub(super) struct Handles {
     pub(super) links: Vec<OwnedFd>,
 }
 
-/// The handles of the addresses, and of the listeners beside them.
+/// The handles of the addresses, and of the other listeners.
 fn with_handles(
     mut handles: Vec<OwnedFd>,
     http: &web::Opened,
@@ -177,7 +177,7 @@ impl Bound {
     }
 }
 
-/// Addresses that cannot be had, all for the same reason.
+/// Addresses that are not available, all for the same reason.
 struct Refused {
     addresses: Vec<SocketAddr>,
     protocols: Vec<&'static str>,
@@ -217,7 +217,7 @@ impl Refused {
                  shutdown`, or choose other addresses with --listen"
             ),
             (io::ErrorKind::AddrInUse, None) => format!(
-                "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose \
+                "another program listens there (`ss -lnp 'sport = :{port}'` shows which); stop it, or choose \
                  another address with --listen"
             ),
             (io::ErrorKind::PermissionDenied, _) => {
@@ -226,15 +226,13 @@ impl Refused {
                     .to_owned()
             }
             (io::ErrorKind::AddrNotAvailable, _) => {
-                "no interface has that address: add it to one (`ip address add`), or leave it out".to_owned()
+                "no interface has that address: add it to one (`ip address add`), or remove it".to_owned()
             }
             _ if sockets::is_family_unknown(&self.error) => {
-                "this host does not speak that protocol: leave the address out".to_owned()
+                "this host does not support that protocol: remove the address".to_owned()
             }
             // What was refused is no matter of the address, and the message says what it is.
-            (io::ErrorKind::Other, _) => {
-                "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
-            }
+            (io::ErrorKind::Other, _) => "start as root, or leave out --busy-poll or --steer".to_owned(),
             _ => "choose another address with --listen".to_owned(),
         }
     }
@@ -273,7 +271,7 @@ fn merge(refused: Vec<Refused>, is_same: fn(&Refused, &Refused) -> bool) -> Vec<
     merged
 }
 
-/// Why addresses cannot be had, and what to do. A node that has them is asked who it is.
+/// Why addresses are not available, and what to do. A node that has them is asked who it is.
 fn cannot_listen(refused: Vec<Refused>, control: &ControlPath) -> Vec<Problem> {
     let is_taken = refused.iter().any(|one| one.error.kind() == io::ErrorKind::AddrInUse);
     let own = if let ControlPath::At(path) = control { vec![path.clone()] } else { Vec::new() };
@@ -293,10 +291,9 @@ fn cannot_listen(refused: Vec<Refused>, control: &ControlPath) -> Vec<Problem> {
 
 /// Why HTTP cannot be served where it was asked for.
 fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
-    let message = format!(
+    Problem::plain(format!(
         "cannot serve HTTP on {address}: {error}; choose another address with --http, or give --http off"
-    );
-    Problem { place: String::new(), message }
+    ))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a node with this configuration needs once it has opened everything: the rest is given up.
+//! What a node with this configuration needs once it has opened everything: the rest is dropped.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,9 @@ pub fn give_up(config: &Config, file: Option<&Path>, control: Option<&Path>) -> 
     confine::process(&plan(config, file, control)).map_err(|error| error.to_string())
 }
 
-/// The plan for `config`, which was read from `file`: a reload reads below the folders that were known at the
-/// start, and nowhere else;
-/// written is below those of the history,
-/// the exports and the logs, and in that of the control socket, which is taken away at the end.
+/// The plan for `config`, which was read from `file`: a reload reads below the directories that were known at
+/// the start, and nowhere else; written is below those of the history, the exports and the logs, and in that
+/// of the control socket, which is taken away at the end.
 #[must_use]
 pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Plan {
     let folder = |path: &Path| match path.parent() {
@@ -67,7 +66,8 @@ fn unique(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
 #[must_use]
 pub fn refusals(refused: &[Refused]) -> Option<String> {
     let calls: Vec<String> = refused.iter().map(ToString::to_string).collect();
-    (!calls.is_empty()).then(|| format!("refused system calls: {}; please report this", calls.join(", ")))
+    (!calls.is_empty())
+        .then(|| format!("system calls refused by seccomp: {}; please report this", calls.join(", ")))
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ pub(super) fn ask(addresses: &[SocketAddr]) -> Result<(), String> {
         match udp(address).and_then(|()| tcp(address)) {
             Err(error) if error.kind() != io::ErrorKind::AddrNotAvailable => {
                 return Err(format!(
-                    "the node cannot reach itself at {address}: {error}; let packets from and to its own \
-                     addresses pass the firewall"
+                    "the node cannot reach itself at {address}: {error}; allow packets from and to its own \
+                     addresses in the firewall"
                 ));
             }
             _ => {}
@@ -32,7 +32,7 @@ pub(super) fn ask(addresses: &[SocketAddr]) -> Result<(), String> {
     Ok(())
 }
 
-/// From the very address that is asked, so that the query stays on this host.
+/// From the very address that is asked: the query stays on this host.
 fn udp(address: SocketAddr) -> io::Result<()> {
     let mut ours = address;
     ours.set_port(0);
@@ -51,7 +51,7 @@ fn udp(address: SocketAddr) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "no answer over UDP"))
+    Err(io::Error::new(io::ErrorKind::TimedOut, "no reply over UDP"))
 }
 
 fn tcp(address: SocketAddr) -> io::Result<()> {
@@ -65,7 +65,7 @@ fn tcp(address: SocketAddr) -> io::Result<()> {
     stream.read_exact(&mut prefix)?;
     let mut reply = vec![0; usize::from(u16::from_be_bytes(prefix))];
     stream.read_exact(&mut reply)?;
-    if answers(&reply) { Ok(()) } else { Err(io::Error::other("a strange answer over TCP")) }
+    if answers(&reply) { Ok(()) } else { Err(io::Error::other("unexpected reply over TCP")) }
 }
 
 fn query() -> Vec<u8> {
@@ -98,7 +98,7 @@ mod tests {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
         let error = ask(&[silent.local_addr().unwrap()]).unwrap_err();
-        assert!(error.contains("no answer over UDP; let packets"), "{error}");
+        assert!(error.contains("no reply over UDP; allow packets"), "{error}");
         assert!(began.elapsed() >= ITSELF_WAIT_MAX);
     }
 }

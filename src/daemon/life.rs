@@ -9,7 +9,6 @@ use crossbeam_channel::{Receiver, after, select};
 use serde_json::{Value, json};
 
 use super::confine;
-use super::failure;
 use super::handover::Successor;
 use super::reload::{Reloaded, Source};
 use super::said::Lines;
@@ -19,6 +18,7 @@ use super::watched::{Watched, named};
 use super::xdp::Xdp;
 use crate::board::{Board, State};
 use crate::config::Config;
+use crate::config::loaded::Loaded;
 use crate::control::Control;
 use crate::control::orders::{Client, Order, Wish, problems_as_json};
 use crate::history::unix_time;
@@ -62,9 +62,9 @@ pub(super) enum End {
 /// What has become of a node since it began.
 #[derive(Debug)]
 pub(super) struct Course {
-    /// Why the configuration in force is an old one, and since when it is.
+    /// Why the configuration in effect is an old one, and since when.
     stale: Option<(u64, Vec<Problem>)>,
-    /// What is not in force although the configuration says it.
+    /// Settings of the configuration that are not in effect.
     need_restart: Vec<&'static str>,
     pace: Pace,
     draining: Option<Draining>,
@@ -98,7 +98,7 @@ impl Pace {
     }
 }
 
-/// A drain that goes on.
+/// A drain in progress.
 #[derive(Debug)]
 struct Draining {
     began: Instant,
@@ -112,7 +112,7 @@ struct Draining {
 }
 
 impl Draining {
-    /// Whether nobody comes any more, or it has lasted long enough.
+    /// Whether no more queries arrive, or it has lasted long enough.
     fn is_done(&self, time: Duration, rate: f64, now: Instant) -> bool {
         let lasted = now.duration_since(self.began);
         let has_fallen = rate <= (self.rate * DRAINED_BELOW).max(1.0);
@@ -120,11 +120,23 @@ impl Draining {
     }
 }
 
+/// Orders one after the other, those that ask for the same merged into one; but each stop counts.
+fn merged(orders: impl Iterator<Item = Order>) -> Vec<(Wish, Vec<Client>)> {
+    let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
+    for Order { wish, client } in orders {
+        match wishes.last_mut() {
+            Some((same, clients)) if *same == wish && wish != Wish::Stop => clients.push(client),
+            _ => wishes.push((wish, vec![client])),
+        }
+    }
+    wishes
+}
+
 impl Node {
     /// Carries out what is ordered until the order is to end.
     ///
     /// # Errors
-    /// Which thread has ended unbidden.
+    /// Which thread has ended by itself.
     pub(super) fn live(
         &mut self,
         orders: &Receiver<Order>,
@@ -133,33 +145,24 @@ impl Node {
         loop {
             select! {
                 recv(self.succession.outcome()) -> outcome => {
-                    let outcome = outcome.unwrap_or_else(|_| Err(failure("its thread has ended".to_owned())));
+                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended")));
                     if let Some(successor) = self.upgraded(outcome) {
                         return Ok(End::Succeeded(successor));
                     }
                 }
                 recv(events) -> event => {
                     if let Ok(Event::Died { thread, reason }) = event {
-                        let message = format!("the thread {thread} ended: {reason}; please report this");
-                        return Err(failure(message));
+                        let message = format!("thread {thread} ended: {reason}; please report this");
+                        return Err(Problem::alone(message));
                     }
                 }
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(failure("nobody can give orders any more; please report this".to_owned()));
+                        return Err(Problem::alone("the signal and control threads have ended; please report this"));
                     };
-                    // Who asks for the same, one after the other, gets it at one go.
-                    let mut wishes: Vec<(Wish, Vec<Client>)> = Vec::new();
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
-                    for Order { wish, client } in iter::once(order).chain(waiting) {
-                        match wishes.last_mut() {
-                            Some((same, clients)) if *same == wish && wish != Wish::Stop => {
-                                clients.push(client);
-                            }
-                            _ => wishes.push((wish, vec![client])),
-                        }
-                    }
+                    let wishes = merged(iter::once(order).chain(waiting));
                     wishes.into_iter().for_each(|(wish, clients)| self.carry_out(&wish, clients));
                 }
                 recv(after(LIFE_TICK)) -> _ => {}
@@ -236,11 +239,11 @@ impl Node {
         self.log.reopen();
         self.watched.reopen();
         if self.succession.is_under_way() {
-            let error = "an upgrade goes on, and the new process reads the configuration by itself; reload \
-                         again once it serves";
+            let error = "an upgrade is in progress, and the new process reads the configuration anyway; \
+                         reload again once it serves";
             // Who sent a signal cannot be told so.
             self.succession.owes_reload |= clients.iter().any(Client::is_signal);
-            self.log.warning("reload: an upgrade goes on; it comes after that");
+            self.log.warning("reload: an upgrade is in progress; deferred until it is done");
             clients.into_iter().for_each(|client| client.failed(error, &[]));
             return self.systemd.ready();
         }
@@ -249,7 +252,7 @@ impl Node {
             Ok(reloaded) => self.take_over(reloaded, clients),
             Err(problems) => {
                 self.board.reloads.failed();
-                let error = "the configuration has mistakes; the old one stays in force";
+                let error = "the new configuration has errors; the old one stays in effect";
                 self.log.error(format!("reload: {error}"));
                 problems.iter().for_each(|problem| self.log.error(format!("reload: {problem}")));
                 clients.into_iter().for_each(|client| client.failed(error, &problems));
@@ -262,7 +265,8 @@ impl Node {
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
-        let Reloaded { config, zones, snapshot, places, need_restart } = reloaded;
+        let Reloaded { config, loaded: Loaded { zones, snapshot, places }, need_restart } = reloaded;
+        let zones = zones.zones.len();
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);
@@ -279,14 +283,14 @@ impl Node {
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
         for name in self.course.need_restart.clone() {
-            self.log.warning(format!("reload: {name} has changed, which a restart or an upgrade takes over"));
+            self.log.warning(format!("reload: {name} has changed; restart or upgrade to apply it"));
         }
         let done = json!({ "zones": zones, "need_restart": self.course.need_restart });
         for client in clients {
             if is_everywhere {
                 client.done(done.clone());
             } else {
-                client.failed("a thread that serves is stuck, and has not changed over yet", &[]);
+                client.failed("a serving thread is stuck and still uses the old configuration", &[]);
             }
         }
     }
@@ -328,23 +332,23 @@ impl Node {
         self.course.draining.as_ref().is_some_and(|draining| draining.ends)
     }
 
-    /// Answers those who wait for the end of a drain that a successor goes on with, or of this node.
+    /// Answers those who wait for the end of a drain that a successor continues, or of this node.
     pub(super) fn let_drainers_go(&mut self) {
         let waiting = self.course.draining.take().map(|draining| draining.clients).unwrap_or_default();
         waiting
             .into_iter()
-            .for_each(|client| client.failed("a successor has taken over meanwhile; ask it", &[]));
+            .for_each(|client| client.failed("another process has taken over; ask again", &[]));
     }
 
     fn undrain(&mut self, clients: Vec<Client>) {
         match self.course.draining.take() {
             Some(draining) if draining.ends => {
                 self.course.draining = Some(draining);
-                clients.into_iter().for_each(|client| client.failed("the node ends already", &[]));
+                clients.into_iter().for_each(|client| client.failed("the node is already stopping", &[]));
             }
             draining => {
                 let waiting = draining.map(|draining| draining.clients).unwrap_or_default();
-                waiting.into_iter().for_each(|client| client.failed("the drain was called off", &[]));
+                waiting.into_iter().for_each(|client| client.failed("the drain was cancelled", &[]));
                 if self.board.life.state() == State::Draining {
                     self.change(State::Serving);
                     self.say("serving again");
@@ -421,5 +425,37 @@ impl Node {
             "history": self.board.history.place,
             "log_level": self.log.level().name(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When so much of its time has passed, and so many queries a second are left of 1000: is a drain over?
+    fn is_done(percent: u32, rate: f64) -> bool {
+        let (began, time) = (Instant::now(), Duration::from_secs(10));
+        let draining = Draining { began, rate: 1000.0, clients: Vec::new(), is_over: false, ends: false };
+        draining.is_done(time, rate, began + time * percent / 100)
+    }
+
+    #[test]
+    fn a_drain_waits_for_its_time_then_for_silence_and_for_that_not_for_ever() {
+        assert!(!is_done(99, 0.0) && is_done(100, 0.0));
+        assert!(is_done(100, 10.0) && !is_done(100, 10.1), "one in a hundred may be left");
+        let most = DRAIN_TIMES_MAX * 100;
+        assert!(!is_done(most - 1, 1000.0) && is_done(most, 1000.0));
+    }
+
+    #[test]
+    fn the_same_orders_are_merged_but_the_second_stop_is_one_of_its_own() {
+        let orders = |wishes: &[Wish]| {
+            let order = |wish: &Wish| Order { wish: wish.clone(), client: Client::default() };
+            let merged = merged(wishes.iter().map(order)).into_iter();
+            merged.map(|(wish, clients)| (wish, clients.len())).collect::<Vec<_>>()
+        };
+        use Wish::{Drain, Reload, Stop};
+        assert_eq!(orders(&[Reload, Reload, Drain, Reload]), [(Reload, 2), (Drain, 1), (Reload, 1)]);
+        assert_eq!(orders(&[Stop, Stop, Stop]), [(Stop, 1), (Stop, 1), (Stop, 1)]);
     }
 }

@@ -14,7 +14,7 @@ use crate::report::export;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 
-/// The log, and who writes it.
+/// The log, and its writer.
 #[derive(Debug)]
 pub struct Logging {
     /// Where lines go in.
@@ -86,7 +86,7 @@ pub(super) fn check(config: &Config) -> impl Iterator<Item = String> {
         };
         let error = checked.err()?;
         Some(format!(
-            "cannot log to {}: {error}; give a file that this node may write to with {key}",
+            "cannot log to {}: {error}; give a file that this node can write with {key}",
             file.display()
         ))
     })

@@ -1,12 +1,11 @@
 //! How much memory the node can come to hold, whatever clients do. It is computed before the node serves,
-//! from the configuration and from what loading took, so that an operator can give a host or a control group
+//! from the configuration and from what loading took. With it an operator can give a host or a control group
 //! as much, and no attack can make the kernel kill the process.
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use super::failure;
 use crate::board::observed;
 use crate::config::Config;
 use crate::history::sources;
@@ -20,22 +19,22 @@ use crate::problem::Problem;
 use crate::stats::ledger;
 use crate::xdp;
 
-/// Threads beside the shards: TCP, HTTP and the two that read the history for it, the aggregator, exports,
-/// signals, control, log, taps, and some to come.
+/// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
+/// exports, signals, control, log, taps, and some to come.
 const OTHER_THREADS: usize = 13;
 /// Bytes that one value of an answer about the past takes while the answer is made.
 const VALUE_LEN: usize = 64;
 
 /// What the process held at most while it loaded everything, and how large its program is.
 #[derive(Clone, Copy, Debug)]
-pub struct Loaded {
+pub struct Footprint {
     /// The program and its libraries, mapped from their files.
     program: usize,
     /// Everything else.
     data: usize,
 }
 
-impl Loaded {
+impl Footprint {
     /// As of now: to be called when all is loaded, and nothing serves yet.
     #[must_use]
     pub fn now() -> Self {
@@ -77,7 +76,7 @@ pub struct Bound {
 impl Bound {
     /// Of a node with so many shards.
     #[must_use]
-    pub fn new(config: &Config, shards: usize, loaded: Loaded) -> Self {
+    pub fn new(config: &Config, shards: usize, loaded: Footprint) -> Self {
         let threads = shards + 1;
         let ledgers = threads * (ledger::memory_len() + observed::memory_len());
         let serving = shards * net::memory_len_of_shard(config.listen.len()) + ledgers;
@@ -129,10 +128,10 @@ impl Bound {
     /// If that is less than the start takes: the kernel would kill it.
     pub fn within(&self, limit: Option<&Limit>) -> Result<Option<String>, Vec<Problem>> {
         let Some(limit) = limit.filter(|limit| limit.len < self.total()) else { return Ok(None) };
-        let advice = "raise that, or lower [tcp] buffers_max and connections_max, or keep the history in a \
-                      directory ([history] dir), or run fewer shards";
+        let advice = "raise it, lower [tcp] buffers_max and connections_max, keep the history in a \
+                      directory ([history] dir), or use fewer shards";
         if limit.len < self.start {
-            return Err(failure(format!(
+            return Err(Problem::alone(format!(
                 "the node needs {} of memory to start, and {} is {}; {advice}",
                 Mebibytes(self.start),
                 limit.what,
@@ -140,7 +139,7 @@ impl Bound {
             )));
         }
         Ok(Some(format!(
-            "{} is {}, less than the node may come to need: under attack it could be killed; {advice}",
+            "{} is {}, less than the node may need under attack: the kernel could kill it; {advice}",
             limit.what,
             Mebibytes(limit.len)
         )))
@@ -166,7 +165,7 @@ impl fmt::Display for Mebibytes {
     }
 }
 
-/// What this process may have, and who says so.
+/// What this process may have, and whose limit that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Bytes.
@@ -210,7 +209,7 @@ impl Limit {
             let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
             line.split_whitespace().next()?.parse().ok()
         });
-        let process = of_process.map(|len| Self { len, what: "its limit of address space (ulimit -v)" });
+        let process = of_process.map(|len| Self { len, what: "its address space limit (ulimit -v)" });
         let of_host = read("proc/meminfo").and_then(|text| {
             let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
             line.split_whitespace().next()?.parse::<usize>().ok()
@@ -225,7 +224,7 @@ mod tests {
     use super::*;
     use crate::config::{self, Flags};
 
-    const LOADED: Loaded = Loaded { program: 20 << 20, data: 10 << 20 };
+    const LOADED: Footprint = Footprint { program: 20 << 20, data: 10 << 20 };
 
     fn bound(change: impl FnOnce(&mut Config)) -> Bound {
         let mut config = config::load(None, &Flags::default()).unwrap();
@@ -244,6 +243,18 @@ mod tests {
         assert_eq!(total(|config| config.history = Some("history".into())), usual - 128 * MIB);
         assert!(total(|config| config.databases.push("places.mmdb".into())) > usual + MIB);
         assert!(total(|config| config.listen.push("192.0.2.1:53".parse().unwrap())) >= usual);
+        // Of each of two shards and of TCP, and the frames that nobody takes.
+        let queues = 3 * TAPPED_MAX * TAPPED_LEN_MAX;
+        let with = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), text).unwrap();
+            Bound::new(&config::load(Some(file.path()), &Flags::default()).unwrap(), 2, LOADED).total()
+        };
+        let query_log = "[query_log]\nsample_every = 1\n";
+        let dnstap = "[dnstap]\nto = 'unix:/run/dnstap.sock'\n";
+        assert!(with(query_log) >= usual + queues);
+        assert!(with(dnstap) >= usual + queues + DNSTAP_QUEUED_LEN_MAX);
+        assert!(with(&[query_log, dnstap].concat()) >= usual + 2 * queues + DNSTAP_QUEUED_LEN_MAX);
         let kernel = |change: fn(&mut Config)| bound(change).kernel;
         let sockets = |config: &Config| 2 * config.listen.len() * 2 * config.rcvbuf;
         let more = sockets(&config::load(None, &Flags::default()).unwrap());
@@ -253,7 +264,7 @@ mod tests {
     #[test]
     fn what_loading_took_counts_twice_and_the_program_once() {
         let config = config::load(None, &Flags::default()).unwrap();
-        let total = |program, data| Bound::new(&config, 2, Loaded { program, data }).total();
+        let total = |program, data| Bound::new(&config, 2, Footprint { program, data }).total();
         assert_eq!(total(1 << 20, 0), total(0, 0) + (1 << 20));
         assert_eq!(total(0, 1 << 20), total(0, 0) + (2 << 20));
     }
@@ -264,9 +275,9 @@ mod tests {
         let maps = "55d0c0000000-55d0c0100000 r-xp 00000000 fe:00 12  /usr/bin/as112d\n\
                     7f0000000000-7f0000200000 rw-p 00000000 00:00 0 \n\
                     7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0  [stack]\n";
-        let Loaded { program, data } = Loaded::read(status, maps);
+        let Footprint { program, data } = Footprint::read(status, maps);
         assert_eq!((program, data), (1 << 20, (22344 - 16116) << 10));
-        let here = Loaded::now();
+        let here = Footprint::now();
         assert!(here.program > 1 << 20 && here.data > 1 << 16, "{here:?}");
     }
 
@@ -299,7 +310,7 @@ mod tests {
         let unlimited = [("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")];
         assert_eq!(of(&[meminfo, version_1, unlimited[0]]), Some((1024, "the memory of this host")));
         let line = "Max address space         67108864             67108864             bytes\n";
-        let process = "its limit of address space (ulimit -v)";
+        let process = "its address space limit (ulimit -v)";
         assert_eq!(of(&[meminfo, ("proc/self/limits", line)]), Some((64, process)));
         let line = "Max address space         unlimited            unlimited            bytes\n";
         assert_eq!(of(&[("proc/self/limits", line)]), None);

@@ -1,5 +1,6 @@
 //! Where a process comes from: what it is given at its birth, and by whom.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use super::bound::Adopted;
 use super::handover::{Estate, Predecessor};
 use super::succession::Elder;
 use super::xdp::Prepared;
-use super::{failure, no_thread};
 use crate::board::Board;
 use crate::control::orders::Order;
 use crate::net::{Event, Net};
@@ -39,7 +39,8 @@ impl Origin {
         let kept = Inherited::from_service_manager();
         let predecessor = Predecessor::find()?;
         let launcher = if std::process::id() == 1 {
-            Err("this is process 1 of a container, which ends with it: start it under an init".to_owned())
+            Err("this is process 1 of a container, which ends with it: run it under an init process"
+                .to_owned())
         } else {
             let launcher = Program::this().and_then(|program| Launcher::fork(&program));
             launcher.map_err(|error| error.to_string())
@@ -71,7 +72,7 @@ impl Origin {
         xdp: &mut Prepared,
     ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
         let draining = self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
-        net.open().map_err(|error| failure(error.to_string()))?;
+        net.open().map_err(|error| Problem::alone(error.to_string()))?;
         let steered = adopted.steer(steering);
         let mut notes: Vec<String> = steered.err().map(|error| error.to_string()).into_iter().collect();
         notes.extend(xdp.take_over(draining));
@@ -102,7 +103,7 @@ impl Origin {
     ) -> Result<Option<Elder>, Vec<Problem>> {
         let Some(predecessor) = self.predecessor.take() else { return Ok(None) };
         let elder = Elder::wait(predecessor.done(control), board, events, orders);
-        elder.map(Some).map_err(|error| no_thread("the process before", &error))
+        elder.map(Some).map_err(|error| no_thread("the previous process", &error))
     }
 
     /// Hands the problems of the start on to whoever waits for its end.
@@ -121,6 +122,11 @@ impl Origin {
 /// What is to be said of sockets that nobody wants.
 pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
     let line =
-        |name: String| format!("{name} was opened for this node, but its configuration does not name it");
+        |name: String| format!("the service manager opened {name}, but the configuration does not list it");
     inherited.left().into_iter().map(line).collect()
+}
+
+/// Why there is no thread for `what`.
+pub(super) fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
+    Problem::alone(format!("cannot start a thread for {what}: {error}; free some memory"))
 }

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use crate::config::Config;
 use crate::config::cpus::{CpuList, Cpus, Shards, Steer};
 use crate::limits::SHARDS_MAX;
+use crate::problem::Problem;
 use crate::sys::cpu;
 use crate::sys::steering::Steering;
 use crate::sys::topology::{Cpu, Interface, Topology};
+use crate::sys::user;
 
 /// What a host has, as far as placing shards goes.
 #[derive(Clone, Debug)]
@@ -67,7 +69,7 @@ impl Host {
         if self.topology.cpu(number).is_none() {
             return format!("CPU {number} is not online on this host; list some of {usable}");
         }
-        format!("CPU {number} is not among those that this process may use; list some of {usable}")
+        format!("this process may not use CPU {number}; list some of {usable}")
     }
 }
 
@@ -106,6 +108,30 @@ impl Placement {
         self.places.iter().map(|place| place.cpu.map(|cpu| cpu.number)).collect()
     }
 
+    /// Places the shards that `config` wants on this host.
+    ///
+    /// # Errors
+    /// CPUs that this process may not use, or that are not there.
+    pub fn here(config: &Config) -> Result<Self, Vec<Problem>> {
+        let host = Host::here().map_err(|error| format!("cannot read the CPUs of this process: {error}"));
+        host.and_then(|host| Self::decide(config, &host)).map_err(|error| vec![Problem::plain(error)])
+    }
+
+    /// The same for a process that has not dropped its privileges: it also checks that the user exists.
+    ///
+    /// # Errors
+    /// As [`here`](Self::here); a user that does not exist.
+    pub fn with_user(config: &Config) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let placement = Self::here(config).map_err(|error| problems.extend(error));
+        if let Some(name) = &config.user
+            && let Err(error) = user::exists(name)
+        {
+            problems.push(Problem::plain(format!("user {name}: {error}")));
+        }
+        placement.ok().filter(|_| problems.is_empty()).ok_or(problems)
+    }
+
     /// Places the shards that `config` wants on `host`.
     ///
     /// # Errors
@@ -127,14 +153,14 @@ impl Placement {
         if wanted > places.len() {
             let (of, mask) = (places.len(), Cpus::List(host.mask.clone()));
             let cpus = config.cpus.as_ref().unwrap_or(&mask);
-            return Err(format!("{wanted} shards on the {of} CPUs of {cpus}; give fewer, or \"auto\""));
+            return Err(format!("{wanted} shards but only {of} CPUs in {cpus}; give fewer, or \"auto\""));
         }
         let cut = wanted < places.len();
         let places: Vec<Place> = places.into_iter().take(wanted).collect();
         if wanted > host.parallelism && host.parallelism < host.mask.len() {
             notes.push(format!(
-                "the control group's CPU quota is worth {} CPUs: {wanted} shards will stand still for a part \
-                 of each period; raise the quota, or give --shards {}",
+                "the control group's CPU quota is worth {} CPUs: {wanted} shards will be throttled in each \
+                 period; raise the quota, or give --shards {}",
                 host.parallelism, host.parallelism
             ));
         }
@@ -151,11 +177,15 @@ fn unpinned(config: &Config, host: &Host) -> Vec<Place> {
     if common.is_empty() {
         // All that we were given is isolated, so it was given on purpose. The scheduler would leave every
         // thread where it began, on the first of them.
-        return host.mask.iter().map(|&number| place(host, number, "all CPUs given are isolated")).collect();
+        return host
+            .mask
+            .iter()
+            .map(|&number| place(host, number, "all CPUs in the affinity mask are isolated"))
+            .collect();
     }
     let (shards, why) = match config.shards {
-        Shards::Auto => (host.parallelism.min(common.len()), "one for each CPU that may be used"),
-        Shards::Count(count) => (count.get(), "as many as were asked for"),
+        Shards::Auto => (host.parallelism.min(common.len()), "one for each usable CPU"),
+        Shards::Count(count) => (count.get(), "as configured"),
     };
     vec![Place { cpu: None, queues: Vec::new(), why: why.to_owned() }; shards]
 }
@@ -182,14 +212,14 @@ fn of_node(number: usize, host: &Host, notes: &mut Vec<String>) -> Result<Vec<Pl
         };
         Place { cpu: Some(cpu), queues: Vec::new(), why }
     });
-    some(places.collect(), || format!("no CPU of node {number} may be used by this process"))
+    some(places.collect(), || format!("this process may not use any CPU of node {number}"))
 }
 
 fn one_to_a_core(host: &Host, notes: &mut Vec<String>) -> Result<Vec<Place>, String> {
     note_isolated(host, |_| true, notes);
     let cpus = cores_first(&host.common()).into_iter().filter(|&(_, thread)| thread == 0);
     let places = cpus.map(|(cpu, _)| place(host, cpu.number, "a core of its own")).collect();
-    some(places, || "no CPU may be used by this process but isolated ones".to_owned())
+    some(places, || "this process may use isolated CPUs only".to_owned())
 }
 
 fn place(host: &Host, number: usize, why: &str) -> Place {
@@ -203,7 +233,7 @@ fn some(places: Vec<Place>, none: impl FnOnce() -> String) -> Result<Vec<Place>,
 }
 
 /// The CPUs, those that are their core's first before the others: two threads of a core share what it can do,
-/// so that who wants fewer shards than threads has them on different cores. With each, which thread of its
+/// so with fewer shards than threads they are on different cores. With each, which thread of its
 /// core it is among those given.
 fn cores_first(cpus: &[Cpu]) -> Vec<(Cpu, usize)> {
     let before = |at: usize| cpus[..at].iter().filter(|cpu| cpu.core == cpus[at].core).count();
@@ -219,7 +249,7 @@ fn note_isolated(host: &Host, wanted: impl Fn(&Cpu) -> bool, notes: &mut Vec<Str
     let left: Vec<usize> = left.map(|cpu| cpu.number).collect();
     if !left.is_empty() {
         let cpus = CpuList(&left);
-        notes.push(format!("the CPUs {cpus} are isolated and left out; `--cpus {cpus}` would use them"));
+        notes.push(format!("isolated CPUs {cpus} are left out; `--cpus {cpus}` would use them"));
     }
 }
 
@@ -234,11 +264,11 @@ struct Nic<'a> {
 impl<'a> Nic<'a> {
     fn read(name: &'a str, host: &Host) -> Result<Self, String> {
         let interface = Interface::read(&host.root, name).map_err(|_| {
-            format!("there is no interface {name}; give one that `ip link` shows, or list CPUs")
+            format!("there is no interface {name}; give one that `ip link` lists, or list CPUs")
         })?;
         if !interface.is_physical {
             return Err(format!(
-                "no network card is behind {name}, so that its queues have no interrupts to follow; list \
+                "{name} is not a physical NIC, so its queues have no interrupts to follow; list \
                  CPUs instead, as in --cpus 0-3"
             ));
         }
@@ -248,10 +278,10 @@ impl<'a> Nic<'a> {
     /// Why shards that are on the CPUs of the queues should not be steered by CPU, if so.
     fn scatters(&self) -> Option<&'static str> {
         if self.interface.has_rps {
-            return Some("RPS hands its packets to other CPUs");
+            return Some("RPS moves its packets to other CPUs");
         }
         let is_spread = self.interface.queues.iter().any(|queue| queue.cpus.len() != 1);
-        is_spread.then_some("an interrupt of it may come to several CPUs")
+        is_spread.then_some("an interrupt of it may reach several CPUs")
     }
 }
 
@@ -264,21 +294,22 @@ fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
         let number = queue.number;
         let (Some(irq), Some(&on)) = (queue.irq, queue.cpus.first()) else {
             return Err(format!(
-                "nothing tells which interrupt is that of queue {number} of {name}: no line of \
+                "the interrupt of queue {number} of {name} is unknown: no line of \
                  /proc/interrupts is named after it; list CPUs instead, as in --cpus 0-3"
             ));
         };
         if !host.may_use(on) {
             return Err(format!(
                 "queue {number} of {name} interrupts CPU {on}, which this process may not use; bind \
-                 interrupt {irq} to another (`tune --apply` does), or let the process use that CPU"
+                 interrupt {irq} to another (`/usr/share/as112d/tune --apply` does), or let the process use \
+                 that CPU"
             ));
         }
         let cpu = host.cpu(on);
         match places.iter_mut().find(|place| place.cpu == Some(cpu)) {
             Some(place) => place.queues.push((number, irq)),
             None => {
-                let isolated = if cpu.isolated { ", isolated as it is" } else { "" };
+                let isolated = if cpu.isolated { ", which is isolated" } else { "" };
                 let why = match &queue.cpus[..] {
                     [_] => format!("interrupted by its queue{isolated}"),
                     several => {
@@ -294,7 +325,7 @@ fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
 
 //------------ Steering ---
 
-/// How datagrams are steered, and a sentence that says so. `nic` is the card whose every queue has its shard,
+/// How datagrams are steered, and a sentence that says so. `nic` is the NIC whose every queue has its shard,
 /// if there is one.
 fn steer(
     config: &Config,
@@ -306,22 +337,20 @@ fn steer(
     let by_cpu = |why: &str| Ok((Some(Steering::Cpu(map(host, places))), format!("cpu ({why})")));
     let is_pinned = places.iter().all(|place| place.cpu.is_some());
     if places.len() == 1 && config.steer != Steer::Off {
-        return off("one shard gets everything");
+        return off("one shard receives everything");
     }
     match config.steer {
         Steer::Off => off("as configured"),
         Steer::Hash => Ok((Some(Steering::Hash), "hash (as configured)".to_owned())),
         Steer::Cpu if is_pinned => by_cpu("as configured"),
-        Steer::Cpu => {
-            Err("to steer by CPU, each shard must be pinned to one; give --cpus as well, or another \
+        Steer::Cpu => Err("steering by CPU needs shards that are pinned; give --cpus as well, or another \
                            --steer"
-                .to_owned())
-        }
+            .to_owned()),
         Steer::Auto if config.listen.iter().all(|address: &SocketAddr| address.ip().is_loopback()) => {
-            off("loopback alone: a packet is received where it was sent")
+            off("loopback only: a packet is received on the CPU that sent it")
         }
         Steer::Auto => match nic.map(|nic| (nic.name, nic.scatters())) {
-            None => off("the shards do not follow the queues of a card, --cpus nic:IFACE"),
+            None => off("shards are not tied to NIC queues; see --cpus nic:IFACE"),
             Some((name, Some(why))) => off(&format!("{name}: {why}")),
             Some((name, None)) => by_cpu(&format!("each queue of {name} interrupts the CPU of its shard")),
         },
@@ -379,4 +408,24 @@ impl Place {
     }
 }
 
-// Its tests, on recorded hosts, are in tests/placement.rs.
+// More tests, on recorded hosts, are in tests/placement.rs.
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Flags};
+
+    #[test]
+    fn all_that_the_host_lacks_is_reported() {
+        let mut config = config::load(None, &Flags::default()).unwrap();
+        let last = *cpu::affinity().unwrap().last().unwrap();
+        config.cpus = Some(Cpus::List(vec![last]));
+        assert_eq!(Placement::with_user(&config).unwrap().cpus(), [Some(last)]);
+        config.cpus = Some(Cpus::List(vec![last, 8191]));
+        config.user = Some("no-such-user-here".to_owned());
+        let problems = Placement::with_user(&config).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].message.starts_with("CPU 8191 is not online"), "{problems:?}");
+        assert!(problems[1].message.starts_with("user no-such-user-here: no such user; "), "{problems:?}");
+    }
+}

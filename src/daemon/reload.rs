@@ -1,13 +1,12 @@
-//! The configuration, read again while the node serves. All of it is checked before any of it is in force; a
+//! The configuration, read again while the node serves. All of it is checked before any of it takes effect; a
 //! mistake anywhere leaves everything as it was.
 
 use std::path::PathBuf;
 
-use super::{placement, places, prepare};
+use super::placement::Placement;
+use crate::config::loaded::Loaded;
 use crate::config::{self, Config, Flags};
-use crate::history::sources::Places;
 use crate::problem::Problem;
-use crate::serve::snapshot::Snapshot;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +31,8 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Reloaded {
     pub(super) config: Config,
-    pub(super) zones: usize,
-    pub(super) snapshot: Snapshot,
-    pub(super) places: Places,
-    /// The settings that differ from those in force and are taken over by a restart only.
+    pub(super) loaded: Loaded,
+    /// The settings that differ from those in effect and take effect after a restart only.
     pub(super) need_restart: Vec<&'static str>,
 }
 
@@ -48,11 +45,10 @@ impl Reloaded {
         let mut config = source.read()?;
         // What a restart would refuse is refused now; but whether there is a user, a confined process cannot
         // see.
-        placement(&config)?;
+        Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running);
-        let places = places(&config)?;
-        let (zones, snapshot) = prepare(&config, series)?;
-        Ok(Self { config, zones: zones.zones.len(), snapshot, places, need_restart })
+        let loaded = Loaded::read(&config, series)?;
+        Ok(Self { config, loaded, need_restart })
     }
 }
 

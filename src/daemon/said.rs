@@ -133,7 +133,7 @@ pub fn is_absent(address: SocketAddr) -> String {
 
 pub(super) fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
     format!(
-        "cannot write to {}: {error}; give a directory that this node may write to with {key}",
+        "cannot write to {}: {error}; give a directory that this node can write with {key}",
         dir.display()
     )
 }
@@ -148,7 +148,7 @@ fn held_now() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::memory::Loaded;
+    use crate::daemon::memory::Footprint;
 
     fn texts(lines: &Lines) -> Vec<&str> {
         lines.0.iter().map(|(_, line)| line.as_str()).collect()
@@ -170,7 +170,7 @@ mod tests {
     fn memory_is_what_is_held_before_what_it_may_become() {
         let mut lines = Lines::default();
         let config = crate::config::load(None, &crate::config::Flags::default()).unwrap();
-        lines.process(&Confined::default(), &Bound::new(&config, 1, Loaded::now()));
+        lines.process(&Confined::default(), &Bound::new(&config, 1, Footprint::now()));
         let (now, rest) = texts(&lines)[1].split_once(" MiB now; bounded at ").unwrap();
         let now: usize = now.strip_prefix("memory: ").unwrap().parse().unwrap();
         assert!((1..1000).contains(&now), "{now}");

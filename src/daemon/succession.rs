@@ -1,22 +1,17 @@
-//! Upgrade: the node has a successor started, which is the program as it lies at its path now, with the
-//! configuration as it is now; and leaves everything to it, without a packet lost.
+//! What it takes to have a successor, which is the program as it lies at its path now, with the configuration
+//! as it is now; and what is left of the process before this one.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
-use serde_json::json;
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 
 use super::bound::Handles;
-use super::failure;
 use super::handover::{Giving, Late, Successor};
-use super::life::Node;
 use crate::board::Board;
 use crate::control::orders::{Client, Order, Wish};
 use crate::history;
-use crate::limits::{HANDOVER_DONE_MAX, KEEP_AFTER, SUCCESSION_TICK};
 use crate::net::{self, Event};
 use crate::problem::Problem;
 use crate::sys::confine::Class;
@@ -32,19 +27,19 @@ pub(super) struct Succession {
     pub(super) handles: Arc<Handles>,
     /// The process before this one, as long as it has connections.
     pub(super) elder: Option<Elder>,
-    /// The upgrade that goes on.
-    under_way: Option<UnderWay>,
+    /// The upgrade in progress.
+    pub(super) under_way: Option<UnderWay>,
     /// A signal to reload came meanwhile.
     pub(super) owes_reload: bool,
 }
 
 /// What comes of leading a successor to where it serves.
-type Outcome = Result<Successor, Vec<Problem>>;
+pub(super) type Outcome = Result<Successor, Vec<Problem>>;
 
 #[derive(Debug)]
-struct UnderWay {
+pub(super) struct UnderWay {
     /// Who waits for the end of it.
-    clients: Vec<Client>,
+    pub(super) clients: Vec<Client>,
     outcome: Receiver<Outcome>,
     way_out: Passage,
 }
@@ -55,8 +50,12 @@ impl Succession {
         Self { launcher, handles, elder, under_way: None, owes_reload: false }
     }
 
-    /// Has a successor started, which is led on by a thread of its own: the node goes on meanwhile.
-    fn begin(&mut self, clients: Vec<Client>, draining: bool) -> Result<(), (Vec<Client>, String)> {
+    /// Has a successor started, which is led by a thread of its own: the node keeps serving meanwhile.
+    pub(super) fn begin(
+        &mut self,
+        clients: Vec<Client>,
+        draining: bool,
+    ) -> Result<(), (Vec<Client>, String)> {
         match self.start(draining) {
             Ok((outcome, way_out)) => {
                 self.under_way = Some(UnderWay { clients, outcome, way_out });
@@ -68,13 +67,11 @@ impl Succession {
 
     fn start(&self, draining: bool) -> Result<(Receiver<Outcome>, Passage), String> {
         let no_launcher = |error: &String| {
-            format!(
-                "there is no launcher ({error}), so that a new process could not have what this one gave up"
-            )
+            format!("there is no launcher ({error}), so a new process would lack the privileges to start")
         };
         let launcher = self.launcher.as_ref().map_err(no_launcher)?;
         let giving =
-            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in its place"))?;
+            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in place"))?;
         let way_out = giving.way_out().map_err(|error| error.to_string())?;
         let (report, outcome) = bounded(1);
         let handles = Arc::clone(&self.handles);
@@ -86,7 +83,7 @@ impl Succession {
         Ok((outcome, way_out))
     }
 
-    /// Where the end of an upgrade that goes on comes out.
+    /// Where the outcome of an upgrade in progress arrives.
     pub(super) fn outcome(&self) -> Receiver<Outcome> {
         self.under_way.as_ref().map_or_else(never, |under_way| under_way.outcome.clone())
     }
@@ -103,170 +100,15 @@ impl Succession {
     }
 
     /// Kills the successor that was started last.
-    fn kill(&self) {
+    pub(super) fn kill(&self) {
         if let Ok(launcher) = &self.launcher {
             // One that is gone by itself is gone.
             let _ = launcher.kill();
         }
     }
 
-    fn take_clients(&mut self) -> Vec<Client> {
+    pub(super) fn take_clients(&mut self) -> Vec<Client> {
         self.under_way.take().map(|under_way| under_way.clients).unwrap_or_default()
-    }
-}
-
-impl Node {
-    pub(super) fn upgrade(&mut self, mut clients: Vec<Client>) {
-        if let Some(under_way) = &mut self.succession.under_way {
-            under_way.clients.append(&mut clients);
-            return;
-        }
-        let begun = if self.is_ending() {
-            Err((clients, "the node ends already".to_owned()))
-        } else {
-            let draining = self.is_draining();
-            self.succession.begin(clients, draining)
-        };
-        match begun {
-            Ok(()) => self.say("upgrade: a new process is started"),
-            Err((clients, error)) => {
-                self.say(&format!("upgrade: {error}; this process serves on"));
-                clients.into_iter().for_each(|client| client.failed(&error, &[]));
-            }
-        }
-    }
-
-    /// What became of the upgrade. A successor that serves is given back.
-    pub(super) fn upgraded(&mut self, outcome: Outcome) -> Option<Successor> {
-        match outcome {
-            // Somebody wants an end of it meanwhile: nobody is to serve in our place.
-            Ok(successor) if self.is_ending() => {
-                self.succession.kill();
-                drop(successor);
-                let clients = self.succession.take_clients();
-                clients.into_iter().for_each(|client| client.failed("the node ends", &[]));
-                None
-            }
-            Ok(successor) => Some(successor),
-            Err(problems) => {
-                let error = "the new process did not take over";
-                self.say(&format!("upgrade: {error}"));
-                problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
-                let clients = self.succession.take_clients();
-                clients.into_iter().for_each(|client| client.failed(error, &problems));
-                if std::mem::take(&mut self.succession.owes_reload) {
-                    self.reload(Vec::new());
-                }
-                None
-            }
-        }
-    }
-
-    /// Leaves everything to `successor`, which serves already; serves the connections that are there, and
-    /// ends.
-    ///
-    /// # Errors
-    /// What went wrong with a successor that is gone again: this process has nothing left to serve with, and
-    /// who started it has to do so again.
-    pub(super) fn depart(
-        mut self,
-        successor: Successor,
-        orders: &Receiver<Order>,
-    ) -> Result<(), Vec<Problem>> {
-        // 1. Who sends a query is answered by the successor from now on, and who connects.
-        self.systemd.wait_longer();
-        self.control.leave();
-        self.net.retire();
-        if let Some(xdp) = self.xdp.take() {
-            xdp.stop();
-        }
-        let history = self.watched.stop();
-        let closed = history.and_then(|history| history.close().ok());
-
-        // 2. The rest is its own.
-        let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
-        self.systemd.forget(self.succession.handles.sockets.len());
-        let left = successor.leave(image, self.is_draining());
-        let mut told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
-        told.extend(std::mem::take(&mut self.succession.owes_reload).then(|| "reload".to_owned()));
-        let control = match left {
-            Ok(Some(control)) => control,
-            // It has what this one had; that it is slow with its history is no reason to take the path away.
-            Ok(None) => self.control.path(),
-            Err(problems) => {
-                self.upgraded(Err(problems.clone()));
-                self.systemd.keep(&self.succession.handles.sockets);
-                self.stop();
-                return Err(problems);
-            }
-        };
-        self.control.left_to(control.as_deref());
-        if !told.is_empty() {
-            successor.order(told);
-        }
-        let is_known = self.systemd.succeeded_by(successor.pid);
-        let (pid, version) = (successor.pid, successor.version.clone());
-        self.say(&format!("upgrade: process {pid}, version {version}, serves"));
-        for client in self.succession.take_clients() {
-            client.done(json!({ "pid": pid, "version": version }));
-        }
-        self.let_drainers_go();
-        self.control.stop();
-        self.succession.handles = Arc::default();
-
-        // 3. Connections last for a while; and those of a process before this one.
-        self.linger(&successor, orders, is_known)?;
-        self.net.stop();
-        drop(self.succession.elder.take());
-        let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
-        successor.part(counted);
-        self.say("upgrade: this process has nothing left to do");
-        self.watched.stop_taps();
-        Ok(())
-    }
-
-    /// Serves the connections that are there, and those of a process before this one, to their end. Meanwhile
-    /// the manager hears of `successor`, if it has not yet, and that one of what signals want.
-    ///
-    /// # Errors
-    /// If the successor ends.
-    fn linger(
-        &mut self,
-        successor: &Successor,
-        orders: &Receiver<Order>,
-        mut is_known: bool,
-    ) -> Result<(), Vec<Problem>> {
-        let (began, pid) = (Instant::now(), successor.pid);
-        while !self.net.is_over()
-            || self.succession.elder.as_ref().is_some_and(Elder::is_there)
-            || !is_known && began.elapsed() < HANDOVER_DONE_MAX
-        {
-            select! {
-                recv(orders) -> order => {
-                    // What is to end is the node, as long as this process is taken for it; then what is left
-                    // of this process.
-                    let ends = order.as_ref().is_ok_and(|order| order.wish == Wish::Stop);
-                    let word = order.ok().and_then(Order::leave);
-                    if let Some(word) = word.filter(|_| !ends || began.elapsed() < KEEP_AFTER) {
-                        successor.order(vec![word.to_owned()]);
-                    }
-                    if ends {
-                        break;
-                    }
-                }
-                default(SUCCESSION_TICK) => {}
-            }
-            is_known = is_known || self.systemd.succeeded_by(pid);
-            if successor.has_ended() {
-                let error = format!("process {pid}, which served in the place of this one, has ended");
-                self.log.error(&error);
-                self.net.stop();
-                self.watched.stop_taps();
-                // Who started this one starts another, once this is gone as well.
-                return Err(failure(error));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -279,7 +121,7 @@ pub(super) struct Elder {
 }
 
 impl Elder {
-    /// Waits for `late` beside everything else; what it counts goes on the board, what it was told to do into
+    /// Waits for `late` on a thread of its own; what it counts goes on the board, what it was told to do into
     /// `orders`.
     ///
     /// # Errors
@@ -310,7 +152,7 @@ impl Elder {
         Ok(Self { way_out, thread })
     }
 
-    fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }

@@ -90,9 +90,9 @@ impl Systemd {
         is_told
     }
 
-    /// Leaves sockets with the manager, which gives them back if this process ends unbidden: what comes
+    /// Leaves sockets with the manager, which gives them back if this process crashes: what comes
     /// meanwhile waits in them. Their names tell their order, which the manager does not keep. What it has of
-    /// earlier processes it drops, as that may be of addresses that nobody wants any more.
+    /// earlier processes it drops, as that may be of addresses that are no longer configured.
     pub(super) fn keep(&mut self, sockets: &[OwnedFd]) {
         let kept = std::mem::take(&mut self.kept);
         self.forget(kept);
@@ -106,7 +106,7 @@ impl Systemd {
         });
     }
 
-    /// Takes back as many sockets: a successor leaves its own.
+    /// Removes that many sockets from the store: a successor leaves its own.
     pub(super) fn forget(&self, count: usize) {
         self.patiently(|manager| {
             (0..count).try_for_each(|index| {
@@ -116,8 +116,8 @@ impl Systemd {
         });
     }
 
-    /// Sends what must arrive, or many messages, for which the manager's queue may have no room at once. A
-    /// manager that takes none for [`MANAGER_WAIT_MAX`] is none.
+    /// Sends what must arrive, or many messages, for which the manager's queue may be too short. A
+    /// manager that takes none for [`MANAGER_WAIT_MAX`] is ignored.
     fn patiently(&self, send: impl FnOnce(&UnixDatagram) -> io::Result<()>) {
         let Some(manager) = &self.socket else { return };
         let _ = manager.set_nonblocking(false).and_then(|()| send(manager));
@@ -131,7 +131,7 @@ impl Systemd {
     }
 
     /// Says how the node fares, and feeds the watchdog if every thread has made a turn since the last time: a
-    /// stuck shard would swallow its share of the queries until the service is started anew.
+    /// stuck shard would swallow its share of the queries until the service is restarted.
     pub(super) fn tick(&mut self, board: &Board, rate: f64, now: Instant) {
         if self.socket.is_none() {
             return;

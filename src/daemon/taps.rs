@@ -110,7 +110,7 @@ impl Opened {
 }
 
 impl Running {
-    /// Opens the file of the query log anew, after somebody has moved it.
+    /// Reopens the file of the query log, after it was rotated.
     pub(super) fn reopen(&self) {
         self.query_log.reopen();
     }

@@ -25,7 +25,7 @@ use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
 use crate::web::{self, Opened};
 
-/// Where the numbers of this node stand. They go on from `bases`.
+/// Where the numbers of this node stand. They continue from `bases`.
 fn board(
     config: &Config,
     net: &Net,
@@ -85,16 +85,21 @@ fn board(
 
 /// What `config` calls things.
 pub(super) fn named(config: &Config, counted: Names) -> Named {
-    let node = config.identity.node.clone();
-    let site = config.identity.facility.as_ref().unwrap_or(&node).clone();
-    Named { node, site, counted }
+    let identity = &config.identity;
+    Named {
+        node: identity.node.clone(),
+        site: identity.facility.as_ref().unwrap_or(&identity.node).clone(),
+        location: identity.location.clone(),
+        unique_ip: identity.unique_ip.clone(),
+        counted,
+    }
 }
 
 /// The history as it was opened.
 pub(super) struct Remembered {
     history: History,
     bases: Bases,
-    /// For those who read it beside the aggregator: HTTP and the exports.
+    /// For its readers other than the aggregator: HTTP and the exports.
     readers: [Stored; 2],
     /// Where it is.
     place: String,
@@ -105,8 +110,8 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the history in its directory; in memory where that is not given or cannot be had. There it goes
-    /// on from `image`, which a process before this one has left.
+    /// Opens the history in its directory; in memory where that is not given or not available. There it
+    /// continues from `image`, which a process before this one has left.
     pub(super) fn open(
         config: &Config,
         image: Option<&[u8]>,
@@ -128,8 +133,8 @@ impl Remembered {
             }
             Some((dir, Err(error))) => {
                 let lost = format!(
-                    "{} cannot be used for the history: {error}; totals start at 0; give a directory that \
-                     this node may write to with [history] dir",
+                    "cannot use {} for the history: {error}; totals start at 0; give a directory that this \
+                     node can write with [history] dir",
                     dir.display()
                 );
                 ("history: in memory, lost at exit", Some(lost))
@@ -251,14 +256,14 @@ impl Watched {
         let _ = self.places.as_ref().map(|aggregator| aggregator.send(places));
     }
 
-    /// Opens the file of the query log anew, after somebody has moved it.
+    /// Reopens the file of the query log, after it was rotated.
     pub(super) fn reopen(&self) {
         if let Some(taps) = &self.taps {
             taps.reopen();
         }
     }
 
-    /// Ends the threads of what is copied out, once nothing is any more.
+    /// Ends the threads of the taps, once nothing more is copied out.
     pub(super) fn stop_taps(&mut self) {
         if let Some(mut taps) = self.taps.take() {
             taps.stop();

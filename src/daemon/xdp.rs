@@ -66,7 +66,7 @@ impl Prepared {
                 prepared.lines.extend(facts(&responder, settings, listeners));
                 prepared.responder = Some(responder).filter(|_| !prepared.places.is_empty());
             }
-            Err(error) => prepared.lines.push(format!("xdp: off, the sockets answer everything: {error}")),
+            Err(error) => prepared.lines.push(format!("xdp: off: {error}; the sockets answer everything")),
         }
         prepared
     }
@@ -119,7 +119,9 @@ impl Prepared {
         }
         let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
         let told = |error: io::Error| {
-            format!("xdp: the program of the previous process stays until that ends: {error}; restart")
+            format!(
+                "xdp: the previous process's program stays attached until that process ends: {error}; restart"
+            )
         };
         replaced.filter_map(|result| result.err().map(told)).collect()
     }
@@ -176,7 +178,7 @@ fn facts(responder: &Responder, settings: &XdpSettings, listeners: &[SocketAddr]
     let mut lines = Vec::new();
     if left > 0 {
         let total = zones + left;
-        lines.push(format!("xdp: of {total} empty zones, {left} are left to the sockets: they do not fit"));
+        lines.push(format!("xdp: {left} of {total} empty zones do not fit; the sockets answer them"));
     }
     let is_covered = |listener: &&SocketAddr| {
         let of_family = |prefix: &&IpNet| prefix.addr().is_ipv4() == listener.is_ipv4();
@@ -184,8 +186,8 @@ fn facts(responder: &Responder, settings: &XdpSettings, listeners: &[SocketAddr]
     };
     for listener in listeners.iter().filter(|listener| !is_covered(listener)) {
         lines.push(format!(
-            "xdp: which addresses {listener} stands for is not known; listen on each, or name them in \
-             [xdp] prefixes"
+            "xdp: {listener} is a wildcard, so the node's addresses are unknown; listen on each, or list \
+             them in [xdp] prefixes"
         ));
     }
     lines

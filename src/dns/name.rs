@@ -1,8 +1,8 @@
 //! Names on the wire (RFC 1035, section 3.1): one bounded walk, case-blind hash and compare, suffixes.
 //!
-//! The hash of a name is made of its wire form, eight bytes at a time, so that a suffix is hashed where it
+//! The hash of a name is made of its wire form, eight bytes at a time, so a suffix is hashed where it
 //! stands. A walk notes where the labels begin; only suffixes of as many labels as names that we know have
-//! are hashed at all. Nothing here needs more than a bounded loop, so that the same hash can be made in eBPF.
+//! are hashed at all. Nothing here needs more than a bounded loop, so the same hash can be made in eBPF.
 
 use std::fmt;
 
@@ -23,8 +23,8 @@ const PLACES: usize = 512;
 const _: () = assert!(PLACES.is_power_of_two() && PLACES > NAME_LEN_MAX + LABEL_LEN_MAX);
 const _: () = assert!(HEADER_LEN + size_of::<Window>() <= SLOT_PAYLOAD_LEN);
 
-/// Calls `read` with the window at `at`. A slot is longer than its packet, so that it is nearly always there;
-/// else a copy is, with zeros behind the packet.
+/// Calls `read` with the window at `at`. A slot is longer than its packet, so it is nearly always there;
+/// else a copy is, with zeros after the packet.
 #[inline(always)]
 fn in_window<R>(packet: &[u8], at: usize, read: impl FnOnce(&Window) -> R) -> R {
     match packet.get(at..).and_then(<[u8]>::first_chunk) {
@@ -157,7 +157,7 @@ pub fn hash(packet: &[u8], at: usize, len: usize) -> u64 {
     })
 }
 
-/// The bit that makes a letter lower case, in eight bytes. It makes some other bytes alike too, which is no
+/// The bit that makes a letter lower case, in eight bytes. It makes some other bytes alike too, which does no
 /// harm to a hash: names that are found by it are compared.
 const LOWER: u64 = 0x2020_2020_2020_2020;
 
@@ -189,7 +189,7 @@ pub fn is_but_for_case(lower: &[u8], name: &[u8]) -> bool {
 
 /// Whether two uncompressed wire names are equal but for ASCII case (RFC 4343).
 ///
-/// Length bytes are at most 63, below every letter, so that the bytes of a name can be folded without telling
+/// Length bytes are at most 63, below every letter, so the bytes of a name can be folded without telling
 /// labels from lengths.
 #[inline]
 #[must_use]
@@ -259,7 +259,7 @@ impl Name {
     pub fn parent(&self) -> Option<Self> {
         self.suffixes()
             .nth(1)
-            .map(|suffix| Self(suffix.try_into().expect("a suffix is no longer than its name")))
+            .map(|suffix| Self(suffix.try_into().expect("a suffix is at most as long as its name")))
     }
 
     /// `label` put before this name; `None` when the result would pass 255 bytes.

@@ -60,12 +60,12 @@ impl Header {
     }
 }
 
-/// A question (RFC 1035, section 4.1.2); its name begins behind the header.
+/// A question (RFC 1035, section 4.1.2); its name begins after the header.
 #[derive(Debug, Default)]
 pub struct Question {
     /// The qname.
     pub name: Walk,
-    /// The offset behind the question.
+    /// The offset after the question.
     pub end: usize,
     /// The qtype.
     pub qtype: u16,
@@ -97,13 +97,13 @@ pub struct Query {
     pub tsig: Option<Tsig>,
 }
 
-/// Why a packet is no [`Query`], and what its reply consists of. `question_end` is the offset behind the
+/// Why a packet is not a [`Query`], and what its reply consists of. `question_end` is the offset after the
 /// question, which the reply repeats.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reject {
     /// An opcode that we do not implement: NOTIMP, the header alone.
     Opcode,
-    /// No question, more than one, or a damaged one: FORMERR, the header alone.
+    /// No question, more than one, or a malformed one: FORMERR, the header alone.
     Question,
     /// No question but a sound OPT and nothing else: FORMERR, header and OPT.
     QuestionAbsent(Opt),
@@ -112,7 +112,7 @@ pub enum Reject {
         /// See [`Reject`].
         question_end: usize,
     },
-    /// Too long, or a damaged record: FORMERR with the question.
+    /// Too long, or a malformed record: FORMERR with the question.
     Records {
         /// See [`Reject`].
         question_end: usize,
@@ -127,7 +127,7 @@ pub enum Reject {
 }
 
 /// Parses the packet in the first `len` bytes of `slot` into `query`, which is [`Query::default`] before.
-/// What lies behind them may be read, never believed: a slot is longer than its packet, and names are hashed
+/// What lies after them may be read, never believed: a slot is longer than its packet, and names are hashed
 /// eight bytes at a time.
 ///
 /// # Errors
@@ -163,7 +163,7 @@ pub fn parse(slot: &[u8], len: usize, header: &Header, query: &mut Query) -> Res
 }
 
 impl Question {
-    /// Reads the question behind the header.
+    /// Reads the question after the header.
     #[inline(always)]
     fn read(&mut self, slot: &[u8], len: usize) -> Result<(), Damaged> {
         self.name.read(slot, HEADER_LEN)?;
@@ -238,7 +238,7 @@ fn records(
     Ok(options)
 }
 
-/// The offset behind the owner at `at`: labels up to the root or to one pointer, which is not followed.
+/// The offset after the owner at `at`: labels up to the root or to one pointer, which is not followed.
 #[inline]
 fn skip_owner(packet: &[u8], at: usize) -> Result<usize, Damaged> {
     let mut end = at;

@@ -54,7 +54,7 @@ impl<'s> Reply<'s> {
         self.flags |= flag;
     }
 
-    /// The offset behind what has been written.
+    /// The offset after what has been written.
     #[inline]
     #[must_use]
     pub fn end(&self) -> usize {

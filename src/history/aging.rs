@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::DAY;
+use super::schema::{DAY, put_count, put_series};
 use super::sources::{BY_NETWORK, FAMILIES, OTHER};
 use crate::limits::{HISTORY_CUT, HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
 
@@ -86,8 +86,8 @@ fn narrow(transaction: &Transaction<'_>, resolution: u64, start: u64) -> rusqlit
                     AND series IN (SELECT series FROM ({small}))"
             ))?
             .execute(parameters)?;
-        super::put_series(transaction, family.name, &other)?;
-        super::put_count(transaction, (resolution, start), family.name, &other, rest)?;
+        put_series(transaction, family.name, &other)?;
+        put_count(transaction, (resolution, start), family.name, &other, rest)?;
     }
     Ok(())
 }

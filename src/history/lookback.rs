@@ -1,11 +1,13 @@
-//! Questions that more than one reader has to the history: how a family's counts lie in time, and how
-//! queries divide by a dimension.
+//! Questions that more than one reader has to the history: since when it counts, how a family's counts lie in
+//! time, how queries divide by a dimension, and what it does not have yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 
+use super::schema::all_series;
 use super::sources::{OTHER, SourceFamily, UNKNOWN};
+use crate::board::Reading;
 use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
 
 /// By what queries are told apart.
@@ -52,6 +54,30 @@ impl Dimension {
             Self::QueryType | Self::ResponseCode => &[],
         }
     }
+}
+
+/// The start of the oldest counts.
+pub fn began(db: &Connection) -> rusqlite::Result<Option<u64>> {
+    let query = "SELECT min((SELECT min(start) FROM counts WHERE resolution = column1))
+                   FROM (VALUES (60), (900), (3600), (86400))";
+    db.query_row(query, [], |row| row.get(0))
+}
+
+/// What was counted since the history was last stored, of the families that it keeps, by family and labels: it
+/// has the totals as they were then.
+pub fn not_stored(db: &Connection, reading: &Reading<'_>) -> rusqlite::Result<Vec<(String, String, u64)>> {
+    let mut query = db.prepare_cached(
+        "SELECT family, labels, sum(total) FROM totals JOIN series ON id = series GROUP BY series",
+    )?;
+    let rows = query.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+    let stored: HashMap<(String, String), u64> = rows.collect::<Result<_, _>>()?;
+    let series = all_series(&reading.named.counted).into_iter().zip(reading.total.counts());
+    let since = series.filter(|(series, total)| series.is_kept && **total > 0).map(|(series, total)| {
+        let name = (series.family.to_owned(), series.labels);
+        let count = total.saturating_sub(stored.get(&name).copied().unwrap_or_default());
+        (name.0, name.1, count)
+    });
+    Ok(since.filter(|(.., count)| *count > 0).collect())
 }
 
 /// By the start of the interval.

@@ -6,6 +6,7 @@
 pub mod aggregator;
 mod aging;
 pub mod lookback;
+mod schema;
 pub mod sources;
 mod succession;
 pub mod uniques;
@@ -16,108 +17,25 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
-use serde_json::{Map, Value, json};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::board::{Block, Board};
-use crate::history::sources::Row;
-use crate::history::uniques::{Sketches, UniquesOfDays};
 use crate::limits::{
     HISTORY_AGED_AT_ONCE, HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_LOG_LEN_MAX,
-    HISTORY_READ_WAIT_MAX, HISTORY_RESOLUTIONS,
+    HISTORY_READ_WAIT_MAX,
 };
-use crate::stats::counters::{
-    COUNTERS, DROPPED, FAMILIES, QUERIES, QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS,
-    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Totals,
-    UPDATES,
-};
+use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
 use crate::stats::uniques::KINDS;
 
+pub use schema::{DAY, MINUTE};
+use schema::{SCHEMA, Series, all_series, put_count, put_source, put_total, put_uniques, version};
+use sources::Row;
+pub use succession::{Closed, Counted, totals};
+use uniques::UniquesOfDays;
+
 /// The file in the configured folder.
 pub const FILE: &str = "history.sqlite";
-
-/// Seconds between two stores.
-pub const MINUTE: u64 = HISTORY_RESOLUTIONS[0].0;
-/// Seconds of a day, the coarsest resolution.
-pub const DAY: u64 = HISTORY_RESOLUTIONS[3].0;
-
-/// The tables, as each version of the program that changed them did; `PRAGMA user_version` says how many of
-/// these a file has. `history` is the view that people ask:
-///
-/// ```sql
-/// SELECT datetime(start, 'unixepoch'), labels ->> 'type', count FROM history
-///  WHERE resolution = 60 AND family = 'as112_queries_by_type_total';
-/// ```
-///
-/// What was counted in any span of time is in one row, of one resolution: where it was rolled up, the finer
-/// rows are gone.
-const SCHEMA: [&str; 2] = [
-    "
-    -- A counter: its family as in /metrics, its labels as a JSON object.
-    CREATE TABLE series (
-        id INTEGER PRIMARY KEY,
-        family TEXT NOT NULL,
-        labels TEXT NOT NULL,
-        UNIQUE (family, labels)
-    ) STRICT;
-    -- All that a thread ever counted; source is 'shard 0' and so on, 'tcp' or 'xdp'.
-    CREATE TABLE totals (
-        source TEXT NOT NULL,
-        series INTEGER NOT NULL REFERENCES series,
-        total INTEGER NOT NULL,
-        PRIMARY KEY (source, series)
-    ) STRICT, WITHOUT ROWID;
-    -- What all threads counted in the `resolution` seconds from `start` on, in seconds of Unix time (UTC).
-    -- Counters that did not move have no row.
-    CREATE TABLE counts (
-        resolution INTEGER NOT NULL,
-        start INTEGER NOT NULL,
-        series INTEGER NOT NULL REFERENCES series,
-        count INTEGER NOT NULL,
-        PRIMARY KEY (resolution, start, series)
-    ) STRICT, WITHOUT ROWID;
-    CREATE VIEW history AS
-        SELECT resolution, start, family, labels, count FROM counts JOIN series ON id = series;
-    ",
-    "
-    -- What people call a value of a label: a country by its code, an AS by its number.
-    CREATE TABLE names (
-        label TEXT NOT NULL,
-        value TEXT NOT NULL,
-        name TEXT NOT NULL,
-        PRIMARY KEY (label, value)
-    ) STRICT, WITHOUT ROWID;
-    -- How many different sources asked on the day (UTC) that began at `day`, about, by kind: 'ipv4',
-    -- 'ipv6', or 'ipv6_64', the networks of that length. Registers are those of the HyperLogLog, while the
-    -- day may go on.
-    CREATE TABLE uniques (
-        day INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        sources INTEGER NOT NULL,
-        registers BLOB,
-        PRIMARY KEY (day, kind)
-    ) STRICT;
-    ",
-];
-
-/// The families that have a history. The others have totals alone.
-const KEPT: [&str; 14] = [
-    QUERIES.name,
-    QUERIES_BY_TYPE.name,
-    QUERIES_BY_ZONE.name,
-    QUERIES_EDNS.name,
-    QUERIES_DO.name,
-    UPDATES.name,
-    RESPONSES.name,
-    RESPONSES_BY_TRANSPORT.name,
-    TRUNCATED.name,
-    DROPPED.name,
-    QUERY_SIZES.name,
-    REPLY_SIZES.name,
-    QUERY_BYTES.name,
-    REPLY_BYTES.name,
-];
 
 /// What earlier runs counted.
 #[derive(Debug, Default)]
@@ -132,14 +50,6 @@ pub struct Bases {
     pub past: Totals,
     /// Who asked today and yesterday.
     pub uniques: UniquesOfDays,
-}
-
-/// A counter as the file names it.
-#[derive(Debug)]
-struct Series {
-    family: &'static str,
-    labels: String,
-    is_kept: bool,
 }
 
 /// The file, and what of it the program needs to have at hand.
@@ -305,6 +215,7 @@ impl History {
         uniques.changed().try_for_each(|(day, sketches)| put_uniques(&transaction, day, sketches))?;
         aging::roll_up(&transaction, aged_to)?;
         transaction.commit()?;
+        board.history.written(now);
         (self.stored, self.stored_at) = (totals, now);
         (self.stored_until, self.aged_to) = (stored_until, aged_to);
         Ok(())
@@ -386,7 +297,7 @@ fn memory(image: Option<&[u8]>) -> rusqlite::Result<(Connection, PathBuf)> {
     let place = format!("file:/history-{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed));
     let mut db = Connection::open(&place)?;
     if let Some(image) = image {
-        succession::fill(&mut db, image)?;
+        schema::fill(&mut db, image)?;
     }
     Ok((db, place.into()))
 }
@@ -426,30 +337,6 @@ fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
 /// elsewhere for it.
 fn sort_in_memory(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "temp_store", "MEMORY")
-}
-
-fn version(db: &Connection) -> rusqlite::Result<usize> {
-    db.query_row("PRAGMA user_version", [], |row| row.get(0))
-}
-
-/// Every counter's name, by where it stands in a block.
-fn all_series(names: &Names) -> Vec<Series> {
-    let of_family = FAMILIES.iter().flat_map(|family| {
-        (0..family.len()).map(|offset| {
-            let values = family.labels.iter().zip(family.values(offset));
-            let labels: Map<String, Value> = values
-                .map(|(label, value)| (label.name.to_owned(), names.value(label, value).into()))
-                .collect();
-            Series {
-                family: family.name,
-                labels: Value::from(labels).to_string(),
-                is_kept: KEPT.contains(&family.name),
-            }
-        })
-    });
-    let series: Vec<Series> = of_family.collect();
-    debug_assert_eq!(series.len(), COUNTERS);
-    series
 }
 
 /// What the file calls the thread of this index: shards first, then what is beside them.
@@ -498,71 +385,6 @@ fn uniques(db: &Connection, day: u64) -> rusqlite::Result<UniquesOfDays> {
     found.stored();
     Ok(found)
 }
-
-fn put_series(transaction: &Transaction<'_>, family: &str, labels: &str) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached("INSERT OR IGNORE INTO series (family, labels) VALUES (?, ?)")?
-        .execute([family, labels])
-        .map(|_| ())
-}
-
-fn put_total(
-    transaction: &Transaction<'_>,
-    source: &str,
-    series: &Series,
-    total: u64,
-) -> rusqlite::Result<()> {
-    put_series(transaction, series.family, &series.labels)?;
-    transaction
-        .prepare_cached(
-            "INSERT INTO totals SELECT ?, id, ? FROM series WHERE family = ? AND labels = ?
-             ON CONFLICT DO UPDATE SET total = excluded.total",
-        )?
-        .execute(params![source, total, series.family, series.labels])
-        .map(|_| ())
-}
-
-/// Adds to the row of a resolution and start; the series is there already.
-fn put_count(
-    transaction: &Transaction<'_>,
-    (resolution, start): (u64, u64),
-    family: &str,
-    labels: &str,
-    count: u64,
-) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO counts SELECT ?, ?, id, ? FROM series WHERE family = ? AND labels = ?
-             ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        )?
-        .execute(params![resolution, start, count, family, labels])
-        .map(|_| ())
-}
-
-fn put_source(transaction: &Transaction<'_>, start: u64, row: &Row<'_>) -> rusqlite::Result<()> {
-    let Row { family, value, name, count } = row;
-    let labels = json!({family.label: value}).to_string();
-    put_series(transaction, family.name, &labels)?;
-    put_count(transaction, (MINUTE, start), family.name, &labels, *count)?;
-    if let Some(name) = name {
-        transaction.prepare_cached("INSERT OR REPLACE INTO names VALUES (?, ?, ?)")?.execute([
-            family.label,
-            value,
-            name,
-        ])?;
-    }
-    Ok(())
-}
-
-fn put_uniques(transaction: &Transaction<'_>, day: u64, sketches: &Sketches) -> rusqlite::Result<()> {
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO uniques VALUES (?, ?, ?, ?)")?;
-    for (kind, sketch) in KINDS.iter().zip(sketches) {
-        put.execute(params![day * DAY, kind, sketch.estimate(), sketch.registers()])?;
-    }
-    Ok(())
-}
-
-pub use succession::{Closed, Counted, totals};
 
 #[cfg(test)]
 mod tests;

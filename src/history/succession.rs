@@ -3,12 +3,10 @@
 //! may have other ones.
 
 use std::collections::HashMap;
-use std::io;
 
-use rusqlite::Connection;
-use rusqlite::backup::{Backup, StepResult};
-
-use super::{Block, Board, History, Series, all_series};
+use super::History;
+use super::schema::{Series, all_series};
+use crate::board::{Block, Board};
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
 
@@ -68,17 +66,6 @@ pub fn totals(counted: &[Counted], names: &Names) -> Totals {
         }
     }
     totals
-}
-
-/// Copies an image into an empty database.
-pub(super) fn fill(db: &mut Connection, image: &[u8]) -> rusqlite::Result<()> {
-    let mut source = Connection::open_in_memory()?;
-    source.deserialize_read_exact("main", io::Cursor::new(image), image.len(), true)?;
-    match Backup::new(&source, db)?.step(-1)? {
-        StepResult::Done => Ok(()),
-        // Nobody else knows the two.
-        _ => Err(rusqlite::Error::InvalidQuery),
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 use super::sources::{BY_AS, BY_NETWORK, OTHER};
+use rusqlite::params;
+
 use super::*;
 use crate::board::Named;
 use crate::board::tests::board;
-use crate::limits::SOURCES_KEPT_MAX;
-use crate::stats::counters::{SHARD_RECEIVED, TCP_ACCEPTED, Tally};
+use crate::limits::{HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
+use crate::stats::counters::{QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, SHARD_RECEIVED, TCP_ACCEPTED, Tally};
+use crate::stats::uniques::Uniques;
 
 /// A minute somewhere in 2023.
 const BEGAN: u64 = 1_699_999_260;
@@ -204,6 +207,10 @@ fn a_zone_that_comes_later_goes_on_from_what_it_had() {
     assert_eq!(by_zone(&second), 15);
     store(&mut history, &second, BEGAN + 240).unwrap();
     assert_eq!(by_zone(&second), 15, "once");
+    let query = "SELECT sum(count) FROM history WHERE family = ? AND labels ->> 'zone' = ?";
+    let kept: u64 =
+        history.db.query_row(query, [QUERIES_BY_ZONE.name, late.as_str()], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 15, "what earlier runs counted is in the rows of their minutes, and in no other");
     drop(history);
     let (_, bases) = History::open(folder.path(), &second.named.load().counted, 1, BEGAN).unwrap();
     assert_eq!((QUERIES_BY_ZONE.of(&bases.shards[0])[1], QUERIES_BY_ZONE.of(&bases.past)[1]), (10, 5));
@@ -243,6 +250,9 @@ fn a_minute_that_could_not_be_stored_is_stored_later() {
     history.forbid(false);
     store(&mut history, &board, BEGAN + 240).unwrap();
     assert_eq!(sum(&history, 0), board.read().total.sum(QUERIES));
+    // All of it is in the minute in which the last good store was: what each of the others had is not known
+    // any more.
+    assert_eq!(rows(&history), [(60, BEGAN, 4 + 3)]);
 }
 
 #[test]
@@ -298,7 +308,7 @@ fn names_and_unique_sources_are_kept() {
     let board = board();
     let mut history = in_memory(&board, BEGAN);
     let day = BEGAN / DAY;
-    let thread = crate::stats::uniques::Uniques::new(day);
+    let thread = Uniques::new(day);
     (1..=5).for_each(|last| thread.see([192, 0, 2, last].into()));
     let mut uniques = UniquesOfDays::default();
     uniques.gather(&thread, day);
@@ -312,12 +322,25 @@ fn names_and_unique_sources_are_kept() {
     let networks = "SELECT count(*) FROM series WHERE family = 'as112_sources_by_network'";
     history.db.execute("INSERT INTO series VALUES (NULL, 'as112_sources_by_network', '{}')", []).unwrap();
     assert_eq!(count(networks), 1);
-    // Two days on only the estimate remains, in ten years nothing.
+    // Two days on only the estimate remains.
     store(&mut history, &board, BEGAN + 2 * DAY).unwrap();
     let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
     assert_eq!(count("SELECT count(*) FROM uniques WHERE registers IS NULL AND sources = 5"), 1);
     assert_eq!((count(networks), count("SELECT count(*) FROM uniques")), (0, 3));
     assert_eq!(super::uniques(&history.db, day).unwrap().estimates(day), [0, 0, 0]);
+    // Ten years on nothing: the day goes when the registers of a later one do.
+    let gone = day * DAY + HISTORY_RESOLUTIONS[3].1 + 1;
+    for (now, left) in [(gone - 1, 3), (gone, 0)] {
+        let later = now / DAY - 2;
+        let (thread, mut uniques) = (Uniques::new(later), UniquesOfDays::default());
+        thread.see([192, 0, 2, 1].into());
+        uniques.gather(&thread, later);
+        history.trust(now);
+        history.store(&board, &[], &uniques, now).unwrap();
+        let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+        let of_day = format!("SELECT count(*) FROM uniques WHERE day = {}", day * DAY);
+        assert_eq!((count(&of_day), count("SELECT count(*) FROM uniques")), (left, left + 3), "at {now}");
+    }
 }
 
 #[test]

@@ -13,14 +13,14 @@ use crate::limits::LOG_LINE_LEN_MAX;
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// To standard error: the message, behind a word where it is no mere information. Whoever reads that
+    /// To standard error: the message, after its level unless that is info. Whoever reads that
     /// knows the time, or notes it, as containers and supervisors do.
     Plain,
-    /// To the journal: the message behind its priority, as `<6>`.
+    /// To the journal: the message after its priority, such as `<6>`.
     Journal,
-    /// To a file: the message behind time and level.
+    /// To a file: the message after time and level.
     Stamped,
-    /// An object. For the journal, behind its priority.
+    /// An object. For the journal, after its priority.
     Json {
         /// The journal reads it.
         priority: bool,
@@ -108,7 +108,7 @@ fn shortened(message: &str) -> &str {
 }
 
 /// Whether the journal reads what is written to `stderr`: the variable has its device and inode
-/// (systemd.exec(5)), so that a program started by a service, whose standard error is another, sees that.
+/// (systemd.exec(5)), so a program started by a service, whose standard error is another, sees that.
 fn is_journal(stderr: &File, journal_stream: Option<&str>) -> bool {
     let named = journal_stream.and_then(|stream| {
         let (device, inode) = stream.split_once(':')?;

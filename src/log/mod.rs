@@ -28,7 +28,7 @@ pub enum Level {
     Warning,
     /// What happened.
     Info,
-    /// What is of use to who looks for a fault.
+    /// What is of use for debugging.
     Debug,
 }
 
@@ -84,7 +84,7 @@ pub struct Line {
     pub at: SystemTime,
     /// What there is to say.
     pub message: String,
-    /// More, by name. As text it stands behind the message.
+    /// More, by name. As text it follows the message.
     pub fields: Vec<(&'static str, Value)>,
 }
 
@@ -93,7 +93,7 @@ pub struct Line {
 enum Entry {
     /// A line that may be left out where it is repeated too often.
     Line(Line),
-    /// A line that is no repetition, whatever it says.
+    /// A line that is never a repetition, whatever it says.
     Each(Line),
     /// Wakes the writer: there is something to do without a line.
     Wake,
@@ -112,7 +112,7 @@ pub struct Log {
 #[derive(Debug)]
 struct State {
     level: AtomicU8,
-    /// The file is to be opened anew.
+    /// The file is to be reopened.
     reopen: AtomicBool,
     /// Lines that were lost.
     lost: AtomicU64,
@@ -157,7 +157,7 @@ impl Log {
         self.line(Level::Info, message);
     }
 
-    /// Something happened that is of use to who looks for a fault.
+    /// Something happened that is of use for debugging.
     pub fn debug(&self, message: impl Into<String>) {
         self.line(Level::Debug, message);
     }
@@ -192,7 +192,7 @@ impl Log {
         self.state.level.store(level as u8, Ordering::Relaxed);
     }
 
-    /// Opens the file anew, after somebody has moved it. Where that fails, the old one is written on.
+    /// Reopens the file, after it was rotated. Where that fails, the old one stays open.
     pub fn reopen(&self) {
         self.state.reopen.store(true, Ordering::Relaxed);
         // A full queue wakes the writer as well.
@@ -221,13 +221,13 @@ impl Log {
         let log = self.clone();
         std::panic::set_hook(Box::new(move |panic| {
             let thread = std::thread::current();
-            let name = thread.name().unwrap_or("without a name");
+            let name = thread.name().unwrap_or("(unnamed)");
             let payload = panic.payload();
             let what = payload.downcast_ref::<&str>().copied();
             let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
             let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
             let place = place.unwrap_or_default();
-            log.error(format!("the thread {name} panicked{place}: {what}; please report this"));
+            log.error(format!("thread {name} panicked{place}: {what}; please report this"));
             log.flush();
         }));
     }
@@ -289,7 +289,7 @@ mod tests {
             .unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         let said = std::fs::read_to_string(file.path()).unwrap();
-        assert!(said.contains(" error   the thread udp-0 panicked at src/log/mod.rs:"), "{said}");
+        assert!(said.contains(" error   thread udp-0 panicked at src/log/mod.rs:"), "{said}");
         assert!(said.ends_with(": lost 3 slots; please report this\n"), "{said}");
     }
 

@@ -47,7 +47,7 @@ impl Repeats {
             |repeat: &Repeat| now.is_none_or(|now| now.duration_since(repeat.since) >= LOG_REPEATS_TIME);
         let over = self.0.extract_if(|_, repeat| is_over(repeat));
         let told = over.filter(|(_, repeat)| repeat.left_out > 0).map(|((level, message), repeat)| {
-            let message = format!("{} times more: {message}", repeat.left_out);
+            let message = format!("repeated {} more times: {message}", repeat.left_out);
             Line { level, at: SystemTime::now(), message, fields: Vec::new() }
         });
         told.collect()
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(repeats.over(Some(later - std::time::Duration::from_millis(1))), []);
         let told = repeats.over(Some(later));
         assert_eq!(told.len(), 1);
-        assert_eq!((told[0].level, told[0].message.as_str()), (Level::Error, "97 times more: full"));
+        assert_eq!((told[0].level, told[0].message.as_str()), (Level::Error, "repeated 97 more times: full"));
         assert!(!repeats.is_waiting() && repeats.admits(&line("full"), later));
     }
 

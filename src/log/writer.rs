@@ -42,12 +42,12 @@ impl Writer {
     ) -> Result<Self, String> {
         // A descriptor of its own: whoever waits to write there holds no lock that another needs.
         let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
-        let stderr = stderr.map_err(|error| format!("there is no standard error: {error}"))?;
+        let stderr = stderr.map_err(|error| format!("cannot use standard error: {error}"))?;
         let stream = std::env::var("JOURNAL_STREAM").ok();
         let form = Form::new(settings.format, settings.file.is_some(), &stderr, stream.as_deref());
         let file = match &settings.file {
             Some(path) => files::append(path).map_err(|error| {
-                format!("cannot log to {}: {error}; give a file that this node may write", path.display())
+                format!("cannot log to {}: {error}; give a file that this node can write", path.display())
             })?,
             None => stderr,
         };
@@ -70,7 +70,7 @@ impl Writer {
         self.form == Form::Plain
     }
 
-    /// Writes until nobody can log any more.
+    /// Writes until the last sender is gone.
     ///
     /// # Errors
     /// None: what cannot be written is lost and counted.
@@ -102,7 +102,7 @@ impl Writer {
         }
     }
 
-    /// Writes an entry and those behind it, as much at a time as is there.
+    /// Writes an entry and those after it, as much at a time as is there.
     fn write_queued(&mut self, first: Entry) {
         let mut flushes = Vec::new();
         let mut next = Some(first);
@@ -144,10 +144,7 @@ impl Writer {
                 (self.file, self.is_torn) = (file, false);
                 return;
             }
-            Err(error) => format!(
-                "{} cannot be opened anew: {error}; the file that was open is written on",
-                path.display()
-            ),
+            Err(error) => format!("cannot reopen {}: {error}; still writing to the old file", path.display()),
         };
         self.say(Level::Error, said);
     }
@@ -167,7 +164,7 @@ impl Writer {
         let (lost, lines) = (self.lost(), lines_of(&self.buffer));
         if lost > self.lost_told {
             let count = lost - self.lost_told;
-            self.say(Level::Warning, format!("{count} lines of this log could not be written, and are lost"));
+            self.say(Level::Warning, format!("{count} log lines could not be written and were lost"));
         }
         if self.buffer.is_empty() {
             return;

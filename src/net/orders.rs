@@ -6,7 +6,7 @@ const SERVE: u8 = 0;
 const RETIRE: u8 = 1;
 const STOP: u8 = 2;
 
-/// One word for all threads, which they look at in each turn. It only ever goes on: serve, retire, stop.
+/// One word for all threads, which they look at in each turn. It only ever advances: serve, retire, stop.
 #[derive(Debug, Default)]
 pub struct Orders(AtomicU8);
 
@@ -21,7 +21,7 @@ impl Orders {
         self.0.fetch_max(STOP, Ordering::Relaxed);
     }
 
-    /// Whether to go on serving.
+    /// Whether to keep serving.
     #[inline]
     #[must_use]
     pub fn is_serving(&self) -> bool {

@@ -32,17 +32,17 @@ pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -
     for (question, query) in queries(snapshot) {
         let expected = answer(snapshot, &arrival, &query);
         let reply = ask(&mut engine, &client, &query, snapshot, &arrival);
-        let reply = reply.map_err(|error| failed(format!("its test failed: {error}")))?;
+        let reply = reply.map_err(|error| failed(format!("self-test failed: {error}")))?;
         if reply != expected || !answers(&reply) {
-            return Err(failed(format!("its test failed: the answer to {question} is not right")));
+            return Err(failed(format!("self-test failed: wrong answer to {question}")));
         }
     }
     let ended = engine.end(&mut |_, _| None);
-    ended.map(|_| ()).map_err(|error| failed(format!("its test did not end: {error}")))
+    ended.map(|_| ()).map_err(|error| failed(format!("self-test did not end: {error}")))
 }
 
 /// A socket for the engine and one that is connected to it, on whichever loopback there is. A loopback that
-/// is down is none.
+/// is down does not count.
 fn sockets() -> io::Result<(UdpSocket, UdpSocket, SocketAddr)> {
     let on = |any: SocketAddr| {
         let (server, client) = (UdpSocket::bind(any)?, UdpSocket::bind(any)?);
@@ -111,7 +111,7 @@ fn ask(
             return Ok(reply);
         }
     }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))
+    Err(io::Error::new(io::ErrorKind::TimedOut, "no reply in time"))
 }
 
 #[cfg(test)]

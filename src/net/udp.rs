@@ -117,7 +117,7 @@ impl Shard {
         &self.answering.snapshot
     }
 
-    /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so that another
+    /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so another
     /// engine can still be made from them.
     pub(super) fn engine(&mut self, datapath: Datapath, busy_poll: usize) -> Result<Engine, NetError> {
         let sockets: io::Result<Vec<UdpSocket>> = self.sockets.iter().map(UdpSocket::try_clone).collect();
@@ -136,7 +136,7 @@ impl Shard {
         Ok(())
     }
 
-    /// The path of a query, and nothing else: a function of its own, so that what it became can be looked at
+    /// The path of a query, and nothing else: a function of its own for its machine code to be looked at
     /// (tests/layout.rs).
     #[inline(never)]
     fn turns(&mut self, engine: &mut Engine, orders: &Orders) -> io::Result<()> {
@@ -296,6 +296,8 @@ impl ErrorCap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::published::Published;
+    use crate::serve::snapshot::tests::snapshot;
     use crate::stats::counters::Totals;
     use crate::stats::ledger::{LedgerSettings, ledger};
     use crate::sys::sockets::{UdpOptions, bind_udp_group};
@@ -331,6 +333,30 @@ mod tests {
         assert_eq!(counted(999), [0, 0, 0], "the kernel is asked once a second");
         assert_eq!(counted(1000), [0, lost, 0]);
         assert_eq!(counted(1000), [0, lost, 0], "what was counted is not counted again");
+    }
+
+    #[test]
+    fn what_was_dropped_in_the_last_second_is_counted_at_the_end() {
+        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192, ..UdpOptions::default() };
+        let socket = bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
+        let local = socket.local_addr().unwrap();
+        let place = Place { local, listener: 0 };
+        let second = socket.try_clone().unwrap();
+        let (ledger, stream) = ledger(&LedgerSettings::default());
+        let follower = Published::new(snapshot(|_, _| ()).unwrap()).follow();
+        let mut shard = Shard::new(vec![Given { socket, place, is_second: false }], follower, ledger);
+        let engine = shard.engine(Datapath::Mmsg, 0).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], local).unwrap(), 1000));
+        let lost = u64::from(sockets::drops(&second).unwrap());
+        // It is to end before a second has passed, in which it would have asked anyway.
+        let orders = Orders::default();
+        orders.stop();
+        shard.serve(engine, &orders).unwrap();
+        let mut totals = Totals::default();
+        stream.counters.read(&mut totals);
+        assert!(lost > 0 && totals.sum(SHARD_RECEIVED) == 100 - lost, "{lost} lost");
+        assert_eq!(totals.sum(SOCKET_DROPS), lost);
     }
 
     #[test]

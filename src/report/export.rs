@@ -4,10 +4,10 @@
 //! They have a thread of their own, so nothing else depends on a directory, even one that does not respond.
 
 pub mod dsc;
+mod files;
 pub mod rssac002;
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::Receiver;
@@ -15,6 +15,8 @@ use crossbeam_channel::Receiver;
 use crate::board::{Board, Status};
 use crate::history::Stored;
 use crate::history::aggregator::Minute;
+
+use files::{Files, file_name};
 
 /// What is exported, and to which folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,43 +103,6 @@ pub fn check_folder(dir: &Path) -> Result<(), String> {
         true => error.to_string(),
         false => format!("it is not there, and cannot be made in {}: {error}", there.display()),
     })
-}
-
-/// A folder that one node writes to.
-#[derive(Debug)]
-struct Files {
-    dir: PathBuf,
-    /// The node's name, in the letters of file names.
-    node: String,
-}
-
-impl Files {
-    /// Writes a file at `path` below the folder, whole or not at all, even if the host loses its power.
-    fn write(&self, path: &str, text: &str) -> Result<(), String> {
-        let path = self.dir.join(path);
-        let folder = path.parent().expect("the path has a name behind the folder");
-        // One name: whatever a crash leaves is overwritten by the next file.
-        let unfinished = folder.join(format!(".{}.tmp", self.node));
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(folder)?;
-            let mut file = File::create(&unfinished)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(|error| {
-            // On a full disk even the part of a file is in the way. It may not be there.
-            let _ = fs::remove_file(&unfinished);
-            format!("{}: {error}", path.display())
-        })
-    }
-}
-
-/// The node's name without what a path or a shell could take for something else.
-fn file_name(node: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    node.chars().map(plain).collect()
 }
 
 #[cfg(test)]

@@ -1,31 +1,34 @@
 //! The page: what a node tells the public of its work, as HTML that is complete without a script.
 //!
 //! A document for each [`Span`] of time, with its numbers once more as JSON and CSV for programs, a
-//! stylesheet and a small script. They refer to one another by relative names alone: so they are the same
-//! files whether the node serves them, or `as112d site` has written them to a folder.
+//! stylesheet and a small script. The index is the document of the span that says most at the node's age.
+//! They refer to one another by relative names alone, so they are the same files whether the node serves
+//! them or `as112d site` has written them to a directory.
 
 mod charts;
 mod document;
 mod figures;
 mod numbers;
 pub mod operator;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use crate::board::Reading;
 use crate::board::recent::Pace;
-use crate::limits::PAGE_KEPT_DIVISOR;
+use crate::limits::{HISTORY_RESOLUTIONS, PAGE_KEPT_DIVISOR};
 pub use figures::Figures;
 
+const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
-/// How much earlier the time is that a span is compared with: weekdays meet their like.
-const BACK: u64 = 7 * DAY;
-const BACK_TITLE: &str = "a week earlier";
 
-/// The time that a document is about: the last whole steps.
+/// The time that a document is about: the last whole steps, and the one under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Span {
+    /// An hour by minutes.
+    Hour,
     /// 24 hours by quarters.
     Day,
     /// A week by hours.
@@ -38,27 +41,51 @@ pub enum Span {
 
 impl Span {
     /// All, the shortest first.
-    pub const ALL: [Self; 4] = [Self::Day, Self::Week, Self::Month, Self::Year];
+    pub const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
+
+    /// The one that is shown first of a node that has counted for so many seconds: a day by quarters of an
+    /// hour says nothing of the first minutes.
+    #[must_use]
+    pub const fn first_at(age: u64) -> Self {
+        if age < DAY { Self::Hour } else { Self::Day }
+    }
 
     /// As in the names of files.
     const fn name(self) -> &'static str {
-        ["24h", "7d", "30d", "1y"][self as usize]
+        ["1h", "24h", "7d", "30d", "1y"][self as usize]
     }
 
     const fn title(self) -> &'static str {
-        ["24 hours", "7 days", "30 days", "1 year"][self as usize]
+        ["1 hour", "24 hours", "7 days", "30 days", "1 year"][self as usize]
+    }
+
+    const fn last_title(self) -> &'static str {
+        ["last hour", "last 24 hours", "last 7 days", "last 30 days", "last year"][self as usize]
     }
 
     const fn len(self) -> u64 {
-        [DAY, 7 * DAY, 30 * DAY, 365 * DAY][self as usize]
+        [HOUR, DAY, 7 * DAY, 30 * DAY, 365 * DAY][self as usize]
     }
 
     const fn step(self) -> u64 {
-        [HOUR / 4, HOUR, 4 * HOUR, DAY][self as usize]
+        [MINUTE, HOUR / 4, HOUR, 4 * HOUR, DAY][self as usize]
     }
 
     const fn step_title(self) -> &'static str {
-        ["15 minutes", "1 hour", "4 hours", "1 day"][self as usize]
+        ["minute", "15 minutes", "hour", "4 hours", "day"][self as usize]
+    }
+
+    const fn averages_title(self) -> &'static str {
+        ["1-minute", "15-minute", "1-hour", "4-hour", "1-day"][self as usize]
+    }
+
+    /// How much earlier the time is that it is compared with: hours and weekdays meet their like.
+    const fn back(self) -> u64 {
+        if matches!(self, Self::Hour) { DAY } else { 7 * DAY }
+    }
+
+    const fn back_title(self) -> &'static str {
+        if matches!(self, Self::Hour) { "a day earlier" } else { "a week earlier" }
     }
 
     /// For how long its figures are as good as new.
@@ -68,9 +95,15 @@ impl Span {
     }
 
     const fn document(self) -> &'static str {
-        ["index.html", "7d.html", "30d.html", "1y.html"][self as usize]
+        ["1h.html", "24h.html", "7d.html", "30d.html", "1y.html"][self as usize]
     }
 }
+
+// There are still minutes of the hour that the last one is compared with.
+const _: () = assert!(HISTORY_RESOLUTIONS[0].1 > Span::Hour.back() + 2 * Span::Hour.len());
+
+/// The document of the span that is shown first.
+const INDEX: &str = "index.html";
 
 /// How the numbers of a span are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,11 +136,11 @@ pub const DAYS_DIR: &str = "rssac002";
 pub const EVENTS: &str = "/events";
 
 impl Page {
-    /// The document at a path.
+    /// The document at a path; the index is that of `first`.
     #[must_use]
-    pub fn at(path: &str, query: Option<&str>) -> Option<Self> {
+    pub fn at(path: &str, query: Option<&str>, first: Span) -> Option<Self> {
         let name = path.strip_prefix('/')?;
-        let name = if name.is_empty() { Span::Day.document() } else { name };
+        let name = if ["", INDEX].contains(&name) { first.document() } else { name };
         let html = if query == Some(SAVED) { Form::Saved } else { Form::Live };
         Span::ALL.into_iter().find_map(|span| {
             let form = match name.strip_prefix(span.name()) {
@@ -161,15 +194,14 @@ pub fn asset(path: &str) -> Option<(&'static str, &'static str)> {
 
 /// What a saved page consists of: for each file where to ask for it, and its name.
 pub fn files() -> impl Iterator<Item = (String, String)> {
-    let of_span = |span: Span| {
-        let document = span.document().to_owned();
-        let data = ["json", "csv"].map(|form| format!("{}.{form}", span.name()));
-        data.map(|name| (format!("/{name}"), name))
-            .into_iter()
-            .chain([(format!("/{document}?{SAVED}"), document)])
+    let as_it_is = |name: String| (format!("/{name}"), name);
+    let saved = |name: &str| (format!("/{name}?{SAVED}"), name.to_owned());
+    let of_span = move |span: Span| {
+        let data = ["json", "csv"].map(|form| as_it_is(format!("{}.{form}", span.name())));
+        data.into_iter().chain([saved(span.document())])
     };
-    let assets = ["page.css", "page.js"].map(|name| (format!("/{name}"), name.to_owned()));
-    assets.into_iter().chain(Span::ALL.into_iter().flat_map(of_span))
+    let assets = ["page.css", "page.js"].map(|name| as_it_is(name.to_owned()));
+    assets.into_iter().chain([saved(INDEX)]).chain(Span::ALL.into_iter().flat_map(of_span))
 }
 
 /// What has changed on the page by now, as JSON for its script: the text of each element by its name there.

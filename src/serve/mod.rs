@@ -17,6 +17,7 @@ use crate::stats::account::{Account, Edns, ZoneLabels};
 use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPONSE, DROPPED_SHORT};
 
 use snapshot::Snapshot;
+pub use snapshot::UpdatePolicy;
 
 /// What becomes of a query. There is no third thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +28,8 @@ pub enum Verdict {
     Drop,
 }
 
-/// What a dynamic update (RFC 2136) gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UpdatePolicy {
-    /// REFUSED: the requestor stops there (RFC 2136, section 4.5).
-    #[default]
-    Refused,
-    /// NOTIMP: the requestor tries the next server (RFC 2136, section 4.6).
-    Notimp,
-    /// Nothing.
-    Drop,
-}
-
 /// UDP source ports that no DNS client has: 0 cannot be answered, the others belong to services that answer
-/// whatever they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so that two programs could keep
+/// whatever they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so two programs could keep
 /// each other busy.
 pub const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
 
@@ -225,7 +214,7 @@ impl Service<'_> {
         Verdict::Reply(reply.finish())
     }
 
-    /// A packet that is no query.
+    /// A packet that is not a query.
     #[cold]
     fn reject(&self, slot: &mut [u8], reject: &Reject, account: &mut Account) -> Verdict {
         let header = &self.header;
@@ -320,4 +309,33 @@ fn edns(opt: &Opt) -> Edns {
 /// Type and class of the question that ends at `end`.
 fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
     Some((u16_at(slot, end - 4)?, u16_at(slot, end - 2)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot::tests::snapshot;
+    use super::*;
+
+    /// A wildcard listener has no address by which its own packets could be known: the one that the packet
+    /// was sent to tells it.
+    #[test]
+    fn at_a_wildcard_a_packet_from_the_address_that_it_was_sent_to_gets_nothing() {
+        let wildcard = snapshot(|_, settings| settings.listeners = vec!["0.0.0.0:53".parse().unwrap()]);
+        let wildcard = wildcard.unwrap();
+        let dropped = |peer: &str, transport| {
+            let local = "192.175.48.6:53".parse().unwrap();
+            let arrival = Arrival { transport, peer: peer.parse().unwrap(), local, listener: 0 };
+            let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
+            let (mut slot, mut account) = ([0; TCP_REPLY_LEN_MAX], Account::default());
+            slot[..query.len()].copy_from_slice(query);
+            let verdict = serve(&wildcard, &arrival, &mut slot, query.len(), &mut account);
+            assert_eq!(verdict == Verdict::Drop, account.dropped.is_some());
+            account.dropped
+        };
+        assert_eq!(dropped("192.175.48.6:53", Transport::Udp), Some(DROPPED_OWN_ADDRESS));
+        for other in ["192.175.48.6:5353", "192.175.48.42:53"] {
+            assert_eq!(dropped(other, Transport::Udp), None, "{other}");
+        }
+        assert_eq!(dropped("192.175.48.6:53", Transport::Tcp { keepalive: 0 }), None);
+    }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::UpdatePolicy;
 use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::edns::OPT_LEN;
@@ -13,7 +12,19 @@ use crate::problem::Problem;
 use crate::stats::labels::Names;
 use crate::zone::{Service, ZoneSet};
 
-/// What answers depend on beside the zones.
+/// What a dynamic update (RFC 2136) gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpdatePolicy {
+    /// REFUSED: the requestor stops there (RFC 2136, section 4.5).
+    #[default]
+    Refused,
+    /// NOTIMP: the requestor tries the next server (RFC 2136, section 4.6).
+    Notimp,
+    /// Nothing.
+    Drop,
+}
+
+/// What answers depend on besides the zones.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The largest UDP reply, and what our OPT says: 512 to 1232 bytes.
@@ -53,7 +64,7 @@ impl Snapshot {
     /// # Errors
     /// Answers that are too long all together; else settings out of their range, and an identity whose
     /// largest answer would not fit a datagram without EDNS: "should fit within a 512-octet DNS/UDP datagram"
-    /// (RFC 7534, section 3.5). OPT and NSID count, so that TC never happens.
+    /// (RFC 7534, section 3.5). OPT and NSID count, so TC is never set.
     pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
         let mut series = settings.series.clone();
         let (answers, extents) = Answers::compile(zones, &mut series).map_err(|problem| vec![problem])?;
@@ -113,7 +124,10 @@ impl Settings {
             problems.push(problem(format!("edns_udp_size is {}, not 512 to 1232", self.edns_udp_size)));
         }
         if self.nsid.len() > NSID_LEN_MAX {
-            problems.push(problem(format!("nsid has {} bytes, over {NSID_LEN_MAX}", self.nsid.len())));
+            problems.push(problem(format!(
+                "nsid has {} bytes, over the limit of {NSID_LEN_MAX}",
+                self.nsid.len()
+            )));
         }
         if self.node.is_empty() || self.node.len() > NSID_LEN_MAX {
             problems.push(problem(format!(
@@ -122,9 +136,7 @@ impl Settings {
             )));
         }
         if self.version.as_ref().is_some_and(|version| version.len() > TEXT_LEN_MAX) {
-            problems.push(problem(format!(
-                "version_txt is over {TEXT_LEN_MAX} bytes, the longest string of a TXT record"
-            )));
+            problems.push(problem(format!("version_txt is over the {TEXT_LEN_MAX} bytes of a TXT string")));
         }
         problems
     }
@@ -135,7 +147,7 @@ fn ports(listeners: &[SocketAddr]) -> Vec<u16> {
     ports.into_iter().collect()
 }
 
-/// What is wrong with an identity whose longest answer does not fit a datagram beside OPT.
+/// What is wrong with an identity whose longest answer does not fit a datagram with OPT.
 fn too_long(extent: &Extent, opt_len: usize) -> Option<Problem> {
     let len = extent.len + opt_len;
     let over = len.checked_sub(UDP_LEN_MAX + 1)? + 1;
@@ -190,12 +202,14 @@ fn text_record(text: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::limits::ZONE_SERIES_MAX;
     use crate::zone::{self, Identity, ZoneOptions};
 
-    fn snapshot(change: impl FnOnce(&mut Identity, &mut Settings)) -> Result<Snapshot, Vec<String>> {
+    pub(crate) fn snapshot(
+        change: impl FnOnce(&mut Identity, &mut Settings),
+    ) -> Result<Snapshot, Vec<String>> {
         let mut identity = Identity { node: "node1.example".to_owned(), ..Identity::default() };
         let mut settings = Settings {
             edns_udp_size: 1232,
@@ -235,7 +249,7 @@ pub(super) mod tests {
         assert!(fresh.len() > 20 && fresh[0] != "gone.example");
         let kept = with(&["gone.example", &fresh[5]]);
         assert_eq!(kept[..2], ["gone.example".to_owned(), fresh[5].clone()]);
-        assert_eq!(kept.len(), fresh.len() + 1, "the others come behind them, each once");
+        assert_eq!(kept.len(), fresh.len() + 1, "the others come after them, each once");
         let full: Vec<String> = (0..ZONE_SERIES_MAX).map(|n| format!("z{n}.example")).collect();
         assert_eq!(with(&full.iter().map(String::as_str).collect::<Vec<_>>()), full);
     }
@@ -278,7 +292,7 @@ pub(super) mod tests {
             settings.version = Some("v".repeat(256));
         });
         let messages = messages.unwrap_err();
-        for fragment in ["edns_udp_size is 511", "nsid has 129", "name has 0 bytes", "over 255 bytes"] {
+        for fragment in ["edns_udp_size is 511", "nsid has 129", "name has 0 bytes", "over the 255 bytes"] {
             assert!(messages.iter().any(|message| message.contains(fragment)), "{fragment}: {messages:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! What an XDP program needs of the kernel beside being loaded: a link to an interface that ends with us,
-//! arrays that the program and we both see, and the end of all runs that may still look at an old one.
+//! What an XDP program needs of the kernel besides being loaded: a link to an interface that ends with us,
+//! arrays that both the program and we map, and a barrier after which no run reads an old one.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -24,9 +24,9 @@ const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the driver, before there is a packet.
+    /// In the driver (native XDP), before the kernel allocates an sk_buff.
     Native,
-    /// In the network stack.
+    /// In the network stack (generic XDP, XDP_FLAGS_SKB_MODE).
     Generic,
 }
 
@@ -38,7 +38,8 @@ struct LinkAttributes {
     rest: [u32; 12],
 }
 
-/// Attaches a program to an interface. Who closes the link detaches it; the kernel does it for the dead.
+/// Attaches a program to an interface by a link (BPF_LINK_CREATE; of XDP since Linux 5.9). Closing the link
+/// detaches the program, and so does the end of the process.
 ///
 /// # Errors
 /// EBUSY where there is a program already, EOPNOTSUPP where the driver has no place for one, and what else
@@ -83,7 +84,7 @@ struct InfoAttributes {
     info: u64,
 }
 
-/// The number of the interface that `link` has a program on; `None` where it is no such link.
+/// The number of the interface that `link` has a program on; `None` where it is another kind of file.
 #[must_use]
 pub fn xdp_link_interface(link: BorrowedFd<'_>) -> Option<u32> {
     let mut info = LinkInfo::default();
@@ -110,12 +111,13 @@ fn bpf(command: libc::c_int, words: [u32; 4]) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
 }
 
-/// Waits until every run of a program that began before has ended.
+/// Waits until every run of a program that began before has ended: a grace period of RCU (membarrier(2),
+/// MEMBARRIER_CMD_GLOBAL, since Linux 4.3).
 pub fn wait_for_runs() {
     // SAFETY: numbers alone.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result != 0 {
-        // Kernels with CPUs that never tick have no such call.
+        // Kernels with nohz_full CPUs have no MEMBARRIER_CMD_GLOBAL.
         thread::park_timeout(XDP_RUN_MAX);
     }
 }

@@ -1,4 +1,4 @@
-//! What this process gives up, once everything that takes rights is done.
+//! How this process drops privileges, once everything that needs them is done.
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -10,12 +10,13 @@
 //! [`process`] comes before any thread is started, because user, capabilities and landlock are a thread's own
 //! and pass to the threads that it starts. Each thread then takes its filter with [`Confined::thread`], when
 //! it has made what takes more than serving does (a ring), and before it looks at anything from outside.
-//! Nothing of it can be taken back. Rings confine themselves (`ring/uring.rs`): a filter does not see what
+//! None of it can be undone. Rings confine themselves (`ring/uring.rs`): a filter does not see what
 //! goes through one.
 
 mod classes;
 mod files;
 mod filter;
+mod process;
 mod rights;
 
 use std::fmt;
@@ -24,14 +25,15 @@ use std::path::PathBuf;
 
 pub use classes::Class;
 pub use filter::{Refused, refused};
+pub use process::{Confined, become_user, process};
 
 /// How much a means of confinement is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Want {
-    /// If the kernel has it.
+    /// If the kernel supports it.
     #[default]
     Auto,
-    /// It, or no start.
+    /// Required: without it the start fails.
     Required,
     /// Not at all.
     Off,
@@ -56,11 +58,11 @@ pub struct Plan {
     pub landlock: Want,
     /// The filters of seccomp.
     pub seccomp: Want,
-    /// Files, and folders with all below, that may be read.
+    /// Files, and directories with all below, that may be read.
     pub read: Vec<PathBuf>,
-    /// Folders below which files may be read, made, written and removed. Made where they are not there.
+    /// Directories below which files may be read, made, written and removed. Created if missing.
     pub write: Vec<PathBuf>,
-    /// A folder of our own making, which becomes the user's: what is in it is taken away at the end.
+    /// A directory that we created, which becomes the user's: what is in it is removed at the end.
     pub own: Option<PathBuf>,
     /// TCP ports that may be connected to.
     pub connect: Vec<u16>,
@@ -85,7 +87,7 @@ pub enum ConfineError {
         /// What it said.
         error: String,
     },
-    /// What was required cannot be had.
+    /// What was required is not available.
     Unavailable {
         /// The key of the configuration.
         key: &'static str,
@@ -99,83 +101,24 @@ impl fmt::Display for ConfineError {
         match self {
             Self::Threads(count) => write!(
                 f,
-                "cannot confine the process: {count} threads run where one should; please report this"
+                "cannot confine the process: {count} threads run instead of one; please report this"
             ),
             Self::User { user, error } => write!(f, "cannot become user {user}: {error}"),
             Self::Refused { what, error } => write!(
                 f,
-                "cannot give up {what}: {error}; does a sandbox around the program forbid even that? Allow \
-                 it there"
+                "cannot drop {what}: {error}; if the program runs in a sandbox, allow it \
+                 there"
             ),
             Self::Unavailable { key, reason } => write!(
                 f,
-                "there is no {key}, which is required: {reason}; `{key} = \"auto\"` in [confine] does without"
+                "{key} is required but not available: {reason}; with `{key} = \"auto\"` in [confine] the \
+                 node starts without"
             ),
         }
     }
 }
 
 impl std::error::Error for ConfineError {}
-
-/// What became of a [`Plan`]; it gives the threads their filters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Confined {
-    /// The user that the process runs as.
-    pub user: String,
-    /// What landlock holds it to: "files", "files and ports", or "off" and why.
-    pub landlock: String,
-    /// "on", or "off" and why.
-    pub seccomp: String,
-    /// What was asked for and is not there, or is weaker than one might think: a sentence each.
-    pub notes: Vec<String>,
-    has_filters: bool,
-}
-
-/// Confines this process for good. Open everything that takes rights before, and start threads after.
-///
-/// # Errors
-/// [`ConfineError`]: it cannot be confined as it was asked for. It may be half-way and must end.
-pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
-    let threads = rights::threads();
-    if threads > 1 {
-        return Err(ConfineError::Threads(threads));
-    }
-    rights::bound()?;
-    let mut confined = Confined::default();
-    confined.user = rights::become_user(plan.user.as_deref(), plan.own.as_deref(), &mut confined.notes)?;
-    rights::give_up()?;
-    confined.landlock = files::confine(plan, &mut confined.notes)?;
-    (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
-    if plan.seccomp == Want::Auto && !confined.has_filters {
-        confined.notes.push(format!("no filters of system calls: {}", confined.seccomp));
-    }
-    Ok(confined)
-}
-
-impl Confined {
-    /// Takes from the calling thread every system call but those of its class. A call that is refused gets
-    /// EPERM and is counted ([`refused`]). Signals that others send are left to the thread that is here for
-    /// them: a handler makes calls that the class of the thread it interrupts does not.
-    ///
-    /// # Errors
-    /// If the kernel refuses the filter; the thread must end.
-    pub fn thread(&self, class: Class) -> Result<(), String> {
-        if !self.has_filters {
-            return Ok(());
-        }
-        let blocked = filter::set_signals(class == Class::Signals);
-        blocked.map_err(|error| format!("cannot set the signals that it takes: {error}"))?;
-        filter::apply(class).map_err(|error| format!("cannot filter its system calls: {error}"))
-    }
-}
-
-/// Becomes the user that [`process`] would, and gives up nothing else; says who that is.
-///
-/// # Errors
-/// As those of [`process`].
-pub fn become_user(user: Option<&str>) -> Result<String, ConfineError> {
-    rights::become_user(user, None, &mut Vec::new())
-}
 
 #[cfg(test)]
 mod tests;

@@ -35,10 +35,10 @@ pub fn pin(cpu: usize) -> io::Result<()> {
         set_affinity(&[cpu]).is_ok()
     };
     if !is_pinned {
-        return Err(refused("it does not exist, or is not in the cpuset of this process"));
+        return Err(refused("it does not exist, or is not in this process's cpuset"));
     }
     if affinity()? != [cpu] {
-        return Err(refused("the kernel took the request and did otherwise"));
+        return Err(refused("the kernel accepted the request but did not apply it"));
     }
     Ok(())
 }

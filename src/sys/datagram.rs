@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 pub struct Arrived {
     /// Which socket it came in at: an index into the list given to `new`.
     pub socket: usize,
-    /// Who sent it.
+    /// The sender.
     pub peer: SocketAddr,
     /// The address that it was sent to. Known for sockets of a wildcard address only; the others have one
     /// address.
@@ -31,7 +31,7 @@ pub struct Turn {
     pub rearms: Rearms,
     /// Times the completion queue was too small. It is sized so that this stays zero.
     pub overflows: u32,
-    /// Times the kernel left queued work for the next turn, for want of memory.
+    /// Times the kernel left queued work for the next turn, out of memory.
     pub short_submits: u32,
 }
 

@@ -9,13 +9,13 @@ use std::path::Path;
 use crate::limits::FILE_READINGS_MAX;
 
 /// Reads a file whole; of one that is longer than `len_max` bytes one more, which tells. The beginning of one
-/// version is not read with the end of another, unless who writes it rests in the middle: what was read is
+/// version is not read with the end of another, unless its writer pauses in the middle: what was read is
 /// compared with the file, and read again where they differ.
 ///
 /// A pipe or a device is refused: what it holds may never come, or never end.
 ///
 /// # Errors
-/// What the kernel says, that it is no file, or that it does not come to rest.
+/// What the kernel says, that it is not a file, or that it keeps changing.
 pub fn read(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
     let mut file = open(path)?;
     for _ in 0..FILE_READINGS_MAX {
@@ -27,7 +27,7 @@ pub fn read(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
         }
         file.rewind()?;
     }
-    Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changes while it is read"))
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changed while it was read"))
 }
 
 /// Whether `file` holds these bytes and no more.
@@ -49,15 +49,16 @@ fn is_still(file: impl Read, mut bytes: &[u8]) -> io::Result<bool> {
 fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let kind = file.metadata()?.file_type();
-    // What a folder is, reading says.
+    // A directory fails when it is read.
     if kind.is_file() || kind.is_dir() {
         return Ok(file);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, not a file"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "a pipe or a device, not a file"))
 }
 
 /// Opens a file to append lines to, and makes it if it is not there, readable for its group. Neither the open
-/// nor a write waits for who reads a pipe of that name; a terminal does not become ours.
+/// nor a write waits for the reader of a pipe of that name (O_NONBLOCK); a terminal does not become ours
+/// (O_NOCTTY).
 ///
 /// # Errors
 /// What the kernel says: of a pipe that nobody reads, ENXIO.
@@ -70,15 +71,15 @@ pub fn append(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Sets the mode of the socket at `path`, and of nothing else that somebody may put there meanwhile who can
-/// write to its folder.
+/// Sets the mode of the socket at `path`, and of nothing else that may be put there meanwhile by whoever can
+/// write to its directory.
 ///
 /// # Errors
 /// What the kernel says, or that no socket is there.
 pub fn set_socket_mode(path: &Path, mode: u32) -> io::Result<()> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
     if !file.metadata()?.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no socket"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket"));
     }
     // A handle of this kind takes no fchmod(2).
     fs::set_permissions(format!("/proc/self/fd/{}", file.as_raw_fd()), Permissions::from_mode(mode))

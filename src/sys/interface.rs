@@ -48,11 +48,11 @@ fn find(first: *mut libc::ifaddrs, name: &str) -> io::Result<Interface> {
         let is_ethernet = link.sll_hatype == libc::ARPHRD_ETHER && link.sll_halen == 6;
         let index = u32::try_from(link.sll_ifindex).ok().filter(|_| is_ethernet);
         let [a, b, c, d, e, f, ..] = link.sll_addr;
-        return index.map(|index| Interface { index, mac: [a, b, c, d, e, f] }).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::Unsupported, "it is no Ethernet interface; name one that is")
-        });
+        return index
+            .map(|index| Interface { index, mac: [a, b, c, d, e, f] })
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "not an Ethernet interface"));
     }
-    Err(io::Error::new(io::ErrorKind::NotFound, "there is no such interface; `ip link` lists them"))
+    Err(io::Error::new(io::ErrorKind::NotFound, "no such interface; `ip link` lists them"))
 }
 
 #[cfg(test)]

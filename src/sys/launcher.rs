@@ -1,8 +1,8 @@
 //! The launcher: a process that starts the successor of this one.
 //!
-//! It is forked before this process has threads, opens anything or gives up any right, and waits. When it is
+//! It is forked before this process has threads, opens anything or drops any privilege, and waits. When it is
 //! told to, it starts the program that this one was started from, by the same path and with the same
-//! arguments, as the file may hold a newer version by then. What this process may not do any more, its
+//! arguments, as the file may hold a newer version by then. What this process may no longer do, its
 //! successor then may: bind low ports, read as root, set up its own confinement. Nothing that the launcher is
 //! told can change what it starts. It ends with its daemon.
 
@@ -52,7 +52,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// This one: its path as it was called, so that a symbolic link may be set to a newer one, and its
+    /// This one: its path as it was called (a symbolic link may lead to a newer one by then), and its
     /// arguments.
     ///
     /// # Errors
@@ -148,10 +148,10 @@ impl Launcher {
     /// error, and the pair to this one.
     ///
     /// # Errors
-    /// If this process has threads already, or may not have a child.
+    /// If this process already has threads, or may not have a child.
     pub fn fork(program: &Program) -> io::Result<Self> {
         if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-            return Err(io::Error::other("this process has threads already"));
+            return Err(io::Error::other("this process already has threads"));
         }
         let (here, there) = Passage::pair()?;
         // SAFETY: this is the only thread, so the child is as whole as its parent: no lock is held by a

@@ -24,7 +24,7 @@ pub struct Mmsg {
     polled: Vec<libc::pollfd>,
     /// The receive time-out of the only socket, as last set.
     timeout: Option<Duration>,
-    /// Some socket's last batch was full, so that there is probably more: asking poll would be a waste.
+    /// Some socket's last batch was full, so there is probably more: asking poll would be a waste.
     more: bool,
 }
 
@@ -136,8 +136,8 @@ impl Mmsg {
         }
     }
 
-    /// Sends the queued replies. sendmmsg stops at the first that fails: that one is lost, and it goes on
-    /// behind it.
+    /// Sends the queued replies. sendmmsg stops at the first that fails: that one is lost, and sending
+    /// continues after it.
     fn send(&mut self, fd: RawFd, turn: &mut Turn) {
         while self.batch.queued() > 0 {
             match self.batch.send(fd) {

@@ -74,8 +74,8 @@ impl Passage {
     /// Waits for a message of at most `len_max` bytes, as long as `within`, or for ever.
     ///
     /// # Errors
-    /// `TimedOut`; `UnexpectedEof` if the other end is gone; `InvalidData` if it sends what is no message, or
-    /// a longer one. After an error nothing more can be received.
+    /// `TimedOut`; `UnexpectedEof` if the other end is gone; `InvalidData` if it sends a malformed message,
+    /// or a longer one. After an error nothing more can be received.
     pub fn receive(&self, len_max: usize, within: Option<Duration>) -> io::Result<Parcel> {
         let deadline = within.map(|within| Instant::now() + within);
         let mut head = [0; 8];
@@ -92,7 +92,8 @@ impl Passage {
             self.receive_batch(&mut descriptors, deadline)?;
             if descriptors.len() != before + expected {
                 // The kernel drops those for which this process has no room.
-                let message = "descriptors were lost on the way; raise the limit of open files (ulimit -n)";
+                let message =
+                    "file descriptors were lost in transfer; raise the limit of open files (ulimit -n)";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
         }

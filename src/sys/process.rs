@@ -3,11 +3,11 @@
 use std::io;
 
 /// Kills a process that was started as the leader of a group of its own, and all that it started there.
-/// Only for one that nobody has waited for yet: until then its number is no other's.
+/// Only for one that nobody has waited for yet: until then its number is not reused.
 ///
 /// # Errors
 ///
-/// If there is no such group (any more), or it is not ours to kill.
+/// If the group does not exist, or it is not ours to kill.
 pub fn kill_group(leader: u32) -> io::Result<()> {
     let group = libc::pid_t::try_from(leader).ok().filter(|&group| group > 1);
     let group = group.ok_or(io::ErrorKind::InvalidInput)?;

@@ -20,9 +20,9 @@ use crate::limits::{BIND_RETRY_MS_MAX, BIND_RETRY_PAUSE_MS, UDP_RCVBUF_LEN, UDP_
 pub struct UdpOptions {
     /// Bytes of queries that wait for the shard. The kernel may give less: see [`buffer_lens`].
     pub rcvbuf: usize,
-    /// Bytes of replies that wait for the network card; as `rcvbuf`.
+    /// Bytes of replies that wait for the NIC; as `rcvbuf`.
     pub sndbuf: usize,
-    /// Microseconds for which a socket polls the network card before its reader sleeps; 0 for not at all.
+    /// Microseconds for which a socket polls the NIC before its reader sleeps; 0 for not at all.
     pub busy_poll: usize,
     /// How the sockets of a group share its datagrams; `None` leaves it to the kernel.
     pub steering: Option<Steering>,
@@ -73,9 +73,10 @@ pub fn bind_udp_group(
 }
 
 /// Lets `steering` choose among the sockets of a whole group, given in the order in which they were bound. It
-/// is attached behind the last of them, because the kernel numbers sockets as they come: do it again whenever
-/// one was added. When one closes the last takes its number, so a group that shrinks is steered anew as well;
-/// one that is about to close altogether need not be, as each of its sockets answers what it is given.
+/// is attached after the last of them was bound, because the kernel numbers sockets as they come: do it again
+/// whenever one was added. When one closes the last takes its number, so a group that shrinks is steered
+/// again as well; one that is about to close altogether need not be, as each of its sockets answers what it
+/// is given.
 ///
 /// # Errors
 ///
@@ -123,7 +124,7 @@ pub fn adopt_udp(socket: &UdpSocket, address: SocketAddr, options: &UdpOptions) 
     socket.set_nonblocking(false)?;
     let socket = socket2::SockRef::from(socket);
     if address.is_ipv6() && !socket.only_v6()? {
-        let message = "it takes IPv4 as well; let the service manager bind it with BindIPv6Only=ipv6-only";
+        let message = "it also receives IPv4; set BindIPv6Only=ipv6-only in the socket unit";
         return Err(io::Error::other(message));
     }
     udp_options(&socket, address, options, true)
@@ -153,7 +154,7 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 ///
 /// # Errors
 ///
-/// If it is no socket any more.
+/// If it is no longer a socket.
 pub fn buffer_lens(socket: &UdpSocket) -> io::Result<(usize, usize)> {
     let socket = socket2::SockRef::from(socket);
     Ok((socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2))
@@ -195,6 +196,11 @@ pub fn drops(socket: &UdpSocket) -> io::Result<u32> {
 #[must_use]
 pub fn is_family_unknown(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+/// Whether any socket is bound to a wildcard address: each datagram then says which address was asked.
+pub(super) fn any_wildcard(sockets: &[UdpSocket]) -> io::Result<bool> {
+    sockets.iter().try_fold(false, |any, socket| Ok(any || socket.local_addr()?.ip().is_unspecified()))
 }
 
 /// Raises the number of files that the process may open to the most that it is allowed; returns it.

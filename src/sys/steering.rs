@@ -7,7 +7,7 @@
 pub enum Steering {
     /// By the CPU that received the datagram: for each CPU its socket. The kernel decides for other CPUs.
     Cpu(Vec<(usize, usize)>),
-    /// By the hash of the flow that the network card has computed. The kernel decides where there is none.
+    /// By the flow hash that the NIC has computed. The kernel decides where there is none.
     Hash,
 }
 
@@ -20,7 +20,7 @@ const PROGRAM_LEN_MAX: usize = 4096;
 /// What no group has: "decide by yourself".
 const NO_SOCKET: u32 = u32::MAX;
 
-// From linux/bpf_common.h and linux/filter.h: loads of what the kernel knows beside the packet.
+// From linux/bpf_common.h and linux/filter.h: ancillary loads, of what the kernel knows besides the packet.
 const LOAD: u16 = 0x20;
 const AND_CPU: u32 = 0xFFFF_F000 + 36;
 const AND_RXHASH: u32 = 0xFFFF_F000 + 32;

@@ -1,4 +1,4 @@
-//! What /sys and /proc tell of processors and network cards. It reads below a root folder, so that a recorded
+//! What /sys and /proc tell of processors and NICs. It reads below a root directory, so a recorded
 //! host can be read as well as this one, and it decides nothing.
 
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ fn nodes(root: &Path) -> BTreeMap<usize, usize> {
     nodes
 }
 
-/// A receive queue of a network card.
+/// A receive queue of a NIC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
     /// Its number.
@@ -95,7 +95,7 @@ pub struct Queue {
 /// A network interface and its receive queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Whether a device is behind it. Loopback, veth, bridges and tunnels have none, and no interrupts.
+    /// Whether a device backs it. Loopback, veth, bridges and tunnels have none, and no interrupts.
     pub is_physical: bool,
     /// The queues, in the order of their numbers.
     pub queues: Vec<Queue>,
@@ -125,7 +125,7 @@ impl Interface {
         });
         let irqs = queue_irqs(root, &folder, name);
         let queue = |number| {
-            // Some cards have one interrupt for all queues.
+            // Some NICs have one interrupt for all queues.
             let irq = irqs.get(&Some(number)).or_else(|| irqs.get(&None)).copied();
             Queue { number, irq, cpus: irq.map(|irq| irq_cpus(root, irq)).unwrap_or_default() }
         };
@@ -136,7 +136,7 @@ impl Interface {
 
 /// The interrupt of each receive queue; with `None`, the one that serves all.
 fn queue_irqs(root: &Path, folder: &Path, interface: &str) -> BTreeMap<Option<usize>, u32> {
-    // The interrupts of a card are the device's; of a virtio card, those of the device that carries it.
+    // The interrupts of a NIC are the device's; of a virtio NIC, those of the device that carries it.
     let own = ["device/msi_irqs", "device/../msi_irqs"].iter().find_map(|path| {
         // The second climbs from where the link leads, not from where it stands.
         let (device, rest) = path.split_once('/')?;
@@ -149,7 +149,7 @@ fn queue_irqs(root: &Path, folder: &Path, interface: &str) -> BTreeMap<Option<us
     for line in interrupts.lines() {
         let Some((irq, rest)) = line.trim_start().split_once(':') else { continue };
         let Ok(irq) = irq.parse::<u32>() else { continue };
-        // Behind the counts and the controller stand the names of those who share the interrupt.
+        // After the counts and the controller come the names of the devices that share the interrupt.
         let Some(action) = rest.split_whitespace().next_back() else { continue };
         if own.contains(&irq) || own.is_empty() && action.contains(interface) {
             if let Some(queue) = receive_queue(action) {
@@ -179,7 +179,7 @@ fn irq_cpus(root: &Path, irq: u32) -> Vec<usize> {
     told("effective_affinity_list").or_else(|| told("smp_affinity_list")).unwrap_or_default()
 }
 
-/// The names in a folder.
+/// The names in a directory.
 fn entries(folder: &Path) -> io::Result<Vec<String>> {
     let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     names.collect()
@@ -196,7 +196,7 @@ fn list(path: &Path) -> io::Result<Vec<usize>> {
     let mut numbers = Vec::new();
     for part in text.trim().split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, format!("`{part}` is no list of CPUs"));
+        let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, format!("`{part}` is not a CPU list"));
         let (first, last): (usize, usize) = (first.parse().map_err(wrong)?, last.parse().map_err(wrong)?);
         numbers.extend(first..=last.min(CPUS_MAX - 1));
     }

@@ -22,7 +22,7 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
         return Ok(());
     }
     if !is_root() {
-        let way_out = "only root can do that; start as root, or leave the user out";
+        let way_out = "only root can change user; start as root, or leave `user` out";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, way_out));
     }
     // Groups first: the right to change them goes with the user. The C library applies each call to all
@@ -35,7 +35,7 @@ pub fn drop_privileges(user: &str) -> io::Result<()> {
     check(unsafe { libc::setresuid(uid, uid, uid) })?;
     // SAFETY: plain numbers; it must fail.
     if unsafe { libc::setresuid(0, 0, 0) } == 0 {
-        return Err(io::Error::other("the kernel let us become root again"));
+        return Err(io::Error::other("the process could become root again"));
     }
     Ok(())
 }
@@ -71,13 +71,13 @@ pub fn own_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// The user's name for the C library, and its numbers; root is none to become.
+/// The user's name for the C library, and its numbers; root is refused.
 fn named(user: &str) -> io::Result<(CString, libc::uid_t, libc::gid_t)> {
     let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
     let name = CString::new(user).map_err(|_| invalid("a name has no NUL"))?;
     let (uid, gid) = look_up(&name)?;
     if uid == 0 {
-        return Err(invalid("that is root; name an ordinary user"));
+        return Err(invalid("it is root; choose an unprivileged user"));
     }
     Ok((name, uid, gid))
 }
@@ -106,7 +106,7 @@ fn look_up(name: &CString) -> io::Result<(libc::uid_t, libc::gid_t)> {
             0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => {
                 return Err(io::Error::new(
                     io::ErrorKind::NotFound,
-                    "there is no such user; create it, or name another",
+                    "no such user; create it, or choose another",
                 ));
             }
             errno => return Err(io::Error::from_raw_os_error(errno)),

@@ -1,5 +1,5 @@
 //! dnstap: a query and its reply as two messages (dnstap.proto), AUTH_QUERY and AUTH_RESPONSE. There are some
-//! fifteen fields of four kinds, so that Protocol Buffers are written by hand.
+//! fifteen fields of four kinds, so Protocol Buffers are written by hand.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -150,7 +150,7 @@ fn time(out: &mut Vec<u8>, [seconds, nanoseconds]: [u8; 2], at: SystemTime) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::tapped;
+    use super::super::thread::tests::tapped;
     use super::*;
 
     /// The fields of a message: number, wire type, and the value or its bytes.

@@ -94,7 +94,7 @@ pub(super) struct Frames {
     connection: Option<Connection>,
     /// Nobody is connected to before.
     retry_at: Option<Instant>,
-    /// What was last said of its failure, so that it is said once.
+    /// What was last said of its failure, which is said once.
     said: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Frames {
             Ok(()) if connection.stage == Stage::Streaming && !self.status.is_connected() => {
                 self.status.connected.store(true, Ordering::Relaxed);
                 self.said = None;
-                self.log.info(format!("dnstap: frames go to {}", self.receiver));
+                self.log.info(format!("dnstap: sending to {}", self.receiver));
             }
             Ok(()) => {}
             Err(reason) => self.failed(&reason, now),
@@ -144,11 +144,10 @@ impl Frames {
         self.retry_at = Some(now + DNSTAP_RETRY);
         if self.said.as_deref() != Some(reason) {
             let (to, every) = (&self.receiver, DNSTAP_RETRY.as_secs());
-            self.log
-                .warning(format!("dnstap: nobody takes frames at {to}: {reason}; tried anew each {every} s"));
+            self.log.warning(format!("dnstap: cannot send to {to}: {reason}; retrying every {every} s"));
             self.said = Some(reason.to_owned());
         } else {
-            self.log.debug(format!("dnstap: still nobody takes frames: {reason}"));
+            self.log.debug(format!("dnstap: still cannot send: {reason}"));
         }
     }
 
@@ -221,7 +220,7 @@ struct Connection {
     out: VecDeque<u8>,
     /// Bytes of the first of them that are written.
     out_begun: usize,
-    /// What came in and is no whole frame yet.
+    /// What came in and is not a whole frame yet.
     input: Vec<u8>,
     /// When something was last written, or there was nothing to write; of the handshake, when it began.
     moved: Instant,
@@ -273,7 +272,7 @@ impl Connection {
         // What the handshake brought up to say.
         self.write(now).map_err(|error| error.to_string())?;
         if now.duration_since(self.moved) >= DNSTAP_STALL_MAX {
-            return Err(format!("it took nothing for {} s", DNSTAP_STALL_MAX.as_secs()));
+            return Err(format!("it read nothing for {} s", DNSTAP_STALL_MAX.as_secs()));
         }
         Ok(())
     }
@@ -339,7 +338,7 @@ impl Connection {
             let mut bytes = [0; DNSTAP_CONTROL_LEN_MAX];
             match self.stream.read(&mut bytes) {
                 Ok(0) if self.stage == Stage::Ended => return Ok(()),
-                Ok(0) => return Err("it has closed the connection".to_owned()),
+                Ok(0) => return Err("it closed the connection".to_owned()),
                 Ok(len) => self.input.extend(&bytes[..len]),
                 Err(error) if is_for_later(&error) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -359,7 +358,7 @@ impl Connection {
                 self.stage = Stage::Streaming;
             }
             (Stage::Stopping, control::FINISH) => self.stage = Stage::Ended,
-            _ => return Err(format!("it does not speak Frame Streams: control frame {kind} out of turn")),
+            _ => return Err(format!("it does not speak Frame Streams: unexpected control frame {kind}")),
         }
         Ok(())
     }
@@ -393,19 +392,23 @@ fn read_control(input: &[u8]) -> Result<Option<(u32, usize)>, String> {
     let (Some(escape), Some(len)) = (word(0), word(4)) else { return Ok(None) };
     let len = len as usize;
     if escape != 0 || !(4..=DNSTAP_CONTROL_LEN_MAX).contains(&len) {
-        return Err(other("no control frame came"));
+        return Err(other("no control frame received"));
     }
     let (Some(body), Some(kind)) = (input.get(8..8 + len), word(8)) else { return Ok(None) };
     let mut fields = &body[4..];
     let (mut has_types, mut has_ours) = (false, false);
     while !fields.is_empty() {
-        let Some((head, rest)) = fields.split_first_chunk::<8>() else { return Err(other("a field is cut")) };
+        let Some((head, rest)) = fields.split_first_chunk::<8>() else {
+            return Err(other("a control field is truncated"));
+        };
         let len = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        let Some((value, rest)) = rest.split_at_checked(len) else { return Err(other("a field is cut")) };
+        let Some((value, rest)) = rest.split_at_checked(len) else {
+            return Err(other("a control field is truncated"));
+        };
         (has_types, has_ours, fields) = (true, has_ours || value == CONTENT_TYPE, rest);
     }
     if kind == control::ACCEPT && has_types && !has_ours {
-        return Err("it takes other frames than dnstap's".to_owned());
+        return Err("it does not accept dnstap frames".to_owned());
     }
     Ok(Some((kind, 8 + len)))
 }

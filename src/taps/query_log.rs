@@ -50,8 +50,8 @@ fn question(query: &[u8]) -> Option<(Name, u16, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::thread::tests::tapped;
     use super::*;
-    use crate::taps::tests::tapped;
 
     fn told(query: &[u8], reply: Option<&[u8]>) -> Vec<String> {
         let mut told = Vec::new();

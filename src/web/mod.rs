@@ -29,13 +29,13 @@ use tokio::time::{sleep, timeout};
 use crate::board::recent::{Pace, Recent};
 use crate::board::{Board, State};
 use crate::config::doors::{DEFAULT_ADDRESS, HttpListen, NodeView};
-use crate::history::{Stored, unix_time};
+use crate::history::{Stored, lookback, unix_time};
 use crate::limits::{
     HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_READERS,
     HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
 };
 use crate::report::export::rssac002;
-use crate::report::page::{self, Page, operator};
+use crate::report::page::{self, Page, Span, operator};
 use crate::report::prometheus::Format;
 use crate::report::{json, prometheus, radar};
 use crate::sys::confine::{Class, Confined};
@@ -95,10 +95,13 @@ pub fn run(
     confined: &Confined,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
+    // Once it is confined this thread may not touch the file.
+    let began = lookback::began(stored.connection()).ok().flatten().unwrap_or_else(unix_time);
     let runtime = runtime(confined)?;
     let node = Arc::new(Node {
         board,
         stored: Mutex::new(Some(stored)),
+        began,
         all_move: AtomicBool::new(true),
         recent: Mutex::default(),
         kept: Mutex::default(),
@@ -176,6 +179,8 @@ struct Node {
     board: Arc<Board>,
     /// Until the end, when a reader closes it.
     stored: Mutex<Option<Stored>>,
+    /// Since when queries are counted, in seconds of Unix time.
+    began: u64,
     /// Whether every thread that serves makes turns.
     all_move: AtomicBool,
     recent: Mutex<Recent>,
@@ -258,7 +263,7 @@ async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open
         let (path, query) = (path.to_owned(), query.unwrap_or_default().to_owned());
         return look_back(node, path, query, open).await;
     }
-    if let Some(page) = Page::at(path, query) {
+    if let Some(page) = Page::at(path, query, node.first_span()) {
         return pages::page(node, page, open).await;
     }
     match path {
@@ -357,6 +362,11 @@ impl Node {
 
     fn pace(&self) -> Pace {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).pace()
+    }
+
+    /// What a visitor sees first of the page.
+    fn first_span(&self) -> Span {
+        Span::first_at(unix_time().saturating_sub(self.began))
     }
 
     /// The live numbers as they stand.

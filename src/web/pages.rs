@@ -80,7 +80,7 @@ impl Node {
         let stored = self.stored.try_lock().ok()?;
         let stored = stored.as_ref()?;
         let read = Instant::now();
-        let figures = Figures::read(stored, span, unix_time()).map(Arc::new);
+        let figures = Figures::read(stored, span, unix_time(), &self.board.read()).map(Arc::new);
         if let Ok(figures) = &figures {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.insert(span, (read, Arc::clone(figures)));

@@ -24,7 +24,7 @@ pub struct Door {
     pub listeners: Vec<SocketAddr>,
     /// All of whose addresses are the node's.
     pub prefixes: Vec<IpNet>,
-    /// Of so many queries that it could answer, one passes to the sockets; 0 for none.
+    /// One query in so many that it could answer passes to the sockets; 0 for none.
     pub sample: u32,
 }
 
@@ -36,7 +36,10 @@ impl Door {
     pub(super) fn image(&self) -> Result<Image, String> {
         let mut image = vec![0; CONTROL_LEN];
         if self.interfaces.len() > INTERFACES {
-            return Err(format!("there are {} interfaces; keep at most {INTERFACES}", self.interfaces.len()));
+            return Err(format!(
+                "{} interfaces, over the limit of {INTERFACES}; remove some",
+                self.interfaces.len()
+            ));
         }
         for (index, interface) in self.interfaces.iter().enumerate() {
             let at = offset_of!(Control, interfaces) + index * size_of::<Interface>();
@@ -82,13 +85,13 @@ impl Door {
             }
             if ports.is_empty() {
                 return Err(format!(
-                    "nobody listens in {prefix}; listen on one of its addresses, or take it out"
+                    "no listening address is in {prefix}; listen on one, or remove the prefix"
                 ));
             }
         }
         if entries.len() > PREFIXES {
-            let message = "prefixes, times the ports listened on; keep at most";
-            return Err(format!("there are {} {message} {PREFIXES}", entries.len()));
+            let message = "prefixes, counted once per port, over the limit of";
+            return Err(format!("{} {message} {PREFIXES}; remove some", entries.len()));
         }
         put(image, offset_of!(Control, prefixes_len), &(entries.len() as u64).to_le_bytes());
         for (index, (prefix, port, listener)) in entries.into_iter().enumerate() {
@@ -205,10 +208,10 @@ mod tests {
         assert_eq!(len(&["192.0.2.1:53"], &["192.0.2.0/24"]), Ok(1));
         assert_eq!(len(&["0.0.0.0:53", "0.0.0.0:54"], &["192.0.2.0/24", "198.51.100.0/24"]), Ok(4));
         let refused = len(&["[::]:53"], &["192.0.2.0/24"]).unwrap_err();
-        assert!(refused.starts_with("nobody listens in 192.0.2.0/24; "), "{refused}");
+        assert!(refused.starts_with("no listening address is in 192.0.2.0/24; "), "{refused}");
         let many: Vec<String> = (0..PREFIXES + 1).map(|n| format!("10.{n}.0.0/16")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert!(len(&["0.0.0.0:53"], &many).unwrap_err().contains("keep at most 16"));
+        assert!(len(&["0.0.0.0:53"], &many).unwrap_err().contains("over the limit of 16"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! sends whole answers for names in empty zones, and passes everything else to the sockets untouched.
 //!
 //! The program is `program/responder.c`; what it answers with are the compiled answers of the sockets, in
-//! memory that it shares with the node. So the node needs no rights any more once the program is attached.
+//! memory that it shares with the node. So the node needs no privileges once the program is attached.
 
 mod counts;
 mod door;
@@ -43,7 +43,7 @@ const PROGRAM: &str = "as112";
 /// Where the program finds room for the reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Growth {
-    /// Behind the frame where the driver has some, else before it.
+    /// After the frame where the driver has some, else before it.
     #[default]
     Anywhere,
     /// Before it. That is slower; tests go this way with everything.
@@ -90,9 +90,9 @@ impl Responder {
         Self::xdp(&mut program)?.load().map_err(|error| told(&error))?;
         let map = |name: &str, len: usize| {
             let Some(Map::Array(array)) = program.map(name) else {
-                return Err(format!("it has no map {name}"));
+                return Err(format!("the program has no map {name}"));
             };
-            shared(array, len).map_err(|error| format!("cannot see the program's memory: {error}"))
+            shared(array, len).map_err(|error| format!("cannot map the program's memory: {error}"))
         };
         let responder = Self {
             control: map("CONTROL", control_image.len())?,
@@ -139,7 +139,7 @@ impl Responder {
         self.links.iter().map(OwnedFd::try_clone).collect()
     }
 
-    /// Answers from `snapshot` from now on: when this returns, no answer is made from another any more.
+    /// Answers from `snapshot` from now on: when this returns, no answer is made from another.
     pub fn publish(&self, snapshot: &Snapshot) {
         let Zones { image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
         // One at a time: nobody else changes the set that is not in force.
@@ -226,7 +226,7 @@ fn shared(array: &MapData, len: usize) -> io::Result<Shared> {
 fn possible_cpus() -> io::Result<u32> {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible")?;
     let last = text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u32>().ok());
-    last.map(|last| last + 1).ok_or_else(|| io::Error::other(format!("`{}` is no list", text.trim())))
+    last.map(|last| last + 1).ok_or_else(|| io::Error::other(format!("`{}` is not a CPU list", text.trim())))
 }
 
 /// Why the program cannot be loaded, in one line, and what to do.
@@ -244,32 +244,31 @@ fn told(error: &(impl Error + 'static)) -> String {
     };
     if { causes }.any(is_denied) {
         let ways_out = "start as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
-        return format!("this process may not load programs; {ways_out}");
+        return format!("this process may not load BPF programs; {ways_out}");
     }
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    format!("the kernel does not take the program: {line}; Linux 5.15 and later do")
+    format!("the kernel rejected the program: {line}; Linux 5.15 or later is needed")
 }
 
 /// Why an interface does not take the program, and what to do.
 fn refused(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ResourceBusy => {
-            "another XDP program is attached to it, and ours is none to share with; detach that one \
-             (`ip link set dev IFACE xdp off`), or leave the interface out"
+            "another XDP program is attached, and ours cannot share the interface; detach that one \
+             (`ip link set dev IFACE xdp off`), or remove the interface"
                 .to_owned()
         }
         io::ErrorKind::Unsupported => {
-            "its driver cannot run XDP programs; say `mode = \"generic\"`, or leave the interface out"
-                .to_owned()
+            "its driver does not support XDP; set `mode = \"generic\"`, or remove the interface".to_owned()
         }
         io::ErrorKind::PermissionDenied => {
-            "this process may not attach programs; start as root, or with CAP_BPF and CAP_NET_ADMIN"
+            "this process may not attach XDP programs; start as root, or with CAP_BPF and CAP_NET_ADMIN"
                 .to_owned()
         }
         _ => format!(
-            "its driver refuses ({error}); a smaller MTU (below 3,500 bytes), no LRO, or more queues may \
-             help, or mode = \"generic\""
+            "its driver refused the program ({error}); a smaller MTU (below 3,500 bytes), no LRO, or more \
+             queues may help, or set mode = \"generic\""
         ),
     }
 }

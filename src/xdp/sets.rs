@@ -84,7 +84,7 @@ fn suffixes(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 struct Builder {
     image: Image,
     edns_udp_size: u16,
-    /// Slots that are used: few for few zones, so that they stay in a near cache.
+    /// Slots that are used: few for few zones, to stay in a near cache.
     slots: usize,
     zones: usize,
     name_len_max: u64,
@@ -173,7 +173,7 @@ fn words_and_hash(name: &[u8]) -> (Vec<u64>, u64) {
     (words, mix(hash ^ last ^ ((name.len() as u64) << 56)))
 }
 
-/// A [`Tail`]: the records, the OPT behind them, and their sums.
+/// A [`Tail`]: the records, the OPT after them, and their sums.
 fn tail_image(zone: &EmptyZone<'_>, edns_udp_size: u16) -> Option<Image> {
     let records = zone.records;
     let len = records.len() + OPT_LEN;

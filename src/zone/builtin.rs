@@ -97,7 +97,7 @@ impl Card {
     pub(super) fn new(identity: &Identity) -> Result<Self, Vec<Problem>> {
         let mut wrong = Vec::new();
         if identity.node.is_empty() || identity.node.len() > NSID_LEN_MAX {
-            let message = format!("node has {} bytes: give it 1 to {NSID_LEN_MAX}", identity.node.len());
+            let message = format!("node has {} bytes: use 1 to {NSID_LEN_MAX}", identity.node.len());
             wrong.push(message);
         }
         let mut place = Vec::new();
@@ -124,7 +124,7 @@ impl Card {
         Err(wrong.into_iter().map(problem).collect())
     }
 
-    /// The records of a hostname zone with this card's data.
+    /// The records of a hostname zone with this node's data.
     pub(super) fn fill(&self, zone: Hostname, apex: &Name) -> Contents {
         let mut contents = zone.form(apex);
         let mut soa = zone.sister_soa(apex);
@@ -174,16 +174,19 @@ fn location(text: &str) -> Result<[u8; 16], String> {
 #[must_use]
 pub fn missing(identity: &Identity) -> Vec<String> {
     let fields = [
-        (identity.facility.is_none(), "facility: name the place where the node stands, as in \"Example IX\""),
-        (identity.location.is_none(), "location: name its city and country, as in \"Ottawa, Canada\""),
+        (
+            identity.facility.is_none(),
+            "facility: name the facility that hosts the node, such as \"Example IX\"",
+        ),
+        (identity.location.is_none(), "location: give its city and country, such as \"Ottawa, Canada\""),
         (identity.unique_ip.is_empty(), "unique_ip: give the address at which this node alone is reached"),
         (
             identity.hostname_soa_mname.is_none(),
-            "hostname_soa_mname: name this server, as in ns1.example.net",
+            "hostname_soa_mname: name this server, such as ns1.example.net",
         ),
         (
             identity.hostname_soa_rname.is_none(),
-            "hostname_soa_rname: give your mailbox as a name: noc.example.net for noc@example.net",
+            "hostname_soa_rname: give your mailbox as a domain name: noc.example.net for noc@example.net",
         ),
     ];
     fields.into_iter().filter(|&(is_missing, _)| is_missing).map(|(_, text)| text.to_owned()).collect()
@@ -192,9 +195,9 @@ pub fn missing(identity: &Identity) -> Vec<String> {
 /// `value`, which becomes one string of a TXT record (RFC 1035, section 3.3).
 fn string(key: &str, value: &str, wrong: &mut Vec<String>) -> String {
     if value.is_empty() {
-        wrong.push(format!("{key} is empty: write it, or leave the key out"));
+        wrong.push(format!("{key} is empty: give a value, or leave the key out"));
     } else if value.len() > usize::from(u8::MAX) {
-        wrong.push(format!("{key} has {} bytes, a TXT string at most 255: shorten it", value.len()));
+        wrong.push(format!("{key} has {} bytes, over the 255 of a TXT string: shorten it", value.len()));
     }
     value.to_owned()
 }
@@ -202,7 +205,7 @@ fn string(key: &str, value: &str, wrong: &mut Vec<String>) -> String {
 fn own_name(key: &str, value: Option<&str>, wrong: &mut Vec<String>) -> Option<Name> {
     let text = value?;
     if text.contains('@') {
-        wrong.push(format!("{key}: `{text}` has an @; a mailbox is written as a name, `noc.example.net`"));
+        wrong.push(format!("{key}: `{text}` has an @; write a mailbox as a domain name, `noc.example.net`"));
         return None;
     }
     name_from_text(text).map_err(|message| wrong.push(format!("{key}: {message}"))).ok()
@@ -212,7 +215,7 @@ fn own_name(key: &str, value: Option<&str>, wrong: &mut Vec<String>) -> Option<N
 fn txt(strings: &[String]) -> Vec<u8> {
     let mut rdata = Vec::new();
     for text in strings {
-        rdata.push(u8::try_from(text.len()).expect("the strings of a Card were measured"));
+        rdata.push(u8::try_from(text.len()).expect("the strings were measured"));
         rdata.extend_from_slice(text.as_bytes());
     }
     rdata

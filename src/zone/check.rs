@@ -18,23 +18,19 @@ pub(super) fn type_refusal(rtype: u16) -> Option<&'static str> {
     /// KEY, SIG and NXT: DNSSEC before RFC 4034.
     const OLD_DNSSEC: [u16; 3] = [24, 25, 30];
     match rtype {
-        rtype::DS => Some(
-            "signed zones are not served, and a DS without signatures proves nothing: take the record out",
-        ),
+        rtype::DS => {
+            Some("signed zones are not served, and a DS without signatures proves nothing: remove the record")
+        }
         rtype::DNSKEY
         | rtype::RRSIG
         | rtype::NSEC
         | rtype::NSEC3
         | rtype::NSEC3PARAM
         | rtype::CDS
-        | rtype::CDNSKEY => Some("signed zones are not served: give the zone as it is before signing"),
-        old if OLD_DNSSEC.contains(&old) => {
-            Some("signed zones are not served: give the zone as it is before signing")
-        }
+        | rtype::CDNSKEY => Some("signed zones are not served: give the unsigned zone"),
+        old if OLD_DNSSEC.contains(&old) => Some("signed zones are not served: give the unsigned zone"),
         // Query types and meta types (RFC 6895, section 3.1), and zero, which is reserved.
-        0 | rtype::OPT | 128..=255 => {
-            Some("this type stands for no data and cannot be in a zone: take the record out")
-        }
+        0 | rtype::OPT | 128..=255 => Some("a meta-type cannot be in a zone: remove the record"),
         _ => None,
     }
 }
@@ -103,10 +99,8 @@ impl<'a> Check<'a> {
             if record.owner.is_at_or_below(self.apex) {
                 self.owners.entry(key(&record.owner)).or_default().push(index);
             } else {
-                let message = format!(
-                    "{} is outside the zone {}: is a final dot missing or too many?",
-                    record.owner, self.apex
-                );
+                let message =
+                    format!("{} is outside the zone {}: check its trailing dot", record.owner, self.apex);
                 self.refuse(index, message);
             }
         }
@@ -129,7 +123,7 @@ impl<'a> Check<'a> {
         for (wanted, name) in [(rtype::SOA, "SOA"), (rtype::NS, "NS")] {
             if !types.contains(&wanted) {
                 let place = self.contents.files.first().cloned().unwrap_or_default();
-                let message = format!("the zone {} has no {name} record at its apex: write one", self.apex);
+                let message = format!("the zone {} has no {name} record at its apex: add one", self.apex);
                 self.problems.push(Problem { place, message });
             }
         }
@@ -145,7 +139,7 @@ impl<'a> Check<'a> {
 
         let mut wrong: Vec<(usize, String)> = Vec::new();
         if let (false, Some(soa)) = (is_apex, first(rtype::SOA)) {
-            wrong.push((soa, format!("a SOA stands at the apex, {}, and nowhere else", self.apex)));
+            wrong.push((soa, format!("a SOA is allowed at the apex, {}, only", self.apex)));
         }
         for (single, name) in [(rtype::SOA, "SOA"), (rtype::CNAME, "CNAME"), (rtype::DNAME, "DNAME")] {
             let mut several = of(single);
@@ -158,22 +152,25 @@ impl<'a> Check<'a> {
         let other = records.iter().copied().find(|&index| rtype(index) != rtype::CNAME);
         if let (Some(cname), Some(other)) = (first(rtype::CNAME), other) {
             let other = self.where_from(other, cname);
-            wrong.push((cname, format!("{owner} has a CNAME and, on {other}, other data: keep one of them")));
+            wrong.push((
+                cname,
+                format!("{owner} has a CNAME and, on {other}, other data: keep one of the two"),
+            ));
         }
         if let (false, Some(dname), Some(ns)) = (is_apex, first(rtype::DNAME), first(rtype::NS)) {
             let ns = self.where_from(ns, dname);
-            wrong.push((dname, format!("{owner} has a DNAME and, on {ns}, an NS: keep one of them")));
+            wrong.push((dname, format!("{owner} has a DNAME and, on {ns}, an NS: keep one of the two")));
         }
         for (found, name) in [(first(rtype::NS), "NS"), (first(rtype::DNAME), "DNAME")] {
             if let (true, Some(index)) = (owner.is_wildcard(), found) {
-                wrong.push((index, format!("a wildcard cannot own {name} records: write the names out")));
+                wrong.push((index, format!("a wildcard cannot own {name} records: write out each name")));
             }
         }
         if let Some(dname) = self.dname_above(owner) {
             let dname = self.where_from(dname, records[0]);
             wrong.push((
                 records[0],
-                format!("{owner} is below the DNAME on {dname}, which hides it: take one out"),
+                format!("{owner} is below the DNAME on {dname}, which hides it: remove one of the two"),
             ));
         }
         wrong.extend(self.too_long(records));
@@ -210,7 +207,7 @@ impl<'a> Check<'a> {
         let mut too_long: Vec<_> = too_long
             .map(|(index, len)| {
                 let message = format!(
-                    "the RRset that begins here has {len} bytes, at most {RRSET_LEN_MAX} fit a reply"
+                    "the RRset that begins here has {len} bytes; at most {RRSET_LEN_MAX} fit a reply"
                 );
                 (index, message)
             })

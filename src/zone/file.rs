@@ -28,7 +28,7 @@ pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
         Ok(source) => reader.read(&source, path, Scope::new(origin, dir)),
         Err(reason) => reader.contents.problems.push(Problem {
             place: path.display().to_string(),
-            message: format!("cannot read the zone file: {reason}; check the path and who may read it"),
+            message: format!("cannot read the zone file: {reason}; check the path and its permissions"),
         }),
     }
     reader.contents
@@ -87,11 +87,11 @@ impl Reader {
     fn slurp(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         let words = |error: std::io::Error| error.to_string();
         if !path.metadata().map_err(words)?.is_file() {
-            return Err("it is not a regular file".to_owned());
+            return Err("not a regular file".to_owned());
         }
         let source = files::read(path, self.bytes_left).map_err(words)?;
         self.bytes_left = self.bytes_left.checked_sub(source.len() as u64).ok_or_else(|| {
-            format!("with what it includes it is longer than {} MiB", ZONE_FILE_LEN_MAX >> 20)
+            format!("longer than {} MiB with the files it includes", ZONE_FILE_LEN_MAX >> 20)
         })?;
         Ok(source)
     }
@@ -118,7 +118,7 @@ impl Reader {
     /// Says once, under the name of the zone file, that the rest was not read.
     fn give_up(&mut self) {
         if self.contents.problems.len() == ZONE_PROBLEMS_MAX {
-            let message = "too many mistakes: mend these first, the rest was not read".to_owned();
+            let message = "too many errors: fix these first, the rest was not read".to_owned();
             self.contents.problems.push(Problem { place: self.contents.files[0].clone(), message });
         }
     }
@@ -133,9 +133,7 @@ impl Reader {
         }
         let (owner, rest) = if entry.blank {
             let owner = scope.last_owner.clone().ok_or_else(|| {
-                first.mistake(
-                    "the line begins with a blank, so its owner is the one before, and there is none",
-                )
+                first.mistake("the line begins with a blank, but there is no previous owner name")
             })?;
             (owner, entry.tokens.as_slice())
         } else {
@@ -164,7 +162,7 @@ impl Reader {
         let rdata = read_rdata(&header, &scope.origin)?;
         let ttl = header.ttl.or(scope.default_ttl).or(scope.last_ttl).ok_or_else(|| {
             first.mistake(
-                "the record has no TTL, and there is none to inherit: put `$TTL 1h` at the top of the file",
+                "the record has no TTL and there is no default: put `$TTL 1h` at the top of the file",
             )
         })?;
         Ok(Record { owner, rtype, ttl, rdata })
@@ -180,7 +178,7 @@ impl Reader {
         let one = |what: &str| match values {
             [value] => Ok(value),
             [] => Err(directive.mistake(format!("{word} needs {what}"))),
-            [_, extra, ..] => Err(extra.mistake(format!("{word} takes {what} and nothing more"))),
+            [_, extra, ..] => Err(extra.mistake(format!("{word} takes {what} and nothing else"))),
         };
         match word.as_str() {
             "$TTL" => scope.default_ttl = Some(ttl(one("a time")?)?),
@@ -188,7 +186,7 @@ impl Reader {
             "$INCLUDE" => match values {
                 [path] => self.include(scope, path, None)?,
                 [path, origin] => self.include(scope, path, Some(origin))?,
-                _ => return Err(directive.mistake("$INCLUDE takes a file and, if need be, an origin")),
+                _ => return Err(directive.mistake("$INCLUDE takes a file and an optional origin")),
             },
             "$GENERATE" => {
                 let message =
@@ -196,7 +194,7 @@ impl Reader {
                 return Err(directive.mistake(message));
             }
             _ => {
-                let message = format!("`{word}` is no directive: there are $TTL, $ORIGIN and $INCLUDE");
+                let message = format!("unknown directive `{word}`: there are $TTL, $ORIGIN and $INCLUDE");
                 return Err(directive.mistake(message));
             }
         }
@@ -215,8 +213,9 @@ impl Reader {
         }
         inner.depth += 1;
         if inner.depth > ZONE_INCLUDE_DEPTH_MAX {
-            let message =
-                format!("$INCLUDE goes deeper than {ZONE_INCLUDE_DEPTH_MAX} files: does it come back here?");
+            let message = format!(
+                "$INCLUDE is nested deeper than {ZONE_INCLUDE_DEPTH_MAX} files: does a file include itself?"
+            );
             return Err(path.mistake(message));
         }
         let text = String::from_utf8_lossy(path.raw).replace('"', "");
@@ -225,7 +224,7 @@ impl Reader {
         let root = self.root.clone().ok_or_else(|| refused("this zone has no directory"))?;
         let real = shown.canonicalize().map_err(|error| refused(&error.to_string()))?;
         if !real.starts_with(&root) {
-            return Err(refused("it lies outside the directory of the zone file: move it there"));
+            return Err(refused("it is outside the directory of the zone file: move it there"));
         }
         let source = self.slurp(&real).map_err(|reason| refused(&reason))?;
         inner.dir = shown.parent().map_or_else(PathBuf::new, Path::to_owned);
@@ -262,7 +261,7 @@ impl<'t, 's> Header<'t, 's> {
             } else {
                 let text = shorten(&text);
                 let message =
-                    format!("`{text}` is no record type; a line without an owner begins with a blank");
+                    format!("unknown record type `{text}`; a line without an owner begins with a blank");
                 return Err(token.mistake(message));
             }
         }
@@ -274,7 +273,7 @@ impl<'t, 's> Header<'t, 's> {
 fn name(token: &Token<'_>, origin: &Name) -> Result<Name, Mistake> {
     match token.raw {
         b"@" => Ok(origin.clone()),
-        _ if token.is_quoted() => Err(token.mistake("a name stands without quotes")),
+        _ if token.is_quoted() => Err(token.mistake("a name is written without quotes")),
         _ => resolve(&token.text(), origin).map_err(|message| token.mistake(message)),
     }
 }
@@ -287,7 +286,7 @@ fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {
     Ok(seconds)
 }
 
-/// The rdata behind `header`, in wire form.
+/// The RDATA after `header`, in wire form.
 fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake> {
     let rtype = header.rtype.to_int();
     let line = Line::new(header.rtype, header.rtype_token, header.rdata, origin)?;
@@ -299,34 +298,30 @@ fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake
         // The crate reads over empty labels.
         let dots = header.rdata.iter().find(|token| !token.is_quoted() && token.text().contains(".."));
         return Err(match dots {
-            Some(token) => token.mistake("the name has an empty label: two dots touch"),
-            None => header
-                .rtype_token
-                .mistake(format!("this is not the rdata of a record of type {}", header.rtype)),
+            Some(token) => token.mistake("the name has an empty label: two consecutive dots"),
+            None => header.rtype_token.mistake(format!("not the RDATA of a {} record", header.rtype)),
         });
     }
     Ok(rdata)
 }
 
-/// The crate's reason in our words, and whether the token behind the place where it stopped is to blame.
+/// The crate's reason in our words, and whether the token after the place where it stopped is to blame.
 fn explain(reason: &str, rtype: Rtype) -> (bool, String) {
     let words = match reason {
-        "trailing tokens" => {
-            return (true, format!("nothing may follow the rdata of a record of type {rtype}"));
-        }
+        "trailing tokens" => return (true, format!("nothing may follow the RDATA of a {rtype} record")),
         "unexpected end of entry" | "short buffer" => {
             format!("the {rtype} record ends too early: a value is missing")
         }
         "unknown record type with concrete data" => {
-            format!(r"the rdata of type {rtype} must be written as `\# length hex` (RFC 3597)")
+            format!(r"the RDATA of type {rtype} must be written as `\# length hex` (RFC 3597)")
         }
         "bad name" | "long domain name" => {
-            "the name is wrong: a label has 1 to 63 bytes, a name at most 255".to_owned()
+            "malformed name: a label has 1 to 63 bytes, a name at most 255".to_owned()
         }
         "bad charstr" => {
             "the string is longer than 255 bytes: split it into several, each in quotes".to_owned()
         }
-        other => format!("{other}, in the rdata of a record of type {rtype}"),
+        other => format!("{other}, in the RDATA of a {rtype} record"),
     };
     (false, words)
 }

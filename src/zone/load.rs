@@ -54,7 +54,7 @@ impl Loader {
     /// A zone whose records are compiled in. `key` is the switch that turns it off.
     fn builtin(&mut self, name: &str, service: Service, key: &str, records: fn(&Name) -> Contents) {
         let apex = builtin_name(name);
-        self.take(&apex, format!("is built in; take this zone out, or set {key} = false in [zones]"));
+        self.take(&apex, format!("is built in; remove this zone, or set {key} = false in [zones]"));
         self.add(apex.clone(), service, records(&apex));
     }
 
@@ -62,10 +62,7 @@ impl Loader {
         let card = Card::new(identity);
         for zone in [Hostname::Net, Hostname::Arpa] {
             let apex = builtin_name(zone.name());
-            self.take(
-                &apex,
-                "is built in and always served; say in [identity] what it shall hold".to_owned(),
-            );
+            self.take(&apex, "is built in and always served; set its contents in [identity]".to_owned());
             if let Ok(card) = &card {
                 self.add(apex.clone(), Service::Hostname, card.fill(zone, &apex));
             }
@@ -84,13 +81,13 @@ impl Loader {
     fn configured(&mut self, apex: &Name, source: &ZoneSource, force: bool, place: &str) {
         if is_too_broad(apex) && !force {
             let message = format!(
-                "{apex} is the world's, and serving it hides all that is below it; if that is what you mean, \
+                "serving {apex} would hide every zone below it; if you mean it, \
                  give it a [[zone]] of its own with force = true"
             );
             return self.refuse(place, message);
         }
         let by = if place.is_empty() { "another zone".to_owned() } else { place.to_owned() };
-        if let Some(reason) = self.take(apex, format!("is configured by {by}; take one of the two out")) {
+        if let Some(reason) = self.take(apex, format!("is configured by {by}; remove one of the two")) {
             return self.refuse(place, format!("the zone {apex} {reason}"));
         }
         let contents = match source {
@@ -104,7 +101,7 @@ impl Loader {
     /// Every `*.zone` file of `dir`, in the order of their names.
     fn dir(&mut self, dir: &Path) {
         let refusal = |error: std::io::Error| {
-            format!("cannot read the zone directory: {error}; check the path and who may read it")
+            format!("cannot read the zone directory: {error}; check the path and its permissions")
         };
         let paths: Result<Vec<PathBuf>, _> =
             fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
@@ -123,7 +120,7 @@ impl Loader {
                 path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".zone"));
             let apex = match stem {
                 Some(stem) if !stem.is_empty() => name_from_text(stem),
-                _ => Err("the file's name says no zone".to_owned()),
+                _ => Err("the file name is not a zone name".to_owned()),
             };
             match apex {
                 Ok(apex) => self.configured(&apex, &ZoneSource::File(path), false, &place),
@@ -138,7 +135,7 @@ impl Loader {
     fn has_room_for(&mut self, count: usize, place: &str) -> bool {
         let fits = self.taken.len() + count <= ZONES_MAX;
         if !fits {
-            self.refuse(place, format!("{count} zones are too many: one node serves at most {ZONES_MAX}"));
+            self.refuse(place, format!("{count} more zones exceed the limit of {ZONES_MAX}"));
         }
         fits
     }

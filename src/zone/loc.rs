@@ -99,7 +99,7 @@ fn angle(tokens: &[&str], at: &mut usize, degrees_max: i64, hemispheres: [&str; 
             return Ok(if side == 0 { sum } else { -sum });
         }
         let (max, decimals, worth) = *parts.get(index).ok_or_else(|| {
-            refuse(*at, &format!("`{token}` is where {} or {} should be", hemispheres[0], hemispheres[1]))
+            refuse(*at, &format!("`{token}` where {} or {} is expected", hemispheres[0], hemispheres[1]))
         })?;
         let value = fixed(token, decimals).filter(|value| (0..=max).contains(value)).ok_or_else(|| {
             let unit = ["degrees", "minutes", "seconds"][index];
@@ -112,7 +112,7 @@ fn angle(tokens: &[&str], at: &mut usize, degrees_max: i64, hemispheres: [&str; 
     }
 }
 
-/// Reads a length in metres, `m` behind it or not; centimetres.
+/// Reads a length in metres, `m` after it or not; centimetres.
 fn metres(tokens: &[&str], at: usize, min: i64, max: i64) -> Result<i64, Refusal> {
     let token = *tokens.get(at).ok_or_else(|| refuse(at, "the LOC record ends before its altitude"))?;
     let number = token.strip_suffix(['m', 'M']).unwrap_or(token);
@@ -126,7 +126,7 @@ fn refuse(token: usize, message: &str) -> Refusal {
     Refusal { token, message: message.to_owned() }
 }
 
-/// A decimal number as an integer of its `decimals`-th place; `None` for what is no such number.
+/// A decimal number as an integer of its `decimals`-th place; `None` for anything else.
 fn fixed(text: &str, decimals: usize) -> Option<i64> {
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -211,7 +211,7 @@ mod tests {
             ("45 60 N 75 W 0m", 1, "minutes from 0 to 59"),
             ("45 0 60 N 75 W 0m", 2, "seconds from 0 to 59.999"),
             ("45 0 1.2345 N 75 W 0m", 2, "seconds"),
-            ("45 0 0 0 N 75 W 0m", 3, "where N or S should be"),
+            ("45 0 0 0 N 75 W 0m", 3, "where N or S is expected"),
             ("45 N 181 W 0m", 2, "0 to 180"),
             ("45 N 75 N 0m", 3, "minutes"),
             ("45 N 75 W", 4, "before its altitude"),

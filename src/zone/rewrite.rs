@@ -2,8 +2,8 @@
 //! (RFC 1035, section 5.1), and each record becomes one plain line of which every piece remembers its place.
 //!
 //! The crate stops at its first error, says only roughly where, and refuses what operators write: times with
-//! units, LOC in presentation form, bytes above ASCII. Here every token keeps its line and column, so that a
-//! mistake is told where it was made, and the next entry is read after it.
+//! units, LOC in presentation form, bytes above ASCII. Here every token keeps its line and column, so a
+//! mistake is reported where it was made, and the next entry is read after it.
 
 use domain::base::iana::Rtype;
 
@@ -75,7 +75,7 @@ pub(super) struct Entry<'a> {
     pub(super) tokens: Vec<Token<'a>>,
 }
 
-/// Cuts a file into entries. After a mistake it goes on with the next entry.
+/// Cuts a file into entries. After a mistake it continues with the next entry.
 #[derive(Debug)]
 pub(super) struct Entries<'a> {
     source: &'a [u8],
@@ -182,14 +182,13 @@ impl<'a> Iterator for Entries<'a> {
                 b';' => self.skip_comment(),
                 b'(' if opened.len() < PARENTHESES_MAX => {
                     opened.push(
-                        self.mistake("this `(` is never closed: put `)` behind the last value of the record"),
+                        self.mistake("this `(` is never closed: put `)` after the last value of the record"),
                     );
                     self.at += 1;
                 }
                 b')' if opened.pop().is_some() => self.at += 1,
                 b'(' | b')' => {
-                    let message =
-                        if byte == b')' { "`)` without a `(`" } else { "too many `(` in each other" };
+                    let message = if byte == b')' { "`)` without a `(`" } else { "too many nested `(`" };
                     mistake = mistake.or_else(|| Some(self.mistake(message)));
                     self.at += 1;
                 }

@@ -165,7 +165,10 @@ fn a_bad_identity_is_refused_field_by_field() {
         (|identity| identity.unique_ip = vec!["2001:db8:1:2:3:4:5:6".parse().unwrap(); 12], "unique_ip has"),
         (|identity| identity.loc = Some("45 N".to_owned()), "loc: the LOC record ends before its E or W"),
         (|identity| identity.hostname_soa_mname = Some("a..b".to_owned()), "hostname_soa_mname: `a..b`"),
-        (|identity| identity.hostname_soa_rname = Some("noc@example.net".to_owned()), "written as a name"),
+        (
+            |identity| identity.hostname_soa_rname = Some("noc@example.net".to_owned()),
+            "write a mailbox as a domain name",
+        ),
     ];
     for (change, fragment) in cases {
         let mut options = options();
@@ -336,7 +339,7 @@ fn a_directory_gives_its_zone_files_in_order() {
     fs::create_dir(dir.path().join("x.zone")).unwrap();
     let found = load_dir(dir.path()).unwrap_err();
     for (place, fragment) in [
-        (".zone", "says no zone"),
+        (".zone", "is not a zone name"),
         ("a.example.zone", "is configured by"),
         ("a..b.zone", "empty label"),
         ("arpa.zone", "force = true"),
@@ -390,7 +393,7 @@ fn entries_are_checked_against_all_that_is_served() {
     }
     let problems = load_entries(vec![entry(".", ZoneSource::DdEmpty, false); 100_000]).unwrap_err();
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].message.contains("at most 100000"), "{}", problems[0]);
+    assert!(problems[0].message.contains("limit of 100000"), "{}", problems[0]);
 
     let absent = entry("example", ZoneSource::File("/nowhere/example".into()), false);
     let problems = load_entries(vec![absent.clone(), absent]).unwrap_err();
@@ -398,7 +401,7 @@ fn entries_are_checked_against_all_that_is_served() {
     assert_eq!(
         problems[0].to_string(),
         "/nowhere/example: cannot read the zone file: No such file or directory (os error 2); \
-         check the path and who may read it"
+         check the path and its permissions"
     );
     assert!(problems[1].message.contains("the zone example. is configured by conf:7"), "{}", problems[1]);
 }

@@ -6,8 +6,8 @@ use domain::base::name::UncertainName;
 
 use crate::dns::name::Name;
 
-/// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot is no matter:
-/// every name is taken as absolute.
+/// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot does not
+/// matter: every name is taken as absolute.
 ///
 /// # Errors
 /// A sentence for people that quotes the name and says what is wrong with it.
@@ -18,22 +18,22 @@ pub fn name_from_text(text: &str) -> Result<Name, String> {
 /// As [`name_from_text`], with a name that has no final dot completed by `origin`.
 pub(super) fn resolve(text: &str, origin: &Name) -> Result<Name, String> {
     if text.is_empty() {
-        return Err("a name is empty: write it out (the root is `.`)".to_owned());
+        return Err("the name is empty (the root is `.`)".to_owned());
     }
     if !text.is_ascii() {
-        return Err(format!("`{text}` is not ASCII: write an internationalised name in its xn-- form"));
+        return Err(format!("`{text}` is not ASCII: write an internationalised name as A-labels (xn--)"));
     }
     if text == "." {
         return Ok(Name::root());
     }
     if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err(format!("`{}` has a blank in it: write it as \\032 if it belongs there", shorten(text)));
+        return Err(format!("`{}` contains a blank: write it as \\032 if it is meant", shorten(text)));
     }
     let name = UncertainName::<Vec<u8>>::from_str(text).map_err(|error| {
         // The errors of the crate are to be displayed only; what it says of labels and lengths is put into
         // words here.
         let reason = match error.to_string().as_str() {
-            "empty label" => "has an empty label: two dots touch, or it begins with one".to_owned(),
+            "empty label" => "has an empty label: two consecutive dots, or a leading one".to_owned(),
             "label length limit exceeded" | "long label" => "has a label longer than 63 bytes".to_owned(),
             "long domain name" => "is longer than 255 bytes".to_owned(),
             other => format!("is not a name ({other})"),
@@ -45,10 +45,10 @@ pub(super) fn resolve(text: &str, origin: &Name) -> Result<Name, String> {
         wire.extend_from_slice(origin.as_wire());
     }
     Name::from_wire(&wire)
-        .map_err(|_| format!("`{}` is longer than 255 bytes, with `{origin}` behind it", shorten(text)))
+        .map_err(|_| format!("`{}` is longer than 255 bytes with the origin `{origin}`", shorten(text)))
 }
 
-/// The beginning of `text`, so that a message stays one line.
+/// The beginning of `text`, short enough for a one-line message.
 pub(super) fn shorten(text: &str) -> String {
     const SHOWN_MAX: usize = 60;
     if text.chars().count() <= SHOWN_MAX {
@@ -58,7 +58,7 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 /// Seconds from a number, or from numbers with units as BIND, NSD and Knot read them: `1W`, `1h30m`; weeks,
-/// days, hours, minutes, seconds, letter case ignored. `None` for what is no such thing or passes 32 bits.
+/// days, hours, minutes, seconds, letter case ignored. `None` for anything else, or what passes 32 bits.
 ///
 /// `M` is a minute, also in the zone files of RFC 7534.
 pub(super) fn seconds_from_text(text: &str) -> Option<u32> {

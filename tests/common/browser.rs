@@ -128,10 +128,13 @@ impl Browser {
         html["outerHTML"].as_str().expect("a document").to_owned()
     }
 
-    /// What was said on the console since the last time, as complaints about resources and policies are.
+    /// What was said on the console since the last time, as complaints about resources and policies are; but
+    /// for what a slow machine has the browser say of its own pages.
     pub fn console(&self) -> Vec<String> {
         let entries = self.post("se/log", &json!({"type": "browser"}));
-        let entries = entries.as_array().expect("a list").iter();
+        let is_of_its_own =
+            |entry: &&Value| entry["message"].as_str().is_some_and(|said| said.starts_with("chrome://"));
+        let entries = entries.as_array().expect("a list").iter().filter(|entry| !is_of_its_own(entry));
         entries.map(|entry| format!("{} {}", entry["level"], entry["message"])).collect()
     }
 

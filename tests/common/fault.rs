@@ -18,8 +18,9 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::common::daemon::{PATIENCE, dropped_by_host, program};
+use crate::common::daemon::{PATIENCE, dropped_by_loopback, program};
 use crate::common::query;
+pub use crate::common::skip::skipped;
 
 /// Time limits are so many times the figure that is promised: machines that test are busy.
 pub const LENIENCY: u32 = 5;
@@ -66,11 +67,6 @@ pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> Optio
 /// Prints a measured figure.
 pub fn report(name: &str, value: impl Display) {
     let _ = writeln!(io::stderr(), "report: {name} {value}");
-}
-
-/// Says why a test did not test.
-pub fn skipped(reason: &str) {
-    let _ = writeln!(io::stderr(), "skipped: {reason}");
 }
 
 //------------ Rights and surroundings ---
@@ -203,11 +199,11 @@ pub fn honest_query(id: u16) -> Vec<u8> {
 
 /// Sends `count` queries to a connected socket one after the other; how long each answer took, in
 /// microseconds. Each value stands for one query that was answered. One that got nothing is asked again, a
-/// few times, where the host itself has dropped packets since the last one that got nothing.
+/// few times, where packets were dropped on their way since the last one that got nothing.
 pub fn ping_pong(socket: &UdpSocket, count: u16) -> Histogram<u64> {
     const ASKED_MAX: usize = 5;
     let mut histogram = Histogram::new(3).expect("three digits");
-    let mut dropped = dropped_by_host();
+    let mut dropped = dropped_by_loopback();
     socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
     for id in 0..count {
         for _ in 0..ASKED_MAX {
@@ -217,7 +213,7 @@ pub fn ping_pong(socket: &UdpSocket, count: u16) -> Histogram<u64> {
                 histogram.record(began.elapsed().as_micros() as u64).expect("it resizes");
                 break;
             }
-            let before = std::mem::replace(&mut dropped, dropped_by_host());
+            let before = std::mem::replace(&mut dropped, dropped_by_loopback());
             if dropped == before {
                 // Nobody dropped it: there is a moment more for a host that stands still.
                 socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");

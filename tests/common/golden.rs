@@ -18,8 +18,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use as112d::config::loaded::compile;
 use as112d::config::{self, Flags};
-use as112d::daemon::prepare;
 use as112d::dns::arrival::{Arrival, Transport};
 use as112d::dns::consts::opcode;
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
@@ -55,7 +55,7 @@ impl Node {
             panic!("{name}: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         };
         let config = config::load(Some(&path), &Flags::default()).unwrap_or_else(|problems| told(problems));
-        let (zones, snapshot) = prepare(&config, Vec::new()).unwrap_or_else(|problems| told(problems));
+        let (zones, snapshot) = compile(&config, Vec::new()).unwrap_or_else(|problems| told(problems));
         let facts = Facts {
             zones: zones.zones.iter().map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
             edns_udp_size: config.edns_udp_size,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::daemon::{Daemon, PATIENCE, program};
+use super::skip::skipped;
 
 /// The prefixes of a node of AS112.
 pub const PREFIXES: [&str; 4] =
@@ -191,12 +192,12 @@ impl Node {
         }
     }
 
-    /// A file of tuning/routes/.
+    /// A file of docs/examples/routes/.
     pub fn original(&self, name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/routes").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/routes").join(name)
     }
 
-    /// The text of a file of tuning/routes/, with the addresses and paths of this node.
+    /// The text of a file of docs/examples/routes/, with the addresses and paths of this node.
     pub fn adapted(&self, name: &str) -> String {
         let folder = self.folder.display().to_string();
         let mut text = fs::read_to_string(self.original(name)).expect("an example");
@@ -411,10 +412,4 @@ fn path() -> String {
 /// Whether a program can be run.
 pub fn is_there(program: &str) -> bool {
     path().split(':').any(|folder| Path::new(folder).join(program).exists())
-}
-
-/// Says that a test is skipped. A run that is to have everything, as in CI, has no such excuse.
-pub fn skipped(reason: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{reason}");
-    eprintln!("skipped: {reason}");
 }

@@ -8,33 +8,33 @@ use as112d::cli::{Cli, Command};
 use as112d::config::{self, Flags, Wanted};
 use clap::{CommandFactory as _, Parser as _};
 
-const EXAMPLE: &str = include_str!("../../tuning/as112d.example.toml");
+const EXAMPLE: &str = include_str!("../../docs/examples/as112d.toml");
 
 const HEAD: &str = "\
 # The configuration
 
-Every key of the configuration file, made from the code: `UPDATE=1 cargo test --test drift` writes this page.
-The file is TOML; [as112d.example.toml](as112d.example.toml) is all of this as a file. Options of the command
-line go before it, `as112d config show --effective --origin` says what is in effect and where it came from,
-and `as112d check` reports every mistake with its place.
+Every key of the configuration file, generated from the code by `UPDATE=1 cargo test --test drift`. The file
+is TOML; [examples/as112d.toml](examples/as112d.toml) has the same as a file. Command-line options override
+it, `as112d config show --effective --origin` shows what is in effect and where it came from, and
+`as112d check` reports every mistake with its place.
 ";
 
 /// A piece of the example: what is said, and of which keys.
 #[derive(Default)]
-struct Entry {
-    text: String,
+pub struct Entry {
+    pub text: String,
     /// The line of each key, and whether it is a default.
-    keys: Vec<(&'static str, bool)>,
+    pub keys: Vec<(&'static str, bool)>,
 }
 
-struct Section {
+pub struct Section {
     /// As it is written: `[server]`, `[[zone]]`.
-    head: &'static str,
-    entries: Vec<Entry>,
+    pub head: &'static str,
+    pub entries: Vec<Entry>,
 }
 
 /// The example file, taken apart. What stands before the first section is for readers of the file.
-fn sections() -> Vec<Section> {
+pub fn sections() -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut entry = Entry::default();
     for line in EXAMPLE.lines() {
@@ -81,7 +81,7 @@ fn told(text: &str) -> Vec<String> {
 }
 
 /// What may stand behind a key.
-fn taken(head: &str, key: &str) -> String {
+pub fn taken(head: &str, key: &str) -> String {
     let expected = |value: &str| {
         let found = told(&format!("{head}\n{key} = {value}\n")).into_iter().find_map(|message| {
             let (_, expected) = message.split_once(", expected ")?;
@@ -109,7 +109,7 @@ fn taken(head: &str, key: &str) -> String {
 
 /// The options of `run` and the key that each goes before, as `config show` has it: each option gets
 /// something that it takes.
-fn options() -> Vec<(String, String, String)> {
+pub fn options() -> Vec<(String, String, String)> {
     let given = ["1", "auto", "off", "cpu", "mmsg", "json", "127.0.0.1:5300", "/x"];
     let tree = Cli::command();
     let run = tree.find_subcommand("run").expect("there is a command");
@@ -173,11 +173,11 @@ fn the_reference_is_that_of_the_code() {
         "- **`edns_udp_size`**: a whole number, 512 to 1232; default: `1232`\n",
         "- **`direct`**: true or false; default: `true`\n",
         "\n## `[[zone]]`\n",
-        "- **`extra_txt`**: a list, each a text in quotes; default: `[]`\n",
+        "- **`extra_txt`**: a list, each a quoted string; default: `[]`\n",
     ] {
         assert!(reference.contains(part), "{part}\n{reference}");
     }
-    super::check("tuning/configuration.md", &reference);
+    super::check("docs/configuration.md", &reference);
 }
 
 /// Each key that the code knows is in it. That the example file has them all, with the defaults of the code,
@@ -189,7 +189,7 @@ fn every_key_is_in_the_reference() {
     let known = |text: &str| {
         let messages = told(text);
         let list =
-            messages.iter().find_map(|message| message.split_once("; known here: ")).expect("known keys").1;
+            messages.iter().find_map(|message| message.split_once("; known keys: ")).expect("known keys").1;
         list.split(", ").map(str::to_owned).collect::<Vec<_>>()
     };
     let sections = known("00000000 = 0");

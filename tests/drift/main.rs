@@ -7,6 +7,7 @@ mod common;
 
 mod commands;
 mod configuration;
+mod man;
 mod metrics;
 
 use std::fs;

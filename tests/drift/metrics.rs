@@ -11,11 +11,11 @@ use crate::common::daemon::{Daemon, PATIENCE, V4};
 const HEAD: &str = "\
 # The metrics
 
-What `/metrics` exposes, made from the code: `UPDATE=1 cargo test --test drift` writes this page. Counters
-begin at 0 where a node has no history (`[history] dir`), and nobody resets them. OpenMetrics, where it is
-asked for, leaves `_total` and `_info` out of the names of families. Alerts are in
-[prometheus/as112d.rules.yml](prometheus/as112d.rules.yml), a dashboard in
-[grafana/as112d.json](grafana/as112d.json).
+What `/metrics` exposes, generated from a running node by `UPDATE=1 cargo test --test drift`. Counters start
+at 0 unless the node has a history (`[history] dir`), and are never reset. In OpenMetrics, if a client asks
+for it, the names of families lack `_total` and `_info`. Alerts are in
+[examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
+[examples/grafana/as112d.json](examples/grafana/as112d.json).
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -47,7 +47,8 @@ fn get(port: u16, path: &str) -> String {
 fn scrape() -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("as112d.toml");
-    let text = "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n";
+    let text = "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n\
+                [query_log]\nsample_every = 1000\nfile = 'queries.log'\n[dnstap]\nto = 'unix:dnstap.sock'\n";
     fs::write(&path, text).expect("written");
     let port = std::net::TcpListener::bind((V4, 0)).and_then(|one| one.local_addr()).expect("a port").port();
     let http = format!("127.0.0.1:{port}");
@@ -123,5 +124,5 @@ fn the_reference_is_what_a_node_exposes() {
         "| `as112_queries_total` | counter | `service` (direct, dname, hostname, special, other); \
          `transport` (udp, tcp); `family` (ipv4, ipv6) | "
     ));
-    super::check("tuning/metrics.md", &reference);
+    super::check("docs/metrics.md", &reference);
 }

@@ -49,8 +49,12 @@ fn started(call: i64, line: &str) -> (std::process::Command, tempfile::NamedTemp
 fn what_cannot_be_had_is_told_or_refused() {
     let _turn = beside();
     for (key, call, note) in [
-        ("landlock", libc::SYS_landlock_create_ruleset, "warning: no rules for files (landlock): "),
-        ("seccomp", libc::SYS_seccomp, "warning: no filters of system calls: "),
+        (
+            "landlock",
+            libc::SYS_landlock_create_ruleset,
+            "warning: file access is not restricted (landlock): ",
+        ),
+        ("seccomp", libc::SYS_seccomp, "warning: no system call filter: "),
     ] {
         let (command, _file, port) = started(call, "");
         let daemon = Daemon::spawn(command, port);
@@ -60,8 +64,8 @@ fn what_cannot_be_had_is_told_or_refused() {
 
         let (mut command, _file, _) = started(call, &format!("{key} = \"required\""));
         let (code, said) = ended(&mut command);
-        let told = format!("there is no {key}, which is required: ");
+        let told = format!("{key} is required but not available: ");
         assert!(code == Some(1) && said.contains(&told), "{said}");
-        assert!(said.contains(&format!("`{key} = \"auto\"` in [confine] does without")), "{said}");
+        assert!(said.contains(&format!("with `{key} = \"auto\"` in [confine]")), "{said}");
     }
 }

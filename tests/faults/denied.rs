@@ -80,7 +80,7 @@ fn by_a_filter_of_system_calls() {
             (
                 libc::ENOSYS,
                 "Function not implemented (os error 38)",
-                "the container's seccomp profile hides it",
+                "the container's seccomp profile blocks it",
             ),
         ] {
             let start = |datapath: &str| {

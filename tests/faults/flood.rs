@@ -7,7 +7,7 @@ use std::time::Duration;
 use as112d::sys::sockets::{self, UdpOptions};
 use as112d::sys::{Arrived, Ring, Turn};
 
-use crate::common::daemon::{Daemon, PATIENCE, V4, dropped_by_host};
+use crate::common::daemon::{Daemon, PATIENCE, V4, dropped_by_loopback};
 use crate::fault::{Flood, alone, answers_again, pause, ping_pong, report, skipped, wait_until};
 
 /// Echoes until `stop`, and stalls for a moment every thousand datagrams. Gives the sum of all turns, and how
@@ -37,7 +37,7 @@ fn a_ring_of_two_slots_renews_its_receive_and_recovers() {
         let group = sockets::bind_udp_group("127.0.0.1:0".parse().expect("an address"), 1, &options);
         let group = group.expect("a port is free");
         let address = group[0].local_addr().expect("it is bound");
-        let (stop, dropped) = (AtomicBool::new(false), dropped_by_host());
+        let (stop, dropped) = (AtomicBool::new(false), dropped_by_loopback());
         let outcome = std::thread::scope(|scope| {
             let server = scope.spawn(|| Some(echo_and_stall(Ring::new(group, slots, 0).ok()?, &stop)));
             let flood = Flood::start(address);
@@ -70,7 +70,7 @@ fn a_ring_of_two_slots_renews_its_receive_and_recovers() {
         assert!(turn.rearms.no_buffers > 0, "the slots ran out: {turn:?}");
         let seen = u64::from(turn.received) + u64::from(drops);
         let unseen = (sent + 1000).checked_sub(seen);
-        let dropped = dropped_by_host() - dropped;
+        let dropped = dropped_by_loopback() - dropped;
         assert!(unseen.is_some_and(|unseen| unseen <= dropped), "{seen} of {sent} and 1000: {turn:?}");
         assert_eq!(turn.sent + turn.send_errors.total(), turn.received, "each got one reply: {turn:?}");
         assert_eq!(turn.overflows, 0, "the queue of completions is long enough");

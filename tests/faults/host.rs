@@ -47,7 +47,7 @@ fn without_a_loopback_the_self_test_is_skipped_and_that_is_said() {
         return skipped("this host denies io_uring");
     }
     let daemon = Daemon::spawn(Command::new(program()), 5300);
-    let expected = "datapath: io_uring (its self-test was skipped: there is no loopback)";
+    let expected = "datapath: io_uring (its self-test was skipped: no loopback interface is up)";
     assert!(daemon.announcement.iter().any(|line| line == expected), "{:?}", daemon.announcement);
     // The loopback may come later.
     assert!(tool("ip link set lo up"));
@@ -234,7 +234,7 @@ fn a_user_that_is_not_there_is_told_in_one_sentence() {
     let _turn = beside();
     let file = config("[server]\nuser = 'no-such-user-here'\n");
     let (listen, config) = (format!("127.0.0.1:{}", free_port()), argument(file.path()));
-    let told = "user no-such-user-here: there is no such user; create it, or name another\n";
+    let told = "user no-such-user-here: no such user; create it, or choose another\n";
     assert_eq!(refused(&["--config", config, "--listen", &listen]), (Some(1), told.to_owned()));
 }
 

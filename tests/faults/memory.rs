@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::common::daemon::{Daemon, PATIENCE, V4, program, read_message};
+use crate::common::daemon::{Daemon, PATIENCE, V4, get, program, read_message};
 use crate::fault::{
     Flood, alone, answers_again, argument, beside, config, honest_query, may, pause, ping_pong, report,
     skipped, tool, wait_until,
@@ -85,13 +85,15 @@ fn never_ends(to: SocketAddr) -> Option<TcpStream> {
     Some(stream)
 }
 
+/// A look back over two years by the hour.
+const LOOK_BACK: &str = "/client/v4/radar/as112/timeseries_groups/QUERY_TYPE?aggInterval=1h&dateRange=364d\
+                         &dateRange=364d";
+
 /// Clients of HTTP that ask for the longest answers and take nothing, or never end their head.
 fn abuse_of_http(to: SocketAddr) -> Vec<TcpStream> {
-    let series = ["dateRange=364d"; 2].join("&");
-    let long = format!("/radar/dns/as112/timeseries_groups/QUERY_TYPE?aggInterval=1h&{series}");
     let heads = [
         "GET /metrics HTTP/1.1\r\nHost: n\r\n\r\n".to_owned(),
-        format!("GET {long} HTTP/1.1\r\nHost: n\r\n\r\n"),
+        format!("GET {LOOK_BACK} HTTP/1.1\r\nHost: n\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: n\r\nX: {}", "x".repeat(7000)),
     ];
     let deaf = |head: &String| {
@@ -107,6 +109,8 @@ fn abuse_of_http(to: SocketAddr) -> Vec<TcpStream> {
 
 /// All of it at once for as long as `time`.
 fn abuse(daemon: &Daemon, http: SocketAddr, time: Duration) {
+    let looked_back = get(http, LOOK_BACK).len();
+    assert!(looked_back > 500_000, "it is a long answer: {looked_back} bytes");
     as112d::sys::sockets::raise_nofile().expect("the kernel lets us");
     let address = daemon.address(V4);
     from_many_networks(address, 60_000);
@@ -225,8 +229,7 @@ fn a_limit_of_address_space_is_noted() {
         *command = Command::new("prlimit");
         command.arg(format!("--as={}", 192 << 20)).arg(program()).args(arguments);
     });
-    let note =
-        "warning: its limit of address space (ulimit -v) is 192 MiB, less than the node may come to need";
+    let note = "warning: its address space limit (ulimit -v) is 192 MiB, less than the node may need";
     assert!(daemon.announcement.iter().any(|line| line.starts_with(note)), "{:?}", daemon.announcement);
     assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
     assert_eq!(daemon.stop().0.code(), Some(0));

@@ -19,7 +19,7 @@ fn assert_taken((code, said): (Option<i32>, String), port: u16, taken: &[&str]) 
         let begin = format!("cannot listen on {taken}: address in use");
         assert!(line.starts_with(&begin.replace("PORT", &port.to_string())), "{said}");
         assert!(
-            line.contains(&format!("`ss -lnp 'sport = :{port}'` names it; stop it, or choose")),
+            line.contains(&format!("(`ss -lnp 'sport = :{port}'` shows which); stop it, or choose")),
             "{said}"
         );
     }

@@ -162,8 +162,13 @@ fn assert_told(answer: &Value, files: [&Racing; 2]) {
         let line = behind.strip_prefix(':').and_then(|place| place.split(':').next());
         let is_line = line.is_some_and(|line| line.parse::<u32>().is_ok_and(|line| line > 0));
         // What is not there, be it the file or a record, has no line; nor has what does not come to rest.
-        let of_all =
-            ["(No such file", "file: No such file", "has no SOA", "has no NS", "it changes while it is read"];
+        let of_all = [
+            "(No such file",
+            "file: No such file",
+            "has no SOA",
+            "has no NS",
+            "it changed while it was read",
+        ];
         assert!(is_line || of_all.iter().any(|words| message.contains(words)), "{answer}");
     }
 }

@@ -6,6 +6,7 @@ mod common;
 #[path = "../common/fault.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod fault;
+mod release;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,7 +42,7 @@ fn package(folder: &Path, name: &str) -> PathBuf {
     assert!(root().join("target/release/as112d").exists(), "run `cargo build --release` first");
     let mut command = if name.ends_with(".deb") {
         let mut command = tool("cargo-deb");
-        command.args(["--no-build", "--fast"]);
+        command.args(["--no-build", "--fast", "--profile", "release"]);
         command
     } else {
         let mut command = tool("cargo-generate-rpm");
@@ -97,73 +98,138 @@ fn both_packages_hold_the_same() {
     assert!(differ.is_empty(), "in one alone: {differ:?}");
 }
 
-/// What the unit starts is what the packages install.
-#[test]
-fn the_unit_starts_the_program_of_the_package() {
-    let unit = fs::read_to_string(root().join("tuning/as112d.service")).expect("there is a unit");
+/// Each file of this repository that a package installs, and where: of the deb, then of the rpm.
+fn assets() -> [Vec<(String, String)>; 2] {
     let manifest: toml::Table =
         fs::read_to_string(root().join("Cargo.toml")).expect("it is there").parse().expect("it is TOML");
     let metadata = &manifest["package"]["metadata"];
-    let assets = metadata["deb"]["assets"].as_array().expect("a list");
-    let installed = |source: &str| {
-        let asset = assets.iter().find(|asset| asset[0].as_str() == Some(source)).expect(source);
-        let to = asset[1].as_str().expect("a path");
-        let name = if to.ends_with('/') { source.rsplit('/').next().unwrap_or_default() } else { "" };
-        format!("/{to}{name}")
+    let text = |value: &toml::Value| value.as_str().expect("a path").to_owned();
+    let rows = |kind: &str| metadata[kind]["assets"].as_array().expect("a list").clone();
+    let deb = rows("deb").iter().map(|row| (text(&row[0]), format!("/{}", text(&row[1])))).collect();
+    let rpm = rows("generate-rpm").iter().map(|row| (text(&row["source"]), text(&row["dest"]))).collect();
+    [deb, rpm].map(|rows: Vec<_>| rows.into_iter().flat_map(|(source, to)| expanded(&source, &to)).collect())
+}
+
+/// An asset whose source may be a pattern (`docs/*.md`) and whose destination a directory, file by file.
+fn expanded(source: &str, to: &str) -> Vec<(String, String)> {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let sources = match source.split_once('*') {
+        None => vec![source.to_owned()],
+        Some((start, end)) => {
+            let directory = start.rsplit_once('/').map_or("", |(directory, _)| directory);
+            let entries = fs::read_dir(root().join(directory)).expect(source);
+            let names = entries.map(|entry| entry.expect("it can be read").file_name());
+            let paths = names.map(|name| format!("{directory}/{}", name.to_string_lossy()));
+            let paths = paths.map(|path| path.trim_start_matches('/').to_owned());
+            paths.filter(|path| path.starts_with(start) && path.ends_with(end)).collect()
+        }
     };
-    let (program, config) = (installed("target/release/as112d"), installed("tuning/packages/as112d.toml"));
-    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("it starts something");
-    assert!(start.starts_with(&format!("{program} ")), "{start} is not {program}");
-    assert!(start.contains(&config), "{start} has not {config}");
-    let units = &metadata["deb"]["systemd-units"];
+    assert!(!sources.is_empty(), "{source} matches nothing");
+    let to = |source: &str| if to.ends_with('/') { format!("{to}{}", name(source)) } else { to.to_owned() };
+    sources.iter().map(|source| (source.clone(), to(source))).collect()
+}
+
+/// What the unit starts is what the packages install.
+#[test]
+fn the_unit_starts_the_program_of_the_package() {
+    let unit = fs::read_to_string(root().join("packaging/systemd/as112d.service")).expect("there is a unit");
+    for assets in assets() {
+        let installed =
+            |source: &str| assets.iter().find(|(from, _)| from == source).expect(source).1.clone();
+        let (program, config) = (installed("target/release/as112d"), installed("packaging/as112d.toml"));
+        let start =
+            unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("it starts something");
+        assert!(start.starts_with(&format!("{program} ")), "{start} is not {program}");
+        assert!(start.contains(&config), "{start} has not {config}");
+    }
+    let manifest: toml::Table =
+        fs::read_to_string(root().join("Cargo.toml")).expect("it is there").parse().expect("it is TOML");
+    let units = &manifest["package"]["metadata"]["deb"]["systemd-units"];
     for key in ["enable", "start", "restart-after-upgrade", "stop-on-upgrade"] {
         assert_eq!(units[key].as_bool(), Some(false), "{key}");
     }
 }
 
-/// What an operator may need is in the packages: everything in tuning/, in its place or among the documents.
-#[test]
-fn all_of_tuning_is_packaged() {
-    let manifest: toml::Table =
-        fs::read_to_string(root().join("Cargo.toml")).expect("it is there").parse().expect("it is TOML");
-    let metadata = &manifest["package"]["metadata"];
-    let sources = |assets: &toml::Value, key: Option<&str>| -> Vec<String> {
-        let source = |asset: &toml::Value| key.map_or_else(|| asset[0].clone(), |key| asset[key].clone());
-        let all = assets.as_array().expect("a list").iter().map(source);
-        all.map(|source| source.as_str().expect("a path").to_owned()).collect()
-    };
-    let deb = sources(&metadata["deb"]["assets"], None);
-    let rpm = sources(&metadata["generate-rpm"]["assets"], Some("source"));
-    let mut missing = Vec::new();
-    for entry in fs::read_dir(root().join("tuning")).expect("it is there") {
-        let path = entry.expect("it can be read").path();
-        let name = path.file_name().expect("it has one").to_string_lossy().into_owned();
-        let is_packaged = |sources: &[String]| {
-            let by_itself = format!("tuning/{name}");
-            let within = format!("tuning/{name}/");
-            sources.iter().any(|source| {
-                *source == by_itself
-                    || source.starts_with(&within)
-                    || source == "tuning/*.md" && name.ends_with(".md")
-            })
-        };
-        // cargo-deb finds units by itself.
-        if !(name.ends_with(".service") || is_packaged(&deb)) || !is_packaged(&rpm) {
-            missing.push(name);
+/// Every file below a directory, by its path from the root.
+fn below(directory: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join(directory)).expect(directory) {
+        let entry = entry.expect("it can be read");
+        let path = format!("{directory}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.extend(below(&path));
+        } else {
+            found.push(path);
         }
     }
-    assert!(missing.is_empty(), "give these an asset in Cargo.toml, for deb and rpm: {missing:?}");
+    found
 }
 
-/// The configuration that is installed is right, and that of a node which bothers nobody.
+/// What an operator may need is in the packages.
+#[test]
+fn documents_examples_and_units_are_packaged() {
+    let mut missing = Vec::new();
+    for (kind, assets) in ["deb", "rpm"].into_iter().zip(assets()) {
+        for path in ["docs", "tuning", "packaging"].into_iter().flat_map(below) {
+            // What makes a package is not in it; its scripts are named elsewhere, and cargo-deb finds two
+            // files by itself.
+            let is_elsewhere = path == "packaging/release"
+                || path.starts_with("packaging/deb/")
+                || path.starts_with("packaging/rpm/")
+                || (kind == "deb" && path == "packaging/systemd/as112d.service")
+                || (kind == "deb" && path == "packaging/systemd/as112d.sysusers");
+            if !is_elsewhere && !assets.iter().any(|(source, _)| *source == path) {
+                missing.push(format!("{kind}: {path}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "give these an asset in Cargo.toml: {missing:?}");
+}
+
+/// A reader of an installed document can follow its links.
+#[test]
+fn links_between_installed_documents_lead_somewhere() {
+    let (mut dead, mut seen) = (Vec::new(), 0);
+    for assets in assets() {
+        let installed: BTreeSet<&Path> = assets.iter().map(|(_, to)| Path::new(to)).collect();
+        for (source, to) in assets.iter().filter(|(source, _)| source.ends_with(".md")) {
+            let text = fs::read_to_string(root().join(source)).expect("documents are text");
+            for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link)
+            {
+                let file = link.split_once('#').map_or(link, |(file, _)| file);
+                if file.is_empty() || file.starts_with("http") {
+                    continue;
+                }
+                seen += 1;
+                let mut target = Path::new(to).parent().expect("it is in a directory").to_owned();
+                for part in Path::new(file) {
+                    if part == ".." {
+                        target.pop();
+                    } else {
+                        target.push(part);
+                    }
+                }
+                if !installed.iter().any(|installed| installed.starts_with(&target)) {
+                    dead.push(format!("{source}: {link}"));
+                }
+            }
+        }
+    }
+    assert!(seen > 40, "links are seen: {seen}");
+    assert!(dead.is_empty(), "these lead out of the package:\n{}", dead.join("\n"));
+}
+
+/// The configurations that are shipped are right, and the package's is that of a node that bothers nobody.
 #[test]
 fn the_packaged_configuration_is_right() {
-    let path = root().join("tuning/packages/as112d.toml");
-    let shown = printed(
-        Command::new(common::daemon::program())
-            .args(["config", "show", "--effective", "--config"])
-            .arg(&path),
-    );
+    let shown = |path: &Path| {
+        let shown = ["config", "show", "--effective", "--config"];
+        printed(Command::new(common::daemon::program()).args(shown).arg(path))
+    };
+    let of_image = shown(&root().join("packaging/container/as112d.toml"));
+    assert!(of_image.contains("listen = [\"0.0.0.0:53\"]"), "{of_image}");
+    let path = root().join("packaging/as112d.toml");
+    let shown = shown(&path);
     assert!(shown.contains("listen = [\"127.0.0.1:5300\""), "{shown}");
     // With every line of it in use as well.
     let text = fs::read_to_string(&path).expect("it is there");
@@ -180,13 +246,15 @@ fn the_packaged_configuration_is_right() {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    let scripts = ["tests/packages/installed", "tuning/packages/deb/postrm"].map(|path| root().join(path));
+    let scripts =
+        ["packaging/release", "tests/packages/installed", "packaging/deb/prerm", "packaging/deb/postrm"]
+            .map(|path| root().join(path));
     match Command::new("shellcheck").args(&scripts).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(_) => skipped("shellcheck is missing (Debian package shellcheck)"),
     }
     // What rpm runs has no first line that names the shell.
-    let scripts = ["post", "preun", "postun"].map(|name| root().join("tuning/packages/rpm").join(name));
+    let scripts = ["post", "preun", "postun"].map(|name| root().join("packaging/rpm").join(name));
     if let Ok(output) = Command::new("shellcheck").args(["--shell", "sh"]).args(&scripts).output() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::common::daemon::{V4, free_port, program, wait_until};
 use crate::common::query;
+use crate::common::skip::skipped;
 use crate::node::{Node, wait_for_end};
 
 fn executable(path: &Path, content: &[u8]) {
@@ -91,18 +92,16 @@ fn an_address_that_cannot_be_had_is_refused() {
 /// One that crashes, ends, babbles or hangs, at every step that there is.
 #[test]
 fn at_every_step_one_may_crash_end_or_babble() {
-    let Ok(python) = Command::new("python3").arg("--version").output() else {
-        eprintln!("skipped: there is no python3");
+    if !has_python() {
         return;
-    };
-    assert!(python.status.success());
+    }
     let mut node = Node::start("", &["--shards", "2"]);
     let successor = node.path("successor.py");
     executable(&successor, include_bytes!("successor.py"));
     node.install(&successor);
     for step in ["start", "hello", "sockets", "ready"] {
         for (then, expected) in
-            [("crash", "signal: 9"), ("exit", "exit status: 7"), ("babble", "language of a hand-over")]
+            [("crash", "signal: 9"), ("exit", "exit status: 7"), ("babble", "handover protocol")]
         {
             fs::write(node.path("script"), format!("{step} {then}")).expect("written");
             let told = told(&node.fail_to_upgrade());
@@ -124,7 +123,7 @@ fn at_every_step_one_may_crash_end_or_babble() {
         });
         let told = told(&node.fail_to_upgrade());
         stop.store(true, Ordering::Relaxed);
-        assert!(told.contains("did not say `ready` in time") && told.contains("SIGKILL"), "{told}");
+        assert!(told.contains("did not send `ready` in time") && told.contains("SIGKILL"), "{told}");
         assert!(asking.join().expect("it ends") > 100);
     });
     node.install(&program());
@@ -149,12 +148,47 @@ fn an_end_calls_an_upgrade_off() {
     wait_for_end(pid().expect("it was there"));
 }
 
-/// The real program, killed at any moment of its way: whoever serves then, somebody does, or it says so.
+/// Whether there is a Python to play a successor; says that a test is skipped where there is none.
+fn has_python() -> bool {
+    let output = Command::new("python3").arg("--version").output();
+    let is_there = output.is_ok_and(|output| output.status.success());
+    if !is_there {
+        skipped("there is no python3");
+    }
+    is_there
+}
+
+/// With `serving` the node is the successor's, and there is no way back: if that one ends then, the old
+/// process ends as well. It says so to whoever asked for the upgrade, and by its exit code to whoever started
+/// it, who starts another.
 #[test]
-fn one_that_is_killed_at_any_moment_leaves_the_old_one_or_nobody_needs_it() {
-    let node = Node::start("", &["--shards", "2"]);
+fn one_that_ends_once_it_serves_takes_the_node_with_it() {
+    if !has_python() {
+        return;
+    }
+    for script in ["serving crash", "serving exit", "yours crash", "yours exit"] {
+        let mut node = Node::start("", &["--shards", "2"]);
+        let successor = node.path("successor.py");
+        executable(&successor, include_bytes!("successor.py"));
+        node.install(&successor);
+        fs::write(node.path("script"), script).expect("written");
+        let output = node.run("upgrade");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{script}: {text}");
+        let answer = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{script}: no JSON: {text}"));
+        assert!(told(&answer).contains("the new process did not take over"), "{script}: {text}");
+        assert!(!told(&answer).contains("serves on"), "{script}: {text}");
+        assert_eq!(node.daemon.ended().code(), Some(1), "{script}");
+    }
+}
+
+/// The real program, killed at any moment of its way. Until it serves, the old process goes on as if nothing
+/// had been; after that it ends with an error, as in the test before.
+#[test]
+fn one_that_is_killed_before_it_serves_leaves_the_old_one_as_it_was() {
+    let mut node = Node::start("", &["--shards", "2"]);
     let wrapper = node.path("wrapper");
-    let mut failed = 0;
+    let mut went_on = 0;
     for milliseconds in (0..100).step_by(4) {
         // It becomes the program, and another process kills it, unless that serves.
         let script = format!(
@@ -168,16 +202,62 @@ fn one_that_is_killed_at_any_moment_leaves_the_old_one_or_nobody_needs_it() {
         if output.status.success() {
             break;
         }
-        failed += 1;
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        if !text.contains("this one serves on") {
-            // It served already, so that there was nothing to go on with: the old one ends with an error too.
-            wait_for_end(before);
+        if !text.contains("this process keeps serving") {
+            assert!(text.contains("the new process did not take over"), "{text}");
+            assert_eq!(node.daemon.ended().code(), Some(1), "killed after {milliseconds} ms: {text}");
             break;
         }
         assert_eq!(node.process(), before);
         node.check_answers();
+        went_on += 1;
     }
-    assert!(failed > 0, "the first ones cannot make it");
+    println!("report: upgrade_killed_before_it_served {went_on}");
+    assert!(went_on > 0, "the first ones cannot make it");
+}
+
+/// A SIGHUP that comes during an upgrade is obeyed after it, by whichever process serves then.
+#[test]
+fn a_signal_to_reload_is_obeyed_once_the_upgrade_is_over() {
+    if !has_python() {
+        return;
+    }
+    let mut node = Node::start("[identity]\nnode = \"first\"\n", &[]);
+    let until = |node: &Node, wanted: &str| while !node.daemon.next_line().contains(wanted) {};
+    let signal = |node: &Node| {
+        node.daemon.signal(1);
+        until(node, "reload: an upgrade is in progress");
+        fs::write(node.path("go"), "").expect("written");
+    };
+    // The old one, after an upgrade that fails.
+    let successor = node.path("successor.py");
+    executable(&successor, include_bytes!("successor.py"));
+    node.install(&successor);
+    fs::write(node.path("script"), "hello wait").expect("written");
+    let mut upgrading = node.command("upgrade").stderr(Stdio::null()).spawn().expect("it runs");
+    wait_until("the successor is there", || node.path("pid").exists());
+    node.configure("[identity]\nnode = \"second\"\n");
+    signal(&node);
+    assert_eq!(upgrading.wait().expect("it ends").code(), Some(1));
+    wait_until("the old one has read its configuration", || node.ask("status")["node"] == "second");
+    until(&node, "reload: serving ");
+    // The new one, after one that succeeds: it is there when the signal comes, and waits to begin.
+    fs::remove_file(node.path("go")).expect("it was there");
+    let wrapper = node.path("wrapper");
+    let script = format!(
+        "#!/bin/sh\nfor _ in $(seq 1000); do test -e {} && break; sleep 0.02; done\nexec {} \"$@\"\n",
+        node.path("go").display(),
+        program().display()
+    );
+    executable(&wrapper, script.as_bytes());
+    node.install(&wrapper);
+    let before = node.process();
+    let mut upgrading = node.command("upgrade").stdout(Stdio::null()).spawn().expect("it runs");
+    until(&node, "upgrade: starting a new process");
+    signal(&node);
+    assert!(upgrading.wait().expect("it ends").success());
+    assert_ne!(node.succeeded(), before);
+    until(&node, "reload: serving ");
+    node.stop();
 }

@@ -9,13 +9,14 @@ use std::sync::mpsc::channel;
 
 use crate::common::daemon::{PATIENCE, V4, free_port, program};
 use crate::common::query;
+use crate::common::skip::skipped;
 use crate::node::Node;
 
 /// systemd's own tool opens the sockets.
 #[test]
 fn sockets_that_a_manager_opened_are_served() {
     if Command::new("systemd-socket-activate").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no systemd-socket-activate");
+        skipped("there is no systemd-socket-activate");
         return;
     }
     let port = free_port();

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -118,13 +118,20 @@ impl Node {
         pid
     }
 
+    /// After an upgrade that somebody else has asked for: the process that serves now, which ends with this.
+    pub fn succeeded(&mut self) -> u64 {
+        let pid = self.process();
+        self.successors.push(pid);
+        pid
+    }
+
     /// An upgrade that has to fail; why it did, as JSON.
     pub fn fail_to_upgrade(&self) -> Value {
         let before = self.process();
         let output = self.run("upgrade");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert_eq!(self.process(), before, "the old one serves on");
+        assert_eq!(self.process(), before, "the old one keeps serving");
         self.check_answers();
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
     }
@@ -157,12 +164,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        for pid in &self.successors {
-            if is_there(*pid) {
-                // It may end by itself at this moment.
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-            }
-        }
+        self.daemon.end_family();
     }
 }
 

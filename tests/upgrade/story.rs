@@ -6,6 +6,8 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
+use as112d::limits::SUCCESSION_TICK;
+
 use crate::common::daemon::{PATIENCE, V4, free_port, read_message, send_message, wait_until};
 use crate::common::query;
 use crate::node::{Node, is_there, wait_for_end};
@@ -39,6 +41,13 @@ fn totals_go_on_from_process_to_process() {
     }
 }
 
+/// Whether a process has a thread of this name.
+fn has_thread(pid: u64, name: &str) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").filter_map(Result::ok);
+    let name_of = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+    threads.map(name_of).any(|found| found.trim() == name)
+}
+
 /// A connection that was there stays with the old process, and what it asks there is counted in the end.
 #[test]
 fn connections_are_served_to_their_end_and_counted() {
@@ -63,8 +72,13 @@ fn connections_are_served_to_their_end_and_counted() {
     }
     // The second one waits for the word of the first.
     drop(of_second);
+    wait_until("the second one has no connection", || !has_thread(second, "tcp"));
     asked(&mut of_first);
-    assert!(is_there(first) && is_there(second) && is_there(third));
+    // It would have gone by now, many times over.
+    for _ in 0..10 {
+        std::thread::park_timeout(SUCCESSION_TICK);
+        assert!(is_there(first) && is_there(second) && is_there(third));
+    }
     drop(of_first);
     wait_for_end(first);
     wait_for_end(second);
@@ -104,6 +118,28 @@ fn the_datapath_changes_with_the_configuration() {
         let found = node.ask("status")["datapath"] == "mmsg";
         assert_eq!(found, datapath == "mmsg" || as112d::sys::self_test().is_err());
         node.check_answers();
+    }
+    node.stop();
+}
+
+/// The sockets stay the same, and get the buffers that the configuration says by now; of theirs, one that is
+/// larger stays so.
+#[test]
+fn buffers_grow_with_the_configuration() {
+    let received = |lines: &[String]| -> Vec<u64> {
+        let of_line =
+            |line: &String| line.split_once("(buffers: receive ")?.1.split_once(" KiB")?.0.parse().ok();
+        lines.iter().filter_map(of_line).collect()
+    };
+    let configuration = |kib: u64| format!("[server]\nrcvbuf = \"{kib}KiB\"\n");
+    let mut node = Node::start(&configuration(64), &[]);
+    assert_eq!(received(&node.daemon.announcement), [64; 2]);
+    for (kib, expected) in [(128, 128), (32, 128)] {
+        node.configure(&configuration(kib));
+        node.upgrade();
+        let said = std::iter::repeat_with(|| node.daemon.next_line());
+        let said: Vec<String> = said.take_while(|line| !line.starts_with("try: ")).collect();
+        assert_eq!(received(&said), [expected; 2], "{kib} KiB: {said:?}");
     }
     node.stop();
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A successor that speaks the language of a hand-over as far as it is told, and then ends, hangs or babbles.
+"""A successor that speaks the language of a hand-over as far as it is told, and then ends, hangs or babbles; or
+waits for the file `go` beside it and ends.
 
 The file `script` beside it says so, as in `ready hang`.
 """
@@ -38,6 +39,10 @@ def end_if(step):
     open(os.path.join(folder, "pid"), "w").write(str(os.getpid()))
     if then == "hang":
         time.sleep(600)
+    if then == "wait":
+        deadline = time.monotonic() + 60
+        while not os.path.exists(os.path.join(folder, "go")) and time.monotonic() < deadline:
+            time.sleep(0.01)
     if then == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
     if then == "babble":
@@ -53,3 +58,7 @@ end_if("sockets")
 say(say="ready")
 assert hear()["say"] == "serve"
 end_if("ready")
+say(say="serving")
+end_if("serving")
+assert hear()["say"] == "yours"
+end_if("yours")

@@ -12,13 +12,7 @@ mod program;
 mod rig;
 mod veth;
 
-/// Says where people look that something could not be tested here. Where everything must be, that is a
-/// failure.
-fn skipped(reason: &str) {
-    assert!(std::env::var_os("CI").is_none(), "not tested: {reason}");
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
-}
+use common::skip::skipped;
 
 /// Whether this process may load programs into the kernel.
 fn may_load() -> bool {

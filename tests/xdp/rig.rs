@@ -92,7 +92,7 @@ impl Rig {
             SocketAddr::new(asked.source, asked.source_port),
             SocketAddr::new(asked.destination, asked.port),
         );
-        let listener = self.listener(to).ok_or("nobody listens there")?;
+        let listener = self.listener(to).ok_or("connection refused: nothing listens there")?;
         if asked.to != NODE_MAC
             || is_martian(asked.source)
             || asked.source.is_ipv4() != asked.destination.is_ipv4()

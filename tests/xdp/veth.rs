@@ -314,9 +314,9 @@ fn what_cannot_be_had_is_one_line_and_the_sockets_serve() {
     command.args(["--xdp", "vs", "--xdp", "nowhere", "--xdp", "lo"]);
     let second = Daemon::spawn(command, 5301);
     let said = |start: &str| second.announcement.iter().filter(|line| line.starts_with(start)).count();
-    assert_eq!(said("xdp: not on vs: another XDP program is attached to it"), 1, "{:?}", second.announcement);
-    assert_eq!(said("xdp: not on nowhere: there is no such interface"), 1, "{:?}", second.announcement);
-    assert_eq!(said("xdp: not on lo: it is no Ethernet interface"), 1, "{:?}", second.announcement);
+    assert_eq!(said("xdp: not on vs: another XDP program is attached"), 1, "{:?}", second.announcement);
+    assert_eq!(said("xdp: not on nowhere: no such interface"), 1, "{:?}", second.announcement);
+    assert_eq!(said("xdp: not on lo: not an Ethernet interface"), 1, "{:?}", second.announcement);
     assert_eq!(second.stop().0.code(), Some(0));
     assert!(net.is_attached(), "the first one's stays");
     drop(first);

@@ -22,7 +22,7 @@ use super::asking::{DEFAULT_URL, Node, Whereabouts};
 use crate::cli::{DoctorOptions, NodeOptions};
 use crate::config::doors::ControlPath;
 use crate::config::{self, Config, Flags};
-use crate::daemon;
+use crate::daemon::placement::Placement;
 use crate::sys::interface::interface;
 
 use host::Host;
@@ -128,7 +128,7 @@ pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
 
 /// All that can be told of the host without a node.
 fn examine(host: &Host, config: &Config) -> Vec<Finding> {
-    let placement = daemon::host(config);
+    let placement = Placement::with_user(config);
     let shards = placement.as_ref().map_or(1, |placement| placement.places.len());
     let mut findings = vec![
         kernel::version(host),

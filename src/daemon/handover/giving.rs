@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Line, Message, PROTOCOL, unexpected};
-use crate::daemon::failure;
 use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX};
 use crate::problem::Problem;
@@ -56,9 +55,9 @@ impl Giving {
         Ok(Self { launcher: Arc::clone(launcher), line: Line(line) })
     }
 
-    /// Leads the successor to where it serves, beside this process. It gets `sockets`: those of each address
-    /// in the order in which they were bound, and the `links` of programs; and learns whether the node is
-    /// `draining`.
+    /// Leads the successor to where it serves, along with this process. It gets `sockets`: those of each
+    /// address in the order in which they were bound, and the `links` of programs; and learns whether the
+    /// node is `draining`.
     ///
     /// # Errors
     /// What went wrong with it. It is gone then, and this process serves on.
@@ -71,8 +70,8 @@ impl Giving {
         let Self { launcher, line } = self;
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().chain(links).map(AsFd::as_fd).collect();
         lead(line, &sockets, draining, Patience::default()).map_err(|mut problems| {
-            let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher is gone: {error}"));
-            problems.extend(failure(format!("the new process: {ended}; this one serves on")));
+            let ended = launcher.kill().unwrap_or_else(|error| format!("the launcher has ended: {error}"));
+            problems.extend(Problem::alone(format!("the new process: {ended}; this process keeps serving")));
             problems
         })
     }
@@ -96,9 +95,9 @@ fn lead(
         Message::Hello { protocol: PROTOCOL, version, pid } => (pid, version),
         Message::Hello { protocol, version, .. } => {
             let message = format!(
-                "version {version} hands over by protocol {protocol}, this one by {PROTOCOL}; restart instead"
+                "version {version} uses handover protocol {protocol}, this one {PROTOCOL}; restart instead"
             );
-            return Err(failure(message));
+            return Err(Problem::alone(message));
         }
         other => return Err(unexpected("hello", &other)),
     };
@@ -215,20 +214,34 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn one_that_dies_when_it_has_everything_is_not_taken_for_a_slow_one() {
+        let (here, there) = Passage::pair().unwrap();
+        let dying = thread::spawn(move || {
+            // It takes what is said, so that the end is seen by the one that waits for its word.
+            let said = there.receive(1 << 20, Some(LONG)).unwrap();
+            String::from_utf8(said.bytes).unwrap()
+        });
+        let successor = Successor { line: Line(here), pid: 7, version: "9.9.9".to_owned() };
+        let problems = successor.leave(None, false).unwrap_err();
+        assert_eq!(problems[0].message, "it ended");
+        assert!(dying.join().unwrap().contains("yours"));
+    }
+
+    #[test]
     fn whatever_goes_wrong_is_told() {
         for (script, hangs, fragment) in [
             (&[][..], false, "it ended"),
-            (&[][..], true, "it did not say `hello` in time"),
-            (&["GET / HTTP/1.1"], true, "it does not speak the language of a hand-over"),
-            (&[READY], true, "instead of `hello` it said Ready"),
+            (&[][..], true, "it did not send `hello` in time"),
+            (&["GET / HTTP/1.1"], true, "it does not speak the handover protocol"),
+            (&[READY], true, "expected `hello`, got Ready"),
             (&[r#"{"say":"hello","protocol":2,"version":"2","pid":1}"#], true, "restart instead"),
-            (&[r#"{"say":"hello"}"#], true, "it does not speak the language of a hand-over: missing field"),
+            (&[r#"{"say":"hello"}"#], true, "it does not speak the handover protocol: missing field"),
             (&[HELLO], false, "it ended"),
-            (&[HELLO], true, "it did not say `ready` in time"),
-            (&[HELLO, SERVING], true, "instead of `ready` it said Serving"),
+            (&[HELLO], true, "it did not send `ready` in time"),
+            (&[HELLO, SERVING], true, "expected `ready`, got Serving"),
             (&[HELLO, READY], false, "it ended"),
-            (&[HELLO, READY], true, "it did not say `serving` in time"),
-            (&[HELLO, READY, READY], true, "instead of `serving` it said Ready"),
+            (&[HELLO, READY], true, "it did not send `serving` in time"),
+            (&[HELLO, READY, READY], true, "expected `serving`, got Ready"),
             (
                 &[r#"{"say":"refused","problems":[["a.toml:1:2","no"],["","yes"]]}"#],
                 true,
@@ -236,9 +249,9 @@ pub(super) mod tests {
             ),
         ] {
             let patience = match fragment {
-                "it did not say `hello` in time" => Patience { load: SHORT, step: LONG },
-                "it did not say `ready` in time" => Patience { load: LONG, step: SHORT },
-                "it did not say `serving` in time" => Patience { load: LONG, step: BOTH },
+                "it did not send `hello` in time" => Patience { load: SHORT, step: LONG },
+                "it did not send `ready` in time" => Patience { load: LONG, step: SHORT },
+                "it did not send `serving` in time" => Patience { load: LONG, step: BOTH },
                 _ => CALM,
             };
             let error = play(script, hangs, patience).unwrap_err();

@@ -14,7 +14,7 @@
 //! | serves the connections that it has, then ends | `late` → | adds what those have counted |
 //!
 //! Both hold the same sockets, with what is queued in them, and every datagram is read by one of them. Until
-//! `serving` the first goes on as if nothing were, and if anything goes wrong it has the other killed.
+//! `serving` the first serves unchanged, and if anything goes wrong it has the other killed.
 
 mod giving;
 mod taking;
@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure;
 use crate::history::Counted;
 use crate::limits::{HANDOVER_IMAGE_LEN_MAX, HANDOVER_LEN_MAX};
 use crate::problem::Problem;
@@ -51,7 +50,7 @@ enum Message {
     Sockets,
     Ready,
     Serve {
-        /// Whether nobody is to be sent to the node any more.
+        /// Whether the node is draining.
         #[serde(default)]
         draining: bool,
     },
@@ -93,28 +92,28 @@ impl Line {
 
     fn say(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<(), Vec<Problem>> {
         let text = serde_json::to_vec(message).expect("names and numbers have a form in JSON");
-        self.0.send(&text, descriptors).map_err(|error| failure(lost(&error, "did not listen")))
+        self.0.send(&text, descriptors).map_err(|error| Problem::alone(lost(&error, "did not read in time")))
     }
 
     /// Waits for what the other says next. `awaited` is what that should be, for people.
     fn hear(&self, awaited: &str, within: Option<Duration>) -> Result<(Message, Vec<OwnedFd>), Vec<Problem>> {
-        let why = |error: &io::Error| lost(error, &format!("did not say `{awaited}` in time"));
-        let parcel = self.0.receive(HANDOVER_LEN_MAX, within).map_err(|error| failure(why(&error)))?;
+        let why = |error: &io::Error| lost(error, &format!("did not send `{awaited}` in time"));
+        let parcel = self.0.receive(HANDOVER_LEN_MAX, within).map_err(|error| Problem::alone(why(&error)))?;
         match serde_json::from_slice(&parcel.bytes) {
             Ok(Message::Refused { problems }) => {
                 Err(problems.into_iter().map(|(place, message)| Problem { place, message }).collect())
             }
             Ok(message) => Ok((message, parcel.descriptors)),
-            Err(error) => Err(failure(format!("it does not speak the language of a hand-over: {error}"))),
+            Err(error) => Err(Problem::alone(format!("it does not speak the handover protocol: {error}"))),
         }
     }
 
     fn say_image(&self, image: &[u8]) -> Result<(), Vec<Problem>> {
-        self.0.send(image, &[]).map_err(|error| failure(lost(&error, "did not listen")))
+        self.0.send(image, &[]).map_err(|error| Problem::alone(lost(&error, "did not read in time")))
     }
 
     fn hear_image(&self, within: Duration) -> Result<Vec<u8>, Vec<Problem>> {
-        let why = |error: io::Error| failure(lost(&error, "did not pass its history in time"));
+        let why = |error: io::Error| Problem::alone(lost(&error, "did not hand over its history in time"));
         self.0.receive(HANDOVER_IMAGE_LEN_MAX, Some(within)).map(|parcel| parcel.bytes).map_err(why)
     }
 }
@@ -125,7 +124,7 @@ fn lost(error: &io::Error, too_slow: &str) -> String {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("it {too_slow}"),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => "it ended".to_owned(),
         io::ErrorKind::InvalidData if error.get_ref().is_none() => {
-            "it does not speak the language of a hand-over".to_owned()
+            "it does not speak the handover protocol".to_owned()
         }
         _ => error.to_string(),
     }
@@ -133,5 +132,5 @@ fn lost(error: &io::Error, too_slow: &str) -> String {
 
 /// Something else was said than `awaited`.
 fn unexpected(awaited: &str, said: &Message) -> Vec<Problem> {
-    failure(format!("instead of `{awaited}` it said {said:?}"))
+    Problem::alone(format!("expected `{awaited}`, got {said:?}"))
 }

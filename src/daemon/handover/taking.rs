@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, unexpected};
-use crate::daemon::failure;
 use crate::history::Counted;
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_STEP_MAX};
 use crate::problem::Problem;
@@ -21,7 +20,7 @@ pub struct Predecessor(Line);
 pub struct Estate {
     /// The history, where it was in memory.
     pub image: Option<Vec<u8>>,
-    /// Whether nobody is to be sent to the node any more.
+    /// Whether the node is draining.
     pub draining: bool,
 }
 
@@ -36,14 +35,14 @@ impl Predecessor {
     /// If there should be one, and it cannot be reached.
     pub fn find() -> Result<Option<Self>, Vec<Problem>> {
         let found = launcher::predecessor();
-        let found = found.map_err(|error| failure(format!("the process to succeed is gone: {error}")));
+        let found = found.map_err(|error| Problem::alone(format!("the process to replace is gone: {error}")));
         Ok(found?.map(|line| Self(Line(line))))
     }
 
     /// Tells it that everything was loaded and is good; gets its sockets.
     ///
     /// # Errors
-    /// What went wrong; it goes on without us then. So it is with [`ready`](Self::ready).
+    /// What went wrong; the other process then serves without us. The same holds for [`ready`](Self::ready).
     pub fn hello(&self) -> Result<Inherited, Vec<Problem>> {
         let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
         self.0.say(&Message::Hello { protocol: PROTOCOL, version, pid }, &[])?;
@@ -103,7 +102,7 @@ impl Predecessor {
     ) -> Result<(Message, Vec<std::os::fd::OwnedFd>), Vec<Problem>> {
         self.0.hear(awaited, Some(within)).map_err(|problems| {
             let of_it = |problem: Problem| Problem {
-                message: format!("the process to succeed: {}", problem.message),
+                message: format!("the process to replace: {}", problem.message),
                 ..problem
             };
             problems.into_iter().map(of_it).collect()

@@ -53,7 +53,7 @@ fn a_file_that_was_moved_is_opened_anew() {
     log.info("five");
     assert!(log.flush());
     let said = messages(&moved);
-    assert!(said[1].contains("cannot be opened anew: ") && said[2] == "five", "{said:?}");
+    assert!(said[1].contains("cannot reopen ") && said[2] == "five", "{said:?}");
     drop(log);
     thread.join().unwrap();
 }
@@ -73,7 +73,7 @@ fn what_cannot_be_written_is_lost_counted_and_told() {
     log.reopen();
     log.info("three");
     assert!(log.flush());
-    assert_eq!(messages(&path), ["three", "2 lines of this log could not be written, and are lost"]);
+    assert_eq!(messages(&path), ["three", "2 log lines could not be written and were lost"]);
     assert_eq!(log.lost(), 2);
     drop(log);
     thread.join().unwrap();
@@ -86,7 +86,7 @@ fn a_pipe_that_nobody_empties_costs_lines_and_no_time() {
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     let settings = Settings { file: Some(path.clone()), ..Settings::default() };
     let error = open(&settings).unwrap_err();
-    assert!(error.contains("cannot log to ") && error.ends_with("that this node may write"), "{error}");
+    assert!(error.contains("cannot log to ") && error.ends_with("that this node can write"), "{error}");
 
     let reader = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
     let (log, thread) = to_file(&path);
@@ -147,7 +147,7 @@ fn a_reader_who_has_stopped_holds_up_the_writer_alone() {
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     thread.join().unwrap();
-    let (told, whole): (Vec<&str>, Vec<&str>) = text.lines().partition(|text| text.contains("are lost"));
+    let (told, whole): (Vec<&str>, Vec<&str>) = text.lines().partition(|text| text.contains("were lost"));
     assert_eq!(whole.len() as u64 + lost, 4 * LOG_QUEUED_MAX as u64);
     assert!(whole.iter().all(|text| *text == line));
     assert!(!told.is_empty());
@@ -165,5 +165,5 @@ fn repetitions_are_told_at_the_end() {
     let messages = messages(&path);
     assert_eq!(messages[..3], ["again"; 3]);
     assert_eq!(messages[3..8], ["query"; 5]);
-    assert_eq!(messages[8..], ["7 times more: again"]);
+    assert_eq!(messages[8..], ["repeated 7 more times: again"]);
 }

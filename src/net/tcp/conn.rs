@@ -14,7 +14,7 @@ use crate::serve::Verdict;
 
 /// Bytes of the length before each message.
 const PREFIX_LEN: usize = 2;
-/// Bytes of a message that are kept: one more than the longest query, so that the length alone says "too
+/// Bytes of a message that are kept: one more than the longest query, so the length alone says "too
 /// long".
 const MESSAGE_LEN_KEPT: usize = QUERY_LEN_MAX + 1;
 
@@ -42,9 +42,9 @@ pub(super) struct Conn {
     skipped: usize,
     /// There were too many unsent answers to look at what is held.
     stalled: bool,
-    /// Answers, each behind its length, that the client has not taken.
+    /// Answers, each after its length, that the client has not taken.
     unsent: Vec<u8>,
-    /// Why the connection is to be closed when the answers are sent; nothing is answered any more.
+    /// Why the connection is to be closed when the answers are sent; nothing more is answered.
     finishing: Option<Closed>,
     /// The client's FIN was read.
     input_ended: bool,
@@ -103,8 +103,8 @@ impl Conn {
         self.hold(&input[taken..], now);
     }
 
-    /// Goes on with held messages once the client has taken answers. Returns whether there was anything to go
-    /// on with, and so, perhaps, something new to send.
+    /// Answers held messages once the client has taken answers. Returns whether there was anything to
+    /// answer, and so, perhaps, something new to send.
     pub(super) fn resume(
         &mut self,
         now: Instant,
@@ -233,7 +233,7 @@ impl Conn {
         self.finishing.filter(|_| self.lingers_since.is_some()).unwrap_or(Closed::Failed)
     }
 
-    /// Which deadline has passed at `now`, if any, with `idle` as the idle time in force.
+    /// Which deadline has passed at `now`, if any, with `idle` as the current idle time.
     pub(super) fn overdue(&self, now: Instant, settings: &TcpSettings, idle: Duration) -> Option<Closed> {
         let passed = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         if self.lingers_since.is_some_and(|since| passed(since, settings.message_timeout)) {

@@ -127,7 +127,7 @@ impl TcpDriver {
         Ok(())
     }
 
-    /// Lets go of the listeners. Others may hold them too, so that closing them ends nothing with epoll.
+    /// Lets go of the listeners. Others may hold them too, so closing them ends nothing with epoll.
     fn close_listeners(&mut self) {
         for mut listener in self.listeners.drain(..) {
             // Without it there would be a wake-up for nothing now and then.
@@ -313,7 +313,7 @@ fn enqueue(queue: &mut VecDeque<usize>, key: usize, entry: &mut Entry<TcpStream>
     }
 }
 
-/// Whether an error of `accept` speaks of the connection that was to be accepted, so that the next may be
+/// Whether an error of `accept` is about the connection that was to be accepted, so the next may be
 /// well (accept(2): "already-pending network errors on the new socket"). All others speak of us: no
 /// descriptors, no memory.
 fn is_of_one_connection(error: &io::Error) -> bool {

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::serve::Verdict;
 pub use driver::TcpDriver;
 pub use serving::Serving;
+pub use table::memory_len;
 
 /// The limits of the connections that an operator may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Default for TcpSettings {
 }
 
 impl TcpSettings {
-    /// The idle time in force while `open` connections are open: from a half-full table on it falls evenly,
+    /// The idle time while `open` connections are open: from a half-full table on it falls evenly,
     /// down to [`TCP_IDLE_TIMEOUT_MIN`](limits::TCP_IDLE_TIMEOUT_MIN) or to the setting where that is less.
     fn idle_in_force(&self, open: usize) -> Duration {
         let half = (self.connections_max / 2).max(1);
@@ -62,15 +63,6 @@ impl TcpSettings {
         let idle = self.idle_timeout.mul_f64(free as f64 / half as f64);
         idle.max(self.idle_timeout.min(limits::TCP_IDLE_TIMEOUT_MIN))
     }
-}
-
-/// Bytes of all that TCP may hold: buffers, which the allocator rounds up and which are twice there while one
-/// grows; connections, their clients and their turns, in tables that double.
-#[must_use]
-pub fn memory_len(settings: &TcpSettings) -> usize {
-    let of_one = limits::TCP_UNSENT_LEN_MAX + limits::TCP_REPLY_LEN_MAX + limits::TCP_READ_LEN_MAX;
-    let buffers = settings.buffers_len_max + settings.buffers_len_max / 4 + 4 * of_one;
-    buffers + settings.connections_max * 3 * table::memory_len_of_entry()
 }
 
 /// Bytes that the kernel may hold for the connections: both buffers, which it doubles.

@@ -1,4 +1,4 @@
-//! Every connection of the process, and who goes when there is no room.
+//! Every connection of the process, and which is closed when the table is full.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 
 use super::conn::Conn;
 use super::{Closed, TcpSettings};
+use crate::limits;
 
 /// Length of the prefix by which IPv6 clients are told apart: one network is handed at least this much, and
 /// could otherwise be as many clients as it likes.
@@ -40,7 +41,7 @@ pub(super) struct Entry<S> {
     pub(super) readable: bool,
     /// The other end has closed or reset: after the last bytes there is an end to read.
     pub(super) hung_up: bool,
-    /// The socket once had no room for an answer, and is watched for room since.
+    /// The socket's send buffer was full for an answer, so the socket is watched until it is writable.
     pub(super) waits_to_write: bool,
     /// Waits for its turn.
     pub(super) queued: bool,
@@ -79,8 +80,17 @@ pub(super) struct Table<S> {
     buffered: usize,
 }
 
+/// Bytes of all that TCP may hold: buffers, which the allocator rounds up and which are twice there while one
+/// grows; connections, their clients and their turns, in tables that double.
+#[must_use]
+pub fn memory_len(settings: &TcpSettings) -> usize {
+    let of_one = limits::TCP_UNSENT_LEN_MAX + limits::TCP_REPLY_LEN_MAX + limits::TCP_READ_LEN_MAX;
+    let buffers = settings.buffers_len_max + settings.buffers_len_max / 4 + 4 * of_one;
+    buffers + settings.connections_max * 3 * memory_len_of_entry()
+}
+
 /// Bytes of a connection in the table, of its client's count, and of its keys in the lists.
-pub(super) const fn memory_len_of_entry() -> usize {
+const fn memory_len_of_entry() -> usize {
     size_of::<Option<Entry<TcpStream>>>() + 2 * size_of::<(IpNet, usize)>() + 2 * size_of::<usize>()
 }
 
@@ -296,6 +306,6 @@ mod tests {
         assert_eq!(bench.table.over_budget(&bench.settings), None);
         bench.send_all(a, 5);
         bench.send_all(c, 5);
-        assert!(bench.table.buffered <= 2 * crate::limits::TCP_UNSENT_KEPT_LEN);
+        assert!(bench.table.buffered <= 2 * limits::TCP_UNSENT_KEPT_LEN);
     }
 }

@@ -12,7 +12,7 @@ use std::{fs, io};
 
 use serde_json::{Value, json};
 
-use super::Files;
+use super::files::Files;
 use crate::board::Board;
 use crate::history::Stored;
 use crate::history::sources::{BY_AS, BY_COUNTRY, BY_NETWORK, OTHER};

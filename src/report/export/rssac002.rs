@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Files;
+use super::files::Files;
 use crate::history::{DAY, Stored};
 use crate::limits::{HISTORY_RESOLUTIONS, RSSAC002_DAYS_PER_MINUTE_MAX};
 use crate::report::radar::Answer;

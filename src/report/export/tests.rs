@@ -359,6 +359,16 @@ fn no_time_is_lost_to_a_failure_or_to_a_clock() {
         found.contains("start_time=\"1699916520\"") && found.contains("val=\"12\" count=\"5\""),
         "{found}"
     );
+    // A minute of no time writes nothing over that, and what was counted since is for the next one.
+    count(&board);
+    exports.minute(&board, MIDNIGHT, MIDNIGHT - 3420);
+    assert_eq!(fs::read_to_string(dir.join("1699916580.dscdata.xml")).unwrap(), found);
+    exports.minute(&board, MIDNIGHT, MIDNIGHT - 3360);
+    let found = fs::read_to_string(dir.join("1699916640.dscdata.xml")).unwrap();
+    assert!(
+        found.contains("start_time=\"1699916580\"") && found.contains("val=\"12\" count=\"5\""),
+        "{found}"
+    );
 }
 
 #[test]

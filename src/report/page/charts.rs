@@ -47,13 +47,32 @@ impl Told<'_> {
 }
 
 /// A line of a chart.
+#[derive(Default)]
 pub(super) struct Line<'a> {
     /// Its name, where it is written at its end.
     pub(super) label: Option<&'a str>,
     /// Its look: a class of the stylesheet.
     pub(super) class: &'static str,
     pub(super) has_area: bool,
+    /// Whether its last value is of a time that is not over: it may still go anywhere.
+    pub(super) is_unfinished: bool,
     pub(super) values: Vec<Option<f64>>,
+}
+
+impl Line<'_> {
+    /// The values of times that are over.
+    fn finished(&self) -> &[Option<f64>] {
+        &self.values[..self.values.len().saturating_sub(usize::from(self.is_unfinished))]
+    }
+
+    /// The way to the last value from the one before it, and the last one as a point.
+    fn unfinished(&self, y: impl Fn(f64) -> f64) -> (String, String) {
+        let first = self.finished().len().saturating_sub(1);
+        let runs = runs(&self.values[first..]);
+        let to_last = runs.last().map(|(at, run)| (first + at, run.clone()));
+        let point = to_last.as_ref().and_then(|(at, run)| Some((at + run.len() - 1, vec![*run.last()?])));
+        (path(to_last.as_slice(), &y, None), path(point.as_slice(), &y, None))
+    }
 }
 
 /// Lines over time. `ticks` are the marks of the time: which value, and what it says.
@@ -70,11 +89,16 @@ pub(super) fn lines(told: &Told<'_>, lines: &[Line<'_>], ticks: &[(usize, String
             svg.plot x="0" y=(ABOVE) width="100%" height=(plot) viewBox=(format!("0 0 {last} {plot}"))
                 preserveAspectRatio="none" {
                 @for line in lines {
-                    @let runs = runs(&line.values);
+                    @let runs = runs(line.finished());
                     @if line.has_area {
                         path class={ "area " (line.class) } d=(path(&runs, y, Some(plot))) {}
                     }
                     path class={ "line " (line.class) } d=(path(&runs, y, None)) {}
+                    @if line.is_unfinished {
+                        @let (lead, point) = line.unfinished(y);
+                        path class={ "line unfinished " (line.class) } d=(lead) {}
+                        path class={ "line point " (line.class) } d=(point) {}
+                    }
                 }
             }
             (scale(marks, plot, step))
@@ -214,11 +238,11 @@ pub(super) fn columns(told: &Told<'_>, counts: &[u64], ticks: &[(usize, String)]
 /// What a chart of shares says in a sentence.
 pub(super) fn shares_told(shares: &[(String, u64)], all: u64) -> String {
     if all == 0 {
-        return "Nothing was counted.".to_owned();
+        return "No queries counted yet.".to_owned();
     }
     let parts: Vec<String> =
         shares.iter().map(|(name, part)| format!("{name} {}", percent(*part, all))).collect();
-    format!("{}; of {} in all.", parts.join(", "), count(all))
+    format!("{}; {} in total.", parts.join(", "), count(all))
 }
 
 #[cfg(test)]
@@ -226,7 +250,7 @@ mod tests {
     use super::*;
 
     fn line(values: &[Option<f64>]) -> Line<'static> {
-        Line { label: Some("l"), class: "first", has_area: false, values: values.to_vec() }
+        Line { label: Some("l"), class: "first", values: values.to_vec(), ..Line::default() }
     }
 
     #[test]
@@ -237,6 +261,20 @@ mod tests {
         assert_eq!(path(&runs, y, None), "M1 9.0L2 8.0M4 7.0L4 7.0");
         assert_eq!(path(&runs, y, Some(10)), "M1 10L1 9.0L2 8.0L2 10ZM4 10L4 7.0L4 10Z");
         assert_eq!(path(&[], y, Some(10)), "");
+    }
+
+    #[test]
+    fn what_is_not_over_is_drawn_apart() {
+        let y = |value| 10.0 - value;
+        let unfinished = |values: &[Option<f64>]| {
+            let line = Line { is_unfinished: true, ..line(values) };
+            (path(&runs(line.finished()), y, None), line.unfinished(y))
+        };
+        let (whole, (lead, point)) = unfinished(&[Some(1.0), Some(2.0), Some(3.0)]);
+        assert_eq!((&whole[..], &lead[..], &point[..]), ("M0 9.0L1 8.0", "M1 8.0L2 7.0", "M2 7.0L2 7.0"));
+        // There is nothing before it to come from.
+        let (whole, (lead, point)) = unfinished(&[None, Some(3.0)]);
+        assert_eq!((&whole[..], &lead[..], &point[..]), ("", "M1 7.0L1 7.0", "M1 7.0L1 7.0"));
     }
 
     #[test]

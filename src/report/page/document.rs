@@ -4,8 +4,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::charts::{Line, Told, bars, columns, lines, shares_told};
 use super::figures::{Figures, Shares, Sizes, Sources};
-use super::numbers::{count, exact, fraction, percent, si, span};
-use super::{BACK_TITLE, DAYS_DIR, Span};
+use super::numbers::{NOTHING, count, exact, fraction, percent, si, span};
+use super::{DAYS_DIR, Span};
 use crate::board::Reading;
 use crate::board::recent::Pace;
 use crate::history::lookback::Dimension;
@@ -13,6 +13,7 @@ use crate::limits::SHOWN_SOURCE_QUERIES_MIN;
 use crate::stats::counters::{QUERIES, SOCKET_DROPS};
 use crate::stats::labels::SIZE_BIN_LEN;
 
+const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
@@ -34,19 +35,19 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
             (tiles(figures, reading))
             (traffic(figures))
             section aria-labelledby="asked" {
-                h2 #asked { "What is asked" }
+                h2 #asked { "What this node is asked" }
                 div.cards.dimensions { @for (of, shares) in &figures.dimensions { (dimension(*of, shares)) } }
             }
             section aria-labelledby="where" {
                 h2 #where { "Zones and sources" }
                 div.cards.wide {
-                    (card("zones", "Zones", "Queries by the zone of the name", &figures.zones, "Zone"))
+                    (card("zones", "Zones", "Queries by zone", &figures.zones, "Zone"))
                     @for of in &figures.sources { (sources(of)) }
                 }
                 (uniques(figures))
             }
             section aria-labelledby="sizes" {
-                h2 #sizes { "Sizes" }
+                h2 #sizes { "Message sizes" }
                 div.cards.wide {
                     (sizes("query-sizes", "Queries", &figures.query_sizes))
                     (sizes("reply-sizes", "Replies", &figures.reply_sizes))
@@ -95,6 +96,8 @@ fn header(reading: &Reading<'_>, pace: &Pace, is_live: bool) -> Markup {
                 h1 { (reading.named.node) }
                 p.facts {
                     @if reading.named.site != reading.named.node { span { (reading.named.site) } }
+                    @if let Some(location) = &reading.named.location { span { (location) } }
+                    @for address in &reading.named.unique_ip { span { (address) } }
                     span { "as112d " (facts.version) }
                     span { (facts.datapath) }
                     span { "up " span data-live=(uptime) { (up) } }
@@ -102,22 +105,22 @@ fn header(reading: &Reading<'_>, pace: &Pace, is_live: bool) -> Markup {
             }
             p.now {
                 span.number { span data-live=(rate) { (now) } span.unit { " queries/s" } }
-                span.note { span.dot[is_live] {} @if is_live { "now" } @else { "when this was saved" } }
-                span.note { span data-live=(queries) { (total) } " queries counted so far" }
+                span.note { span.dot[is_live] {} @if is_live { "now" } @else { "when saved" } }
+                span.note { span data-live=(queries) { (total) } " queries counted in total" }
             }
         }
         p.intro {
-            "Look-ups of the names of private addresses, as 10.0.0.1 or 192.168.1.1, belong inside of a \
-             network. Those that escape end here, at one of the many nodes of the "
+            "Reverse lookups of private addresses such as 10.0.0.1 or 192.168.1.1 should stay inside a \
+             network. Those that leak out are answered here, at one of the many nodes of the "
             a href="https://www.as112.net/" { "AS112 project" }
-            ", instead of burdening the servers above. This page says what this node was asked."
+            ", instead of loading the servers of in-addr.arpa. This page shows what this node is asked."
         }
     }
 }
 
 fn spans(current: Span) -> Markup {
     html! {
-        nav aria-label="Range of time" {
+        nav aria-label="Time range" {
             @for span in Span::ALL {
                 a href=(span.document()) aria-current=[(span == current).then_some("page")] { (span.title()) }
             }
@@ -127,9 +130,8 @@ fn spans(current: Span) -> Markup {
 
 fn tiles(figures: &Figures, reading: &Reading<'_>) -> Markup {
     let total = figures.total();
-    let known = figures.queries.iter().flatten();
-    let seconds = known.clone().count() as u64 * figures.span.step();
-    let peak = known.copied().max().unwrap_or_default() as f64 / figures.span.step() as f64;
+    let peak = figures.peak().map_or_else(|| NOTHING.to_owned(), si);
+    let averages = figures.span.averages_title();
     let ipv6 = figures.dimensions.iter().find(|(of, _)| *of == Dimension::IpVersion);
     let ipv6 = ipv6.and_then(|(_, shares)| shares.iter().find(|(name, _)| name == "IPv6"));
     let lost = reading.total.sum(SOCKET_DROPS);
@@ -137,17 +139,27 @@ fn tiles(figures: &Figures, reading: &Reading<'_>) -> Markup {
     let yesterday: Vec<u64> = yesterday.collect();
     html! {
         dl.tiles {
-            (tile("Queries", &count(total), &format!("in {}", figures.span.title())))
-            (tile("On average", &si(fraction(total, seconds)), "queries/s"))
-            (tile("At most", &si(peak), &format!("queries/s over {}", figures.span.step_title())))
-            (tile("Over IPv6", &percent(ipv6.map_or(0, |(_, count)| *count), total), "of queries"))
+            (tile("Queries", &count(total), &since(figures)))
+            (tile("Average", &si(figures.mean()), "queries/s"))
+            (tile("Peak", &peak, &format!("queries/s, {averages} average")))
+            (tile("IPv6", &percent(ipv6.map_or(0, |(_, count)| *count), total), "of queries"))
             @if let [ipv4, ipv6, ..] = yesterday[..] {
-                (tile("Sources", &count(ipv4 + ipv6), "different addresses yesterday"))
+                (tile("Sources", &count(ipv4 + ipv6), "unique addresses yesterday"))
             } @else {
                 (tile("Answered", &percent(figures.replies.min(total), total), "of queries"))
             }
-            (tile("Lost", &count(lost), "datagrams, since counting began"))
+            (tile("Dropped", &count(lost), "datagrams, receive buffer full"))
         }
+    }
+}
+
+/// The time that the figures are of, as far as there was anything to count.
+fn since(figures: &Figures) -> String {
+    let (began, read) = (minute(&figures.began_written), minute(&figures.read_written));
+    match (began.split_once(' '), read.split_once(' ')) {
+        _ if figures.is_full() => figures.span.last_title().to_owned(),
+        (Some((day, time)), Some((today, _))) if day == today => format!("since {time} UTC"),
+        _ => format!("since {began} UTC"),
     }
 }
 
@@ -156,58 +168,74 @@ fn tile(name: &str, value: &str, note: &str) -> Markup {
 }
 
 fn traffic(figures: &Figures) -> Markup {
-    let step = figures.span.step() as f64;
-    let rates = |counts: &[Option<u64>]| -> Vec<Option<f64>> {
-        counts.iter().map(|count| count.map(|count| count as f64 / step)).collect()
-    };
-    let (now, earlier) = (rates(&figures.queries), rates(&figures.earlier));
+    let (span, now) = (figures.span, figures.rates());
+    let earlier = figures.earlier.iter().map(|count| count.map(|count| count as f64 / span.step() as f64));
+    let earlier: Vec<Option<f64>> = earlier.collect();
     let has_earlier = earlier.iter().any(Option::is_some);
-    let total = figures.total();
     let told = Told {
         id: "traffic",
         title: "Queries per second",
         what: format!(
-            "A line over the last {} in steps of {}, from {} UTC: {} queries. The table has its numbers.",
-            figures.span.title(),
-            figures.span.step_title(),
+            "A line: {}, {} averages from {} UTC on, {} queries. The table has the numbers.",
+            span.last_title(),
+            span.averages_title(),
             minute(figures.written.first().map_or("", String::as_str)),
-            count(total),
+            count(figures.total()),
         ),
     };
     let drawn = [
-        Line { label: None, class: "ghost", has_area: false, values: earlier.clone() },
-        Line { label: None, class: "first", has_area: true, values: now.clone() },
+        Line { class: "ghost", values: earlier.clone(), ..Line::default() },
+        Line { class: "first", has_area: true, is_unfinished: true, values: now.clone(), ..Line::default() },
     ];
-    let cell = |rate: &Option<f64>| rate.map_or_else(|| "–".to_owned(), si);
-    let rows = figures.written.iter().zip(&figures.queries).zip(now.iter().zip(&earlier));
-    let rows = rows.map(|((time, queries), (now, earlier))| {
-        let queries = queries.map_or_else(|| "–".to_owned(), exact);
-        vec![minute(time), queries, cell(now), cell(earlier)]
-    });
+    let rate = |rate: Option<f64>| rate.map_or_else(|| NOTHING.to_owned(), si);
+    let times = figures.written.iter().map(|time| minute(time));
+    let times = times.chain([format!("{} (in progress)", minute(&figures.end_written))]);
+    let queries = figures.queries.iter().copied().chain([Some(figures.under_way)]);
+    let rows = times.zip(queries).zip(now.iter().zip(earlier.iter().copied().chain([None])));
+    let rows =
+        rows.map(|((time, queries), (now, earlier))| vec![time, cell(queries), rate(*now), rate(earlier)]);
     let rows: Vec<_> = rows.collect();
+    let so_far = super::numbers::span(figures.under_way_for());
     html! {
         section aria-labelledby="traffic-head" {
             figure.card data-cross {
                 figcaption {
                     h2 #traffic-head { "Queries per second" }
                     p.legend {
-                        span.key.first { "last " (figures.span.title()) }
-                        @if has_earlier { span.key.ghost { (BACK_TITLE) } }
-                        span.note { "averages of " (figures.span.step_title()) ", UTC" }
+                        span.key.first { (span.last_title()) }
+                        span.key.unfinished { "in progress, " (so_far) " so far" }
+                        @if has_earlier { span.key.ghost { (span.back_title()) } }
+                        span.note { (span.averages_title()) " averages, UTC" }
                     }
+                    @if !figures.is_full() { p.note { (still_filling(figures)) } }
                     p.readout {}
                 }
-                @if now.iter().all(Option::is_none) {
-                    p.empty {
-                        "Nothing to show yet: it takes " (figures.span.step_title()) " of counting at least."
-                    }
-                } @else {
-                    (lines(&told, &drawn, &ticks(figures.span, &figures.times, &figures.written), 240))
-                }
-                (table("Queries", &["Time (UTC)", "Queries", "per second", BACK_TITLE], &rows))
+                (lines(&told, &drawn, &ticks(span, &figures.times, &figures.written), 240))
+                (table("Queries", &["Time (UTC)", "Queries", "per second", span.back_title()], &rows))
             }
         }
     }
+}
+
+/// What there is to see of a node that has not counted for long, and what will be.
+fn still_filling(figures: &Figures) -> String {
+    let mut text = format!(
+        "Counting began at {} UTC; each {} adds a point.",
+        minute(&figures.began_written),
+        figures.span.step_title()
+    );
+    if figures.sources.is_empty() {
+        text += &format!(" Networks are named from {} queries on.", exact(SHOWN_SOURCE_QUERIES_MIN));
+    }
+    if figures.uniques.days.is_empty() {
+        text += " Unique sources follow after midnight UTC.";
+    }
+    text
+}
+
+/// A count in full, where there is one.
+fn cell(count: Option<u64>) -> String {
+    count.map_or_else(|| NOTHING.to_owned(), exact)
 }
 
 /// `2026-01-31 12:00`.
@@ -228,6 +256,7 @@ fn ticks(span: Span, times: &[u64], written: &[String]) -> Vec<(usize, String)> 
         let month = month.parse::<usize>().ok().and_then(|month| MONTHS.get(month - 1)).unwrap_or(&"");
         let is_day = time.is_multiple_of(DAY);
         match span {
+            Span::Hour => time.is_multiple_of(10 * MINUTE).then(|| part(11..16).to_owned()),
             Span::Day => time.is_multiple_of(4 * HOUR).then(|| part(11..16).to_owned()),
             Span::Week => is_day.then(|| format!("{weekday} {day}")),
             Span::Month => (is_day && weekday == "Mon").then(|| format!("{day} {month}")),
@@ -241,14 +270,16 @@ fn ticks(span: Span, times: &[u64], written: &[String]) -> Vec<(usize, String)> 
 
 fn dimension(of: Dimension, shares: &Shares) -> Markup {
     let (title, note, head) = match of {
-        Dimension::QueryType => ("Query type", "What kind of record is asked for", "Type"),
-        Dimension::ResponseCode => {
-            ("Response code", "NXDOMAIN: there is no such name, as it should be", "Code")
-        }
-        Dimension::Protocol => ("Protocol", "How queries come", "Protocol"),
-        Dimension::IpVersion => ("IP version", "How queries come", "Version"),
-        Dimension::Edns => ("EDNS", "Whether a query has extensions (RFC 6891)", "Queries"),
-        Dimension::Dnssec => ("DNSSEC", "Whether signatures are asked for (DO bit)", "Queries"),
+        Dimension::QueryType => ("Query type", "The record type asked for", "Type"),
+        Dimension::ResponseCode => (
+            "Response code",
+            "NXDOMAIN is the expected answer: private names do not exist in the public DNS",
+            "Code",
+        ),
+        Dimension::Protocol => ("Protocol", "Transport protocol of queries", "Protocol"),
+        Dimension::IpVersion => ("IP version", "IP version of queries", "Version"),
+        Dimension::Edns => ("EDNS", "Queries with an OPT record (RFC 6891)", "Queries"),
+        Dimension::Dnssec => ("DNSSEC", "Queries with the DO bit set (RFC 4035)", "Queries"),
     };
     let people = |name: &str| match (of, name) {
         (Dimension::Edns, "SUPPORTED") => "with EDNS".to_owned(),
@@ -264,11 +295,11 @@ fn dimension(of: Dimension, shares: &Shares) -> Markup {
 fn sources(of: &Sources) -> Markup {
     let (title, head) = match of.label {
         "country" => ("Countries", "Country"),
-        "as" => ("Networks by AS", "AS"),
+        "as" => ("Autonomous systems", "AS"),
         _ => ("Networks", "Network"),
     };
     let least = exact(SHOWN_SOURCE_QUERIES_MIN);
-    let note = format!("Estimated from samples; only those with {least} queries or more are named");
+    let note = format!("Estimated from a sample; named from {least} queries on");
     card(of.label, title, &note, &of.shares, head)
 }
 
@@ -281,7 +312,7 @@ fn card(id: &str, title: &str, note: &str, shares: &Shares, head: &str) -> Marku
     html! {
         figure.card {
             figcaption { h3 { (title) } p.note { (note) } }
-            @if all == 0 { p.empty { "Nothing was counted." } }
+            @if all == 0 { p.empty { "No queries counted yet." } }
             @if all > 0 { (bars(&told, shares, all)) (table(title, &[head, "Queries", "Share"], &rows)) }
         }
     }
@@ -327,20 +358,19 @@ fn uniques(figures: &Figures) -> Markup {
     let drawn = kinds.map(|((_, days), (name, class))| Line {
         label: Some(name),
         class,
-        has_area: false,
         values: days.iter().map(|count| count.map(|count| count as f64)).collect(),
+        ..Line::default()
     });
     let drawn: Vec<_> = drawn.collect();
-    let cell = |count: &Option<u64>| count.map_or_else(|| "–".to_owned(), exact);
     let row = |(at, day): (usize, &String)| {
-        let cells = uniques.kinds.iter().map(|(_, days)| cell(&days[at]));
+        let cells = uniques.kinds.iter().map(|(_, days)| cell(days[at]));
         std::iter::once(day.clone()).chain(cells).collect()
     };
     let rows: Vec<Vec<String>> = uniques.written.iter().enumerate().map(row).collect();
     let told = Told {
         id: "uniques",
-        title: "Different sources per day",
-        what: format!("Three lines over {} days. The table below has their numbers.", rows.len()),
+        title: "Unique sources per day",
+        what: format!("Three lines over {} days. The table has the numbers.", rows.len()),
     };
     let long = if uniques.days.len() > 62 { Span::Year } else { Span::Month };
     html! {
@@ -348,8 +378,8 @@ fn uniques(figures: &Figures) -> Markup {
             figcaption {
                 h3 { (told.title) }
                 p.note {
-                    "Addresses, and for IPv6 networks of 64 bits. Estimates (HyperLogLog): none is kept. "
-                    "Days in UTC"
+                    "Addresses, and for IPv6 also /64 networks. Estimates (HyperLogLog): no address is \
+                     stored. UTC days"
                 }
                 p.readout {}
             }
@@ -375,7 +405,10 @@ fn sizes(id: &str, title: &str, sizes: &Sizes) -> Markup {
     let told = Told {
         id,
         title,
-        what: format!("Columns for each 16 bytes of size. The mean of {} is {mean} bytes.", count(messages)),
+        what: format!(
+            "A histogram in bins of 16 bytes. {} messages, {mean} bytes on average.",
+            count(messages)
+        ),
     };
     let row = |(bin, count): (&u64, &u64)| {
         vec![format!("{bin} to {}", bin + bin_len - 1), exact(*count), percent(*count, messages)]
@@ -386,11 +419,12 @@ fn sizes(id: &str, title: &str, sizes: &Sizes) -> Markup {
             figcaption {
                 h3 { (title) }
                 p.note {
-                    "By size in bytes, in steps of 16; mean " (mean)
+                    "Size in bytes, in bins of 16"
+                    @if messages > 0 { "; mean " (mean) }
                     @if beyond > 0 { "; " (percent(beyond, messages)) " are larger than shown" }
                 }
             }
-            @if messages == 0 { p.empty { "Nothing was counted." } }
+            @if messages == 0 { p.empty { "No messages counted yet." } }
             @if messages > 0 {
                 (columns(&told, &counts, &ticks, 160))
                 (table(title, &["Bytes", "Messages", "Share"], &rows))
@@ -406,21 +440,21 @@ fn downloads(figures: &Figures, is_live: bool) -> Markup {
             h2 #downloads { "Downloads" }
             ul.downloads {
                 li {
-                    a href={ (name) ".json" } { "JSON" } " and " a href={ (name) ".csv" } { "CSV" }
-                    ": this page"
+                    "The numbers of this page: "
+                    a href={ (name) ".json" } { "JSON" } ", " a href={ (name) ".csv" } { "CSV" }
                 }
                 @if !figures.whole_days.is_empty() {
                     li {
-                        "YAML (RSSAC002): "
+                        "RSSAC002 files (YAML): "
                         @for day in &figures.whole_days {
                             a href={ (DAYS_DIR) "/" (day) ".yaml" } { (day) } " "
                         }
                     }
                 }
                 @if is_live {
-                    li { a href="stats.json" { "JSON" } ": all counters as they stand" }
+                    li { "All counters as they stand: " a href="stats.json" { "JSON" } }
                     li {
-                        "API in the shape of Cloudflare Radar's: "
+                        "API in the format of Cloudflare Radar: "
                         a href="client/v4/radar/as112/timeseries?dateRange=7d" { "timeseries" } ", "
                         a href="client/v4/radar/as112/summary/QUERY_TYPE?dateRange=7d" { "summary" }
                     }
@@ -434,10 +468,10 @@ fn footer(figures: &Figures, reading: &Reading<'_>) -> Markup {
     html! {
         footer {
             p {
-                "Made " time datetime=(figures.read) { (minute(&figures.read)) " UTC" }
-                " by as112d " (reading.board.facts.version) ". All times are UTC. k, M, G and T are \
-                 thousands, millions and so on. No address of a client is shown or kept; what one network \
-                 asks is shown only where it is much."
+                "Generated " time datetime=(figures.read_written) { (minute(&figures.read_written)) " UTC" }
+                " by as112d " (reading.board.facts.version) ". All times are UTC. k, M, G and T stand for \
+                 10³, 10⁶, 10⁹ and 10¹². No client address is shown or kept; networks are named only from "
+                (exact(SHOWN_SOURCE_QUERIES_MIN)) " queries on."
             }
         }
     }

@@ -1,14 +1,16 @@
-//! The numbers of the page for one range of time, as the history has them.
+//! The numbers of the page for one range of time: what the history has, and what was counted since it was
+//! last stored.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
-use super::{BACK, Span};
-use crate::history::Stored;
-use crate::history::lookback::{Counts, Dimension, counted, groups, limited, written};
+use super::Span;
+use crate::board::Reading;
+use crate::history::lookback::{Counts, Dimension, began, counted, groups, limited, not_stored, written};
 use crate::history::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
+use crate::history::{MINUTE, Stored};
 use crate::limits::{SHOWN_GROUPS_MAX, SHOWN_SOURCE_QUERIES_MIN};
 use crate::stats::counters::{
     Family, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES,
@@ -58,16 +60,22 @@ impl Sizes {
 pub struct Figures {
     pub(super) span: Span,
     pub(super) start: u64,
+    /// The end of the last whole step, and so the start of the one under way.
     pub(super) end: u64,
     pub(super) end_written: String,
-    /// When each step begins, in seconds of Unix time and as ISO 8601 has it.
+    /// When each whole step begins, in seconds of Unix time and as ISO 8601 has it.
     pub(super) times: Vec<u64>,
     pub(super) written: Vec<String>,
-    /// When this was read, as ISO 8601 has it.
-    pub(super) read: String,
-    /// Queries in each step, as far as the history goes back; and in those of the time before.
+    /// When counting began, and when this was read, in seconds of Unix time and as ISO 8601 has it.
+    pub(super) began: u64,
+    pub(super) began_written: String,
+    pub(super) read: u64,
+    pub(super) read_written: String,
+    /// Queries in each whole step, as far as the history goes back; and in those of the time before.
     pub(super) queries: Vec<Option<u64>>,
     pub(super) earlier: Vec<Option<u64>>,
+    /// Queries in the step under way, up to now.
+    pub(super) under_way: u64,
     pub(super) replies: u64,
     pub(super) dimensions: Vec<(Dimension, Shares)>,
     pub(super) zones: Shares,
@@ -80,17 +88,24 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Reads what `span` has to show at `now`, in seconds of Unix time.
+    /// Reads what `span` has to show at `now`, in seconds of Unix time, when the counters stand as in
+    /// `reading`.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn read(stored: &Stored, span: Span, now: u64) -> rusqlite::Result<Self> {
-        let db = stored.connection();
-        // Whole steps alone: one that is not over would look like a fall.
-        let end = now - now % span.step();
+    pub fn read(stored: &Stored, span: Span, now: u64, reading: &Reading<'_>) -> rusqlite::Result<Self> {
+        let started = (reading.started() as u64).min(now);
+        // A step is whole once the history has it: before, a part of it would look like a fall.
+        let whole_until = reading.board.history.written_at().unwrap_or(started).min(now);
+        // All of it as of one time, also if a minute is stored meanwhile.
+        let db = stored.connection().unchecked_transaction()?;
+        let db = &*db;
+        // In its first minute the history knows less well than the node when that was.
+        let began = began(db)?.filter(|began| began + MINUTE <= started).unwrap_or(started);
+        let end = whole_until - whole_until % span.step();
         let start = end.saturating_sub(span.len());
         let times: Vec<u64> = (0..span.len() / span.step()).map(|step| start + step * span.step()).collect();
-        let sums = Sums::read(db, start, end)?;
+        let sums = Sums::read(db, start, now, reading)?;
         let by = |family: &Family, label: Option<&str>| Ok::<_, rusqlite::Error>(sums.by(family.name, label));
         let mut dimensions = Vec::new();
         for dimension in Dimension::ALL {
@@ -103,16 +118,20 @@ impl Figures {
         }
         let one = |family: &Family| sums.by(family.name, None).values().flat_map(Counts::values).sum();
         let sizes = |bins: &Family, bytes| Sizes { bins: sums.bins(bins.name), bytes: one(bytes) };
-        let began = began(db)?;
+        let queries = steps(db, span, start, began)?;
         Ok(Self {
             span,
             start,
             end,
             end_written: written(db, &[end])?.remove(0),
             written: written(db, &times)?,
-            read: written(db, &[now])?.remove(0),
-            queries: steps(db, span, start, began)?,
-            earlier: steps(db, span, start.saturating_sub(BACK), began)?,
+            began,
+            began_written: written(db, &[began])?.remove(0),
+            read: now,
+            read_written: written(db, &[now])?.remove(0),
+            earlier: steps(db, span, start.saturating_sub(span.back()), began)?,
+            under_way: one(QUERIES).saturating_sub(queries.iter().flatten().sum()),
+            queries,
             replies: one(RESPONSES),
             dimensions,
             zones: shares(sums.by(QUERIES_BY_ZONE.name, Some("zone")).into_iter().collect()),
@@ -125,9 +144,45 @@ impl Figures {
         })
     }
 
-    /// All queries of the range.
+    /// All queries of the range, up to now.
     pub(super) fn total(&self) -> u64 {
-        self.queries.iter().flatten().sum()
+        self.queries.iter().flatten().sum::<u64>() + self.under_way
+    }
+
+    /// Whether the node counts since before the range.
+    pub(super) const fn is_full(&self) -> bool {
+        self.began <= self.start
+    }
+
+    /// For how many seconds of this time queries were counted.
+    fn counted_for(&self, start: u64, end: u64) -> u64 {
+        end.saturating_sub(start.max(self.began)).max(1)
+    }
+
+    /// The seconds of the step under way.
+    pub(super) fn under_way_for(&self) -> u64 {
+        self.counted_for(self.end, self.read)
+    }
+
+    /// Queries a second in each step: whole ones, then the one under way.
+    pub(super) fn rates(&self) -> Vec<Option<f64>> {
+        let whole = self.times.iter().zip(&self.queries);
+        let rate = |count: u64, seconds: u64| count as f64 / seconds as f64;
+        let whole = whole
+            .map(|(time, count)| Some(rate((*count)?, self.counted_for(*time, time + self.span.step()))));
+        whole.chain([Some(rate(self.under_way, self.under_way_for()))]).collect()
+    }
+
+    /// Queries a second over all of the range.
+    pub(super) fn mean(&self) -> f64 {
+        self.total() as f64 / self.counted_for(self.start, self.read) as f64
+    }
+
+    /// The highest rate of a step that was counted from its beginning to its end.
+    pub(super) fn peak(&self) -> Option<f64> {
+        let steps = self.times.iter().zip(&self.queries).filter(|(time, _)| **time >= self.began);
+        let counts = steps.filter_map(|(_, count)| *count);
+        counts.max().map(|most| most as f64 / self.span.step() as f64)
     }
 
     /// As JSON, for programs: counts, not shares.
@@ -155,7 +210,7 @@ impl Figures {
             .collect();
         json!({
             "range": self.span.name(),
-            "read": self.read,
+            "read": self.read_written,
             "start": self.start,
             "end": self.end,
             "end_written": self.end_written,
@@ -163,7 +218,8 @@ impl Figures {
             "times": self.written,
             "queries": self.queries,
             "queries_earlier": self.earlier,
-            "earlier_seconds": BACK,
+            "earlier_seconds": self.span.back(),
+            "under_way": {"queries": self.under_way, "seconds": self.under_way_for()},
             "replies": self.replies,
             "dimensions": dimensions,
             "zones": object(&self.zones),
@@ -211,31 +267,21 @@ fn shares(groups: Vec<(String, Counts)>) -> Shares {
     sums.filter(|(name, count)| *count > 0 || name != "other").collect()
 }
 
-/// The start of the oldest counts.
-fn began(db: &Connection) -> rusqlite::Result<Option<u64>> {
-    let query = "SELECT min((SELECT min(start) FROM counts WHERE resolution = column1))
-                   FROM (VALUES (60), (900), (3600), (86400))";
-    db.query_row(query, [], |row| row.get(0))
-}
-
 /// Queries in each step from `start` on; `None` for steps before the history began.
-fn steps(db: &Connection, span: Span, start: u64, began: Option<u64>) -> rusqlite::Result<Vec<Option<u64>>> {
+fn steps(db: &Connection, span: Span, start: u64, began: u64) -> rusqlite::Result<Vec<Option<u64>>> {
     let step = span.step();
     let end = start + span.len();
     let counts = counted(db, QUERIES, None, (start, end), |time| time - time % step)?.remove("");
     let counts = counts.unwrap_or_default();
-    let of_step = |time| {
-        let is_known = began.is_some_and(|began| time + step > began);
-        is_known.then(|| counts.get(&time).copied().unwrap_or_default())
-    };
+    let of_step = |time| (time + step > began).then(|| counts.get(&time).copied().unwrap_or_default());
     Ok((0..span.len() / step).map(|index| of_step(start + index * step)).collect())
 }
 
 /// The days before today for which there is something to tell.
-fn whole_days(db: &Connection, now: u64, began: Option<u64>) -> rusqlite::Result<Vec<String>> {
+fn whole_days(db: &Connection, now: u64, began: u64) -> rusqlite::Result<Vec<String>> {
     let today = now - now % DAY;
     let days = (1..=7).map(|back| today.saturating_sub(back * DAY));
-    let days: Vec<u64> = days.filter(|day| began.is_some_and(|began| began < day + DAY)).collect();
+    let days: Vec<u64> = days.filter(|day| began < day + DAY).collect();
     dates(db, &days)
 }
 
@@ -291,22 +337,25 @@ impl Names {
     }
 }
 
-/// What was counted in a time, by family and labels.
+/// What was counted from some time until now, by family and labels.
 struct Sums(Vec<(String, Map<String, Value>, u64)>);
 
 impl Sums {
-    fn read(db: &Connection, start: u64, end: u64) -> rusqlite::Result<Self> {
+    fn read(db: &Connection, start: u64, now: u64, reading: &Reading<'_>) -> rusqlite::Result<Self> {
         let mut query = db.prepare_cached(
             "SELECT family, labels, count FROM series JOIN
                (SELECT series, sum(count) AS count FROM counts
-                 WHERE resolution IN (60, 900, 3600, 86400) AND start >= ? AND start < ? GROUP BY series)
+                 WHERE resolution IN (60, 900, 3600, 86400) AND start >= ? AND start <= ? GROUP BY series)
               ON id = series",
         )?;
         let labels = |text: String| serde_json::from_str(&text).unwrap_or_default();
-        let rows = query.query_map(params![start, end], |row| {
+        let rows = query.query_map(params![start, now], |row| {
             Ok((row.get(0)?, labels(row.get::<_, String>(1)?), row.get(2)?))
         })?;
-        Ok(Self(rows.collect::<Result<_, _>>()?))
+        let mut sums = rows.collect::<Result<Vec<_>, _>>()?;
+        let since = not_stored(db, reading)?.into_iter();
+        sums.extend(since.map(|(family, text, count)| (family, labels(text), count)));
+        Ok(Self(sums))
     }
 
     /// A family by one of its labels, or with none under "". All time is one interval.
@@ -344,5 +393,29 @@ impl Sums {
             is_told.then(|| Sources { label, shares: shares(groups) })
         };
         FAMILIES.into_iter().filter_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_from_so_many_queries_on_and_not_before() {
+        let family = FAMILIES.into_iter().find(|family| family.label == "network").unwrap();
+        let shown = |counts: &[(&str, u64)]| {
+            let row = |&(network, count): &(&str, u64)| {
+                let labels = [(family.label.to_owned(), network.into())].into_iter().collect();
+                (family.name.to_owned(), labels, count)
+            };
+            let sources = Sums(counts.iter().map(row).collect()).sources(&Names(BTreeMap::new()));
+            sources.into_iter().map(|of| of.shares).next()
+        };
+        let least = SHOWN_SOURCE_QUERIES_MIN;
+        let (first, second) = ("192.0.2.0/24", "198.51.100.0/24");
+        assert_eq!(shown(&[(first, least - 1)]), None);
+        let share = |value: &str, count| (value.to_owned(), count);
+        let told = shown(&[(first, least), (second, least - 1)]);
+        assert_eq!(told, Some(vec![share(first, least), share(OTHER, least - 1)]));
     }
 }

@@ -1,7 +1,9 @@
-//! Numbers for people: few digits, SI prefixes, and a thin space that does not break.
+//! Numbers for people: few digits, SI prefixes, and a narrow no-break space.
 
 /// Between a number and its unit, and between groups of digits (SI Brochure, section 5.4.4).
 const SPACE: char = '\u{202f}';
+/// What stands where there is no number.
+pub(super) const NOTHING: &str = "–";
 
 /// Three digits, with an SI prefix where that helps: `12.3 k`.
 pub(super) fn si(value: f64) -> String {
@@ -62,6 +64,7 @@ pub(super) fn exact(count: u64) -> String {
 pub(super) fn percent(part: u64, all: u64) -> String {
     let share = fraction(part, all) * 100.0;
     match share {
+        _ if all == 0 => NOTHING.to_owned(),
         _ if part == 0 => format!("0{SPACE}%"),
         0.0..0.05 => format!("<{SPACE}0.1{SPACE}%"),
         // What is not all must not look like it.
@@ -134,7 +137,7 @@ mod tests {
     #[test]
     fn a_share_is_nothing_or_all_only_where_it_is() {
         for (part, all, text) in [
-            (0, 0, "0 %"),
+            (0, 0, "–"),
             (0, 9, "0 %"),
             (1, 100_000, "< 0.1 %"),
             (123, 1000, "12.3 %"),

@@ -197,7 +197,7 @@ const PASSAGE: &[Call] =
 /// To wait until a program in the driver has left what it reads (MEMBARRIER_CMD_GLOBAL).
 const PROGRAMS: &[Call] = &[with(libc::SYS_membarrier, 0, 1)];
 
-/// What a thread that is started does first. Whether one may be started is no matter of these tables: see
+/// What a thread that is started does first. Whether one may be started is not decided by these tables: see
 /// `filter.rs`.
 const THREADS: &[Call] = &[
     any(libc::SYS_clone),
@@ -306,7 +306,7 @@ const FILES: &[Call] = &[
     with(libc::SYS_fcntl, 1, libc::F_DUPFD_CLOEXEC),
 ];
 
-/// Connections to who reads a tap; of TCP, landlock knows the port.
+/// Connections to the receiver of a tap; of TCP, landlock checks the port.
 const TAP_SOCKETS: &[Call] = &[
     with(libc::SYS_socket, 0, libc::AF_UNIX),
     with(libc::SYS_socket, 0, libc::AF_INET),

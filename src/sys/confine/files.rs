@@ -15,7 +15,7 @@ use super::{ConfineError, Plan, Want};
 /// abstract socket.
 const KNOWN: ABI = ABI::V6;
 
-/// What may be done in a folder that is written to: files come, grow, are renamed within it, and go.
+/// What may be done in a directory that is written to: files come, grow, are renamed within it, and go.
 const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
     ReadFile | ReadDir | WriteFile | Truncate | MakeReg | MakeDir | RemoveFile
 });
@@ -31,7 +31,7 @@ pub(super) fn confine(plan: &Plan, notes: &mut Vec<String>) -> Result<String, Co
         return Ok("off (as configured)".to_owned());
     }
     let result = restrict(plan, &mut |path| {
-        notes.push(format!("{} is not there, so that it cannot be used before a restart", path.display()));
+        notes.push(format!("{} does not exist; it can only be used after a restart", path.display()));
     });
     let reason = match result {
         Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. }) => return Ok("on".to_owned()),
@@ -40,18 +40,18 @@ pub(super) fn confine(plan: &Plan, notes: &mut Vec<String>) -> Result<String, Co
                 return Ok("on".to_owned());
             };
             // Files can always be had; rules for ports and for other processes came later.
-            return Ok(format!("on, as far as version {} of the kernel's goes", effective_abi as i32));
+            return Ok(format!("on, limited to ABI version {} of this kernel", effective_abi as i32));
         }
         Ok(RestrictionStatus { landlock: LandlockStatus::NotEnabled, .. }) => {
-            "it is switched off at the start of this kernel (lsm=)".to_owned()
+            "it is disabled by the kernel command line (lsm=)".to_owned()
         }
-        Ok(_) => "this kernel does not have it: Linux 5.13 or later is needed".to_owned(),
+        Ok(_) => "the kernel does not support it: Linux 5.13 or later is needed".to_owned(),
         Err(error) => error.to_string(),
     };
     if plan.landlock == Want::Required {
         return Err(ConfineError::Unavailable { key: "landlock", reason });
     }
-    notes.push(format!("no rules for files (landlock): {reason}"));
+    notes.push(format!("file access is not restricted (landlock): {reason}"));
     Ok(format!("off ({reason})"))
 }
 
@@ -79,7 +79,7 @@ fn scopes() -> BitFlags<Scope> {
     Scope::from_all(KNOWN)
 }
 
-/// Adds a rule for a file, or for a folder with all below.
+/// Adds a rule for a file, or for a directory with all below.
 fn beneath(
     rules: RulesetCreated,
     path: &Path,

@@ -76,7 +76,7 @@ pub(super) fn available(want: Want) -> Result<(bool, String), ConfineError> {
     match try_available() {
         Ok(()) => Ok((true, "on".to_owned())),
         Err(error) => {
-            let reason = format!("{error}; this kernel, or a sandbox around the program, lacks them");
+            let reason = format!("{error}; the kernel or a sandbox does not allow filters");
             if want == Want::Required {
                 return Err(ConfineError::Unavailable { key: "seccomp", reason });
             }
@@ -165,7 +165,7 @@ const CLONE_MASK: libc::c_int = OF_A_THREAD
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET;
 
-/// The filter of a class: its calls pass, all others raise SIGSYS with the class beside it.
+/// The filter of a class: its calls pass, all others raise SIGSYS with the class as its data.
 fn compile(class: Class) -> BpfProgram {
     let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
     for Call(number, only) in class.calls() {

@@ -19,8 +19,8 @@ pub(super) fn threads() -> usize {
     count.unwrap_or(1)
 }
 
-/// Becomes `wanted`, or where nobody is named and we are root the first of [`USERS`] that can be had; says
-/// who we are. The folder `own` becomes that user's.
+/// Becomes `wanted`, or where none is named and we are root the first of [`USERS`] that exists; says
+/// which user we are. The directory `own` becomes that user's.
 pub(super) fn become_user(
     wanted: Option<&str>,
     own: Option<&Path>,
@@ -39,7 +39,7 @@ pub(super) fn become_user(
         return Ok(format!("uid {}", user::own_uid()));
     }
     let Some(user) = USERS.into_iter().find(|user| user::exists(user).is_ok()) else {
-        notes.push(format!("runs as root: there is no user {} or {}; create one", USERS[0], USERS[1]));
+        notes.push(format!("running as root: there is no user {} or {}; create one", USERS[0], USERS[1]));
         return Ok("root".to_owned());
     };
     give(own, user);
@@ -47,15 +47,15 @@ pub(super) fn become_user(
         Ok(()) => Ok(user.to_owned()),
         // A container may have no other user than its root.
         Err(error) if user::is_root() => {
-            notes.push(format!("runs as root: it cannot become {user} ({error})"));
+            notes.push(format!("running as root: cannot become {user} ({error})"));
             Ok("root".to_owned())
         }
         Err(error) => Err(ConfineError::User { user: user.to_owned(), error }),
     }
 }
 
-/// Gives a folder to a user, and what is in it to his group, if we may: the removal of that depends on it,
-/// and who of the group may open the control socket.
+/// Gives a directory to a user, and what is in it to its group, if we may: the removal of that depends on it,
+/// and so does access of the group to the control socket.
 fn give(folder: Option<&Path>, user: &str) {
     let (Some(folder), Ok((uid, gid))) = (folder, user::ids(user)) else { return };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -94,7 +94,7 @@ pub(super) fn bound() -> Result<(), ConfineError> {
     })
 }
 
-/// Gives up every capability, and the ways to get one back.
+/// Drops every capability, and the ways to get one back.
 pub(super) fn give_up() -> Result<(), ConfineError> {
     let refused = |what| move |error: String| ConfineError::Refused { what, error };
     no_new_privs().map_err(|error| refused("new privileges")(error.to_string()))?;

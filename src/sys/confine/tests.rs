@@ -122,7 +122,7 @@ fn a_user_that_was_asked_for_is_had_or_is_an_error() {
     let plan = Plan { user: Some("no-such-user-here".to_owned()), ..Plan::default() };
     in_a_child(move || {
         let error = process(&plan).unwrap_err().to_string();
-        assert!(error.starts_with("cannot become user no-such-user-here: there is no such user"), "{error}");
+        assert!(error.starts_with("cannot become user no-such-user-here: no such user"), "{error}");
     });
 }
 
@@ -186,7 +186,7 @@ fn a_folder_that_is_not_there_is_told_and_no_error() {
     let plan = Plan { read: vec!["/no/such/folder".into()], ..Plan::default() };
     in_a_child(move || {
         let confined = process(&plan).unwrap();
-        let told = "/no/such/folder is not there, so that it cannot be used before a restart";
+        let told = "/no/such/folder does not exist; it can only be used after a restart";
         assert!(confined.landlock.starts_with("off") || confined.notes[0] == told, "{confined:?}");
     });
 }
@@ -201,24 +201,27 @@ fn what_is_required_is_had_or_there_is_no_start() {
         in_a_child(move || {
             without(call, errno);
             let error = process(&Plan { landlock: Want::Required, ..Plan::default() }).unwrap_err();
-            assert!(error.to_string().starts_with("there is no landlock, which is required: "), "{error}");
+            assert!(error.to_string().starts_with("landlock is required but not available: "), "{error}");
         });
         in_a_child(move || {
             without(call, errno);
             let confined = process(&Plan::default()).unwrap();
             assert!(confined.landlock.starts_with("off ("), "{confined:?}");
-            assert!(confined.notes[0].starts_with("no rules for files (landlock): "), "{confined:?}");
+            assert!(
+                confined.notes[0].starts_with("file access is not restricted (landlock): "),
+                "{confined:?}"
+            );
         });
     }
     in_a_child(|| {
         without(libc::SYS_seccomp, libc::EINVAL);
         let error = process(&Plan { seccomp: Want::Required, ..Plan::default() }).unwrap_err().to_string();
-        assert!(error.starts_with("there is no seccomp, which is required: "), "{error}");
+        assert!(error.starts_with("seccomp is required but not available: "), "{error}");
     });
     in_a_child(|| {
         without(libc::SYS_seccomp, libc::EINVAL);
         let confined = process(&Plan::default()).unwrap();
-        assert!(confined.notes.last().unwrap().starts_with("no filters of system calls: "), "{confined:?}");
+        assert!(confined.notes.last().unwrap().starts_with("no system call filter: "), "{confined:?}");
         confined.thread(Class::Tcp).expect("it does without");
         fs::File::open("/proc/self/status").expect_err("landlock");
     });

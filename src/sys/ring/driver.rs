@@ -1,5 +1,5 @@
-//! What a ring does, whatever its kernel: arm, lend, send, recycle. No unsafe code here, and no system call
-//! but `enter`.
+//! The driver of a ring, generic over the kernel: arm receives, lend slots, queue sends, recycle slots. No
+//! unsafe code here, and no system call but `enter`.
 
 use std::io;
 use std::time::Duration;
@@ -18,7 +18,7 @@ enum Receive {
     Ended(Cause),
 }
 
-/// Why a receive had to be begun.
+/// Why a receive had to be armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     Start,
@@ -34,7 +34,7 @@ pub(super) struct Driver<K> {
     receives: Box<[Receive]>,
     /// How many of them are armed.
     armed_count: usize,
-    /// Who was armed first the last time.
+    /// The socket that was armed first the last time.
     first: usize,
 }
 
@@ -100,15 +100,16 @@ impl<K: Kernel> Driver<K> {
         Ok((turn, self.kernel))
     }
 
-    /// Begins ended receives again. Behind the queued replies, as those free slots; and only while the kernel
-    /// has a slot, as without one the receive would end at once. What waits in the sockets meanwhile is not
-    /// lost.
+    /// Re-arms multishot receives that have ended. After the queued replies, as those free slots; and only
+    /// while the kernel has a slot, as without one the receive would end at once. What waits in the sockets
+    /// meanwhile is not lost.
     #[cold]
     fn rearm(&mut self, turn: &mut Turn) {
         if self.kernel.slots().in_kernel_count() == 0 {
             return;
         }
-        // Who is armed first receives first: in turns, or a flood would take the last slots every time.
+        // The receive that is armed first gets the free buffers first: rotate, or a flood would take the last
+        // ones every time.
         let sockets = self.receives.len();
         self.first = (self.first + 1) % sockets;
         for socket in (self.first..sockets).chain(0..self.first) {

@@ -26,7 +26,7 @@ pub(super) trait Kernel {
     fn recycle(&mut self, slot: Slot);
 
     /// One system call: hands over what is queued, receives, and waits up to `wait` for a first completion.
-    /// Errors are those after which the ring cannot go on.
+    /// Errors are those after which the ring is unusable.
     fn enter(&mut self, wait: Duration) -> io::Result<Entered>;
 
     /// The next completion.
@@ -54,7 +54,7 @@ pub(super) enum Completion {
         result: i32,
         /// The slot with the datagram. An error may come with one too.
         slot: Option<Slot>,
-        /// Whether the receive goes on.
+        /// Whether the receive is still armed (IORING_CQE_F_MORE).
         more: bool,
     },
     /// A reply was not sent, by error number. (Those that are sent complete in silence.)

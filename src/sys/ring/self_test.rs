@@ -33,7 +33,7 @@ fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
         let anywhere = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         return match anywhere {
             Ok(socket) => Ring::new(vec![socket], SLOTS, 0).map(|_| SelfTest::Skipped),
-            Err(error) => Err(RingError::Refused { step: "a socket to try it on", error }),
+            Err(error) => Err(RingError::Refused { step: "a socket for the self-test", error }),
         };
     };
     let mut trial = Trial {
@@ -44,20 +44,20 @@ fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
         sum: Turn::default(),
     };
     trial.round("a datagram is answered", &[b"one"])?;
-    trial.round("the receive goes on after an empty datagram", &[b"two", b"", b"three"])?;
+    trial.round("the receive continues after an empty datagram", &[b"two", b"", b"three"])?;
     if trial.sum.rearms.empty == 0 {
-        return Err(RingError::Untrusted { trial: "an empty datagram ends the receive" });
+        return Err(RingError::Untrusted { trial: "an empty datagram ends the multishot receive" });
     }
-    trial.round("the receive goes on when the slots had run out", &[b"4", b"5", b"6", b"7", b"8", b"9"])?;
+    trial.round("the receive continues after buffers ran out", &[b"4", b"5", b"6", b"7", b"8", b"9"])?;
     if trial.sum.rearms.no_buffers == 0 {
-        return Err(RingError::Untrusted { trial: "a receive without slots ends" });
+        return Err(RingError::Untrusted { trial: "a multishot receive without buffers ends" });
     }
     let Trial { ring, .. } = trial;
-    ring.end(&mut |_, _| None).map_err(|error| RingError::Refused { step: "the end of the ring", error })?;
+    ring.end(&mut |_, _| None).map_err(|error| RingError::Refused { step: "closing the ring", error })?;
     Ok(SelfTest::Passed)
 }
 
-/// Two sockets on the loopback that are connected in the client's mind only.
+/// Two sockets on the loopback, of which only the client is connected.
 fn pair() -> std::io::Result<(UdpSocket, UdpSocket)> {
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -105,8 +105,8 @@ impl Trial {
                 };
                 waiting.swap_remove(place);
             }
-            // A host that stood still until after the deadline is no fault of the ring's: it has a few turns
-            // more, in which what is due comes.
+            // A host that stalled until after the deadline does not count against the ring: it has a few
+            // turns more, in which what is due comes.
             self.late_turns += u32::from(Instant::now() > self.deadline);
             if strangers > 0 || !waiting.is_empty() && self.late_turns > SELF_TEST_LATE_TURNS_MAX {
                 return Err(untrusted);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn passes_here_or_says_why_not() {
-        // Also when the host stands still, and the deadline has passed before anything was looked at.
+        // Also when the host stalls, and the deadline has passed before anything was looked at.
         for limit in [Duration::from_millis(SELF_TEST_MS_MAX), Duration::ZERO] {
             match self_test_within(limit) {
                 Ok(outcome) => assert_eq!(outcome, SelfTest::Passed),

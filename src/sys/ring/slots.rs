@@ -1,4 +1,4 @@
-//! The slots of a ring: their memory, their layout, and who holds each of them.
+//! The slots of a ring: their memory, their layout, and the owner of each.
 //!
 //! A slot is in one of three places. In the *kernel*, to be filled. *Lent*: its datagram is being answered.
 //! Or *sending*: the reply is queued, and the slot stays as it is until the kernel has taken it. Outside the
@@ -28,7 +28,7 @@ const OUT_LEN: usize = 16;
 const NAME_LEN: usize = 48;
 const NAME_OFF: usize = OUT_LEN;
 const CONTROL_OFF: usize = NAME_OFF + NAME_LEN;
-/// The kernel reserves the control data's length before the payload; behind [`CONTROL_LEN`] the reply's head
+/// The kernel reserves the control data's length before the payload; after [`CONTROL_LEN`] the reply's head
 /// is ours.
 const CONTROL_ROOM: usize = 192;
 const MSGHDR_OFF: usize = CONTROL_OFF + CONTROL_LEN;
@@ -36,7 +36,7 @@ const IOVEC_OFF: usize = MSGHDR_OFF + 64;
 const _: () = assert!(NAME_LEN >= SOCKADDR_LEN_MAX && CONTROL_OFF == 64);
 const _: () = assert!(size_of::<libc::msghdr>() <= IOVEC_OFF - MSGHDR_OFF);
 const _: () = assert!(IOVEC_OFF + size_of::<libc::iovec>() <= CONTROL_OFF + CONTROL_ROOM);
-/// Slots start on cache lines, and an odd number of lines apart, so that their heads spread over all sets of
+/// Slots start on cache lines, and an odd number of lines apart, for their heads to spread over all sets of
 /// the cache.
 const LINE: usize = 64;
 const _: () = assert!(SLOT_PAYLOAD_LEN.is_multiple_of(LINE) && CONTROL_ROOM.is_multiple_of(LINE));
@@ -175,7 +175,7 @@ impl Slots {
         self.address(slot.0).wrapping_add(self.payload_off)
     }
 
-    /// Writes the head of a reply from a given address into its own slot, so that it lives exactly as long as
+    /// Writes the head of a reply from a given address into its own slot: it lives exactly as long as
     /// the bytes that it points to. Only in rings with a wildcard address.
     pub(super) fn message(&mut self, slot: &mut Slot, len: usize, source: IpAddr) -> *const libc::msghdr {
         assert!(self.payload_off > CONTROL_OFF, "the address asked is read only where there is room for it");

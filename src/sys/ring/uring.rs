@@ -36,9 +36,9 @@ use io_uring::squeue::{self, Flags};
 use io_uring::types::{BufRingEntry, CancelBuilder, Fixed, Napi, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode};
 
-use super::RingError;
 use super::kernel::{Completion, Entered, Kernel};
 use super::slots::{Reply, Slot, Slots};
+use super::{NAPI, RingError};
 use crate::limits::RING_END_TURNS_MAX;
 use crate::sys::memory::{Region, message_head};
 
@@ -52,8 +52,6 @@ const REGISTER_UNREGISTER_FILES: u8 = 3;
 const REGISTER_RING_FDS: u8 = 20;
 const REGISTER_UNREGISTER_RING_FDS: u8 = 21;
 const CQE_BUFFER_SHIFT: u32 = 16;
-/// The one step of the set-up that only some ask for.
-pub(super) const NAPI: &str = "IORING_REGISTER_NAPI";
 
 /// An io_uring with its sockets and slots.
 pub(super) struct Uring {
@@ -138,7 +136,7 @@ impl Uring {
         self.queued.push_back(slot);
     }
 
-    /// Ends all receives without answering, so that the memory can go.
+    /// Cancels all receives without answering, for the memory to be freed.
     fn quiesce(&mut self) {
         if self.receiving > 0 {
             (0..self.sockets.len()).for_each(|socket| self.cancel(socket));
@@ -302,7 +300,8 @@ fn restrictions() -> [Restriction; 8] {
     ]
 }
 
-/// The way into the ring: its registered descriptor, which saves the kernel a look-up in each call.
+/// The way into the ring: its registered descriptor, which saves the kernel a lookup in each call
+/// (IORING_REGISTER_RING_FDS, Linux 5.18).
 struct Door {
     /// Index among this thread's registered rings.
     index: RawFd,
@@ -327,8 +326,8 @@ impl Door {
         register_ring_fd(ring, REGISTER_RING_FDS, &mut update)?;
         let mut flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG | EnterFlags::REGISTERED_RING;
         if ring.params().is_feature_no_iowait() {
-            // A shard that waits for queries is idle; counting it as waiting for a disk would keep the clock
-            // up.
+            // Since Linux 6.15. A shard that waits for queries is idle; counted as iowait, it would keep the
+            // CPU's frequency up.
             flags |= EnterFlags::NO_IOWAIT;
         }
         Ok(Self { index: update.offset.cast_signed(), flags: flags.bits() })
@@ -396,7 +395,7 @@ impl Buffers {
         Ok(buffers)
     }
 
-    /// Puts a slot behind the tail. `count` is a power of two, and no more slots exist than places.
+    /// Puts a slot after the tail. `count` is a power of two, and no more slots exist than places.
     #[inline]
     fn add(&mut self, number: u16, slot: *mut u8, len: usize) {
         let place = usize::from(self.tail & (self.count - 1)) * size_of::<BufRingEntry>();
@@ -486,7 +485,7 @@ mod tests {
         match Uring::new(vec![socket], 2, false, 50) {
             // The restrictions leave no way to ask the ring itself; setting it up was not refused.
             Ok(mut uring) => assert!(uring.enter(Duration::ZERO).is_ok()),
-            Err(error) => assert!(error.to_string().contains("takes Linux 6.9 or later"), "{error}"),
+            Err(error) => assert!(error.to_string().contains("needs Linux 6.9 or later"), "{error}"),
         }
     }
 

@@ -154,11 +154,11 @@ fn a_receiver_over_tcp_may_come_later() {
 #[test]
 fn who_does_not_accept_is_given_up() {
     for (said, reason) in [
-        (control_frame(control::FINISH, false), "control frame 5 out of turn"),
-        (b"HTTP/1.1 400 Bad Request".to_vec(), "no control frame came"),
-        (b"\0\0\0\0\xff\xff\xff\xff".to_vec(), "no control frame came"),
-        (b"\0\0\0\0\0\0\0\x0a\0\0\0\x01\0\0\0\x01\0\0".to_vec(), "a field is cut"),
-        (b"\0\0\0\0\0\0\0\x0d\0\0\0\x01\0\0\0\x01\0\0\0\x01x".to_vec(), "it takes other frames"),
+        (control_frame(control::FINISH, false), "unexpected control frame 5"),
+        (b"HTTP/1.1 400 Bad Request".to_vec(), "no control frame received"),
+        (b"\0\0\0\0\xff\xff\xff\xff".to_vec(), "no control frame received"),
+        (b"\0\0\0\0\0\0\0\x0a\0\0\0\x01\0\0\0\x01\0\0".to_vec(), "a control field is truncated"),
+        (b"\0\0\0\0\0\0\0\x0d\0\0\0\x01\0\0\0\x01\0\0\0\x01x".to_vec(), "it does not accept dnstap frames"),
     ] {
         let (_folder, listener, mut frames) = listening();
         frames.turn(Instant::now());
@@ -176,7 +176,7 @@ fn who_does_not_accept_is_given_up() {
     frames.turn(began + DNSTAP_STALL_MAX / 2);
     assert!(frames.connection.is_some());
     frames.turn(began + DNSTAP_STALL_MAX);
-    assert_eq!(frames.said.as_deref(), Some("it took nothing for 10 s"));
+    assert_eq!(frames.said.as_deref(), Some("it read nothing for 10 s"));
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! How many instructions an answer takes, counted by valgrind's callgrind: unlike time, the same on a busy
+//! machine. What is expected stands in `expected.txt`; more than 5 % above it fails.
+//!
+//! `cargo run --release -p as112d-instructions`; with `UPDATE=1` it writes what was counted there.
+
+#[path = "../cases.rs"]
+mod cases;
+#[path = "../../tests/common/node.rs"]
+mod common;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use as112d::limits::SLOT_PAYLOAD_LEN;
+use as112d::stats::account::Account;
+
+use cases::{BATCH, batch, cases, new_ledger};
+use common::{node, udp};
+
+/// Rounds of the two runs whose difference counts: what both do once is not in it.
+const ROUNDS: [u64; 2] = [1_000, 11_000];
+/// Rise of a count that fails.
+const RISE_MAX: f64 = 0.05;
+/// The name of counting's cost: a batch that is counted less one that is not, by query.
+const COUNTING: &str = "counting";
+const COUNTED: &str = "a batch, counted";
+const NOT_COUNTED: &str = "a batch, not counted";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, name, rounds] = &arguments[..]
+        && mode == "--run"
+    {
+        run(name, rounds.parse().expect("a number of rounds"));
+        return ExitCode::SUCCESS;
+    }
+    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
+        println!("skipped: there is no valgrind (Debian's package of that name)");
+        return ExitCode::SUCCESS;
+    }
+    let counted = count_all();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("expected.txt");
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        let text = counted.iter().fold(String::new(), |mut text, (name, count)| {
+            writeln!(text, "{count:>6} {name}").expect("a String takes all that is written");
+            text
+        });
+        std::fs::write(path, text).expect("the file can be written");
+        return ExitCode::SUCCESS;
+    }
+    compare(&counted, &expected(&std::fs::read_to_string(path).expect("the file is there")))
+}
+
+/// The part of this program that is counted.
+fn run(name: &str, rounds: u64) {
+    let node = node(&[]);
+    let cases = cases();
+    let (mut ledger, _stream) = new_ledger();
+    match name {
+        COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], Some(&mut ledger))),
+        NOT_COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], None)),
+        name => {
+            let case = cases.iter().find(|case| case.name == name).expect("a case of that name");
+            let arrival = udp();
+            let mut slot = [0; SLOT_PAYLOAD_LEN];
+            let mut account = Account::default();
+            for _ in 0..rounds {
+                let verdict = case.answer(&node, &arrival, black_box(&mut slot), &mut account);
+                case.check(black_box(verdict), &slot);
+            }
+        }
+    }
+}
+
+/// The instructions of each case, by query.
+fn count_all() -> BTreeMap<String, u64> {
+    let mut counted: BTreeMap<String, u64> =
+        cases().iter().map(|case| (case.name.to_owned(), by_round(case.name))).collect();
+    let of_batch = |name| by_round(name) / BATCH as u64;
+    counted.insert(COUNTING.to_owned(), of_batch(COUNTED) - of_batch(NOT_COUNTED));
+    counted
+}
+
+fn by_round(name: &str) -> u64 {
+    let [few, many] = ROUNDS.map(|rounds| instructions(name, rounds));
+    (many - few) / (ROUNDS[1] - ROUNDS[0])
+}
+
+/// All instructions of a run of this program.
+fn instructions(name: &str, rounds: u64) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().expect("this program has a path"))
+        .args(["--run", name, &rounds.to_string()])
+        .output()
+        .expect("valgrind runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {said}");
+    let collected = said.lines().find_map(|line| line.split_once("Collected : "));
+    collected.expect("callgrind says what it collected").1.trim().parse().expect("a count")
+}
+
+fn expected(text: &str) -> BTreeMap<String, u64> {
+    let line = |line: &str| {
+        let (count, name) = line.trim().split_once(' ').expect("a count and a name");
+        (name.to_owned(), count.parse().expect("a count"))
+    };
+    text.lines().map(line).collect()
+}
+
+fn compare(counted: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>) -> ExitCode {
+    let mut failed = !counted.keys().eq(expected.keys());
+    if failed {
+        println!("expected.txt has other cases than there are");
+    }
+    for (name, count) in counted {
+        let Some(before) = expected.get(name) else { continue };
+        let rise = *count as f64 / *before as f64 - 1.0;
+        let verdict = if rise > RISE_MAX { "TOO MANY" } else { "" };
+        failed |= rise > RISE_MAX;
+        println!("{count:>6} instructions, expected {before:>6} ({:+.1} %)  {name}  {verdict}", rise * 100.0);
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

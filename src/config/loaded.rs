@@ -1,0 +1,52 @@
+//! Everything that a configuration names, read and checked. Nothing is opened to be served.
+
+use super::Config;
+use crate::history::sources::Places;
+use crate::problem::Problem;
+use crate::serve::snapshot::{Settings, Snapshot};
+use crate::zone::{self, ZoneSet};
+
+/// What a node needs of the files that its configuration names.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The zones.
+    pub zones: ZoneSet,
+    /// What is served of them.
+    pub snapshot: Snapshot,
+    /// The databases of places.
+    pub places: Places,
+}
+
+impl Loaded {
+    /// Reads all of it. The zones of `series` are counted already, and keep their places.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn read(config: &Config, series: Vec<String>) -> Result<Self, Vec<Problem>> {
+        let unreadable = |errors: Vec<String>| errors.into_iter().map(Problem::plain).collect::<Vec<_>>();
+        let places = Places::open(&config.databases).map_err(unreadable);
+        match (compile(config, series), places) {
+            (Ok((zones, snapshot)), Ok(places)) => Ok(Self { zones, snapshot, places }),
+            (zones, places) => Err(zones.err().into_iter().chain(places.err()).flatten().collect()),
+        }
+    }
+}
+
+/// Reads and compiles the zones alone. Those of `series` are counted already, and keep their places.
+///
+/// # Errors
+/// Every mistake in the zones; if there is none, every one in what is made of them.
+pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
+    let zones = zone::load(&config.zones)?;
+    let settings = Settings {
+        edns_udp_size: config.edns_udp_size,
+        nsid: config.nsid.clone(),
+        node: config.identity.node.clone(),
+        version: config.version_txt.clone(),
+        update: config.update,
+        listeners: config.listen.clone(),
+        series,
+    };
+    let snapshot = Snapshot::new(&zones, settings)?;
+    Ok((zones, snapshot))
+}

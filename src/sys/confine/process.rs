@@ -1,0 +1,64 @@
+//! The steps in which a process is confined, and then each of its threads.
+
+use super::classes::Class;
+use super::{ConfineError, Plan, Want, files, filter, rights};
+
+/// What became of a [`Plan`]; it gives the threads their filters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confined {
+    /// The user that the process runs as.
+    pub user: String,
+    /// What landlock holds it to: "files", "files and ports", or "off" and why.
+    pub landlock: String,
+    /// "on", or "off" and why.
+    pub seccomp: String,
+    /// What was asked for and is not there, or is weaker than one might think: a sentence each.
+    pub notes: Vec<String>,
+    has_filters: bool,
+}
+
+/// Confines this process for good. Open everything that takes rights before, and start threads after.
+///
+/// # Errors
+/// [`ConfineError`]: it cannot be confined as it was asked for. It may be half-way and must end.
+pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
+    let threads = rights::threads();
+    if threads > 1 {
+        return Err(ConfineError::Threads(threads));
+    }
+    rights::bound()?;
+    let mut confined = Confined::default();
+    confined.user = rights::become_user(plan.user.as_deref(), plan.own.as_deref(), &mut confined.notes)?;
+    rights::give_up()?;
+    confined.landlock = files::confine(plan, &mut confined.notes)?;
+    (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
+    if plan.seccomp == Want::Auto && !confined.has_filters {
+        confined.notes.push(format!("no system call filter: {}", confined.seccomp));
+    }
+    Ok(confined)
+}
+
+impl Confined {
+    /// Takes from the calling thread every system call but those of its class. A call that is refused gets
+    /// EPERM and is counted ([`refused`]). Signals that others send are left to the thread that is here for
+    /// them: a handler makes calls that the class of the thread it interrupts does not.
+    ///
+    /// # Errors
+    /// If the kernel refuses the filter; the thread must end.
+    pub fn thread(&self, class: Class) -> Result<(), String> {
+        if !self.has_filters {
+            return Ok(());
+        }
+        let blocked = filter::set_signals(class == Class::Signals);
+        blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
+        filter::apply(class).map_err(|error| format!("cannot install its system call filter: {error}"))
+    }
+}
+
+/// Becomes the user that [`process`] would, and drops nothing else; says which user that is.
+///
+/// # Errors
+/// As those of [`process`].
+pub fn become_user(user: Option<&str>) -> Result<String, ConfineError> {
+    rights::become_user(user, None, &mut Vec::new())
+}

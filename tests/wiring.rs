@@ -1,0 +1,351 @@
+//! What stands in the file reaches what it is for: a running node gets each key of its configuration changed
+//! and reads it again. Then it is in force, or named as what a restart takes over; nothing is passed over.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use common::daemon::{Configured, Daemon, PATIENCE, V4, free_port, program, wait_until};
+use common::{query, question, with_opt};
+use serde_json::{Value, json};
+
+/// What is seen once a key has changed.
+enum Seen {
+    /// A restart takes it over, and the reload calls it so.
+    Restart(&'static str),
+    /// This query gets another reply, and the one that it had when the file is as it was.
+    Reply(fn() -> Vec<u8>),
+    /// So it is with what else can be seen of the node.
+    Sight(fn(&Node) -> String),
+    /// The file has a mistake: the key is for nothing else.
+    Refused(&'static str),
+    /// It is for `as112d announce`, a process of its own; the node goes on as it was.
+    Announce,
+}
+
+use Seen::{Announce, Refused, Reply, Restart, Sight};
+
+/// A key, the line that changes it, and what is seen then.
+type Row = (&'static str, &'static str, Seen);
+
+/// One row for each key.
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("server.listen", "listen = ['127.0.0.9:5300']", Restart("[server] listen")),
+    ("server.shards", "shards = 2", Restart("[server] shards")),
+    ("server.cpus", "cpus = 'physical'", Restart("[server] cpus")),
+    ("server.steer", "steer = 'hash'", Restart("[server] steer")),
+    ("server.busy_poll", "busy_poll = 50", Restart("[server] busy_poll")),
+    ("server.datapath", "datapath = 'mmsg'", Restart("[server] datapath")),
+    ("server.edns_udp_size", "edns_udp_size = 800", Reply(|| with_opt(name(EMPTY, SOA), 4096, &[]))),
+    ("server.user", "user = 'nobody'", Restart("[server] user")),
+    ("server.rcvbuf", "rcvbuf = '1MiB'", Restart("[server] rcvbuf")),
+    ("server.sndbuf", "sndbuf = '1MiB'", Restart("[server] sndbuf")),
+    ("server.drain_time", "drain_time = '10m'", Sight(Node::drained)),
+    ("identity.node", "node = 'other.example'", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.facility", "facility = 'Elsewhere'", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.location", "location = 'Nowhere'", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.loc", "loc = '38 43 0.000 N 9 8 0.000 W 10.00m'", Reply(|| name(HOSTNAME, LOC))),
+    ("identity.extra_txt", "extra_txt = ['more']", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.unique_ip", "unique_ip = ['192.0.2.1']", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.nsid", "nsid = 'another'", Reply(|| with_opt(name(EMPTY, SOA), 1232, &NSID))),
+    ("identity.version_txt", "version_txt = 'one'", Reply(|| question(b"\x07version\x04bind\0", TXT, CH))),
+    ("identity.hostname_soa_mname", "hostname_soa_mname = 'm.example'", Reply(|| name(HOSTNAME, SOA))),
+    ("identity.hostname_soa_rname", "hostname_soa_rname = 'r.example'", Reply(|| name(HOSTNAME, SOA))),
+    ("tcp.connections_max", "connections_max = 100", Restart("[tcp]")),
+    ("tcp.connections_per_address_max", "connections_per_address_max = 10", Restart("[tcp]")),
+    ("tcp.message_timeout", "message_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.idle_timeout", "idle_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.write_timeout", "write_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.drain_timeout", "drain_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.buffers_max", "buffers_max = '32MiB'", Restart("[tcp]")),
+    ("zones.direct", "direct = false", Reply(|| name(EMPTY, SOA))),
+    ("zones.dname", "dname = false", Reply(|| name("empty.as112.arpa", SOA))),
+    ("zones.special_use", "special_use = false", Reply(|| name("home.arpa", SOA))),
+    ("zones.dir", "dir = 'more'", Reply(|| name("more.example", SOA))),
+    ("zone.name", "name = 'moved.example'", Reply(|| name("moved.example", SOA))),
+    ("zone.file", "file = 'second.zone'", Reply(|| name("named.example", TXT))),
+    ("zone.template", "template = 'dr-empty'", Reply(|| name("template.example", SOA))),
+    ("zone.force", "force = false", Refused("in-addr.arpa")),
+    ("answers.update", "update = 'notimp'", Reply(update)),
+    ("http.listen", "listen = 'off'", Restart("[http]")),
+    ("http.node_view", "node_view = 'everywhere'", Restart("[http]")),
+    ("history.dir", "dir = 'other'", Restart("[history] dir")),
+    ("sources.sample_every", "sample_every = 2", Restart("[sources] sample_every")),
+    // It is read; what is done with it, see below.
+    ("sources.databases", "databases = ['absent.mmdb']", Refused("absent.mmdb")),
+    ("export.rssac002", "rssac002 = 'rssac002'", Restart("[export]")),
+    ("export.dsc", "dsc = 'dsc'", Restart("[export]")),
+    ("export.dsc_format", "dsc_format = 'json'", Restart("[export]")),
+    ("log.level", "level = 'debug'", Sight(|node| node.ask("status")["log_level"].to_string())),
+    ("log.format", "format = 'json'", Restart("[log]")),
+    ("log.file", "file = 'node.log'", Restart("[log]")),
+    ("query_log.sample_every", "sample_every = 2", Restart("[query_log]")),
+    ("query_log.file", "file = 'others.log'", Restart("[query_log]")),
+    ("query_log.addresses", "addresses = 'whole'", Restart("[query_log]")),
+    ("dnstap.to", "to = 'unix:other.sock'", Restart("[dnstap]")),
+    ("dnstap.sample_every", "sample_every = 2", Restart("[dnstap]")),
+    ("dnstap.addresses", "addresses = 'whole'", Restart("[dnstap]")),
+    ("xdp.interfaces", "interfaces = ['lo']", Restart("[xdp]")),
+    ("xdp.mode", "mode = 'generic'", Restart("[xdp]")),
+    ("xdp.prefixes", "prefixes = ['127.0.0.0/8']", Restart("[xdp]")),
+    ("xdp.sample", "sample = 2", Restart("[xdp]")),
+    ("control.path", "path = 'other'", Restart("[control] path")),
+    ("announce.router", "router = 'exabgp'", Refused("listen")),
+    ("announce.bird_file", "bird_file = '/run/other.conf'", Announce),
+    ("announce.birdc", "birdc = ['birdc', '-v']", Announce),
+    ("announce.command", "command = ['other']", Announce),
+    ("announce.interval", "interval = '1s'", Announce),
+    ("announce.timeout", "timeout = '200ms'", Announce),
+    ("announce.fall", "fall = 3", Announce),
+    ("announce.rise", "rise = 3", Announce),
+    ("announce.hold_down", "hold_down = '20s'", Announce),
+    ("announce.hold_down_max", "hold_down_max = '10m'", Announce),
+    ("confine.landlock", "landlock = 'off'", Restart("[confine]")),
+    ("confine.seccomp", "seccomp = 'off'", Restart("[confine]")),
+];
+
+/// Says who the node is.
+const HOSTNAME: &str = "hostname.as112.net";
+/// One of the zones that every node has.
+const EMPTY: &str = "10.in-addr.arpa";
+const SOA: u16 = 6;
+const TXT: u16 = 16;
+const LOC: u16 = 29;
+/// Class CHAOS.
+const CH: u16 = 3;
+/// The option in an OPT that asks for the NSID (RFC 5001).
+const NSID: [u8; 4] = [0, 3, 0, 0];
+
+fn name(name: &str, qtype: u16) -> Vec<u8> {
+    query(name, qtype)
+}
+
+/// An update (RFC 2136) of a zone of ours, with nothing in it.
+fn update() -> Vec<u8> {
+    let mut packet = name(EMPTY, SOA);
+    packet[2] = 5 << 3;
+    packet
+}
+
+/// A node all of whose configuration is in its file.
+struct Node {
+    configured: Configured,
+    base: String,
+    daemon: Daemon,
+}
+
+impl Node {
+    fn start() -> Self {
+        let port = free_port();
+        let base = format!(
+            "[server]\nlisten = ['127.0.0.1:{port}']\nshards = 1\n[http]\nlisten = '127.0.0.1:0'\n\
+             [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
+             [dnstap]\nto = 'unix:dnstap.sock'\n\
+             [[zone]]\nname = 'named.example'\nfile = 'first.zone'\n\
+             [[zone]]\nname = 'template.example'\ntemplate = 'dd-empty'\n\
+             [[zone]]\nname = 'in-addr.arpa'\ntemplate = 'dd-empty'\nforce = true\n"
+        );
+        let configured = Configured::new(&base);
+        let base = fs::read_to_string(&configured.config).expect("it was written");
+        let zone = |text: &str| {
+            format!("@ 60 IN SOA a. b. 1 60 60 60 60\n@ 60 IN NS ns.example.net.\n@ 60 IN TXT {text}\n")
+        };
+        for (file, text) in [("first.zone", "first"), ("second.zone", "second")] {
+            fs::write(configured.path(file), zone(text)).expect("there is room");
+        }
+        fs::create_dir(configured.path("more")).expect("there is room");
+        fs::write(configured.path("more/more.example.zone"), zone("more")).expect("there is room");
+        let mut command = Command::new(program());
+        command.args(["run", "--config", &configured.config]);
+        let daemon = Daemon::spawn(command, port);
+        Self { configured, base, daemon }
+    }
+
+    /// What the node answers to a word on its control socket.
+    fn ask(&self, word: &str) -> Value {
+        answer(self.send(word))
+    }
+
+    fn send(&self, word: &str) -> UnixStream {
+        let mut stream = UnixStream::connect(self.configured.path("control")).expect("the control socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        writeln!(stream, "as112d 1 {word}").expect("asked");
+        stream
+    }
+
+    /// Reads this configuration; what the node says of that.
+    fn reload(&self, text: &str) -> Value {
+        fs::write(&self.configured.config, text).expect("there is room");
+        self.ask("reload")
+    }
+
+    /// The reply to a query.
+    fn asked(&self, query: &[u8]) -> String {
+        format!("{:?}", self.daemon.ask_udp(V4, query))
+    }
+
+    /// With this configuration `look` sees something else, and with the old one the same again.
+    fn differs(&self, key: &str, text: &str, look: impl Fn(&Self) -> String) {
+        let before = look(self);
+        let answer = self.reload(text);
+        assert!(is_in_force(&answer), "{key}: {answer}");
+        assert_ne!(look(self), before, "{key} is in force");
+        assert!(is_in_force(&self.reload(&self.base)));
+        assert_eq!(look(self), before, "{key} is as it was");
+    }
+
+    /// Whether a drain is over at once.
+    fn drained(&self) -> String {
+        let draining = self.send("drain");
+        wait_until("it drains", || self.ask("status")["state"] == "draining");
+        assert_eq!(self.ask("undrain")["ok"], true);
+        answer(draining)["ok"].to_string()
+    }
+}
+
+/// Whether a reload has put everything in force.
+fn is_in_force(answer: &Value) -> bool {
+    answer["ok"] == true && answer["need_restart"] == json!([])
+}
+
+fn answer(stream: UnixStream) -> Value {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("an answer");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+/// A configuration in which the first line of this key is another, or has one more at the end of the section.
+fn changed(base: &str, key: &str, line: &str) -> String {
+    let (section, key) = key.split_once('.').expect("a section and a key");
+    let header = if section == "zone" { "[[zone]]".to_owned() } else { format!("[{section}]") };
+    let (mut lines, mut here, mut is_done) = (Vec::new(), false, false);
+    for old in base.lines() {
+        here = if old.starts_with('[') { old == header } else { here };
+        let is_it = !is_done && here && old.split(" = ").next() == Some(key);
+        is_done |= is_it;
+        lines.push(if is_it { line } else { old });
+    }
+    if !is_done {
+        let at = lines.iter().position(|old| *old == header).map_or_else(
+            || {
+                lines.push(&header);
+                lines.len()
+            },
+            |at| at + 1,
+        );
+        lines.insert(at, line);
+    }
+    lines.join("\n")
+}
+
+/// Every key that there is, as `as112d config show` has them, and those of blocks that are repeated.
+fn keys(config: &str) -> BTreeSet<String> {
+    let output = Command::new(program()).args(["config", "show", "--effective", "--config", config]).output();
+    let output = output.expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (mut keys, mut section) = (BTreeSet::new(), String::new());
+    for line in String::from_utf8(output.stdout).expect("it is text").lines() {
+        if let Some(rest) = line.strip_prefix('[') {
+            section = rest.trim_matches(['[', ']']).to_owned();
+            continue;
+        }
+        // One that nobody gave and that has no default stands in a comment.
+        let text = line.strip_prefix("# ").unwrap_or(line);
+        let word = text.split_once(" = ").or_else(|| text.split_once(" is not set"));
+        if let Some((key, _)) = word.filter(|_| !section.is_empty()) {
+            keys.insert(format!("{section}.{key}"));
+        }
+    }
+    keys
+}
+
+/// Changes the key of a row, and looks.
+fn check(node: &Node, (key, line, seen): &Row) {
+    let text = changed(&node.base, key, line);
+    match seen {
+        Restart(name) => {
+            let answer = node.reload(&text);
+            assert_eq!(answer["need_restart"], json!([name]), "{key}: {answer}");
+            assert_eq!(node.ask("status")["configuration"]["need_restart"], json!([name]), "{key}");
+        }
+        Reply(query) => node.differs(key, &text, |node| node.asked(&query())),
+        Sight(look) => node.differs(key, &text, look),
+        Refused(fragment) => {
+            let answer = node.reload(&text);
+            assert!(answer["ok"] == false && answer.to_string().contains(fragment), "{key}: {answer}");
+        }
+        Announce => {
+            let answer = node.reload(&text);
+            assert!(is_in_force(&answer), "{key}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn each_key_is_in_force_after_a_reload_or_named() {
+    let rows: BTreeSet<String> = ROWS.iter().map(|(key, ..)| (*key).to_owned()).collect();
+    assert_eq!(keys(&Node::start().configured.config), rows, "a row of the table for each key");
+    // A reload waits for idle shards to make a turn: some nodes beside each other wait for less.
+    let of_node = |rows: &[Row]| {
+        let node = Node::start();
+        rows.iter().for_each(|row| check(&node, row));
+        assert!(is_in_force(&node.reload(&node.base)));
+        assert!(node.daemon.stop().0.success());
+    };
+    let nodes = ROWS.chunks(ROWS.len().div_ceil(4));
+    thread::scope(|scope| nodes.for_each(|rows| drop(scope.spawn(move || of_node(rows)))));
+}
+
+/// A level that somebody has set by hand stays, unless the file says another than it did.
+#[test]
+fn a_level_set_by_hand_stays_until_the_file_says_another() {
+    let node = Node::start();
+    let level = || node.ask("status")["log_level"].as_str().expect("a name").to_owned();
+    assert_eq!((node.ask("verbosity error")["ok"].as_bool(), level()), (Some(true), "error".to_owned()));
+    node.reload(&node.base);
+    assert_eq!(level(), "error");
+    node.reload(&changed(&node.base, "log.level", "level = 'warning'"));
+    assert_eq!(level(), "warning");
+}
+
+/// A database of one country, in which all of 127/8 is.
+fn database(path: &Path, country: &str) {
+    let mut writer = mmdb_writer::Writer::new("Country");
+    let loopback: ipnet::IpNet = "127.0.0.0/8".parse().expect("a network");
+    writer.insert(loopback, &json!({ "country": { "iso_code": country } })).expect("a record");
+    fs::write(path, writer.to_bytes().expect("a database")).expect("there is room");
+}
+
+/// Whoever puts a newer database in the place of the old one reloads, and sources are looked up in that.
+#[test]
+fn sources_are_looked_up_in_the_databases_of_the_last_reload() {
+    let configured = Configured::new(
+        "[history]\ndir = 'past'\n[sources]\nsample_every = 1\ndatabases = ['places.mmdb']\n",
+    );
+    let (places, control) = (configured.path("places.mmdb"), configured.path("control"));
+    database(&places, "PT");
+    let control_word = control.display().to_string();
+    let daemon = Daemon::start(&["--config", &configured.config, "--control", &control_word]);
+    let newer = configured.path("newer.mmdb");
+    database(&newer, "NO");
+    fs::rename(newer, places).expect("renamed");
+    let reload = Command::new(program()).args(["reload", "--control", &control_word]).output();
+    assert!(reload.expect("it runs").status.success());
+    let ip: IpAddr = V4;
+    (0..5).for_each(|_| drop(daemon.ask_udp(ip, &name(EMPTY, SOA))));
+    assert!(daemon.stop().0.success());
+    let db = rusqlite::Connection::open(configured.path("past/history.sqlite")).expect("a history");
+    let query = "SELECT labels ->> 'country', count FROM history WHERE family = 'as112_sources_by_country'";
+    let mut query = db.prepare(query).expect("the view is there");
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+    let found: Vec<(String, u64)> = rows.map(|row| row.expect("a name and a number")).collect();
+    assert_eq!(found, [("NO".to_owned(), 5)]);
+}
