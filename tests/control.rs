@@ -214,7 +214,7 @@ fn the_socket_is_for_the_owner_and_group_and_two_nodes_do_not_share_it() {
             .unwrap()
     };
     let said = text(&second(&control).stderr);
-    let answers = format!("another node (process {}) is using it; choose another path", node.daemon.id());
+    let answers = format!("another node answers there (process {}); choose another path", node.daemon.id());
     assert!(said.contains(&answers), "{said}");
     // What is no socket is left alone.
     let file = node.folder.path().join("file");
@@ -252,7 +252,7 @@ fn a_default_path_that_is_taken_is_skipped_with_one_line() {
     assert_eq!(line(&first), format!("control: {}", path.display()));
     let second = start();
     let skipped = format!(
-        "control: off; {}: another node (process {}) is using it (choose another path with --control)",
+        "control: off; {}: another node answers there (process {}) (choose another path with --control)",
         path.display(),
         first.id()
     );

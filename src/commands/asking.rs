@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::announce::probe::reachable;
 use crate::cli::NodeOptions;
 use crate::config;

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::Failure;
 use super::asking::Whereabouts;
 use super::change::span;
+use super::failure::Failure;
 use crate::cli::ControlOptions;
 use crate::control::client;
 use crate::daemon::is_absent;

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use domain::base::iana::Class;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 
-use super::load;
 use crate::cli::{QueryClass, QueryOptions};
 use crate::config::Config;
+use crate::config::loaded::load;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use crate::problem::Problem;
@@ -20,7 +20,7 @@ use crate::zone;
 /// # Errors
 /// All that would keep `run` from starting, a name or type that does not exist, and that there is no reply.
 pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
-    let (config, _, snapshot) = load(&options.config, &options.config.flags())?;
+    let (config, _, snapshot) = load(options.config.config.as_deref(), &options.config.flags())?;
     let arrival = arrival(&config, options.tcp);
     let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Account::default());
     ask(options, answer).map_err(|message| vec![Problem { place: String::new(), message }])

@@ -7,8 +7,8 @@ use std::path::Path;
 use crossbeam_channel::after;
 use serde_json::Value;
 
-use super::Failure;
 use super::asking::Node;
+use super::failure::Failure;
 use crate::cli::SiteOptions;
 use crate::limits::{SITE_TRIES_MAX, SITE_TRY_EVERY};
 use crate::report::page;

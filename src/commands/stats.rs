@@ -7,9 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::after;
 use serde_json::Value;
 
-use super::Failure;
 use super::asking::Node;
 use super::change::{Change, span};
+use super::failure::Failure;
 use crate::cli::StatsOptions;
 use crate::limits::{STATS_RATE_OVER, STATS_WATCH_EVERY};
 

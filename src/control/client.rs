@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::GREETING;
 use crate::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_TRIES_MAX};
+
+/// The first words of every request: the name, and the version of what is spoken.
+pub const GREETING: &str = "as112d 1 ";
 
 /// Connects to the first socket that takes us.
 ///

@@ -41,8 +41,8 @@ use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 use crate::sys::inherited::Inherited;
 
-/// The first words of every request: the name, and the version of what is spoken.
-pub const GREETING: &str = "as112d 1 ";
+pub use client::GREETING;
+
 /// What came of the wish for a control socket.
 #[derive(Debug)]
 pub(super) enum Opened {
@@ -87,9 +87,7 @@ pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Op
         },
         ControlPath::IfFree => {
             let Some(path) = default_path() else {
-                return Ok(Opened::None(
-                    "; XDG_RUNTIME_DIR is not set (give a path with --control)".to_owned(),
-                ));
+                return Ok(Opened::None("; XDG_RUNTIME_DIR is not set (give --control a path)".to_owned()));
             };
             Ok(match bind(&path) {
                 Ok(listener) => Opened::At(listener, path),
@@ -126,7 +124,7 @@ fn bind(path: &Path) -> io::Result<StdListener> {
     if StdStream::connect(path).is_ok() {
         let status = client::status(&[path.to_owned()], CONTROL_STEP_MAX).unwrap_or_default();
         let process = status["pid"].as_u64().map_or_else(String::new, |pid| format!(" (process {pid})"));
-        let message = format!("another node{process} is using it");
+        let message = format!("another node answers there{process}");
         return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
     }
     make_dir(path)?;

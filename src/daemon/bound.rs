@@ -177,7 +177,7 @@ impl Bound {
     }
 }
 
-/// Addresses that are not available, all for the same reason.
+/// Addresses that cannot be had, all for the same reason.
 struct Refused {
     addresses: Vec<SocketAddr>,
     protocols: Vec<&'static str>,
@@ -217,7 +217,7 @@ impl Refused {
                  shutdown`, or choose other addresses with --listen"
             ),
             (io::ErrorKind::AddrInUse, None) => format!(
-                "another program listens there (`ss -lnp 'sport = :{port}'` shows which); stop it, or choose \
+                "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose \
                  another address with --listen"
             ),
             (io::ErrorKind::PermissionDenied, _) => {
@@ -226,13 +226,15 @@ impl Refused {
                     .to_owned()
             }
             (io::ErrorKind::AddrNotAvailable, _) => {
-                "no interface has that address: add it to one (`ip address add`), or remove it".to_owned()
+                "no interface has that address: add it to one (`ip address add`), or leave it out".to_owned()
             }
             _ if sockets::is_family_unknown(&self.error) => {
-                "this host does not support that protocol: remove the address".to_owned()
+                "this host does not speak that protocol: leave the address out".to_owned()
             }
             // What was refused is no matter of the address, and the message says what it is.
-            (io::ErrorKind::Other, _) => "start as root, or leave out --busy-poll or --steer".to_owned(),
+            (io::ErrorKind::Other, _) => {
+                "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
+            }
             _ => "choose another address with --listen".to_owned(),
         }
     }
@@ -271,7 +273,7 @@ fn merge(refused: Vec<Refused>, is_same: fn(&Refused, &Refused) -> bool) -> Vec<
     merged
 }
 
-/// Why addresses are not available, and what to do. A node that has them is asked who it is.
+/// Why addresses cannot be had, and what to do. A node that has them is asked who it is.
 fn cannot_listen(refused: Vec<Refused>, control: &ControlPath) -> Vec<Problem> {
     let is_taken = refused.iter().any(|one| one.error.kind() == io::ErrorKind::AddrInUse);
     let own = if let ControlPath::At(path) = control { vec![path.clone()] } else { Vec::new() };

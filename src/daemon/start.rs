@@ -70,7 +70,7 @@ struct Ports {
     /// Until a thread watches for them.
     signals: Option<Signals>,
     buffers: Vec<(usize, usize)>,
-    /// The addresses that are on no interface yet: an anycast address may come later.
+    /// Addresses that are on no interface yet: an anycast address may come later.
     absent: Vec<SocketAddr>,
     /// How many files may be open.
     descriptors: u64,
@@ -109,14 +109,14 @@ impl Start<'_> {
         let (estate, notes) = self.take_over(&mut shards.net, &placement, &mut ports)?;
 
         let remembered = self.past(&estate, &shards, &placement)?;
-        let Ports { doors, buffers, absent, descriptors, .. } = &mut ports;
-        let mut lines = Lines::begin(&self.config, zones, &doors.http, buffers, absent);
-        lines.serving(&self.config, &shards.net, &placement, *descriptors, doors.xdp.take_lines());
+        let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
+        let xdp_lines = ports.doors.xdp.take_lines();
+        lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         lines.process(&confined, &memory);
         lines.kept(&self.config, &remembered);
-        notes.into_iter().chain(left_over(&doors.unwanted)).for_each(|note| lines.warn(note));
-        lines.say(doors.control.line());
-        let web = doors.http.address();
+        notes.into_iter().chain(left_over(&ports.doors.unwanted)).for_each(|note| lines.warn(note));
+        lines.say(ports.doors.control.line());
+        let web = ports.doors.http.address();
         let Doors { http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
@@ -227,7 +227,7 @@ impl Start<'_> {
         shards: &Shards,
         placement: &Placement,
     ) -> Result<Remembered, Vec<Problem>> {
-        let (snapshot, image) = (shards.published.newest(), estate.image.as_deref());
+        let (image, snapshot) = (estate.image.as_deref(), shards.published.newest());
         let remembered = Remembered::open(&self.config, image, snapshot.names(), placement.places.len());
         remembered.map_err(Problem::alone)
     }
@@ -252,8 +252,7 @@ impl Start<'_> {
     }
 
     /// A service manager that is told that the node serves is told the truth: the node asks itself. Where
-    /// there is no manager it does not ask, as that would count; nor next to a process that would answer as
-    /// well.
+    /// there is no manager it does not ask, as that would count; nor beside a process that would answer too.
     fn reach_itself(&self, systemd: &Systemd, is_successor: bool) -> Result<(), Vec<Problem>> {
         if is_successor || !systemd.is_there() {
             return Ok(());

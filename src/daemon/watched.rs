@@ -133,8 +133,8 @@ impl Remembered {
             }
             Some((dir, Err(error))) => {
                 let lost = format!(
-                    "cannot use {} for the history: {error}; totals start at 0; give a directory that this \
-                     node can write with [history] dir",
+                    "{} cannot be used for the history: {error}; totals start at 0; give a directory that \
+                     this node may write to with [history] dir",
                     dir.display()
                 );
                 ("history: in memory, lost at exit", Some(lost))

@@ -120,7 +120,8 @@ impl Prepared {
         let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
         let told = |error: io::Error| {
             format!(
-                "xdp: the previous process's program stays attached until that process ends: {error}; restart"
+                "xdp: the previous process's program stays attached until that process ends: \
+                 {error}; restart"
             )
         };
         replaced.filter_map(|result| result.err().map(told)).collect()

@@ -1,5 +1,5 @@
 //! The self-test of a shard: a few queries through an engine like its own, made by its thread, answered from
-//! its snapshot. Nobody is told to serve before all shards have passed.
+//! its snapshot. No shard serves before all have passed.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -78,7 +78,7 @@ fn answers(reply: &[u8]) -> bool {
     reply.len() > 12 && reply[3] & 0xF == rcode::NOERROR && reply[6..8] != [0, 0]
 }
 
-/// What the node has to say, without a socket. Nothing is counted.
+/// The answer of `serve` without a socket, not counted.
 fn answer(snapshot: &Snapshot, arrival: &Arrival, query: &[u8]) -> Vec<u8> {
     let mut slot = vec![0; SLOT_PAYLOAD_LEN];
     slot[..query.len()].copy_from_slice(query);

@@ -22,7 +22,7 @@ use crate::sys::{self, Ring, SelfTest, cpu};
 /// What the threads report once they run.
 #[derive(Debug)]
 pub enum Event {
-    /// A thread ended although nobody told it to: the process must end too, never half dead.
+    /// A thread ended by itself: the process must end too, and not run without it.
     Died {
         /// The thread's name.
         thread: String,
@@ -37,7 +37,7 @@ pub struct Plan {
     /// What datapath is wanted.
     pub choice: DatapathChoice,
     /// Microseconds for which a ring polls the NIC before its shard sleeps. (For mmsg, the sockets
-    /// have been told.)
+    /// have SO_BUSY_POLL.)
     pub busy_poll: usize,
     /// For each shard the CPU that it is pinned to, if any.
     pub cpus: Vec<Option<usize>>,
@@ -52,7 +52,7 @@ pub struct Plan {
     pub published: Arc<Published>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
-    /// What the threads keep of their system calls.
+    /// How the threads are confined.
     pub confined: Confined,
 }
 
@@ -314,7 +314,7 @@ impl Start {
             Ok(engine) => (Ok(()), Some(engine)),
             Err(error) => (Err(error), None),
         };
-        // Whoever waits for the reports may be gone; then so is the gate.
+        // If the receiver of the reports is gone, so is the gate.
         let _ = ready.send(report);
         drop(ready);
         let Ok(chosen) = gate.recv() else { return Ok(()) };
@@ -370,7 +370,7 @@ impl Drop for Obituary {
     fn drop(&mut self) {
         if let Some(events) = &self.events {
             let event = Event::Died { thread: self.thread.clone(), reason: self.reason.clone() };
-            // Nobody listens any more when the process ends.
+            // There is no receiver when the process ends.
             let _ = events.send(event);
         }
     }

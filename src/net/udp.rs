@@ -29,7 +29,7 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// One that answers on `sockets`, made by the thread that will turn it.
+    /// An engine that answers on `sockets`, made by the thread that will turn it.
     pub(super) fn new(
         datapath: Datapath,
         sockets: Vec<UdpSocket>,
@@ -44,7 +44,7 @@ impl Engine {
         }
     }
 
-    /// One round: waits at most `wait`, lends what came in, sends what was answered.
+    /// One turn: waits at most `wait`, lends the datagrams received, sends the replies.
     #[inline]
     pub(super) fn turn(
         &mut self,
@@ -81,16 +81,16 @@ impl Engine {
 pub(super) struct Given {
     pub(super) socket: UdpSocket,
     pub(super) place: Place,
-    /// Another shard has it as well, and counts what the kernel drops there.
+    /// Another shard has it as well, and counts its drops (SO_MEMINFO counts per socket, not per descriptor).
     pub(super) is_second: bool,
 }
 
-/// Where a socket stands.
+/// The listener of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     /// Its address.
     pub(super) local: SocketAddr,
-    /// The place of that among those that the node listens on.
+    /// Its index among the addresses that the node listens on.
     pub(super) listener: usize,
 }
 
@@ -125,8 +125,8 @@ impl Shard {
         Engine::new(datapath, sockets.map_err(failed)?, busy_poll)
     }
 
-    /// Serves until the orders say otherwise. Then it answers what has come, as far as nobody else has who
-    /// holds the same sockets.
+    /// Serves until the orders say otherwise. Then it answers what is left in its sockets, which another
+    /// process may hold too.
     pub(super) fn serve(mut self, mut engine: Engine, orders: &Orders) -> io::Result<()> {
         self.sockets.clear();
         self.turns(&mut engine, orders)?;
@@ -149,19 +149,19 @@ impl Shard {
         Ok(())
     }
 
-    /// Ends a turn, at `now`: what was counted becomes visible.
+    /// Ends a turn, at `now`: its counts become visible to readers.
     fn fold(&mut self, turn: &Turn, now: Instant) {
         let Answering { ledger, batch_began, snapshot, .. } = &mut self.answering;
         ledger.count(SHARD_TURNS.at([]));
         if let Some(began) = batch_began.take() {
-            // The next system call submits the replies, or the last one has.
+            // The replies are submitted by the next system call (io_uring) or were by the last (mmsg).
             let took = now.duration_since(began);
             ledger.add(SHARD_BUSY.at([]), u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
             ledger.add(SHARD_RECEIVED.at([]), turn.received);
             ledger.count(SHARD_BATCHES.at([]));
             ledger.stopwatch.record(took, turn.received);
         } else {
-            // A shard that nobody asks changes over as well.
+            // An idle shard switches to a newer snapshot too.
             snapshot.look();
         }
         ledger.stopwatch.tick(now);
@@ -184,10 +184,10 @@ impl Shard {
     }
 }
 
-/// What it takes to answer a datagram.
+/// What answering a datagram needs.
 #[derive(Debug)]
 struct Answering {
-    /// Where each socket stands.
+    /// The listener of each socket.
     places: Vec<Place>,
     snapshot: Follower,
     ledger: Ledger,
@@ -223,12 +223,12 @@ impl Answering {
     }
 }
 
-/// What the kernel has dropped at each socket, asked for once a second: it takes a system call each.
+/// What the kernel has dropped at each socket, read once a second, as it takes a system call each.
 #[derive(Debug)]
 struct Drops {
     asked: Instant,
     /// By socket: the listener whose drops these are, if they are this shard's to count; and how many there
-    /// were, as the kernel counts, to 2^32 and round again.
+    /// were (the kernel's counter wraps at 2^32).
     seen: Vec<(Option<usize>, u32)>,
 }
 
@@ -253,7 +253,7 @@ impl Drops {
     #[cold]
     fn read(&mut self, sockets: &[UdpSocket], ledger: &mut Ledger) {
         for (socket, (listener, seen)) in sockets.iter().zip(&mut self.seen) {
-            // A kernel that does not say leaves the count at what it was.
+            // A kernel without SO_MEMINFO (before Linux 4.12) leaves the count as it was.
             let (Some(listener), Ok(drops)) = (*listener, sockets::drops(socket)) else { continue };
             ledger.add(SOCKET_DROPS.at([listener]), drops.wrapping_sub(*seen));
             *seen = drops;
@@ -261,8 +261,8 @@ impl Drops {
     }
 }
 
-/// The bound on FORMERR and NOTIMP: two programs that answer each other's errors must not keep each other
-/// busy.
+/// The rate limit of FORMERR and NOTIMP: two programs that answer each other's errors must not keep each
+/// other busy.
 #[derive(Debug)]
 struct ErrorCap {
     second_began: Instant,

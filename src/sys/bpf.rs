@@ -55,7 +55,8 @@ pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32, place: Place) -> io::
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Puts a program in the place of the one that `link` has attached; no frame goes by in between.
+/// Replaces the program of `link` atomically (BPF_LINK_UPDATE; of XDP since Linux 5.9): every frame meets one
+/// of the two.
 ///
 /// # Errors
 /// What the kernel objects.
@@ -64,7 +65,7 @@ pub fn replace_xdp(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     bpf(BPF_LINK_UPDATE, [link, program, 0, 0]).map(|_| ())
 }
 
-/// What the kernel tells of a link: `struct bpf_link_info`, as far as links of XDP have it.
+/// Information about a link: `struct bpf_link_info`, as far as links of XDP have it.
 #[repr(C)]
 #[derive(Default)]
 struct LinkInfo {
@@ -122,8 +123,8 @@ pub fn wait_for_runs() {
     }
 }
 
-/// The memory of an array map that was made for it. The program and we read and write it at any time, word
-/// by word.
+/// The memory of an array map that is mmapable (BPF_F_MMAPABLE, Linux 5.5). The program and we read and write
+/// it at any time, word by word.
 #[derive(Debug)]
 pub struct Shared {
     base: NonNull<AtomicU64>,

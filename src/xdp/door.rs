@@ -19,20 +19,20 @@ pub(super) const CONTROL_LEN: usize = size_of::<Control>();
 pub struct Door {
     /// Where they come in.
     pub interfaces: Vec<sys::interface::Interface>,
-    /// The addresses that the node listens on. For a wildcard nobody can say which ones it is: those are in
+    /// The addresses that the node listens on. Which ones a wildcard stands for is unknown: those are in
     /// a prefix.
     pub listeners: Vec<SocketAddr>,
-    /// All of whose addresses are the node's.
+    /// Prefixes all of whose addresses are the node's.
     pub prefixes: Vec<IpNet>,
     /// One query in so many that it could answer passes to the sockets; 0 for none.
     pub sample: u32,
 }
 
 impl Door {
-    /// The control block that says so.
+    /// The control block for them.
     ///
     /// # Errors
-    /// A prefix in which nobody listens, and more of anything than there is room for.
+    /// A prefix without a listening address, and more of anything than fits.
     pub(super) fn image(&self) -> Result<Image, String> {
         let mut image = vec![0; CONTROL_LEN];
         if self.interfaces.len() > INTERFACES {
@@ -50,12 +50,13 @@ impl Door {
         SOURCE_PORTS_REFUSED.into_iter().for_each(|port| refuse_source(&mut image, port));
         for (index, listener) in self.listeners.iter().enumerate() {
             let ip = listener.ip();
-            // No frame from outside is for those; nor is one from them.
+            // Frames from outside are neither to nor from loopback addresses.
             if ip.is_unspecified() || ip.is_loopback() || is_link_local(ip) {
                 continue;
             }
             if !put_target(&mut image, *listener, index) {
-                // What seems to come from there is the sockets' matter, which know it.
+                // Without a slot the program does not know this address as ours, so frames from its port pass
+                // to the sockets.
                 refuse_source(&mut image, listener.port());
             }
         }
@@ -134,7 +135,7 @@ fn on_the_wire(port: u16) -> [u8; 4] {
     [high, low, 0, 0]
 }
 
-/// From now on what comes from this port passes.
+/// Frames from this source port pass.
 fn refuse_source(image: &mut Image, port: u16) {
     set_bit(image, offset_of!(Control, ports), port.into());
     let at = offset_of!(Control, ports_max);
@@ -147,7 +148,7 @@ fn set_bit(image: &mut Image, at: usize, bit: usize) {
     image[at + bit / 8] |= 1 << (bit % 8);
 }
 
-/// Whether there was a free place near the one by hash.
+/// Whether there was a free slot within the probe distance.
 fn put_target(image: &mut Image, listener: SocketAddr, index: usize) -> bool {
     let octets = mapped(listener.ip()).octets();
     let half = |at: usize| u64::from_le_bytes(*octets[at..].first_chunk().expect("an address has sixteen"));

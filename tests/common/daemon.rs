@@ -202,6 +202,17 @@ impl Drop for Daemon {
     }
 }
 
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").expect("the kernel tells").filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Whether a process that runs has this in its environment.
+fn is_of(process: i32, family: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == family.as_bytes())
+}
+
 /// A daemon whose standard streams are a terminal's, that of script(1).
 pub struct Terminal {
     script: Child,
@@ -248,17 +259,6 @@ impl Drop for Terminal {
         let _ = self.script.kill();
         let _ = self.script.wait();
     }
-}
-
-fn processes() -> impl Iterator<Item = i32> {
-    let entries = std::fs::read_dir("/proc").expect("the kernel tells").filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// Whether a process that runs has this in its environment.
-fn is_of(process: i32, family: &str) -> bool {
-    let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|variable| variable == family.as_bytes())
 }
 
 /// A folder with a configuration, for daemons that serve HTTP.

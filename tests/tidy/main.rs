@@ -254,19 +254,15 @@ fn prose(text: &str) -> String {
                 said.push_str(" | ");
             }
             '\\' if in_literal => {
-                if rest.next().is_some_and(|(_, escaped)| escaped == '\n') {
-                    said.push('\n');
-                }
+                let escaped = rest.next();
+                said.extend(escaped.filter(|(_, escaped)| *escaped == '\n').map(|_| '\n'));
             }
             '{' | '}' if in_literal => {
                 in_name = c == '{';
                 said.push('_');
             }
-            _ if in_literal => {
-                if !in_name {
-                    said.push(c);
-                }
-            }
+            _ if in_name => {}
+            _ if in_literal => said.push(c),
             '\'' if ahead.starts_with("'\"'") => {
                 rest.next();
             }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Host;
+use super::host::Host;
 use crate::cli::ServeOptions;
 use crate::commands::asking::Node;
 use crate::config::{self, Wanted};

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Finding, Host, TUNE};
+use super::finding::{Finding, TUNE};
+use super::host::Host;
 use crate::config::Config;
 use crate::daemon::placement::Placement;
 use crate::limits::{DESCRIPTORS_BESIDE, HTTP_CONNECTIONS_MAX};

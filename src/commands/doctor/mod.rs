@@ -8,77 +8,25 @@
 //! | `bundle.rs` | everything that a report of a fault needs, in one file |
 
 mod bundle;
+mod finding;
 mod host;
 mod kernel;
 mod network;
 
-use std::fmt;
 use std::io::{self, Write as _};
 
 use serde_json::Value;
 
-use super::Failure;
 use super::asking::{DEFAULT_URL, Node, Whereabouts};
+use super::failure::Failure;
 use crate::cli::{DoctorOptions, NodeOptions};
 use crate::config::doors::ControlPath;
 use crate::config::{self, Config, Flags};
 use crate::daemon::placement::Placement;
 use crate::sys::interface::interface;
 
+use finding::{Finding, Verdict};
 use host::Host;
-
-/// What tunes a host, where the packages put it.
-const TUNE: &str = "/usr/share/as112d/tune";
-
-/// What was found of one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Finding {
-    verdict: Verdict,
-    /// What it is about.
-    subject: String,
-    /// What there is; behind `Do`, what to do about it.
-    text: String,
-}
-
-/// What a finding means for the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It is as it should be.
-    Good,
-    /// There is something to do.
-    Do,
-    /// It cannot be told, or it is not there and nothing is lost by it.
-    Note,
-}
-
-impl Finding {
-    fn new(verdict: Verdict, subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { verdict, subject: subject.into(), text: text.into() }
-    }
-
-    fn good(subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::new(Verdict::Good, subject, text)
-    }
-
-    fn to_do(subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::new(Verdict::Do, subject, text)
-    }
-
-    fn note(subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::new(Verdict::Note, subject, text)
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            Verdict::Good => "good",
-            Verdict::Do => "do",
-            Verdict::Note => "-",
-        };
-        write!(f, "{verdict:<4}  {:<14}  {}", self.subject, self.text)
-    }
-}
 
 /// Looks at this host, with the configuration in mind, and prints what it finds.
 ///

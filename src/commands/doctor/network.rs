@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use super::{Finding, Host, TUNE};
+use super::finding::{Finding, TUNE};
+use super::host::Host;
 use crate::announce::service;
 use crate::config::Config;
 use crate::config::written::SizeText;

@@ -21,8 +21,8 @@ use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::Failure;
 use super::asking::Node;
+use super::failure::Failure;
 use crate::cli::TopOptions;
 use crate::limits::TOP_EVENTS_MAX;
 use state::State;

@@ -58,7 +58,7 @@ pub(crate) struct Reply {
 /// The memory of all slots of one ring, and the record of which of them are with the kernel.
 pub(crate) struct Slots {
     memory: ManuallyDrop<Region>,
-    /// False once the kernel may have to be feared: see [`Self::keep_mapped`].
+    /// False once the kernel may still write after the ring has ended: see [`Self::keep_mapped`].
     unmap: bool,
     payload_off: usize,
     /// Bytes from one slot to the next.
