@@ -134,7 +134,7 @@ fn printable(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::config::{Cpus, Flags};
-    use crate::daemon::placement::Place;
+    use crate::daemon::placement::ShardPlacement;
     use crate::dns::name::Name;
     use crate::zone::Zone;
 
@@ -143,7 +143,7 @@ mod tests {
         let mut config = config::load(None, &Flags::default()).unwrap();
         config.listen = vec!["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
         config.cpus = Some(Cpus::Physical);
-        let place = Place { cpu: None, queues: vec![], why: String::new() };
+        let place = ShardPlacement { cpu: None, queues: vec![], why: String::new() };
         let placement = Placement {
             places: vec![place.clone(), place],
             steering: None,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::announce;
-use crate::announce::probe::{Place, probe_all};
+use crate::announce::probe::{ProbedHost, probe_all};
 use crate::announce::state::News;
 use crate::cli::ProbeOptions;
 use crate::config::doors::known_paths;
@@ -28,7 +28,7 @@ pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
         None if options.address.is_empty() => of_running_node(options),
         None => options.address.iter().flat_map(|listen| &listen.0).copied().collect(),
     };
-    let place = if options.local { Place::Here } else { Place::Anywhere };
+    let place = if options.local { ProbedHost::This } else { ProbedHost::Any };
     let timeout = options.timeout.map_or(PROBE_TIMEOUT, |time| time.0);
     let mut out = String::new();
     let mut problems = Vec::new();

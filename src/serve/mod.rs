@@ -123,7 +123,7 @@ impl Service<'_> {
         match found.rule {
             RuleRef::Set(set) if !set.is_followed_at_run_time(question.qtype) => {
                 let tail = answers.select(set, question.qtype, self.transport != Transport::Udp);
-                self.ready(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start)
+                self.compiled(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start)
             }
             _ => self.chain(slot, question, opt.as_ref()),
         }
@@ -131,7 +131,7 @@ impl Service<'_> {
 
     /// Replies with a compiled tail.
     #[inline]
-    fn ready(
+    fn compiled(
         &self,
         slot: &mut [u8],
         question: &Question,

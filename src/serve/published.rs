@@ -89,7 +89,7 @@ impl Published {
     }
 }
 
-/// A serving thread's handle: the newest snapshot as of its last [`look`](Self::look).
+/// A serving thread's handle: the newest snapshot as of its last [`refresh`](Self::refresh).
 #[derive(Debug)]
 pub struct Follower {
     snapshot: Arc<Snapshot>,
@@ -101,7 +101,7 @@ pub struct Follower {
 impl Follower {
     /// Switches to a newer snapshot, if there is one. Not to be called while an answer is being made.
     #[inline]
-    pub fn look(&mut self) {
+    pub fn refresh(&mut self) {
         if self.published.generation.load(Ordering::Acquire) != self.generation {
             self.change_over();
         }
@@ -153,7 +153,7 @@ mod tests {
         assert!(!published.publish(named("second"), Duration::ZERO), "the follower has not looked");
         assert_eq!(name(&follower), "first");
         let (first, second) = (Arc::downgrade(&follower.snapshot), Arc::downgrade(&published.newest()));
-        follower.look();
+        follower.refresh();
         assert_eq!(name(&follower), "second");
         assert!(first.upgrade().is_some(), "a thread that serves frees nothing");
         let (go, gone) = mpsc::channel();
@@ -163,7 +163,7 @@ mod tests {
                 go.send(()).unwrap();
             });
             while gone.recv_timeout(Duration::from_millis(1)).is_err() {
-                follower.look();
+                follower.refresh();
             }
         });
         assert_eq!(name(&follower), "third");
@@ -181,7 +181,7 @@ mod tests {
                 scope.spawn(|| {
                     let (mut follower, mut last) = (published.follow(), 0);
                     while !over.load(Ordering::Relaxed) {
-                        follower.look();
+                        follower.refresh();
                         let seen = name(&follower).parse::<u32>().unwrap();
                         assert!(seen >= last, "{seen} after {last}");
                         last = seen;

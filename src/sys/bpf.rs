@@ -23,7 +23,7 @@ const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum AttachMode {
     /// In the driver (native XDP), before the kernel allocates an sk_buff.
     Native,
     /// In the network stack (generic XDP, XDP_FLAGS_SKB_MODE).
@@ -44,10 +44,10 @@ struct LinkAttributes {
 /// # Errors
 /// EBUSY where there is a program already, EOPNOTSUPP where the driver has no place for one, and what else
 /// the kernel and the driver object.
-pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32, place: Place) -> io::Result<OwnedFd> {
+pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32, place: AttachMode) -> io::Result<OwnedFd> {
     let flags = match place {
-        Place::Native => XDP_FLAGS_DRV_MODE,
-        Place::Generic => XDP_FLAGS_SKB_MODE,
+        AttachMode::Native => XDP_FLAGS_DRV_MODE,
+        AttachMode::Generic => XDP_FLAGS_SKB_MODE,
     };
     let program = program.as_raw_fd().cast_unsigned();
     let fd = bpf(BPF_LINK_CREATE, [program, interface, BPF_XDP, flags])?;
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn what_is_no_program_is_not_attached() {
         let file = File::open("/dev/null").unwrap();
-        assert!(attach_xdp(file.as_fd(), 1, Place::Generic).is_err());
+        assert!(attach_xdp(file.as_fd(), 1, AttachMode::Generic).is_err());
         assert!(replace_xdp(file.as_fd(), file.as_fd()).is_err());
     }
 

@@ -5,7 +5,7 @@
 //! memory that it shares with the node. So the node needs no privileges once the program is attached.
 
 mod counts;
-mod door;
+mod filter;
 mod layout;
 mod memory;
 mod sets;
@@ -28,12 +28,12 @@ use crate::sys::bpf::{self, Shared};
 use crate::sys::clock;
 
 use counts::CPU_LEN;
-use door::CONTROL_LEN;
+use filter::CONTROL_LEN;
 use layout::Control;
 use sets::{SET_LEN, Zones};
 
-pub use crate::sys::bpf::Place;
-pub use door::Door;
+pub use crate::sys::bpf::AttachMode;
+pub use filter::Filter;
 
 /// The program, an ELF object built by clang.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("program/responder.o");
@@ -73,12 +73,12 @@ pub enum Fate {
 }
 
 impl Responder {
-    /// Loads the program for the frames that `door` names. It answers nothing before it is told to.
+    /// Loads the program for the frames that `filter` names. It answers nothing before it is told to.
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub fn load(door: &Door, snapshot: &Snapshot, growth: Growth) -> Result<Self, String> {
-        let control_image = door.image()?;
+    pub fn load(filter: &Filter, snapshot: &Snapshot, growth: Growth) -> Result<Self, String> {
+        let control_image = filter.image()?;
         let cpus = possible_cpus().map_err(|error| format!("cannot count the CPUs: {error}"))?;
         let mut loader = EbpfLoader::new();
         // The program reads no kernel types, so BTF of the kernel is not needed.
@@ -112,7 +112,7 @@ impl Responder {
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub fn attach(&mut self, interface: u32, place: Place) -> Result<(), String> {
+    pub fn attach(&mut self, interface: u32, place: AttachMode) -> Result<(), String> {
         let program = Self::xdp(&mut self.program)?.fd().map_err(|error| told(&error))?;
         let link = bpf::attach_xdp(program.as_fd(), interface, place).map_err(|error| refused(&error))?;
         self.links.push(link);

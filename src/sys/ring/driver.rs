@@ -147,7 +147,7 @@ impl<K: Kernel> Driver<K> {
                     let Some(mut slot) = slot else { continue };
                     // A completion with an error may come with a slot, but without a datagram.
                     let received = usize::try_from(result).unwrap_or(0);
-                    let Some((arrived, payload)) = self.kernel.slots().lend(&mut slot, socket, received)
+                    let Some((arrived, payload)) = self.kernel.slots().datagram(&mut slot, socket, received)
                     else {
                         self.kernel.recycle(slot);
                         continue;

@@ -57,7 +57,7 @@ const CQE_BUFFER_SHIFT: u32 = 16;
 pub(super) struct Uring {
     // Fields drop in this order: the ring first, then what it used.
     ring: IoUring,
-    door: Door,
+    registered: RegisteredFd,
     buffers: Buffers,
     slots: Slots,
     /// The slot of each queued entry that is a send, in the order of the submission queue.
@@ -93,9 +93,9 @@ impl Uring {
         }
         let slots = Slots::new(slot_count, wildcard).map_err(step("mmap of the slots"))?;
         let buffers = Buffers::new(&ring, slot_count, &slots).map_err(step("IORING_REGISTER_PBUF_RING"))?;
-        let door = Door::new(&ring).map_err(step("IORING_REGISTER_RING_FDS"))?;
+        let registered = RegisteredFd::new(&ring).map_err(step("IORING_REGISTER_RING_FDS"))?;
         if let Err(error) = submitter.register_enable_rings() {
-            door.close(&ring);
+            registered.close(&ring);
             return Err(step("IORING_REGISTER_ENABLE_RINGS")(error));
         }
         let (name_len, control_len) = slots.asked_lens();
@@ -105,7 +105,7 @@ impl Uring {
         head.msg_namelen = name_len as libc::socklen_t;
         head.msg_controllen = control_len as _;
         let queued = VecDeque::with_capacity(entries as usize);
-        Ok(Self { ring, door, buffers, slots, queued, head, sockets, receiving: 0 })
+        Ok(Self { ring, registered, buffers, slots, queued, head, sockets, receiving: 0 })
     }
 
     /// Bytes of one: an entry of the submission queue has 64; one of completions has 16, and there are twice
@@ -198,13 +198,13 @@ impl Kernel for Uring {
     #[inline]
     fn recycle(&mut self, slot: Slot) {
         let len = self.slots.slot_len();
-        let number = self.slots.put(slot);
+        let number = self.slots.recycle(slot);
         self.buffers.add(number, self.slots.address(number), len);
     }
 
     fn enter(&mut self, wait: Duration) -> io::Result<Entered> {
         self.buffers.publish();
-        let result = self.door.enter(self.queued.len(), wait);
+        let result = self.registered.enter(self.queued.len(), wait);
         let submission = self.ring.submission();
         let (left, overflow) = (submission.len(), submission.cq_overflow());
         drop(submission);
@@ -239,7 +239,7 @@ impl Kernel for Uring {
         let socket = usize::try_from(tag).ok().filter(|&socket| socket < self.sockets.len());
         let Some(socket) = socket else { return Some(Completion::Nonsense) };
         let slot = if io_uring::cqueue::buffer_select(flags).is_some() {
-            let Some(slot) = self.slots.take((flags >> CQE_BUFFER_SHIFT) as u16) else {
+            let Some(slot) = self.slots.take_filled((flags >> CQE_BUFFER_SHIFT) as u16) else {
                 return Some(Completion::Nonsense);
             };
             Some(slot)
@@ -262,7 +262,7 @@ impl Drop for Uring {
             self.slots.keep_mapped();
             Box::leak(std::mem::replace(&mut self.head, Box::new(empty_head())));
         }
-        self.door.close(&self.ring);
+        self.registered.close(&self.ring);
         // If this is denied (a seccomp filter), the port is free when the kernel has taken the ring apart.
         let _ = self.ring.submitter().unregister_files();
     }
@@ -303,7 +303,7 @@ fn restrictions() -> [Restriction; 8] {
 
 /// The way into the ring: its registered descriptor, which saves the kernel a lookup in each call
 /// (IORING_REGISTER_RING_FDS, Linux 5.18).
-struct Door {
+struct RegisteredFd {
     /// Index among this thread's registered rings.
     index: RawFd,
     flags: u32,
@@ -318,7 +318,7 @@ struct RingFd {
     data: u64,
 }
 
-impl Door {
+impl RegisteredFd {
     /// Registers the ring's descriptor with the calling thread. Before the ring is enabled: afterwards it is
     /// denied.
     fn new(ring: &IoUring) -> io::Result<Self> {
@@ -476,7 +476,7 @@ mod tests {
             panic!("a datagram was expected");
         };
         let received = usize::try_from(result).unwrap();
-        let (arrived, payload) = uring.slots.lend(&mut slot, 0, received).unwrap();
+        let (arrived, payload) = uring.slots.datagram(&mut slot, 0, received).unwrap();
         assert_eq!((arrived.peer, &payload[..5]), (client.local_addr().unwrap(), &b"query"[..]));
         uring.recycle(slot);
     }

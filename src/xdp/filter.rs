@@ -16,7 +16,7 @@ pub(super) const CONTROL_LEN: usize = size_of::<Control>();
 
 /// Which frames the program may answer.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct Filter {
     /// Where they come in.
     pub interfaces: Vec<sys::interface::Interface>,
     /// The addresses that the node listens on. Which ones a wildcard stands for is unknown: those are in
@@ -28,7 +28,7 @@ pub struct Door {
     pub sample: u32,
 }
 
-impl Door {
+impl Filter {
     /// The control block for them.
     ///
     /// # Errors
@@ -174,8 +174,8 @@ mod tests {
     use super::*;
     use crate::limits::LISTEN_MAX;
 
-    fn door(listeners: &[&str], prefixes: &[&str]) -> Door {
-        Door {
+    fn filter(listeners: &[&str], prefixes: &[&str]) -> Filter {
+        Filter {
             interfaces: vec![sys::interface::Interface { index: 7, mac: [2, 0, 0, 0, 0, 1] }],
             listeners: listeners.iter().map(|one| one.parse().unwrap()).collect(),
             prefixes: prefixes.iter().map(|one| one.parse().unwrap()).collect(),
@@ -194,16 +194,16 @@ mod tests {
     fn only_addresses_that_come_from_outside_are_targets() {
         let listeners =
             ["127.0.0.1:53", "[::1]:53", "0.0.0.0:53", "[fe80::1]:53", "192.0.2.1:53", "192.0.2.1:5300"];
-        assert_eq!(targets(&door(&listeners, &[]).image().unwrap()), 2);
+        assert_eq!(targets(&filter(&listeners, &[]).image().unwrap()), 2);
         let many: Vec<String> = (0..LISTEN_MAX).map(|n| format!("[2001:db8::{n:x}]:53")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(targets(&door(&many, &[]).image().unwrap()), LISTEN_MAX, "all have a place");
+        assert_eq!(targets(&filter(&many, &[]).image().unwrap()), LISTEN_MAX, "all have a place");
     }
 
     #[test]
     fn a_prefix_is_answered_for_where_somebody_listens() {
         let len = |listeners: &[&str], prefixes: &[&str]| {
-            let image = door(listeners, prefixes).image()?;
+            let image = filter(listeners, prefixes).image()?;
             Ok::<_, String>(image[offset_of!(Control, prefixes_len)])
         };
         assert_eq!(len(&["192.0.2.1:53"], &["192.0.2.0/24"]), Ok(1));
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn ports_that_get_nothing_are_marked() {
-        let image = door(&[], &[]).image().unwrap();
+        let image = filter(&[], &[]).image().unwrap();
         let marked = (0..=u16::MAX)
             .filter(|port| image[offset_of!(Control, ports) + usize::from(*port) / 8] >> (port % 8) & 1 == 1);
         assert_eq!(marked.collect::<Vec<_>>(), SOURCE_PORTS_REFUSED);
