@@ -133,7 +133,7 @@ fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
     let node = node("dsc = '/proc/dsc'");
     let (code, said) = check(&node);
     assert_eq!(code, Some(1), "{said}");
-    let fault = "cannot write to /proc/dsc: it is not there, and cannot be made in /proc: ";
+    let fault = "cannot write to /proc/dsc: it does not exist and cannot be created in /proc: ";
     let way_out = "give a directory that this node may write to with [export] dsc";
     assert!(said.contains(fault) && said.contains(way_out), "{said}");
     assert_eq!(said.matches("cannot write to").count(), 1, "the folder of the history can be: {said}");

@@ -133,7 +133,7 @@ pub fn is_absent(address: SocketAddr) -> String {
 
 pub(super) fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
     format!(
-        "cannot write to {}: {error}; give a directory that this node may write to with {key}",
+        "cannot write to {}: {error}; give a directory that this node can write with {key}",
         dir.display()
     )
 }
