@@ -134,7 +134,7 @@ fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
     let (code, said) = check(&node);
     assert_eq!(code, Some(1), "{said}");
     let fault = "cannot write to /proc/dsc: it does not exist and cannot be created in /proc: ";
-    let way_out = "give a directory that this node may write to with [export] dsc";
+    let way_out = "give a directory that this node can write with [export] dsc";
     assert!(said.contains(fault) && said.contains(way_out), "{said}");
     assert_eq!(said.matches("cannot write to").count(), 1, "the folder of the history can be: {said}");
     let daemon = node.start();
