@@ -177,7 +177,7 @@ impl Bound {
     }
 }
 
-/// Addresses that cannot be had, all for the same reason.
+/// Addresses that are not available, all for the same reason.
 struct Refused {
     addresses: Vec<SocketAddr>,
     protocols: Vec<&'static str>,
@@ -273,7 +273,7 @@ fn merge(refused: Vec<Refused>, is_same: fn(&Refused, &Refused) -> bool) -> Vec<
     merged
 }
 
-/// Why addresses cannot be had, and what to do. A node that has them is asked who it is.
+/// Why addresses are not available, and what to do. A node that has them is asked who it is.
 fn cannot_listen(refused: Vec<Refused>, control: &ControlPath) -> Vec<Problem> {
     let is_taken = refused.iter().any(|one| one.error.kind() == io::ErrorKind::AddrInUse);
     let own = if let ControlPath::At(path) = control { vec![path.clone()] } else { Vec::new() };

@@ -159,7 +159,8 @@ impl Node {
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(Problem::alone("the signal and control threads have ended; please report this"));
+                        let message = "the signal and control threads have ended; please report this";
+                        return Err(Problem::alone(message));
                     };
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     let wishes = merged(iter::once(order).chain(waiting));
