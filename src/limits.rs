@@ -395,8 +395,8 @@ pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
 /// Groups of one figure of the page that are shown by themselves: what comes after them is too small to see.
 pub const SHOWN_GROUPS_MAX: usize = 10;
 /// What a document of the page shows is kept for a step of its time, divided by this: 1 s where it has
-/// minutes, 15 s where it has quarters of an hour, 24 min where it has days. So often, at most, can the public make the node read its
-/// history for it.
+/// minutes, 15 s where it has quarters of an hour, 24 min where it has days. So often, at most, can the
+/// public make the node read its history for it.
 pub const PAGE_KEPT_DIVISOR: u64 = 60;
 /// How long a visitor waits for a page while another reads the history, and how often it is looked whether
 /// he is done.

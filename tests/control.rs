@@ -181,7 +181,7 @@ fn the_second_signal_to_end_ends_now() {
     node.daemon.signal(15);
     assert_eq!(node.daemon.next_line(), "draining: queries that still arrive are answered");
     assert_eq!(node.state(), "draining");
-    assert!(text(&node.run("undrain").stderr).contains("is already stopping"));
+    assert!(text(&node.run("undrain").stderr).contains("already stopping"));
     let (status, lines) = node.daemon.stop();
     assert!(status.success());
     assert_eq!(lines, ["stopped after 0 queries"]);

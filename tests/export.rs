@@ -133,10 +133,10 @@ fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
     let node = node("dsc = '/proc/dsc'");
     let (code, said) = check(&node);
     assert_eq!(code, Some(1), "{said}");
-    let fault = "/proc/dsc cannot be written: it is not there, and cannot be made in /proc: ";
-    let way_out = "give a folder that this node can write with [export] dsc";
+    let fault = "cannot write to /proc/dsc: it does not exist and cannot be created in /proc: ";
+    let way_out = "give a directory that this node may write to with [export] dsc";
     assert!(said.contains(fault) && said.contains(way_out), "{said}");
-    assert_eq!(said.matches("cannot be written").count(), 1, "the folder of the history can be: {said}");
+    assert_eq!(said.matches("cannot write to").count(), 1, "the folder of the history can be: {said}");
     let daemon = node.start();
     let line = daemon.announcement.iter().find(|line| line.starts_with("export: ")).expect("it says so");
     assert!(line.contains(fault) && line.ends_with(way_out), "{line}");

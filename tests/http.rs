@@ -63,8 +63,8 @@ fn every_path_answers_and_nothing_else_does() {
         ("/stats.json", "HTTP/1.1 200 ", "\ncontent-type: application/json\r\n"),
         ("/healthz", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
         ("/readyz?x=1", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
-        ("/nowhere", "HTTP/1.1 404 ", "There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n"),
-        ("/metrics/", "HTTP/1.1 404 ", "There is nothing here."),
+        ("/nowhere", "HTTP/1.1 404 ", "Try /, /node, /metrics, /stats.json, /healthz or /readyz.\n"),
+        ("/metrics/", "HTTP/1.1 404 ", "Not found."),
     ] {
         let answer = get(http, path, "");
         assert!(answer.starts_with(start) && answer.contains(fragment), "{path}: {answer}");
@@ -480,9 +480,9 @@ fn stats_watches_until_the_node_is_gone_or_nobody_looks() {
     let (daemon, http) = start(&[]);
     assert_answers(&daemon);
     let url = format!("http://{http}");
-    let (mut watching, seen) = watch_until(&url, &[], |seen| seen.contains("in the last seconds"));
+    let (mut watching, seen) = watch_until(&url, &[], |seen| seen.contains("shares of the last seconds"));
     let screens: Vec<&str> = seen.split("\x1b[H\x1b[2J").collect();
-    assert!(screens[0].is_empty() && screens[1].contains("shares of all"), "{seen}");
+    assert!(screens[0].is_empty() && screens[1].contains("shares since counting began"), "{seen}");
     assert!(screens[2].contains("queries             0.0/s"), "{seen}");
 
     let (mut reading, seen) =
@@ -512,7 +512,7 @@ fn stats_prints_one_screen_or_json_or_that_no_node_answers() {
     let screen = loop {
         let (code, screen, err) = run(&["--url", &url]);
         assert_eq!((code, err.as_str()), (Some(0), ""));
-        if screen.contains("   4 in all; ") {
+        if screen.contains("   4 in total; ") {
             break screen;
         }
         assert!(Instant::now() < patience, "{screen}");

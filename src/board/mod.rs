@@ -253,10 +253,10 @@ impl Reading<'_> {
         self.state == State::Serving
     }
 
-    /// When the node started, in seconds of Unix time.
+    /// When the node started, since the Unix epoch.
     #[must_use]
-    pub fn started(&self) -> f64 {
-        self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    pub fn started(&self) -> Duration {
+        self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses

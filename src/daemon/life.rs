@@ -159,8 +159,8 @@ impl Node {
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        let message = "the signal and control threads have ended; please report this";
-                        return Err(Problem::alone(message));
+                        let ended = "the signal and control threads have ended; please report this";
+                        return Err(Problem::alone(ended));
                     };
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     let wishes = merged(iter::once(order).chain(waiting));

@@ -34,7 +34,7 @@ use sources::Row;
 pub use succession::{Closed, Counted, totals};
 use uniques::UniquesOfDays;
 
-/// The file in the configured folder.
+/// The file in the configured directory.
 pub const FILE: &str = "history.sqlite";
 
 /// What earlier runs counted.
@@ -78,7 +78,7 @@ impl History {
     /// seconds of Unix time.
     ///
     /// # Errors
-    /// If the folder or the file cannot be written, or is no history that this program knows.
+    /// If the directory or the file cannot be written, or is not a history that this program knows.
     pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
         fs::create_dir_all(dir).map_err(|error| error.to_string())?;
         Self::new(dir.join(FILE), false, names, shards, now)
@@ -96,7 +96,7 @@ impl History {
     /// A history that ends with the program and begins with what the one before it had, which left `image`.
     ///
     /// # Errors
-    /// If there is no memory, or that is no history that this program knows.
+    /// If there is no memory, or that is not a history that this program knows.
     pub fn in_memory_from(
         image: &[u8],
         names: &Names,

@@ -1,5 +1,5 @@
 //! What is known of one packet. It is filled while the packet is answered, and posted to the counters when
-//! its fate is sealed: a cap on errors has its say behind the answer.
+//! its fate is sealed: a cap on errors has its say after the answer.
 
 use super::counters::{
     DROPPED, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,

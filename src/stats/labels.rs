@@ -83,7 +83,7 @@ pub const SERVICE_OTHER: usize = 4;
 pub static TRANSPORT: Label = Label::fixed("transport", &["udp", "tcp"]);
 /// The address family.
 pub static FAMILY: Label = Label::fixed("family", &["ipv4", "ipv6"]);
-/// The zone: built-in ones, the first that were configured, and `other` behind them.
+/// The zone: built-in ones, the first that were configured, and `other` after them.
 pub static ZONE: Label = Label { name: "zone", len: ZONE_SERIES_MAX + 1, values: Values::Zones };
 /// The address that was asked.
 pub static ADDRESS: Label = Label { name: "address", len: LISTEN_MAX, values: Values::Addresses };

@@ -43,7 +43,7 @@ pub struct Tapped {
     pub query_len: usize,
     /// Bytes of the reply; `None` where there was none.
     pub reply_len: Option<usize>,
-    /// The query, and behind it the reply, as far as there is room for the whole of each.
+    /// The query, and after it the reply, as far as there is room for the whole of each.
     bytes: [u8; TAPPED_LEN_MAX],
 }
 

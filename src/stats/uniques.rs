@@ -107,7 +107,7 @@ impl Uniques {
 #[inline]
 fn raise(sketch: &Shared, hash: u64) {
     let register = &sketch[(hash >> (64 - PRECISION)) as usize];
-    // The bit behind the rest bounds the rank where that is all zeros.
+    // The bit after the rest bounds the rank where that is all zeros.
     let rank = (((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() + 1) as u8;
     if rank > register.load(Ordering::Relaxed) {
         register.store(rank, Ordering::Relaxed);
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(estimates(&uniques, 5), [1, 20, 2]);
     }
 
-    /// Addresses as they come: one behind the other. Five standard errors are allowed.
+    /// Addresses as they come: one after the other. Five standard errors are allowed.
     #[test]
     fn many_sources_are_counted_about_right() {
         for count in [1_000_u32, 30_000, 1_000_000] {

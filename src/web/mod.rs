@@ -48,7 +48,7 @@ use events::Events;
 pub enum Opened {
     /// A listener.
     At(StdListener),
-    /// The default address cannot be had. Serving DNS does not depend on it.
+    /// The default address is not available. Serving DNS does not depend on it.
     Busy(io::Error),
     /// None is wanted.
     Off,
@@ -68,7 +68,7 @@ impl Opened {
 /// Opens the listener, or takes the one that was there before this process.
 ///
 /// # Errors
-/// The address that was asked for, and why it cannot be had.
+/// The address that was asked for, and why it is not available.
 pub fn open(listen: HttpListen, inherited: &mut Inherited) -> Result<Opened, (SocketAddr, io::Error)> {
     let mut bind = |address: SocketAddr| {
         let listener = inherited.take_listener(address).map_or_else(|| StdListener::bind(address), Ok)?;
@@ -256,7 +256,7 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()
 async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open: Arc<()>) -> Answer {
     // hyper leaves the body out where the method is HEAD.
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        return plain(StatusCode::METHOD_NOT_ALLOWED, "There is nothing to change here: use GET.\n");
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed: use GET or HEAD.\n");
     }
     let (path, query) = (request.uri().path(), request.uri().query());
     if [radar::ROOT, rssac002::ROOT].iter().any(|root| path.starts_with(root)) {
@@ -292,8 +292,8 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
             let status = StatusCode::from_u16(status).expect("it is one of ours");
             response(status, content_type, body.into())
         }
-        Ok(_) => refused("Somebody else reads the history: try again.\n"),
-        Err(_) => refused("That takes too long: ask for less of the history.\n"),
+        Ok(_) => refused("The history is busy: try again.\n"),
+        Err(_) => refused("The request took too long: ask for a shorter time range.\n"),
     }
 }
 
@@ -302,7 +302,7 @@ fn stream(node: Arc<Node>, method: &Method) -> Answer {
     let open = Arc::clone(&node.streams);
     // The node's own count, and this one.
     if Arc::strong_count(&open) > HTTP_STREAMS_MAX + 1 {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many watch already: try again later.\n");
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many event streams are open: try again later.\n");
     }
     let answer = response(StatusCode::OK, "text/event-stream", Bytes::new());
     if method == Method::HEAD {
@@ -336,7 +336,7 @@ impl Node {
             }
             _ => plain(
                 StatusCode::NOT_FOUND,
-                "There is nothing here. There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n",
+                "Not found. Try /, /node, /metrics, /stats.json, /healthz or /readyz.\n",
             ),
         }
     }
@@ -348,7 +348,7 @@ impl Node {
         if !self.untaken.add(len) {
             return plain(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Others have too much to take: try again later.\n",
+                "Too many responses are waiting to be read: try again later.\n",
             );
         }
         holds.store(len, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-/// A folder that one node writes to.
+/// A directory that one node writes to.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) dir: PathBuf,

@@ -220,7 +220,7 @@ fn traffic(figures: &Figures) -> Markup {
 /// What there is to see of a node that has not counted for long, and what will be.
 fn still_filling(figures: &Figures) -> String {
     let mut text = format!(
-        "Counting began at {} UTC; each {} adds a point.",
+        "Counting began at {} UTC; a point is added every {}.",
         minute(&figures.began_written),
         figures.span.step_title()
     );

@@ -94,7 +94,7 @@ impl Figures {
     /// # Errors
     /// Those of the disk.
     pub fn read(stored: &Stored, span: Span, now: u64, reading: &Reading<'_>) -> rusqlite::Result<Self> {
-        let started = (reading.started() as u64).min(now);
+        let started = reading.started().as_secs().min(now);
         // A step is whole once the history has it: before, a part of it would look like a fall.
         let whole_until = reading.board.history.written_at().unwrap_or(started).min(now);
         // All of it as of one time, also if a minute is stored meanwhile.
