@@ -342,8 +342,8 @@ fn the_service_manager_hears_when_the_node_serves_reloads_and_ends() {
 fn clients_follow_the_configuration_and_the_running_node() {
     let folder = common::folder();
     let file = folder.path().join("as112d.toml");
-    let text = "[identity]\nnode = 'first'\n[control]\npath = 'own'\n[http]\nlisten = '127.0.0.1:0'\n";
-    fs::write(&file, text).unwrap();
+    let settings = "[identity]\nnode = 'first'\n[control]\npath = 'own'\n[http]\nlisten = '127.0.0.1:0'\n";
+    fs::write(&file, settings).unwrap();
     let port = free_port();
     let mut command = Command::new(program());
     let listen = [format!("127.0.0.1:{port}"), format!("192.0.2.112:{port}")];
@@ -377,11 +377,9 @@ fn clients_follow_the_configuration_and_the_running_node() {
     let own = folder.path().join("own").display().to_string();
     let output = Command::new(program()).args(["probe", "--control", &own]).output().unwrap();
     let said = text_of(&output);
-    assert!(
-        output.status.code() == Some(1) && said.starts_with(&format!("192.0.2.112:{port}: UDP: ")),
-        "{said}"
-    );
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 2), "{said}");
+    assert!(text(&output.stdout).starts_with(&format!("127.0.0.1:{port} answers (")), "{said}");
+    assert!(text(&output.stderr).starts_with(&format!("192.0.2.112:{port}: UDP: ")), "{said}");
 
     let (code, said) = client(&["shutdown"]);
     assert_eq!(code, Some(0), "{said}");

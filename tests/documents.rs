@@ -1,5 +1,5 @@
-//! What the documents promise: links lead somewhere, commands and options exist, and the program prints what is
-//! quoted. And how they say it.
+//! What the documents promise: links lead somewhere, commands and options exist, and the program prints what
+//! is quoted. And how they say it.
 
 mod common;
 #[path = "common/english.rs"]

@@ -1,6 +1,7 @@
 //! `as112d probe`: do these addresses answer as they should?
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -46,7 +47,12 @@ pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
     {
         problems.push(Problem { place: control.display().to_string(), message: message.to_owned() });
     }
-    if problems.is_empty() { Ok(out) } else { Err(problems) }
+    if problems.is_empty() {
+        return Ok(out);
+    }
+    // What answers is worth knowing as well. Whoever does not read it has the exit code.
+    let _ = io::stdout().lock().write_all(out.as_bytes());
+    Err(problems)
 }
 
 /// Why nobody is to be sent to a node that says this over its control socket.
