@@ -53,7 +53,7 @@ pub static HOST: [HostFamily; 5] = [
 /// By row of [`HOST`] and address family; `None` where the kernel does not say.
 pub type HostCounts = [[Option<u64>; FAMILIES.len()]; HOST.len()];
 
-/// Where they stand. The files are opened once, so that who reads them needs no right to open any.
+/// Where they stand. The files are opened once: reading them later takes no permission.
 #[derive(Debug)]
 pub struct Host([Option<File>; 2]);
 

@@ -16,7 +16,7 @@ const LOOPBACK: &str = "lo";
 /// How `ip` tells who is not root.
 const NOT_PERMITTED: &str = "Operation not permitted";
 
-/// Prints the commands, runs them, looks whether they were run, or takes back what they did.
+/// Prints the commands, runs them, checks whether they were run, or undoes them.
 ///
 /// # Errors
 /// What is not there, or each command that failed; the others were run all the same.
@@ -85,7 +85,7 @@ fn apply(options: &AddressesOptions) -> Vec<String> {
     commands
 }
 
-/// The arguments of `ip` that take it back. The loopback interface stays as it is.
+/// The arguments of `ip` that undo it. The loopback interface stays as it is.
 fn undo(options: &AddressesOptions) -> Vec<String> {
     let interface = &options.interface;
     let mut commands = Vec::new();

@@ -125,7 +125,7 @@ impl Node {
             self.url
         ))
     }
-    /// Host and port; nothing where the URL is none.
+    /// Host and port; nothing where it is not a URL.
     fn host(&self) -> &str {
         let rest = self.url.strip_prefix("http://").unwrap_or_default();
         rest.split('/').next().unwrap_or_default()
@@ -136,7 +136,7 @@ fn wrong(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-/// One request, after which the server closes (HTTP/1.0), so that the answer ends where the connection does.
+/// One request, after which the server closes (HTTP/1.0): the answer ends where the connection does.
 fn exchange(host: &str, path: &str) -> io::Result<String> {
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };

@@ -63,7 +63,7 @@ fn not_reached(refused: &[(&Path, io::Error)]) -> Failure {
     let reason = |(path, error): &(&Path, io::Error)| {
         let why = match error.kind() {
             io::ErrorKind::NotFound => "there is no socket".to_owned(),
-            io::ErrorKind::ConnectionRefused => "nobody listens there any more".to_owned(),
+            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
             _ => error.to_string(),
         };
         format!("{}: {why}", path.display())
@@ -94,7 +94,7 @@ fn said(word: &str, answer: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let restart = |list: &Value| {
         let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let note = format!("not in force until a restart or an upgrade: {}\n", names.join(", "));
+        let note = format!("not in effect until a restart or an upgrade: {}\n", names.join(", "));
         if names.is_empty() { String::new() } else { note }
     };
     match word {

@@ -13,11 +13,11 @@ use crate::cli::SiteOptions;
 use crate::limits::{SITE_TRIES_MAX, SITE_TRY_EVERY};
 use crate::report::page;
 
-/// Asks the node for every document of its page and writes them to the folder, each in one piece: who reads
-/// the folder at the same time finds an old document or a new one.
+/// Asks the node for every document of its page and writes them to the directory, each in one piece: a
+/// reader finds an old document or a new one.
 ///
 /// # Errors
-/// If no node answers (exit code 3), or the folder cannot be written.
+/// If no node answers (exit code 3), or the directory cannot be written.
 pub fn site(options: &SiteOptions) -> Result<String, Failure> {
     let node = Node::find(&options.node, options.url.as_deref())?;
     let dir = options.dir.as_path();
@@ -73,7 +73,7 @@ fn whole_days(text: &str) -> Vec<String> {
     days.filter(is_date).map(|day| format!("{}/{day}.yaml", page::DAYS_DIR)).collect()
 }
 
-/// Writes a file beside its place and moves it there.
+/// Writes a file next to its place and moves it there.
 fn write(dir: &Path, name: &str, text: &str) -> io::Result<()> {
     let place = dir.join(name);
     let unfinished = dir.join(format!("{name}.new"));

@@ -13,8 +13,8 @@ use super::failure::Failure;
 use crate::cli::StatsOptions;
 use crate::limits::{STATS_RATE_OVER, STATS_WATCH_EVERY};
 
-/// Asks the node twice, and prints rates in between and shares of all; with `--watch` it goes on, with shares
-/// in between as well, until the node does not answer. Numbers for programs are those of one answer.
+/// Asks the node twice, and prints rates in between and shares of all; with `--watch` it continues, with
+/// shares in between as well, until the node does not answer. Numbers for programs are those of one answer.
 ///
 /// # Errors
 /// If no node answers (exit code 3), or what answers is not a node.

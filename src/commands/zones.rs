@@ -20,7 +20,7 @@ pub fn zones(options: &ZonesOptions) -> Result<String, Vec<Problem>> {
     Ok(out)
 }
 
-/// One zone file behind the other, each under its name as a comment.
+/// One zone file after the other, each under its name as a comment.
 fn write_all(zones: &ZoneSet, out: &mut String) -> fmt::Result {
     for (index, zone) in zones.zones.iter().enumerate() {
         if index > 0 {

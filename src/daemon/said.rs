@@ -41,8 +41,8 @@ impl Lines {
         }
     }
 
-    /// What this is, where its page is, and the addresses with the buffers that the kernel gave each. Nobody
-    /// can reach those that are `absent`.
+    /// What this is, where its page is, and the addresses with the buffers that the kernel gave each. Those
+    /// that are `absent` are not reachable yet.
     pub(super) fn begin(
         config: &Config,
         zones: usize,
@@ -93,7 +93,7 @@ impl Lines {
         placement.notes.iter().for_each(|note| self.warn(note));
     }
 
-    /// What the process gave up, what memory it holds now, and what that can come to.
+    /// Which privileges the process dropped, what memory it holds now, and what that can come to.
     pub(super) fn process(&mut self, confined: &Confined, memory: &Bound) {
         let Confined { user, landlock, seccomp, notes, .. } = confined;
         self.say(format!("confined: user {user}, no capabilities, landlock {landlock}, seccomp {seccomp}"));
@@ -102,7 +102,7 @@ impl Lines {
         self.say(format!("memory: {now}{} (as112d check has the parts)", memory.brief()));
     }
 
-    /// The history, files for other programs, and who is told of queries.
+    /// The history, files for other programs, and the query log and dnstap.
     pub(super) fn kept(&mut self, config: &Config, remembered: &Remembered) {
         self.say(remembered.line.clone());
         remembered.lost.iter().for_each(|why| self.warn(why));
@@ -126,7 +126,7 @@ impl Lines {
     }
 }
 
-/// What is said of an address that the node listens on, and that nobody can reach yet.
+/// What is said of an address that the node listens on, and that is not reachable yet.
 pub fn is_absent(address: SocketAddr) -> String {
     format!("{} is on no interface of this host yet", address.ip())
 }

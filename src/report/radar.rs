@@ -1,4 +1,4 @@
-//! The history in the shape of Cloudflare Radar's API about AS112, so that a client that was written for that
+//! The history in the shape of Cloudflare Radar's API about AS112: a client that was written for that
 //! can ask a node: `/client/v4/radar/as112/` with `timeseries`, `summary/{dimension}`,
 //! `timeseries_groups/{dimension}`, `top/locations` and, which Radar has elsewhere, `top/ases`.
 //!
@@ -47,7 +47,7 @@ fn bad<T>(sentence: String) -> Result<T, Refusal> {
     Err(Refusal(400, sentence))
 }
 
-/// Answers a request for `path`, which is below [`ROOT`], with the part of the URL behind `?`, at `now` in
+/// Answers a request for `path`, which is below [`ROOT`], with the part of the URL after `?`, at `now` in
 /// seconds of Unix time.
 #[must_use]
 pub fn answer(stored: &Stored, path: &str, query: &str, now: u64) -> Answer {

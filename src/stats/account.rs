@@ -47,7 +47,7 @@ pub struct Account {
     pub listener: usize,
     /// Bytes of the query.
     pub len: usize,
-    /// It was no query, by a value of [`DROPPED`](super::labels::DROPPED).
+    /// It was not a query, by a value of [`DROPPED`](super::labels::DROPPED).
     pub dropped: Option<usize>,
     /// The operation code.
     pub opcode: u8,

@@ -134,7 +134,7 @@ const _: () = assert!(RCODE.len == RCODE_NUMBERS.len());
 pub const RCODE_BADVERS: usize = 7;
 /// What a cookie is by its length (RFC 7873, section 4): the client's alone, with a server's, or neither.
 pub static COOKIE: Label = Label::fixed("state", &["client", "server", "malformed"]);
-/// The value of [`COOKIE`] for a cookie of so many bytes.
+/// The value of [`COOKIE`] for a cookie of this many bytes.
 #[inline]
 #[must_use]
 pub const fn cookie_value(len: usize) -> usize {

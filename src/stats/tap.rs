@@ -13,7 +13,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use super::account::Account;
 use crate::limits::{QUERY_LEN_MAX, TAPPED_LEN_MAX, TAPPED_MAX};
 
-/// Of so many queries of a thread one is copied out; `None` for none.
+/// One query in this many is copied, per thread; `None` for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TapSettings {
     /// For the query log.

@@ -1,7 +1,7 @@
 //! How many different sources ask in a day: a HyperLogLog of each thread's own (Flajolet and others, 2007),
 //! read with the estimator of Ertl (arXiv 1702.01284, algorithm 6), which needs no corrections by table.
 //!
-//! A register has one writer and is stored to only when it grows, so that a source that was seen before costs
+//! A register has one writer and is stored to only when it grows: a source that was seen before costs
 //! a load. Sketches of several threads, runs or nodes merge: the hash has no key of its own.
 
 use std::net::IpAddr;
@@ -140,7 +140,7 @@ impl Sketch {
         &self.0
     }
 
-    /// Adds registers that were kept. Those of another size, or with what no register can hold, are none of
+    /// Adds registers that were kept. Those of another size, or with what no register can hold, are not of
     /// ours and add nothing.
     pub fn merge(&mut self, registers: &[u8]) {
         if registers.len() == REGISTERS && registers.iter().all(|&rank| usize::from(rank) <= RANK_MAX) {

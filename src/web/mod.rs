@@ -142,7 +142,7 @@ pub fn run(
     })
 }
 
-/// The event loop, and beside it threads that read the history. All are there and confined when it returns,
+/// The event loop, and next to it threads that read the history. All are there and confined when it returns,
 /// because from then on no thread may be started.
 fn runtime(confined: &Confined) -> Result<Runtime, String> {
     let unconfined: Arc<Mutex<Option<String>>> = Arc::default();
@@ -231,7 +231,7 @@ async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open
     }
 }
 
-/// Answers from the history, beside the event loop: that takes a while where much is asked. The connection
+/// Answers from the history, outside the event loop: that takes a while where much is asked. The connection
 /// counts as open until it is done, even if the client is gone or was told that it takes too long.
 async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) -> Answer {
     let look = move || {

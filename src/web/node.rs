@@ -65,7 +65,7 @@ impl Untaken {
 pub(super) type Answer = Response<Either<Full<Bytes>, Events>>;
 
 impl Node {
-    /// The answer, or that there is no room for it. `holds` learns how long it is.
+    /// The answer, or that too many wait already. `holds` learns how long it is.
     pub(super) fn within_bound(&self, answer: Answer, holds: &AtomicUsize) -> Answer {
         let len = answer.body().size_hint().exact().unwrap_or_default();
         let len = usize::try_from(len).unwrap_or(usize::MAX);

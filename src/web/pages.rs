@@ -1,4 +1,4 @@
-//! The page over HTTP. Its documents are kept for a while, so that the public cannot make the node read its
+//! The page over HTTP. Its documents are kept for a while: the public cannot make the node read its
 //! history more often than that.
 
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ fn is_open(view: NodeView, peer: IpAddr, headers: &HeaderMap) -> bool {
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A document made of the figures that are kept or, if they are too old, read again beside the event loop.
+/// A document made of the figures that are kept or, if they are too old, read again outside the event loop.
 /// Where that takes long, or another reads the history, old ones are better than none.
 pub(super) async fn page(node: Arc<Node>, page: Page, open: Arc<()>) -> Answer {
     let (began, span) = (Instant::now(), page.span());

@@ -195,7 +195,7 @@ impl Drop for Daemon {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A test that fails may leave successors, and launchers that wait for them, whom nobody knows by name.
+        // A test that fails may leave successors, and launchers that wait for them, which no test knows.
         if std::thread::panicking() {
             self.end_family();
         }
@@ -321,7 +321,7 @@ pub fn is_as_shipped() -> bool {
     std::env::var_os(SHIPPED).is_some()
 }
 
-/// Packets that were dropped before any socket saw them: the loopback's way leads through a queue of each CPU,
+/// Packets dropped before any socket saw them: the loopback's way leads through a queue of each CPU,
 /// which runs over where somebody sends faster than the CPU takes from it. Those of this network alone count,
 /// whoever it was.
 pub fn dropped_by_loopback() -> u64 {

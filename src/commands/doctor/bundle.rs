@@ -1,4 +1,4 @@
-//! `doctor --bundle`: one file with what a report of a fault needs. It is text, so that whoever sends it can
+//! `doctor --bundle`: one file with what a bug report needs. It is text: whoever sends it can
 //! read before what he sends.
 
 use std::fs::OpenOptions;
@@ -31,7 +31,7 @@ const FILES: [&str; 14] = [
     "proc/net/softnet_stat",
     "proc/net/sockstat",
 ];
-/// What tools say of the host, and of each card.
+/// What tools say of the host, and of each NIC.
 const TOOLS: [&str; 6] = [
     "lscpu",
     "ip -s link",

@@ -11,7 +11,7 @@ pub(super) struct Finding {
     pub(super) verdict: Verdict,
     /// What it is about.
     pub(super) subject: String,
-    /// What there is; behind `Do`, what to do about it.
+    /// What there is; with `Do`, what to do about it.
     pub(super) text: String,
 }
 

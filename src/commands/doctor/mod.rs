@@ -148,25 +148,25 @@ fn find(options: &DoctorOptions) -> Result<Node, Failure> {
     }
 }
 
-/// Whether what it has in force is what is on disk.
+/// Whether what it has in effect is what is on disk.
 fn in_force(status: &Value) -> Option<Finding> {
     let configuration = &status["configuration"];
     if configuration["stale"].is_object() {
         let text = "the node runs an old configuration: the new one has mistakes; see `as112d status`";
-        return Some(Finding::to_do("in force", text));
+        return Some(Finding::to_do("in effect", text));
     }
     let waiting: Vec<&str> =
         configuration["need_restart"].as_array()?.iter().filter_map(Value::as_str).collect();
     if !waiting.is_empty() {
         let text = format!("not until a restart or an upgrade: {}", waiting.join(", "));
-        return Some(Finding::to_do("in force", text));
+        return Some(Finding::to_do("in effect", text));
     }
     match status["state"].as_str() {
         Some("draining") => Some(Finding::note(
-            "in force",
+            "in effect",
             "the node is draining: its routes are withdrawn; see `as112d undrain`",
         )),
-        _ => Some(Finding::good("in force", "the configuration as the node last read it")),
+        _ => Some(Finding::good("in effect", "the configuration as the node last read it")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What lies between a client and a node on this host: cards, buffers, connection tracking, addresses and
+//! What lies between a client and a node on this host: NICs, buffers, connection tracking, addresses and
 //! routes.
 
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ const XDP_DRIVERS: [&str; 19] = [
     "veth",
     "virtio_net",
 ];
-/// A frame in one page, with the room that the kernel wants before and behind it.
+/// A frame in one page, with the headroom and tailroom that the kernel wants.
 const XDP_MTU_MAX: u64 = 3_498;
 
 /// Whether the kernel gives sockets the buffers that are configured to a node that is not root.
@@ -122,7 +122,7 @@ fn unfit_for_xdp(host: &Host, name: &str, mode: XdpMode) -> Vec<String> {
     unfit
 }
 
-/// Each network card that is up: whether its queues spread queries over the CPUs of the shards.
+/// Each NIC that is up: whether its queues spread queries over the CPUs of the shards.
 pub(super) fn cards(host: &Host, shards: usize) -> Vec<Finding> {
     let cards = host.cards();
     if cards.is_empty() {
@@ -168,7 +168,7 @@ fn card(host: &Host, name: &str, shards: usize) -> Finding {
     Finding::to_do(subject, format!("{}; `{TUNE} --check {name}`, then --apply", to_do.join("; ")))
 }
 
-/// The receive queues that a card can have, of what `ethtool -l` prints: its first section.
+/// The receive queues that a NIC can have, of what `ethtool -l` prints: its first section.
 fn most_queues(text: &str) -> Option<usize> {
     let section = text.split("Current").next()?;
     let of = |field: &str| {

@@ -2,9 +2,9 @@
 //!
 //! No plotting library: those that write SVG (plotters 0.3 was read for this) give each shape a fixed
 //! colour and a place, in whole pixels, in a picture of fixed size. They write neither classes, roles nor
-//! titles: a chart would have one colour scheme, would say nothing to who does not see it, and its text
+//! titles: a chart would have one colour scheme, would say nothing to whoever does not see it, and its text
 //! would shrink with it on a phone. What they would spare us are the scales, some forty lines. Places along
-//! a chart's length are percentages, so that it takes any width while its text keeps its size; colours are
+//! a chart's length are percentages: it takes any width while its text keeps its size; colours are
 //! classes of the stylesheet, and so are light and dark.
 
 use maud::{Markup, html};
@@ -14,7 +14,7 @@ use super::numbers::{axis, count, fraction, percent, round};
 /// Room above the plot for the topmost mark, and below for the other axis, in pixels.
 const ABOVE: usize = 18;
 const BELOW: usize = 24;
-/// Marks of the time that have room beside one another on a phone.
+/// Marks of the time that fit next to one another on a phone.
 const TICKS_ON_A_PHONE: usize = 5;
 /// Height of a row of a bar chart, and of its bar, in pixels.
 const ROW: usize = 36;
