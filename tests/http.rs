@@ -528,7 +528,7 @@ fn stats_prints_one_screen_or_json_or_that_no_node_answers() {
     assert_eq!((code, stats["counters"]["responses"]["NXDOMAIN"].as_u64()), (Some(0), Some(4)));
 
     let (code, _, err) = run(&["--url", "ftp://x"]);
-    assert!(code == Some(1) && err.contains("give one as http://127.0.0.1:9112"), "{err}");
+    assert!(code == Some(1) && err.contains("write it like http://127.0.0.1:9112"), "{err}");
     drop(daemon);
     let (code, out, err) = run(&["--url", &url]);
     assert_eq!((code, out.as_str()), (Some(3), ""));
