@@ -252,7 +252,7 @@ impl Start<'_> {
     }
 
     /// A service manager that is told that the node serves is told the truth: the node asks itself. Where
-    /// there is no manager it does not ask, as that would count; nor next to one that would answer too.
+    /// there is no manager it does not ask, as that would count; nor while another process would answer too.
     fn reach_itself(&self, systemd: &Systemd, is_successor: bool) -> Result<(), Vec<Problem>> {
         if is_successor || !systemd.is_there() {
             return Ok(());

@@ -1,7 +1,6 @@
 //! The page over HTTP. Its documents are kept for a while, so that the public cannot make the node read its
 //! history more often than that.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -10,7 +9,7 @@ use hyper::header::{HeaderValue, REFRESH, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, Node, plain, response, with_policy};
+use super::node::{Answer, Node, plain, response, with_policy};
 use crate::config::doors::NodeView;
 use crate::history::unix_time;
 use crate::limits::{HTTP_STEP_MAX, PAGE_WAIT_MAX, PAGE_WAIT_STEP};
@@ -23,9 +22,6 @@ fn is_open(view: NodeView, peer: IpAddr, headers: &HeaderMap) -> bool {
         ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
     view == NodeView::Everywhere || (peer.to_canonical().is_loopback() && !is_passed_on)
 }
-
-/// The figures that were read, and when.
-pub(super) type Kept = HashMap<Span, (Instant, Arc<Figures>)>;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

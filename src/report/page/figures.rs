@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
-use super::Span;
+use super::span::{DAY, Span};
 use crate::board::Reading;
 use crate::history::lookback::{Counts, Dimension, began, counted, groups, limited, not_stored, written};
 use crate::history::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
@@ -16,8 +16,6 @@ use crate::stats::counters::{
     Family, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES,
 };
 use crate::stats::uniques::KINDS;
-
-const DAY: u64 = 24 * 3600;
 
 /// Names and counts, the largest first.
 pub(super) type Shares = Vec<(String, u64)>;

@@ -1,3 +1,4 @@
+use super::span::DAY;
 use super::*;
 use crate::board::Board;
 use crate::board::tests::board;

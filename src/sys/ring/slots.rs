@@ -136,9 +136,10 @@ impl Slots {
         let base = self.address(slot.0);
         // SAFETY: `base` begins `slot_len` bytes of `memory`, zeroed when mapped and mapped as long as `self`
         // lives. The kernel does not touch them: it was given this slot's number for the last time before
-        // `take_filled` made `slot`, and is given it again only by `recycle`, which consumes `slot`. A queued reply
-        // reads them only from `enter`, and queueing it consumed the `Slot` too. No second slice exists, as
-        // `self` and `slot` are lent uniquely for as long as this one lives; other slots' bytes are disjoint.
+        // `take_filled` made `slot`, and is given it again only by `recycle`, which consumes `slot`. A queued
+        // reply reads them only from `enter`, and queueing it consumed the `Slot` too. No second slice
+        // exists, as `self` and `slot` are lent uniquely for as long as this one lives; other slots' bytes
+        // are disjoint.
         unsafe { std::slice::from_raw_parts_mut(base, self.slot_len()) }
     }
 
