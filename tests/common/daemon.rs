@@ -195,7 +195,8 @@ impl Drop for Daemon {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A test that fails may leave successors, and launchers that wait for them, whom nobody knows by name.
+        // A test that fails may leave successors, and launchers that wait for them, whom nobody knows by
+        // name.
         if std::thread::panicking() {
             self.end_family();
         }
@@ -321,9 +322,9 @@ pub fn is_as_shipped() -> bool {
     std::env::var_os(SHIPPED).is_some()
 }
 
-/// Packets that were dropped before any socket saw them: the loopback's way leads through a queue of each CPU,
-/// which runs over where somebody sends faster than the CPU takes from it. Those of this network alone count,
-/// whoever it was.
+/// Packets that were dropped before any socket saw them: the loopback's way leads through a queue of each
+/// CPU, which runs over where somebody sends faster than the CPU takes from it. Those of this network alone
+/// count, whoever it was.
 pub fn dropped_by_loopback() -> u64 {
     let devices = std::fs::read_to_string("/proc/thread-self/net/dev").expect("the kernel tells");
     let loopback = devices.lines().find_map(|line| line.trim_start().strip_prefix("lo:"));
