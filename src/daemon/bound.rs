@@ -217,7 +217,7 @@ impl Refused {
                  shutdown`, or choose other addresses with --listen"
             ),
             (io::ErrorKind::AddrInUse, None) => format!(
-                "another program listens there: `ss -lnp 'sport = :{port}'` names it; stop it, or choose \
+                "another program listens there (`ss -lnp 'sport = :{port}'` shows which); stop it, or choose \
                  another address with --listen"
             ),
             (io::ErrorKind::PermissionDenied, _) => {
@@ -226,15 +226,13 @@ impl Refused {
                     .to_owned()
             }
             (io::ErrorKind::AddrNotAvailable, _) => {
-                "no interface has that address: add it to one (`ip address add`), or leave it out".to_owned()
+                "no interface has that address: add it to one (`ip address add`), or remove it".to_owned()
             }
             _ if sockets::is_family_unknown(&self.error) => {
-                "this host does not speak that protocol: leave the address out".to_owned()
+                "this host does not support that protocol: remove the address".to_owned()
             }
             // What was refused is no matter of the address, and the message says what it is.
-            (io::ErrorKind::Other, _) => {
-                "leave out --busy-poll or --steer, whichever it is, or start as root".to_owned()
-            }
+            (io::ErrorKind::Other, _) => "start as root, or leave out --busy-poll or --steer".to_owned(),
             _ => "choose another address with --listen".to_owned(),
         }
     }
@@ -348,6 +346,6 @@ mod tests {
             Refused::new(address.parse().unwrap(), "UDP", io::ErrorKind::AddrInUse.into()).advice(&nodes)
         };
         assert!(advice("[::1]:53").starts_with("as112d already runs here (process 8): "));
-        assert!(advice("[::1]:54").starts_with("another program listens there: "));
+        assert!(advice("[::1]:54").starts_with("another program listens there ("));
     }
 }
