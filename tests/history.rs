@@ -330,7 +330,7 @@ fn without_a_folder_to_write_in_the_history_is_in_memory() {
     assert!(
         said.contains("\nhistory: in memory, lost at exit\nwarning: /proc cannot be used for the history: ")
     );
-    assert!(said.contains("; give a directory that this node may write to with [history] dir\n"), "{said}");
+    assert!(said.contains("; give a directory that this node can write to with [history] dir\n"), "{said}");
     let reply = daemon.ask_udp(V4, &query("1.1.168.192.in-addr.arpa", 12));
     assert_eq!(reply[3] & 0xF, 3);
     assert_eq!(queries(http), 1);

@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_together_is_refused_and_a_file_is_never_overwritten() {
         let problems = init(&options(&["-l", "::1", "-l", "[::1]:53"])).unwrap_err();
-        assert_eq!(problems[0].to_string(), "--listen: [::1]:53 is given twice; remove one of the two");
+        assert_eq!(problems[0].to_string(), "--listen: [::1]:53 is listed twice; remove one");
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mine");
         std::fs::write(&file, "mine").unwrap();

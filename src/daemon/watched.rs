@@ -134,7 +134,7 @@ impl Remembered {
             Some((dir, Err(error))) => {
                 let lost = format!(
                     "{} cannot be used for the history: {error}; totals start at 0; give a directory that \
-                     this node may write to with [history] dir",
+                     this node can write to with [history] dir",
                     dir.display()
                 );
                 ("history: in memory, lost at exit", Some(lost))

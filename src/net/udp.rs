@@ -29,7 +29,7 @@ pub(super) enum UdpIo {
 }
 
 impl UdpIo {
-    /// One that answers on `sockets`, made by the thread that will turn it.
+    /// An engine that answers on `sockets`, made by the thread that will turn it.
     pub(super) fn new(
         datapath: Datapath,
         sockets: Vec<UdpSocket>,

@@ -301,7 +301,7 @@ fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake
             Some(token) => token.mistake("the name has an empty label: two consecutive dots"),
             None => header
                 .rtype_token
-                .mistake(format!("this is not the rdata of a record of type {}", header.rtype)),
+                .mistake(format!("this is not the RDATA of a record of type {}", header.rtype)),
         });
     }
     Ok(rdata)
