@@ -128,7 +128,7 @@ fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
             format!("{:.1}\u{202f}%", busy * 100.0),
             exact(received),
             percent(received, all),
-            si(received as f64 / batches.max(1) as f64),
+            if batches == 0 { NOTHING.to_owned() } else { si(received as f64 / batches as f64) },
         ]
     };
     let rows: Vec<_> = reading.shards.iter().enumerate().map(row).collect();
@@ -150,7 +150,10 @@ fn times(reading: &Reading<'_>) -> Markup {
     let observation = &reading.observation;
     let row = |name: String, times: &Percentiles| {
         let quantiles = [times.p50, times.p90, times.p99, times.p999, times.max];
-        let quantiles = quantiles.map(|ns| format!("{}s", si_small(ns as f64 / 1e9)));
+        let quantiles = quantiles.map(|ns| match times.samples {
+            0 => NOTHING.to_owned(),
+            _ => format!("{}s", si_small(ns as f64 / 1e9)),
+        });
         [name, exact(times.samples)].into_iter().chain(quantiles).collect()
     };
     // The thread of TCP has the last place, and no batches.
