@@ -9,7 +9,7 @@
 //! | [`take_over`](Start::take_over) | **the commit point**: from here on this process serves |
 //! | [`past`](Start::past) | the history is open, and the board continues from it |
 //! | [`doors`](Start::doors) | HTTP and the control socket are open |
-//! | [`told`](Start::told) | the operator and the service manager know; main has its filter |
+//! | [`told`] | the operator and the service manager know; main has its filter |
 
 use std::io;
 use std::net::SocketAddr;
