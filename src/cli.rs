@@ -50,6 +50,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve until SIGTERM or SIGINT (the default)
+    #[command(alias = "start")]
     Run(RunOptions),
     /// Check configuration and zones: report every error, or what would be served
     Check(ServeOptions),

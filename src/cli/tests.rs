@@ -14,7 +14,7 @@ fn tree_is_sound() {
 
 #[test]
 fn run_is_what_a_bare_command_means() {
-    for prefix in ["", "run "] {
+    for prefix in ["", "run ", "start "] {
         let line = format!(
             "{prefix}--listen as112-dname --listen [::1]:5300 --shards 2 --cpus 0-1 --datapath mmsg \
              --steer cpu --busy-poll 50 --dry-run --http off \
