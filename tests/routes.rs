@@ -88,8 +88,9 @@ fn the_probe_says_by_its_exit_code_whether_an_address_answers() {
         "report: a probe takes {:.2} ms, start and end of the process included",
         fastest.as_secs_f64() * 1e3
     );
+    // It takes some 4 ms where nothing else runs; this is five times as much.
     if is_as_shipped() {
-        assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+        assert!(fastest < Duration::from_millis(20), "{fastest:?}");
     }
 
     // A node that drains answers, and has failed for who asks it.
