@@ -73,8 +73,10 @@ pub const FILE_READINGS_MAX: u32 = 4;
 /// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
 pub const CONFIG_LEN_MAX: u64 = 16 << 20;
 
-/// Mistakes that one reading of the configuration reports; after so many, more only hide the first.
-pub const CONFIG_MISTAKES_MAX: usize = 64;
+/// Mistakes that one reading of the configuration finds: each takes a reading of its own.
+pub const CONFIG_MISTAKES_MAX: usize = 256;
+/// Mistakes that a command prints: as many as fit a screen with the first of them; the rest is counted.
+pub const PROBLEMS_SHOWN_MAX: usize = 20;
 
 /// Addresses to listen on. Every shard has a socket for each; a node of AS112 needs 10.
 pub const LISTEN_MAX: usize = 64;
@@ -393,8 +395,8 @@ pub const SHOWN_SOURCE_QUERIES_MIN: u64 = 1000;
 /// Groups of one figure of the page that are shown by themselves: what comes after them is too small to see.
 pub const SHOWN_GROUPS_MAX: usize = 10;
 /// What a document of the page shows is kept for a step of its time, divided by this: 1 s where it has
-/// minutes, 15 s where it has quarters of an hour, 24 min where it has days. So often, at most, can the public make the node read its
-/// history for it.
+/// minutes, 15 s where it has quarters of an hour, 24 min where it has days. So often, at most, can the
+/// public make the node read its history for it.
 pub const PAGE_KEPT_DIVISOR: u64 = 60;
 /// How long a visitor waits for a page while another reads the history, and how often it is looked whether
 /// he is done.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use as112d::cli::Cli;
 use as112d::commands;
+use as112d::limits::PROBLEMS_SHOWN_MAX;
 use clap::Parser as _;
 
 #[global_allocator]
@@ -21,8 +22,12 @@ fn main() -> ExitCode {
     };
     // Where even stderr is gone there is nobody left to tell; the exit code still does.
     let mut err = io::stderr().lock();
-    for problem in failure.problems {
+    let hidden = failure.problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+    for problem in failure.problems.iter().take(PROBLEMS_SHOWN_MAX) {
         let _ = writeln!(err, "{problem}");
+    }
+    if hidden > 0 {
+        let _ = writeln!(err, "... and {hidden} more");
     }
     ExitCode::from(failure.code)
 }

@@ -113,7 +113,7 @@ fn check_tells_what_would_be_served() {
         "cpus       any\n",
         "steer      off (",
         "busy_poll  0\n",
-        "\nmemory     at most ",
+        "\nmemory     bounded at ",
         "node       flag\n",
         "nsid       flag\n",
         "\nzones ",
@@ -141,6 +141,55 @@ fn config_show_says_what_is_in_effect_and_where_it_came_from() {
 }
 
 #[test]
+fn nothing_to_show_is_said() {
+    let (code, out, err) = run(&mut as112d("config show"));
+    let expected = "# nothing is configured; --effective shows the defaults\n";
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), expected, ""));
+}
+
+#[test]
+fn a_first_configuration_is_valid_and_is_written_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("as112d.toml");
+    let init = |file: &PathBuf| {
+        let mut command = as112d("config init --node first --facility IX -l as112-dname -l 127.0.0.1:5300");
+        run(command.arg("--location").arg("Lisbon, Portugal").arg(file))
+    };
+    let (code, out, err) = init(&file);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let name = file.display();
+    for step in [
+        &format!("as112d check -c {name} "),
+        &format!("as112d probe -c {name} "),
+        "as112d addresses --apply ",
+    ] {
+        assert!(out.contains(step), "{step}\n{out}");
+    }
+    let (code, out, err) = run(as112d("check --control off -c").arg(&file));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("\nlocation   Lisbon, Portugal\n"), "{out}");
+    assert!(out.ends_with("\n\nThe configuration is valid.\n"), "{out}");
+
+    fs::write(&file, "# mine\n").expect("it is ours");
+    let (code, _, err) = init(&file);
+    assert_eq!((code, fs::read_to_string(&file).expect("it is there").as_str()), (Some(1), "# mine\n"));
+    assert!(err.contains(": exists already, and is left as it is; "), "{err}");
+    let (code, _, err) = init(&folder.path().join("none/as112d.toml"));
+    assert!(code == Some(1) && err.contains("its directory does not exist"), "{err}");
+    let (code, out, _) = run(&mut as112d("config init"));
+    assert!(code == Some(0) && out.contains("\nlisten = [\"as112\"]\n"), "{out}");
+}
+
+#[test]
+fn the_end_of_many_mistakes_is_counted() {
+    let keys: String = (0..25).map(|n| format!("key{n} = {n}\n")).collect();
+    let (_folder, path) = config(&keys);
+    let (code, _, err) = run(as112d("check -c").arg(&path));
+    assert_eq!((code, err.lines().count()), (Some(1), 21), "{err}");
+    assert!(err.ends_with("\n... and 5 more\n"), "{err}");
+}
+
+#[test]
 fn doctor_says_what_to_do_and_writes_a_bundle_once() {
     let (folder, path) = config("[server]\nshard = 2\n");
     let bundle = folder.path().join("bundle.txt");
@@ -156,7 +205,7 @@ fn doctor_says_what_to_do_and_writes_a_bundle_once() {
     for subject in ["kernel", "io_uring", "limits", "clock", "buffers", "conntrack", "addresses", "routes"] {
         assert!(out.lines().any(|line| line.split_whitespace().nth(1) == Some(subject)), "{subject}\n{out}");
     }
-    assert!(err.ends_with(" to do; the lines begin with `do`\n"), "{err}");
+    assert!(err.ends_with(" to do: see the lines that begin with `do`\n"), "{err}");
     let text = fs::read_to_string(&bundle).expect("it was written");
     assert!(text.contains(&out) && text.contains("\n==== configuration\n"), "{text}");
 

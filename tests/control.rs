@@ -181,7 +181,7 @@ fn the_second_signal_to_end_ends_now() {
     node.daemon.signal(15);
     assert_eq!(node.daemon.next_line(), "draining: queries that still arrive are answered");
     assert_eq!(node.state(), "draining");
-    assert!(text(&node.run("undrain").stderr).contains("ends already"));
+    assert!(text(&node.run("undrain").stderr).contains("already stopping"));
     let (status, lines) = node.daemon.stop();
     assert!(status.success());
     assert_eq!(lines, ["stopped after 0 queries"]);
@@ -214,7 +214,8 @@ fn the_socket_is_for_the_owner_and_group_and_two_nodes_do_not_share_it() {
             .unwrap()
     };
     let said = text(&second(&control).stderr);
-    assert!(said.contains("another node is using it; choose another path with --control"), "{said}");
+    let answers = format!("another node answers there (process {}); choose another path", node.daemon.id());
+    assert!(said.contains(&answers), "{said}");
     // What is no socket is left alone.
     let file = node.folder.path().join("file");
     fs::write(&file, "mine").unwrap();
@@ -251,8 +252,9 @@ fn a_default_path_that_is_taken_is_skipped_with_one_line() {
     assert_eq!(line(&first), format!("control: {}", path.display()));
     let second = start();
     let skipped = format!(
-        "control: off, {}: another node is using it; choose another path with --control",
-        path.display()
+        "control: off; {}: another node answers there (process {}) (choose another path with --control)",
+        path.display(),
+        first.id()
     );
     assert_eq!(line(&second), skipped);
     assert!(second.stop().0.success());
@@ -333,4 +335,113 @@ fn the_service_manager_hears_when_the_node_serves_reloads_and_ends() {
     let (status, _) = daemon.stop();
     assert!(status.success());
     assert_eq!(next(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000");
+}
+
+/// What every command needs to find the node is in its configuration; what is not there, the node tells.
+#[test]
+fn clients_follow_the_configuration_and_the_running_node() {
+    let folder = common::folder();
+    let file = folder.path().join("as112d.toml");
+    let settings = "[identity]\nnode = 'first'\n[control]\npath = 'own'\n[http]\nlisten = '127.0.0.1:0'\n";
+    fs::write(&file, settings).unwrap();
+    let port = free_port();
+    let mut command = Command::new(program());
+    let listen = [format!("127.0.0.1:{port}"), format!("192.0.2.112:{port}")];
+    command.args(["--listen", &listen[0], "--listen", &listen[1], "--shards", "1", "--config"]).arg(&file);
+    let daemon = Daemon::spawn(command, port);
+    let absent = "192.0.2.112 is on no interface of this host yet";
+    let warned = daemon.announcement.iter().filter(|line| **line == format!("warning: {absent}")).count();
+    assert_eq!(warned, 1, "{:?}", daemon.announcement);
+
+    let client = |arguments: &[&str]| {
+        let output = Command::new(program()).args(arguments).arg("--config").arg(&file).output().unwrap();
+        (output.status.code(), text_of(&output))
+    };
+    let (code, said) = client(&["status"]);
+    assert!(code == Some(0) && said.contains(&format!("\nwarning        {absent}\n")), "{said}");
+    assert!(said.contains(&format!("\nweb            http://{}/\n", daemon.http())), "{said}");
+    for arguments in [&["reload"][..], &["verbosity", "info"], &["drain"], &["undrain"]] {
+        let (code, said) = client(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+    }
+    let (code, said) = client(&["stats"]);
+    assert!(code == Some(0) && said.starts_with("first  as112d "), "{said}");
+    let site = folder.path().join("site");
+    let (code, said) = client(&["site", &site.display().to_string()]);
+    assert!(code == Some(0) && site.join("index.html").exists(), "{said}");
+    let (_, said) = client(&["doctor"]);
+    let node = said.lines().find(|line| line.contains("  node  ")).expect(&said);
+    assert!(node.starts_with("good  node            as112d "), "{node}");
+
+    // What it listens on it tells as well; of these addresses nobody can reach the second.
+    let own = folder.path().join("own").display().to_string();
+    let output = Command::new(program()).args(["probe", "--control", &own]).output().unwrap();
+    let said = text_of(&output);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 2), "{said}");
+    assert!(text(&output.stdout).starts_with(&format!("127.0.0.1:{port} answers (")), "{said}");
+    assert!(text(&output.stderr).starts_with(&format!("192.0.2.112:{port}: UDP: ")), "{said}");
+
+    let (code, said) = client(&["shutdown"]);
+    assert_eq!(code, Some(0), "{said}");
+    daemon.wait();
+    let (code, said) = client(&["status"]);
+    assert!(code == Some(3) && said.contains("there is no socket"), "{said}");
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[test]
+fn a_probe_of_a_node_that_cannot_be_asked_fails() {
+    let node = Node::start("", &[]);
+    let address = node.daemon.address(V4).to_string();
+    let probe = |control: &Path| {
+        let arguments = ["probe", "--timeout", "5s", "--address", &address, "--control"];
+        Command::new(program()).args(arguments).arg(control).output().unwrap()
+    };
+    assert!(probe(&node.control()).status.success());
+    let output = probe(&node.folder.path().join("mistyped"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("/mistyped: no node answers there; "), "{said}");
+}
+
+#[test]
+fn a_second_node_says_that_one_runs_already() {
+    let node = Node::start("", &[]);
+    let control = node.control().display().to_string();
+    let second = || {
+        let arguments = Daemon::arguments(node.daemon.port, &["--control", &control]);
+        Command::new(program()).args(arguments).output().unwrap()
+    };
+    let said = text(&second().stderr);
+    let port = node.daemon.port;
+    let expected = format!(
+        "cannot listen on 127.0.0.1:{port} and [::1]:{port} (UDP and TCP): address in use; as112d already \
+         runs here (process {}): ",
+        node.daemon.id()
+    );
+    assert!(said.starts_with(&expected) && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_mistyped_control_path_makes_no_tree() {
+    let folder = common::folder();
+    let path = folder.path().join("a/b/control");
+    let start = |path: &Path| {
+        let arguments = Daemon::arguments(free_port(), &["--control", &path.display().to_string()]);
+        let output = Command::new(program()).args(arguments).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, said) = start(&path);
+    assert_eq!(code, Some(1), "{said}");
+    let above = folder.path().join("a");
+    assert!(said.contains(&format!("control: the directory {} does not exist; ", above.display())), "{said}");
+    assert!(!above.exists());
+    // Its own directory it makes.
+    let control = above.join("control").display().to_string();
+    let daemon = Daemon::start(&["--control", &control]);
+    assert!(run("status", Path::new(&control)).status.success());
+    assert!(daemon.stop().0.success());
 }

@@ -1,5 +1,7 @@
-//! What the documents promise: links lead somewhere, and commands and options exist. And how they say it.
+//! What the documents promise: links lead somewhere, commands and options exist, and the program prints what
+//! is quoted. And how they say it.
 
+mod common;
 #[path = "common/english.rs"]
 mod english;
 
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use as112d::cli::Cli;
 use clap::{Command, CommandFactory as _};
+use common::daemon::{Terminal, free_port};
 
 /// Two screens, at 50 lines each.
 const README_LINES_MAX: usize = 100;
@@ -194,4 +197,44 @@ fn habits_are_found_and_right_uses_are_not() {
             assert!(!english::habits(&text).is_empty(), "{word} is never found");
         }
     }
+}
+
+/// A line of the start without what is of one host: numbers, names, and what the kernel has.
+fn shape(line: &str) -> String {
+    let mut shape = String::new();
+    for c in line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }) {
+        if c != '0' || !shape.ends_with('0') {
+            shape.push(c);
+        }
+    }
+    for (begin, end) in [(" as ", ", serving"), ("user ", ","), ("landlock ", ","), ("datapath: ", "")] {
+        if let Some((before, rest)) = shape.split_once(begin)
+            && let Some(at) = rest.find(end)
+        {
+            let rest = if end.is_empty() { "" } else { &rest[at..] };
+            shape = format!("{before}{begin}?{rest}");
+        }
+    }
+    shape
+}
+
+#[test]
+fn the_readme_quotes_the_start() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("it is there");
+    let quoted: Vec<&str> = readme
+        .lines()
+        .skip_while(|line| !(line.starts_with("as112d ") && line.contains(", serving ")))
+        .take_while(|line| *line != "```")
+        .collect();
+    let folder = common::folder();
+    let control = folder.path().join("control").display().to_string();
+    let port = free_port();
+    let (v4, v6) = (format!("127.0.0.1:{port}"), format!("[::1]:{port}"));
+    let line = ["--listen", &v4, "--listen", &v6, "--http", "127.0.0.1:0", "--control", &control];
+    let terminal = Terminal::start(&line, &control);
+    let said: Vec<String> = terminal.lines_until("try: ");
+    // A host may be so small, or so odd, that it is told so.
+    let said = said.iter().filter(|line| !line.starts_with("warning: "));
+    let said: Vec<String> = said.map(|line| shape(&line.replace(&control, "/run/as112d/control"))).collect();
+    assert_eq!(said, quoted.iter().map(|line| shape(line)).collect::<Vec<_>>());
 }

@@ -19,8 +19,8 @@ use common::daemon::{Daemon, V4, V6};
 use common::decode::second_opinion;
 use mutate::{Dice, mutated};
 
-/// Steps of the fuzzing in this process; what crosses a socket, or a file, gets a part of them. `tests/run`
-/// takes more.
+/// Steps of the fuzzing in this process; what crosses a socket or a file gets a part. `tests/run` takes
+/// more.
 const STEPS: u64 = 300_000;
 const SEED: u64 = 112;
 

@@ -63,8 +63,8 @@ fn every_path_answers_and_nothing_else_does() {
         ("/stats.json", "HTTP/1.1 200 ", "\ncontent-type: application/json\r\n"),
         ("/healthz", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
         ("/readyz?x=1", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
-        ("/nowhere", "HTTP/1.1 404 ", "There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n"),
-        ("/metrics/", "HTTP/1.1 404 ", "There is nothing here."),
+        ("/nowhere", "HTTP/1.1 404 ", "Try /, /node, /metrics, /stats.json, /healthz or /readyz.\n"),
+        ("/metrics/", "HTTP/1.1 404 ", "Not found."),
     ] {
         let answer = get(http, path, "");
         assert!(answer.starts_with(start) && answer.contains(fragment), "{path}: {answer}");
@@ -109,12 +109,11 @@ fn an_address_that_is_taken_stops_the_start_only_where_it_was_asked_for() {
     let (first, second) = (start(), start());
     let line = |daemon: &Daemon| {
         let mut lines = daemon.announcement.iter();
-        lines.find(|line| line.starts_with("statistics: ")).expect("a line on statistics").clone()
+        lines.find(|line| line.starts_with("web: ")).expect("a line on HTTP").clone()
     };
-    assert!(
-        line(&second).starts_with("statistics: none, 127.0.0.1:9112 cannot be had ("),
-        "{}",
-        line(&second)
+    assert_eq!(
+        line(&second),
+        "web: off; 127.0.0.1:9112: address in use (choose another address with --http)"
     );
     for daemon in [&first, &second] {
         let query = query("1.1.168.192.in-addr.arpa", 12);
@@ -481,9 +480,9 @@ fn stats_watches_until_the_node_is_gone_or_nobody_looks() {
     let (daemon, http) = start(&[]);
     assert_answers(&daemon);
     let url = format!("http://{http}");
-    let (mut watching, seen) = watch_until(&url, &[], |seen| seen.contains("in the last seconds"));
+    let (mut watching, seen) = watch_until(&url, &[], |seen| seen.contains("shares of the last seconds"));
     let screens: Vec<&str> = seen.split("\x1b[H\x1b[2J").collect();
-    assert!(screens[0].is_empty() && screens[1].contains("shares of all"), "{seen}");
+    assert!(screens[0].is_empty() && screens[1].contains("shares since counting began"), "{seen}");
     assert!(screens[2].contains("queries             0.0/s"), "{seen}");
 
     let (mut reading, seen) =
@@ -513,7 +512,7 @@ fn stats_prints_one_screen_or_json_or_that_no_node_answers() {
     let screen = loop {
         let (code, screen, err) = run(&["--url", &url]);
         assert_eq!((code, err.as_str()), (Some(0), ""));
-        if screen.contains("   4 in all; ") {
+        if screen.contains("   4 in total; ") {
             break screen;
         }
         assert!(Instant::now() < patience, "{screen}");
@@ -529,7 +528,7 @@ fn stats_prints_one_screen_or_json_or_that_no_node_answers() {
     assert_eq!((code, stats["counters"]["responses"]["NXDOMAIN"].as_u64()), (Some(0), Some(4)));
 
     let (code, _, err) = run(&["--url", "ftp://x"]);
-    assert!(code == Some(1) && err.contains("give one as http://127.0.0.1:9112"), "{err}");
+    assert!(code == Some(1) && err.contains("write it like http://127.0.0.1:9112"), "{err}");
     drop(daemon);
     let (code, out, err) = run(&["--url", &url]);
     assert_eq!((code, out.as_str()), (Some(3), ""));

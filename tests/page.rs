@@ -319,6 +319,20 @@ const FIGURES: &str = "return Array.from(document.querySelectorAll('figure'), fi
     };
 })";
 
+/// Whether marks of the time do not touch.
+const APART: &str = "return Array.from(document.querySelectorAll('svg.chart')).every(chart => {
+    const boxes = Array.from(chart.querySelectorAll('.axis'), text => text.getBoundingClientRect());
+    const lowest = Math.max(...boxes.map(box => box.top));
+    const marks = boxes.filter(box => box.top === lowest && box.width > 0);
+    marks.sort((a, b) => a.left - b.left);
+    return marks.every((box, at) => at === 0 || box.left - marks[at - 1].right >= 6);
+})";
+/// Whether nothing is wider than the screen.
+const FITS: &str = "return document.documentElement.scrollWidth <= innerWidth";
+/// The documents that are looked at.
+const DOCUMENTS: [(&str, &str); 5] =
+    [("1h", "/1h.html"), ("24h", "/"), ("7d", "/7d.html"), ("30d", "/30d.html"), ("1y", "/1y.html")];
+
 /// Every chart of the document has its words and its table; the tables by name.
 fn tables(browser: &Browser) -> BTreeMap<String, Vec<Vec<String>>> {
     let figures = browser.run(FIGURES);
@@ -399,24 +413,18 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
     (0..5).for_each(|_| drop(node.daemon.ask_udp(V4, &asked)));
     let browser = Browser::start();
     // What was read once is there at once.
-    for path in ["/1h.html", "/", "/7d.html", "/30d.html", "/1y.html"] {
+    for (_, path) in DOCUMENTS {
         node.get(path, "");
     }
-    let fits = "return document.documentElement.scrollWidth <= innerWidth";
     let mut grounds = Vec::new();
     for (width, height) in [(1280, 900), (390, 844)] {
         for scheme in ["light", "dark"] {
             browser.screen(width, height, scheme);
-            for (name, path) in [
-                ("1h", "/1h.html"),
-                ("24h", "/"),
-                ("7d", "/7d.html"),
-                ("30d", "/30d.html"),
-                ("1y", "/1y.html"),
-            ] {
+            for (name, path) in DOCUMENTS {
                 let before = node.json("/24h.json");
                 browser.open(&node.url(path));
-                assert_eq!(browser.run(fits), true, "{path} at {width}");
+                assert_eq!(browser.run(FITS), true, "{path} at {width}");
+                assert_eq!(browser.run(APART), true, "{path} at {width}: marks of the time");
                 let mut shown = tables(&browser);
                 assert_eq!(shown.len(), 14, "{path}: {:?}", shown.keys());
                 if name == "24h" {
@@ -437,11 +445,11 @@ fn a_browser_shows_it_wide_and_narrow_light_and_dark() {
                 browser.screenshot(&shots().join(format!("{name}-{width}-{scheme}.png")));
                 // Also with every table open it is no wider.
                 browser.run("document.querySelectorAll('details').forEach(details => details.open = true)");
-                assert_eq!(browser.run(fits), true, "{path} at {width} with its tables");
+                assert_eq!(browser.run(FITS), true, "{path} at {width} with its tables");
                 assert_eq!(browser.console(), Vec::<String>::new(), "{path} at {width}, {scheme}");
             }
             browser.open(&node.url("/node"));
-            assert_eq!(browser.run(fits), true, "/node at {width}");
+            assert_eq!(browser.run(FITS), true, "/node at {width}");
             browser.screenshot(&shots().join(format!("node-{width}-{scheme}.png")));
             grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
             assert_eq!(browser.console(), Vec::<String>::new(), "/node at {width}, {scheme}");

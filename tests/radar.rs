@@ -42,7 +42,7 @@ fn the_paths_are_served_over_http() {
     assert!(head.contains("\ncontent-type: text/csv; charset=utf-8\r\n"), "{head}");
     assert_eq!(body, "summary_0.SUPPORTED,summary_0.NOT_SUPPORTED\r\n0,0\r\n");
     let (head, body) = ask("GET", "timeseries?dateRange=x");
-    assert!(head.starts_with("HTTP/1.1 400 ") && body.contains("There is no such dateRange"), "{head}{body}");
+    assert!(head.starts_with("HTTP/1.1 400 ") && body.contains("Unknown dateRange"), "{head}{body}");
     let (head, body) = ask("HEAD", "timeseries");
     assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty(), "{head}{body}");
     assert!(ask("POST", "timeseries").0.starts_with("HTTP/1.1 405 "));

@@ -88,8 +88,9 @@ fn the_probe_says_by_its_exit_code_whether_an_address_answers() {
         "report: a probe takes {:.2} ms, start and end of the process included",
         fastest.as_secs_f64() * 1e3
     );
+    // It takes some 4 ms where nothing else runs; this is five times as much.
     if is_as_shipped() {
-        assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+        assert!(fastest < Duration::from_millis(20), "{fastest:?}");
     }
 
     // A node that drains answers, and has failed for who asks it.
@@ -98,8 +99,8 @@ fn the_probe_says_by_its_exit_code_whether_an_address_answers() {
     assert_eq!(ran(&mut as112d(&format!("drain --control {control}"))).0, Some(0));
     assert_eq!(ran(&mut as112d(&line)).0, Some(0));
     let (code, out, err) = ran(&mut as112d(&with_control));
-    assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert_eq!(err, format!("{control}: the node drains or stops; send nobody there\n"));
+    assert_eq!((code, out.matches(" answers (").count()), (Some(1), 2), "{out}");
+    assert_eq!(err, format!("{control}: the node is draining or stopping; withdraw its routes\n"));
 
     daemon.stop();
     let (code, out, err) = ran(&mut as112d(&with_control));
@@ -119,7 +120,7 @@ fn the_probe_asks_what_the_configuration_listens_on() {
     assert!(code == Some(0) && out.starts_with(&format!("127.0.0.1:{} answers (", daemon.port)), "{out}");
     let (code, _, err) = ran(as112d("announce --config").arg(&path));
     assert_eq!(code, Some(1));
-    assert_eq!(err, "no router is configured; give --config a file that has `router` in [announce]\n");
+    assert_eq!(err, "no router is configured; give --config a file with `router` in [announce]\n");
 }
 
 #[test]

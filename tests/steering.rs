@@ -181,7 +181,7 @@ fn by_hash_what_has_none_is_spread_all_the_same() {
 fn a_node_that_polls_answers() {
     for datapath in datapaths() {
         let mut node = Node::start(&["--busy-poll", "50", "--datapath", datapath]);
-        let line = "busy polling for 50 microseconds before a shard sleeps";
+        let line = "busy polling: 50 microseconds before a shard sleeps";
         assert!(node.daemon.announcement.iter().any(|told| told == line), "{:?}", node.daemon.announcement);
         ask(node.daemon.address(V4), &UdpSocket::bind((V4, 0)).expect("a socket"), false, 100);
         assert_eq!(node.shares(100).iter().sum::<u64>(), 100);

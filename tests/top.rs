@@ -95,8 +95,7 @@ impl Drop for Terminal {
 /// A node of two shards, and where it serves HTTP.
 fn start(http: &str) -> (Daemon, String) {
     let daemon = Daemon::start(&["--shards", "2", "--node", "watched", "--http", http]);
-    let line = daemon.announcement.iter().find_map(|line| line.strip_prefix("statistics: "));
-    let url = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where").to_owned();
+    let url = format!("http://{}", daemon.http());
     (daemon, url)
 }
 
@@ -144,8 +143,8 @@ fn a_live_node_is_shown_and_keys_do_what_they_say() {
         for fragment in [
             "watched  ",
             "every 1 s",
-            "no reply short ",
-            "lost     nothing",
+            "unanswered short ",
+            "lost       nothing",
             "NXDOMAIN",
             "UDP IPv4",
             "UDP IPv6",
@@ -156,8 +155,8 @@ fn a_live_node_is_shown_and_keys_do_what_they_say() {
             "168.192.in-addr.arpa",
             "0  CPU any",
             "1  CPU any",
-            "queries/s, at most ",
-            "q quit   p pause   +/- how often",
+            "queries/s, peak ",
+            "q quit   p pause   +/- interval",
             "█",
         ] {
             assert!(screen.contains(fragment), "{fragment}\n{screen}");
@@ -168,7 +167,7 @@ fn a_live_node_is_shown_and_keys_do_what_they_say() {
         terminal.press("-");
         terminal.wait("a shorter interval", |screen| screen.contains("every 1 s"));
         terminal.press("p");
-        terminal.wait("a pause", |screen| screen.contains("paused") && screen.contains("p go on"));
+        terminal.wait("a pause", |screen| screen.contains("paused") && screen.contains("p resume"));
         // A second and a half would have brought new numbers. What was under way may change it once more.
         let mut last = (String::new(), Instant::now());
         let still = terminal.wait("nothing", |screen| {
@@ -190,7 +189,7 @@ fn a_live_node_is_shown_and_keys_do_what_they_say() {
         });
     });
     terminal.tmux(&["resize-window", "-x", "80", "-y", "24"]);
-    terminal.wait("the first size", |screen| screen.contains("q quit   p pause   +/- how often"));
+    terminal.wait("the first size", |screen| screen.contains("q quit   p pause   +/- interval"));
     terminal.press("q");
     terminal.assert_ended("0");
 }
@@ -209,7 +208,7 @@ impl Drop for Over<'_> {
 fn a_node_may_go_away_and_come_back() {
     let (daemon, url) = start("127.0.0.1:0");
     let terminal = Terminal::start(&url);
-    terminal.wait("the node", |screen| screen.contains("watched  ") && screen.contains("queries  0/s"));
+    terminal.wait("the node", |screen| screen.contains("watched  ") && screen.contains("queries    0/s"));
     assert!(daemon.stop().0.success());
     terminal.wait("its absence", |screen| screen.contains("no answer for ") && screen.contains("refused"));
     let (daemon, _) = start(url.strip_prefix("http://").expect("it is HTTP"));

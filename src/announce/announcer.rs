@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::probe::{Place, probe};
+use super::probe::{ProbedHost, probe};
 use super::router::{Router, Teller};
 use super::state::{Damping, News, State};
 use super::watch::{self, Daemon};
@@ -184,7 +184,7 @@ impl Probers {
                 let run = move || {
                     loop {
                         let next = Instant::now() + interval;
-                        let result = probe(at, Place::Here, timeout).map(|_| ());
+                        let result = probe(at, ProbedHost::This, timeout).map(|_| ());
                         if events.send(Event::Probed { route, address, result }).is_err() {
                             return;
                         }

@@ -43,7 +43,7 @@ const DNAME: [Question; 3] = [
 ///
 /// # Errors
 /// What was wrong first, within `timeout`.
-pub fn probe(address: SocketAddr, place: Place, timeout: Duration) -> Result<Duration, String> {
+pub fn probe(address: SocketAddr, place: ProbedHost, timeout: Duration) -> Result<Duration, String> {
     let begin = Instant::now();
     let address = SocketAddr::new(reachable(address.ip()), address.port());
     let queries = queries(address.ip());
@@ -55,7 +55,11 @@ pub fn probe(address: SocketAddr, place: Place, timeout: Duration) -> Result<Dur
 
 /// Probes addresses at the same time; what came of each, in their order.
 #[must_use]
-pub fn probe_all(addresses: &[SocketAddr], place: Place, timeout: Duration) -> Vec<Result<Duration, String>> {
+pub fn probe_all(
+    addresses: &[SocketAddr],
+    place: ProbedHost,
+    timeout: Duration,
+) -> Vec<Result<Duration, String>> {
     thread::scope(|scope| {
         let probes: Vec<_> =
             addresses.iter().map(|&address| scope.spawn(move || probe(address, place, timeout))).collect();
@@ -65,19 +69,19 @@ pub fn probe_all(addresses: &[SocketAddr], place: Place, timeout: Duration) -> V
 
 /// Where an address must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ProbedHost {
     /// On this host. A service address that is not would be answered by the next AS112 node, as if all were
     /// well here.
-    Here,
+    This,
     /// Wherever it is.
-    Anywhere,
+    Any,
 }
 
-impl Place {
+impl ProbedHost {
     /// Looks at the end of a socket of ours that is connected to `address`: what is on this host is reached
     /// from itself.
     fn check(self, ours: SocketAddr, address: SocketAddr) -> Result<(), String> {
-        if self == Self::Here && ours.ip() != address.ip() {
+        if self == Self::This && ours.ip() != address.ip() {
             return Err("not an address of this host; add it with `as112d addresses --apply`".to_owned());
         }
         Ok(())
@@ -180,7 +184,12 @@ impl Deadline {
     }
 }
 
-fn over_udp(address: SocketAddr, place: Place, queries: &[Query], deadline: Deadline) -> Result<(), String> {
+fn over_udp(
+    address: SocketAddr,
+    place: ProbedHost,
+    queries: &[Query],
+    deadline: Deadline,
+) -> Result<(), String> {
     let explain = |error| deadline.explain(&error);
     let any: IpAddr =
         if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -202,7 +211,12 @@ fn over_udp(address: SocketAddr, place: Place, queries: &[Query], deadline: Dead
 }
 
 /// All queries at once over one connection (RFC 7766, section 6.2.1.1).
-fn over_tcp(address: SocketAddr, place: Place, queries: &[Query], deadline: Deadline) -> Result<(), String> {
+fn over_tcp(
+    address: SocketAddr,
+    place: ProbedHost,
+    queries: &[Query],
+    deadline: Deadline,
+) -> Result<(), String> {
     let explain = |error| deadline.explain(&error);
     let mut stream =
         TcpStream::connect_timeout(&address, deadline.left().map_err(explain)?).map_err(explain)?;
@@ -292,7 +306,7 @@ mod tests {
     #[test]
     fn right_answers_pass_in_any_order_and_among_others() {
         let address = server(|query| Some(right(query)), true);
-        let took = probe(address, Place::Here, LONG).unwrap();
+        let took = probe(address, ProbedHost::This, LONG).unwrap();
         assert!(took > Duration::ZERO);
     }
 
@@ -319,7 +333,7 @@ mod tests {
                 Some(reply)
             };
             let timeout = if told.contains("no reply") { TIMEOUT } else { LONG };
-            assert_eq!(probe(server(answer, false), Place::Here, timeout), Err(told.to_owned()));
+            assert_eq!(probe(server(answer, false), ProbedHost::This, timeout), Err(told.to_owned()));
         }
     }
 
@@ -337,14 +351,14 @@ mod tests {
     fn silence_ends_at_the_time_out_and_a_closed_port_at_once() {
         let begin = Instant::now();
         assert_eq!(
-            probe(server(|_| None, false), Place::Here, TIMEOUT),
+            probe(server(|_| None, false), ProbedHost::This, TIMEOUT),
             Err("UDP: no reply within 200 ms".to_owned())
         );
         assert!(begin.elapsed() >= TIMEOUT);
 
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert_eq!(
-            probe(closed, Place::Here, LONG),
+            probe(closed, ProbedHost::This, LONG),
             Err("UDP: connection refused: nothing listens there".to_owned())
         );
 
@@ -359,7 +373,7 @@ mod tests {
             }
         });
         assert_eq!(
-            probe(address, Place::Here, LONG),
+            probe(address, ProbedHost::This, LONG),
             Err("TCP: connection refused: nothing listens there".to_owned())
         );
     }
@@ -386,8 +400,10 @@ mod tests {
     fn what_answers_elsewhere_is_not_here() {
         let at = |ip: [u8; 4], port| SocketAddr::from((ip, port));
         let (ours, elsewhere) = (at([192, 0, 2, 1], 40_000), at([192, 175, 48, 1], 53));
-        assert_eq!(Place::Anywhere.check(ours, elsewhere), Ok(()));
-        assert_eq!(Place::Here.check(at([192, 175, 48, 1], 40_000), elsewhere), Ok(()));
-        assert!(Place::Here.check(ours, elsewhere).unwrap_err().starts_with("not an address of this host"));
+        assert_eq!(ProbedHost::Any.check(ours, elsewhere), Ok(()));
+        assert_eq!(ProbedHost::This.check(at([192, 175, 48, 1], 40_000), elsewhere), Ok(()));
+        assert!(
+            ProbedHost::This.check(ours, elsewhere).unwrap_err().starts_with("not an address of this host")
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::tail::Encoder;
-use super::tree::{Model, Owner, OwnerName, Place, Tree, ZoneTree};
+use super::tree::{Model, NameMatch, Owner, OwnerName, Tree, ZoneTree};
 use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
@@ -173,19 +173,19 @@ impl<'t> Compiler<'t> {
         let name = &owner.name;
         let is_ours = self.tree.zone_of(name).is_some_and(|deepest| std::ptr::eq(deepest, zone));
         let place = self.tree.place(name);
-        if !is_ours || matches!(place, Place::Cut(_, _, false)) {
+        if !is_ours || matches!(place, NameMatch::Cut(_, _, false)) {
             return;
         }
         let exact = self.set(place, Asked { node: name, name: Some(name) });
         let below = Asked { node: name, name: None };
-        let below = if let Place::Cut(..) = place {
-            Rule::Set(self.set(Place::Cut(zone, owner, false), below))
+        let below = if let NameMatch::Cut(..) = place {
+            Rule::Set(self.set(NameMatch::Cut(zone, owner, false), below))
         } else if owner.rrsets.contains_key(&rtype::DNAME) {
             Rule::Dname(self.dname(owner))
         } else if let Some(wildcard) = zone.wildcard(owner) {
-            Rule::Set(self.set(Place::Wildcard(zone, wildcard), below))
+            Rule::Set(self.set(NameMatch::Wildcard(zone, wildcard), below))
         } else {
-            Rule::Set(self.set(Place::Nothing(zone), below))
+            Rule::Set(self.set(NameMatch::Nothing(zone), below))
         };
         let lower = name.to_lowercase();
         let name = self.bytes(lower.as_wire());
@@ -197,7 +197,7 @@ impl<'t> Compiler<'t> {
 
     /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for
     /// ANY.
-    fn set(&mut self, place: Place<'t>, asked: Asked<'_>) -> Set {
+    fn set(&mut self, place: NameMatch<'t>, asked: Asked<'_>) -> Set {
         let other = self.tree.resolve(place, asked.name, 0);
         let mut types = Vec::new();
         for &qtype in &other.types {
@@ -212,7 +212,7 @@ impl<'t> Compiler<'t> {
             types: span,
             other: self.tail(&other, asked, true),
             any: [any_udp, any_tcp],
-            link: self.link(place, asked),
+            link: self.cname_link(place, asked),
             looped: other.looped,
         }
     }
@@ -241,8 +241,8 @@ impl<'t> Compiler<'t> {
     }
 
     /// The CNAME of a place alone, for chains that are followed at run time.
-    fn link(&mut self, place: Place<'t>, asked: Asked<'_>) -> Option<Link> {
-        let (Place::Exact(_, owner) | Place::Wildcard(_, owner)) = place else { return None };
+    fn cname_link(&mut self, place: NameMatch<'t>, asked: Asked<'_>) -> Option<Link> {
+        let (NameMatch::Exact(_, owner) | NameMatch::Wildcard(_, owner)) = place else { return None };
         let cname = owner.rrsets.get(&rtype::CNAME)?;
         let mut encoder = Encoder::new(asked.node);
         let name = if asked.name.is_some() { encoder.node() } else { OwnerName::Question };

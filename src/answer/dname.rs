@@ -85,7 +85,7 @@ impl<'a> Chain<'a, '_, '_> {
                     let is_alias = qtype != rtype::CNAME && qtype != rtype::ANY;
                     match set.link.filter(|_| is_alias) {
                         Some(_) if is_last => return rcode::NOERROR,
-                        Some(link) => self.link(set, link.target, found.node_start),
+                        Some(link) => self.append_cname(set, link.target, found.node_start),
                         None => {
                             let tail = self.answers.select(set, qtype, over_tcp);
                             self.tail(tail, found.node_start);
@@ -139,14 +139,14 @@ impl<'a> Chain<'a, '_, '_> {
         let at = self.reply.end();
         if self.reserve(record.len()) {
             self.reply.append(&record, [1, 0, 0]);
-            self.reply.point(at, self.labels_at[0]);
-            self.reply.point(at + record.len() - 2, target_at);
+            self.reply.write_pointer(at, self.labels_at[0]);
+            self.reply.write_pointer(at + record.len() - 2, target_at);
         }
         Some((new_name, at + 2 + FIXED_LEN))
     }
 
     /// One CNAME of a zone. Gives its target and the target's place.
-    fn link(&mut self, set: &Set, target: Span, node_start: usize) -> (Name, usize) {
+    fn append_cname(&mut self, set: &Set, target: Span, node_start: usize) -> (Name, usize) {
         let record = set.link.expect("the caller has seen the link").record;
         let at = self.reply.end();
         self.tail(&self.answers.tails[record.0 as usize], node_start);
@@ -170,7 +170,7 @@ impl<'a> Chain<'a, '_, '_> {
                 Base::Node => self.label_at(node_start + delta),
                 Base::Name => self.label_at(delta),
             };
-            self.reply.point(tail_at + usize::from(relocation.at), target);
+            self.reply.write_pointer(tail_at + usize::from(relocation.at), target);
         }
     }
 

@@ -242,7 +242,7 @@ impl Answers {
         let bases = [node_at, tail_at, name_at];
         for relocation in &self.relocations[tail.relocations.range()] {
             let target = bases[relocation.base as usize] + usize::from(relocation.delta);
-            reply.point(tail_at + usize::from(relocation.at), target);
+            reply.write_pointer(tail_at + usize::from(relocation.at), target);
         }
     }
 }

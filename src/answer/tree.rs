@@ -40,7 +40,7 @@ pub(super) struct Tree<'z> {
 
 /// Where a name falls.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'t> {
+pub(super) enum NameMatch<'t> {
     /// On a name that exists.
     Exact(&'t ZoneTree<'t>, &'t Owner<'t>),
     /// On no name, but on a wildcard.
@@ -107,19 +107,24 @@ impl<'z> Tree<'z> {
         }
     }
 
-    pub(super) fn place(&self, name: &Name) -> Place<'_> {
-        self.zone_of(name).map_or(Place::Outside, |zone| zone.place(name))
+    pub(super) fn place(&self, name: &Name) -> NameMatch<'_> {
+        self.zone_of(name).map_or(NameMatch::Outside, |zone| zone.place(name))
     }
 
     /// What `qtype` gets at `start`. `looked_up` is the name there, when it is known.
-    pub(super) fn resolve<'t>(&'t self, start: Place<'t>, looked_up: Option<&Name>, qtype: u16) -> Model<'t> {
+    pub(super) fn resolve<'t>(
+        &'t self,
+        start: NameMatch<'t>,
+        looked_up: Option<&Name>,
+        qtype: u16,
+    ) -> Model<'t> {
         let mut model = Model::new();
         let mut visited: Vec<Name> = looked_up.into_iter().cloned().collect();
         let mut owner_name = looked_up.cloned().map_or(OwnerName::Question, OwnerName::Known);
         let mut place = start;
         for links in 0.. {
             let target = match place {
-                Place::Exact(zone, owner) | Place::Wildcard(zone, owner) => {
+                NameMatch::Exact(zone, owner) | NameMatch::Wildcard(zone, owner) => {
                     model.types.extend(owner.rrsets.keys());
                     match owner.rrsets.get(&rtype::CNAME) {
                         Some(_) if qtype != rtype::CNAME && links == CHAIN_LINKS_MAX => return model,
@@ -130,7 +135,7 @@ impl<'z> Tree<'z> {
                         _ => return self.data(model, owner_name, zone, owner, qtype),
                     }
                 }
-                Place::Cut(zone, cut, at_cut) => {
+                NameMatch::Cut(zone, cut, at_cut) => {
                     model.types.insert(rtype::DS);
                     if at_cut && qtype == rtype::DS {
                         return model.negative(zone);
@@ -138,16 +143,16 @@ impl<'z> Tree<'z> {
                     model.authoritative = links > 0;
                     return model.referral(zone, cut);
                 }
-                Place::Dname(..) if links == CHAIN_LINKS_MAX => return model,
-                Place::Dname(owner) => match model.synthesise(&owner_name, owner) {
+                NameMatch::Dname(..) if links == CHAIN_LINKS_MAX => return model,
+                NameMatch::Dname(owner) => match model.synthesise(&owner_name, owner) {
                     Some(target) => target,
                     None => return model,
                 },
-                Place::Nothing(zone) => {
+                NameMatch::Nothing(zone) => {
                     model.rcode = rcode::NXDOMAIN;
                     return model.negative(zone);
                 }
-                Place::Outside => return model,
+                NameMatch::Outside => return model,
             };
             if visited.contains(&target) {
                 return model;
@@ -187,8 +192,13 @@ impl<'z> Tree<'z> {
 
     /// What ANY gets: everything over TCP, one set over UDP (RFC 8482): the SOA where there is one, else the
     /// lowest type.
-    pub(super) fn any<'t>(&'t self, place: Place<'t>, looked_up: Option<&Name>, whole: bool) -> Model<'t> {
-        let (Place::Exact(zone, owner) | Place::Wildcard(zone, owner)) = place else {
+    pub(super) fn any<'t>(
+        &'t self,
+        place: NameMatch<'t>,
+        looked_up: Option<&Name>,
+        whole: bool,
+    ) -> Model<'t> {
+        let (NameMatch::Exact(zone, owner) | NameMatch::Wildcard(zone, owner)) = place else {
             return self.resolve(place, looked_up, rtype::ANY);
         };
         let mut model = Model::new();
@@ -231,26 +241,26 @@ impl<'z> ZoneTree<'z> {
 
     /// Where a name at or below the apex falls: from the apex downward, as a cut or a DNAME hides what is
     /// below it.
-    fn place(&self, name: &Name) -> Place<'_> {
+    fn place(&self, name: &Name) -> NameMatch<'_> {
         let depth = name.label_count() - self.apex.label_count();
         let suffixes: Vec<&[u8]> = name.suffixes().take(depth + 1).collect();
         let mut encloser = None;
         for (above, suffix) in suffixes.into_iter().enumerate().rev() {
             let Some(owner) = self.owners.get(&suffix.to_ascii_lowercase()) else { break };
             if self.is_cut(owner) {
-                return Place::Cut(self, owner, above == 0);
+                return NameMatch::Cut(self, owner, above == 0);
             }
             if above == 0 {
-                return Place::Exact(self, owner);
+                return NameMatch::Exact(self, owner);
             }
             if owner.rrsets.contains_key(&rtype::DNAME) {
-                return Place::Dname(owner);
+                return NameMatch::Dname(owner);
             }
             encloser = Some(owner);
         }
         match encloser.and_then(|encloser| self.wildcard(encloser)) {
-            Some(wildcard) => Place::Wildcard(self, wildcard),
-            None => Place::Nothing(self),
+            Some(wildcard) => NameMatch::Wildcard(self, wildcard),
+            None => NameMatch::Nothing(self),
         }
     }
 
@@ -258,7 +268,7 @@ impl<'z> ZoneTree<'z> {
     /// wildcard.
     fn server<'t>(&'t self, name: &Name) -> Option<&'t Owner<'t>> {
         let wildcard = || match name.is_at_or_below(self.apex).then(|| self.place(name)) {
-            Some(Place::Wildcard(_, owner)) => Some(owner),
+            Some(NameMatch::Wildcard(_, owner)) => Some(owner),
             _ => None,
         };
         self.owners.get(&key(name)).or_else(wildcard)
@@ -339,6 +349,6 @@ impl<'t> Model<'t> {
     }
 }
 
-fn same_wildcard(a: Place<'_>, b: Place<'_>) -> bool {
-    matches!((a, b), (Place::Wildcard(_, a), Place::Wildcard(_, b)) if std::ptr::eq(a, b))
+fn same_wildcard(a: NameMatch<'_>, b: NameMatch<'_>) -> bool {
+    matches!((a, b), (NameMatch::Wildcard(_, a), NameMatch::Wildcard(_, b)) if std::ptr::eq(a, b))
 }

@@ -18,34 +18,34 @@ pub struct HostFamily {
     /// One sentence.
     pub help: &'static str,
     /// The kernel's name for it.
-    key: &'static str,
+    pub key: &'static str,
 }
 
 /// All counts of the host.
 pub static HOST: [HostFamily; 5] = [
     HostFamily {
         name: "udp_in_errors",
-        help: "Datagrams that this host received and gave to no program, for whatever reason.",
+        help: "UDP datagrams that this host received and did not deliver, for any reason (InErrors).",
         key: "InErrors",
     },
     HostFamily {
         name: "udp_rcvbuf_errors",
-        help: "Datagrams that this host lost because a receive buffer was full.",
+        help: "UDP datagrams that this host dropped because a receive buffer was full (RcvbufErrors).",
         key: "RcvbufErrors",
     },
     HostFamily {
         name: "udp_sndbuf_errors",
-        help: "Datagrams that this host lost because a send buffer was full.",
+        help: "UDP datagrams that this host dropped because a send buffer was full (SndbufErrors).",
         key: "SndbufErrors",
     },
     HostFamily {
         name: "udp_checksum_errors",
-        help: "Datagrams that this host received with a wrong checksum.",
+        help: "UDP datagrams that this host received with a bad checksum (InCsumErrors).",
         key: "InCsumErrors",
     },
     HostFamily {
         name: "udp_no_ports",
-        help: "Datagrams that this host received for a port where nobody listens.",
+        help: "UDP datagrams that this host received for a port without a listener (NoPorts).",
         key: "NoPorts",
     },
 ];
@@ -53,7 +53,7 @@ pub static HOST: [HostFamily; 5] = [
 /// By row of [`HOST`] and address family; `None` where the kernel does not say.
 pub type HostCounts = [[Option<u64>; FAMILIES.len()]; HOST.len()];
 
-/// Where they stand. The files are opened once, so that who reads them needs no right to open any.
+/// Where they stand. The files are opened once: reading them later takes no permission.
 #[derive(Debug)]
 pub struct Host([Option<File>; 2]);
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub enum State {
     /// It serves, and wants to be asked.
     Serving,
-    /// It serves, and wants to be asked by nobody any more: routes to it are to be withdrawn.
+    /// It serves, and wants no further queries: routes to it are to be withdrawn.
     Draining,
     /// It answers what has come, and ends.
     Stopping,
@@ -62,14 +62,14 @@ impl Reloads {
         Self { loaded_at: AtomicU64::new(now), ..Self::default() }
     }
 
-    /// The configuration was read again, and is in force.
+    /// The configuration was read again, and is in effect.
     pub fn succeeded(&self, now: u64) {
         self.succeeded.fetch_add(1, Ordering::Relaxed);
         self.has_failed.store(false, Ordering::Relaxed);
         self.loaded_at.store(now, Ordering::Relaxed);
     }
 
-    /// It could not be; the old one is in force.
+    /// It could not be; the old one stays in effect.
     pub fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.has_failed.store(true, Ordering::Relaxed);
@@ -81,13 +81,13 @@ impl Reloads {
         (self.succeeded.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
 
-    /// Whether the configuration in force is the one that was asked for last.
+    /// Whether the configuration in effect is the one that was asked for last.
     #[must_use]
     pub fn is_current(&self) -> bool {
         !self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// When the configuration in force was read, in seconds of Unix time.
+    /// When the configuration in effect was read, in seconds of Unix time.
     #[must_use]
     pub fn loaded_at(&self) -> u64 {
         self.loaded_at.load(Ordering::Relaxed)

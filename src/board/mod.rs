@@ -54,7 +54,7 @@ pub struct Facts {
     pub reason: String,
     /// Where queries are answered in the driver: interfaces, and how.
     pub xdp: Vec<String>,
-    /// Of so many queries one is looked at for its source.
+    /// One query in this many is sampled for its source.
     pub sample_every: u32,
     /// When the node started.
     pub started: SystemTime,
@@ -162,7 +162,7 @@ impl Board {
         self.shards.iter().map(|block| block.read_own().sum(SHARD_BUSY)).collect()
     }
 
-    /// How many turns each thread has made, shards first. One that stands still is stuck: even without a
+    /// How many turns each thread has made, shards first. One that makes none is stuck: even without a
     /// packet a thread makes some each second.
     #[must_use]
     pub fn turns(&self) -> Vec<u64> {
@@ -253,10 +253,10 @@ impl Reading<'_> {
         self.state == State::Serving
     }
 
-    /// When the node started, in seconds of Unix time.
+    /// When the node started, since the Unix epoch.
     #[must_use]
-    pub fn started(&self) -> f64 {
-        self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    pub fn started(&self) -> Duration {
+        self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses

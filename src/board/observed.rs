@@ -1,5 +1,5 @@
-//! What the aggregator found out beside the counters, for whoever reads the board: how long queries take, and
-//! how many different sources asked today.
+//! What the aggregator found out in addition to the counters: how long queries take, and how many different
+//! sources asked today.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -100,7 +100,7 @@ pub struct Observation {
 }
 
 impl Observed {
-    /// Nothing yet, of so many threads.
+    /// Nothing yet, of this number of threads.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         let times = || ShardTimes { all: histogram(), current: histogram(), before: histogram() };

@@ -8,13 +8,15 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::announce::service::{self, PREFIXES, Prefix};
-use crate::cli::AddressesOptions;
+use crate::cli::{AddressesOptions, ServiceName};
 use crate::problem::Problem;
 use crate::zone::Service;
 
 const LOOPBACK: &str = "lo";
+/// How `ip` tells who is not root.
+const NOT_PERMITTED: &str = "Operation not permitted";
 
-/// Prints the commands, runs them, looks whether they were run, or takes back what they did.
+/// Prints the commands, runs them, checks whether they were run, or undoes them.
 ///
 /// # Errors
 /// What is not there, or each command that failed; the others were run all the same.
@@ -26,23 +28,40 @@ pub fn addresses(options: &AddressesOptions) -> Result<String, Vec<Problem>> {
     let mut out = String::new();
     let mut problems = Vec::new();
     for command in commands {
-        let _ = writeln!(out, "ip {command}");
-        if (options.apply || options.undo)
-            && let Err(message) = ip(&command)
-        {
-            problems.push(Problem { place: format!("ip {command}"), message });
+        if options.apply || options.undo {
+            match ip(&command) {
+                Ok(_) => {}
+                // Every other command would say the same.
+                Err(message) if message.contains(NOT_PERMITTED) => {
+                    return Err(vec![Problem::plain(format!(
+                        "ip {command}: {NOT_PERMITTED}; run this as root"
+                    ))]);
+                }
+                Err(message) if options.undo && is_gone(&message) => continue,
+                Err(message) => problems.push(Problem { place: format!("ip {command}"), message }),
+            }
         }
+        let _ = writeln!(out, "ip {command}");
     }
-    if problems.is_empty() { Ok(out) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if out.is_empty() {
+        out.push_str("none of the addresses is there\n");
+    }
+    Ok(out)
+}
+
+/// How the kernel refuses to remove what is not there.
+fn is_gone(message: &str) -> bool {
+    let refusals = ["Cannot assign requested address", "No such process", "Cannot find device"];
+    refusals.iter().any(|refusal| message.contains(refusal))
 }
 
 /// The prefixes of the services that were named; of both if none was.
 fn prefixes(options: &AddressesOptions) -> impl Iterator<Item = Prefix> {
-    let is_meant = |service| match options.service {
-        Some(meant) => Service::from(meant) == service,
-        None => true,
-    };
-    PREFIXES.into_iter().filter(move |prefix| is_meant(prefix.service))
+    let meant = options.service.unwrap_or(ServiceName::Both);
+    PREFIXES.into_iter().filter(move |prefix| meant.is_of(prefix.service))
 }
 
 /// The arguments of `ip`, for what can be said twice.
@@ -66,7 +85,7 @@ fn apply(options: &AddressesOptions) -> Vec<String> {
     commands
 }
 
-/// The arguments of `ip` that take it back. The loopback interface stays as it is.
+/// The arguments of `ip` that undo it. The loopback interface stays as it is.
 fn undo(options: &AddressesOptions) -> Vec<String> {
     let interface = &options.interface;
     let mut commands = Vec::new();
@@ -149,7 +168,6 @@ fn ip(arguments: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::ServiceName;
 
     fn options(service: Option<ServiceName>, interface: &str, whole_prefix: bool) -> AddressesOptions {
         AddressesOptions {
@@ -177,6 +195,18 @@ mod tests {
         let printed = addresses(&options(None, "lo", false)).unwrap();
         assert_eq!(printed.lines().filter(|line| line.contains(" address replace ")).count(), 8);
         assert!(!printed.contains("dummy") && !printed.contains("route"));
+    }
+
+    #[test]
+    fn what_is_not_there_needs_no_removal() {
+        for (said, gone) in [
+            ("RTNETLINK answers: Cannot assign requested address", true),
+            ("RTNETLINK answers: No such process", true),
+            ("Cannot find device \"dummy112\"", true),
+            ("RTNETLINK answers: Operation not permitted", false),
+        ] {
+            assert_eq!(is_gone(said), gone, "{said}");
+        }
     }
 
     #[test]

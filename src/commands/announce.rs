@@ -26,7 +26,7 @@ pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
     }
     let config = config::load(options.config.as_deref(), &flags)?;
     let settings = config.announce.ok_or_else(|| {
-        problem("no router is configured; give --config a file that has `router` in [announce]".to_owned())
+        problem("no router is configured; give --config a file with `router` in [announce]".to_owned())
     })?;
     let paths = match config.control {
         ControlPath::IfFree => known_paths(),

@@ -16,7 +16,7 @@ use crate::zone::{self, Service, ZoneSet};
 /// Loads everything as `run` would, and tells of it.
 ///
 /// # Errors
-/// All that would keep `run` from starting, and folders that it could not write.
+/// All that would keep `run` from starting, and directories that it could not write to.
 pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
     let (loaded, placement) = (Loaded::read(&config, Vec::new()), Placement::with_user(&config));
@@ -98,7 +98,7 @@ fn report(
     for missing in zone::missing(identity) {
         line(out, "missing", &missing)?;
     }
-    Ok(())
+    writeln!(out, "\nThe configuration is valid.")
 }
 
 fn line(out: &mut String, key: &str, value: &str) -> fmt::Result {
@@ -134,7 +134,7 @@ fn printable(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::config::{Cpus, Flags};
-    use crate::daemon::placement::Place;
+    use crate::daemon::placement::ShardPlacement;
     use crate::dns::name::Name;
     use crate::zone::Zone;
 
@@ -143,7 +143,7 @@ mod tests {
         let mut config = config::load(None, &Flags::default()).unwrap();
         config.listen = vec!["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:53".parse().unwrap()];
         config.cpus = Some(Cpus::Physical);
-        let place = Place { cpu: None, queues: vec![], why: String::new() };
+        let place = ShardPlacement { cpu: None, queues: vec![], why: String::new() };
         let placement = Placement {
             places: vec![place.clone(), place],
             steering: None,
@@ -184,6 +184,7 @@ extra_txt  noc@example.net
 unique_ip  192.0.2.1
 ";
         assert!(out.starts_with(&expected.replace("MEMORY", &memory.to_string())), "{out}");
+        assert!(out.ends_with("\n\nThe configuration is valid.\n"), "{out}");
         let missing = zone::missing(&config.identity);
         assert_eq!(out.lines().filter(|line| line.starts_with("missing ")).count(), missing.len());
     }

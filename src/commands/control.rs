@@ -1,20 +1,22 @@
 //! `as112d status`, `reload`, `drain` and others: what a running node is asked over its control socket.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::Failure;
+use super::asking::Whereabouts;
 use super::change::span;
+use super::failure::Failure;
 use crate::cli::ControlOptions;
-use crate::config::doors::known_paths;
-use crate::control::GREETING;
-use crate::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_TRIES_MAX};
+use crate::control::client;
+use crate::daemon::is_absent;
+use crate::limits::CONTROL_TRIES_MAX;
 use crate::problem::Problem;
+use crate::sys::sockets;
 
 /// Asks for `word`, and waits until that is done. Prints what there is to say, with `--json` all of it.
 ///
@@ -37,50 +39,39 @@ pub fn ask(word: &str, options: &ControlOptions) -> Result<String, Failure> {
 
 /// Asks once.
 fn once(word: &str, options: &ControlOptions) -> Result<(String, Value), Failure> {
-    let (path, stream) = connect(options)?;
-    let line = exchange(stream, word).map_err(|error| {
-        Failure::no_answer(format!("the node at {} gives no answer: {error}", path.display()))
+    let paths = Whereabouts::of(&options.node)?.paths;
+    let (path, stream) = client::connect(&paths).map_err(|refused| not_reached(&refused))?;
+    let line = client::exchange(stream, word, None).map_err(|error| {
+        Failure::no_answer(format!("the node at {} does not answer: {error}", path.display()))
     })?;
     let answer = serde_json::from_str(&line)
         .map_err(|error| format!("the answer at {} is not JSON: {error}", path.display()))?;
     Ok((line, answer))
 }
 
-/// Finds the node: where the options say, else at the places where one may be.
-fn connect(options: &ControlOptions) -> Result<(PathBuf, UnixStream), Failure> {
-    let paths = options.control.clone().map_or_else(known_paths, |path| vec![path]);
-    let mut reasons = Vec::new();
-    for path in &paths {
-        match UnixStream::connect(path) {
-            Ok(stream) => return Ok((path.clone(), stream)),
-            Err(error) => reasons.push(format!("{}: {}", path.display(), why(path, &error))),
-        }
+/// Why no socket took us: there is no node, or it is not for us.
+fn not_reached(refused: &[(&Path, io::Error)]) -> Failure {
+    let is_forbidden = |(_, error): &&(&Path, io::Error)| error.kind() == io::ErrorKind::PermissionDenied;
+    if let Some((path, error)) = refused.iter().find(is_forbidden) {
+        let dir = path.parent().unwrap_or(path).display();
+        return Failure::from(format!(
+            "cannot open the control socket {}: {}; run this as root, or as a member of the group of {dir}",
+            path.display(),
+            error.kind()
+        ));
     }
-    let reasons = reasons.join("; ");
-    Err(Failure::no_answer(format!("no node answers ({reasons}); give its --control, if it runs")))
-}
-
-fn why(path: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is none".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nobody listens there any more".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            let dir = path.parent().unwrap_or(path).display();
-            format!("{error}: root may, and who is in the group that {dir} belongs to")
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// One line there, and one back. What was asked for may take as long as it takes.
-fn exchange(mut stream: UnixStream, word: &str) -> io::Result<String> {
-    stream.write_all(format!("{GREETING}{word}\n").as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(stream.take(CONTROL_ANSWER_LEN_MAX)).read_line(&mut line)?;
-    if line.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended meanwhile"));
-    }
-    Ok(line)
+    let reason = |(path, error): &(&Path, io::Error)| {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no socket".to_owned(),
+            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            _ => error.to_string(),
+        };
+        format!("{}: {why}", path.display())
+    };
+    let reasons: Vec<String> = refused.iter().map(reason).collect();
+    let reasons =
+        if reasons.is_empty() { "its control socket is off".to_owned() } else { reasons.join("; ") };
+    Failure::no_answer(format!("no node answers ({reasons}); if it runs, give its --config or --control"))
 }
 
 /// What went wrong, as the node tells it; all of it as JSON where that is wanted.
@@ -103,7 +94,7 @@ fn said(word: &str, answer: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let restart = |list: &Value| {
         let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let note = format!("not in force before a restart or an upgrade: {}\n", names.join(", "));
+        let note = format!("not in effect until a restart or an upgrade: {}\n", names.join(", "));
         if names.is_empty() { String::new() } else { note }
     };
     match word {
@@ -111,14 +102,17 @@ fn said(word: &str, answer: &Value) -> String {
         "reload" => {
             format!("reloaded: serving {} zones\n{}", answer["zones"], restart(&answer["need_restart"]))
         }
-        "drain" => "drained: the node answers who still comes, until `as112d undrain`\n".to_owned(),
+        "drain" => {
+            "drained; queries that still arrive are answered. `as112d undrain` returns it to service\n"
+                .to_owned()
+        }
         "undrain" => "serving\n".to_owned(),
         "upgrade" => {
             format!("upgraded: process {} serves, version {}\n", answer["pid"], text(&answer["version"]))
         }
         "shutdown" => format!("stopped after {} queries\n", answer["queries"]),
         _ if word.starts_with("verbosity ") => {
-            format!("logging what is {} or matters more\n", answer["level"].as_str().unwrap_or_default())
+            format!("logging at {} and above\n", answer["level"].as_str().unwrap_or_default())
         }
         _ => "done\n".to_owned(),
     }
@@ -139,21 +133,24 @@ fn status(answer: &Value, restart: &str) -> String {
     line("state", text(&answer["state"]));
     line("version", format!("{}, process {}", text(&answer["version"]), answer["pid"]));
     line("up", ago(&answer["started"]));
+    line("web", answer["http"].as_str().map_or_else(|| "off".to_owned(), |http| format!("http://{http}/")));
     line("datapath", format!("{} ({})", text(&answer["datapath"]), text(&answer["datapath_reason"])));
     line("shards", text(&answer["shards"]));
     line("listening on", listen.join(", "));
+    // Only who is on the same host can tell; and that is who can open its socket.
+    let addresses = listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
+    addresses
+        .filter(|address| !sockets::is_local(*address))
+        .for_each(|address| line("warning", is_absent(address)));
     line("zones", text(&answer["zones"]));
-    line("queries", format!("{}, {rate:.0} a second now", answer["queries"]));
+    line("queries", format!("{} since the start, {rate:.0}/s now", answer["queries"]));
     line("configuration", format!("{file}, read {} ago", ago(&configuration["loaded_at"])));
     line("history", text(&answer["history"]));
     if let Some(since) = configuration["stale"].get("since") {
         let (time, ago) = (since.as_u64().unwrap_or_default() % 86_400, ago(since));
         let clock = format!("{:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60);
-        writeln!(
-            out,
-            "running an old configuration since {clock} UTC, {ago} ago: the newer one has mistakes"
-        )
-        .expect("a String takes all that is written");
+        writeln!(out, "running an old configuration since {clock} UTC, {ago} ago: the new one has mistakes")
+            .expect("a String takes all that is written");
         for problem in configuration["stale"]["problems"].as_array().into_iter().flatten() {
             let problem = Problem { place: text(&problem["place"]), message: text(&problem["message"]) };
             writeln!(out, "  {problem}").expect("a String takes all that is written");
@@ -173,18 +170,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::NodeOptions;
 
     #[test]
     fn failures_have_their_places_and_old_configurations_are_told_of() {
-        let problems = json!([{ "place": "a.toml:1:2", "message": "wrong; mend it" }]);
+        let problems = json!([{ "place": "a.toml:1:2", "message": "wrong; fix it" }]);
         let failed = failure(&json!({ "ok": false, "error": "it has mistakes", "problems": problems }), None);
         let lines: Vec<String> = failed.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             (failed.code, lines.join("\n").as_str()),
-            (1, "it has mistakes\na.toml:1:2: wrong; mend it")
+            (1, "it has mistakes\na.toml:1:2: wrong; fix it")
         );
         let answer = json!({
-            "node": "n", "site": "s", "state": "serving", "listen": ["127.0.0.1:53"],
+            "node": "n", "site": "s", "state": "serving", "listen": ["127.0.0.1:53", "192.0.2.112:53"],
             "configuration": {
                 "file": null,
                 "stale": { "since": 0, "problems": problems },
@@ -192,15 +190,21 @@ mod tests {
             },
         });
         let text = said("status", &answer);
+        assert!(
+            text.contains("\nwarning        192.0.2.112 is on no interface of this host yet\n"),
+            "{text}"
+        );
+        assert!(!text.contains("warning        127."), "{text}");
         assert!(text.contains("\nrunning an old configuration since "), "{text}");
-        assert!(text.contains("\n  a.toml:1:2: wrong; mend it\n"), "{text}");
-        assert!(text.ends_with("before a restart or an upgrade: [tcp]\n"), "{text}");
+        assert!(text.contains("\n  a.toml:1:2: wrong; fix it\n"), "{text}");
+        assert!(text.ends_with("until a restart or an upgrade: [tcp]\n"), "{text}");
     }
 
     #[test]
     fn where_no_node_is_that_is_told_apart() {
         let folder = tempfile::tempdir().unwrap();
-        let options = ControlOptions { control: Some(folder.path().join("none")), json: false };
+        let node = NodeOptions { config: None, control: Some(folder.path().join("none")) };
+        let options = ControlOptions { node, json: false };
         assert_eq!(ask("status", &options).unwrap_err().code, 3);
     }
 }

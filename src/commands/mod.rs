@@ -7,6 +7,8 @@ mod change;
 pub mod check;
 pub mod control;
 pub mod doctor;
+mod failure;
+pub mod init;
 pub mod probe;
 pub mod query;
 pub mod run;
@@ -16,43 +18,9 @@ pub mod stats;
 pub mod top;
 pub mod zones;
 
-use crate::cli::{Command, ConfigCommand, ConfigOptions};
-use crate::config::loaded::compile;
-use crate::config::{self, Config, Flags};
-use crate::problem::Problem;
-use crate::serve::snapshot::Snapshot;
-use crate::zone::ZoneSet;
+use crate::cli::{Command, ConfigCommand};
 
-/// Why a command failed, and what the process ends with.
-#[derive(Debug)]
-pub struct Failure {
-    /// What was wrong.
-    pub problems: Vec<Problem>,
-    /// The exit code.
-    pub code: u8,
-}
-
-impl Failure {
-    const FAILED: u8 = 1;
-    const NO_ANSWER: u8 = 3;
-
-    /// No node answered.
-    fn no_answer(message: String) -> Self {
-        Self { code: Self::NO_ANSWER, ..Self::from(message) }
-    }
-}
-
-impl From<Vec<Problem>> for Failure {
-    fn from(problems: Vec<Problem>) -> Self {
-        Self { problems, code: Self::FAILED }
-    }
-}
-
-impl From<String> for Failure {
-    fn from(message: String) -> Self {
-        vec![Problem { place: String::new(), message }].into()
-    }
-}
+pub use failure::Failure;
 
 /// Runs `command` to its end; what it prints.
 ///
@@ -63,6 +31,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Run(options) => run::run(options),
         Command::Check(options) => check::check(options),
         Command::Config(ConfigCommand::Show(options)) => show::show(options),
+        Command::Config(ConfigCommand::Init(options)) => init::init(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) => query::query(options),
         Command::Doctor(options) => return doctor::doctor(options),
@@ -83,11 +52,4 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         }
     };
     printed.map_err(Failure::from)
-}
-
-/// What `run` would serve and how, by the same steps.
-fn load(options: &ConfigOptions, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
-    let config = config::load(options.config.as_deref(), flags)?;
-    let (zones, snapshot) = compile(&config, Vec::new())?;
-    Ok((config, zones, snapshot))
 }

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use domain::base::iana::Class;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 
-use super::load;
 use crate::cli::{QueryClass, QueryOptions};
 use crate::config::Config;
+use crate::config::loaded::load;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use crate::problem::Problem;
@@ -20,7 +20,7 @@ use crate::zone;
 /// # Errors
 /// All that would keep `run` from starting, a name or type that does not exist, and that there is no reply.
 pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
-    let (config, _, snapshot) = load(&options.config, &options.config.flags())?;
+    let (config, _, snapshot) = load(options.config.config.as_deref(), &options.config.flags())?;
     let arrival = arrival(&config, options.tcp);
     let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Account::default());
     ask(options, answer).map_err(|message| vec![Problem { place: String::new(), message }])
@@ -59,8 +59,9 @@ fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
     let qname = zone::name_from_text(name)
         .map_err(|message| format!("{message}; give a name as 1.0.0.10.in-addr.arpa"))?;
     let qname = Name::from_slice(qname.as_wire()).expect("a Name is well formed");
-    let qtype: Rtype =
-        rtype.parse().map_err(|_| format!("`{rtype}` is no type; give one as PTR, SOA or TYPE65280"))?;
+    let qtype: Rtype = rtype
+        .parse()
+        .map_err(|_| format!("`{rtype}` is not a type; give one such as PTR, SOA or TYPE65280"))?;
     let qclass = match options.class {
         QueryClass::In => Class::IN,
         QueryClass::Ch => Class::CH,
@@ -128,7 +129,7 @@ mod tests {
         );
         assert_eq!(
             packet(&options("a", "WHAT")).unwrap_err(),
-            "`WHAT` is no type; give one as PTR, SOA or TYPE65280"
+            "`WHAT` is not a type; give one such as PTR, SOA or TYPE65280"
         );
     }
 

@@ -7,23 +7,23 @@ use std::path::Path;
 use crossbeam_channel::after;
 use serde_json::Value;
 
-use super::Failure;
 use super::asking::Node;
+use super::failure::Failure;
 use crate::cli::SiteOptions;
 use crate::limits::{SITE_TRIES_MAX, SITE_TRY_EVERY};
 use crate::report::page;
 
-/// Asks the node for every document of its page and writes them to the folder, each in one piece: who reads
-/// the folder at the same time finds an old document or a new one.
+/// Asks the node for every document of its page and writes them to the directory, each in one piece: a
+/// reader finds an old document or a new one.
 ///
 /// # Errors
-/// If no node answers (exit code 3), or the folder cannot be written.
+/// If no node answers (exit code 3), or the directory cannot be written.
 pub fn site(options: &SiteOptions) -> Result<String, Failure> {
-    let node = Node::at(options.url.as_deref())?;
+    let node = Node::find(&options.node, options.url.as_deref())?;
     let dir = options.dir.as_path();
     let unwritten = |error: io::Error| {
         Failure::from(format!(
-            "cannot write to {}: {error}; give a folder that may be written",
+            "cannot write to {}: {error}; give a directory that may be written to",
             dir.display()
         ))
     };
@@ -73,7 +73,7 @@ fn whole_days(text: &str) -> Vec<String> {
     days.filter(is_date).map(|day| format!("{}/{day}.yaml", page::DAYS_DIR)).collect()
 }
 
-/// Writes a file beside its place and moves it there.
+/// Writes a file next to its place and moves it there.
 fn write(dir: &Path, name: &str, text: &str) -> io::Result<()> {
     let place = dir.join(name);
     let unfinished = dir.join(format!("{name}.new"));

@@ -1,4 +1,4 @@
-//! `as112d stats`: what a running node counts, for people.
+//! `as112d stats`: the counters of a running node, for people.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -7,19 +7,19 @@ use std::time::Duration;
 use crossbeam_channel::after;
 use serde_json::Value;
 
-use super::Failure;
 use super::asking::Node;
 use super::change::{Change, span};
+use super::failure::Failure;
 use crate::cli::StatsOptions;
 use crate::limits::{STATS_RATE_OVER, STATS_WATCH_EVERY};
 
-/// Asks the node twice, and prints rates in between and shares of all; with `--watch` it goes on, with shares
-/// in between as well, until the node does not answer. Numbers for programs are those of one answer.
+/// Asks the node twice, and prints rates in between and shares of all; with `--watch` it continues, with
+/// shares in between as well, until the node does not answer. Numbers for programs are those of one answer.
 ///
 /// # Errors
-/// If no node answers (exit code 3), or what answers is no node.
+/// If no node answers (exit code 3), or what answers is not a node.
 pub fn stats(options: &StatsOptions) -> Result<String, Failure> {
-    let node = Node::at(options.url.as_deref())?;
+    let node = Node::find(&options.node, options.url.as_deref())?;
     let ask = || node.ask().map_err(|reason| node.no_answer(&reason));
     let mut earlier = None;
     if !options.json {
@@ -57,7 +57,7 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
     let uptime = span(now["uptime_seconds"].as_f64().unwrap_or_default());
     let change = Change::new(now, earlier);
     let of_shares = Change::new(now, shares_since);
-    let since = if of_shares.is_since_start() { "shares of all" } else { "shares in the last seconds" };
+    let since = if of_shares.is_since_start() { "since counting began" } else { "of the last seconds" };
     let counters = change.at("counters");
 
     let queries = counters.at("queries");
@@ -69,15 +69,15 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
     line(format!("{}  as112d {}  {}  up {uptime}", text("node"), text("version"), text("datapath")));
     line(String::new());
     let total = queries.total();
-    line(format!("queries    {:>12.1}/s   {total} in all; {since}", queries.rate()));
+    line(format!("queries    {:>12.1}/s   {total} in total; shares {since}", queries.rate()));
     let places = now["xdp"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !places.is_empty() {
         let places: Vec<&str> = places.iter().filter_map(Value::as_str).collect();
         let rate = change.at("datapath_queries").at("xdp").rate();
-        line(format!("in driver  {rate:>12.1}/s   on {}", places.join(", ")));
+        line(format!("XDP        {rate:>12.1}/s   on {}", places.join(", ")));
     }
     line(format!("replies    {:>12.1}/s", counters.at("responses").rate()));
-    line(format!("no reply   {:>12.1}/s", counters.at("queries_dropped").rate()));
+    line(format!("unanswered {:>12.1}/s", counters.at("queries_dropped").rate()));
     let open = now["tcp_connections"].as_u64().unwrap_or_default();
     line(format!("TCP        {open:>12} connections open"));
     line(String::new());
@@ -86,20 +86,27 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
         ("type", "queries_by_type"),
         ("rcode", "responses"),
         ("zone", "queries_by_zone"),
-        ("EDNS", "queries_edns"),
-        ("no reply", "queries_dropped"),
+        ("unanswered", "queries_dropped"),
     ] {
         line(format!("{title:<10} {}", shares(&of_shares.at("counters").at(key).shares())));
     }
+    let all = of_shares.at("counters").at("queries").count();
+    let part = |key: &str| percent(of_shares.at("counters").at(key).count(), all);
+    line(format!("EDNS       {}, DO {}", part("queries_edns"), part("queries_do")));
     line(String::new());
     for (index, shard) in now["shards"].as_array().into_iter().flatten().enumerate() {
         let cpu = shard["cpu"].as_u64().map_or_else(|| "any CPU".to_owned(), |cpu| format!("CPU {cpu}"));
         let of = change.at("shards").at(index).at("counters");
         let (received, lost) = (of.at("shard_datagrams").rate(), of.at("socket_drops").count());
         let busy = of.at("shard_busy_nanoseconds").rate() / 1e7;
-        line(format!("shard {index:<4} {received:>12.1}/s   {busy:>5.1} % busy, {lost} lost, {cpu}"));
+        line(format!("shard {index:<4} {received:>12.1}/s   {busy:>5.1} % busy, {lost} dropped, {cpu}"));
     }
     out
+}
+
+/// A part in per cent of all, where there is any.
+fn percent(part: u64, all: u64) -> String {
+    if all == 0 { "-".to_owned() } else { format!("{:.1} %", part as f64 * 100.0 / all as f64) }
 }
 
 /// The largest parts in per cent of all.
@@ -107,7 +114,7 @@ fn shares(parts: &[(String, u64)]) -> String {
     let all: u64 = parts.iter().map(|(_, count)| count).sum();
     let mut out = String::new();
     for (label, count) in parts {
-        let part = format!("{label} {:.1} %", *count as f64 * 100.0 / all as f64);
+        let part = format!("{label} {}", percent(*count, all));
         // What does not fit the line is small.
         if out.len() + part.len() > 66 {
             break;
@@ -133,6 +140,7 @@ mod tests {
                 "responses": {"NXDOMAIN": direct, "REFUSED": other},
                 "queries_dropped": {"short": 0},
                 "queries_by_type": {"PTR": direct + other},
+                "queries_edns": {"0": direct}, "queries_do": other,
             },
             "shards": [
                 {"cpu": 4, "counters": {
@@ -148,21 +156,22 @@ mod tests {
         let first = screen(&now, Some(&document(0.5, 15, 5, 50_000_000)), None);
         for line in [
             "node-1  as112d 1.2.3  mmsg  up 1 min\n",
-            "queries            40.0/s   4020 in all; shares of all\n",
-            "no reply            0.0/s\n",
+            "queries            40.0/s   4020 in total; shares since counting began\n",
+            "unanswered          0.0/s\n",
             "TCP                   3 connections open\n",
             "service    direct 75.0 %, other 25.0 %\n",
             "rcode      NXDOMAIN 75.0 %, REFUSED 25.0 %\n",
-            "EDNS       -\n",
-            "shard 0            30.0/s    10.0 % busy, 0 lost, CPU 4\n",
+            "unanswered -\n",
+            "EDNS       75.0 %, DO 25.0 %\n",
+            "shard 0            30.0/s    10.0 % busy, 0 dropped, CPU 4\n",
         ] {
             assert!(first.contains(line), "{line}\n{first}");
         }
         let later = screen(&document(102.5, 3015, 1105, 11_050_000_000), Some(&now), Some(&now));
         for line in [
-            "queries            50.0/s   4120 in all; shares in the last seconds\n",
+            "queries            50.0/s   4120 in total; shares of the last seconds\n",
             "service    other 100.0 %\n",
-            "shard 0             0.0/s    50.0 % busy, 0 lost, CPU 4\n",
+            "shard 0             0.0/s    50.0 % busy, 0 dropped, CPU 4\n",
         ] {
             assert!(later.contains(line), "{line}\n{later}");
         }

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::load;
 use crate::cli::{ZonesFormat, ZonesOptions};
+use crate::config::loaded::load;
 use crate::problem::Problem;
 use crate::zone::{self, ZoneSet};
 
@@ -12,7 +12,7 @@ use crate::zone::{self, ZoneSet};
 /// # Errors
 /// All that would keep `run` from starting.
 pub fn zones(options: &ZonesOptions) -> Result<String, Vec<Problem>> {
-    let (_, zones, _) = load(&options.config, &options.config.flags())?;
+    let (_, zones, _) = load(options.config.config.as_deref(), &options.config.flags())?;
     let mut out = String::new();
     match options.format {
         ZonesFormat::Zone => write_all(&zones, &mut out).expect("a String takes all that is written"),
@@ -20,7 +20,7 @@ pub fn zones(options: &ZonesOptions) -> Result<String, Vec<Problem>> {
     Ok(out)
 }
 
-/// One zone file behind the other, each under its name as a comment.
+/// One zone file after the other, each under its name as a comment.
 fn write_all(zones: &ZoneSet, out: &mut String) -> fmt::Result {
     for (index, zone) in zones.zones.iter().enumerate() {
         if index > 0 {

@@ -1,6 +1,8 @@
 //! Everything that a configuration names, read and checked. Nothing is opened to be served.
 
-use super::Config;
+use std::path::Path;
+
+use super::{Config, Flags};
 use crate::history::sources::Places;
 use crate::problem::Problem;
 use crate::serve::snapshot::{Settings, Snapshot};
@@ -49,4 +51,14 @@ pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapsho
     };
     let snapshot = Snapshot::new(&zones, settings)?;
     Ok((zones, snapshot))
+}
+
+/// The same for the file at `path`, if there is one; what goes before it is in `flags`.
+///
+/// # Errors
+/// Every mistake in the configuration; if there is none, those of [`compile`].
+pub fn load(path: Option<&Path>, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
+    let config = super::load(path, flags)?;
+    let (zones, snapshot) = compile(&config, Vec::new())?;
+    Ok((config, zones, snapshot))
 }

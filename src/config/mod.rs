@@ -158,6 +158,17 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> 
     Err(mistakes.iter().map(|mistake| source.problem(mistake)).collect())
 }
 
+/// Where the node of this file is controlled and serves HTTP, as far as the file can be read.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn doors_in(path: &Path) -> Result<(ControlPath, HttpListen), Vec<Problem>> {
+    let source = Source::of(Some(path))?;
+    let (spec, _) = spec::read(&source.text);
+    let control = spec.control.path.map(|path| source.control(path.value));
+    Ok((control.unwrap_or_default(), spec.http.listen.map(|listen| listen.value).unwrap_or_default()))
+}
+
 /// The router to tell that every route is withdrawn, as far as the file can be read.
 ///
 /// # Errors
@@ -241,12 +252,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Relative to the file's directory where the file says it.
     fn control(&self, from_file: Option<Given<ControlPath>>) -> ControlPath {
-        let from_file = from_file.map(|path| match path.value {
-            ControlPath::At(path) => ControlPath::At(self.source.dir.join(path)),
-            path => path,
-        });
+        let from_file = from_file.map(|path| self.source.control(path.value));
         self.flags.control.clone().or(from_file).unwrap_or_default()
     }
 
@@ -476,6 +483,14 @@ impl Source {
         let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
         Self { name, dir, text, lines }
+    }
+
+    /// A path of the file begins where the file is.
+    fn control(&self, path: ControlPath) -> ControlPath {
+        match path {
+            ControlPath::At(path) => ControlPath::At(self.dir.join(path)),
+            path => path,
+        }
     }
 
     /// `file:line:column`, both from 1, the column in characters; or the option's name.

@@ -318,6 +318,15 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
     }
 }
 
+/// Lists that are empty unless somebody fills them, filled.
+const LISTS: [(&str, &str); 5] = [
+    ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
+    ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
+    ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
+    ("interfaces", "interfaces = [\"eth0\"]"),
+    ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
+];
+
 /// The message for an operator from serde's. Ours already say what to do. Of keys that it does not know,
 /// serde says "unknown field `shard`, expected one of `listen`, `shards`"; of absent ones, "missing field
 /// `name`".
@@ -334,8 +343,11 @@ fn explain(message: &str, key: Option<&str>) -> String {
         Some(rest) => rest.strip_suffix('`'),
         None => key.filter(|_| message.starts_with("invalid type")),
     };
-    let line = key.and_then(example);
-    line.map_or_else(|| message.to_owned(), |line| format!("{message}; write it as in `{line}`"))
+    let message = message.replace("a sequence", "a list").replace("sequence", "list");
+    let line = key.and_then(|key| {
+        LISTS.iter().find(|(name, _)| *name == key).map(|(_, line)| *line).or_else(|| example(key))
+    });
+    line.map_or_else(|| message.clone(), |line| format!("{message}; write it as in `{line}`"))
 }
 
 /// The known keys, which end serde's message about an unknown one, each in backquotes.

@@ -46,6 +46,7 @@ fn each_mistake_has_its_place_and_the_way_out() {
             "expected a size such as \"8MiB\"; write it as in `rcvbuf = \"8MiB\"`",
         ),
         ("[zones]\ndirect = 'yes'", "2:10", "expected a boolean; write it as in `direct = true`"),
+        ("[xdp]\ninterfaces = 'eth0'", "2:14", "expected a list; write it as in `interfaces = [\"eth0\"]`"),
         ("[zones]\ndir = 1", "2:7", "write it as in `dir = \"zones\"`"),
         // Values.
         ("[server]\nlisten = ['::1', 'localhost']", "2:18", "`localhost` is not an address; give"),

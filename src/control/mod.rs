@@ -8,6 +8,7 @@
 //! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
 //! open the socket may do everything: it has the mode 0660, in a directory of its own.
 
+pub mod client;
 pub mod orders;
 
 use std::fs;
@@ -40,14 +41,14 @@ use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 use crate::sys::inherited::Inherited;
 
-/// The first words of every request: the name, and the version of what is spoken.
-pub const GREETING: &str = "as112d 1 ";
+pub use client::GREETING;
+
 /// What came of the wish for a control socket.
 #[derive(Debug)]
 pub(super) enum Opened {
     /// A listener, and where it is.
     At(StdListener, PathBuf),
-    /// None, and why.
+    /// None; and why, unless none is wanted.
     None(String),
 }
 
@@ -64,7 +65,7 @@ impl Opened {
     pub(super) fn line(&self) -> String {
         match self {
             Self::At(_, path) => format!("control: {}", path.display()),
-            Self::None(reason) => format!("control: off, {reason}"),
+            Self::None(reason) => format!("control: off{reason}"),
         }
     }
 }
@@ -77,7 +78,7 @@ pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Op
     let mut bind = |path: &Path| adopt(path, inherited).map_or_else(|| bind(path), Ok);
     let way_out = "choose another path with --control, or give --control off";
     match wanted {
-        ControlPath::Off => Ok(Opened::None("as configured".to_owned())),
+        ControlPath::Off => Ok(Opened::None(String::new())),
         ControlPath::At(path) => match bind(path) {
             Ok(listener) => Ok(Opened::At(listener, path.clone())),
             Err(error) => {
@@ -86,13 +87,13 @@ pub(super) fn open(wanted: &ControlPath, inherited: &mut Inherited) -> Result<Op
         },
         ControlPath::IfFree => {
             let Some(path) = default_path() else {
-                return Ok(Opened::None("XDG_RUNTIME_DIR is not set; give a path with --control".to_owned()));
+                return Ok(Opened::None("; XDG_RUNTIME_DIR is not set (give --control a path)".to_owned()));
             };
             Ok(match bind(&path) {
                 Ok(listener) => Opened::At(listener, path),
                 Err(error) => {
                     let path = path.display();
-                    Opened::None(format!("{path}: {error}; choose another path with --control"))
+                    Opened::None(format!("; {path}: {error} (choose another path with --control)"))
                 }
             })
         }
@@ -121,11 +122,12 @@ fn is_nameless(found: &Path, path: &Path) -> bool {
 /// Binds `path`, where nobody may answer. The socket has its mode before it has its name.
 fn bind(path: &Path) -> io::Result<StdListener> {
     if StdStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another node is using it"));
+        let status = client::status(&[path.to_owned()], CONTROL_STEP_MAX).unwrap_or_default();
+        let process = status["pid"].as_u64().map_or_else(String::new, |pid| format!(" (process {pid})"));
+        let message = format!("another node answers there{process}");
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
     }
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        fs::create_dir_all(dir)?;
-    }
+    make_dir(path)?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket"));
@@ -143,6 +145,19 @@ fn bind(path: &Path) -> io::Result<StdListener> {
         return Err(error);
     }
     Ok(listener)
+}
+
+/// Makes the directory of `path`. The one above it must be there: a path that was mistyped makes no tree.
+fn make_dir(path: &Path) -> io::Result<()> {
+    let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
+    match fs::create_dir(dir) {
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = dir.parent().unwrap_or(dir).display();
+            Err(io::Error::new(error.kind(), format!("the directory {above} does not exist")))
+        }
+        made => made,
+    }
 }
 
 /// Says that a successor has the socket.

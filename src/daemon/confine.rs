@@ -61,14 +61,6 @@ fn unique(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     paths
 }
 
-/// What an operator is told at the start.
-#[must_use]
-pub fn lines(confined: &Confined) -> Vec<String> {
-    let Confined { user, landlock, seccomp, notes, .. } = confined;
-    let first = format!("confined: user {user}, no capabilities, landlock {landlock}, seccomp {seccomp}");
-    [first].into_iter().chain(notes.iter().map(|note| format!("note: {note}"))).collect()
-}
-
 /// What an operator is told at the end, if a thread was refused a system call: it is a mistake in the table
 /// of its class, or an intruder.
 #[must_use]

@@ -1,6 +1,7 @@
 //! A node while it runs: it waits for orders, carries them out one after the other, and ends.
 
 use std::iter;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use super::confine;
 use super::handover::Successor;
 use super::reload::{Reloaded, Source};
+use super::said::Lines;
 use super::succession::Succession;
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
@@ -45,6 +47,8 @@ pub(super) struct Node {
     pub(super) course: Course,
     pub(super) succession: Succession,
     pub(super) xdp: Option<Xdp>,
+    /// Where HTTP is served.
+    pub(super) web: Option<SocketAddr>,
 }
 
 /// Why a node ends.
@@ -155,7 +159,8 @@ impl Node {
                 recv(orders) -> order => {
                     let Ok(order) = order else {
                         // The threads that take them have died; that is told too, and this may come first.
-                        return Err(Problem::alone("the signal and control threads have ended; please report this"));
+                        let ended = "the signal and control threads have ended; please report this";
+                        return Err(Problem::alone(ended));
                     };
                     let waiting = orders.try_iter().take(ORDERS_WAITING_MAX);
                     let wishes = merged(iter::once(order).chain(waiting));
@@ -191,8 +196,8 @@ impl Node {
     }
 
     /// Says what is there, to people and to the service manager.
-    pub(super) fn begin(&mut self, lines: &[String], draining: bool) {
-        lines.iter().for_each(|line| self.say(line));
+    pub(super) fn begin(&mut self, lines: &Lines, draining: bool) {
+        lines.log(&self.log);
         if draining {
             self.drain(Vec::new(), false);
         }
@@ -408,6 +413,7 @@ impl Node {
             "xdp": facts.xdp,
             "shards": self.board.shards.len(),
             "listen": self.config.listen,
+            "http": self.web,
             "zones": self.zones,
             "queries": self.board.queries(),
             "queries_per_second": self.course.pace.rate,

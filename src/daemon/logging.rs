@@ -1,6 +1,6 @@
 //! The log of the daemon: who writes it, and what may keep it from being written.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -35,6 +35,11 @@ impl Logging {
         let (log, writer) = log::open(settings)?;
         let (is_plain, is_file) = (writer.is_plain(), settings.file.is_some());
         Ok(Self { log, writer: Some(writer), is_plain, is_file })
+    }
+
+    /// Whether somebody looks on: lines go to a terminal.
+    pub(super) fn has_reader(&self) -> bool {
+        self.is_plain && io::stderr().is_terminal()
     }
 
     /// Gives the writer its thread, once there may be threads. From then on a panic is a line, too.

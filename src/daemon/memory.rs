@@ -100,13 +100,20 @@ impl Bound {
                 ("history", history),
                 ("HTTP", http),
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
-                ("answers in the driver", driver),
+                ("XDP", driver),
                 ("sources", sources::memory_len(!config.databases.is_empty())),
                 // All that was loaded is loaded once more beside what is in use.
-                ("a reload", loaded.data),
+                ("reload", loaded.data),
             ],
             kernel: sockets + tcp::kernel_memory_len(&config.tcp),
         }
+    }
+
+    /// The bound without its parts.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let (total, kernel) = (Mebibytes(self.total()), Mebibytes(self.kernel));
+        format!("bounded at {total}, plus up to {kernel} of kernel socket buffers")
     }
 
     /// The bound in bytes, without what the kernel holds.
@@ -142,10 +149,10 @@ impl Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, start) = (Mebibytes(self.total()), Mebibytes(self.start));
-        write!(f, "at most {total} (at start {start}")?;
+        write!(f, "bounded at {total} (program, zones and threads {start}")?;
         let mut grown = self.grown.iter().filter(|(_, len)| *len > 0);
         grown.try_for_each(|(what, len)| write!(f, ", {what} {}", Mebibytes(*len)))?;
-        write!(f, "), plus {} in the kernel if all socket buffers are full", Mebibytes(self.kernel))
+        write!(f, "), plus up to {} of kernel socket buffers", Mebibytes(self.kernel))
     }
 }
 

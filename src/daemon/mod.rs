@@ -30,6 +30,7 @@ use life::End;
 use logging::Logging;
 pub use origin::Origin;
 pub use reload::Source;
+pub use said::is_absent;
 use start::Start;
 pub use writable::unwritable;
 

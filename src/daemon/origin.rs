@@ -74,12 +74,11 @@ impl Origin {
         let draining = self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
         net.open().map_err(|error| Problem::alone(error.to_string()))?;
         let steered = adopted.steer(steering);
-        let mut notes: Vec<String> =
-            steered.err().map(|error| format!("note: {error}")).into_iter().collect();
+        let mut notes: Vec<String> = steered.err().map(|error| error.to_string()).into_iter().collect();
         notes.extend(xdp.take_over(draining));
         let left = self.predecessor.as_ref().map_or_else(|| Ok(Estate::default()), Predecessor::serving);
         let estate = left.unwrap_or_else(|problems| {
-            notes.extend(problems.into_iter().map(|problem| format!("note: {problem}")));
+            notes.extend(problems.iter().map(ToString::to_string));
             Estate::default()
         });
         Ok((estate, notes))
@@ -122,9 +121,8 @@ impl Origin {
 
 /// What is to be said of sockets that nobody wants.
 pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
-    let line = |name: String| {
-        format!("note: the service manager opened {name}, but the configuration does not list it")
-    };
+    let line =
+        |name: String| format!("the service manager opened {name}, but the configuration does not list it");
     inherited.left().into_iter().map(line).collect()
 }
 

@@ -79,7 +79,7 @@ fn plain(number: usize) -> Cpu {
 
 /// Where one shard runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ShardPlacement {
     /// The CPU that it is pinned to, if any.
     pub cpu: Option<Cpu>,
     /// The receive queues whose interrupts come to that CPU, each with its interrupt.
@@ -92,7 +92,7 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct Placement {
     /// By shard.
-    pub places: Vec<Place>,
+    pub places: Vec<ShardPlacement>,
     /// How datagrams are steered; `None` leaves it to the kernel.
     pub steering: Option<Steering>,
     /// How, and why so.
@@ -156,7 +156,7 @@ impl Placement {
             return Err(format!("{wanted} shards but only {of} CPUs in {cpus}; give fewer, or \"auto\""));
         }
         let cut = wanted < places.len();
-        let places: Vec<Place> = places.into_iter().take(wanted).collect();
+        let places: Vec<ShardPlacement> = places.into_iter().take(wanted).collect();
         if wanted > host.parallelism && host.parallelism < host.mask.len() {
             notes.push(format!(
                 "the control group's CPU quota is worth {} CPUs: {wanted} shards will be throttled in each \
@@ -172,7 +172,7 @@ impl Placement {
 //------------ Which CPUs ---
 
 /// Nobody named CPUs: as many shards as can run at once, and the scheduler moves them.
-fn unpinned(config: &Config, host: &Host) -> Vec<Place> {
+fn unpinned(config: &Config, host: &Host) -> Vec<ShardPlacement> {
     let common = host.common();
     if common.is_empty() {
         // All that we were given is isolated, so it was given on purpose. The scheduler would leave every
@@ -187,17 +187,17 @@ fn unpinned(config: &Config, host: &Host) -> Vec<Place> {
         Shards::Auto => (host.parallelism.min(common.len()), "one for each usable CPU"),
         Shards::Count(count) => (count.get(), "as configured"),
     };
-    vec![Place { cpu: None, queues: Vec::new(), why: why.to_owned() }; shards]
+    vec![ShardPlacement { cpu: None, queues: Vec::new(), why: why.to_owned() }; shards]
 }
 
-fn named(listed: &[usize], host: &Host) -> Result<Vec<Place>, String> {
+fn named(listed: &[usize], host: &Host) -> Result<Vec<ShardPlacement>, String> {
     if let Some(&number) = listed.iter().find(|&&number| !host.may_use(number)) {
         return Err(host.refuse(number));
     }
     Ok(listed.iter().map(|&number| place(host, number, "named")).collect())
 }
 
-fn of_node(number: usize, host: &Host, notes: &mut Vec<String>) -> Result<Vec<Place>, String> {
+fn of_node(number: usize, host: &Host, notes: &mut Vec<String>) -> Result<Vec<ShardPlacement>, String> {
     if !host.topology.has_node(number) {
         let nodes: BTreeSet<usize> = host.topology.cpus.iter().map(|cpu| cpu.node).collect();
         let nodes = nodes.into_iter().collect::<Vec<_>>();
@@ -210,25 +210,25 @@ fn of_node(number: usize, host: &Host, notes: &mut Vec<String>) -> Result<Vec<Pl
             0 => format!("a core of node {number}"),
             _ => format!("another thread of the core of CPU {}", cpu.core),
         };
-        Place { cpu: Some(cpu), queues: Vec::new(), why }
+        ShardPlacement { cpu: Some(cpu), queues: Vec::new(), why }
     });
     some(places.collect(), || format!("this process may not use any CPU of node {number}"))
 }
 
-fn one_to_a_core(host: &Host, notes: &mut Vec<String>) -> Result<Vec<Place>, String> {
+fn one_to_a_core(host: &Host, notes: &mut Vec<String>) -> Result<Vec<ShardPlacement>, String> {
     note_isolated(host, |_| true, notes);
     let cpus = cores_first(&host.common()).into_iter().filter(|&(_, thread)| thread == 0);
     let places = cpus.map(|(cpu, _)| place(host, cpu.number, "a core of its own")).collect();
     some(places, || "this process may use isolated CPUs only".to_owned())
 }
 
-fn place(host: &Host, number: usize, why: &str) -> Place {
+fn place(host: &Host, number: usize, why: &str) -> ShardPlacement {
     let cpu = host.cpu(number);
     let isolated = if cpu.isolated && why == "named" { ", isolated" } else { "" };
-    Place { cpu: Some(cpu), queues: Vec::new(), why: format!("{why}{isolated}") }
+    ShardPlacement { cpu: Some(cpu), queues: Vec::new(), why: format!("{why}{isolated}") }
 }
 
-fn some(places: Vec<Place>, none: impl FnOnce() -> String) -> Result<Vec<Place>, String> {
+fn some(places: Vec<ShardPlacement>, none: impl FnOnce() -> String) -> Result<Vec<ShardPlacement>, String> {
     if places.is_empty() { Err(format!("{}; list some with --cpus", none())) } else { Ok(places) }
 }
 
@@ -287,9 +287,9 @@ impl<'a> Nic<'a> {
 
 /// One shard for each queue, where the queue's interrupts come to. Queues that interrupt the same CPU have
 /// one shard: a second could only take turns with it.
-fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
+fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<ShardPlacement>, String> {
     let name = nic.name;
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: Vec<ShardPlacement> = Vec::new();
     for queue in &nic.interface.queues {
         let number = queue.number;
         let (Some(irq), Some(&on)) = (queue.irq, queue.cpus.first()) else {
@@ -316,7 +316,7 @@ fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
                         format!("first of {} that its queue may interrupt{isolated}", CpuList(several))
                     }
                 };
-                places.push(Place { cpu: Some(cpu), queues: vec![(number, irq)], why });
+                places.push(ShardPlacement { cpu: Some(cpu), queues: vec![(number, irq)], why });
             }
         }
     }
@@ -330,7 +330,7 @@ fn of_queues(nic: &Nic, host: &Host) -> Result<Vec<Place>, String> {
 fn steer(
     config: &Config,
     host: &Host,
-    places: &[Place],
+    places: &[ShardPlacement],
     nic: Option<&Nic>,
 ) -> Result<(Option<Steering>, String), String> {
     let off = |why: &str| Ok((None, format!("off ({why})")));
@@ -359,7 +359,7 @@ fn steer(
 
 /// For each CPU its shard: the one that is pinned to it, or else one on another thread of its core. What
 /// other CPUs receive goes where the kernel sees fit.
-fn map(host: &Host, places: &[Place]) -> Vec<(usize, usize)> {
+fn map(host: &Host, places: &[ShardPlacement]) -> Vec<(usize, usize)> {
     let shard = |wanted: &dyn Fn(&Cpu) -> bool| {
         places.iter().position(|place| place.cpu.as_ref().is_some_and(wanted))
     };
@@ -389,7 +389,7 @@ impl fmt::Display for Placement {
     }
 }
 
-impl Place {
+impl ShardPlacement {
     fn row(&self, shard: usize) -> [String; 7] {
         let of_cpu = |tell: fn(&Cpu) -> String| self.cpu.as_ref().map_or_else(|| "-".to_owned(), tell);
         let each = |tell: fn(&(usize, u32)) -> String| match &self.queues[..] {

@@ -1,83 +1,179 @@
-//! What is said at the start, line by line.
+//! What is said at the start, line by line, in the order in which a newcomer needs it.
 
+use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
+use super::memory::Bound;
 use super::placement::Placement;
+use super::watched::Remembered;
 use crate::announce::probe::reachable;
 use crate::config::doors::DEFAULT_ADDRESS;
 use crate::config::{Config, CpuList};
+use crate::log::{Level, Log};
 use crate::net::Net;
 use crate::report::export;
+use crate::sys::confine::Confined;
 use crate::web::Opened;
 
-/// What an operator wants to see at the start, line by line.
-pub(super) fn describe(
-    config: &Config,
-    net: &Net,
-    placement: &Placement,
-    buffers: &[(usize, usize)],
-    zones: usize,
-    descriptors: u64,
-) -> Vec<String> {
-    let pinned: Vec<usize> = placement.cpus().into_iter().flatten().collect();
-    let where_to =
-        if pinned.is_empty() { "on any CPU".to_owned() } else { format!("on CPUs {}", CpuList(&pinned)) };
-    let count = placement.places.len();
-    let shards = if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") };
-    let mut lines = vec![
-        format!("as112d {} as {}, serving {zones} zones", env!("CARGO_PKG_VERSION"), config.identity.node),
-        format!("datapath: {} ({})", net.datapath, net.reason),
-        format!("{shards} {where_to}; at most {descriptors} open files"),
-    ];
-    if placement.steering.is_some() {
-        lines.push(format!("steering: {}", placement.steered));
+/// The port where dig needs no `-p`.
+const DNS_PORT: u16 = 53;
+
+/// The lines, each with its level.
+#[derive(Debug, Default)]
+pub(super) struct Lines(Vec<(Level, String)>);
+
+impl Lines {
+    pub(super) fn say(&mut self, line: impl Into<String>) {
+        self.0.push((Level::Info, line.into()));
     }
-    if config.busy_poll > 0 {
-        lines.push(format!("busy polling for {} microseconds before a shard sleeps", config.busy_poll));
+
+    pub(super) fn warn(&mut self, line: impl Into<String>) {
+        self.0.push((Level::Warning, line.into()));
     }
-    lines.extend(placement.notes.iter().map(|note| format!("note: {note}")));
-    for (address, (receive, send)) in config.listen.iter().zip(buffers) {
-        let (receive, send) = (receive / 1024, send / 1024);
-        lines.push(format!("listening on {address} (buffers: receive {receive} KiB, send {send} KiB)"));
+
+    pub(super) fn log(&self, log: &Log) {
+        for (level, line) in &self.0 {
+            match level {
+                Level::Info => log.info(line),
+                _ => log.warning(line),
+            }
+        }
     }
-    lines
+
+    /// What this is, where its page is, and the addresses with the buffers that the kernel gave each. Those
+    /// that are `absent` are not reachable yet.
+    pub(super) fn begin(
+        config: &Config,
+        zones: usize,
+        http: &Opened,
+        buffers: &[(usize, usize)],
+        absent: &[SocketAddr],
+    ) -> Self {
+        let mut lines = Self::default();
+        let node = &config.identity.node;
+        lines.say(format!("as112d {} as {node}, serving {zones} zones", env!("CARGO_PKG_VERSION")));
+        if let Some(address) = http.address() {
+            lines.say(format!("web: http://{address}/ (metrics: /metrics, operator's view: /node)"));
+        }
+        if let Opened::Busy(error) = http {
+            let error = error.kind();
+            lines.say(format!("web: off; {DEFAULT_ADDRESS}: {error} (choose another address with --http)"));
+        }
+        for (address, (receive, send)) in config.listen.iter().zip(buffers) {
+            let (receive, send) = (receive / 1024, send / 1024);
+            lines.say(format!("listening on {address} (buffers: receive {receive} KiB, send {send} KiB)"));
+        }
+        absent.iter().for_each(|address| lines.warn(is_absent(*address)));
+        lines
+    }
+
+    /// The datapath, what is answered in the driver, and the shards.
+    pub(super) fn serving(
+        &mut self,
+        config: &Config,
+        net: &Net,
+        placement: &Placement,
+        descriptors: u64,
+        xdp: Vec<String>,
+    ) {
+        self.say(format!("datapath: {} ({})", net.datapath, net.reason));
+        xdp.into_iter().for_each(|line| self.say(line));
+        let pinned: Vec<usize> = placement.cpus().into_iter().flatten().collect();
+        let place =
+            if pinned.is_empty() { "not pinned".to_owned() } else { format!("on CPUs {}", CpuList(&pinned)) };
+        let count = placement.places.len();
+        self.say(format!("shards: {count}, {place}; at most {descriptors} open files"));
+        if placement.steering.is_some() {
+            self.say(format!("steering: {}", placement.steered));
+        }
+        if config.busy_poll > 0 {
+            self.say(format!("busy polling: {} microseconds before a shard sleeps", config.busy_poll));
+        }
+        placement.notes.iter().for_each(|note| self.warn(note));
+    }
+
+    /// Which privileges the process dropped, what memory it holds now, and what that can come to.
+    pub(super) fn process(&mut self, confined: &Confined, memory: &Bound) {
+        let Confined { user, landlock, seccomp, notes, .. } = confined;
+        self.say(format!("confined: user {user}, no capabilities, landlock {landlock}, seccomp {seccomp}"));
+        notes.iter().for_each(|note| self.warn(note));
+        let now = held_now().map_or_else(String::new, |mebibytes| format!("{mebibytes} MiB now; "));
+        self.say(format!("memory: {now}{} (as112d check has the parts)", memory.brief()));
+    }
+
+    /// The history, files for other programs, and the query log and dnstap.
+    pub(super) fn kept(&mut self, config: &Config, remembered: &Remembered) {
+        self.say(remembered.line.clone());
+        remembered.lost.iter().for_each(|why| self.warn(why));
+        for (name, dir) in config.export.folders() {
+            // It may be gone when files are due.
+            match export::check_folder(dir) {
+                Ok(()) => self.say(format!("export: {name} to {}", dir.display())),
+                Err(error) => self.warn(cannot_write(&format!("[export] {name}"), dir, &error)),
+            }
+        }
+        config.query_log.iter().for_each(|query_log| self.say(format!("query log: {query_log}")));
+        config.dnstap.iter().for_each(|dnstap| self.say(format!("dnstap: {dnstap}")));
+    }
+
+    /// A query to try, if somebody looks on.
+    pub(super) fn try_it(&mut self, first: SocketAddr, is_read: bool) {
+        if is_read {
+            let port = if first.port() == DNS_PORT { String::new() } else { format!(" -p {}", first.port()) };
+            self.say(format!("try: dig @{}{port} -x 192.168.1.1", reachable(first.ip())));
+        }
+    }
 }
 
-pub(super) fn http_line(http: &Opened) -> Option<String> {
-    match http {
-        Opened::At(listener) => {
-            let address = listener.local_addr().ok()?;
-            Some(format!("statistics: http://{address}/metrics"))
-        }
-        Opened::Busy(error) => {
-            let address = DEFAULT_ADDRESS;
-            Some(format!("statistics: none, {address} cannot be had ({error}); choose another with --http"))
-        }
-        Opened::Off => None,
-    }
-}
-
-/// Where files for other programs go, and what is in the way of that. It may be gone when they are due.
-pub(super) fn export_lines(settings: &export::Settings) -> Vec<String> {
-    let line = |(name, dir): (&str, &Path)| match export::check_folder(dir) {
-        Ok(()) => format!("export: {name} to {}", dir.display()),
-        Err(error) => format!("export: {}", cannot_write(&format!("[export] {name}"), dir, &error)),
-    };
-    settings.folders().map(line).collect()
+/// What is said of an address that the node listens on, and that is not reachable yet.
+pub fn is_absent(address: SocketAddr) -> String {
+    format!("{} is on no interface of this host yet", address.ip())
 }
 
 pub(super) fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
-    format!("{} cannot be written: {error}; give a folder that this node can write with {key}", dir.display())
+    format!(
+        "cannot write to {}: {error}; give a directory that this node can write with {key}",
+        dir.display()
+    )
 }
 
-/// Who is told of queries.
-pub(super) fn taps_lines(config: &Config) -> Vec<String> {
-    let query_log = config.query_log.as_ref().map(|query_log| format!("query log: {query_log}"));
-    let dnstap = config.dnstap.as_ref().map(|dnstap| format!("dnstap: {dnstap}"));
-    query_log.into_iter().chain(dnstap).collect()
+/// MiB of memory that this process holds, rounded up.
+fn held_now() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()?.div_ceil(1024))
 }
 
-pub(super) fn try_line(config: &Config) -> String {
-    let first = config.listen[0];
-    format!("try: dig @{} -p {} -x 192.168.1.1", reachable(first.ip()), first.port())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::memory::Footprint;
+
+    fn texts(lines: &Lines) -> Vec<&str> {
+        lines.0.iter().map(|(_, line)| line.as_str()).collect()
+    }
+
+    #[test]
+    fn dig_is_told_the_port_where_it_is_another_than_its_own() {
+        let mut lines = Lines::default();
+        for listen in ["127.0.0.1:5300", "192.175.48.1:53", "0.0.0.0:53"] {
+            lines.try_it(listen.parse().unwrap(), true);
+            lines.try_it(listen.parse().unwrap(), false);
+        }
+        let expected = ["@127.0.0.1 -p 5300", "@192.175.48.1", "@127.0.0.1"]
+            .map(|server| format!("try: dig {server} -x 192.168.1.1"));
+        assert_eq!(texts(&lines), expected);
+    }
+
+    #[test]
+    fn memory_is_what_is_held_before_what_it_may_become() {
+        let mut lines = Lines::default();
+        let config = crate::config::load(None, &crate::config::Flags::default()).unwrap();
+        lines.process(&Confined::default(), &Bound::new(&config, 1, Footprint::now()));
+        let (now, rest) = texts(&lines)[1].split_once(" MiB now; bounded at ").unwrap();
+        let now: usize = now.strip_prefix("memory: ").unwrap().parse().unwrap();
+        assert!((1..1000).contains(&now), "{now}");
+        assert!(rest.ends_with(" of kernel socket buffers (as112d check has the parts)"), "{rest}");
+    }
 }

@@ -9,9 +9,10 @@
 //! | [`take_over`](Start::take_over) | **the commit point**: from here on this process serves |
 //! | [`past`](Start::past) | the history is open, and the board continues from it |
 //! | [`doors`](Start::doors) | HTTP and the control socket are open |
-//! | [`told`](Start::told) | the operator and the service manager know; main has its filter |
+//! | [`told`] | the operator and the service manager know; main has its filter |
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -27,7 +28,7 @@ use super::memory::{self, Footprint, Limit};
 use super::origin::{Origin, left_over, no_thread};
 use super::placement::Placement;
 use super::reload::Source;
-use super::said::{describe, export_lines, http_line, taps_lines, try_line};
+use super::said::Lines;
 use super::succession::{Elder, Succession};
 use super::systemd::Systemd;
 use super::watched::{Remembered, Watch, Watched};
@@ -69,6 +70,8 @@ struct Ports {
     /// Until a thread watches for them.
     signals: Option<Signals>,
     buffers: Vec<(usize, usize)>,
+    /// Addresses that are on no interface yet: an anycast address may come later.
+    absent: Vec<SocketAddr>,
     /// How many files may be open.
     descriptors: u64,
 }
@@ -106,15 +109,15 @@ impl Start<'_> {
         let (estate, notes) = self.take_over(&mut shards.net, &placement, &mut ports)?;
 
         let remembered = self.past(&estate, &shards, &placement)?;
-        let mut lines =
-            describe(&self.config, &shards.net, &placement, &ports.buffers, zones, ports.descriptors);
-        lines.extend(confine::lines(&confined));
-        lines.extend([format!("memory: {memory}"), ports.doors.control.line()]);
-        lines.extend(http_line(&ports.doors.http));
-        lines.push(remembered.line.clone());
-        lines.extend(export_lines(&self.config.export).into_iter().chain(taps_lines(&self.config)));
-        lines.extend(ports.doors.xdp.take_lines());
-        let Doors { http, control, xdp, handles, unwanted, .. } = ports.doors;
+        let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
+        let xdp_lines = ports.doors.xdp.take_lines();
+        lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
+        lines.process(&confined, &memory);
+        lines.kept(&self.config, &remembered);
+        notes.into_iter().chain(left_over(&ports.doors.unwanted)).for_each(|note| lines.warn(note));
+        lines.say(ports.doors.control.line());
+        let web = ports.doors.http.address();
+        let Doors { http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
             places,
@@ -128,8 +131,8 @@ impl Start<'_> {
         let watching = self.doors(watch, control, xdp, &mut shards.net, &placement)?;
         let Watching { board, watched, control, xdp, elder } = watching;
 
-        lines.extend(self.absent(&systemd, elder.is_some())?);
-        lines.extend(notes.into_iter().chain(left_over(&unwanted)).chain([try_line(&self.config)]));
+        self.reach_itself(&systemd, elder.is_some())?;
+        lines.try_it(self.config.listen[0], elder.is_none() && self.logging.has_reader());
         let node = Node {
             source,
             config: self.config,
@@ -144,6 +147,7 @@ impl Start<'_> {
             course: Course::new(Instant::now()),
             succession: Succession::new(self.origin.take_launcher(), handles, elder),
             xdp,
+            web,
         };
         told(node, &lines, estate.draining, &confined)
     }
@@ -165,8 +169,10 @@ impl Start<'_> {
         let descriptors = sockets::raise_nofile().unwrap_or_default();
         let doors = Doors::open(&self.config, placement, snapshot, self.origin.sockets()?)?;
         let buffers = doors.bound.buffers();
+        let absent =
+            self.config.listen.iter().copied().filter(|address| !sockets::is_local(*address)).collect();
         let taps = taps::open(&self.config, &self.logging.log).map_err(Problem::alone)?;
-        Ok(Ports { doors, taps, signals, buffers, descriptors })
+        Ok(Ports { doors, taps, signals, buffers, absent, descriptors })
     }
 
     fn rights(&self, source: &Source, ports: &mut Ports) -> Result<Confined, Vec<Problem>> {
@@ -221,9 +227,9 @@ impl Start<'_> {
         shards: &Shards,
         placement: &Placement,
     ) -> Result<Remembered, Vec<Problem>> {
-        let (dir, image) = (self.config.history.as_deref(), estate.image.as_deref());
-        let snapshot = shards.published.newest();
-        Remembered::open(dir, image, snapshot.names(), placement.places.len()).map_err(Problem::alone)
+        let (image, snapshot) = (estate.image.as_deref(), shards.published.newest());
+        let remembered = Remembered::open(&self.config, image, snapshot.names(), placement.places.len());
+        remembered.map_err(Problem::alone)
     }
 
     fn doors(
@@ -245,19 +251,17 @@ impl Start<'_> {
         Ok(Watching { board, watched, control, xdp, elder })
     }
 
-    /// Who is told that the node serves is told the truth: the node asks itself, and says at which addresses
-    /// nobody can be asked. Where there is nobody to tell it does not ask, as that would count; nor next to a
-    /// process that would answer as well.
-    fn absent(&self, systemd: &Systemd, is_successor: bool) -> Result<Vec<String>, Vec<Problem>> {
+    /// A service manager that is told that the node serves is told the truth: the node asks itself. Where
+    /// there is no manager it does not ask, as that would count; nor while another process would answer too.
+    fn reach_itself(&self, systemd: &Systemd, is_successor: bool) -> Result<(), Vec<Problem>> {
         if is_successor || !systemd.is_there() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let absent = itself::ask(&self.config.listen).map_err(Problem::alone)?;
-        Ok(absent.iter().map(|address| format!("note: no interface has {address} yet")).collect())
+        itself::ask(&self.config.listen).map_err(Problem::alone)
     }
 }
 
-fn told(mut node: Node, lines: &[String], draining: bool, confined: &Confined) -> Result<Node, Vec<Problem>> {
+fn told(mut node: Node, lines: &Lines, draining: bool, confined: &Confined) -> Result<Node, Vec<Problem>> {
     node.begin(lines, draining);
     confined.thread(Class::Main).map_err(Problem::alone)?;
     Ok(node)

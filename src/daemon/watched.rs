@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -106,13 +105,15 @@ pub(super) struct Remembered {
     place: String,
     /// What to tell the operator of that.
     pub(super) line: String,
+    /// Why it is not where it was wanted.
+    pub(super) lost: Option<String>,
 }
 
 impl Remembered {
-    /// Opens the history in `dir`; in memory where that is not given or not available. There it continues
-    /// from `image`, which a process before this one has left.
+    /// Opens the history in its directory; in memory where that is not given or not available. There it
+    /// continues from `image`, which a process before this one has left.
     pub(super) fn open(
-        dir: Option<&Path>,
+        config: &Config,
         image: Option<&[u8]>,
         names: &Names,
         shards: usize,
@@ -124,27 +125,28 @@ impl Remembered {
             Ok::<_, String>((history, bases, readers))
         };
         let open = |dir| History::open(dir, names, shards, now).and_then(with_readers);
-        let why = match dir.map(|dir| (dir, open(dir))) {
+        let (line, lost) = match config.history.as_deref().map(|dir| (dir, open(dir))) {
             Some((dir, Ok((history, bases, readers)))) => {
                 let place = dir.join(history::FILE).display().to_string();
                 let line = format!("history: {place}");
-                return Ok(Self { history, bases, readers, place, line });
+                return Ok(Self { history, bases, readers, place, line, lost: None });
             }
             Some((dir, Err(error))) => {
-                format!(
-                    "cannot use {}: {error}; totals start at 0; give a directory that this node can write \
-                     with [history] dir",
+                let lost = format!(
+                    "{} cannot be used for the history: {error}; totals start at 0; give a directory that \
+                     this node can write to with [history] dir",
                     dir.display()
-                )
+                );
+                ("history: in memory, lost at exit", Some(lost))
             }
-            None => "lost at exit; set [history] dir to keep it".to_owned(),
+            None => ("history: in memory, lost at exit (set [history] dir to keep it)", None),
         };
         // An image that this program does not know is as good as none.
         let from_image = image.and_then(|image| History::in_memory_from(image, names, shards, now).ok());
         let in_memory = from_image.map_or_else(|| History::in_memory(names, shards, now), Ok);
         let (history, bases, readers) = in_memory.and_then(with_readers)?;
         let place = "in memory".to_owned();
-        Ok(Self { history, bases, readers, line: format!("history: {place} ({why})"), place })
+        Ok(Self { history, bases, readers, place, line: line.to_owned(), lost })
     }
 }
 

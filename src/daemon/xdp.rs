@@ -20,7 +20,7 @@ use crate::stats::counters::Counters;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 use crate::sys::interface::{Interface, interface};
-use crate::xdp::{Door, Growth, Place, Responder};
+use crate::xdp::{AttachMode, Filter, Growth, Responder};
 
 /// The program, attached and silent, and what is to be said of it.
 #[derive(Default)]
@@ -52,13 +52,13 @@ impl Prepared {
         if found.is_empty() {
             return prepared;
         }
-        let door = Door {
+        let filter = Filter {
             interfaces: found.iter().map(|(_, interface)| *interface).collect(),
             listeners: listeners.to_vec(),
             prefixes: settings.prefixes.clone(),
             sample: settings.sample,
         };
-        match Responder::load(&door, snapshot, Growth::Anywhere) {
+        match Responder::load(&filter, snapshot, Growth::Anywhere) {
             Ok(mut responder) => {
                 for (name, interface) in found {
                     prepared.attach(&mut responder, name, interface, settings.mode, inherited);
@@ -88,7 +88,7 @@ impl Prepared {
         for &place in places(mode) {
             match responder.attach(interface.index, place) {
                 Ok(()) => {
-                    let place = if place == Place::Native { "native" } else { "generic" };
+                    let place = if place == AttachMode::Native { "native" } else { "generic" };
                     self.places.push(format!("{name} ({place})"));
                     return;
                 }
@@ -120,7 +120,7 @@ impl Prepared {
         let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
         let told = |error: io::Error| {
             format!(
-                "note: xdp: the previous process's program stays attached until that process ends: \
+                "xdp: the previous process's program stays attached until that process ends: \
                  {error}; restart"
             )
         };
@@ -165,11 +165,11 @@ impl Prepared {
 }
 
 /// Where to try, first things first.
-const fn places(mode: XdpMode) -> &'static [Place] {
+const fn places(mode: XdpMode) -> &'static [AttachMode] {
     match mode {
-        XdpMode::Auto => &[Place::Native, Place::Generic],
-        XdpMode::Native => &[Place::Native],
-        XdpMode::Generic => &[Place::Generic],
+        XdpMode::Auto => &[AttachMode::Native, AttachMode::Generic],
+        XdpMode::Native => &[AttachMode::Native],
+        XdpMode::Generic => &[AttachMode::Generic],
     }
 }
 

@@ -80,7 +80,7 @@ impl<'s> Reply<'s> {
 
     /// Writes a compression pointer to `target` over the two bytes at `at`.
     #[inline]
-    pub fn point(&mut self, at: usize, target: usize) {
+    pub fn write_pointer(&mut self, at: usize, target: usize) {
         debug_assert!(target <= POINTER_TARGET_MAX && target < at && at + 2 <= self.end);
         self.slot[at..at + 2].copy_from_slice(&(POINTER | target as u16).to_be_bytes());
     }

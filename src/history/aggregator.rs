@@ -135,8 +135,8 @@ impl Aggregator {
                 board.log.debug("history: the minute is stored");
             }
             Err(error) => {
-                let again = "it is stored with the next one that can be";
-                board.log.error(format!("history: this minute could not be stored: {error}; {again}"));
+                let again = "it will be written with the next one";
+                board.log.error(format!("history: cannot write this minute: {error}; {again}"));
                 board.history.failed(error);
             }
         }

@@ -93,7 +93,7 @@ fn narrow(transaction: &Transaction<'_>, resolution: u64, start: u64) -> rusqlit
 }
 
 /// Forgets what only concerned days that are over: the registers of their sketches, the estimates in the end,
-/// and networks of which no row is left. Those change from minute to minute, so that they would fill the
+/// and networks of which no row is left. Those change from minute to minute, and would fill the
 /// file.
 fn forget_uniques(transaction: &Transaction<'_>, now: u64) -> rusqlite::Result<()> {
     let yesterday = (now - now % DAY).saturating_sub(DAY);

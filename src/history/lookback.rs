@@ -63,8 +63,8 @@ pub fn began(db: &Connection) -> rusqlite::Result<Option<u64>> {
     db.query_row(query, [], |row| row.get(0))
 }
 
-/// What was counted since the history was last stored, of the families that it keeps, by family and labels: it
-/// has the totals as they were then.
+/// What was counted since the history was last stored, of the families that it keeps, by family and labels.
+/// It has the totals as they were then.
 pub fn not_stored(db: &Connection, reading: &Reading<'_>) -> rusqlite::Result<Vec<(String, String, u64)>> {
     let mut query = db.prepare_cached(
         "SELECT family, labels, sum(total) FROM totals JOIN series ON id = series GROUP BY series",

@@ -1,5 +1,5 @@
 //! The history of the counters: what was counted in each minute, and, as that ages, in each quarter of an
-//! hour, hour and day. And the totals, so that they go on where the last run of the program left them.
+//! hour, hour and day. And the totals, which continue where the last run of the program left them.
 //!
 //! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA` below.
 
@@ -34,7 +34,7 @@ use sources::Row;
 pub use succession::{Closed, Counted, totals};
 use uniques::UniquesOfDays;
 
-/// The file in the configured folder.
+/// The file in the configured directory.
 pub const FILE: &str = "history.sqlite";
 
 /// What earlier runs counted.
@@ -46,7 +46,7 @@ pub struct Bases {
     pub tcp: Totals,
     /// For what was answered in the driver.
     pub xdp: Totals,
-    /// For shards that are no more.
+    /// For shards that no longer exist.
     pub past: Totals,
     /// Who asked today and yesterday.
     pub uniques: UniquesOfDays,
@@ -78,7 +78,7 @@ impl History {
     /// seconds of Unix time.
     ///
     /// # Errors
-    /// If the folder or the file cannot be written, or is no history that this program knows.
+    /// If the directory or the file cannot be written, or is not a history that this program knows.
     pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
         fs::create_dir_all(dir).map_err(|error| error.to_string())?;
         Self::new(dir.join(FILE), false, names, shards, now)
@@ -96,7 +96,7 @@ impl History {
     /// A history that ends with the program and begins with what the one before it had, which left `image`.
     ///
     /// # Errors
-    /// If there is no memory, or that is no history that this program knows.
+    /// If there is no memory, or that is not a history that this program knows.
     pub fn in_memory_from(
         image: &[u8],
         names: &Names,
@@ -176,7 +176,7 @@ impl History {
         }
     }
 
-    /// Whether it is our own bound on its size that leaves no room, rather than the disk.
+    /// Whether it is our own bound on its size that is reached, rather than the disk's.
     fn is_at_bound(&self) -> rusqlite::Result<bool> {
         let pragma =
             |name: &str| self.db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, u64>(0));
@@ -221,8 +221,8 @@ impl History {
         Ok(())
     }
 
-    /// Learns what zones are called that came since the last time. One that earlier runs counted goes on from
-    /// there.
+    /// Learns what zones are called that came since the last time. One that earlier runs counted
+    /// continues from there.
     fn rename(&mut self, board: &Board) -> rusqlite::Result<()> {
         let named = board.named.load_full();
         if named.counted == self.names {
@@ -266,7 +266,7 @@ impl History {
         self.db.pragma_update(None, "query_only", is_forbidden).expect("a pragma that there is");
     }
 
-    /// A way to read it beside the thread that stores.
+    /// A way to read it while the thread that stores does.
     ///
     /// # Errors
     /// Those of the disk.
@@ -339,7 +339,7 @@ fn sort_in_memory(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "temp_store", "MEMORY")
 }
 
-/// What the file calls the thread of this index: shards first, then what is beside them.
+/// What the file calls the thread of this index: shards first, then the others.
 fn source(index: usize, shards: usize) -> String {
     let beside = index.checked_sub(shards).and_then(|place| ["tcp", "xdp"].get(place));
     beside.map_or_else(|| format!("shard {index}"), |name| (*name).to_owned())

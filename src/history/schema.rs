@@ -70,7 +70,7 @@ pub(super) const SCHEMA: [&str; 2] = [
     ) STRICT, WITHOUT ROWID;
     -- How many different sources asked on the day (UTC) that began at `day`, about, by kind: 'ipv4',
     -- 'ipv6', or 'ipv6_64', the networks of that length. Registers are those of the HyperLogLog, while the
-    -- day may go on.
+    -- day may continue.
     CREATE TABLE uniques (
         day INTEGER NOT NULL,
         kind TEXT NOT NULL,

@@ -236,7 +236,7 @@ impl Sources {
             .collect()
     }
 
-    /// Begins anew, once all is stored.
+    /// Begins again, once all is stored.
     pub fn clear(&mut self) {
         *self = Self::new(std::mem::take(&mut self.places));
     }

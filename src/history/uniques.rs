@@ -20,7 +20,7 @@ struct Day {
 
 impl UniquesOfDays {
     /// Adds what a thread has seen today, which is what the threads were told that it is. What it saw
-    /// yesterday is looked at as well, for the last of that may have come behind the last look.
+    /// yesterday is looked at as well, for the last of that may have come after the last look.
     ///
     /// A thread empties the sketches of neither: it begins a day only when it is told to, in place of the day
     /// before the last.

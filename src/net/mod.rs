@@ -28,7 +28,7 @@ pub enum DatapathChoice {
     /// io_uring where it is available and passes its self-test, else mmsg.
     #[default]
     Auto,
-    /// The ring, or no start.
+    /// io_uring, or the start fails.
     IoUring,
     /// recvmmsg and sendmmsg.
     Mmsg,

@@ -11,7 +11,7 @@ const STOP: u8 = 2;
 pub struct Orders(AtomicU8);
 
 impl Orders {
-    /// Another process serves: take in nothing more.
+    /// Another process serves: accept nothing new.
     pub fn retire(&self) {
         self.0.fetch_max(RETIRE, Ordering::Relaxed);
     }

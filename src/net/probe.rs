@@ -1,5 +1,5 @@
-//! The self-test of a shard: a few queries through an engine like its own, made by its thread, answered from
-//! its snapshot. Nobody is told to serve before all shards have passed.
+//! The self-test of a shard: a few queries through a datapath like its own, made by its thread, answered from
+//! its snapshot. No shard serves before all have passed.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use domain::base::Name;
 
-use super::udp::Engine;
+use super::udp::UdpIo;
 use super::{Datapath, NetError};
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{class, rcode, rtype};
@@ -21,27 +21,27 @@ use crate::sys::Arrived;
 /// Asks the node for its name, and for the SOA of its first zone.
 ///
 /// # Errors
-/// If there can be no such engine, or it does not answer as [`serve`] does. A host without a loopback, or
+/// If there can be no such datapath, or it does not answer as [`serve`] does. A host without a loopback, or
 /// with one that is down, passes.
 pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -> Result<(), NetError> {
     let failed = |reason: String| NetError::Datapath { datapath, reason };
     let Ok((server, client, local)) = sockets() else { return Ok(()) };
     let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
     let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0 };
-    let mut engine = Engine::new(datapath, vec![server], busy_poll)?;
+    let mut udp = UdpIo::new(datapath, vec![server], busy_poll)?;
     for (question, query) in queries(snapshot) {
         let expected = answer(snapshot, &arrival, &query);
-        let reply = ask(&mut engine, &client, &query, snapshot, &arrival);
+        let reply = ask(&mut udp, &client, &query, snapshot, &arrival);
         let reply = reply.map_err(|error| failed(format!("self-test failed: {error}")))?;
         if reply != expected || !answers(&reply) {
             return Err(failed(format!("self-test failed: wrong answer to {question}")));
         }
     }
-    let ended = engine.end(&mut |_, _| None);
+    let ended = udp.end(&mut |_, _| None);
     ended.map(|_| ()).map_err(|error| failed(format!("self-test did not end: {error}")))
 }
 
-/// A socket for the engine and one that is connected to it, on whichever loopback there is. A loopback that
+/// A socket for the datapath and one that is connected to it, on whichever loopback there is. A loopback that
 /// is down does not count.
 fn sockets() -> io::Result<(UdpSocket, UdpSocket, SocketAddr)> {
     let on = |any: SocketAddr| {
@@ -78,7 +78,7 @@ fn answers(reply: &[u8]) -> bool {
     reply.len() > 12 && reply[3] & 0xF == rcode::NOERROR && reply[6..8] != [0, 0]
 }
 
-/// What the node has to say, without a socket. Nothing is counted.
+/// The answer of `serve` without a socket, not counted.
 fn answer(snapshot: &Snapshot, arrival: &Arrival, query: &[u8]) -> Vec<u8> {
     let mut slot = vec![0; SLOT_PAYLOAD_LEN];
     slot[..query.len()].copy_from_slice(query);
@@ -89,7 +89,7 @@ fn answer(snapshot: &Snapshot, arrival: &Arrival, query: &[u8]) -> Vec<u8> {
 }
 
 fn ask(
-    engine: &mut Engine,
+    udp: &mut UdpIo,
     client: &UdpSocket,
     query: &[u8],
     snapshot: &Snapshot,
@@ -99,7 +99,7 @@ fn ask(
     let until = Instant::now() + Duration::from_millis(SELF_TEST_MS_MAX);
     let mut reply = vec![0; SLOT_PAYLOAD_LEN];
     while Instant::now() < until {
-        engine.turn(Duration::from_millis(5), &mut |arrived: &Arrived, slot: &mut [u8]| {
+        udp.turn(Duration::from_millis(5), &mut |arrived: &Arrived, slot: &mut [u8]| {
             let verdict = serve(snapshot, arrival, slot, arrived.len, &mut Account::default());
             match verdict {
                 Verdict::Reply(len) if arrived.peer == arrival.peer => Some(len),

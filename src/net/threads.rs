@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::orders::Orders;
 use super::probe;
 use super::tcp::{Serving, TcpDriver, TcpSettings};
-use super::udp::{Given, Place, Shard};
+use super::udp::{Listener, Shard, ShardSocket};
 use super::{Datapath, DatapathChoice, NetError};
 use crate::limits::{RING_SLOTS, THREAD_STACK_LEN};
 use crate::serve::published::Published;
@@ -22,7 +22,7 @@ use crate::sys::{self, Ring, SelfTest, cpu};
 /// What the threads report once they run.
 #[derive(Debug)]
 pub enum Event {
-    /// A thread ended although nobody told it to: the process must end too, never half dead.
+    /// A thread ended by itself: the process must end too, and not run without it.
     Died {
         /// The thread's name.
         thread: String,
@@ -37,7 +37,7 @@ pub struct Plan {
     /// What datapath is wanted.
     pub choice: DatapathChoice,
     /// Microseconds for which a ring polls the NIC before its shard sleeps. (For mmsg, the sockets
-    /// have been told.)
+    /// have SO_BUSY_POLL.)
     pub busy_poll: usize,
     /// For each shard the CPU that it is pinned to, if any.
     pub cpus: Vec<Option<usize>>,
@@ -52,7 +52,7 @@ pub struct Plan {
     pub published: Arc<Published>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
-    /// What the threads keep of their system calls.
+    /// How the threads are confined.
     pub confined: Confined,
 }
 
@@ -272,16 +272,16 @@ fn choose(choice: DatapathChoice) -> Result<(Datapath, String), NetError> {
 /// Deals the sockets of each address out to so many shards, in turn. No socket is left over, as there may be
 /// queries in it. Where an address has fewer sockets than there are shards, some have one in common: a socket
 /// that joined the group would be given queries before anybody serves them.
-fn deal(groups: Vec<(SocketAddr, Vec<UdpSocket>)>, shards: usize) -> io::Result<Vec<Vec<Given>>> {
-    let mut dealt: Vec<Vec<Given>> = (0..shards).map(|_| Vec::new()).collect();
-    for (listener, (local, group)) in groups.into_iter().enumerate() {
-        let place = Place { local, listener };
+fn deal(groups: Vec<(SocketAddr, Vec<UdpSocket>)>, shards: usize) -> io::Result<Vec<Vec<ShardSocket>>> {
+    let mut dealt: Vec<Vec<ShardSocket>> = (0..shards).map(|_| Vec::new()).collect();
+    for (index, (local, group)) in groups.into_iter().enumerate() {
+        let listener = Listener { local, index };
         for shard in group.len()..shards {
             let socket = group[shard % group.len()].try_clone()?;
-            dealt[shard].push(Given { socket, place, is_second: true });
+            dealt[shard].push(ShardSocket { socket, listener, is_second: true });
         }
-        for (index, socket) in group.into_iter().enumerate() {
-            dealt[index % shards].push(Given { socket, place, is_second: false });
+        for (nth, socket) in group.into_iter().enumerate() {
+            dealt[nth % shards].push(ShardSocket { socket, listener, is_second: false });
         }
     }
     Ok(dealt)
@@ -301,27 +301,27 @@ struct Start {
 
 impl Start {
     /// Pins the thread before anything is allocated, for the ring and its memory to be near the CPU; when
-    /// it has its engine, confines it; then serves.
+    /// it has its datapath, confines it; then serves.
     fn run(self, mut shard: Shard, orders: &Orders) -> Result<(), String> {
         let Self { cpu, datapath, busy_poll, ready, gate, serving, confined } = self;
-        // Another of the engine's kind is asked a few questions first.
+        // Another of the datapath's kind is asked a few questions first.
         let tested = |shard: &mut Shard, datapath: Datapath| {
             probe::probe(datapath, busy_poll, shard.snapshot())?;
-            shard.engine(datapath, busy_poll)
+            shard.udp(datapath, busy_poll)
         };
-        let engine = pin(cpu).and_then(|()| tested(&mut shard, datapath));
-        let (report, engine) = match engine {
-            Ok(engine) => (Ok(()), Some(engine)),
+        let udp = pin(cpu).and_then(|()| tested(&mut shard, datapath));
+        let (report, udp) = match udp {
+            Ok(udp) => (Ok(()), Some(udp)),
             Err(error) => (Err(error), None),
         };
-        // Whoever waits for the reports may be gone; then so is the gate.
+        // If the receiver of the reports is gone, so is the gate.
         let _ = ready.send(report);
         drop(ready);
         let Ok(chosen) = gate.recv() else { return Ok(()) };
-        let engine = match engine {
-            Some(engine) if chosen == datapath => engine,
-            engine => {
-                drop(engine);
+        let udp = match udp {
+            Some(udp) if chosen == datapath => udp,
+            udp => {
+                drop(udp);
                 tested(&mut shard, chosen).map_err(|error| error.to_string())?
             }
         };
@@ -331,7 +331,7 @@ impl Start {
         })?;
         let _ = serving.send(());
         drop(serving);
-        shard.serve(engine, orders).map_err(|error| format!("the {chosen} datapath failed: {error}"))
+        shard.serve(udp, orders).map_err(|error| format!("the {chosen} datapath failed: {error}"))
     }
 }
 
@@ -370,7 +370,7 @@ impl Drop for Obituary {
     fn drop(&mut self) {
         if let Some(events) = &self.events {
             let event = Event::Died { thread: self.thread.clone(), reason: self.reason.clone() };
-            // Nobody listens any more when the process ends.
+            // There is no receiver when the process ends.
             let _ = events.send(event);
         }
     }
@@ -386,8 +386,9 @@ mod tests {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bind = |len: &usize| (any, bind_udp_group(any, *len, &UdpOptions::default()).unwrap());
         let dealt = deal(groups.iter().map(bind).collect(), shards).unwrap();
-        let of_shard =
-            |given: Vec<Given>| given.iter().map(|given| (given.place.listener, given.is_second)).collect();
+        let of_shard = |given: Vec<ShardSocket>| {
+            given.iter().map(|given| (given.listener.index, given.is_second)).collect()
+        };
         dealt.into_iter().map(of_shard).collect()
     }
 

@@ -23,13 +23,13 @@ use crate::stats::ledger::Ledger;
 use crate::sys::{Arrived, Mmsg, Ring, Turn, sockets};
 
 /// The datapath of one shard.
-pub(super) enum Engine {
+pub(super) enum UdpIo {
     Ring(Ring),
     Mmsg(Mmsg),
 }
 
-impl Engine {
-    /// One that answers on `sockets`, made by the thread that will turn it.
+impl UdpIo {
+    /// An engine that answers on `sockets`, made by the thread that will turn it.
     pub(super) fn new(
         datapath: Datapath,
         sockets: Vec<UdpSocket>,
@@ -44,7 +44,7 @@ impl Engine {
         }
     }
 
-    /// One round: waits at most `wait`, lends what came in, sends what was answered.
+    /// One turn: waits at most `wait`, lends the datagrams received, sends the replies.
     #[inline]
     pub(super) fn turn(
         &mut self,
@@ -78,37 +78,37 @@ impl Engine {
 
 /// A socket that a shard is given.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct ShardSocket {
     pub(super) socket: UdpSocket,
-    pub(super) place: Place,
-    /// Another shard has it as well, and counts what the kernel drops there.
+    pub(super) listener: Listener,
+    /// Another shard has it as well, and counts its drops (SO_MEMINFO counts per socket, not per descriptor).
     pub(super) is_second: bool,
 }
 
-/// Where a socket stands.
+/// The listener of a socket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Listener {
     /// Its address.
     pub(super) local: SocketAddr,
-    /// The place of that among those that the node listens on.
-    pub(super) listener: usize,
+    /// Its index among the addresses that the node listens on.
+    pub(super) index: usize,
 }
 
 /// What one shard owns.
 #[derive(Debug)]
 pub(super) struct Shard {
-    /// The sockets until an engine has them.
+    /// The sockets until a datapath has them.
     sockets: Vec<UdpSocket>,
     answering: Answering,
     drops: Drops,
 }
 
 impl Shard {
-    pub(super) fn new(given: Vec<Given>, snapshot: Follower, ledger: Ledger) -> Self {
+    pub(super) fn new(given: Vec<ShardSocket>, snapshot: Follower, ledger: Ledger) -> Self {
         let drops = Drops::new(&given);
-        let places = given.iter().map(|given| given.place).collect();
+        let listeners = given.iter().map(|given| given.listener).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
-        let answering = Answering { places, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
+        let answering = Answering { listeners, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
         Self { sockets, answering, drops }
     }
 
@@ -117,21 +117,21 @@ impl Shard {
         &self.answering.snapshot
     }
 
-    /// Makes the engine. The shard keeps a second descriptor of each socket until it serves, so another
-    /// engine can still be made from them.
-    pub(super) fn engine(&mut self, datapath: Datapath, busy_poll: usize) -> Result<Engine, NetError> {
+    /// Makes the datapath. The shard keeps a second descriptor of each socket until it serves, so another
+    /// [`UdpIo`] can still be made from them.
+    pub(super) fn udp(&mut self, datapath: Datapath, busy_poll: usize) -> Result<UdpIo, NetError> {
         let sockets: io::Result<Vec<UdpSocket>> = self.sockets.iter().map(UdpSocket::try_clone).collect();
         let failed = |error: io::Error| NetError::Datapath { datapath, reason: error.to_string() };
-        Engine::new(datapath, sockets.map_err(failed)?, busy_poll)
+        UdpIo::new(datapath, sockets.map_err(failed)?, busy_poll)
     }
 
-    /// Serves until the orders say otherwise. Then it answers what has come, as far as nobody else has who
-    /// holds the same sockets.
-    pub(super) fn serve(mut self, mut engine: Engine, orders: &Orders) -> io::Result<()> {
+    /// Serves until the orders say otherwise. Then it answers what is left in its sockets, which another
+    /// process may hold too.
+    pub(super) fn serve(mut self, mut udp: UdpIo, orders: &Orders) -> io::Result<()> {
         self.sockets.clear();
-        self.turns(&mut engine, orders)?;
-        self.drops.read(engine.sockets(), &mut self.answering.ledger);
-        let turn = engine.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
+        self.turns(&mut udp, orders)?;
+        self.drops.read(udp.sockets(), &mut self.answering.ledger);
+        let turn = udp.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
         self.fold(&turn, Instant::now());
         Ok(())
     }
@@ -139,30 +139,30 @@ impl Shard {
     /// The path of a query, and nothing else: a function of its own for its machine code to be looked at
     /// (tests/layout.rs).
     #[inline(never)]
-    fn turns(&mut self, engine: &mut Engine, orders: &Orders) -> io::Result<()> {
+    fn turns(&mut self, udp: &mut UdpIo, orders: &Orders) -> io::Result<()> {
         while orders.is_serving() {
-            let turn = engine.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
+            let turn = udp.turn(SHARD_TICK, &mut |arrived, slot| self.answering.answer(arrived, slot))?;
             let now = Instant::now();
-            self.drops.tick(now, engine.sockets(), &mut self.answering.ledger);
+            self.drops.tick(now, udp.sockets(), &mut self.answering.ledger);
             self.fold(&turn, now);
         }
         Ok(())
     }
 
-    /// Ends a turn, at `now`: what was counted becomes visible.
+    /// Ends a turn, at `now`: its counts become visible to readers.
     fn fold(&mut self, turn: &Turn, now: Instant) {
         let Answering { ledger, batch_began, snapshot, .. } = &mut self.answering;
         ledger.count(SHARD_TURNS.at([]));
         if let Some(began) = batch_began.take() {
-            // The next system call submits the replies, or the last one has.
+            // The replies are submitted by the next system call (io_uring) or were by the last (mmsg).
             let took = now.duration_since(began);
             ledger.add(SHARD_BUSY.at([]), u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
             ledger.add(SHARD_RECEIVED.at([]), turn.received);
             ledger.count(SHARD_BATCHES.at([]));
             ledger.stopwatch.record(took, turn.received);
         } else {
-            // A shard that nobody asks changes over as well.
-            snapshot.look();
+            // An idle shard switches to a newer snapshot too.
+            snapshot.refresh();
         }
         ledger.stopwatch.tick(now);
         ledger.add(SHARD_SENT.at([]), turn.sent);
@@ -184,11 +184,11 @@ impl Shard {
     }
 }
 
-/// What it takes to answer a datagram.
+/// What answering a datagram needs.
 #[derive(Debug)]
 struct Answering {
-    /// Where each socket stands.
-    places: Vec<Place>,
+    /// The listener of each socket.
+    listeners: Vec<Listener>,
     snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
@@ -201,9 +201,9 @@ impl Answering {
     fn answer(&mut self, arrived: &Arrived, slot: &mut [u8]) -> Option<usize> {
         if self.batch_began.is_none() {
             self.batch_began = Some(Instant::now());
-            self.snapshot.look();
+            self.snapshot.refresh();
         }
-        let Place { mut local, listener } = self.places[arrived.socket];
+        let Listener { mut local, index: listener } = self.listeners[arrived.socket];
         if let Some(ip) = arrived.local_ip {
             local.set_ip(ip);
         }
@@ -223,20 +223,20 @@ impl Answering {
     }
 }
 
-/// What the kernel has dropped at each socket, asked for once a second: it takes a system call each.
+/// What the kernel has dropped at each socket, read once a second, as it takes a system call each.
 #[derive(Debug)]
 struct Drops {
     asked: Instant,
     /// By socket: the listener whose drops these are, if they are this shard's to count; and how many there
-    /// were, as the kernel counts, to 2^32 and round again.
+    /// were (the kernel's counter wraps at 2^32).
     seen: Vec<(Option<usize>, u32)>,
 }
 
 impl Drops {
     /// From now on: what a socket of another process dropped before is that one's to count.
-    fn new(given: &[Given]) -> Self {
+    fn new(given: &[ShardSocket]) -> Self {
         let seen = given.iter().map(|given| {
-            let listener = (!given.is_second).then_some(given.place.listener);
+            let listener = (!given.is_second).then_some(given.listener.index);
             (listener, sockets::drops(&given.socket).unwrap_or(0))
         });
         Self { asked: Instant::now(), seen: seen.collect() }
@@ -253,7 +253,7 @@ impl Drops {
     #[cold]
     fn read(&mut self, sockets: &[UdpSocket], ledger: &mut Ledger) {
         for (socket, (listener, seen)) in sockets.iter().zip(&mut self.seen) {
-            // A kernel that does not say leaves the count at what it was.
+            // A kernel without SO_MEMINFO (before Linux 4.12) leaves the count as it was.
             let (Some(listener), Ok(drops)) = (*listener, sockets::drops(socket)) else { continue };
             ledger.add(SOCKET_DROPS.at([listener]), drops.wrapping_sub(*seen));
             *seen = drops;
@@ -261,8 +261,8 @@ impl Drops {
     }
 }
 
-/// The bound on FORMERR and NOTIMP: two programs that answer each other's errors must not keep each other
-/// busy.
+/// The rate limit of FORMERR and NOTIMP: two programs that answer each other's errors must not keep each
+/// other busy.
 #[derive(Debug)]
 struct ErrorCap {
     second_began: Instant,
@@ -315,9 +315,10 @@ mod tests {
         };
         // What was dropped before; then a socket that another shard has too.
         assert!(overfill(&sockets[0]) > 0);
-        let given = sockets.iter().enumerate().map(|(listener, socket)| {
-            let place = Place { local: address(socket), listener };
-            Given { socket: socket.try_clone().unwrap(), place, is_second: listener == 2 }
+        let given = sockets.iter().enumerate().map(|(index, socket)| {
+            let is_second = index == 2;
+            let listener = Listener { local: address(socket), index };
+            ShardSocket { socket: socket.try_clone().unwrap(), listener, is_second }
         });
         let mut drops = Drops::new(&given.collect::<Vec<_>>());
         let (mut ledger, stream) = ledger(&LedgerSettings::default());
@@ -340,19 +341,20 @@ mod tests {
         let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192, ..UdpOptions::default() };
         let socket = bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
         let local = socket.local_addr().unwrap();
-        let place = Place { local, listener: 0 };
+        let listener = Listener { local, index: 0 };
         let second = socket.try_clone().unwrap();
         let (ledger, stream) = ledger(&LedgerSettings::default());
         let follower = Published::new(snapshot(|_, _| ()).unwrap()).follow();
-        let mut shard = Shard::new(vec![Given { socket, place, is_second: false }], follower, ledger);
-        let engine = shard.engine(Datapath::Mmsg, 0).unwrap();
+        let mut shard =
+            Shard::new(vec![ShardSocket { socket, listener, is_second: false }], follower, ledger);
+        let udp = shard.udp(Datapath::Mmsg, 0).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], local).unwrap(), 1000));
         let lost = u64::from(sockets::drops(&second).unwrap());
         // It is to end before a second has passed, in which it would have asked anyway.
         let orders = Orders::default();
         orders.stop();
-        shard.serve(engine, &orders).unwrap();
+        shard.serve(udp, &orders).unwrap();
         let mut totals = Totals::default();
         stream.counters.read(&mut totals);
         assert!(lost > 0 && totals.sum(SHARD_RECEIVED) == 100 - lost, "{lost} lost");

@@ -18,19 +18,19 @@ use crate::history::aggregator::Minute;
 
 use files::{Files, file_name};
 
-/// What is exported, and to which folders.
+/// What is exported, and to which directories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The folder of RSSAC002 files.
+    /// The directory of RSSAC002 files.
     pub rssac002: Option<PathBuf>,
-    /// The folder of DSC files.
+    /// The directory of DSC files.
     pub dsc: Option<PathBuf>,
     /// How those are written.
     pub dsc_format: dsc::Format,
 }
 
 impl Settings {
-    /// The exports that are wanted: their names, as in the configuration and in labels, and their folders.
+    /// The exports that are wanted: their names, as in the configuration and in labels, and directories.
     pub fn folders(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let all = [(rssac002::NAME, &self.rssac002), (dsc::NAME, &self.dsc)];
         all.into_iter().filter_map(|(name, dir)| Some((name, dir.as_deref()?)))
@@ -82,16 +82,14 @@ impl Exports {
         for (name, outcome) in rssac002.into_iter().chain(dsc) {
             let status = board.exports.iter().find(|(export, _)| *export == name);
             if let (Err(error), Some((_, status))) = (outcome, status) {
-                board.log.error(format!(
-                    "export: {name} could not be written: {error}; it is tried again in a minute"
-                ));
+                board.log.error(format!("export: cannot write {name}: {error}; retrying in a minute"));
                 status.failed(error);
             }
         }
     }
 }
 
-/// Whether files can be written below `dir`, which need not be there yet. Nothing is left behind.
+/// Whether files can be written below `dir`, which need not exist yet. No file is left there.
 ///
 /// # Errors
 /// Why not.
@@ -101,7 +99,7 @@ pub fn check_folder(dir: &Path) -> Result<(), String> {
     let probed = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
     probed.map_err(|error| match there == dir {
         true => error.to_string(),
-        false => format!("it is not there, and cannot be made in {}: {error}", there.display()),
+        false => format!("it does not exist and cannot be created in {}: {error}", there.display()),
     })
 }
 

@@ -60,7 +60,7 @@ pub fn render(reading: &Reading<'_>) -> String {
         "datapath_reason": facts.reason,
         "datapath_queries": by_datapath(reading),
         "xdp": facts.xdp,
-        "start_time_seconds": reading.started(),
+        "start_time_seconds": reading.started().as_secs_f64(),
         "uptime_seconds": reading.uptime.as_secs_f64(),
         "ready": reading.is_ready(),
         "state": reading.state.name(),

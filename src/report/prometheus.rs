@@ -57,7 +57,7 @@ impl Format {
     }
 }
 
-/// Least sizes of the bins of a histogram behind the fine ones. The bounds are one less, for sizes are whole
+/// Least sizes of the bins of a histogram after the fine ones. The bounds are one less, for sizes are whole
 /// numbers.
 const COARSE_SIZES: [usize; 4] = [512, 1024, 2048, 4096];
 const NANOSECONDS: &str = "_nanoseconds_total";
@@ -106,23 +106,23 @@ struct Text {
 }
 
 impl Text {
-    /// What is no counter.
+    /// What is not a counter.
     fn facts(&mut self, reading: &Reading<'_>) {
         let facts = &reading.board.facts;
         for (name, help, labels) in [
             (
                 "as112_build_info",
-                "The program.",
+                "Version and architecture of as112d.",
                 [("version", facts.version), ("arch", std::env::consts::ARCH)],
             ),
             (
                 "as112_node_info",
-                "The node and the site that it stands at.",
+                "Name and site of the node.",
                 [("node", reading.named.node.as_str()), ("site", reading.named.site.as_str())],
             ),
             (
                 "as112_datapath_info",
-                "How datagrams are received and sent, and why so.",
+                "Datapath for UDP, and why it was chosen.",
                 [("datapath", facts.datapath.as_str()), ("reason", facts.reason.as_str())],
             ),
         ] {
@@ -130,7 +130,7 @@ impl Text {
             self.sample(name, &labels, 1);
         }
         let name = "as112_datapath_queries_total";
-        self.head(name, "counter", "Queries by the way that they came in: datagrams, TCP, and XDP.");
+        self.head(name, "counter", "Queries by datapath: UDP sockets, TCP and XDP.");
         for (datapath, queries) in reading.by_datapath() {
             self.sample(name, &[("datapath", datapath)], queries);
         }
@@ -140,39 +140,47 @@ impl Text {
             ("landlock", confined.landlock.as_str()),
             ("seccomp", confined.seccomp.as_str()),
         ];
-        self.head("as112_confined_info", "info", "What the process has given up, besides its capabilities.");
+        self.head("as112_confined_info", "info", "How the process is confined: user, Landlock and seccomp.");
         self.sample("as112_confined_info", &labels, 1);
         let name = "as112_refused_syscalls_total";
-        self.head(name, "counter", "System calls that threads were refused, by what the threads are for.");
+        self.head(name, "counter", "System calls denied by seccomp, by thread.");
         for class in Class::ALL {
             let of_class = reading.refused.iter().filter(|refused| refused.class == class);
             let count: u64 = of_class.map(|refused| u64::from(refused.count)).sum();
             self.sample(name, &[("thread", class.name())], count);
         }
-        self.head("as112_start_time_seconds", "gauge", "When the node started, in Unix time.");
-        self.sample("as112_start_time_seconds", &[], reading.started());
-        self.head("as112_ready", "gauge", "1 while the node serves and wants to be asked.");
+        self.head(
+            "as112_start_time_seconds",
+            "gauge",
+            "Start time of the node, in seconds since the Unix epoch.",
+        );
+        self.sample("as112_start_time_seconds", &[], reading.started().as_secs_f64());
+        self.head("as112_ready", "gauge", "1 while the node is serving; 0 while it is draining or stopping.");
         self.sample("as112_ready", &[], u8::from(reading.is_ready()));
         let reloads = &reading.board.reloads;
         let name = "as112_config_load_time_seconds";
-        self.head(name, "gauge", "When the configuration in force was read, in Unix time.");
+        self.head(name, "gauge", "Load time of the running configuration, in seconds since the Unix epoch.");
         self.sample(name, &[], reloads.loaded_at());
         let name = "as112_config_last_reload_successful";
-        self.head(name, "gauge", "0 while an old configuration is in force, as the newer one has mistakes.");
+        self.head(
+            name,
+            "gauge",
+            "1 if the last reload succeeded; 0 if it failed and the previous configuration is still in use.",
+        );
         self.sample(name, &[], u8::from(reloads.is_current()));
         let name = "as112_config_reloads_total";
-        self.head(name, "counter", "How often the configuration was read again.");
+        self.head(name, "counter", "Configuration reloads, by result.");
         let (succeeded, failed) = reloads.counts();
         for (result, count) in [("succeeded", succeeded), ("failed", failed)] {
             self.sample(name, &[("result", result)], count);
         }
-        self.head("as112_tcp_connections", "gauge", "TCP connections that are open.");
+        self.head("as112_tcp_connections", "gauge", "Open TCP connections.");
         self.sample("as112_tcp_connections", &[], reading.tcp_connections);
         let name = "as112_history_errors_total";
-        self.head(name, "counter", "Minutes that could not be stored in the history when they were over.");
+        self.head(name, "counter", "Failed writes to the history.");
         self.sample(name, &[], reading.board.history.errors());
         let name = "as112_export_errors_total";
-        self.head(name, "counter", "Files of an export that could not be written when they were due.");
+        self.head(name, "counter", "Failed writes of export files, by export.");
         for (export, status) in &reading.board.exports {
             self.sample(name, &[("export", export)], status.errors());
         }
@@ -181,21 +189,21 @@ impl Text {
     /// Of what the node says of itself and of queries, what was lost.
     fn told(&mut self, reading: &Reading<'_>) {
         let name = "as112_log_lines_lost_total";
-        self.head(name, "counter", "Lines of a log that could not be written.");
+        self.head(name, "counter", "Log lines lost, by log.");
         for (log, lost) in reading.board.lost() {
             self.sample(name, &[("log", log)], lost);
         }
         let Some(dnstap) = &reading.board.dnstap else { return };
-        self.head("as112_dnstap_connected", "gauge", "1 while somebody takes the frames of dnstap.");
+        self.head("as112_dnstap_connected", "gauge", "1 while a dnstap receiver is connected.");
         self.sample("as112_dnstap_connected", &[], u8::from(dnstap.is_connected()));
         let name = "as112_dnstap_frames_sent_total";
-        self.head(name, "counter", "Frames that the kernel took for the receiver of dnstap.");
+        self.head(name, "counter", "dnstap frames sent.");
         self.sample(name, &[], dnstap.sent());
         let name = "as112_dnstap_frames_dropped_total";
         self.head(
             name,
             "counter",
-            "Frames that the receiver of dnstap did not take in time, or that there was none for.",
+            "dnstap frames dropped because no receiver was connected, or it was too slow.",
         );
         self.sample(name, &[], dnstap.dropped());
     }
@@ -204,7 +212,7 @@ impl Text {
     fn observation(&mut self, reading: &Reading<'_>) {
         let Observation { buckets, uniques, .. } = &reading.observation;
         let name = "as112_unique_sources";
-        self.head(name, "gauge", "Different sources of queries today (UTC), about: a HyperLogLog.");
+        self.head(name, "gauge", "Unique sources of queries today (UTC), estimated with HyperLogLog.");
         for (kind, count) in KINDS.iter().zip(uniques) {
             self.sample(name, &[("kind", kind)], count);
         }
@@ -212,20 +220,20 @@ impl Text {
         self.head(
             name,
             "gauge",
-            "How long ago the statistics were gathered: more than a second is no good sign.",
+            "Time since statistics were last gathered; normally about a second at most.",
         );
         self.sample(name, &[], reading.observation.age.as_secs_f64());
         let name = "as112_source_sample_every";
-        self.head(name, "gauge", "Of so many queries one is looked at for its source.");
+        self.head(name, "gauge", "Sampling rate of sources: one query in this many.");
         self.sample(name, &[], reading.board.facts.sample_every);
         let name = "as112_processing_duration_sample_every";
-        self.head(name, "gauge", "Of so many queries of a shard the service time of one is recorded.");
+        self.head(name, "gauge", "Sampling rate of service times: one query in this many, per shard.");
         self.sample(name, &[], SERVICE_TIME_EVERY);
         let name = "as112_processing_duration_seconds";
         self.head(
             name,
             "histogram",
-            "Service times of sampled queries, from the receive of their batch to its submit.",
+            "Service times of sampled queries, from receiving their batch to submitting its replies.",
         );
         let bucket = format!("{name}_bucket");
         for (bound, count) in TIME_BOUNDS.iter().zip(buckets.counts) {
@@ -236,16 +244,16 @@ impl Text {
         self.sample(&format!("{name}_count"), &[], buckets.count);
     }
 
-    /// What each shard does, where that is no counter of its own.
+    /// What each shard does, where that is not a counter of its own.
     fn shards(&mut self, reading: &Reading<'_>) {
         let blocks = || reading.board.shards.iter().enumerate();
         let name = "as112_shard_busy_ratio";
-        self.head(name, "gauge", "The part of the last second in which each shard had something to do.");
+        self.head(name, "gauge", "Fraction of the last second for which the shard was busy.");
         for ((index, block), busy) in blocks().zip(&reading.observation.busy) {
             self.sample(name, &borrowed(&block.labels(index)), busy);
         }
         let name = "as112_shard_queries_total";
-        self.head(name, "counter", "Queries that each shard answered, or deliberately did not.");
+        self.head(name, "counter", "Queries answered, or deliberately left unanswered, by shard.");
         for ((index, block), totals) in blocks().zip(&reading.shards) {
             self.sample(name, &borrowed(&block.labels(index)), totals.sum(QUERIES));
         }
@@ -341,7 +349,7 @@ mod tests {
     fn text_is_as_expected() {
         let text = rendered(Format::Text);
         for part in [
-            "# HELP as112_build_info The program.\n# TYPE as112_build_info gauge\n\
+            "# HELP as112_build_info Version and architecture of as112d.\n# TYPE as112_build_info gauge\n\
              as112_build_info{version=\"1.2.3\",",
             "as112_datapath_info{datapath=\"mmsg\",reason=\"no \\\"ring\\\"\\nhere\"} 1\n",
             "# TYPE as112_start_time_seconds gauge\nas112_start_time_seconds 1700000000.5\n",

@@ -1,4 +1,4 @@
-//! The history in the shape of Cloudflare Radar's API about AS112, so that a client that was written for that
+//! The history in the shape of Cloudflare Radar's API about AS112: a client that was written for that
 //! can ask a node: `/client/v4/radar/as112/` with `timeseries`, `summary/{dimension}`,
 //! `timeseries_groups/{dimension}`, `top/locations` and, which Radar has elsewhere, `top/ases`.
 //!
@@ -47,7 +47,7 @@ fn bad<T>(sentence: String) -> Result<T, Refusal> {
     Err(Refusal(400, sentence))
 }
 
-/// Answers a request for `path`, which is below [`ROOT`], with the part of the URL behind `?`, at `now` in
+/// Answers a request for `path`, which is below [`ROOT`], with the part of the URL after `?`, at `now` in
 /// seconds of Unix time.
 #[must_use]
 pub fn answer(stored: &Stored, path: &str, query: &str, now: u64) -> Answer {
@@ -94,7 +94,7 @@ fn dimension(name: &str) -> Result<Dimension, Refusal> {
     let name = if name == "RESPONSE_CODES" { "RESPONSE_CODE" } else { &name };
     Dimension::ALL.into_iter().find(|dimension| dimension.name() == name).ok_or_else(|| {
         let known = "DNSSEC, EDNS, IP_VERSION, PROTOCOL, QUERY_TYPE and RESPONSE_CODE";
-        Refusal(404, format!("There is no such dimension; there are {known}."))
+        Refusal(404, format!("Unknown dimension; use one of {known}."))
     })
 }
 
@@ -190,10 +190,10 @@ impl Interval {
             return Ok(*suitable.find(reaches).unwrap_or(&INTERVALS[3]));
         };
         match INTERVALS.iter().find(|interval| interval.written == written) {
-            None => bad("There is no such aggInterval; give 15m, 1h, 1d or 1w.".to_owned()),
+            None => bad("Unknown aggInterval; use 15m, 1h, 1d or 1w.".to_owned()),
             Some(interval) if reaches(&interval) => Ok(*interval),
             Some(interval) => bad(format!(
-                "The history has no {written} intervals from before {} days ago; give a longer aggInterval.",
+                "The history has no {written} intervals from before {} days ago; use a longer aggInterval.",
                 interval.reach / DAY
             )),
         }
@@ -219,9 +219,7 @@ impl Range {
             _ => None,
         };
         let Some(days) = days else {
-            return bad(
-                "There is no such dateRange; give 1d to 364d or 1w to 52w, as 7d or 7dcontrol.".into()
-            );
+            return bad("Unknown dateRange; use 1d to 364d or 1w to 52w, such as 7d or 7dcontrol.".into());
         };
         let end = now - now % QUARTER;
         // Whole weeks back, so that weekdays are compared with their like.
@@ -241,14 +239,14 @@ impl Range {
                 if is_date { db.query_row("SELECT unixepoch(?)", [text], |row| row.get(0))? } else { None };
             match seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
                 Some(seconds) => Ok(seconds - seconds % QUARTER),
-                None => bad("There is no such date; give one as 2026-01-31T12:00:00Z.".to_owned()),
+                None => bad("Invalid date; use the form 2026-01-31T12:00:00Z.".to_owned()),
             }
         };
         // The minute that is not over may be there in part.
         let (start, end) = (time(start)?, time(end)?.min(now - now % 60 + 60));
         let oldest = now.saturating_sub(INTERVALS[3].reach);
         if start >= end || start < oldest {
-            return bad("Give a dateStart before dateEnd, in the past, and not over 10 years ago.".to_owned());
+            return bad("dateStart must be before dateEnd, in the past, and at most 10 years ago.".to_owned());
         }
         Ok(Self { start, end })
     }
@@ -283,17 +281,17 @@ impl Asked {
         let (per_group, limits, formats) = (take("limitPerGroup"), take("limit"), take("format"));
         if let Some(key) = given.keys().next() {
             return if NOT_COUNTED.contains(&key.as_str()) {
-                bad(format!("A node does not count by {key} beside the dimension; leave {key} out."))
+                bad(format!("Filtering by {key} is not supported; leave {key} out."))
             } else {
-                bad("There is a parameter that is not known; give aggInterval, dateRange, dateStart, \
-                     dateEnd, limitPerGroup, limit, name or format."
+                bad("Unknown parameter; use aggInterval, dateRange, dateStart, dateEnd, limitPerGroup, \
+                     limit, name or format."
                     .to_owned())
             };
         }
         let ranges = ranges(db, &dates, &starts, &ends, now)?;
         let interval = Interval::choose(intervals.first().map(String::as_str), &ranges, now)?;
         if matches!(view, View::Summary(_) | View::Top(_)) && !intervals.is_empty() {
-            return bad("This is of the whole time; leave aggInterval out.".to_owned());
+            return bad("This covers the whole range; leave aggInterval out.".to_owned());
         }
         // What begins within an interval begins with it.
         let whole = |range: Range| Range { start: interval.floor(range.start), ..range };
@@ -306,7 +304,7 @@ impl Asked {
             is_csv: match formats.first().map(|format| format.to_ascii_uppercase()).as_deref() {
                 None | Some("JSON") => false,
                 Some("CSV") => true,
-                Some(_) => return bad("There is no such format; give JSON or CSV.".to_owned()),
+                Some(_) => return bad("Unknown format; use JSON or CSV.".to_owned()),
             },
         })
     }
@@ -405,10 +403,10 @@ fn ranges(
     now: u64,
 ) -> Result<Vec<Range>, Refusal> {
     if starts.len() != ends.len() || (!dates.is_empty() && !starts.is_empty()) {
-        return bad("Give either dateRange, or as many dateStart as dateEnd.".to_owned());
+        return bad("Use either dateRange, or dateStart and dateEnd in equal numbers.".to_owned());
     }
     if dates.len().max(starts.len()) > RADAR_SERIES_MAX {
-        return bad(format!("There are too many series; give at most {RADAR_SERIES_MAX}."));
+        return bad(format!("Too many series; ask for at most {RADAR_SERIES_MAX}."));
     }
     let ranges: Vec<Range> = if !starts.is_empty() {
         let pairs = starts.iter().zip(ends);
@@ -420,7 +418,7 @@ fn ranges(
     };
     let lens: BTreeSet<u64> = ranges.iter().map(|range| range.end - range.start).collect();
     if lens.len() > 1 {
-        return bad("The series differ in length; give ranges of the same length.".to_owned());
+        return bad("The ranges differ in length; all must be equally long.".to_owned());
     }
     Ok(ranges)
 }
@@ -455,7 +453,7 @@ fn limit(view: View, per_group: &[String], limits: &[String]) -> Result<Option<u
         return match limit.parse() {
             _ if !matches!(view, View::Top(_)) => bad("limit is for top; leave it out.".to_owned()),
             Ok(limit) if (1..=SOURCES_KEPT_MAX).contains(&limit) => Ok(Some(limit)),
-            _ => bad(format!("There is no such limit; give a number from 1 to {SOURCES_KEPT_MAX}.")),
+            _ => bad(format!("Invalid limit; use a number from 1 to {SOURCES_KEPT_MAX}.")),
         };
     }
     let Some(limit) = per_group.first() else { return Ok(None) };
@@ -464,7 +462,7 @@ fn limit(view: View, per_group: &[String], limits: &[String]) -> Result<Option<u
     }
     match limit.parse() {
         Ok(limit) if limit >= 2 => Ok(Some(limit)),
-        _ => bad("There is no such limitPerGroup; give a number from 2.".to_owned()),
+        _ => bad("Invalid limitPerGroup; use a number of at least 2.".to_owned()),
     }
 }
 
@@ -479,7 +477,9 @@ fn decoded(text: &str) -> Result<String, Refusal> {
                 let mut digit = || char::from(rest.next()?).to_digit(16);
                 match digit().zip(digit()).and_then(|(high, low)| u8::try_from(high << 4 | low).ok()) {
                     Some(byte) => byte,
-                    None => return bad("A % in the URL lacks its two digits.".to_owned()),
+                    None => {
+                        return bad("A % in the URL must be followed by two hexadecimal digits.".to_owned());
+                    }
                 }
             }
             _ => byte,

@@ -1,4 +1,4 @@
-//! What was counted, as lines of the log: for who asks a node with a signal, and has nothing else at hand.
+//! What was counted, as lines of the log: for whoever asks a node with a signal.
 
 use serde_json::{Map, Value};
 

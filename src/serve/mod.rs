@@ -19,10 +19,10 @@ use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPON
 use snapshot::Snapshot;
 pub use snapshot::UpdatePolicy;
 
-/// What becomes of a query. There is no third thing.
+/// What becomes of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The first so many bytes of the slot are the reply.
+    /// A reply of this length, at the beginning of the slot.
     Reply(usize),
     /// No reply. A connection is closed once the answers already due are sent.
     Drop,
@@ -35,8 +35,8 @@ pub const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
 
 /// Decides what the packet in the first `len` bytes of `slot` gets, and makes the reply in the same place. A
 /// slot for UDP holds at least [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN) bytes, one for TCP
-/// [`TCP_REPLY_LEN_MAX`]. Of a packet over [`QUERY_LEN_MAX`](crate::limits::QUERY_LEN_MAX) bytes the first so
-/// many and one more suffice.
+/// [`TCP_REPLY_LEN_MAX`]. Of a packet over [`QUERY_LEN_MAX`](crate::limits::QUERY_LEN_MAX) bytes that many
+/// and one more suffice.
 #[inline]
 pub fn serve(
     snapshot: &Snapshot,
@@ -70,7 +70,7 @@ pub fn serve(
     }
 }
 
-/// What a query's account begins with.
+/// The account of a packet before it is parsed.
 #[inline]
 fn opened(arrival: &Arrival, len: usize) -> Account {
     Account {
@@ -82,7 +82,7 @@ fn opened(arrival: &Arrival, len: usize) -> Account {
     }
 }
 
-/// Why a datagram gets nothing for where it claims to come from.
+/// Why a datagram is dropped because of its source address or port.
 #[inline]
 fn refused_source(snapshot: &Snapshot, arrival: &Arrival) -> Option<usize> {
     let port = arrival.peer.port();
@@ -93,7 +93,7 @@ fn refused_source(snapshot: &Snapshot, arrival: &Arrival) -> Option<usize> {
     is_own.then_some(DROPPED_OWN_ADDRESS)
 }
 
-/// One query's answering: what stays the same whatever the answer is.
+/// What answering a query needs, whatever the answer is.
 struct Service<'a> {
     snapshot: &'a Snapshot,
     transport: Transport,
@@ -123,15 +123,15 @@ impl Service<'_> {
         match found.rule {
             RuleRef::Set(set) if !set.is_followed_at_run_time(question.qtype) => {
                 let tail = answers.select(set, question.qtype, self.transport != Transport::Udp);
-                self.ready(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start)
+                self.compiled(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start)
             }
             _ => self.chain(slot, question, opt.as_ref()),
         }
     }
 
-    /// A tail that was compiled.
+    /// Replies with a compiled tail.
     #[inline]
-    fn ready(
+    fn compiled(
         &self,
         slot: &mut [u8],
         question: &Question,
@@ -153,7 +153,7 @@ impl Service<'_> {
         finish(reply, opt_reply.as_ref())
     }
 
-    /// An answer that is put together at run time.
+    /// Replies with an answer that is assembled at run time: aliases are followed.
     #[cold]
     fn chain(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>) -> Verdict {
         let opt_reply = opt.map(|opt| self.opt(opt));
@@ -176,7 +176,7 @@ impl Service<'_> {
         finish(reply, opt_reply.as_ref())
     }
 
-    /// Class CH says who answers (RFC 4892); every other class is refused.
+    /// Class CH has the names of the server (RFC 4892); every other class is refused.
     #[cold]
     fn other_class(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>) -> Verdict {
         let name = &slot[HEADER_LEN..HEADER_LEN + question.name.len()];
@@ -194,7 +194,7 @@ impl Service<'_> {
         finish(reply, opt_reply.as_ref())
     }
 
-    /// A TSIG whose key nobody has: none is ever configured.
+    /// A TSIG: its key is always unknown, as none is ever configured (BADKEY, RFC 8945, section 5.2.1).
     #[cold]
     fn unknown_key(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>, tsig: &Tsig) -> Verdict {
         let record = bad_key(slot, tsig);

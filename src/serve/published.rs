@@ -1,7 +1,7 @@
-//! The snapshot that is served now, and how those who serve come to a newer one.
+//! The snapshot that is served now, and how the serving threads switch to a newer one.
 //!
-//! A thread looks at one number once a turn, and changes over when it has moved. It never frees a snapshot:
-//! the publisher keeps the old one until every thread has changed over.
+//! A thread compares one generation number once a turn, and switches when it has changed. It never frees a
+//! snapshot: the publisher keeps the old one until every thread has switched.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ pub struct Published {
     newest: ArcSwap<Snapshot>,
     /// How many there have been before it.
     generation: AtomicU64,
-    /// Who follows, and those that some of them may not have left yet.
+    /// The threads that serve, and the old snapshots that some of them may still use.
     following: Mutex<Following>,
 }
 
@@ -35,7 +35,7 @@ struct Following {
 #[repr(align(128))]
 struct Seen(AtomicU64);
 
-/// The generation of one who has ended.
+/// The generation of a thread that has ended.
 const GONE: u64 = u64::MAX;
 
 impl Published {
@@ -55,11 +55,11 @@ impl Published {
         self.newest.load_full()
     }
 
-    /// One more who serves from it.
+    /// A handle for one more serving thread.
     #[must_use]
     pub fn follow(self: &Arc<Self>) -> Follower {
         let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock nobody publishes, so these two belong together.
+        // The lock keeps publishers out: generation and snapshot belong together.
         let generation = self.generation.load(Ordering::Acquire);
         let seen = Arc::new(Seen(AtomicU64::new(generation)));
         following.seen.retain(|seen| seen.0.load(Ordering::Relaxed) != GONE);
@@ -68,15 +68,15 @@ impl Published {
     }
 
     /// Publishes `snapshot`, and waits until every answer is made from it, at most for `patience`. Returns
-    /// whether it came to that; if it did not, it will when the thread that is late makes its next turn.
+    /// whether all have switched in time; a late thread switches in its next turn.
     pub fn publish(&self, snapshot: Snapshot, patience: Duration) -> bool {
         let began = Instant::now();
         let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.newest.swap(Arc::new(snapshot));
         following.old.push(old);
-        // Who sees the number finds the snapshot.
+        // Release: a thread that sees the new generation finds the new snapshot.
         let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
-        // Acquire: what they did with the old ones is done before those are freed.
+        // Acquire: the threads' reads of old snapshots happen before those are freed.
         let is_behind = |seen: &Arc<Seen>| seen.0.load(Ordering::Acquire) < generation;
         while following.seen.iter().any(is_behind) {
             if began.elapsed() >= patience {
@@ -89,7 +89,7 @@ impl Published {
     }
 }
 
-/// One who serves from what is published, and has the newest as of its last [`look`](Self::look).
+/// A serving thread's handle: the newest snapshot as of its last [`refresh`](Self::refresh).
 #[derive(Debug)]
 pub struct Follower {
     snapshot: Arc<Snapshot>,
@@ -99,9 +99,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Changes over to a newer snapshot, if there is one. Not to be asked while an answer is being made.
+    /// Switches to a newer snapshot, if there is one. Not to be called while an answer is being made.
     #[inline]
-    pub fn look(&mut self) {
+    pub fn refresh(&mut self) {
         if self.published.generation.load(Ordering::Acquire) != self.generation {
             self.change_over();
         }
@@ -110,7 +110,7 @@ impl Follower {
     #[cold]
     #[inline(never)]
     fn change_over(&mut self) {
-        // The number first: a snapshot that is newer than it is only told of once more.
+        // The generation first: with a snapshot newer than it, the next call merely switches again.
         self.generation = self.published.generation.load(Ordering::Acquire);
         self.snapshot = self.published.newest();
         self.seen.0.store(self.generation, Ordering::Release);
@@ -153,7 +153,7 @@ mod tests {
         assert!(!published.publish(named("second"), Duration::ZERO), "the follower has not looked");
         assert_eq!(name(&follower), "first");
         let (first, second) = (Arc::downgrade(&follower.snapshot), Arc::downgrade(&published.newest()));
-        follower.look();
+        follower.refresh();
         assert_eq!(name(&follower), "second");
         assert!(first.upgrade().is_some(), "a thread that serves frees nothing");
         let (go, gone) = mpsc::channel();
@@ -163,7 +163,7 @@ mod tests {
                 go.send(()).unwrap();
             });
             while gone.recv_timeout(Duration::from_millis(1)).is_err() {
-                follower.look();
+                follower.refresh();
             }
         });
         assert_eq!(name(&follower), "third");
@@ -181,7 +181,7 @@ mod tests {
                 scope.spawn(|| {
                     let (mut follower, mut last) = (published.follow(), 0);
                     while !over.load(Ordering::Relaxed) {
-                        follower.look();
+                        follower.refresh();
                         let seen = name(&follower).parse::<u32>().unwrap();
                         assert!(seen >= last, "{seen} after {last}");
                         last = seen;

@@ -111,7 +111,7 @@ impl Snapshot {
     /// Whether `peer` is one of our own listeners.
     #[inline]
     pub(super) fn is_listener(&self, peer: &SocketAddr) -> bool {
-        // Few ports, often one, and hardly a client has them.
+        // Few ports, often one, and clients rarely use them: a cheap test before the addresses.
         self.ports.contains(&peer.port())
             && self.listeners.iter().any(|own| own.port() == peer.port() && own.ip() == peer.ip())
     }
@@ -234,7 +234,7 @@ pub(crate) mod tests {
         Snapshot::new(&zones, settings).map_err(messages)
     }
 
-    /// One whose NSID says `name`.
+    /// A snapshot whose NSID is `name`.
     pub(in super::super) fn named(name: &str) -> Snapshot {
         snapshot(|_, settings| settings.nsid = name.into()).unwrap()
     }

@@ -1,5 +1,5 @@
 //! What is known of one packet. It is filled while the packet is answered, and posted to the counters when
-//! its fate is sealed: a cap on errors has its say behind the answer.
+//! its fate is sealed: a cap on errors has its say after the answer.
 
 use super::counters::{
     DROPPED, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
@@ -47,7 +47,7 @@ pub struct Account {
     pub listener: usize,
     /// Bytes of the query.
     pub len: usize,
-    /// It was no query, by a value of [`DROPPED`](super::labels::DROPPED).
+    /// It was not a query, by a value of [`DROPPED`](super::labels::DROPPED).
     pub dropped: Option<usize>,
     /// The operation code.
     pub opcode: u8,

@@ -126,59 +126,63 @@ macro_rules! families {
 
 families! {
     QUERIES: "queries_total" [SERVICE, TRANSPORT, FAMILY]
-        "Queries that were answered, or deliberately not answered because of what they ask.",
-    QUERIES_BY_TYPE: "queries_by_type_total" [TYPE] "Queries by the type asked for.",
-    QUERIES_BY_CLASS: "queries_by_class_total" [CLASS] "Queries by the class asked for.",
-    QUERIES_BY_OPCODE: "queries_by_opcode_total" [OPCODE] "Queries by operation code.",
-    QUERIES_BY_ZONE: "queries_by_zone_total" [ZONE] "Queries by the zone that the name is in.",
-    QUERIES_BY_ADDRESS: "queries_by_address_total" [ADDRESS] "Queries by the address that was asked.",
-    QUERIES_EDNS: "queries_edns_total" [VERSION] "Queries with EDNS, by its version.",
-    QUERIES_DO: "queries_do_total" [] "Queries with EDNS whose DO bit is set.",
-    QUERIES_COOKIE: "queries_cookie_total" [COOKIE] "Queries with a cookie, by what its length says of it.",
-    QUERIES_RD: "queries_rd_total" [] "Queries that ask for recursion.",
+        "Queries answered, or deliberately left unanswered because of what they ask.",
+    QUERIES_BY_TYPE: "queries_by_type_total" [TYPE] "Queries by type.",
+    QUERIES_BY_CLASS: "queries_by_class_total" [CLASS] "Queries by class.",
+    QUERIES_BY_OPCODE: "queries_by_opcode_total" [OPCODE] "Queries by opcode.",
+    QUERIES_BY_ZONE: "queries_by_zone_total" [ZONE] "Queries by the zone of the name.",
+    QUERIES_BY_ADDRESS: "queries_by_address_total" [ADDRESS] "Queries by destination address.",
+    QUERIES_EDNS: "queries_edns_total" [VERSION] "Queries with EDNS, by version.",
+    QUERIES_DO: "queries_do_total" [] "Queries with the DO bit set.",
+    QUERIES_COOKIE: "queries_cookie_total" [COOKIE]
+        "Queries with a DNS cookie: the client's only, a server's too, or malformed.",
+    QUERIES_RD: "queries_rd_total" [] "Queries with the RD bit set.",
     QUERIES_OVERSIZE: "queries_oversize_total" []
-        "Queries longer than 2048 bytes: they get FORMERR, none is dropped for it.",
-    QUERIES_NSID: "queries_nsid_total" [] "Queries that ask who answers (NSID).",
-    UPDATES: "updates_total" [ZONE] "Dynamic updates by the zone to be updated.",
-    RESPONSES: "responses_total" [RCODE] "Replies by response code.",
+        "Queries longer than 2048 bytes; they are answered with FORMERR.",
+    QUERIES_NSID: "queries_nsid_total" [] "Queries with the NSID option.",
+    UPDATES: "updates_total" [ZONE] "Dynamic updates by zone.",
+    RESPONSES: "responses_total" [RCODE] "Responses by RCODE.",
     RESPONSES_BY_TRANSPORT: "responses_by_transport_total" [TRANSPORT, FAMILY]
-        "Replies by transport and family.",
-    TRUNCATED: "responses_truncated_total" [] "Replies with TC: the answer did not fit.",
-    DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets that got no reply, by reason.",
-    QUERY_SIZES: "query_size_bytes" [TRANSPORT, QUERY_BIN] "Sizes of queries.",
+        "Responses by transport and address family.",
+    TRUNCATED: "responses_truncated_total" [] "Responses with the TC bit set: the answer did not fit.",
+    DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets left unanswered, by reason.",
+    QUERY_SIZES: "query_size_bytes" [TRANSPORT, QUERY_BIN] "Query sizes in bytes.",
     QUERY_BYTES: "query_size_bytes_sum" [TRANSPORT] "Bytes of all queries.",
-    REPLY_SIZES: "response_size_bytes" [TRANSPORT, REPLY_BIN] "Sizes of replies.",
-    REPLY_BYTES: "response_size_bytes_sum" [TRANSPORT] "Bytes of all replies.",
-    SAMPLES: "source_samples_total" [] "Sources of queries that were sampled.",
+    REPLY_SIZES: "response_size_bytes" [TRANSPORT, REPLY_BIN] "Response sizes in bytes.",
+    REPLY_BYTES: "response_size_bytes_sum" [TRANSPORT] "Bytes of all responses.",
+    SAMPLES: "source_samples_total" [] "Queries whose source was sampled.",
     SAMPLES_DROPPED: "source_samples_dropped_total" []
-        "Samples that were lost because the queue for them was full.",
-    TAPPED: "tapped_total" [] "Queries that were copied out, for the query log or for dnstap.",
+        "Samples of sources dropped because their queue was full.",
+    TAPPED: "tapped_total" [] "Queries copied for the query log or dnstap.",
     TAPPED_DROPPED: "tapped_dropped_total" []
-        "Queries that were not copied out when it was their turn, because all records were on the way.",
+        "Sampled queries not copied for the query log or dnstap because no record was free.",
     TCP_ACCEPTED: "tcp_connections_accepted_total" [] "TCP connections accepted.",
     TCP_CLOSED: "tcp_connections_closed_total" [CLOSED] "TCP connections closed, by reason.",
-    TCP_ACCEPT_FAILED: "tcp_accept_failed_total" [] "TCP connections lost while they were accepted.",
+    TCP_ACCEPT_FAILED: "tcp_accept_failed_total" [] "TCP connections that could not be accepted.",
     TCP_ACCEPT_PAUSED: "tcp_accept_paused_total" []
-        "Pauses in accepting TCP connections, for want of descriptors or memory.",
-    TCP_TURNS: "tcp_turns_total" [] "Rounds of the TCP thread: some each second, or it is stuck.",
+        "Pauses in accepting TCP connections, for lack of file descriptors or memory.",
+    TCP_TURNS: "tcp_turns_total" []
+        "Event loop iterations of the TCP thread: several a second unless it is stuck.",
     XDP_PASSED: "xdp_passed_total" [XDP_REASON]
-        "Frames that XDP passed to the network stack, by reason: most are none of ours.",
-    SHARD_TURNS [by_shard]: "shard_turns_total" [] "Turns of a shard: some each second, or it is stuck.",
+        "Frames that XDP passed to the network stack, by reason: most are other traffic.",
+    SHARD_TURNS [by_shard]: "shard_turns_total" []
+        "Event loop iterations of a shard: several a second unless it is stuck.",
     SHARD_RECEIVED [by_shard]: "shard_datagrams_total" [] "Datagrams received.",
-    SHARD_SENT [by_shard]: "shard_sent_total" [] "Datagrams that the kernel took to send.",
-    SHARD_BATCHES [by_shard]: "shard_batches_total" [] "Batches: turns of a shard that received something.",
+    SHARD_SENT [by_shard]: "shard_sent_total" [] "Datagrams handed to the kernel for sending.",
+    SHARD_BATCHES [by_shard]: "shard_batches_total" []
+        "Batches received: iterations with at least one datagram.",
     SHARD_BUSY [by_shard]: "shard_busy_nanoseconds_total" []
-        "Time from the first datagram of batches to the end of the last reply.",
-    SHARD_REARMS [by_shard]: "ring_rearms_total" [REARM] "Receive requests renewed, by what ended them.",
+        "Time spent on batches, from the first datagram to the last reply.",
+    SHARD_REARMS [by_shard]: "ring_rearms_total" [REARM] "Receive requests re-armed, by cause.",
     SHARD_EXHAUSTED [by_shard]: "ring_buffers_exhausted_total" []
-        "Times a receive found no free buffer: the re-arms for that cause.",
-    SHARD_OVERFLOWS [by_shard]: "ring_cq_overflow_total" [] "Times the completion queue was too small.",
+        "Times a receive request ended because no buffer was free.",
+    SHARD_OVERFLOWS [by_shard]: "ring_cq_overflow_total" [] "Completion queue overflows.",
     SHARD_SHORT [by_shard]: "ring_short_submissions_total" []
-        "System calls that took fewer requests than given.",
+        "Submissions of which the kernel took only a part.",
     SEND_ERRORS [by_shard]: "send_errors_total" [ERRNO]
-        "Replies that the kernel did not send, by its reason.",
+        "Replies that the kernel did not send, by errno.",
     SOCKET_DROPS [by_shard]: "socket_drops_total" [ADDRESS]
-        "Datagrams lost because the receive buffer of a socket was full.",
+        "Datagrams dropped because the receive buffer of a socket was full.",
 }
 
 /// Gives each family its place in the block.

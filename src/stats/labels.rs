@@ -83,7 +83,7 @@ pub const SERVICE_OTHER: usize = 4;
 pub static TRANSPORT: Label = Label::fixed("transport", &["udp", "tcp"]);
 /// The address family.
 pub static FAMILY: Label = Label::fixed("family", &["ipv4", "ipv6"]);
-/// The zone: built-in ones, the first that were configured, and `other` behind them.
+/// The zone: built-in ones, the first that were configured, and `other` after them.
 pub static ZONE: Label = Label { name: "zone", len: ZONE_SERIES_MAX + 1, values: Values::Zones };
 /// The address that was asked.
 pub static ADDRESS: Label = Label { name: "address", len: LISTEN_MAX, values: Values::Addresses };
@@ -134,7 +134,7 @@ const _: () = assert!(RCODE.len == RCODE_NUMBERS.len());
 pub const RCODE_BADVERS: usize = 7;
 /// What a cookie is by its length (RFC 7873, section 4): the client's alone, with a server's, or neither.
 pub static COOKIE: Label = Label::fixed("state", &["client", "server", "malformed"]);
-/// The value of [`COOKIE`] for a cookie of so many bytes.
+/// The value of [`COOKIE`] for a cookie of this many bytes.
 #[inline]
 #[must_use]
 pub const fn cookie_value(len: usize) -> usize {

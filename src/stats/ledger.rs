@@ -19,7 +19,7 @@ use crate::limits::SAMPLES_QUEUED_MAX;
 /// What all ledgers of a node have in common.
 #[derive(Clone, Debug)]
 pub struct LedgerSettings {
-    /// Of so many queries of a thread, the source of one is handed over.
+    /// The source of one query in this many is handed over, per thread.
     pub sample_every: NonZeroU32,
     /// The day (UTC) in days of Unix time, as whoever reports sees it.
     pub today: Arc<AtomicU64>,

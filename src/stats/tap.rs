@@ -13,7 +13,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use super::account::Account;
 use crate::limits::{QUERY_LEN_MAX, TAPPED_LEN_MAX, TAPPED_MAX};
 
-/// Of so many queries of a thread one is copied out; `None` for none.
+/// One query in this many is copied, per thread; `None` for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TapSettings {
     /// For the query log.
@@ -43,7 +43,7 @@ pub struct Tapped {
     pub query_len: usize,
     /// Bytes of the reply; `None` where there was none.
     pub reply_len: Option<usize>,
-    /// The query, and behind it the reply, as far as there is room for the whole of each.
+    /// The query, and after it the reply, as far as there is room for the whole of each.
     bytes: [u8; TAPPED_LEN_MAX],
 }
 

@@ -56,7 +56,7 @@ pub fn pair() -> (Stopwatch, Times) {
 }
 
 impl Stopwatch {
-    /// Notes that each of `queries` took so long. They are of one batch, so that they share its time.
+    /// Notes that each of `queries` took so long. They are of one batch and share its time.
     #[inline]
     pub fn record(&mut self, took: Duration, queries: u32) {
         if queries < self.to_record {

@@ -1,7 +1,7 @@
 //! How many different sources ask in a day: a HyperLogLog of each thread's own (Flajolet and others, 2007),
 //! read with the estimator of Ertl (arXiv 1702.01284, algorithm 6), which needs no corrections by table.
 //!
-//! A register has one writer and is stored to only when it grows, so that a source that was seen before costs
+//! A register has one writer and is stored to only when it grows: a source that was seen before costs
 //! a load. Sketches of several threads, runs or nodes merge: the hash has no key of its own.
 
 use std::net::IpAddr;
@@ -107,7 +107,7 @@ impl Uniques {
 #[inline]
 fn raise(sketch: &Shared, hash: u64) {
     let register = &sketch[(hash >> (64 - PRECISION)) as usize];
-    // The bit behind the rest bounds the rank where that is all zeros.
+    // The bit after the rest bounds the rank where that is all zeros.
     let rank = (((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() + 1) as u8;
     if rank > register.load(Ordering::Relaxed) {
         register.store(rank, Ordering::Relaxed);
@@ -140,7 +140,7 @@ impl Sketch {
         &self.0
     }
 
-    /// Adds registers that were kept. Those of another size, or with what no register can hold, are none of
+    /// Adds registers that were kept. Those of another size, or with what no register can hold, are not of
     /// ours and add nothing.
     pub fn merge(&mut self, registers: &[u8]) {
         if registers.len() == REGISTERS && registers.iter().all(|&rank| usize::from(rank) <= RANK_MAX) {
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(estimates(&uniques, 5), [1, 20, 2]);
     }
 
-    /// Addresses as they come: one behind the other. Five standard errors are allowed.
+    /// Addresses as they come: one after the other. Five standard errors are allowed.
     #[test]
     fn many_sources_are_counted_about_right() {
         for count in [1_000_u32, 30_000, 1_000_000] {

@@ -23,7 +23,7 @@ const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum AttachMode {
     /// In the driver (native XDP), before the kernel allocates an sk_buff.
     Native,
     /// In the network stack (generic XDP, XDP_FLAGS_SKB_MODE).
@@ -44,10 +44,10 @@ struct LinkAttributes {
 /// # Errors
 /// EBUSY where there is a program already, EOPNOTSUPP where the driver has no place for one, and what else
 /// the kernel and the driver object.
-pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32, place: Place) -> io::Result<OwnedFd> {
+pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32, place: AttachMode) -> io::Result<OwnedFd> {
     let flags = match place {
-        Place::Native => XDP_FLAGS_DRV_MODE,
-        Place::Generic => XDP_FLAGS_SKB_MODE,
+        AttachMode::Native => XDP_FLAGS_DRV_MODE,
+        AttachMode::Generic => XDP_FLAGS_SKB_MODE,
     };
     let program = program.as_raw_fd().cast_unsigned();
     let fd = bpf(BPF_LINK_CREATE, [program, interface, BPF_XDP, flags])?;
@@ -55,7 +55,8 @@ pub fn attach_xdp(program: BorrowedFd<'_>, interface: u32, place: Place) -> io::
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Puts a program in the place of the one that `link` has attached; no frame goes by in between.
+/// Replaces the program of `link` atomically (BPF_LINK_UPDATE; of XDP since Linux 5.9): every frame meets one
+/// of the two.
 ///
 /// # Errors
 /// What the kernel objects.
@@ -64,7 +65,7 @@ pub fn replace_xdp(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     bpf(BPF_LINK_UPDATE, [link, program, 0, 0]).map(|_| ())
 }
 
-/// What the kernel tells of a link: `struct bpf_link_info`, as far as links of XDP have it.
+/// Information about a link: `struct bpf_link_info`, as far as links of XDP have it.
 #[repr(C)]
 #[derive(Default)]
 struct LinkInfo {
@@ -122,8 +123,8 @@ pub fn wait_for_runs() {
     }
 }
 
-/// The memory of an array map that was made for it. The program and we read and write it at any time, word
-/// by word.
+/// The memory of an array map that is mmapable (BPF_F_MMAPABLE, Linux 5.5). The program and we read and write
+/// it at any time, word by word.
 #[derive(Debug)]
 pub struct Shared {
     base: NonNull<AtomicU64>,
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn what_is_no_program_is_not_attached() {
         let file = File::open("/dev/null").unwrap();
-        assert!(attach_xdp(file.as_fd(), 1, Place::Generic).is_err());
+        assert!(attach_xdp(file.as_fd(), 1, AttachMode::Generic).is_err());
         assert!(replace_xdp(file.as_fd(), file.as_fd()).is_err());
     }
 

@@ -7,11 +7,11 @@
 //! | `classes.rs` | for each class of threads the system calls that it makes, and no others |
 //! | `filter.rs` | seccomp: the filter of a class, and the count of what it refused |
 //!
-//! [`process`] comes before any thread is started, because user, capabilities and landlock are a thread's own
-//! and pass to the threads that it starts. Each thread then takes its filter with [`Confined::thread`], when
-//! it has made what takes more than serving does (a ring), and before it looks at anything from outside.
-//! None of it can be undone. Rings confine themselves (`ring/uring.rs`): a filter does not see what
-//! goes through one.
+//! [`process`](process()) comes before any thread is started, because user, capabilities and landlock are a
+//! thread's own and pass to the threads that it starts. Each thread then takes its filter with
+//! [`Confined::thread`], when it has made what takes more than serving does (a ring), and before it looks
+//! at anything from outside. None of it can be undone. Rings confine themselves (`ring/uring.rs`): a filter
+//! does not see what goes through one.
 
 mod classes;
 mod files;

@@ -9,8 +9,9 @@ use std::slice;
 /// The largest pages of any host: 64 KiB.
 const PAGE_LEN_MAX: usize = 64 << 10;
 
-/// Zeroed, page-aligned memory that no Rust reference owns. Who hands its addresses to the kernel makes the
-/// rules of who touches which byte when; the region only promises that they stay mapped as long as it lives.
+/// Zeroed, page-aligned memory that no Rust reference owns. The code that hands its addresses to the kernel
+/// makes the rules of who touches which byte when; the region only promises that they stay mapped as long as
+/// it lives.
 pub(super) struct Region {
     base: NonNull<u8>,
     len: usize,
@@ -58,7 +59,7 @@ pub fn forget_code() {
     unsafe { libc::dl_iterate_phdr(Some(forget_first), ptr::null_mut()) };
 }
 
-/// Forgets the segments that nobody can write of the first object there is: the program.
+/// Discards (MADV_DONTNEED) the read-only segments of the first loaded object: the program.
 unsafe extern "C" fn forget_first(object: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
     // SAFETY: `object` is the linker's, and there during this call.
     let object = unsafe { &*object };
@@ -73,7 +74,7 @@ unsafe extern "C" fn forget_first(object: *mut libc::dl_phdr_info, _: usize, _: 
         let (first, end) = (begin.next_multiple_of(PAGE_LEN_MAX), begin + header.p_memsz as usize);
         let len = (end - end % PAGE_LEN_MAX).saturating_sub(first);
         // SAFETY: whole pages of a private mapping of the program's file, made before `main` and never
-        // unmapped. Nobody can write to them, nor to the file while it runs, so that who reads them next
+        // unmapped. Nobody can write to them, nor to the file while it runs, so whoever reads them next
         // finds the same bytes. (What a debugger has put there is gone; that is no memory of ours.)
         unsafe { libc::madvise(ptr::with_exposed_provenance_mut(first), len, libc::MADV_DONTNEED) };
         // Where the kernel refuses, as of memory that is locked, they stay.
@@ -87,7 +88,7 @@ pub(super) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
 }
 
 /// A message's head: where its peer, its bytes and its control data are, and how long each is. It only names
-/// the addresses; who hands it to the kernel keeps them alive.
+/// the addresses; the caller keeps them alive as long as the kernel uses them.
 pub(super) fn message_head(
     name: *mut libc::sockaddr,
     name_len: libc::socklen_t,

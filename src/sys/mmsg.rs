@@ -113,7 +113,7 @@ impl Mmsg {
         let fd = self.sockets[socket].as_raw_fd();
         let received = self.receive(fd, flags)?;
         for message in 0..received {
-            let Some((arrived, payload)) = self.batch.lend(message, socket) else { continue };
+            let Some((arrived, payload)) = self.batch.datagram(message, socket) else { continue };
             turn.received += 1;
             if let Some(len) = answer(&arrived, payload) {
                 debug_assert!(len <= payload.len(), "a reply is within its slot");

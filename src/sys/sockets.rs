@@ -83,7 +83,7 @@ pub fn bind_udp_group(
 /// If the program is longer than the kernel takes, or the kernel refuses it.
 pub fn steer(group: &[UdpSocket], steering: &Steering) -> io::Result<()> {
     let [first, _, ..] = group else {
-        // Alone, a socket is in no group, and gets everything.
+        // A single socket is not in a reuseport group, and gets everything.
         return Ok(());
     };
     let refused = |error| io::Error::other(format!("steering was refused ({error})"));
@@ -108,7 +108,7 @@ pub fn steer(group: &[UdpSocket], steering: &Steering) -> io::Result<()> {
 pub fn unsteer(group: &[UdpSocket]) -> io::Result<()> {
     let Some(first) = group.first() else { return Ok(()) };
     match set_option(&socket2::SockRef::from(first), libc::SOL_SOCKET, libc::SO_DETACH_REUSEPORT_BPF, 0) {
-        // There was nothing.
+        // No program was attached.
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         result => result,
     }
@@ -158,6 +158,14 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 pub fn buffer_lens(socket: &UdpSocket) -> io::Result<(usize, usize)> {
     let socket = socket2::SockRef::from(socket);
     Ok((socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2))
+}
+
+/// Whether packets to `address` come to this host. With `ip_nonlocal_bind` the kernel does not tell, and
+/// every address is taken for one of this host.
+#[must_use]
+pub fn is_local(mut address: SocketAddr) -> bool {
+    address.set_port(0);
+    !UdpSocket::bind(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// Datagrams that the kernel has dropped at this socket since it was made, as its receive buffer was full.
@@ -231,7 +239,8 @@ fn udp_options(
     options: &UdpOptions,
     is_shared: bool,
 ) -> io::Result<()> {
-    // Replies are small, and leave without "don't fragment": a forged "packet too big" then changes nothing.
+    // Replies are small, and are sent without DF (IP_PMTUDISC_OMIT, Linux 3.15): a forged "packet too big"
+    // then changes nothing.
     let (level, discover, omit, pktinfo) = if address.is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT, libc::IP_PKTINFO)
     } else {
@@ -242,7 +251,7 @@ fn udp_options(
         // Replies must come from the address that was asked.
         set_option(socket, level, pktinfo, 1)?;
     }
-    // Others may go on with a socket that is not ours alone: its buffers grow, or stay.
+    // Another process may keep using a shared socket: its buffers may grow, and never shrink.
     let (rcvbuf, sndbuf) =
         if is_shared { (socket.recv_buffer_size()? / 2, socket.send_buffer_size()? / 2) } else { (0, 0) };
     if options.rcvbuf > rcvbuf {
@@ -298,7 +307,8 @@ fn retried<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
                 if error.kind() == io::ErrorKind::AddrInUse
                     && begin.elapsed() < Duration::from_millis(BIND_RETRY_MS_MAX) =>
             {
-                // Nothing tells when a port becomes free. This is the start, on the main thread.
+                // There is no event for a port that becomes free, so poll. This is the start, on the main
+                // thread.
                 #[allow(clippy::disallowed_methods)]
                 std::thread::sleep(Duration::from_millis(BIND_RETRY_PAUSE_MS));
             }

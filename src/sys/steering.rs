@@ -1,6 +1,6 @@
 //! Which socket of a group gets a datagram: a small program that the kernel runs for each (classic BPF, by
-//! SO_ATTACH_REUSEPORT_CBPF). It returns the socket's place in the group; past the group's end the kernel
-//! decides by itself, by its hash of addresses and ports, as it does without a program.
+//! SO_ATTACH_REUSEPORT_CBPF, Linux 4.5). It returns the socket's place in the group; past the group's end the
+//! kernel decides by itself, by its hash of addresses and ports, as it does without a program.
 
 /// How datagrams are spread over the sockets of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) type Program = Vec<libc::sock_filter>;
 /// Longest program that the kernel takes (BPF_MAXINSNS).
 const PROGRAM_LEN_MAX: usize = 4096;
 
-/// What no group has: "decide by yourself".
+/// An index past the end of every group: the kernel falls back to its own hash.
 const NO_SOCKET: u32 = u32::MAX;
 
 // From linux/bpf_common.h and linux/filter.h: ancillary loads, of what the kernel knows besides the packet.

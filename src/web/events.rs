@@ -10,12 +10,11 @@ use std::time::Duration;
 use hyper::body::{Body, Bytes, Frame};
 use tokio::time::{Interval, interval};
 
-use super::Node;
 use crate::limits::{HTTP_STREAM_EVERY, HTTP_STREAM_LIFE_MAX};
 
 /// The body of such an answer.
 pub(super) struct Events {
-    node: Arc<Node>,
+    news: Box<dyn Fn() -> String + Send + Sync>,
     every: Interval,
     left: u128,
     /// One of the streams that there may be, until it ends.
@@ -23,13 +22,14 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(node: Arc<Node>, open: Arc<()>) -> Self {
+    /// Each message is what `news` gives then.
+    pub(super) fn new(news: Box<dyn Fn() -> String + Send + Sync>, open: Arc<()>) -> Self {
         let messages = HTTP_STREAM_LIFE_MAX.as_millis() / HTTP_STREAM_EVERY.as_millis();
-        Self { node, every: interval(HTTP_STREAM_EVERY), left: messages, _open: open }
+        Self { news, every: interval(HTTP_STREAM_EVERY), left: messages, _open: open }
     }
 
     fn message(&self, retry: Duration) -> Bytes {
-        format!("retry: {}\ndata: {}\n\n", retry.as_millis(), self.node.news()).into()
+        format!("retry: {}\ndata: {}\n\n", retry.as_millis(), (self.news)()).into()
     }
 }
 

@@ -2,6 +2,7 @@
 //! each, and little time. Whatever a client does here, no shard notices.
 
 mod events;
+mod node;
 mod pages;
 
 use std::convert::Infallible;
@@ -11,14 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::{Either, Full};
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
+use http_body_util::Either;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::ACCEPT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -26,38 +25,49 @@ use tokio::select;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::board::recent::{Pace, Recent};
 use crate::board::{Board, State};
 use crate::config::doors::{DEFAULT_ADDRESS, HttpListen, NodeView};
 use crate::history::{Stored, lookback, unix_time};
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_READERS,
-    HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
+    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_READERS, HTTP_STEP_MAX,
+    HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
 };
 use crate::report::export::rssac002;
-use crate::report::page::{self, Page, Span, operator};
+use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
 use crate::report::{json, prometheus, radar};
 use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 
 use events::Events;
+use node::{Answer, Node, Untaken, plain, response};
 
 /// What came of the wish to serve HTTP.
 #[derive(Debug)]
 pub enum Opened {
     /// A listener.
     At(StdListener),
-    /// The default address cannot be had. Serving DNS does not depend on it.
+    /// The default address is not available. Serving DNS does not depend on it.
     Busy(io::Error),
     /// None is wanted.
     Off,
 }
 
+impl Opened {
+    /// Where it is served.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::At(listener) => listener.local_addr().ok(),
+            Self::Busy(_) | Self::Off => None,
+        }
+    }
+}
+
 /// Opens the listener, or takes the one that was there before this process.
 ///
 /// # Errors
-/// The address that was asked for, and why it cannot be had.
+/// The address that was asked for, and why it is not available.
 pub fn open(listen: HttpListen, inherited: &mut Inherited) -> Result<Opened, (SocketAddr, io::Error)> {
     let mut bind = |address: SocketAddr| {
         let listener = inherited.take_listener(address).map_or_else(|| StdListener::bind(address), Ok)?;
@@ -132,7 +142,7 @@ pub fn run(
     })
 }
 
-/// The event loop, and beside it threads that read the history. All are there and confined when it returns,
+/// The event loop, and next to it threads that read the history. All are there and confined when it returns,
 /// because from then on no thread may be started.
 fn runtime(confined: &Confined) -> Result<Runtime, String> {
     let unconfined: Arc<Mutex<Option<String>>> = Arc::default();
@@ -162,47 +172,6 @@ fn runtime(confined: &Confined) -> Result<Runtime, String> {
     confined.thread(Class::Http)?;
     Ok(runtime)
 }
-
-/// What requests are answered from.
-struct Node {
-    board: Arc<Board>,
-    /// Until the end, when a reader closes it.
-    stored: Mutex<Option<Stored>>,
-    /// Since when queries are counted, in seconds of Unix time.
-    began: u64,
-    /// Whether every thread that serves makes turns.
-    all_move: AtomicBool,
-    recent: Mutex<Recent>,
-    kept: Mutex<pages::Kept>,
-    /// One count is its own, the others are those of streams.
-    streams: Arc<()>,
-    untaken: Untaken,
-    node_view: NodeView,
-}
-
-/// Bytes of answers that clients have not taken. One thread counts them.
-#[derive(Default)]
-struct Untaken(AtomicUsize);
-
-impl Untaken {
-    /// Adds an answer, if there is room for it.
-    fn add(&self, len: usize) -> bool {
-        let sum = self.0.load(Ordering::Relaxed).saturating_add(len);
-        let has_room = sum <= HTTP_ANSWERS_LEN_MAX;
-        if has_room {
-            self.0.store(sum, Ordering::Relaxed);
-        }
-        has_room
-    }
-
-    /// The answer was taken, or will not be.
-    fn remove(&self, len: usize) {
-        self.0.store(self.0.load(Ordering::Relaxed) - len, Ordering::Relaxed);
-    }
-}
-
-/// An answer in one piece, or a stream.
-type Answer = Response<Either<Full<Bytes>, Events>>;
 
 /// One request and its answer, or the end of patience: each step has [`HTTP_STEP_MAX`]. A stream
 /// is one step that lasts.
@@ -245,7 +214,7 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()
 async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open: Arc<()>) -> Answer {
     // hyper leaves the body out where the method is HEAD.
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        return plain(StatusCode::METHOD_NOT_ALLOWED, "There is nothing to change here: use GET.\n");
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed: use GET or HEAD.\n");
     }
     let (path, query) = (request.uri().path(), request.uri().query());
     if [radar::ROOT, rssac002::ROOT].iter().any(|root| path.starts_with(root)) {
@@ -258,11 +227,11 @@ async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open
     match path {
         page::EVENTS => stream(node, request.method()),
         operator::PATH => node.operator(peer, request.headers()),
-        _ => node.answer(request),
+        _ => now(&node, request),
     }
 }
 
-/// Answers from the history, beside the event loop: that takes a while where much is asked. The connection
+/// Answers from the history, outside the event loop: that takes a while where much is asked. The connection
 /// counts as open until it is done, even if the client is gone or was told that it takes too long.
 async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) -> Answer {
     let look = move || {
@@ -281,8 +250,8 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
             let status = StatusCode::from_u16(status).expect("it is one of ours");
             response(status, content_type, body.into())
         }
-        Ok(_) => refused("Somebody else reads the history: try again.\n"),
-        Err(_) => refused("That takes too long: ask for less of the history.\n"),
+        Ok(_) => refused("The history is busy: try again.\n"),
+        Err(_) => refused("The request took too long: ask for a shorter time range.\n"),
     }
 }
 
@@ -291,100 +260,44 @@ fn stream(node: Arc<Node>, method: &Method) -> Answer {
     let open = Arc::clone(&node.streams);
     // The node's own count, and this one.
     if Arc::strong_count(&open) > HTTP_STREAMS_MAX + 1 {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many watch already: try again later.\n");
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many event streams are open: try again later.\n");
     }
     let answer = response(StatusCode::OK, "text/event-stream", Bytes::new());
     if method == Method::HEAD {
         return answer;
     }
-    answer.map(|_| Either::Right(Events::new(node, open)))
+    let news = move || node.news();
+    answer.map(|_| Either::Right(Events::new(Box::new(news), open)))
 }
 
-impl Node {
-    fn answer(&self, request: &Request<Incoming>) -> Answer {
-        let path = request.uri().path();
-        if let Some((content_type, text)) = page::asset(path) {
-            return response(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes()));
+/// What needs no history.
+fn now(node: &Node, request: &Request<Incoming>) -> Answer {
+    let path = request.uri().path();
+    if let Some((content_type, text)) = page::asset(path) {
+        return response(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes()));
+    }
+    match path {
+        "/metrics" => {
+            let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+            let format = Format::negotiated(accept.unwrap_or_default());
+            let text = prometheus::render(&node.board.read(), format);
+            response(StatusCode::OK, format.content_type(), text.into())
         }
-        match path {
-            "/metrics" => {
-                let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-                let format = Format::negotiated(accept.unwrap_or_default());
-                let text = prometheus::render(&self.board.read(), format);
-                response(StatusCode::OK, format.content_type(), text.into())
-            }
-            "/stats.json" => {
-                response(StatusCode::OK, "application/json", json::render(&self.board.read()).into())
-            }
-            "/healthz" if self.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
-            "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
-            "/readyz" if self.board.life.state() == State::Serving => plain(StatusCode::OK, "ok\n"),
-            "/readyz" => {
-                let state = self.board.life.state().name();
-                plain(StatusCode::SERVICE_UNAVAILABLE, &format!("The node is {state}.\n"))
-            }
-            _ => plain(
-                StatusCode::NOT_FOUND,
-                "There is nothing here. There is /, /node, /metrics, /stats.json, /healthz and /readyz.\n",
-            ),
+        "/stats.json" => {
+            response(StatusCode::OK, "application/json", json::render(&node.board.read()).into())
         }
-    }
-
-    /// The answer, or that there is no room for it. `holds` learns how long it is.
-    fn within_bound(&self, answer: Answer, holds: &AtomicUsize) -> Answer {
-        let len = answer.body().size_hint().exact().unwrap_or_default();
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if !self.untaken.add(len) {
-            return plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Others have too much to take: try again later.\n",
-            );
+        "/healthz" if node.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
+        "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
+        "/readyz" if node.board.life.state() == State::Serving => plain(StatusCode::OK, "ok\n"),
+        "/readyz" => {
+            let state = node.board.life.state().name();
+            plain(StatusCode::SERVICE_UNAVAILABLE, &format!("The node is {state}.\n"))
         }
-        holds.store(len, Ordering::Relaxed);
-        answer
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "Not found. Try /, /node, /metrics, /stats.json, /healthz or /readyz.\n",
+        ),
     }
-
-    /// Takes a sample of the pace.
-    fn note(&self) {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(&self.board, Instant::now());
-    }
-
-    fn pace(&self) -> Pace {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).pace()
-    }
-
-    /// What a visitor sees first of the page.
-    fn first_span(&self) -> Span {
-        Span::first_at(unix_time().saturating_sub(self.began))
-    }
-
-    /// The live numbers as they stand.
-    fn news(&self) -> String {
-        page::news(&self.board.read(), &self.pace())
-    }
-}
-
-fn plain(status: StatusCode, text: &str) -> Answer {
-    response(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
-}
-
-fn response(status: StatusCode, content_type: &str, body: Bytes) -> Answer {
-    let mut response = Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, content_type)
-        .header(CACHE_CONTROL, "no-store")
-        .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
-        .header(CONTENT_SECURITY_POLICY, "default-src 'none'");
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response = response.header(ALLOW, "GET, HEAD");
-    }
-    response.body(Either::Left(Full::new(body))).expect("every header is a literal of ours")
-}
-
-/// What the browser may do with a document: another policy than "nothing".
-fn with_policy(mut answer: Answer, policy: &'static str) -> Answer {
-    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    answer
 }
 
 /// Whether threads move on, judged once in a while by how many turns each has made.
@@ -435,15 +348,6 @@ mod tests {
         };
         assert_eq!(again.local_addr().unwrap(), address);
         assert!(matches!(open(HttpListen::Off, &mut Inherited::default()), Ok(Opened::Off)));
-    }
-
-    #[test]
-    fn answers_that_nobody_takes_have_a_bound() {
-        let untaken = Untaken::default();
-        assert!(untaken.add(HTTP_ANSWERS_LEN_MAX - 1) && !untaken.add(2) && untaken.add(1));
-        assert!(!untaken.add(1) && !untaken.add(usize::MAX) && untaken.add(0));
-        untaken.remove(1);
-        assert!(untaken.add(1) && !untaken.add(1));
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! The page over HTTP. Its documents are kept for a while, so that the public cannot make the node read its
+//! The page over HTTP. Its documents are kept for a while: the public cannot make the node read its
 //! history more often than that.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -10,7 +9,7 @@ use hyper::header::{HeaderValue, REFRESH, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, Node, plain, response, with_policy};
+use super::node::{Answer, Node, plain, response, with_policy};
 use crate::config::doors::NodeView;
 use crate::history::unix_time;
 use crate::limits::{HTTP_STEP_MAX, PAGE_WAIT_MAX, PAGE_WAIT_STEP};
@@ -24,13 +23,10 @@ fn is_open(view: NodeView, peer: IpAddr, headers: &HeaderMap) -> bool {
     view == NodeView::Everywhere || (peer.to_canonical().is_loopback() && !is_passed_on)
 }
 
-/// The figures that were read, and when.
-pub(super) type Kept = HashMap<Span, (Instant, Arc<Figures>)>;
-
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A document made of the figures that are kept or, if they are too old, read anew beside the event loop.
+/// A document made of the figures that are kept or, if they are too old, read again outside the event loop.
 /// Where that takes long, or another reads the history, old ones are better than none.
 pub(super) async fn page(node: Arc<Node>, page: Page, open: Arc<()>) -> Answer {
     let (began, span) = (Instant::now(), page.span());
@@ -63,7 +59,7 @@ pub(super) async fn page(node: Arc<Node>, page: Page, open: Arc<()>) -> Answer {
 /// Asks for patience. What is being read will be there soon: a browser asks again by itself.
 fn later() -> Answer {
     let mut answer =
-        plain(StatusCode::SERVICE_UNAVAILABLE, "This takes a moment longer. Again in 2 seconds.\n");
+        plain(StatusCode::SERVICE_UNAVAILABLE, "The page is being prepared; retrying in 2 seconds.\n");
     for name in [RETRY_AFTER, REFRESH] {
         answer.headers_mut().insert(name, HeaderValue::from_static("2"));
     }
@@ -98,7 +94,7 @@ impl Node {
         if !is_open(self.node_view, peer, headers) {
             return plain(
                 StatusCode::FORBIDDEN,
-                "This view is for the operator: ask from this host, or open it with [http] node_view.\n",
+                "The operator's view answers this host only, unless [http] node_view opens it.\n",
             );
         }
         let body = operator::render(&self.board.read(), &self.pace());

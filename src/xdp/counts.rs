@@ -1,4 +1,4 @@
-//! What the program counted, as the node counts: it notes for each CPU the least that the rest follows from.
+//! The program's counts as those of the node: it counts per CPU only what the other counts follow from.
 
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::stats::counters::{
 use crate::stats::labels::{ADDRESS, SERVICE, TYPE, ZONE, rcode_value};
 use crate::sys::bpf::Shared;
 
-/// Bytes of what one CPU works with.
+/// Bytes of the state of one CPU.
 pub(super) const CPU_LEN: usize = size_of::<Cpu>();
 
 /// Adds up what all CPUs counted.

@@ -1,5 +1,5 @@
-//! The memory that the program and the node share, as `program/responder.h` has it: these shapes are never
-//! values, they say where each word stands.
+//! The memory that the program and the node share, as laid out in `program/responder.h`: these structs are
+//! never values; they give the offset of each word.
 #![allow(dead_code, reason = "their fields are places")]
 
 use crate::limits::LISTEN_MAX;
@@ -7,17 +7,17 @@ use crate::stats::labels::{SERVICE, ZONE};
 
 /// Interfaces that one node answers on.
 pub(super) const INTERFACES: usize = 8;
-/// Places for addresses.
+/// Slots for addresses.
 pub(super) const TARGETS: usize = 256;
-/// How far from its place by hash an address may stand.
+/// Probe distance of the hash table of addresses.
 pub(super) const TARGET_PROBES: usize = 8;
 /// Prefixes that are answered for as a whole.
 pub(super) const PREFIXES: usize = 16;
-/// Places for zones, by hash.
+/// Slots for zones, by hash.
 pub(super) const SLOTS: usize = 16_384;
-/// So many are used at the least.
+/// Slots that are used at least.
 pub(super) const SLOTS_MIN: usize = 64;
-/// How far from its place by hash a zone may stand.
+/// Probe distance of the hash table of zones.
 pub(super) const SLOT_PROBES: usize = 8;
 /// Zones of one set.
 pub(super) const ZONES: usize = 4096;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::bpf::Shared;
 
-/// The bytes of a shape, as they will stand in memory.
+/// The bytes of a struct, as they are laid out in memory.
 pub(super) type Image = Vec<u8>;
 
 /// Writes bytes into an image.

@@ -1,11 +1,11 @@
-//! Answers in the driver: a program that the kernel runs on each frame, before there is a packet of it. It
-//! sends whole answers for names in empty zones, and passes everything else to the sockets untouched.
+//! Answers in the driver: a program that the kernel runs on each frame, before an sk_buff is allocated for
+//! it. It sends whole answers for names in empty zones, and passes everything else to the sockets untouched.
 //!
 //! The program is `program/responder.c`; what it answers with are the compiled answers of the sockets, in
 //! memory that it shares with the node. So the node needs no privileges once the program is attached.
 
 mod counts;
-mod door;
+mod filter;
 mod layout;
 mod memory;
 mod sets;
@@ -28,25 +28,25 @@ use crate::sys::bpf::{self, Shared};
 use crate::sys::clock;
 
 use counts::CPU_LEN;
-use door::CONTROL_LEN;
+use filter::CONTROL_LEN;
 use layout::Control;
 use sets::{SET_LEN, Zones};
 
-pub use crate::sys::bpf::Place;
-pub use door::Door;
+pub use crate::sys::bpf::AttachMode;
+pub use filter::Filter;
 
-/// The program as clang made it.
+/// The program, an ELF object built by clang.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("program/responder.o");
-/// What it is called.
+/// Its name in the object.
 const PROGRAM: &str = "as112";
 
-/// Where the program finds room for the reply.
+/// Where the program makes room for the reply (bpf_xdp_adjust_tail or bpf_xdp_adjust_head).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Growth {
     /// After the frame where the driver has some, else before it.
     #[default]
     Anywhere,
-    /// Before it. That is slower; tests go this way with everything.
+    /// Before it, always. That is slower; tests run everything this way too.
     Before,
 }
 
@@ -56,32 +56,32 @@ pub struct Responder {
     control: Shared,
     sets: Shared,
     cpus: Shared,
-    /// Where it is attached. Each ends with us.
+    /// Its links; each is detached when this value is dropped.
     links: Vec<OwnedFd>,
     program: Ebpf,
     /// Empty zones that it has, and those that it leaves to the sockets.
     zones: Mutex<(usize, usize)>,
 }
 
-/// What became of a frame.
+/// The verdict on a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It passes to the sockets, untouched.
+    /// XDP_PASS: it goes to the sockets, unchanged.
     Passes,
-    /// It is sent back like this.
+    /// XDP_TX: this frame is sent back.
     Answered(Vec<u8>),
 }
 
 impl Responder {
-    /// Loads the program for the frames that `door` names. It answers nothing before it is told to.
+    /// Loads the program for the frames that `filter` names. It answers nothing before it is told to.
     ///
     /// # Errors
-    /// With the way out.
-    pub fn load(door: &Door, snapshot: &Snapshot, growth: Growth) -> Result<Self, String> {
-        let control_image = door.image()?;
+    /// Why not, and what to do.
+    pub fn load(filter: &Filter, snapshot: &Snapshot, growth: Growth) -> Result<Self, String> {
+        let control_image = filter.image()?;
         let cpus = possible_cpus().map_err(|error| format!("cannot count the CPUs: {error}"))?;
         let mut loader = EbpfLoader::new();
-        // No type of the kernel is looked into.
+        // The program reads no kernel types, so BTF of the kernel is not needed.
         loader.btf(None);
         loader.map_max_entries("CPUS", cpus);
         let head_only = u32::from(growth == Growth::Before);
@@ -111,15 +111,15 @@ impl Responder {
     /// process.
     ///
     /// # Errors
-    /// With the way out.
-    pub fn attach(&mut self, interface: u32, place: Place) -> Result<(), String> {
+    /// Why not, and what to do.
+    pub fn attach(&mut self, interface: u32, place: AttachMode) -> Result<(), String> {
         let program = Self::xdp(&mut self.program)?.fd().map_err(|error| told(&error))?;
         let link = bpf::attach_xdp(program.as_fd(), interface, place).map_err(|error| refused(&error))?;
         self.links.push(link);
         Ok(())
     }
 
-    /// Puts the program in the place of the one that `link` has attached.
+    /// Replaces the program of `link` by this one.
     ///
     /// # Errors
     /// What the kernel objects.
@@ -142,13 +142,13 @@ impl Responder {
     /// Answers from `snapshot` from now on: when this returns, no answer is made from another.
     pub fn publish(&self, snapshot: &Snapshot) {
         let Zones { image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
-        // One at a time: nobody else changes the set that is not in force.
+        // The lock: only one publisher may write to the inactive set.
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
         let in_force = memory::word(&self.control, offset_of!(Control, set));
         let next = 1 - in_force.load(Ordering::Relaxed);
         memory::store(&self.sets, next as usize * SET_LEN, &image);
         in_force.store(next, Ordering::Release);
-        // The next time this set is written to, nobody reads it any more.
+        // After this no run of the program reads the old set, which the next call overwrites.
         bpf::wait_for_runs();
         *zones = (taken, left);
     }
@@ -165,13 +165,13 @@ impl Responder {
             .store(u64::from(is_serving), Ordering::Relaxed);
     }
 
-    /// Says that the node lives: for [`XDP_ALIVE`] the program answers.
+    /// A heartbeat: the program answers for [`XDP_ALIVE`] more.
     pub fn beat(&self) {
         let until = clock::monotonic_usec() * 1000 + XDP_ALIVE.as_nanos() as u64;
         memory::word(&self.control, offset_of!(Control, alive_until)).store(until, Ordering::Relaxed);
     }
 
-    /// What it has counted.
+    /// Its counters, summed over all CPUs.
     #[must_use]
     pub fn totals(&self) -> Totals {
         counts::totals(&self.cpus)
@@ -180,7 +180,7 @@ impl Responder {
     /// Runs the program on one frame that no interface has seen; it comes in at interface 1.
     ///
     /// # Errors
-    /// The kernel does not run it, or it did what it never does.
+    /// The kernel does not run it, or its result is invalid.
     pub fn run(&mut self, frame: &[u8]) -> Result<Fate, String> {
         let mut out = vec![0; frame.len() + 1024];
         let mut options = TestRunOptions::new();
@@ -196,10 +196,11 @@ impl Responder {
         }
     }
 
-    /// Instructions that the kernel looked through before it took the program; `None` where it does not say.
+    /// Instructions that the verifier processed (bpf_prog_info, Linux 5.16); `None` where the kernel does not
+    /// say.
     ///
     /// # Errors
-    /// The kernel does not tell of the program.
+    /// The kernel gives no information about the program.
     pub fn verified_instructions(&mut self) -> Result<Option<u32>, String> {
         let info = Self::xdp(&mut self.program)?.info().map_err(|error| told(&error))?;
         Ok(info.verified_instruction_count())

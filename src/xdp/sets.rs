@@ -41,7 +41,7 @@ impl Zones {
         existing.sort_by(|(a, _), (b, _)| b.cmp(a));
         let is_ours = |zone: &EmptyZone<'_>| usize::from(zone.labels.service) != SERVICE_OTHER;
         let ours = existing.iter().filter(|(_, one)| one.empty.as_ref().is_some_and(is_ours)).count();
-        // An operator may have more zones than there is room for; ours have theirs.
+        // Configured zones may be too many for the set; the built-in ones always fit.
         let mut room_for_others = ZONES.saturating_sub(ours);
         let empty = existing.iter().filter(|(_, one)| one.empty.is_some()).count();
         let mut builder = Builder::new(edns_udp_size, empty);
@@ -59,7 +59,7 @@ impl Zones {
                 continue;
             }
             left += usize::from(empty.is_some());
-            // The program would not find what stands here, and take the zone above for the answer.
+            // The program does not know names below, and would answer with the zone above.
             for above in suffixes(name).skip(1) {
                 if !hides.insert(above) {
                     break;
@@ -90,12 +90,12 @@ struct Builder {
     name_len_max: u64,
     /// How many labels zones have, the greatest first.
     depths: Vec<u8>,
-    /// Tails that are there already, by what they consist of.
+    /// Tails that were added already, by their contents.
     tails: HashMap<Image, u32>,
 }
 
 impl Builder {
-    /// With room for so many zones, as far as there is some.
+    /// With room for that many zones, up to the limit.
     fn new(edns_udp_size: u16, zones: usize) -> Self {
         let slots = (4 * zones).next_power_of_two().clamp(SLOTS_MIN, SLOTS);
         let mut image = vec![0; SET_LEN];
@@ -133,7 +133,7 @@ impl Builder {
         true
     }
 
-    /// Where the first free slot near the one for `hash` stands.
+    /// The first free slot from the one of `hash` on (linear probing).
     fn free_slot(&self, hash: u64) -> Option<usize> {
         let slots = (0..SLOT_PROBES).map(|probe| (hash as usize).wrapping_add(probe) % self.slots);
         let mut places = slots.map(|slot| offset_of!(Set, slots) + 4 * slot);

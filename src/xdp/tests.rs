@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// The object was made of the sources that stand beside it.
+/// The object was built from the sources next to it.
 #[test]
 fn source_and_object_belong_together() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/xdp/program");

@@ -299,7 +299,9 @@ fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake
         let dots = header.rdata.iter().find(|token| !token.is_quoted() && token.text().contains(".."));
         return Err(match dots {
             Some(token) => token.mistake("the name has an empty label: two consecutive dots"),
-            None => header.rtype_token.mistake(format!("not the RDATA of a {} record", header.rtype)),
+            None => header
+                .rtype_token
+                .mistake(format!("this is not the RDATA of a record of type {}", header.rtype)),
         });
     }
     Ok(rdata)
@@ -308,7 +310,9 @@ fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake
 /// The crate's reason in our words, and whether the token after the place where it stopped is to blame.
 fn explain(reason: &str, rtype: Rtype) -> (bool, String) {
     let words = match reason {
-        "trailing tokens" => return (true, format!("nothing may follow the RDATA of a {rtype} record")),
+        "trailing tokens" => {
+            return (true, format!("nothing may follow the rdata of a record of type {rtype}"));
+        }
         "unexpected end of entry" | "short buffer" => {
             format!("the {rtype} record ends too early: a value is missing")
         }
@@ -321,7 +325,7 @@ fn explain(reason: &str, rtype: Rtype) -> (bool, String) {
         "bad charstr" => {
             "the string is longer than 255 bytes: split it into several, each in quotes".to_owned()
         }
-        other => format!("{other}, in the RDATA of a {rtype} record"),
+        other => format!("{other}, in the rdata of a record of type {rtype}"),
     };
     (false, words)
 }

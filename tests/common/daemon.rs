@@ -83,7 +83,8 @@ impl Daemon {
                 Ok(line) => daemon.announcement.push(line),
                 Err(_) => panic!("the daemon does not serve; it said: {:#?}", daemon.announcement),
             }
-            if daemon.announcement.last().is_some_and(|line| line.starts_with("try: ")) {
+            // The last one, where nobody looks on.
+            if daemon.announcement.last().is_some_and(|line| line.starts_with("control: ")) {
                 return daemon;
             }
         }
@@ -105,8 +106,8 @@ impl Daemon {
 
     /// Where it serves HTTP, as it said.
     pub fn http(&self) -> SocketAddr {
-        let line = self.announcement.iter().find_map(|line| line.strip_prefix("statistics: http://"));
-        let address = line.and_then(|line| line.strip_suffix("/metrics")).expect("it says where");
+        let line = self.announcement.iter().find_map(|line| line.strip_prefix("web: http://"));
+        let (address, _) = line.and_then(|line| line.split_once('/')).expect("it says where");
         address.parse().expect("an address")
     }
 
@@ -194,7 +195,7 @@ impl Drop for Daemon {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A test that fails may leave successors, and launchers that wait for them, whom nobody knows by name.
+        // A test that fails may leave successors, and launchers that wait for them, which no test knows.
         if std::thread::panicking() {
             self.end_family();
         }
@@ -210,6 +211,54 @@ fn processes() -> impl Iterator<Item = i32> {
 fn is_of(process: i32, family: &str) -> bool {
     let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
     environment.split(|byte| *byte == 0).any(|variable| variable == family.as_bytes())
+}
+
+/// A daemon whose standard streams are a terminal's, that of script(1).
+pub struct Terminal {
+    script: Child,
+    control: String,
+    lines: Receiver<String>,
+}
+
+impl Terminal {
+    /// Starts the daemon with these arguments, of which one says that it is controlled at `control`.
+    pub fn start(arguments: &[&str], control: &str) -> Self {
+        let line = format!("exec {} {}", program().display(), arguments.join(" "));
+        let mut script = Command::new("script")
+            .args(["--quiet", "--command", &line, "/dev/null"])
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script(1) is part of every system");
+        let stdout = BufReader::new(script.stdout.take().expect("it was piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { script, control: control.to_owned(), lines }
+    }
+
+    /// What it prints, up to a line that begins so.
+    pub fn lines_until(&self, last: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        while lines.last().is_none_or(|line| !line.starts_with(last)) {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line.trim_end().to_owned()),
+                Err(_) => panic!("no {last}; it said: {lines:#?}"),
+            }
+        }
+        lines
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended already, and script ends with it.
+        let _ = Command::new(program()).args(["shutdown", "--control", &self.control]).output();
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
 }
 
 /// A folder with a configuration, for daemons that serve HTTP.
@@ -272,7 +321,7 @@ pub fn is_as_shipped() -> bool {
     std::env::var_os(SHIPPED).is_some()
 }
 
-/// Packets that were dropped before any socket saw them: the loopback's way leads through a queue of each CPU,
+/// Packets dropped before any socket saw them: the loopback's way leads through a queue of each CPU,
 /// which runs over where somebody sends faster than the CPU takes from it. Those of this network alone count,
 /// whoever it was.
 pub fn dropped_by_loopback() -> u64 {

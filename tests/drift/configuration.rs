@@ -95,7 +95,7 @@ pub fn taken(head: &str, key: &str) -> String {
     };
     // No key takes a date.
     let kind = expected("1979-05-27").unwrap_or_else(|| panic!("{head} {key} takes a date"));
-    if kind == "a sequence" {
+    if kind == "a list" {
         let each = expected("[1979-05-27]").unwrap_or_else(|| panic!("{head} {key} takes dates"));
         return format!("a list, each {each}");
     }

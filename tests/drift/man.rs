@@ -70,9 +70,18 @@ and changes nothing.",
     },
     Page {
         command: "config",
-        description: "`as112d config show` prints the configuration that is in effect.",
+        description: "\
+`as112d config init` writes a first configuration, `as112d config show` prints the one that is in effect.",
         exit: ALONE,
-        see_also: &["as112d-config-show"],
+        see_also: &["as112d-config-init", "as112d-config-show"],
+    },
+    Page {
+        command: "config init",
+        description: "\
+Writes a commented configuration file with what the options say, and prints the next steps. A file that
+exists is never overwritten. Without a file name the configuration goes to standard output.",
+        exit: ALONE,
+        see_also: &["as112d-check", "as112d-config-show"],
     },
     Page {
         command: "config show",
@@ -112,7 +121,7 @@ prints the reply. It shows what a change of the configuration or of a zone file 
         command: "stats",
         description: "\
 Asks a running node over HTTP and prints its counters on one screen. With `--watch` it repeats, and
-shows rates.",
+shows rates. Where the node serves HTTP it tells over its control socket.",
         exit: ASKING,
         see_also: &["as112d-top", "as112d-status"],
     },
@@ -139,7 +148,8 @@ disk. Run it from cron.",
         description: "\
 Sends real queries over UDP and TCP to each address: for an SOA record, for a name that does not exist,
 and for the identity of the node. It checks the response code, the AA flag and the answer, and prints a
-line for each address. It is made for health checkers.",
+line for each address. Without addresses it asks the running node what it listens on. It is made for
+health checkers.",
         exit: &[(0, "Every address answers as it should."), (1, "At least one does not."), USAGE],
         see_also: &["as112d-announce", "as112d-addresses"],
     },

@@ -49,8 +49,12 @@ fn started(call: i64, line: &str) -> (std::process::Command, tempfile::NamedTemp
 fn what_cannot_be_had_is_told_or_refused() {
     let _turn = beside();
     for (key, call, note) in [
-        ("landlock", libc::SYS_landlock_create_ruleset, "note: file access is not restricted (landlock): "),
-        ("seccomp", libc::SYS_seccomp, "note: no system call filter: "),
+        (
+            "landlock",
+            libc::SYS_landlock_create_ruleset,
+            "warning: file access is not restricted (landlock): ",
+        ),
+        ("seccomp", libc::SYS_seccomp, "warning: no system call filter: "),
     ] {
         let (command, _file, port) = started(call, "");
         let daemon = Daemon::spawn(command, port);

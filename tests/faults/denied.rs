@@ -49,9 +49,9 @@ fn become_daemon_if_told() {
 /// It serves over mmsg, and its announcement says why in one line, which contains `reason`.
 fn assert_falls_back(daemon: &Daemon, reason: &str) {
     let said: Vec<&String> =
-        daemon.announcement.iter().filter(|line| line.starts_with("datapath: mmsg (no ")).collect();
+        daemon.announcement.iter().filter(|line| line.starts_with("datapath: mmsg (io_uring ")).collect();
     assert!(said.len() == 1 && said[0].contains(reason), "{reason}: {:?}", daemon.announcement);
-    assert!(!said[0].contains("io_uring: io_uring: "), "said twice: {}", said[0]);
+    assert!(!said[0].contains("available: io_uring: "), "said twice: {}", said[0]);
     for ip in [V4, V6] {
         let reply = daemon.ask_udp(ip, &honest_query(7));
         assert_eq!((reply.len(), reply[3]), (119, 3));
@@ -62,7 +62,7 @@ fn assert_falls_back(daemon: &Daemon, reason: &str) {
 /// It says in one line why it did not start, and how to start all the same.
 fn assert_refuses((code, said): (Option<i32>, String), reason: &str) {
     assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.starts_with("there is no io_uring datapath: ") && said.contains(reason), "{said}");
+    assert!(said.starts_with("the io_uring datapath is not available: ") && said.contains(reason), "{said}");
     assert!(said.contains("`--datapath auto` finds one that works"), "{said}");
 }
 

@@ -32,6 +32,18 @@ pub fn announced(announcement: &[String], before: &str) -> u64 {
     behind.split_whitespace().next().expect("a number").parse().expect("a number")
 }
 
+/// What `check` says about the memory of a node that was started with these arguments.
+fn checked(daemon: &Daemon, arguments: &[&str]) -> String {
+    let output = Command::new(program())
+        .arg("check")
+        .args(Daemon::arguments(daemon.port, arguments).into_iter().skip(1))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8(output.stdout).expect("it is text");
+    let line = said.lines().find_map(|line| line.strip_prefix("memory")).expect("a line on memory");
+    format!("memory: {line}")
+}
+
 /// MiB that the process has held at most, rounded up.
 pub fn held_at_most(daemon: &Daemon) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it runs");
@@ -134,8 +146,8 @@ fn abuse_does_not_pass_what_was_announced() {
             "127.0.0.1:0",
         ];
         let daemon = Daemon::start(&arguments);
-        let (most, start) =
-            (announced(&daemon.announcement, "at most "), announced(&daemon.announcement, "start "));
+        let most = announced(&daemon.announcement, "bounded at ");
+        let start = announced(&[checked(&daemon, &arguments)], "threads ");
         let before = held_at_most(&daemon);
         report(&format!("memory_{datapath}_announced_mib"), most);
         report(&format!("memory_{datapath}_at_start_mib"), before);
@@ -157,15 +169,8 @@ fn check_announces_what_run_does() {
     let file = config(&small(dir.path()));
     let arguments = ["--config", argument(file.path()), "--shards", "2"];
     let daemon = Daemon::start(&arguments);
-    let output = Command::new(program())
-        .arg("check")
-        .args(Daemon::arguments(daemon.port, &arguments).into_iter().skip(1))
-        .output()
-        .expect("it runs");
-    let said = String::from_utf8(output.stdout).expect("it is text");
-    let line = said.lines().find_map(|line| line.strip_prefix("memory")).expect("a line on memory");
-    let checked = announced(&[format!("memory: {line}")], "at most ");
-    let running = announced(&daemon.announcement, "at most ");
+    let checked = announced(&[checked(&daemon, &arguments)], "bounded at ");
+    let running = announced(&daemon.announcement, "bounded at ");
     assert!(checked.abs_diff(running) <= 4, "{checked} and {running} MiB");
 }
 
@@ -188,7 +193,7 @@ fn within_a_control_group_as_large_as_announced_no_abuse_kills_it() {
     let dir = crate::common::folder();
     let file = config(&small(dir.path()));
     let further = ["--config", argument(file.path()), "--shards", "1", "--http", "127.0.0.1:0"];
-    let most = announced(&Daemon::start(&further).announcement, "at most ");
+    let most = announced(&Daemon::start(&further).announcement, "bounded at ");
     let Some(group) = group_with(most) else {
         return skipped("no control group that bounds memory can be made here");
     };
@@ -200,7 +205,7 @@ fn within_a_control_group_as_large_as_announced_no_abuse_kills_it() {
     // With less it says so, and goes on; with far less it does not start.
     let group = group_with(most - 8).expect("as before");
     let daemon = group.daemon(&further);
-    let note = "note: the limit of its control group is ";
+    let note = "warning: the limit of its control group is ";
     assert!(daemon.announcement.iter().any(|line| line.starts_with(note)), "{:?}", daemon.announcement);
     assert_eq!(daemon.stop().0.code(), Some(0));
     drop(group);
@@ -224,7 +229,7 @@ fn a_limit_of_address_space_is_noted() {
         *command = Command::new("prlimit");
         command.arg(format!("--as={}", 192 << 20)).arg(program()).args(arguments);
     });
-    let note = "note: its address space limit (ulimit -v) is 192 MiB, less than the node may need";
+    let note = "warning: its address space limit (ulimit -v) is 192 MiB, less than the node may need";
     assert!(daemon.announcement.iter().any(|line| line.starts_with(note)), "{:?}", daemon.announcement);
     assert_eq!(ping_pong(&daemon.udp(V4), 100).len(), 100);
     assert_eq!(daemon.stop().0.code(), Some(0));

@@ -110,7 +110,7 @@ fn a_flood_of_syn_keeps_nobody_honest_away() {
         let own = ["--http", "127.0.0.1:0", "--datapath", datapath];
         command.args(Daemon::arguments(5300, &own));
         let daemon = Daemon::spawn(command, 5300);
-        let most = announced(&daemon.announcement, "at most ");
+        let most = announced(&daemon.announcement, "bounded at ");
         let cookies = kernel_count("SyncookiesSent");
 
         let flood = SynFlood::start(5300);

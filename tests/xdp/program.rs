@@ -9,7 +9,7 @@ use std::time::Duration;
 use as112d::limits::XDP_ALIVE;
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::stats::counters::XDP_PASSED;
-use as112d::xdp::{Door, Fate, Growth, Responder};
+use as112d::xdp::{Fate, Filter, Growth, Responder};
 use as112d::zone;
 
 use super::common::golden::{Case, Node};
@@ -17,7 +17,7 @@ use super::common::{options, query, settings};
 use super::frames::{CLIENT_MAC, Frame, Sum};
 use super::may_load;
 use super::mutate::{Dice, mutated};
-use super::rig::{EMPTY, Rig, all_opts, door, frame, snapshot, with_opt};
+use super::rig::{EMPTY, Rig, all_opts, filter, frame, snapshot, with_opt};
 
 #[test]
 fn golden_packets_get_what_the_sockets_send_or_pass() {
@@ -215,8 +215,8 @@ fn a_sample_passes() {
     if !may_load() {
         return;
     }
-    let door = Door { sample: 8, ..door() };
-    let mut responder = Responder::load(&door, &snapshot(), Growth::Anywhere).expect("it loads");
+    let filter = Filter { sample: 8, ..filter() };
+    let mut responder = Responder::load(&filter, &snapshot(), Growth::Anywhere).expect("it loads");
     responder.serve(true);
     let frame = frame(true, &query("1.0.0.10.in-addr.arpa", 12)).bytes();
     let mut passed = 0;
@@ -238,7 +238,7 @@ fn a_new_snapshot_is_in_force_when_it_is_published() {
     let frame = frame(false, &with_opt(query("1.0.0.10.in-addr.arpa", 12), 1232, 0, 0, &[])).bytes();
     for round in 0..200 {
         let zones = zone::load(&options(&[])).expect("the zones load");
-        let settings = Settings { edns_udp_size: 600 + round, listeners: door().listeners, ..settings() };
+        let settings = Settings { edns_udp_size: 600 + round, listeners: filter().listeners, ..settings() };
         rig.snapshot = Snapshot::new(&zones, settings).expect("sound");
         rig.responder.publish(&rig.snapshot);
         assert!(rig.try_frame(&frame), "round {round}");

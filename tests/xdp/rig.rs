@@ -9,7 +9,7 @@ use as112d::stats::account::Account;
 use as112d::stats::counters::{Counters, FAMILIES, Tally, Totals, XDP_PASSED};
 use as112d::stats::labels::{Values, XDP_REASON};
 use as112d::sys::interface::Interface;
-use as112d::xdp::{Door, Fate, Growth, Responder};
+use as112d::xdp::{Fate, Filter, Growth, Responder};
 use as112d::zone::{self, ZoneEntry, ZoneSource};
 
 use super::common::{options, settings};
@@ -32,8 +32,8 @@ pub struct Rig {
     pub passed: u64,
 }
 
-pub fn door() -> Door {
-    Door {
+pub fn filter() -> Filter {
+    Filter {
         // Where such frames seem to come in.
         interfaces: vec![Interface { index: 1, mac: NODE_MAC }],
         listeners: LISTEN.iter().map(|one| one.parse().expect("an address")).collect(),
@@ -44,9 +44,9 @@ pub fn door() -> Door {
 
 impl Rig {
     pub fn new(snapshot: Snapshot, growth: Growth) -> Self {
-        let responder = Responder::load(&door(), &snapshot, growth).expect("it loads");
+        let responder = Responder::load(&filter(), &snapshot, growth).expect("it loads");
         responder.serve(true);
-        let listeners = door().listeners;
+        let listeners = filter().listeners;
         Self {
             responder,
             snapshot,
@@ -62,7 +62,7 @@ impl Rig {
     fn listener(&self, to: SocketAddr) -> Option<usize> {
         let exact = self.listeners.iter().position(|listener| *listener == to);
         let within = || {
-            let prefix = door().prefixes.into_iter().find(|prefix| prefix.contains(&to.ip()))?;
+            let prefix = filter().prefixes.into_iter().find(|prefix| prefix.contains(&to.ip()))?;
             self.listeners.iter().position(|one| prefix.contains(&one.ip()) && one.port() == to.port())
         };
         exact.or_else(within)
@@ -221,7 +221,7 @@ pub fn snapshot() -> Snapshot {
     let zones = zone::load(&options).unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
-    let settings = Settings { listeners: door().listeners, ..settings() };
+    let settings = Settings { listeners: filter().listeners, ..settings() };
     Snapshot::new(&zones, settings).expect("the settings are sound")
 }
 

@@ -1,4 +1,4 @@
-//! `doctor --bundle`: one file with what a report of a fault needs. It is text, so that whoever sends it can
+//! `doctor --bundle`: one file with what a bug report needs. It is text: whoever sends it can
 //! read before what he sends.
 
 use std::fs::OpenOptions;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Host;
+use super::host::Host;
 use crate::cli::ServeOptions;
 use crate::commands::asking::Node;
 use crate::config::{self, Wanted};
@@ -31,7 +31,7 @@ const FILES: [&str; 14] = [
     "proc/net/softnet_stat",
     "proc/net/sockstat",
 ];
-/// What tools say of the host, and of each card.
+/// What tools say of the host, and of each NIC.
 const TOOLS: [&str; 6] = [
     "lscpu",
     "ip -s link",
@@ -127,7 +127,7 @@ mod tests {
             ("sys/class/net/eth0/operstate", "up"),
             ("tools/ethtool -l eth0", "Combined: 4"),
         ]);
-        let node = Node::at(Some("http://127.0.0.1:1")).unwrap();
+        let node = Node::at("http://127.0.0.1:1".to_owned()).unwrap();
         let text = collect(&host, "good  all\n", &ServeOptions::default(), &node, Some(&"said".into()));
         for part in [
             "\n==== doctor\ngood  all\n",

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A host, by the root of its file system, so that tests can put one of their own there. What the tools of
-/// such a host print stands in its folder `tools`, in files named as the command line.
+/// A host, by the root of its file system: tests put one of their own there. What the tools of
+/// such a host print stands in its directory `tools`, in files named as the command line.
 pub(super) struct Host {
     root: PathBuf,
 }
@@ -32,12 +32,12 @@ impl Host {
         self.text(path)?.parse().ok()
     }
 
-    /// Whether there is such a file or folder.
+    /// Whether there is such a file or directory.
     pub(super) fn has(&self, path: &str) -> bool {
         self.root.join(path).exists()
     }
 
-    /// The names in a folder, in their order.
+    /// The names in a directory, in their order.
     pub(super) fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
         let mut names: Vec<String> =
@@ -46,7 +46,7 @@ impl Host {
         names
     }
 
-    /// The network cards that are in use: interfaces with a device behind them, which are up.
+    /// The NICs that are in use: interfaces of a device, which are up.
     pub(super) fn cards(&self) -> Vec<String> {
         let is_card = |name: &String| {
             let folder = format!("sys/class/net/{name}");
@@ -81,7 +81,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A host with these files, and the folder that it is in.
+    /// A host with these files, and the directory that it is in.
     pub(in super::super) fn host(files: &[(&str, &str)]) -> (TempDir, Host) {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in files {

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Finding, Host};
+use super::finding::{Finding, TUNE};
+use super::host::Host;
 use crate::config::Config;
 use crate::daemon::placement::Placement;
 use crate::limits::{DESCRIPTORS_BESIDE, HTTP_CONNECTIONS_MAX};
@@ -15,12 +16,13 @@ const RING_SINCE: (u32, u32) = (6, 1);
 
 pub(super) fn version(host: &Host) -> Finding {
     let Some(release) = host.text("proc/sys/kernel/osrelease") else {
-        return Finding::note("kernel", "/proc does not tell which one this is");
+        return Finding::note("kernel", "/proc does not say which one this is");
     };
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version < RING_SINCE {
-        let text = format!("Linux {release}: io_uring needs 6.1 or later, mmsg serves meanwhile; update it");
+        let text =
+            format!("Linux {release}: io_uring needs 6.1 or later, mmsg is used until then; update it");
         return Finding::to_do("kernel", text);
     }
     Finding::good("kernel", format!("Linux {release}"))
@@ -31,18 +33,18 @@ pub(super) fn rings(host: &Host, trial: Result<SelfTest, RingError>, choice: Dat
     let error = match trial {
         Ok(SelfTest::Passed) => return Finding::good("io_uring", "works: the self-test passed"),
         Ok(SelfTest::Skipped) => {
-            return Finding::note("io_uring", "can be set up, and there is no 127.0.0.1 to try it on");
+            return Finding::note("io_uring", "can be set up; there is no 127.0.0.1 to test it on");
         }
         Err(error) => error,
     };
     if choice == DatapathChoice::Mmsg {
-        return Finding::note("io_uring", format!("is not asked for, and would not work: {error}"));
+        return Finding::note("io_uring", format!("is not wanted, and would not work: {error}"));
     }
     let is_denied = matches!(&error, RingError::Refused { error, .. }
         if error.kind() == io::ErrorKind::PermissionDenied);
     let text = if is_denied { denied(host) } else { error.to_string() };
     let meanwhile =
-        if choice == DatapathChoice::Auto { "mmsg serves meanwhile" } else { "the node will not start" };
+        if choice == DatapathChoice::Auto { "mmsg is used until then" } else { "the node will not start" };
     Finding::to_do("io_uring", format!("{text}; {meanwhile}"))
 }
 
@@ -167,7 +169,7 @@ pub(super) fn governor(host: &Host) -> Finding {
         Some(other) => {
             let text = format!(
                 "the governor is {other}: a CPU that slowed down answers the next burst late; \
-                 /usr/share/as112d/tune --apply --only governor"
+                 `{TUNE} --apply --only governor`"
             );
             Finding::to_do("CPU clock", text)
         }
@@ -207,7 +209,7 @@ mod tests {
     fn who_denies_rings_is_named() {
         let disabled = "proc/sys/kernel/io_uring_disabled";
         for (files, told) in [
-            (vec![(disabled, "2")], "kernel.io_uring_disabled = 2; set it to 0; mmsg serves meanwhile"),
+            (vec![(disabled, "2")], "kernel.io_uring_disabled = 2; set it to 0; mmsg is used until then"),
             (vec![(disabled, "1"), ("proc/sys/kernel/io_uring_group", "112")], "members of group 112"),
             (
                 vec![(disabled, "0"), ("proc/self/status", "Name:\tx\nSeccomp:\t2\n")],

@@ -4,79 +4,29 @@
 //! |---|---|
 //! | `host.rs` | the host's files and tools |
 //! | `kernel.rs` | the kernel, its rings, clock and limits |
-//! | `network.rs` | cards, buffers, connection tracking, addresses, routes |
+//! | `network.rs` | NICs, buffers, connection tracking, addresses, routes |
 //! | `bundle.rs` | everything that a report of a fault needs, in one file |
 
 mod bundle;
+mod finding;
 mod host;
 mod kernel;
 mod network;
 
-use std::fmt;
 use std::io::{self, Write as _};
 
 use serde_json::Value;
 
-use super::Failure;
-use super::asking::Node;
-use super::control;
-use crate::cli::{ControlOptions, DoctorOptions};
+use super::asking::{DEFAULT_URL, Node, Whereabouts};
+use super::failure::Failure;
+use crate::cli::{DoctorOptions, NodeOptions};
 use crate::config::doors::ControlPath;
 use crate::config::{self, Config, Flags};
 use crate::daemon::placement::Placement;
 use crate::sys::interface::interface;
 
+use finding::{Finding, Verdict};
 use host::Host;
-
-/// What was found of one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Finding {
-    verdict: Verdict,
-    /// What it is about.
-    subject: String,
-    /// What there is; behind `Do`, what to do about it.
-    text: String,
-}
-
-/// What a finding means for the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It is as it should be.
-    Good,
-    /// There is something to do.
-    Do,
-    /// It cannot be told, or it is not there and nothing is lost by it.
-    Note,
-}
-
-impl Finding {
-    fn new(verdict: Verdict, subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { verdict, subject: subject.into(), text: text.into() }
-    }
-
-    fn good(subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::new(Verdict::Good, subject, text)
-    }
-
-    fn to_do(subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::new(Verdict::Do, subject, text)
-    }
-
-    fn note(subject: impl Into<String>, text: impl Into<String>) -> Self {
-        Self::new(Verdict::Note, subject, text)
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            Verdict::Good => "good",
-            Verdict::Do => "do",
-            Verdict::Note => "-",
-        };
-        write!(f, "{verdict:<4}  {:<14}  {}", self.subject, self.text)
-    }
-}
 
 /// Looks at this host, with the configuration in mind, and prints what it finds.
 ///
@@ -88,22 +38,21 @@ pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
     let mut findings = Vec::new();
     let config = match config::load(path, &serve.flags()) {
         Ok(config) => {
-            findings.push(Finding::good("configuration", "is right; `as112d check` looks at the zones too"));
+            findings.push(Finding::good("configuration", "valid; `as112d check` looks at the zones too"));
             config
         }
         Err(problems) => {
             let (count, first) = (problems.len(), problems.first().map(ToString::to_string));
-            let text = format!("{count} wrong in it: {}; `as112d check` has all", first.unwrap_or_default());
+            let text = format!("{count} mistakes: {}; `as112d check` has all", first.unwrap_or_default());
             findings.push(Finding::to_do("configuration", text));
             // The host is looked at all the same, as for a node without a configuration.
             config::load(None, &Flags::default())?
         }
     };
     let host = Host::here();
-    let node = Node::at(options.url.as_deref())?;
     findings.extend(examine(&host, &config));
+    let (status, node) = (status(options), find(options)?);
     findings.push(running(node.ask().map(|(_, numbers)| numbers).as_ref(), node.url()));
-    let status = status(options);
     findings.extend(status.as_ref().and_then(in_force));
 
     let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
@@ -111,7 +60,7 @@ pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
         let text = bundle::collect(&host, &report, serve, &node, status.as_ref());
         bundle::write(file, &text).map_err(|error| {
             format!(
-                "cannot write {}: {error}; give a new file in a folder that you may write",
+                "cannot write {}: {error}; give a new file in a directory that you may write to",
                 file.display()
             )
         })?;
@@ -122,7 +71,7 @@ pub fn doctor(options: &DoctorOptions) -> Result<String, Failure> {
     }
     // Who reads us may have read enough; what there is to do is in the exit code as well.
     let _ = io::stdout().lock().write_all(report.as_bytes());
-    Err(format!("{to_do} to do; the lines begin with `do`").into())
+    Err(format!("{to_do} to do: see the lines that begin with `do`").into())
 }
 
 /// All that can be told of the host without a node.
@@ -154,7 +103,7 @@ fn running(numbers: Result<&Value, &io::Error>, url: &str) -> Finding {
     let numbers = match numbers {
         Ok(numbers) => numbers,
         Err(error) => {
-            let text = format!("none answers at {url} ({error}); give --url if it is elsewhere");
+            let text = format!("none answers at {url} ({error}); if it is elsewhere, give --config or --url");
             return Finding::note("node", text);
         }
     };
@@ -167,43 +116,57 @@ fn running(numbers: Result<&Value, &io::Error>, url: &str) -> Finding {
         return Finding::to_do(
             "node",
             format!(
-                "{what}: {lost} datagrams lost because a receive buffer was full; raise rcvbuf or the number \
-                 of shards, see /usr/share/doc/as112d/tuning/README.md"
+                "{what}: {lost} datagrams dropped because a receive buffer was full; raise rcvbuf or the \
+                 number of shards"
             ),
         );
     }
-    Finding::good("node", format!("{what}: no datagram lost"))
+    Finding::good("node", format!("{what}: no datagram dropped"))
 }
 
-/// What a running node says of itself over its control socket, if there is one and we may ask.
-fn status(options: &DoctorOptions) -> Option<Value> {
+/// The node that is meant, if it may be asked over its control socket.
+fn meant(options: &DoctorOptions) -> Option<NodeOptions> {
     let control = match &options.serve.serving.control {
         Some(ControlPath::At(path)) => Some(path.clone()),
         Some(ControlPath::Off) => return None,
         Some(ControlPath::IfFree) | None => None,
     };
-    let answer = control::ask("status", &ControlOptions { control, json: true }).ok()?;
-    serde_json::from_str(&answer).ok()
+    Some(NodeOptions { config: options.serve.config.config.clone(), control })
 }
 
-/// Whether what it has in force is what is on disk.
+/// What it says of itself over its control socket, if there is one and we may ask.
+fn status(options: &DoctorOptions) -> Option<Value> {
+    Whereabouts::of(&meant(options)?).ok()?.status()
+}
+
+/// Where it serves HTTP; the usual place where nobody says otherwise.
+fn find(options: &DoctorOptions) -> Result<Node, Failure> {
+    match (&options.url, meant(options)) {
+        (Some(url), _) => Node::at(url.clone()),
+        (None, Some(meant)) => Node::find(&meant, None).or_else(|_| Node::at(DEFAULT_URL.to_owned())),
+        (None, None) => Node::at(DEFAULT_URL.to_owned()),
+    }
+}
+
+/// Whether what it has in effect is what is on disk.
 fn in_force(status: &Value) -> Option<Finding> {
     let configuration = &status["configuration"];
     if configuration["stale"].is_object() {
-        let text = "the node goes on with an old configuration, as the newer has mistakes; `as112d status`";
-        return Some(Finding::to_do("in force", text));
+        let text = "the node runs an old configuration: the new one has mistakes; see `as112d status`";
+        return Some(Finding::to_do("in effect", text));
     }
     let waiting: Vec<&str> =
         configuration["need_restart"].as_array()?.iter().filter_map(Value::as_str).collect();
     if !waiting.is_empty() {
-        let text = format!("not before a restart or an upgrade: {}", waiting.join(", "));
-        return Some(Finding::to_do("in force", text));
+        let text = format!("not until a restart or an upgrade: {}", waiting.join(", "));
+        return Some(Finding::to_do("in effect", text));
     }
     match status["state"].as_str() {
-        Some("draining") => {
-            Some(Finding::note("in force", "the node drains, so that no routes lead to it: `as112d undrain`"))
-        }
-        _ => Some(Finding::good("in force", "the configuration as the node last read it")),
+        Some("draining") => Some(Finding::note(
+            "in effect",
+            "the node is draining: its routes are withdrawn; see `as112d undrain`",
+        )),
+        _ => Some(Finding::good("in effect", "the configuration as the node last read it")),
     }
 }
 
@@ -221,7 +184,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::commands::asking::DEFAULT_URL;
 
     #[test]
     fn a_finding_is_one_line() {
@@ -237,7 +199,10 @@ mod tests {
                    "shards": [{"counters": {"socket_drops": {"[::1]:53": drops, "127.0.0.1:53": 1}}}]})
         };
         let found = running(Ok(&numbers(4)), DEFAULT_URL);
-        assert!(found.verdict == Verdict::Do && found.text.contains("up 7 s: 5 datagrams lost"), "{found}");
+        assert!(
+            found.verdict == Verdict::Do && found.text.contains("up 7 s: 5 datagrams dropped"),
+            "{found}"
+        );
         let none = json!({"shards": []});
         assert_eq!(running(Ok(&none), DEFAULT_URL).verdict, Verdict::Good);
         let gone = io::Error::from(io::ErrorKind::ConnectionRefused);

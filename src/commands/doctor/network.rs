@@ -1,11 +1,13 @@
-//! What lies between a client and a node on this host: cards, buffers, connection tracking, addresses and
+//! What lies between a client and a node on this host: NICs, buffers, connection tracking, addresses and
 //! routes.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use super::{Finding, Host};
+use super::finding::{Finding, TUNE};
+use super::host::Host;
+use crate::announce::service;
 use crate::config::Config;
 use crate::config::written::SizeText;
 use crate::config::xdp::XdpMode;
@@ -34,18 +36,19 @@ const XDP_DRIVERS: [&str; 19] = [
     "veth",
     "virtio_net",
 ];
-/// A frame in one page, with the room that the kernel wants before and behind it.
+/// A frame in one page, with the headroom and tailroom that the kernel wants.
 const XDP_MTU_MAX: u64 = 3_498;
 
 /// Whether the kernel gives sockets the buffers that are configured to a node that is not root.
 pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
     let wanted = [("rmem_max", "rcvbuf", config.rcvbuf), ("wmem_max", "sndbuf", config.sndbuf)];
-    let mut small = Vec::new();
+    let (mut small, mut lines) = (Vec::new(), Vec::new());
     for (sysctl, key, wanted) in wanted {
         match host.number(&format!("proc/sys/net/core/{sysctl}")) {
             None => return Finding::note("buffers", format!("net.core.{sysctl} cannot be read here")),
             Some(most) if most < wanted as u64 => {
                 small.push(format!("net.core.{sysctl} is {most}, and {key} {}", SizeText(wanted)));
+                lines.push(format!("\"net.core.{sysctl} = {wanted}\""));
             }
             Some(_) => {}
         }
@@ -54,9 +57,9 @@ pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
         return Finding::good("buffers", "net.core.rmem_max and wmem_max allow what is configured");
     }
     let text = format!(
-        "{}: only root gets more; put /usr/share/as112d/90-as112d.conf into /etc/sysctl.d and run \
-         `sysctl --system`",
-        small.join("; ")
+        "{}: only root gets more; write {} to /etc/sysctl.d/90-as112d.conf and run `sysctl --system`",
+        small.join("; "),
+        lines.join(" and ")
     );
     Finding::to_do("buffers", text)
 }
@@ -81,14 +84,10 @@ pub(super) fn xdp(
         }
     }
     if !is_root {
-        wrong.push(
-            "only root, or who has CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, may load a program".to_owned(),
-        );
+        wrong.push("loading a program needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON".to_owned());
     }
-    let good =
-        || format!("on {}; /usr/share/doc/as112d/docs/xdp.md has what their cards need", names.join(", "));
     Some(if wrong.is_empty() {
-        Finding::good("XDP", good())
+        Finding::good("XDP", format!("on {}", names.join(", ")))
     } else {
         Finding::to_do("XDP", wrong.join("; "))
     })
@@ -123,20 +122,17 @@ fn unfit_for_xdp(host: &Host, name: &str, mode: XdpMode) -> Vec<String> {
     unfit
 }
 
-/// Each network card that is up: whether its queues spread queries over the CPUs of the shards.
+/// Each NIC that is up: whether its queues spread queries over the CPUs of the shards.
 pub(super) fn cards(host: &Host, shards: usize) -> Vec<Finding> {
     let cards = host.cards();
     if cards.is_empty() {
-        return vec![Finding::note(
-            "network cards",
-            "there is none that is up; queries come by loopback or veth",
-        )];
+        return vec![Finding::note("NICs", "none is up; queries come by loopback or veth")];
     }
     cards.iter().map(|name| card(host, name, shards)).collect()
 }
 
 fn card(host: &Host, name: &str, shards: usize) -> Finding {
-    let subject = format!("card {name}");
+    let subject = format!("NIC {name}");
     let interface = match Interface::read(host.root(), name) {
         Ok(interface) => interface,
         Err(error) => return Finding::note(subject, format!("cannot be read: {error}")),
@@ -148,7 +144,7 @@ fn card(host: &Host, name: &str, shards: usize) -> Finding {
     if let Some(most) = most.filter(|&most| count < shards.min(most)) {
         to_do.push(format!("{count} of its {most} queues serve {shards} shards"));
     } else if count < shards {
-        good.push(format!("more it does not have, so that {shards} shards share them"));
+        good.push(format!("it has no more, so {shards} shards share them"));
     }
     let interrupted: BTreeSet<usize> = interface.queues.iter().flat_map(|queue| queue.cpus.clone()).collect();
     if count > 1 && interface.queues.iter().all(|queue| queue.cpus.len() == 1) && interrupted.len() == count {
@@ -163,19 +159,16 @@ fn card(host: &Host, name: &str, shards: usize) -> Finding {
         match host.tool(&["ethtool", "-n", name, "rx-flow-hash", "udp4"]) {
             None => good.push("how it hashes cannot be told (`ethtool -n`)".to_owned()),
             Some(text) if text.contains("src port") => good.push("it hashes ports".to_owned()),
-            Some(_) => to_do.push("it hashes addresses alone, so that one resolver is one queue".to_owned()),
+            Some(_) => to_do.push("it hashes addresses only, so one resolver uses one queue".to_owned()),
         }
     }
     if to_do.is_empty() {
         return Finding::good(subject, good.join("; "));
     }
-    Finding::to_do(
-        subject,
-        format!("{}; `/usr/share/as112d/tune --check {name}`, then --apply", to_do.join("; ")),
-    )
+    Finding::to_do(subject, format!("{}; `{TUNE} --check {name}`, then --apply", to_do.join("; ")))
 }
 
-/// The receive queues that a card can have, of what `ethtool -l` prints: its first section.
+/// The receive queues that a NIC can have, of what `ethtool -l` prints: its first section.
 fn most_queues(text: &str) -> Option<usize> {
     let section = text.split("Current").next()?;
     let of = |field: &str| {
@@ -195,7 +188,7 @@ pub(super) fn connection_tracking(host: &Host) -> Finding {
     let most = host.number(&format!("{folder}/nf_conntrack_max")).unwrap_or_default();
     let rules = host.tool(&["nft", "list", "ruleset"]);
     if rules.as_ref().is_some_and(|rules| rules.contains("notrack")) {
-        return Finding::good(SUBJECT, "a rule leaves something out (notrack); see that port 53 is in it");
+        return Finding::good(SUBJECT, "there is a notrack rule; make sure that it covers port 53");
     }
     if count == 0 {
         return Finding::good(SUBJECT, "is loaded, and tracks nothing");
@@ -204,7 +197,7 @@ pub(super) fn connection_tracking(host: &Host) -> Finding {
         SUBJECT,
         format!(
             "tracks {count} of {most} connections, each query among them, and drops packets when it is full; \
-             /usr/share/as112d/tune --apply --only conntrack CARD"
+             `{TUNE} --apply --only conntrack IFACE`"
         ),
     )
 }
@@ -220,22 +213,26 @@ pub(super) fn addresses(
         .iter()
         .any(|family| host.number(&format!("proc/sys/net/{family}/ip_nonlocal_bind")) == Some(1));
     if nonlocal {
-        return Finding::note(
-            SUBJECT,
-            "ip_nonlocal_bind is 1, so that the kernel does not tell which are here",
-        );
+        return Finding::note(SUBJECT, "ip_nonlocal_bind is 1, so the kernel does not tell which are here");
     }
     let named: BTreeSet<IpAddr> =
         listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
-    let absent: Vec<String> =
-        named.iter().filter(|ip| is_here(**ip).is_err()).map(ToString::to_string).collect();
+    let absent: Vec<IpAddr> = named.iter().filter(|ip| is_here(**ip).is_err()).copied().collect();
     if absent.is_empty() {
         return Finding::good(SUBJECT, format!("all {} are on this host", named.len()));
     }
-    Finding::to_do(
-        SUBJECT,
-        format!("on no interface: {}; `as112d addresses --apply` puts them on loopback", absent.join(" ")),
-    )
+    // That command knows the service addresses, and no others.
+    let (of_services, others): (Vec<IpAddr>, Vec<IpAddr>) =
+        absent.into_iter().partition(|ip| service::of(*ip).is_some());
+    let told = |ips: Vec<IpAddr>, advice: &str| {
+        let ips: Vec<String> = ips.iter().map(ToString::to_string).collect();
+        (!ips.is_empty()).then(|| format!("on no interface: {}; {advice}", ips.join(" ")))
+    };
+    let told = [
+        told(of_services, "`as112d addresses --apply` adds them to loopback"),
+        told(others, "add them to one (`ip address add`)"),
+    ];
+    Finding::to_do(SUBJECT, told.into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
 /// Binds a port that nobody chose, and closes it.
@@ -249,10 +246,7 @@ pub(super) fn routes(listen: &[SocketAddr], has_route: fn(IpAddr) -> io::Result<
     let public = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_loopback();
     let named: BTreeSet<IpAddr> = listen.iter().map(SocketAddr::ip).filter(public).collect();
     if named.is_empty() {
-        return Finding::note(
-            SUBJECT,
-            "none is needed: loopback and wildcard addresses alone are configured",
-        );
+        return Finding::note(SUBJECT, "none is needed: only loopback and wildcard addresses are configured");
     }
     let (mut absent, mut lost) = (0, Vec::new());
     for ip in &named {
@@ -270,7 +264,7 @@ pub(super) fn routes(listen: &[SocketAddr], has_route: fn(IpAddr) -> io::Result<
         return Finding::to_do(SUBJECT, text);
     }
     if absent == named.len() {
-        return Finding::note(SUBJECT, "cannot be told before the addresses are here");
+        return Finding::note(SUBJECT, "unknown until the addresses are here");
     }
     Finding::good(SUBJECT, "there is a way to the Internet for answers")
 }
@@ -292,14 +286,14 @@ pub(super) fn reverse_path(host: &Host) -> Finding {
     let cards = host.cards();
     let strict: Vec<&String> = cards.iter().filter(|name| of("all").max(of(name)) == 1).collect();
     match &strict[..] {
-        [] => Finding::good(SUBJECT, "no card drops queries whose answers leave by another"),
-        [_] if cards.len() == 1 => Finding::good(SUBJECT, "there is one card, and no other way"),
+        [] => Finding::good(SUBJECT, "no NIC drops queries whose answers leave by another"),
+        [_] if cards.len() == 1 => Finding::good(SUBJECT, "there is one NIC, so answers leave by it"),
         strict => {
             let names: Vec<&str> = strict.iter().map(|name| name.as_str()).collect();
             Finding::to_do(
                 SUBJECT,
                 format!(
-                    "{} drops queries whose answers leave by another card; set \
+                    "{} drops queries whose answers leave by another NIC; set \
                      net.ipv4.conf.all.rp_filter to 2, or to 0 on all",
                     names.join(", ")
                 ),
@@ -327,7 +321,11 @@ mod tests {
         assert_eq!(found("8388608", "4194304").verdict, Verdict::Good);
         let small = found("212992", "4194304");
         assert_eq!(small.verdict, Verdict::Do);
-        assert!(small.text.starts_with("net.core.rmem_max is 212992, and rcvbuf 8MiB: only root"), "{small}");
+        assert_eq!(
+            small.text,
+            "net.core.rmem_max is 212992, and rcvbuf 8MiB: only root gets more; write \"net.core.rmem_max = \
+             8388608\" to /etc/sysctl.d/90-as112d.conf and run `sysctl --system`"
+        );
         assert_eq!(buffers(&host(&[]).1, &config).verdict, Verdict::Note);
     }
 
@@ -362,7 +360,7 @@ mod tests {
         assert!(told.iter().all(|told| found.text.contains(told)), "{found}");
         let found = xdp(&fits, &config, gone, false).unwrap();
         assert_eq!(found.verdict, Verdict::Do);
-        assert!(found.text.starts_with("eth0: it is not there; only root"), "{found}");
+        assert!(found.text.starts_with("eth0: it is not there; loading a program needs root"), "{found}");
     }
 
     const LIST: &str = "Channel parameters for eth0:\nPre-set maximums:\nRX:\t\tn/a\nCombined:\t8\n\
@@ -399,10 +397,10 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0].to_string(),
-            "good  card eth0       2 receive queues; each interrupts a CPU of its own; it hashes ports"
+            "good  NIC eth0        2 receive queues; each interrupts a CPU of its own; it hashes ports"
         );
         let (_folder, host) = with_card(1, &["0-1"], &[]);
-        assert_eq!(cards(&host, 1)[0], Finding::good("card eth0", "1 receive queue"));
+        assert_eq!(cards(&host, 1)[0], Finding::good("NIC eth0", "1 receive queue"));
     }
 
     #[test]
@@ -416,13 +414,13 @@ mod tests {
             "2 of its 8 queues serve 4 shards",
             "share CPUs",
             "(RPS)",
-            "hashes addresses alone",
+            "hashes addresses only",
             "tune --check eth0",
         ] {
             assert!(found.text.contains(told), "{told}: {found}");
         }
         let (_folder, host) = with_card(1, &["0"], &[]);
-        assert!(cards(&host, 4)[0].text.contains("more it does not have"));
+        assert!(cards(&host, 4)[0].text.contains("it has no more"));
         assert_eq!(cards(&self::host(&[]).1, 4)[0].verdict, Verdict::Note);
     }
 
@@ -448,7 +446,14 @@ mod tests {
         let (_folder, host) = host(&[]);
         let found = addresses(&host, &listen, is_here);
         assert_eq!(found.verdict, Verdict::Do);
-        assert!(found.text.starts_with("on no interface: 192.0.2.112; "), "{found}");
+        assert_eq!(found.text, "on no interface: 192.0.2.112; add them to one (`ip address add`)");
+        let services: Vec<SocketAddr> =
+            ["192.175.48.1:53", "192.0.2.112:53"].map(|text| text.parse().unwrap()).into();
+        assert_eq!(
+            addresses(&host, &services, |_| Err(io::ErrorKind::AddrNotAvailable.into())).text,
+            "on no interface: 192.175.48.1; `as112d addresses --apply` adds them to loopback; on no \
+             interface: 192.0.2.112; add them to one (`ip address add`)"
+        );
         assert_eq!(
             addresses(&host, &listen[..1], is_here),
             Finding::good("addresses", "all 1 are on this host")

@@ -21,8 +21,8 @@ use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::Failure;
 use super::asking::Node;
+use super::failure::Failure;
 use crate::cli::TopOptions;
 use crate::limits::TOP_EVENTS_MAX;
 use state::State;
@@ -30,17 +30,18 @@ use state::State;
 /// Shows the node until somebody has seen enough. Once it has answered, it may go away and come back.
 ///
 /// # Errors
-/// If no node answers at first (exit code 3), what answers is no node, or there is no terminal to draw on.
+/// If no node answers at first (exit code 3), what answers is not a node, or there is no terminal to draw on.
 pub fn top(options: &TopOptions) -> Result<String, Failure> {
-    let node = Node::at(options.url.as_deref())?;
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
-        let message =
-            "top draws on a terminal, and this is none; use `as112d stats`, or `as112d stats --watch`";
+        let message = "top needs a terminal; use `as112d stats` or `as112d stats --watch` instead";
         return Err(message.to_owned().into());
     }
+    let node = Node::find(&options.node, options.url.as_deref())?;
     let (_, numbers) = node.ask().map_err(|reason| node.no_answer(&reason))?;
     let state = State::new(node.url(), numbers);
-    let failed = |error: io::Error| Failure::from(format!("cannot watch: {error}; use `as112d stats`"));
+    let failed = |error: io::Error| {
+        Failure::from(format!("cannot use the terminal: {error}; use `as112d stats` instead"))
+    };
     let (events, happened) = bounded(TOP_EVENTS_MAX);
     let requests = listen(node, &events).map_err(failed)?;
     // A panic restores the terminal as well: this sets a hook for it.

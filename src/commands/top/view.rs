@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
     let area = frame.area();
     let change = state.change();
     let shares = Shares::of(change);
-    let (times, sources) = (times(change), sources(change));
+    let (times, sources) = (times(change, area.width), sources(change));
     let shards = change.now["shards"].as_array().map_or(0, Vec::len);
     let plan = Plan::new(
         area,
@@ -63,7 +63,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
 
 /// A line that begins with what it is about.
 fn titled(title: &str, spans: impl IntoIterator<Item = Span<'static>>) -> Line<'static> {
-    let mut line = Line::from(Span::from(format!("{title:<9}")).bold());
+    let mut line = Line::from(Span::from(format!("{title:<11}")).bold());
     line.extend(spans);
     line
 }
@@ -83,9 +83,11 @@ fn head(state: &State, width: u16) -> Paragraph<'static> {
     let right = match state.away() {
         Some((since, reason)) => {
             let since = span(since.as_secs_f64());
-            Span::from(format!("no answer for {since}: {reason}; trying again")).fg(BAD).bold()
+            Span::from(format!("no answer for {since}: {reason}; retrying")).fg(BAD).bold()
         }
-        None if change.now["ready"] == Value::Bool(false) => Span::from("it stops").fg(BAD).bold(),
+        None if change.now["ready"] == Value::Bool(false) => {
+            Span::from(text("state").unwrap_or("not ready").to_owned()).fg(BAD).bold()
+        }
         None if state.is_paused => Span::from("paused").fg(ODD).bold(),
         None => Span::from(format!("every {} s", state.interval().as_secs())),
     };
@@ -105,7 +107,7 @@ fn rates(change: Change<'_>) -> Line<'static> {
     let rate = |of: Change<'_>| Span::from(per_second(of)).bold();
     // What is answered in the driver, where anything is.
     let is_in_driver = change.now["xdp"].as_array().is_some_and(|places| !places.is_empty());
-    let in_driver = [" of them XDP ".into(), rate(change.at("datapath_queries").at("xdp"))];
+    let in_driver = [", of which XDP ".into(), rate(change.at("datapath_queries").at("xdp"))];
     let in_driver = in_driver.into_iter().filter(|_| is_in_driver);
     titled(
         "queries",
@@ -121,7 +123,7 @@ fn rates(change: Change<'_>) -> Line<'static> {
     )
 }
 
-/// What got no reply, by reason: in red while it happens.
+/// What was left unanswered, by reason: in red while it happens.
 fn dropped(change: Change<'_>) -> Line<'static> {
     let dropped = change.at("counters").at("queries_dropped");
     let parts = dropped.parts().filter(|(_, part)| part.total() > 0).map(|(reason, part)| {
@@ -129,7 +131,7 @@ fn dropped(change: Change<'_>) -> Line<'static> {
         Span::from(text).fg(if is_moving(part) { BAD } else { Color::Reset })
     });
     let parts: Vec<Span<'_>> = parts.collect();
-    titled("no reply", if parts.is_empty() { vec![Span::from("to nothing").fg(GOOD)] } else { parts })
+    titled("unanswered", if parts.is_empty() { vec![Span::from("none").fg(GOOD)] } else { parts })
 }
 
 /// What this node lost in all, and how much more just now. Of the host's own only what is lost while somebody
@@ -162,7 +164,7 @@ fn lost(change: Change<'_>, since_first: Change<'_>) -> Line<'static> {
 }
 
 /// Percentiles of the time from receiving a query to sending its reply, where the node has any.
-fn times(change: Change<'_>) -> Option<Line<'static>> {
+fn times(change: Change<'_>, width: u16) -> Option<Line<'static>> {
     let times = change.at("service_time");
     let samples = times.at("samples").total();
     let parts = ["p50", "p90", "p99", "p999", "max"].into_iter().filter_map(|key| {
@@ -170,8 +172,13 @@ fn times(change: Change<'_>) -> Option<Line<'static>> {
         let text = nanoseconds(times.now[key].as_u64()?);
         Some([Span::from(format!("{name} ")), Span::from(text).bold(), "  ".into()])
     });
-    let of_late = Span::from("in the last minute or two").dark_gray();
-    (samples > 0).then(|| titled("time", parts.flatten().chain([of_late])))
+    let of_late = Span::from("in the last two minutes").dark_gray();
+    let mut line = titled("time", parts.flatten());
+    // Half of it says nothing.
+    if line.width() + of_late.width() <= usize::from(width) {
+        line.push_span(of_late);
+    }
+    (samples > 0).then_some(line)
 }
 
 /// Unique sources of today, where the node counts them.
@@ -182,12 +189,12 @@ fn sources(change: Change<'_>) -> Option<Line<'static>> {
         let count = sources[key].as_f64().unwrap_or_default();
         [Span::from(format!("{name} ")), Span::from(grouped(count)).bold(), "  ".into()]
     });
-    let today = Span::from("unique, today").dark_gray();
+    let today = Span::from("unique today").dark_gray();
     sources.is_object().then(|| titled("sources", parts.into_iter().flatten().chain([today])))
 }
 
 fn foot(state: &State, are_shards_hidden: bool) -> Line<'static> {
-    let keys = [("q", "quit"), ("p", if state.is_paused { "go on" } else { "pause" }), ("+/-", "how often")];
+    let keys = [("q", "quit"), ("p", if state.is_paused { "resume" } else { "pause" }), ("+/-", "interval")];
     let keys = keys.into_iter().chain(are_shards_hidden.then_some(("↑/↓", "shards")));
     let mut line = Line::default();
     for (key, meaning) in keys {
@@ -197,7 +204,7 @@ fn foot(state: &State, are_shards_hidden: bool) -> Line<'static> {
     line
 }
 
-/// A title with a line behind it.
+/// A title with a line after it.
 fn ruled(title: String) -> Block<'static> {
     Block::new().borders(Borders::TOP).border_style(Style::new().dark_gray()).title(title)
 }
@@ -209,7 +216,7 @@ fn chart(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let shown = || state.rates.iter().take(area.width.into());
     let peak = shown().filter_map(|(_, rate)| *rate).max().unwrap_or_default();
     let time: Duration = shown().map(|(time, _)| *time).sum();
-    let title = format!(" queries/s, at most {} in {} ", grouped(peak as f64), span(time.as_secs_f64()));
+    let title = format!(" queries/s, peak {} in {} ", grouped(peak as f64), span(time.as_secs_f64()));
     let bars = shown().map(|(_, rate)| SparklineBar::from(*rate));
     let chart = Sparkline::default()
         .block(ruled(title))
@@ -359,7 +366,7 @@ fn columns(change: Change<'_>, count: usize) -> Vec<Column<'_>> {
     let busiest = (0..count).map(received).max().unwrap_or_default();
     let all: u64 = (0..count).map(received).sum();
     let balance = busiest as f64 * count as f64 / all.max(1) as f64;
-    let balance = if count > 1 && all > 0 { format!(" most {balance:.2} × mean") } else { " ".to_owned() };
+    let balance = if count > 1 && all > 0 { format!(" max {balance:.2} × mean") } else { " ".to_owned() };
     let number = |text: String| Line::from(text).right_aligned();
     let column = |title: &str, width, shown_from, cell: Box<dyn Fn(usize) -> Line<'static>>| Column {
         title: title.to_owned(),

@@ -30,10 +30,10 @@ pub struct TcpDriver {
     poll: Poll,
     events: Events,
     listeners: Vec<Listener>,
-    /// Nothing is accepted before.
+    /// When to accept again, after a pause.
     accept_after: Instant,
     table: Table<TcpStream>,
-    /// Keys of the connections whose turn comes, each once and in order.
+    /// Keys of the connections that are due a turn, each once and in order.
     queue: VecDeque<usize>,
     buffers: Buffers,
     draining: bool,
@@ -42,7 +42,8 @@ pub struct TcpDriver {
 #[derive(Debug)]
 struct Listener {
     socket: TcpListener,
-    /// Where its connections end; none if each has to be asked, as there are several addresses.
+    /// The local address of its connections; none for a wildcard, where each connection is asked
+    /// (getsockname).
     local: Option<SocketAddr>,
     /// There may be a connection to accept.
     ready: bool,
@@ -99,7 +100,7 @@ impl TcpDriver {
     /// and closes everything.
     ///
     /// # Errors
-    /// What epoll itself says, which no peer and no shortage can make it say.
+    /// Errors of epoll itself, which neither a peer nor a shortage can cause.
     pub fn run(mut self, orders: &Orders, handler: &mut impl TcpHandler) -> io::Result<()> {
         self.rounds(handler, |_| orders.is_serving())?;
         self.close_listeners();
@@ -130,7 +131,7 @@ impl TcpDriver {
     /// Lets go of the listeners. Others may hold them too, so closing them ends nothing with epoll.
     fn close_listeners(&mut self) {
         for mut listener in self.listeners.drain(..) {
-            // Without it there would be a wake-up for nothing now and then.
+            // A listener that another process holds too would still wake us (epoll(7)).
             let _ = self.poll.registry().deregister(&mut listener.socket);
         }
     }
@@ -192,7 +193,7 @@ impl TcpDriver {
         }
     }
 
-    /// Lets a connection in, and another out where that takes it over a limit.
+    /// Adds a connection, and closes another where that exceeds a limit.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener: usize, handler: &mut impl TcpHandler) {
         let Ok(local) = self.listeners[listener].local.map_or_else(|| stream.local_addr(), Ok) else {
             handler.count(TcpEvent::AcceptFailed);
@@ -204,7 +205,7 @@ impl TcpDriver {
         let key = self.table.insert(Entry::new(stream, Conn::new(Instant::now()), peer, local, listener));
         handler.count(TcpEvent::Opened);
         let entry = self.table.get_mut(key).expect("it was just inserted");
-        // Hardly a connection ever waits until it can write. Then it is watched for that too.
+        // EPOLLOUT is requested only once a connection has had to wait for its send buffer, which is rare.
         if self.poll.registry().register(&mut entry.stream, Token(key), Interest::READABLE).is_err() {
             self.close(key, Closed::Failed, handler);
         }
@@ -314,8 +315,8 @@ fn enqueue(queue: &mut VecDeque<usize>, key: usize, entry: &mut Entry<TcpStream>
 }
 
 /// Whether an error of `accept` is about the connection that was to be accepted, so the next may be
-/// well (accept(2): "already-pending network errors on the new socket"). All others speak of us: no
-/// descriptors, no memory.
+/// well (accept(2): "already-pending network errors on the new socket"). All others are about this process:
+/// no descriptors, no memory.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -372,8 +373,8 @@ impl Entry<TcpStream> {
                 Ok(0)
             }
             Ok(len) => {
-                // The readiness of epoll is told once: after a short read the next bytes, or the end, bring a
-                // new event, unless the event of the end was there before.
+                // Epoll is edge-triggered: after a short read the next bytes, or the end, bring a
+                // new event, unless that of the end has come already.
                 self.readable = len == input.len() || self.hung_up;
                 Ok(len)
             }

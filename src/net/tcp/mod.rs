@@ -4,8 +4,8 @@
 //! latency of datagrams, and every limit is exact. The thread never waits for a peer: the sockets do not
 //! block, a partial message costs its bytes and nothing else, and connections take turns of bounded length.
 //!
-//! `conn.rs` is one connection without I/O, `table.rs` holds them all and says who makes room, `driver.rs`
-//! moves the bytes.
+//! `conn.rs` is one connection without I/O, `table.rs` holds them all and decides which is closed for
+//! another, `driver.rs` moves the bytes.
 
 mod conn;
 mod driver;
@@ -92,18 +92,18 @@ pub enum Closed {
     Protocol,
     /// The socket failed; mostly, the client has reset it.
     Failed,
-    /// We stop.
+    /// The server stops.
     Stop,
 }
 
-/// What happens to connections, for those who count.
+/// What happens to connections, for counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TcpEvent {
     /// A connection was accepted. Each is followed by one `Closed`.
     Opened,
     /// A connection was closed.
     Closed(Closed),
-    /// A connection was lost while it was accepted.
+    /// A connection failed while it was accepted.
     AcceptFailed,
     /// The process ran out of descriptors or memory, and accepts nothing for a moment.
     AcceptPaused,

@@ -27,7 +27,7 @@ impl TcpHandler for Serving {
     fn woken(&mut self) {
         self.ledger.count(TCP_TURNS.at([]));
         self.ledger.fold();
-        self.snapshot.look();
+        self.snapshot.refresh();
     }
 
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {

@@ -14,7 +14,7 @@ use crate::limits;
 /// could otherwise be as many clients as it likes.
 const IPV6_CLIENT_PREFIX_LEN: u8 = 64;
 
-/// Whom `address` counts for: itself, or its /64. An IPv4 address is the same on an IPv6 socket.
+/// The client that `address` belongs to: itself, or its /64. An IPv4 address is the same on an IPv6 socket.
 fn client_of(address: IpAddr) -> IpNet {
     match address.to_canonical() {
         IpAddr::V4(address) => IpNet::from(IpAddr::V4(address)),
@@ -31,7 +31,7 @@ pub(super) struct Entry<S> {
     pub(super) conn: Conn,
     /// The other end.
     pub(super) peer: SocketAddr,
-    /// Whom it counts for.
+    /// The client that it counts for.
     client: IpNet,
     /// Our end.
     pub(super) local: SocketAddr,
@@ -39,13 +39,13 @@ pub(super) struct Entry<S> {
     pub(super) listener: usize,
     /// The socket may have something to read.
     pub(super) readable: bool,
-    /// The other end has closed or reset: after the last bytes there is an end to read.
+    /// The peer has closed or reset (EPOLLRDHUP): after the last bytes, read the end.
     pub(super) hung_up: bool,
     /// The socket's send buffer was full for an answer, so the socket is watched until it is writable.
     pub(super) waits_to_write: bool,
     /// Waits for its turn.
     pub(super) queued: bool,
-    /// Bytes of buffers that [`Table::buffered`] knows of.
+    /// Bytes of buffers that are counted in [`Table::buffered`].
     buffered: usize,
 }
 
@@ -72,7 +72,7 @@ impl<S> Entry<S> {
 #[derive(Debug)]
 pub(super) struct Table<S> {
     entries: Vec<Option<Entry<S>>>,
-    /// Keys that no connection has, of those below `entries.len()`.
+    /// Free keys below `entries.len()`.
     free: Vec<usize>,
     /// Open connections of each client that has any.
     of_client: HashMap<IpNet, usize>,
@@ -287,7 +287,7 @@ mod tests {
         bench.table.remove(a);
         bench.table.remove(b);
         assert_eq!((bench.table.open(), bench.table.of_client.len()), (0, 0));
-        // Limits of zero leave nobody to close; the connection is let in.
+        // With limits of zero there is no connection to close; the new one is added.
         let bench = Bench::new(0, 0);
         assert_eq!(bench.in_the_way("192.0.2.1"), None);
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-/// A folder that one node writes to.
+/// A directory that one node writes to.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) dir: PathBuf,
@@ -13,10 +13,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Writes a file at `path` below the folder, whole or not at all, even if the host loses its power.
+    /// Writes a file at `path` below the directory, whole or not at all, even if the host loses its power.
     pub(super) fn write(&self, path: &str, text: &str) -> Result<(), String> {
         let path = self.dir.join(path);
-        let folder = path.parent().expect("the path has a name behind the folder");
+        let folder = path.parent().expect("the path has a name after the directory");
         // One name: whatever a crash leaves is overwritten by the next file.
         let unfinished = folder.join(format!(".{}.tmp", self.node));
         let write = || -> io::Result<()> {

@@ -97,7 +97,7 @@ fn next_day(db: &Connection, from: u64) -> rusqlite::Result<Option<u64>> {
 
 //------------ HTTP ---
 
-/// Answers a request for `path`, which is below [`ROOT`], at `now`: the documents of one day, one behind the
+/// Answers a request for `path`, which is below [`ROOT`], at `now`: the documents of one day, one after the
 /// other.
 #[must_use]
 pub fn answer(stored: &Stored, node: &str, path: &str, now: u64) -> Answer {
@@ -115,10 +115,8 @@ pub fn answer(stored: &Stored, node: &str, path: &str, now: u64) -> Answer {
     };
     match named.map_or(Ok(None), look) {
         Err(error) => plain(503, &format!("The history cannot be read: {error}; try again later.")),
-        Ok(None) => plain(404, "There is no such day; give one as /rssac002/2026-01-31.yaml."),
-        Ok(Some(text)) if text.is_empty() => {
-            plain(404, "The history has nothing of that day, or the day is not over (UTC).")
-        }
+        Ok(None) => plain(404, "Not a day; use the form /rssac002/2026-01-31.yaml."),
+        Ok(Some(text)) if text.is_empty() => plain(404, "No data for that day, or it is not over yet (UTC)."),
         Ok(Some(text)) => Answer { status: 200, content_type: "application/yaml", body: text },
     }
 }

@@ -227,15 +227,15 @@ fn a_day_is_served_over_http_once_it_is_over() {
     assert_eq!(get("2023-11-14.yaml", over), (200, "application/yaml", whole));
     for (path, now, sentence) in [
         ("2023-11-14.yaml", over - 1, "not over"),
-        ("2023-11-13.yaml", over, "The history has nothing of that day"),
-        ("2023-02-30.yaml", over, "There is no such day; give one as"),
-        ("2023-11-14T00:00.yaml", over, "There is no such day"),
-        ("2023-11-14", over, "There is no such day"),
-        ("now.yaml", over, "There is no such day"),
-        ("-4714-11-24.yaml", over, "There is no such day"),
-        ("../metrics", over, "There is no such day"),
-        ("99999999999.yaml", over, "There is no such day"),
-        ("", over, "There is no such day"),
+        ("2023-11-13.yaml", over, "No data for that day"),
+        ("2023-02-30.yaml", over, "Not a day; use the form"),
+        ("2023-11-14T00:00.yaml", over, "Not a day"),
+        ("2023-11-14", over, "Not a day"),
+        ("now.yaml", over, "Not a day"),
+        ("-4714-11-24.yaml", over, "Not a day"),
+        ("../metrics", over, "Not a day"),
+        ("99999999999.yaml", over, "Not a day"),
+        ("", over, "Not a day"),
     ] {
         let (status, content_type, body) = get(path, now);
         assert_eq!((status, content_type), (404, "text/plain; charset=utf-8"), "{path}");
@@ -422,6 +422,6 @@ fn a_folder_is_checked_without_making_it() {
     assert_eq!(check_folder(Path::new("no-such-folder-here")), Ok(()));
     fs::write(path("file"), "").unwrap();
     let error = check_folder(&path("file/below")).unwrap_err();
-    assert!(error.starts_with("it is not there, and cannot be made in ") && error.contains("irectory"));
+    assert!(error.starts_with("it does not exist and cannot be created in ") && error.contains("irectory"));
     assert!(check_folder(Path::new("/proc")).is_err());
 }

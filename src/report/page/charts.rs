@@ -2,9 +2,9 @@
 //!
 //! No plotting library: those that write SVG (plotters 0.3 was read for this) give each shape a fixed
 //! colour and a place, in whole pixels, in a picture of fixed size. They write neither classes, roles nor
-//! titles: a chart would have one colour scheme, would say nothing to who does not see it, and its text
+//! titles: a chart would have one colour scheme, would say nothing to whoever does not see it, and its text
 //! would shrink with it on a phone. What they would spare us are the scales, some forty lines. Places along
-//! a chart's length are percentages, so that it takes any width while its text keeps its size; colours are
+//! a chart's length are percentages: it takes any width while its text keeps its size; colours are
 //! classes of the stylesheet, and so are light and dark.
 
 use maud::{Markup, html};
@@ -14,6 +14,8 @@ use super::numbers::{axis, count, fraction, percent, round};
 /// Room above the plot for the topmost mark, and below for the other axis, in pixels.
 const ABOVE: usize = 18;
 const BELOW: usize = 24;
+/// Marks of the time that fit next to one another on a phone.
+const TICKS_ON_A_PHONE: usize = 5;
 /// Height of a row of a bar chart, and of its bar, in pixels.
 const ROW: usize = 36;
 const BAR: usize = 8;
@@ -102,7 +104,10 @@ pub(super) fn lines(told: &Told<'_>, lines: &[Line<'_>], ticks: &[(usize, String
                 }
             }
             (scale(marks, plot, step))
-            @for (at, text) in ticks { (tick(*at as f64 / last as f64, text, ABOVE + plot + 17)) }
+            @for (index, (at, text)) in ticks.iter().enumerate() {
+                @let is_spare = ticks.len() > TICKS_ON_A_PHONE && index % 2 == 1;
+                (tick(*at as f64 / last as f64, text, ABOVE + plot + 17, is_spare))
+            }
             @for (line, at) in labelled(lines, plot, y) {
                 text class={ "label " (line.class) } x="100%" y=(format!("{:.0}", at + ABOVE as f64))
                     text-anchor="end" { (line.label.unwrap_or_default()) }
@@ -135,14 +140,16 @@ fn scale(marks: usize, plot: usize, step: f64) -> Markup {
     }
 }
 
-/// A mark of the axis along the length. At its ends the text stays within the chart.
-fn tick(at: f64, text: &str, y: usize) -> Markup {
+/// A mark of the axis along the length. At its ends the text stays within the chart. One that `is_spare` is
+/// not shown where there is little room.
+fn tick(at: f64, text: &str, y: usize, is_spare: bool) -> Markup {
     let anchor = match at {
         0.0..0.04 => "start",
         0.96.. => "end",
         _ => "middle",
     };
-    html! { text.axis x={ (format!("{:.2}", at * 100.0)) "%" } y=(y) text-anchor=(anchor) { (text) } }
+    let x = format!("{:.2}%", at * 100.0);
+    html! { text.axis.spare[is_spare] x=(x) y=(y) text-anchor=(anchor) { (text) } }
 }
 
 /// Parts of a line without a gap: the first place, and the values.
@@ -229,7 +236,7 @@ pub(super) fn columns(told: &Told<'_>, counts: &[u64], ticks: &[(usize, String)]
             }
             (scale(marks, plot, step))
             @for (at, text) in ticks {
-                (tick(*at as f64 / counts.len().max(1) as f64, text, ABOVE + plot + 17))
+                (tick(*at as f64 / counts.len().max(1) as f64, text, ABOVE + plot + 17, false))
             }
         },
     )

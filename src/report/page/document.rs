@@ -5,17 +5,13 @@ use maud::{DOCTYPE, Markup, html};
 use super::charts::{Line, Told, bars, columns, lines, shares_told};
 use super::figures::{Figures, Shares, Sizes, Sources};
 use super::numbers::{NOTHING, count, exact, fraction, percent, si, span};
-use super::{DAYS_DIR, Span};
+use super::span::{DAY, DAYS_DIR, HOUR, MINUTE, Span};
 use crate::board::Reading;
 use crate::board::recent::Pace;
 use crate::history::lookback::Dimension;
 use crate::limits::SHOWN_SOURCE_QUERIES_MIN;
 use crate::stats::counters::{QUERIES, SOCKET_DROPS};
 use crate::stats::labels::SIZE_BIN_LEN;
-
-const MINUTE: u64 = 60;
-const HOUR: u64 = 3600;
-const DAY: u64 = 24 * HOUR;
 
 /// What moves: the text of each element by its name.
 pub(super) fn live(reading: &Reading<'_>, pace: &Pace) -> [(&'static str, String); 3] {
@@ -220,7 +216,7 @@ fn traffic(figures: &Figures) -> Markup {
 /// What there is to see of a node that has not counted for long, and what will be.
 fn still_filling(figures: &Figures) -> String {
     let mut text = format!(
-        "Counting began at {} UTC; each {} adds a point.",
+        "Counting began at {} UTC; a point is added every {}.",
         minute(&figures.began_written),
         figures.span.step_title()
     );

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
-use super::Span;
+use super::span::{DAY, Span};
 use crate::board::Reading;
 use crate::history::lookback::{Counts, Dimension, began, counted, groups, limited, not_stored, written};
 use crate::history::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
@@ -16,8 +16,6 @@ use crate::stats::counters::{
     Family, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES,
 };
 use crate::stats::uniques::KINDS;
-
-const DAY: u64 = 24 * 3600;
 
 /// Names and counts, the largest first.
 pub(super) type Shares = Vec<(String, u64)>;
@@ -94,7 +92,7 @@ impl Figures {
     /// # Errors
     /// Those of the disk.
     pub fn read(stored: &Stored, span: Span, now: u64, reading: &Reading<'_>) -> rusqlite::Result<Self> {
-        let started = (reading.started() as u64).min(now);
+        let started = reading.started().as_secs().min(now);
         // A step is whole once the history has it: before, a part of it would look like a fall.
         let whole_until = reading.board.history.written_at().unwrap_or(started).min(now);
         // All of it as of one time, also if a minute is stored meanwhile.

@@ -47,7 +47,7 @@ pub(super) fn count(count: u64) -> String {
     si(count as f64)
 }
 
-/// A number that is no fraction, in full: `1 234 567`.
+/// A whole number in full: `1 234 567`.
 pub(super) fn exact(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();

@@ -1,15 +1,15 @@
-//! The operator's document, `/node`: what the public need not know. It is read from the counters alone.
+//! The operator's document, `/node`: what the public need not know. It is made from the counters alone.
 
 use maud::{Markup, html};
 
 use super::charts::{Told, bars, shares_told};
 use super::document::{rows_of, shell};
-use super::numbers::{exact, percent, si, si_small, span};
+use super::numbers::{NOTHING, exact, percent, si, si_small, span};
 use crate::board::Reading;
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST, HostFamily};
 use crate::board::observed::Percentiles;
 use crate::board::recent::Pace;
-use crate::limits::NODE_VIEW_REFRESH_SECONDS;
+use crate::limits::{NODE_VIEW_REFRESH_SECONDS, SERVICE_TIME_EVERY};
 use crate::stats::counters::{
     DROPPED, Family, QUERIES, SEND_ERRORS, SHARD_BATCHES, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
     SHARD_SENT, SHARD_SHORT, SOCKET_DROPS, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED,
@@ -26,13 +26,13 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
     let body = html! {
         header {
             div.who {
-                p.kicker { "AS112 node, for its operator" }
+                p.kicker { "AS112 node, operator's view" }
                 h1 { (reading.named.node) }
                 p.facts {
                     span { (reading.named.site) }
                     span { "as112d " (facts.version) }
                     span { "up " (span(reading.uptime.as_secs())) }
-                    span { a href="index.html" { "the public page" } }
+                    span { a href="index.html" { "public page" } }
                 }
             }
             p.now {
@@ -46,15 +46,15 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
             (times(reading))
             section aria-labelledby="rings" { h2 #rings { "Rings and sockets" } (card("", &health(reading))) }
             section aria-labelledby="lost" {
-                h2 #lost { "Not answered, and lost" }
+                h2 #lost { "Unanswered and dropped" }
                 div.cards {
-                    (card("Packets without a reply", &series(reading, DROPPED, "Reason")))
+                    (card("Unanswered packets", &series(reading, DROPPED, "Reason")))
                     (card("TCP connections closed", &series(reading, TCP_CLOSED, "Reason")))
-                    (card("UDP of this host", &host(reading)))
+                    (card("UDP counters of this host", &host(reading)))
                 }
             }
         }
-        footer { p { "Totals are those since counting began, as in " a href="metrics" { "/metrics" } "." } }
+        footer { p { "Totals since counting began, as in " a href="metrics" { "/metrics" } "." } }
     };
     shell(&reading.named.node, None, Some(NODE_VIEW_REFRESH_SECONDS), &body).into_string()
 }
@@ -72,7 +72,7 @@ fn state(reading: &Reading<'_>) -> Markup {
     let (facts, history) = (&reading.board.facts, &reading.board.history);
     let lost = reading.total.sum(SOCKET_DROPS);
     let failed = match history.last_error() {
-        Some(error) => format!("{}, the last one because: {error}", exact(history.errors())),
+        Some(error) => format!("{}; the last one: {error}", exact(history.errors())),
         None => exact(history.errors()),
     };
     let tcp =
@@ -80,20 +80,20 @@ fn state(reading: &Reading<'_>) -> Markup {
     let rows = [
         ("State", reading.state.name().to_owned(), true),
         ("Datapath", format!("{}: {}", facts.datapath, facts.reason), true),
-        ("In the driver (XDP)", in_the_driver(reading), true),
+        ("XDP", in_the_driver(reading), true),
         ("Queries", exact(reading.total.sum(QUERIES)), true),
-        ("Lost for want of room", format!("{} datagrams", exact(lost)), lost == 0),
-        ("Replies cut (TC)", exact(reading.total.sum(TRUNCATED)), true),
+        ("Dropped (receive buffer full)", format!("{} datagrams", exact(lost)), lost == 0),
+        ("Truncated (TC)", exact(reading.total.sum(TRUNCATED)), true),
         (
             "TCP",
             format!(
-                "{} open, {} accepted, {} failed, {} pauses",
+                "{} open, {} accepted, {} not accepted (errors), accepting paused {} times",
                 reading.tcp_connections, tcp[0], tcp[1], tcp[2]
             ),
             true,
         ),
         ("History", history.place.clone(), true),
-        ("Stores that failed", failed, history.errors() == 0),
+        ("History write errors", failed, history.errors() == 0),
     ];
     html! {
         dl.state {
@@ -108,7 +108,7 @@ fn in_the_driver(reading: &Reading<'_>) -> String {
     if places.is_empty() {
         return "off".to_owned();
     }
-    format!("{} queries answered on {}", exact(reading.xdp.sum(QUERIES)), places.join(", "))
+    format!("{} queries answered, on {}", exact(reading.xdp.sum(QUERIES)), places.join(", "))
 }
 
 fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
@@ -128,17 +128,17 @@ fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
             format!("{:.1}\u{202f}%", busy * 100.0),
             exact(received),
             percent(received, all),
-            si(received as f64 / batches.max(1) as f64),
+            if batches == 0 { NOTHING.to_owned() } else { si(received as f64 / batches as f64) },
         ]
     };
     let rows: Vec<_> = reading.shards.iter().enumerate().map(row).collect();
-    let head = ["Shard", "CPU", "per second", "busy", "Datagrams", "Share", "in a batch"];
+    let head = ["Shard", "CPU", "Datagrams/s", "Busy", "Datagrams", "Share", "Per batch"];
     html! {
         section aria-labelledby="shards" {
             h2 #shards { "Shards" }
             figure.card {
                 figcaption { h3 { "Balance" } p.note { "Datagrams since counting began" } }
-                @if all == 0 { p.empty { "Nothing has come yet." } } @else { (bars(&told, &shares, all)) }
+                @if all == 0 { p.empty { "No datagrams yet." } } @else { (bars(&told, &shares, all)) }
             }
             (card("", &rows_of(&head, &rows)))
         }
@@ -150,7 +150,10 @@ fn times(reading: &Reading<'_>) -> Markup {
     let observation = &reading.observation;
     let row = |name: String, times: &Percentiles| {
         let quantiles = [times.p50, times.p90, times.p99, times.p999, times.max];
-        let quantiles = quantiles.map(|ns| format!("{}s", si_small(ns as f64 / 1e9)));
+        let quantiles = quantiles.map(|ns| match times.samples {
+            0 => NOTHING.to_owned(),
+            _ => format!("{}s", si_small(ns as f64 / 1e9)),
+        });
         [name, exact(times.samples)].into_iter().chain(quantiles).collect()
     };
     // The thread of TCP has the last place, and no batches.
@@ -162,10 +165,13 @@ fn times(reading: &Reading<'_>) -> Markup {
             h2 #times { "Service times" }
             figure.card {
                 figcaption {
-                    p.note { "From the receipt of a query's batch to its end; a sample of the last minutes" }
+                    p.note {
+                        "From receiving a query's batch to submitting its replies; one query in "
+                        (SERVICE_TIME_EVERY) ", in the last two minutes"
+                    }
                 }
                 div.scroll tabindex="0" role="region" aria-label="Service times" {
-                    (rows_of(&["Shard", "Samples", "50 %", "90 %", "99 %", "99.9 %", "at most"], &rows))
+                    (rows_of(&["Shard", "Samples", "p50", "p90", "p99", "p99.9", "max"], &rows))
                 }
             }
         }
@@ -188,13 +194,13 @@ fn health(reading: &Reading<'_>) -> Markup {
     let head = [
         "Shard",
         "Sent",
-        "re-armed: no buffers",
-        "empty",
-        "other",
-        "completions over",
-        "short submissions",
-        "send errors",
-        "lost in sockets",
+        "Re-arms: no buffers",
+        "Re-arms: empty",
+        "Re-arms: other",
+        "CQ overflows",
+        "Short submissions",
+        "Send errors",
+        "Socket drops",
     ];
     rows_of(&head, &rows)
 }
@@ -207,11 +213,10 @@ fn series(reading: &Reading<'_>, family: &Family, head: &str) -> Markup {
 }
 
 fn host(reading: &Reading<'_>) -> Markup {
-    let cell = |count: &Option<u64>| count.map_or_else(|| "–".to_owned(), exact);
+    let cell = |count: &Option<u64>| count.map_or_else(|| NOTHING.to_owned(), exact);
     let row = |(family, counts): (&HostFamily, &[Option<u64>; HOST_FAMILIES.len()])| {
-        let name = family.name.trim_start_matches("host_").trim_start_matches("udp_").replace('_', " ");
-        std::iter::once(name).chain(counts.iter().map(cell)).collect()
+        std::iter::once(family.key.to_owned()).chain(counts.iter().map(cell)).collect()
     };
     let rows: Vec<Vec<String>> = HOST.iter().zip(&reading.host).map(row).collect();
-    rows_of(&["Count", HOST_FAMILIES[0], HOST_FAMILIES[1]], &rows)
+    rows_of(&["Counter", HOST_FAMILIES[0], HOST_FAMILIES[1]], &rows)
 }

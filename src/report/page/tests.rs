@@ -1,3 +1,4 @@
+use super::span::DAY;
 use super::*;
 use crate::board::Board;
 use crate::board::tests::board;
@@ -114,4 +115,12 @@ fn the_index_is_the_document_of_the_first_span() {
     let paths = files().map(|(path, _)| path);
     let pages = paths.filter(|path| Page::at(path.trim_end_matches("?saved"), None, Span::Hour).is_some());
     assert_eq!(pages.count(), 16);
+}
+
+#[test]
+fn the_view_of_the_operator_has_no_times_where_none_were_taken() {
+    let html = operator::render(&board().read(), &Pace::default());
+    // Two shards and all of them, at five quantiles; and batches, of which the board has none.
+    let dashes = html.matches("<td>–</td>").count();
+    assert!(dashes >= 3 * 5 + 2 && !html.contains("\u{202f}ns"), "{dashes}: {html}");
 }

@@ -22,7 +22,7 @@ pub enum Class {
     Tcp,
     /// Serves statistics.
     Http,
-    /// Reads the history for those who ask over HTTP.
+    /// Reads the history for HTTP.
     Reader,
     /// Stores the history.
     Aggregator,

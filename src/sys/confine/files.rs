@@ -70,7 +70,8 @@ fn restrict(plan: &Plan, missing: &mut impl FnMut(&Path)) -> Result<RestrictionS
     plan.connect.iter().try_fold(rules, connect)?.restrict_self()
 }
 
-/// Whom to reach: nobody outside. A supervisor whose socket is an abstract one must be told how we are.
+/// Scopes (landlock ABI 6, Linux 6.12): no signal to a process outside, no connection to an abstract socket
+/// outside, unless the service manager's is one.
 fn scopes() -> BitFlags<Scope> {
     let notify = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
     if notify.as_encoded_bytes().first() == Some(&b'@') {

@@ -197,8 +197,8 @@ fn compile(class: Class) -> BpfProgram {
 const OWN_SIGNALS: [libc::c_int; 7] =
     [libc::SIGSYS, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
 
-/// From now on the calling thread takes the signals of others, or none of them; and in any case its own. Who
-/// started the process may have left it any mask.
+/// Unblocks the signals that other processes send, or blocks them, in the calling thread. Signals that it
+/// raises itself stay unblocked. The parent may have left the process any mask.
 pub(super) fn set_signals(takes: bool) -> io::Result<()> {
     // SAFETY: zero is a value of `sigset_t`, the empty set.
     let mut blocked: libc::sigset_t = unsafe { std::mem::zeroed() };

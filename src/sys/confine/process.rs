@@ -40,8 +40,8 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
 
 impl Confined {
     /// Takes from the calling thread every system call but those of its class. A call that is refused gets
-    /// EPERM and is counted ([`refused`]). Signals that others send are left to the thread that is here for
-    /// them: a handler makes calls that the class of the thread it interrupts does not.
+    /// EPERM and is counted ([`refused`](super::refused)). Signals that others send are left to the thread
+    /// that is here for them: a handler makes calls that the class of the thread it interrupts does not.
     ///
     /// # Errors
     /// If the kernel refuses the filter; the thread must end.

@@ -9,7 +9,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use super::ConfineError;
 use crate::sys::user;
 
-/// Who to become where nobody is named: the user that packages make, or the one that owns nothing.
+/// The default user: the one that packages create, else the one that owns nothing.
 pub(super) const USERS: [&str; 2] = ["as112d", "nobody"];
 
 /// How many threads this process has; one where the kernel does not say.
@@ -26,7 +26,7 @@ pub(super) fn become_user(
     own: Option<&Path>,
     notes: &mut Vec<String>,
 ) -> Result<String, ConfineError> {
-    // Rings count against this limit once we are not root any more.
+    // Rings count against RLIMIT_MEMLOCK once we are no longer root.
     raise_memlock();
     if let Some(user) = wanted {
         give(own, user);

@@ -120,7 +120,7 @@ impl Batch {
 
     /// Lends one message of the batch received: what it is, and the payload's room. `None` if it has no
     /// address that could be answered.
-    pub(super) fn lend(&mut self, message: usize, socket: usize) -> Option<(Arrived, &mut [u8])> {
+    pub(super) fn datagram(&mut self, message: usize, socket: usize) -> Option<(Arrived, &mut [u8])> {
         let received = &self.arrays().received[message];
         let len = (received.msg_len as usize).min(SLOT_PAYLOAD_LEN);
         // Its type differs between C libraries; the kernel returns at most what it was given.

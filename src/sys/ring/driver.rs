@@ -12,7 +12,7 @@ use crate::sys::datagram::{Arrived, Turn};
 /// The multishot receive of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Receive {
-    /// It runs, or is queued to.
+    /// Running in the kernel, or queued.
     Armed,
     /// It has ended, and why.
     Ended(Cause),
@@ -27,7 +27,7 @@ enum Cause {
     Other,
 }
 
-/// A ring over some kernel.
+/// A ring over a kernel, real or simulated.
 pub(super) struct Driver<K> {
     kernel: K,
     /// By socket.
@@ -56,8 +56,8 @@ impl<K: Kernel> Driver<K> {
     /// One turn: re-arm what has ended, enter once (which sends the last turn's replies and receives), answer
     /// all.
     ///
-    /// It waits only if every socket is armed. A reply that is sent completes in silence, so a wait with an
-    /// ended receive would have nothing to wake it.
+    /// It waits only if every socket is armed. A successful send posts no completion, so a wait with an
+    /// ended receive might have nothing to wake it.
     #[inline]
     pub(super) fn turn(
         &mut self,
@@ -145,9 +145,9 @@ impl<K: Kernel> Driver<K> {
                         self.ended(socket, result)?;
                     }
                     let Some(mut slot) = slot else { continue };
-                    // An error's slot, if it has one, has no datagram.
+                    // A completion with an error may come with a slot, but without a datagram.
                     let received = usize::try_from(result).unwrap_or(0);
-                    let Some((arrived, payload)) = self.kernel.slots().lend(&mut slot, socket, received)
+                    let Some((arrived, payload)) = self.kernel.slots().datagram(&mut slot, socket, received)
                     else {
                         self.kernel.recycle(slot);
                         continue;
@@ -165,11 +165,11 @@ impl<K: Kernel> Driver<K> {
                 Completion::SendFailed { errno } => turn.send_errors.count(errno),
                 Completion::Other => {}
                 Completion::Nonsense => {
-                    return Err(io::Error::other("the ring completed what was never asked of it"));
+                    return Err(io::Error::other("unexpected io_uring completion"));
                 }
             }
         }
-        // Failures complete in the very call that took the reply.
+        // A failed send completes in the `enter` that took it.
         turn.sent += entered.taken.saturating_sub(turn.send_errors.total() - failed_before);
         Ok(())
     }

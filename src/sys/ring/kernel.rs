@@ -36,7 +36,7 @@ pub(super) trait Kernel {
 /// What one [`Kernel::enter`] did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entered {
-    /// Replies that the kernel took, those included that it then failed to send.
+    /// Replies that the kernel took, including those that it then failed to send.
     pub(super) taken: u32,
     /// Queued work is left for the next time.
     pub(super) short: bool,
@@ -44,10 +44,10 @@ pub(super) struct Entered {
     pub(super) overflow: bool,
 }
 
-/// One thing that is done.
+/// A completion queue entry.
 #[derive(Debug)]
 pub(super) enum Completion {
-    /// Something of the multishot receive on `socket`.
+    /// A completion of the multishot receive on `socket`.
     Receive {
         socket: usize,
         /// Bytes including the head, or a negative error number.
@@ -57,10 +57,10 @@ pub(super) enum Completion {
         /// Whether the receive is still armed (IORING_CQE_F_MORE).
         more: bool,
     },
-    /// A reply was not sent, by error number. (Those that are sent complete in silence.)
+    /// A reply was not sent, by error number. (Successful sends post no completion: IOSQE_CQE_SKIP_SUCCESS.)
     SendFailed { errno: i32 },
-    /// What the driver need not know: that a cancellation is done.
+    /// A cancellation is done; the driver ignores it.
     Other,
-    /// What no kernel may say: a slot that it does not have, a request that we did not make.
+    /// Impossible: a slot that the kernel does not have, or a request that was never made.
     Nonsense,
 }

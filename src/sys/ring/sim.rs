@@ -136,7 +136,7 @@ impl Kernel for Sim {
     }
 
     fn recycle(&mut self, slot: Slot) {
-        let number = self.slots.put(slot);
+        let number = self.slots.recycle(slot);
         self.buffers.push_back(number);
     }
 
@@ -205,7 +205,7 @@ impl Sim {
                 return self.finish(socket, -libc::ENOBUFS);
             };
             let Some((arrived, datagram)) = self.inbox[socket].pop_front() else { return };
-            let mut slot = self.slots.take(number).expect("a buffer is with the kernel");
+            let mut slot = self.slots.take_filled(number).expect("a buffer is with the kernel");
             let result = self.slots.simulate(&mut slot, &arrived, &datagram);
             let result = i32::try_from(result).expect("a slot is small");
             let more = !datagram.is_empty() && !self.chance(20);
@@ -223,7 +223,8 @@ impl Sim {
             return slot;
         }
         let received = self.slots.payload_off();
-        let (arrived, payload) = self.slots.lend(&mut slot, socket, received).expect("its head is as it was");
+        let (arrived, payload) =
+            self.slots.datagram(&mut slot, socket, received).expect("its head is as it was");
         let (peer, bytes) = (arrived.peer, payload[..reply.len].to_vec());
         self.outbox.push(Sent { socket, peer, source: reply.source, bytes });
         slot

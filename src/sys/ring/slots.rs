@@ -58,7 +58,7 @@ pub(crate) struct Reply {
 /// The memory of all slots of one ring, and the record of which of them are with the kernel.
 pub(crate) struct Slots {
     memory: ManuallyDrop<Region>,
-    /// False once the kernel may have to be feared: see [`Self::keep_mapped`].
+    /// False once the kernel may still write after the ring has ended: see [`Self::keep_mapped`].
     unmap: bool,
     payload_off: usize,
     /// Bytes from one slot to the next.
@@ -108,7 +108,7 @@ impl Slots {
     }
 
     /// Takes the slot that the kernel says it has filled. `None` if the kernel does not have that slot.
-    pub(super) fn take(&mut self, number: u16) -> Option<Slot> {
+    pub(super) fn take_filled(&mut self, number: u16) -> Option<Slot> {
         let in_kernel = self.in_kernel.get_mut(usize::from(number))?;
         if !std::mem::replace(in_kernel, false) {
             return None;
@@ -119,7 +119,7 @@ impl Slots {
 
     /// Notes that the slot goes back to the kernel, and gives its number to tell the kernel.
     #[expect(clippy::needless_pass_by_value, reason = "the slot ends here: it is the kernel's again")]
-    pub(super) fn put(&mut self, slot: Slot) -> u16 {
+    pub(super) fn recycle(&mut self, slot: Slot) -> u16 {
         let Slot(number) = slot;
         self.in_kernel[usize::from(number)] = true;
         self.in_kernel_count += 1;
@@ -136,15 +136,16 @@ impl Slots {
         let base = self.address(slot.0);
         // SAFETY: `base` begins `slot_len` bytes of `memory`, zeroed when mapped and mapped as long as `self`
         // lives. The kernel does not touch them: it was given this slot's number for the last time before
-        // `take` made `slot`, and is given it again only by `put`, which consumes `slot`. A queued reply
-        // reads them only from `enter`, and queueing it consumed the `Slot` too. No second slice exists, as
-        // `self` and `slot` are lent uniquely for as long as this one lives; other slots' bytes are disjoint.
+        // `take_filled` made `slot`, and is given it again only by `recycle`, which consumes `slot`. A queued
+        // reply reads them only from `enter`, and queueing it consumed the `Slot` too. No second slice
+        // exists, as `self` and `slot` are lent uniquely for as long as this one lives; other slots' bytes
+        // are disjoint.
         unsafe { std::slice::from_raw_parts_mut(base, self.slot_len()) }
     }
 
     /// Reads the head that the kernel wrote, for a completion of `received` bytes on `socket`, and lends the
     /// payload's room. `None` if the head is not one of a datagram of ours; then nothing is lent.
-    pub(super) fn lend(
+    pub(super) fn datagram(
         &mut self,
         slot: &mut Slot,
         socket: usize,
@@ -241,13 +242,13 @@ mod tests {
     #[test]
     fn a_slot_is_taken_once_and_comes_back() {
         let mut slots = Slots::new(2, false).unwrap();
-        assert!(slots.take(2).is_none(), "there is no such slot");
-        let slot = slots.take(1).unwrap();
-        assert!(slots.take(1).is_none(), "the kernel does not have it");
+        assert!(slots.take_filled(2).is_none(), "there is no such slot");
+        let slot = slots.take_filled(1).unwrap();
+        assert!(slots.take_filled(1).is_none(), "the kernel does not have it");
         assert_eq!(slots.in_kernel_count(), 1);
-        assert_eq!(slots.put(slot), 1);
+        assert_eq!(slots.recycle(slot), 1);
         assert_eq!(slots.in_kernel_count(), 2);
-        assert!(slots.take(1).is_some());
+        assert!(slots.take_filled(1).is_some());
     }
 
     #[test]
@@ -255,16 +256,16 @@ mod tests {
         for wildcard in [false, true] {
             for peer in ["192.0.2.1:1024", "[2001:db8::1]:53"] {
                 let mut slots = Slots::new(2, wildcard).unwrap();
-                let mut slot = slots.take(1).unwrap();
+                let mut slot = slots.take_filled(1).unwrap();
                 let peer = peer.parse().unwrap();
                 let local_ip = wildcard.then(|| "192.0.2.53".parse().unwrap());
                 let arrived = Arrived { socket: 7, peer, local_ip, len: 5 };
                 let received = slots.simulate(&mut slot, &arrived, b"query");
-                let (seen, payload) = slots.lend(&mut slot, 7, received).unwrap();
+                let (seen, payload) = slots.datagram(&mut slot, 7, received).unwrap();
                 assert_eq!(seen, arrived);
                 assert_eq!((&payload[..5], payload.len()), (&b"query"[..], SLOT_PAYLOAD_LEN));
                 assert_eq!(payload.as_ptr() as usize % 64, 0);
-                assert!(slots.lend(&mut slot, 7, received - 6).is_none(), "not even a head");
+                assert!(slots.datagram(&mut slot, 7, received - 6).is_none(), "not even a head");
             }
         }
     }
@@ -272,10 +273,10 @@ mod tests {
     #[test]
     fn a_datagram_is_cut_to_the_slot() {
         let mut slots = Slots::new(1, true).unwrap();
-        let mut slot = slots.take(0).unwrap();
+        let mut slot = slots.take_filled(0).unwrap();
         let arrived = Arrived { socket: 0, peer: "[::1]:9".parse().unwrap(), local_ip: None, len: 0 };
         let received = slots.simulate(&mut slot, &arrived, &[7; 4000]);
-        let (seen, payload) = slots.lend(&mut slot, 0, received).unwrap();
+        let (seen, payload) = slots.datagram(&mut slot, 0, received).unwrap();
         assert_eq!(seen.len, SLOT_PAYLOAD_LEN);
         assert_eq!(*payload, [7; SLOT_PAYLOAD_LEN]);
     }

@@ -47,7 +47,7 @@ const GROUP: u16 = 0;
 /// `user_data` of a receive is the socket's index; these mark the other requests.
 const SENT: u64 = 1 << 32;
 const CANCELLED: u64 = 1 << 33;
-// From linux/io_uring.h: what the crate keeps to itself.
+// From linux/io_uring.h: constants that the crate does not export.
 const REGISTER_UNREGISTER_FILES: u8 = 3;
 const REGISTER_RING_FDS: u8 = 20;
 const REGISTER_UNREGISTER_RING_FDS: u8 = 21;
@@ -57,15 +57,15 @@ const CQE_BUFFER_SHIFT: u32 = 16;
 pub(super) struct Uring {
     // Fields drop in this order: the ring first, then what it used.
     ring: IoUring,
-    door: Door,
+    registered: RegisteredFd,
     buffers: Buffers,
     slots: Slots,
-    /// What each queued entry holds, in the order of the queue: a slot, if it is a send.
+    /// The slot of each queued entry that is a send, in the order of the submission queue.
     queued: VecDeque<Option<Slot>>,
-    /// The head that every receive is armed with; the kernel may read it as long as one is armed.
+    /// The msghdr that every receive is armed with; the kernel may read it as long as one is armed.
     head: Box<libc::msghdr>,
     sockets: Vec<UdpSocket>,
-    /// Receives armed and not seen to end: while there is one, the kernel may write to slots.
+    /// Receives that are armed: while there is one, the kernel may write to slots.
     receiving: usize,
 }
 
@@ -93,9 +93,9 @@ impl Uring {
         }
         let slots = Slots::new(slot_count, wildcard).map_err(step("mmap of the slots"))?;
         let buffers = Buffers::new(&ring, slot_count, &slots).map_err(step("IORING_REGISTER_PBUF_RING"))?;
-        let door = Door::new(&ring).map_err(step("IORING_REGISTER_RING_FDS"))?;
+        let registered = RegisteredFd::new(&ring).map_err(step("IORING_REGISTER_RING_FDS"))?;
         if let Err(error) = submitter.register_enable_rings() {
-            door.close(&ring);
+            registered.close(&ring);
             return Err(step("IORING_REGISTER_ENABLE_RINGS")(error));
         }
         let (name_len, control_len) = slots.asked_lens();
@@ -105,7 +105,7 @@ impl Uring {
         head.msg_namelen = name_len as libc::socklen_t;
         head.msg_controllen = control_len as _;
         let queued = VecDeque::with_capacity(entries as usize);
-        Ok(Self { ring, door, buffers, slots, queued, head, sockets, receiving: 0 })
+        Ok(Self { ring, registered, buffers, slots, queued, head, sockets, receiving: 0 })
     }
 
     /// Bytes of one: an entry of the submission queue has 64; one of completions has 16, and there are twice
@@ -120,7 +120,7 @@ impl Uring {
         &self.sockets
     }
 
-    /// Closes the ring and gives the sockets back, free of it.
+    /// Closes the ring and returns the sockets.
     pub(super) fn into_sockets(mut self) -> Vec<UdpSocket> {
         self.quiesce();
         std::mem::take(&mut self.sockets)
@@ -198,13 +198,13 @@ impl Kernel for Uring {
     #[inline]
     fn recycle(&mut self, slot: Slot) {
         let len = self.slots.slot_len();
-        let number = self.slots.put(slot);
+        let number = self.slots.recycle(slot);
         self.buffers.add(number, self.slots.address(number), len);
     }
 
     fn enter(&mut self, wait: Duration) -> io::Result<Entered> {
         self.buffers.publish();
-        let result = self.door.enter(self.queued.len(), wait);
+        let result = self.registered.enter(self.queued.len(), wait);
         let submission = self.ring.submission();
         let (left, overflow) = (submission.len(), submission.cq_overflow());
         drop(submission);
@@ -217,8 +217,8 @@ impl Kernel for Uring {
         }
         match result {
             Ok(()) => Ok(entered),
-            // Nothing came in time; a signal; no memory for a request; completions to be read first. All
-            // pass.
+            // In this order: time-out; signal; no memory for a request (twice); completions to be read first.
+            // All are transient.
             Err(error) => match error.raw_os_error() {
                 Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::ENOMEM | libc::EBUSY) => Ok(entered),
                 _ => Err(error),
@@ -239,7 +239,7 @@ impl Kernel for Uring {
         let socket = usize::try_from(tag).ok().filter(|&socket| socket < self.sockets.len());
         let Some(socket) = socket else { return Some(Completion::Nonsense) };
         let slot = if io_uring::cqueue::buffer_select(flags).is_some() {
-            let Some(slot) = self.slots.take((flags >> CQE_BUFFER_SHIFT) as u16) else {
+            let Some(slot) = self.slots.take_filled((flags >> CQE_BUFFER_SHIFT) as u16) else {
                 return Some(Completion::Nonsense);
             };
             Some(slot)
@@ -253,7 +253,7 @@ impl Kernel for Uring {
 }
 
 impl Drop for Uring {
-    /// Lets go of ring and sockets so that the ports are free at once; left to itself, the kernel takes up to
+    /// Closes ring and sockets in a way that frees the ports at once; left alone, the kernel takes up to
     /// 48 ms.
     fn drop(&mut self) {
         self.quiesce();
@@ -262,7 +262,7 @@ impl Drop for Uring {
             self.slots.keep_mapped();
             Box::leak(std::mem::replace(&mut self.head, Box::new(empty_head())));
         }
-        self.door.close(&self.ring);
+        self.registered.close(&self.ring);
         // If this is denied (a seccomp filter), the port is free when the kernel has taken the ring apart.
         let _ = self.ring.submitter().unregister_files();
     }
@@ -272,8 +272,8 @@ fn empty_head() -> libc::msghdr {
     message_head(ptr::null_mut(), 0, ptr::null_mut(), ptr::null_mut(), 0)
 }
 
-/// The ring itself, disabled yet. Tries again without the flag that kernels before 6.6 lack; the others we
-/// need.
+/// Sets up the ring, still disabled (R_DISABLED, Linux 5.10). Needed: SUBMIT_ALL (5.18), COOP_TASKRUN (5.19),
+/// SINGLE_ISSUER (6.0) and DEFER_TASKRUN (6.1). NO_SQARRAY is used where the kernel has it (6.6).
 fn build(entries: u32) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     // Completions between two turns: one for each slot, each failed send, each end of a receive.
@@ -286,7 +286,8 @@ fn build(entries: u32) -> io::Result<IoUring> {
     }
 }
 
-/// All that the ring may ever do: receive, send and cancel on its registered files, and the end of itself.
+/// All that the ring may ever do (IORING_REGISTER_RESTRICTIONS, Linux 5.10): multishot recvmsg (6.0), send
+/// (with an address: 6.1), sendmsg and cancel on its registered files, and unregister them and itself.
 fn restrictions() -> [Restriction; 8] {
     [
         Restriction::sqe_op(opcode::RecvMsgMulti::CODE),
@@ -302,7 +303,7 @@ fn restrictions() -> [Restriction; 8] {
 
 /// The way into the ring: its registered descriptor, which saves the kernel a lookup in each call
 /// (IORING_REGISTER_RING_FDS, Linux 5.18).
-struct Door {
+struct RegisteredFd {
     /// Index among this thread's registered rings.
     index: RawFd,
     flags: u32,
@@ -317,7 +318,7 @@ struct RingFd {
     data: u64,
 }
 
-impl Door {
+impl RegisteredFd {
     /// Registers the ring's descriptor with the calling thread. Before the ring is enabled: afterwards it is
     /// denied.
     fn new(ring: &IoUring) -> io::Result<Self> {
@@ -372,7 +373,8 @@ fn register_ring_fd(ring: &IoUring, operation: u8, update: &mut RingFd) -> io::R
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The ring of buffers through which slots are given to the kernel (io_uring_register_buf_ring(3)).
+/// The ring of provided buffers through which slots are given to the kernel (io_uring_register_buf_ring(3),
+/// Linux 5.19).
 struct Buffers {
     memory: Region,
     count: u16,
@@ -411,7 +413,7 @@ impl Buffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
-    /// Shows the kernel all slots added so far.
+    /// Publishes the tail: the kernel sees all slots added so far.
     #[inline]
     fn publish(&mut self) {
         let base: *const BufRingEntry = self.memory.at(0, size_of::<BufRingEntry>()).cast();
@@ -474,7 +476,7 @@ mod tests {
             panic!("a datagram was expected");
         };
         let received = usize::try_from(result).unwrap();
-        let (arrived, payload) = uring.slots.lend(&mut slot, 0, received).unwrap();
+        let (arrived, payload) = uring.slots.datagram(&mut slot, 0, received).unwrap();
         assert_eq!((arrived.peer, &payload[..5]), (client.local_addr().unwrap(), &b"query"[..]));
         uring.recycle(slot);
     }

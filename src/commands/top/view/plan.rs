@@ -1,4 +1,4 @@
-//! Where everything goes. Lines are given out in the order of their importance, so that a small terminal has
+//! Where everything goes. Lines are given out in the order of their importance: a small terminal has
 //! the most important ones.
 
 use ratatui::layout::{Constraint, Layout, Rect};

@@ -16,23 +16,23 @@ pub(super) const CONTROL_LEN: usize = size_of::<Control>();
 
 /// Which frames the program may answer.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct Filter {
     /// Where they come in.
     pub interfaces: Vec<sys::interface::Interface>,
-    /// The addresses that the node listens on. For a wildcard nobody can say which ones it is: those are in
+    /// The addresses that the node listens on. Which ones a wildcard stands for is unknown: those are in
     /// a prefix.
     pub listeners: Vec<SocketAddr>,
-    /// All of whose addresses are the node's.
+    /// Prefixes all of whose addresses are the node's.
     pub prefixes: Vec<IpNet>,
     /// One query in so many that it could answer passes to the sockets; 0 for none.
     pub sample: u32,
 }
 
-impl Door {
-    /// The control block that says so.
+impl Filter {
+    /// The control block for them.
     ///
     /// # Errors
-    /// A prefix in which nobody listens, and more of anything than there is room for.
+    /// A prefix without a listening address, and more of anything than fits.
     pub(super) fn image(&self) -> Result<Image, String> {
         let mut image = vec![0; CONTROL_LEN];
         if self.interfaces.len() > INTERFACES {
@@ -50,12 +50,13 @@ impl Door {
         SOURCE_PORTS_REFUSED.into_iter().for_each(|port| refuse_source(&mut image, port));
         for (index, listener) in self.listeners.iter().enumerate() {
             let ip = listener.ip();
-            // No frame from outside is for those; nor is one from them.
+            // Frames from outside are neither to nor from loopback addresses.
             if ip.is_unspecified() || ip.is_loopback() || is_link_local(ip) {
                 continue;
             }
             if !put_target(&mut image, *listener, index) {
-                // What seems to come from there is the sockets' matter, which know it.
+                // Without a slot the program does not know this address as ours, so frames from its port pass
+                // to the sockets.
                 refuse_source(&mut image, listener.port());
             }
         }
@@ -134,7 +135,7 @@ fn on_the_wire(port: u16) -> [u8; 4] {
     [high, low, 0, 0]
 }
 
-/// From now on what comes from this port passes.
+/// Frames from this source port pass.
 fn refuse_source(image: &mut Image, port: u16) {
     set_bit(image, offset_of!(Control, ports), port.into());
     let at = offset_of!(Control, ports_max);
@@ -147,7 +148,7 @@ fn set_bit(image: &mut Image, at: usize, bit: usize) {
     image[at + bit / 8] |= 1 << (bit % 8);
 }
 
-/// Whether there was a free place near the one by hash.
+/// Whether there was a free slot within the probe distance.
 fn put_target(image: &mut Image, listener: SocketAddr, index: usize) -> bool {
     let octets = mapped(listener.ip()).octets();
     let half = |at: usize| u64::from_le_bytes(*octets[at..].first_chunk().expect("an address has sixteen"));
@@ -173,8 +174,8 @@ mod tests {
     use super::*;
     use crate::limits::LISTEN_MAX;
 
-    fn door(listeners: &[&str], prefixes: &[&str]) -> Door {
-        Door {
+    fn filter(listeners: &[&str], prefixes: &[&str]) -> Filter {
+        Filter {
             interfaces: vec![sys::interface::Interface { index: 7, mac: [2, 0, 0, 0, 0, 1] }],
             listeners: listeners.iter().map(|one| one.parse().unwrap()).collect(),
             prefixes: prefixes.iter().map(|one| one.parse().unwrap()).collect(),
@@ -193,16 +194,16 @@ mod tests {
     fn only_addresses_that_come_from_outside_are_targets() {
         let listeners =
             ["127.0.0.1:53", "[::1]:53", "0.0.0.0:53", "[fe80::1]:53", "192.0.2.1:53", "192.0.2.1:5300"];
-        assert_eq!(targets(&door(&listeners, &[]).image().unwrap()), 2);
+        assert_eq!(targets(&filter(&listeners, &[]).image().unwrap()), 2);
         let many: Vec<String> = (0..LISTEN_MAX).map(|n| format!("[2001:db8::{n:x}]:53")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(targets(&door(&many, &[]).image().unwrap()), LISTEN_MAX, "all have a place");
+        assert_eq!(targets(&filter(&many, &[]).image().unwrap()), LISTEN_MAX, "all have a place");
     }
 
     #[test]
     fn a_prefix_is_answered_for_where_somebody_listens() {
         let len = |listeners: &[&str], prefixes: &[&str]| {
-            let image = door(listeners, prefixes).image()?;
+            let image = filter(listeners, prefixes).image()?;
             Ok::<_, String>(image[offset_of!(Control, prefixes_len)])
         };
         assert_eq!(len(&["192.0.2.1:53"], &["192.0.2.0/24"]), Ok(1));
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn ports_that_get_nothing_are_marked() {
-        let image = door(&[], &[]).image().unwrap();
+        let image = filter(&[], &[]).image().unwrap();
         let marked = (0..=u16::MAX)
             .filter(|port| image[offset_of!(Control, ports) + usize::from(*port) / 8] >> (port % 8) & 1 == 1);
         assert_eq!(marked.collect::<Vec<_>>(), SOURCE_PORTS_REFUSED);
