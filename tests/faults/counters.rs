@@ -69,7 +69,7 @@ fn they_go_on_across_the_end_of_32_bits() {
         let url = format!("http://{}", daemon.http());
         let output = Command::new(program()).args(["stats", "--url", &url]).output().expect("it runs");
         let screen = String::from_utf8(output.stdout).expect("it is text");
-        assert!(screen.contains(&format!("   {} in all; ", BEFORE + 20)), "{screen}");
+        assert!(screen.contains(&format!("   {} in total; ", BEFORE + 20)), "{screen}");
         assert_eq!(daemon.stop().0.code(), Some(0));
 
         let daemon = node.start();
