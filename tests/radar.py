@@ -80,7 +80,7 @@ for old in ("dnssec", "edns", "ip_version", "protocol", "query_type", "response_
 try:
     as112.timeseries(date_range=["yesterday"])
 except BadRequestError as error:
-    assert error.errors[0].message.startswith("There is no such dateRange"), error.errors
+    assert error.errors[0].message.startswith("Unknown dateRange;"), error.errors
 else:
     raise AssertionError("a bad range is refused")
 print("radar: all read")

@@ -518,8 +518,8 @@ fn anycast_healthchecker_announces_what_the_probe_finds() {
     std::fs::create_dir(&folder).expect("a folder");
     let line = format!("{} --file {} --dir {}", program.display(), checker.display(), folder.display());
     let _checker = node.start("checker", &line, &[]);
-    node.wait_for_file("as112-v4.conf");
-    node.wait_for_file("as112-v6.conf");
+    node.wait_for_file("as112-v4.conf", "];");
+    node.wait_for_file("as112-v6.conf", "];");
     let whole = node.adapted("bird.conf");
     let (before, filter_and_rest) = whole.split_once("filter as112 {").expect("a filter");
     let (_, rest) = filter_and_rest.split_once("\n}\n").expect("its end");

@@ -227,11 +227,12 @@ impl Node {
         path
     }
 
-    /// Waits for a file of this node that a program writes.
-    pub fn wait_for_file(&self, name: &str) {
+    /// Waits for a file of this node that a program writes, which ends so.
+    pub fn wait_for_file(&self, name: &str, end: &str) {
         let begin = Instant::now();
-        while !self.folder.join(name).exists() {
-            assert!(begin.elapsed() < PATIENCE, "there is no {name}");
+        let is_whole = |text: String| text.trim_end().ends_with(end);
+        while !fs::read_to_string(self.folder.join(name)).is_ok_and(is_whole) {
+            assert!(begin.elapsed() < PATIENCE, "there is no whole {name}");
             pause();
         }
     }

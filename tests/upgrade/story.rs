@@ -138,7 +138,7 @@ fn buffers_grow_with_the_configuration() {
         node.configure(&configuration(kib));
         node.upgrade();
         let said = std::iter::repeat_with(|| node.daemon.next_line());
-        let said: Vec<String> = said.take_while(|line| !line.starts_with("try: ")).collect();
+        let said: Vec<String> = said.take_while(|line| !line.starts_with("control: ")).collect();
         assert_eq!(received(&said), [expected; 2], "{kib} KiB: {said:?}");
     }
     node.stop();
