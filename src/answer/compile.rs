@@ -109,7 +109,7 @@ fn too_large(apex: &Name, len_max: usize) -> Problem {
         "the answers of all zones up to {apex} exceed {len_max} bytes; each alias of a large \
          RRset counts it again: shorten the RRset, or remove aliases"
     );
-    Problem { place: String::new(), message }
+    Problem::plain(message)
 }
 
 /// What the tails of one set have in common.

@@ -5,7 +5,6 @@ use std::thread;
 
 use crate::announce::{self, Daemon};
 use crate::cli::AnnounceOptions;
-use crate::config::doors::{ControlPath, known_paths};
 use crate::config::{self, Flags};
 use crate::control::GREETING;
 use crate::log;
@@ -17,30 +16,25 @@ use crate::problem::Problem;
 /// # Errors
 /// A wrong configuration, one without a router, and that the router does not take the last withdrawal.
 pub fn announce(options: &AnnounceOptions) -> Result<String, Vec<Problem>> {
-    let problem = |message: String| vec![Problem { place: String::new(), message }];
     let flags = Flags { control: options.control.clone(), ..Flags::default() };
     if options.withdraw {
         // Whatever else the file says, and whatever is wrong with it: what was announced has to go.
         let settings = config::withdrawal(options.config.as_deref())?;
-        return announce::withdraw(&settings).map(|()| String::new()).map_err(problem);
+        return announce::withdraw(&settings).map(|()| String::new()).map_err(Problem::alone);
     }
     let config = config::load(options.config.as_deref(), &flags)?;
     let settings = config.announce.ok_or_else(|| {
-        problem("no router is configured; give --config a file with `router` in [announce]".to_owned())
+        Problem::alone("no router is configured; give --config a file with `router` in [announce]")
     })?;
-    let paths = match config.control {
-        ControlPath::IfFree => known_paths(),
-        ControlPath::At(path) => vec![path],
-        ControlPath::Off => Vec::new(),
-    };
-    let (log, writer) = log::open(&log::Settings { file: None, ..config.log }).map_err(problem)?;
+    let paths = config.control.candidates();
+    let (log, writer) = log::open(&log::Settings { file: None, ..config.log }).map_err(Problem::alone)?;
     // A thread of its own: nobody who reads the log keeps a route that should be gone.
     let writing = thread::Builder::new().name("log".to_owned()).spawn(|| writer.run());
-    writing.map_err(|error| problem(format!("cannot start: {error}")))?;
+    writing.map_err(|error| Problem::alone(format!("cannot start: {error}")))?;
     log.take_panics();
     let done = announce::announce(&settings, daemon(paths), &log);
     log.flush();
-    done.map(|()| String::new()).map_err(problem)
+    done.map(|()| String::new()).map_err(Problem::alone)
 }
 
 /// A daemon whose control socket is at one of the paths.

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use crate::announce::probe::reachable;
 use crate::cli::NodeOptions;
 use crate::config;
-use crate::config::doors::{ControlPath, HttpListen, known_paths};
+use crate::config::doors::{ControlPath, HttpListen};
 use crate::control::client;
 use crate::limits::{STATS_LEN_MAX, STATS_TIMEOUT};
 
@@ -31,11 +31,7 @@ impl Whereabouts {
     pub(super) fn of(options: &NodeOptions) -> Result<Self, Failure> {
         let file = options.config.as_deref().map(config::doors_in).transpose()?;
         let (in_file, http) = file.unwrap_or_default();
-        let paths = match options.control.clone().map_or(in_file, ControlPath::At) {
-            ControlPath::At(path) => vec![path],
-            ControlPath::IfFree => known_paths(),
-            ControlPath::Off => Vec::new(),
-        };
+        let paths = options.control.clone().map_or(in_file, ControlPath::At).candidates();
         Ok(Self { paths, http })
     }
 

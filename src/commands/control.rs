@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -23,13 +23,14 @@ use crate::sys::sockets;
 /// # Errors
 /// If no node answers; if it could not do that, and why.
 pub fn ask(word: &str, options: &ControlOptions) -> Result<String, Failure> {
-    let (mut line, mut answer) = once(word, options)?;
+    let paths = Whereabouts::of(&options.node)?.paths;
+    let (mut line, mut answer) = once(word, &paths)?;
     // A process that was just succeeded sends its clients to the successor, which may be succeeded in turn.
     for _ in 0..CONTROL_TRIES_MAX {
         if answer["moved"] != true {
             break;
         }
-        (line, answer) = once(word, options)?;
+        (line, answer) = once(word, &paths)?;
     }
     if answer["ok"] != true {
         return Err(failure(&answer, if options.json { Some(&line) } else { None }));
@@ -38,9 +39,8 @@ pub fn ask(word: &str, options: &ControlOptions) -> Result<String, Failure> {
 }
 
 /// Asks once.
-fn once(word: &str, options: &ControlOptions) -> Result<(String, Value), Failure> {
-    let paths = Whereabouts::of(&options.node)?.paths;
-    let (path, stream) = client::connect(&paths).map_err(|refused| not_reached(&refused))?;
+fn once(word: &str, paths: &[PathBuf]) -> Result<(String, Value), Failure> {
+    let (path, stream) = client::connect(paths).map_err(|refused| not_reached(&refused))?;
     let line = client::exchange(stream, word, None).map_err(|error| {
         Failure::no_answer(format!("the node at {} does not answer: {error}", path.display()))
     })?;

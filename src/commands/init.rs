@@ -61,7 +61,7 @@ const TEMPLATE: &str = r#"# Configuration of an AS112 node. A setting after a # 
 pub fn init(options: &InitOptions) -> Result<String, Vec<Problem>> {
     let listen = if options.listen.is_empty() { vec!["as112".to_owned()] } else { options.listen.clone() };
     // What does not fit together is found as on the command line of `run`.
-    let given = |text: &String| Listen::read(text).map_err(|message| vec![Problem::plain(message)]);
+    let given = |text: &String| Listen::read(text).map_err(Problem::alone);
     let flags = Flags { listen: listen.iter().map(given).collect::<Result<_, _>>()?, ..Flags::default() };
     let addresses = config::load(None, &flags)?.listen;
     let text = text(options, listen);

@@ -23,7 +23,7 @@ pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
     let (config, _, snapshot) = load(options.config.config.as_deref(), &options.config.flags())?;
     let arrival = arrival(&config, options.tcp);
     let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Account::default());
-    ask(options, answer).map_err(|message| vec![Problem { place: String::new(), message }])
+    ask(options, answer).map_err(Problem::alone)
 }
 
 /// The query came from this host to the first address of the configuration; from a port where we do not

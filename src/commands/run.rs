@@ -20,7 +20,7 @@ pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
     let mut origin = Origin::find()?;
     let config = origin.tell(source.read())?;
     let logging = Logging::open(&config.log);
-    let logging = logging.map_err(|message| vec![Problem { place: String::new(), message }]);
+    let logging = logging.map_err(Problem::alone);
     let mut logging = origin.tell(logging)?;
     let ended = daemon::run(&mut origin, source, config, &mut logging);
     logging.end(ended).map(|()| String::new())

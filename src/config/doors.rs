@@ -24,6 +24,18 @@ pub enum ControlPath {
     Off,
 }
 
+impl ControlPath {
+    /// Where a node with this setting may be found.
+    #[must_use]
+    pub fn candidates(self) -> Vec<PathBuf> {
+        match self {
+            Self::At(path) => vec![path],
+            Self::IfFree => known_paths(),
+            Self::Off => Vec::new(),
+        }
+    }
+}
+
 impl Written for ControlPath {
     const EXPECTED: &'static str = "a path such as \"/run/as112d/control\", or \"off\"";
 

@@ -114,7 +114,7 @@ impl Placement {
     /// CPUs that this process may not use, or that are not there.
     pub fn here(config: &Config) -> Result<Self, Vec<Problem>> {
         let host = Host::here().map_err(|error| format!("cannot read the CPUs of this process: {error}"));
-        host.and_then(|host| Self::decide(config, &host)).map_err(|error| vec![Problem::plain(error)])
+        host.and_then(|host| Self::decide(config, &host)).map_err(Problem::alone)
     }
 
     /// The same for a process that has not dropped its privileges: it also checks that the user exists.

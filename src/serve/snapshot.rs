@@ -160,7 +160,7 @@ fn too_long(extent: &Extent, opt_len: usize) -> Option<Problem> {
 }
 
 fn problem(message: String) -> Problem {
-    Problem { place: String::new(), message }
+    Problem::plain(message)
 }
 
 /// The answers in class CH (RFC 4892): one TXT record, TTL 0.

@@ -120,7 +120,7 @@ impl Card {
         if wrong.is_empty() {
             return Ok(Self { place, unique_ip, extra_txt, loc, mname, rname });
         }
-        let problem = |message| Problem { place: String::new(), message: format!("identity: {message}") };
+        let problem = |message| Problem::plain(format!("identity: {message}"));
         Err(wrong.into_iter().map(problem).collect())
     }
 
