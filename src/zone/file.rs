@@ -1,7 +1,7 @@
 //! Zone files (RFC 1035, section 5; RFC 2308, section 4) as records, every mistake with its file, line and
 //! column.
 //!
-//! Owners, times, classes and the directives are read here; rdata is what the `domain` crate makes of it.
+//! Owners, times, classes and the directives are read here, rdata in `rdata.rs`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use domain::base::iana::{Class, Rtype};
 
 use super::check::type_refusal;
 use super::contents::{Contents, Placed};
-use super::rewrite::{Entries, Entry, Line, Mistake, Token, column, seconds};
-use super::text::{resolve, shorten};
+use super::entries::{Entries, Entry, Mistake, Token, column, name, seconds};
+use super::text::shorten;
 use super::{Record, rdata};
 use crate::dns::consts::{TTL_MAX, class};
 use crate::dns::name::Name;
@@ -159,7 +159,7 @@ impl Reader {
         if let Some(reason) = type_refusal(rtype) {
             return Err(header.rtype_token.mistake(reason));
         }
-        let rdata = read_rdata(&header, &scope.origin)?;
+        let rdata = rdata::read(header.rtype, header.rtype_token, header.rdata, &scope.origin)?;
         let ttl = header.ttl.or(scope.default_ttl).or(scope.last_ttl).ok_or_else(|| {
             first.mistake(
                 "the record has no TTL and there is no default: put `$TTL 1h` at the top of the file",
@@ -270,62 +270,10 @@ impl<'t, 's> Header<'t, 's> {
     }
 }
 
-fn name(token: &Token<'_>, origin: &Name) -> Result<Name, Mistake> {
-    match token.raw {
-        b"@" => Ok(origin.clone()),
-        _ if token.is_quoted() => Err(token.mistake("a name is written without quotes")),
-        _ => resolve(&token.text(), origin).map_err(|message| token.mistake(message)),
-    }
-}
-
 fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {
     let seconds = seconds(token)?;
     if seconds > TTL_MAX {
         return Err(token.mistake(format!("a TTL is at most {TTL_MAX} seconds (RFC 2181, section 8)")));
     }
     Ok(seconds)
-}
-
-/// The RDATA after `header`, in wire form.
-fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake> {
-    let rtype = header.rtype.to_int();
-    let line = Line::new(header.rtype, header.rtype_token, header.rdata, origin)?;
-    let rdata = rdata::from_line(line.text.as_bytes(), origin).map_err(|refusal| {
-        let (ahead, message) = explain(&refusal.message, header.rtype);
-        line.token_at(refusal.read, ahead).mistake(message)
-    })?;
-    if !rdata::is_well_formed(rtype, &rdata) {
-        // The crate reads over empty labels.
-        let dots = header.rdata.iter().find(|token| !token.is_quoted() && token.text().contains(".."));
-        return Err(match dots {
-            Some(token) => token.mistake("the name has an empty label: two consecutive dots"),
-            None => header
-                .rtype_token
-                .mistake(format!("this is not the RDATA of a record of type {}", header.rtype)),
-        });
-    }
-    Ok(rdata)
-}
-
-/// The crate's reason in our words, and whether the token after the place where it stopped is to blame.
-fn explain(reason: &str, rtype: Rtype) -> (bool, String) {
-    let words = match reason {
-        "trailing tokens" => {
-            return (true, format!("nothing may follow the rdata of a record of type {rtype}"));
-        }
-        "unexpected end of entry" | "short buffer" => {
-            format!("the {rtype} record ends too early: a value is missing")
-        }
-        "unknown record type with concrete data" => {
-            format!(r"the RDATA of type {rtype} must be written as `\# length hex` (RFC 3597)")
-        }
-        "bad name" | "long domain name" => {
-            "malformed name: a label has 1 to 63 bytes, a name at most 255".to_owned()
-        }
-        "bad charstr" => {
-            "the string is longer than 255 bytes: split it into several, each in quotes".to_owned()
-        }
-        other => format!("{other}, in the rdata of a record of type {rtype}"),
-    };
-    (false, words)
 }

@@ -6,12 +6,14 @@
 mod builtin;
 mod check;
 mod contents;
+mod entries;
+mod field;
 mod file;
 mod load;
 mod loc;
 mod print;
 mod rdata;
-mod rewrite;
+mod svcb;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -240,8 +240,18 @@ fn what_operators_write_is_read() {
         (r"a TYPE65280 \# 3 0102 03", &[r"a.example. 3600 IN TYPE65280 \# 3 010203"]),
         (r"a A \# 4 C0000201", &["a.example. 3600 IN A 192.0.2.1"]),
         ("a CLASS1 TYPE1 192.0.2.1", &["a.example. 3600 IN A 192.0.2.1"]),
-        ("a AFSDB 1 Db", &[r"a.example. 3600 IN AFSDB \# 14 0001024462076578616d706c6500"]),
+        ("a AFSDB 1 Db", &["a.example. 3600 IN AFSDB 1 Db.example."]),
         ("a HTTPS 1 . alpn=\"h2,h3\" port=8443", &["a.example. 3600 IN HTTPS 1 . alpn=h2,h3 port=8443"]),
+        // A key is digits of 0 to 9, and its value what is sent (RFC 9460, section 2.1).
+        (
+            r"a SVCB 1 . key65391=z key9=x key99",
+            &[r#"a.example. 3600 IN SVCB 1 . key9="x" key99 key65391="z""#],
+        ),
+        (
+            r"a SVCB 1 . key1=\002h2 key3=\000\053 key4=\192\000\002\001",
+            &["a.example. 3600 IN SVCB 1 . alpn=h2 port=53 ipv4hint=192.0.2.1"],
+        ),
+        (r"a SVCB 1 . alpn=a\\,b,c", &[r#"a.example. 3600 IN SVCB 1 . key1="\003a,b\001c""#]),
         ("www CNAME @", &["www.example. 3600 IN CNAME example."]),
         (
             "$ORIGIN b\nwww MX 10 @ ; @\n TXT @ \"@\"",
