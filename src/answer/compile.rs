@@ -300,7 +300,7 @@ mod tests {
             let owner = apex.prepend(format!("alias{ttl}").as_bytes()).unwrap();
             record(&owner, rtype::CNAME, ttl, target.as_wire())
         }));
-        ZoneSet { zones: vec![Zone { apex, service: Service::Configured, records }] }
+        ZoneSet { zones: vec![Zone { apex, service: Service::Configured, records }], ..ZoneSet::default() }
     }
 
     #[test]

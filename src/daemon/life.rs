@@ -267,7 +267,7 @@ impl Node {
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
         let Reloaded { config, loaded: Loaded { zones, snapshot, places }, need_restart } = reloaded;
-        let zones = zones.zones.len();
+        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);
@@ -283,6 +283,7 @@ impl Node {
         (self.config, self.zones, self.course.stale) = (config, zones, None);
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
+        doubtful.iter().for_each(|warning| self.log.warning(format!("reload: {warning}")));
         for name in self.course.need_restart.clone() {
             self.log.warning(format!("reload: {name} has changed; restart or upgrade to apply it"));
         }

@@ -101,7 +101,7 @@ impl Start<'_> {
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
         let Found { loaded, placement, memory } = self.load()?;
         let Loaded { zones, snapshot, places } = loaded;
-        let zones = zones.zones.len();
+        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
         let confined = self.rights(&source, &mut ports)?;
@@ -110,6 +110,7 @@ impl Start<'_> {
 
         let remembered = self.past(&estate, &shards, &placement)?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
+        doubtful.iter().for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         lines.process(&confined, &memory);

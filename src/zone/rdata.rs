@@ -121,6 +121,13 @@ pub(super) fn is_well_formed(rtype: u16, rdata: &[u8]) -> bool {
         && (fields(Rtype::from_int(rtype)).is_none() || split(rtype, rdata).is_some())
 }
 
+/// The names in `rdata`.
+pub(super) fn names(rtype: u16, rdata: &[u8]) -> Vec<Name> {
+    let fields = split(rtype, rdata).unwrap_or_default().into_iter();
+    let names = fields.filter(|(field, _)| matches!(field, Field::Name | Field::ExactName));
+    names.filter_map(|(_, range)| Name::from_wire(&rdata[range]).ok()).collect()
+}
+
 /// The form in which equal rdata are equal bytes: letter case in the names of the older types folded (RFC
 /// 4034, section 6.2).
 pub(super) fn canonical(rtype: u16, rdata: &[u8]) -> Vec<u8> {
