@@ -128,7 +128,7 @@ impl<'z> Tree<'z> {
         for links in 0.. {
             let target = match place {
                 NameMatch::Exact(zone, owner) | NameMatch::Wildcard(zone, owner) => {
-                    // Of use for the answer to all others alone; for each type it would make the time quadratic.
+                    // Only the answer to all others needs them; for each type it would be quadratic.
                     if qtype == NO_TYPE {
                         model.types.extend(owner.rrsets.keys());
                     }

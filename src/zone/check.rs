@@ -1,8 +1,9 @@
 //! What a zone may not hold, although it reads well: whoever serves it may rely on every sentence here.
 //!
-//! Records outside the zone are left out with a warning, as BIND and Knot do. Exact duplicates of a record are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset
-//! differ, all get the lowest: RFC 2181, section 5.2, calls the difference an error and lets a server that
-//! meets one do so. Data at and below a delegation may stand and is kept; the answers leave it out.
+//! Records outside the zone are left out with a warning, as BIND and Knot do. Exact duplicates of a record
+//! are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset differ, all get the lowest: RFC
+//! 2181, section 5.2, calls the difference an error and lets a server that meets one do so. Data at and below
+//! a delegation may stand and is kept; the answers leave it out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,7 +36,7 @@ pub(super) fn type_refusal(rtype: u16) -> Option<&'static str> {
     }
 }
 
-/// The records of a zone fit to be served, the SOA first, and warnings; or everything that is wrong with them.
+/// The records of a zone fit to be served, the SOA first, and warnings; or all that is wrong with them.
 pub(super) fn check(
     apex: &Name,
     mut contents: Contents,

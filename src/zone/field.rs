@@ -126,7 +126,7 @@ impl Field {
             })?),
             Self::Hex { min, of } => rdata.extend(hex_field(values, min, of, rdata.last().copied())?),
             Self::IpsecKey if rdata.get(2) == Some(&0) && values.rest().is_empty() => {}
-            Self::Base64 | Self::IpsecKey => rdata.extend(values.to_the_end(base64_bytes, "in base64")?.1),
+            Self::Base64 | Self::IpsecKey => rdata.extend(values.joined(base64_bytes, "in base64")?.1),
             Self::Nsap => {
                 rdata.extend(
                     values.word("an NSAP address such as 0x47.0005.80", |token| nsap(&token.text()))?,
@@ -147,9 +147,8 @@ impl Field {
                 }
             }
             Self::Gateway => match rdata.get(1) {
-                Some(0) => {
-                    drop(values.word("`.`, for no gateway", |token| (token.raw == b".").then(Vec::new))?)
-                }
+                Some(0) => rdata
+                    .extend(values.word("`.`, for no gateway", |token| (token.raw == b".").then(Vec::new))?),
                 Some(1) => return Self::Ipv4.read(values, rdata),
                 Some(2) => return Self::Ipv6.read(values, rdata),
                 Some(3) => return Self::ExactName.read(values, rdata),
@@ -303,7 +302,7 @@ impl<'t, 's> Values<'t, 's> {
         token.mistake(format!("`{text}` is not {what}, in the rdata of a record of type {}", self.rtype))
     }
 
-    fn number<T: FromStr + Display>(&mut self, max: T) -> Result<T, Mistake> {
+    fn number<T: FromStr + Display + Copy>(&mut self, max: T) -> Result<T, Mistake> {
         let token = self.next()?;
         number(&token.text()).ok_or_else(|| self.is_not(token, &format!("a number from 0 to {max}")))
     }
@@ -324,7 +323,7 @@ impl<'t, 's> Values<'t, 's> {
     }
 
     /// The bytes that all remaining tokens, at least one, say together, and the first token.
-    fn to_the_end(
+    fn joined(
         &mut self,
         decode: fn(&str) -> Option<Vec<u8>>,
         what: &str,
@@ -341,7 +340,7 @@ impl<'t, 's> Values<'t, 's> {
         let len = usize::from(self.number(u16::MAX)?);
         let length_token = self.last();
         let bytes =
-            if self.rest().is_empty() { Vec::new() } else { self.to_the_end(hex_bytes, "in hexadecimal")?.1 };
+            if self.rest().is_empty() { Vec::new() } else { self.joined(hex_bytes, "in hexadecimal")?.1 };
         if bytes.len() != len {
             return Err(length_token.mistake(format!("{} bytes follow, and not {len}", bytes.len())));
         }
@@ -389,7 +388,7 @@ fn hex_field(
     of: &[(u8, usize)],
     algorithm: Option<u8>,
 ) -> Result<Vec<u8>, Mistake> {
-    let (token, bytes) = values.to_the_end(hex_bytes, "in hexadecimal")?;
+    let (token, bytes) = values.joined(hex_bytes, "in hexadecimal")?;
     let (len, wanted) = (bytes.len(), algorithm.and_then(|algorithm| wanted_len(of, algorithm)));
     match wanted {
         Some(wanted) if len != wanted => {

@@ -181,16 +181,16 @@ impl Reader {
         Ok(Record { owner, rtype, ttl, rdata })
     }
 
-    /// The MINIMUM of a SOA that nothing gives a TTL: it is the default of the file then, as it was before RFC
-    /// 2308, and as BIND has it.
+    /// The MINIMUM of a SOA that nothing gives a TTL. It is the default of the file then, as before RFC 2308,
+    /// and as in BIND.
     fn minimum_as_ttl(&mut self, scope: &mut Scope, first: &Token<'_>, rdata: &[u8]) -> u32 {
         let minimum = rdata.last_chunk().map_or(0, |minimum| u32::from_be_bytes(*minimum)).min(TTL_MAX);
         scope.default_ttl = Some(minimum);
         self.contents.warnings.push(Problem {
             place: format!("{}:{}", self.contents.files[scope.file], first.line),
             message: format!(
-                "the file has no default TTL, so the {minimum} s of the SOA's MINIMUM stand in: put `$TTL 1h` \
-                 at its top"
+                "the file has no default TTL, so the {minimum} s of the SOA's MINIMUM stand in: put \
+                 `$TTL 1h` at its top"
             ),
         });
         minimum

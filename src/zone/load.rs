@@ -208,8 +208,8 @@ fn builtin_name(name: &str) -> Name {
     name_from_text(name).expect("the names that are built in are names")
 }
 
-/// The reverse zone of what was written as an address or a prefix; of an IPv4 address that ends with zeros, that
-/// of the octets before.
+/// The reverse zone of what was written as an address or a prefix. Zeros at the end of an IPv4 address that
+/// has no length are no part of it.
 fn reverse_of(apex: &Name) -> Option<String> {
     let text = apex.to_string();
     let text = text.strip_suffix('.')?;
