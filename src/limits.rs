@@ -554,6 +554,9 @@ pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_millis(300);
 /// what hangs is withdrawn after 1.3 s at most.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
 const _: () = assert!(ANNOUNCE_TIMEOUT.as_millis() < ANNOUNCE_INTERVAL.as_millis());
+/// One in this many good probes of an address asks over TCP too: a node that answers over UDP rarely fails
+/// over TCP alone, and each such probe is a connection.
+pub const ANNOUNCE_TCP_EVERY: usize = 5;
 /// Failed probes in a row for a fall, and good ones for a rise: one lost packet is not a fall, and what has
 /// just started has two and a half seconds to show that it stays.
 pub const ANNOUNCE_FALL: usize = 2;

@@ -115,11 +115,14 @@ impl Aggregator {
             // No more than there can be now: a thread may hand over as fast as this one takes.
             let samples = std::iter::from_fn(|| stream.samples.pop().ok());
             samples.take(SAMPLES_QUEUED_MAX).for_each(|source| self.sources.count(source));
+            if let Some(fault) = self.sources.take_fault() {
+                board.log.warning(format!("{fault}; what it would tell is unknown"));
+            }
             self.uniques.gather(&stream.uniques, today);
             stream.times.take(|times| board.observed.add_times(index, times));
         }
         board.observed.look_at_busy(Instant::now(), board.busy());
-        board.observed.look(now, self.uniques.estimates(today));
+        board.observed.look(now, self.uniques.estimates(today), self.sources.unreadable());
         self.today.store(day_of(now), Ordering::Relaxed);
     }
 

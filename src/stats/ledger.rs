@@ -162,7 +162,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::counters::{QUERIES, Totals};
+    use crate::stats::counters::{PROBES, QUERIES, Totals};
     use crate::stats::labels::DROPPED_SHORT;
     use crate::stats::uniques::Sketch;
 
@@ -200,6 +200,26 @@ mod tests {
         let mut sketches: [Sketch; 3] = Default::default();
         stream.uniques.merge_into(7, &mut sketches);
         assert_eq!(sketches[0].estimate(), 10, "what is dropped is no query");
+    }
+
+    #[test]
+    fn a_probe_is_counted_as_that_alone() {
+        let taps = TapSettings { query_log: None, dnstap: Some(NonZeroU32::MIN) };
+        let (mut ledger, mut stream) = ledger(&LedgerSettings { taps, ..settings(1) });
+        let at = SocketAddr::from(([192, 175, 48, 1], 53));
+        for transport in [0, 1, 1] {
+            ledger.see(&[0; 12], 12, at, at);
+            let probe = Account { is_probe: true, transport, family: 1, ..Account::default() };
+            ledger.post(&probe, at.ip(), Some(&[0; 12]));
+        }
+        ledger.fold();
+        let totals = totals(&stream);
+        assert_eq!(PROBES.of(&totals), [0, 1, 0, 2], "one over UDP, two over TCP, all over IPv6");
+        assert_eq!(totals.counts().iter().sum::<u64>(), 3, "nothing else has counted");
+        let mut sketches: [Sketch; 3] = Default::default();
+        stream.uniques.merge_into(7, &mut sketches);
+        assert_eq!((sketches[0].estimate(), stream.samples.pop().ok()), (0, None));
+        stream.tapped.as_mut().unwrap().take(|_| panic!("nobody is told of a probe"));
     }
 
     #[test]
