@@ -8,6 +8,7 @@ pub mod life;
 pub mod observed;
 pub mod recent;
 mod status;
+pub mod talkers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
