@@ -187,6 +187,8 @@ pub static REARM: Label = Label::fixed("cause", &["no_buffers", "empty", "other"
 /// What the kernel said of a reply that it did not send.
 pub static ERRNO: Label =
     Label::fixed("errno", &["EAGAIN", "ENOBUFS", "EINVAL", "EPERM", "EHOSTUNREACH", "other"]);
+/// The value of [`CLOSED`] for a connection that was not let in.
+pub const CLOSED_REFUSED: usize = 6;
 /// Why a connection was closed.
 pub static CLOSED: Label = Label::fixed(
     "reason",
@@ -197,6 +199,7 @@ pub static CLOSED: Label = Label::fixed(
         "unread",
         "table_full",
         "address_full",
+        "refused",
         "buffers",
         "protocol",
         "failed",
