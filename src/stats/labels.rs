@@ -147,8 +147,10 @@ pub const fn cookie_value(len: usize) -> usize {
 /// The EDNS version.
 pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
-pub static DROPPED: Label =
-    Label::fixed("reason", &["short", "response", "bad_port", "own_address", "error_cap", "update"]);
+pub static DROPPED: Label = Label::fixed(
+    "reason",
+    &["short", "response", "bad_port", "own_address", "error_cap", "update", "unaddressed"],
+);
 /// Values of [`DROPPED`].
 pub const DROPPED_SHORT: usize = 0;
 /// See [`DROPPED_SHORT`].
@@ -161,6 +163,8 @@ pub const DROPPED_OWN_ADDRESS: usize = 3;
 pub const DROPPED_ERROR_CAP: usize = 4;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_UPDATE: usize = 5;
+/// See [`DROPPED_SHORT`]. It came to a wildcard address, and did not tell which address was asked.
+pub const DROPPED_UNADDRESSED: usize = 6;
 /// Why a frame passed the program in the driver, as `xdp/program/responder.h` numbers it.
 pub static XDP_REASON: Label = Label::fixed(
     "reason",
