@@ -147,8 +147,10 @@ pub const fn cookie_value(len: usize) -> usize {
 /// The EDNS version.
 pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
-pub static DROPPED: Label =
-    Label::fixed("reason", &["short", "response", "bad_port", "own_address", "error_cap", "update"]);
+pub static DROPPED: Label = Label::fixed(
+    "reason",
+    &["short", "response", "bad_port", "own_address", "error_cap", "update", "unaddressed"],
+);
 /// Values of [`DROPPED`].
 pub const DROPPED_SHORT: usize = 0;
 /// See [`DROPPED_SHORT`].
@@ -161,6 +163,8 @@ pub const DROPPED_OWN_ADDRESS: usize = 3;
 pub const DROPPED_ERROR_CAP: usize = 4;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_UPDATE: usize = 5;
+/// See [`DROPPED_SHORT`]. It came to a wildcard address, and did not tell which address was asked.
+pub const DROPPED_UNADDRESSED: usize = 6;
 /// Why a frame passed the program in the driver, as `xdp/program/responder.h` numbers it.
 pub static XDP_REASON: Label = Label::fixed(
     "reason",
@@ -187,6 +191,8 @@ pub static REARM: Label = Label::fixed("cause", &["no_buffers", "empty", "other"
 /// What the kernel said of a reply that it did not send.
 pub static ERRNO: Label =
     Label::fixed("errno", &["EAGAIN", "ENOBUFS", "EINVAL", "EPERM", "EHOSTUNREACH", "other"]);
+/// The value of [`CLOSED`] for a connection that was not let in.
+pub const CLOSED_REFUSED: usize = 6;
 /// Why a connection was closed.
 pub static CLOSED: Label = Label::fixed(
     "reason",
@@ -197,6 +203,7 @@ pub static CLOSED: Label = Label::fixed(
         "unread",
         "table_full",
         "address_full",
+        "refused",
         "buffers",
         "protocol",
         "failed",
