@@ -272,7 +272,7 @@ pub const CONTROL_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the end of the process waits for the last answers to leave.
 pub const CONTROL_STOP_MAX: Duration = Duration::from_secs(1);
 
-/// Connections to the HTTP thread at one time; one more is closed at once. A scraper or two, a health
+/// Connections to each listener of HTTP at one time; one more is closed at once. A scraper or two, a health
 /// checker, a person: each needs one, for milliseconds.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
@@ -284,6 +284,10 @@ pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
 pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
 const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
+/// The same of the public listener, which has no `/metrics`: half a MiB for each connection.
+pub const HTTP_PUBLIC_LEN_MAX: usize = HTTP_CONNECTIONS_MAX * (512 << 10);
+/// Names by which the operator's listener may be reached.
+pub const ALLOWED_HOSTS_MAX: usize = 16;
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -417,7 +421,7 @@ const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
 /// Threads besides the event loop of HTTP: one reads the history, the other tells the next client that it is
 /// taken.
 pub const HTTP_READERS: usize = 2;
-/// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
+/// Streams of live numbers at one time, of the connections that a listener has: the rest is for answers.
 pub const HTTP_STREAMS_MAX: usize = 8;
 const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);
 /// How long such a stream lasts; then the browser asks for another, if there is one for it.

@@ -187,6 +187,8 @@ impl Default for Answers {
 #[serde(default, deny_unknown_fields, expecting = "a [http] section")]
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
+    pub(super) public: Option<Given<HttpListen>>,
+    pub(super) allowed_hosts: Vec<Given<Line>>,
     pub(super) node_view: Option<Given<NodeView>>,
 }
 
@@ -319,10 +321,11 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 5] = [
+const LISTS: [(&str, &str); 6] = [
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
     ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
+    ("allowed_hosts", "allowed_hosts = [\"node.example.net\"]"),
     ("interfaces", "interfaces = [\"eth0\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
 ];

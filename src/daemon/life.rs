@@ -1,7 +1,6 @@
 //! A node while it runs: it waits for orders, carries them out one after the other, and ends.
 
 use std::iter;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,7 @@ use crate::problem::Problem;
 use crate::report::statistics;
 use crate::serve::published::Published;
 use crate::sys;
+use crate::web::Addresses;
 
 /// A node that serves, and all that belongs to it.
 pub(super) struct Node {
@@ -48,7 +48,7 @@ pub(super) struct Node {
     pub(super) succession: Succession,
     pub(super) xdp: Option<Xdp>,
     /// Where HTTP is served.
-    pub(super) web: Option<SocketAddr>,
+    pub(super) web: Addresses,
 }
 
 /// Why a node ends.
@@ -414,7 +414,8 @@ impl Node {
             "xdp": facts.xdp,
             "shards": self.board.shards.len(),
             "listen": self.config.listen,
-            "http": self.web,
+            "http": self.web.operator,
+            "http_public": self.web.public,
             "zones": self.zones,
             "queries": self.board.queries(),
             "queries_per_second": self.course.pace.rate,

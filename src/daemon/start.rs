@@ -117,7 +117,7 @@ impl Start<'_> {
         lines.kept(&self.config, &remembered);
         notes.into_iter().chain(left_over(&ports.doors.unwanted)).for_each(|note| lines.warn(note));
         lines.say(ports.doors.control.line());
-        let web = ports.doors.http.address();
+        let web = ports.doors.http.addresses();
         let Doors { http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
