@@ -283,6 +283,7 @@ impl Node {
         (self.config, self.zones, self.course.stale) = (config, zones, None);
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
+        self.config.notes().into_iter().for_each(|note| self.log.warning(format!("reload: {note}")));
         for name in self.course.need_restart.clone() {
             self.log.warning(format!("reload: {name} has changed; restart or upgrade to apply it"));
         }

@@ -27,7 +27,7 @@ pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -
     let failed = |reason: String| NetError::Datapath { datapath, reason };
     let Ok((server, client, local)) = sockets() else { return Ok(()) };
     let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
-    let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0 };
+    let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 };
     let mut udp = UdpIo::new(datapath, vec![server], busy_poll)?;
     for (question, query) in queries(snapshot) {
         let expected = answer(snapshot, &arrival, &query);
@@ -129,6 +129,7 @@ mod tests {
             node: identity.node.clone(),
             version: None,
             update: UpdatePolicy::Refused,
+            cookies: None,
             listeners: Vec::new(),
             series: Vec::new(),
         };
@@ -153,7 +154,7 @@ mod tests {
     fn what_is_no_answer_is_told_from_one() {
         let snapshot = snapshot(true);
         let (peer, local) = ("127.0.0.1:4096".parse().unwrap(), "127.0.0.1:53".parse().unwrap());
-        let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0 };
+        let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 };
         let (_, unknown) = query("example.com", rtype::SOA, class::IN).unwrap();
         assert!(!answers(&answer(&snapshot, &arrival, &unknown)), "refused");
         let (_, known) = queries(&snapshot).remove(0);
