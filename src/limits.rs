@@ -29,6 +29,12 @@ pub const NSID_LEN_MAX: usize = 128;
 /// of the zone; resolvers stop at 8 to 16.
 pub const CHAIN_LINKS_MAX: usize = 8;
 
+/// Secrets of DNS cookies: the current one, the one before it, and the next. To roll them takes no more
+/// (RFC 9018, section 5), and each is tried on a cookie that is not ours.
+pub const COOKIE_SECRETS_MAX: usize = 3;
+/// Bytes of their file: as many lines, and room for comments.
+pub const COOKIE_SECRETS_LEN_MAX: u64 = 4096;
+
 /// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test,
 /// too few to make two broken programs keep each other busy.
 pub const ERROR_REPLIES_PER_SECOND_MAX: u32 = 1000;

@@ -33,6 +33,7 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     }
     let memory = Bound::new(&config, placement.places.len(), Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
+    placement.notes.extend(config.notes());
     let mut out = String::new();
     report(&config, &loaded.zones, &placement, &memory, &mut out)
         .expect("a String takes all that is written");

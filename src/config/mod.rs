@@ -4,6 +4,7 @@
 //! and what to do, because fixing one mistake per restart means a longer outage.
 
 pub mod announce;
+pub mod answers;
 pub mod confine;
 pub mod cpus;
 pub mod doors;
@@ -34,6 +35,7 @@ use crate::serve::UpdatePolicy;
 use crate::sys::files;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
 
+use answers::CookieSettings;
 use confine::Wants;
 use cpus::BusyPoll;
 pub use cpus::{CpuList, Cpus, Shards, Steer};
@@ -81,6 +83,8 @@ pub struct Config {
     pub tcp: TcpSettings,
     /// What dynamic updates get.
     pub update: UpdatePolicy,
+    /// DNS cookies.
+    pub cookies: CookieSettings,
     /// Where statistics and health are served.
     pub http: HttpListen,
     /// Where the public page alone is.
@@ -113,6 +117,14 @@ pub struct Config {
     pub drain_time: Duration,
     /// What `as112d announce` announces; `None` without a router.
     pub announce: Option<AnnounceSettings>,
+}
+
+impl Config {
+    /// What an operator should know of, though it is not a mistake.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.cookies.note().into_iter().collect()
+    }
 }
 
 /// Options of the command line that replace what the file says.
@@ -237,6 +249,7 @@ impl Resolver<'_> {
             identity,
             tcp: self.tcp(&tcp),
             update: answers.update.value,
+            cookies: answers.cookies(&self.source.dir, &mut self.mistakes),
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
             http_public: self
                 .flags

@@ -284,6 +284,7 @@ impl Node {
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
         doubtful.iter().for_each(|warning| self.log.warning(format!("reload: {warning}")));
+        self.config.notes().into_iter().for_each(|note| self.log.warning(format!("reload: {note}")));
         for name in self.course.need_restart.clone() {
             self.log.warning(format!("reload: {name} has changed; restart or upgrade to apply it"));
         }

@@ -161,6 +161,7 @@ impl Start<'_> {
         let mut placement = Placement::with_user(&self.config)?;
         let memory = memory::Bound::new(&self.config, placement.places.len(), Footprint::now());
         placement.notes.extend(memory.within(Limit::here().as_ref())?);
+        placement.notes.extend(self.config.notes());
         Ok(Found { loaded, placement, memory })
     }
 
