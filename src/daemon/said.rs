@@ -36,6 +36,7 @@ impl Lines {
         for (level, line) in &self.0 {
             match level {
                 Level::Info => log.info(line),
+                Level::Error => log.error(line),
                 _ => log.warning(line),
             }
         }
@@ -105,7 +106,7 @@ impl Lines {
     /// The history, files for other programs, and the query log and dnstap.
     pub(super) fn kept(&mut self, config: &Config, remembered: &Remembered) {
         self.say(remembered.line.clone());
-        remembered.lost.iter().for_each(|why| self.warn(why));
+        remembered.trouble(config).into_iter().for_each(|why| self.0.push((Level::Error, why)));
         for (name, dir) in config.export.folders() {
             // It may be gone when files are due.
             match export::check_folder(dir) {

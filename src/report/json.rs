@@ -101,7 +101,7 @@ fn by_datapath(reading: &Reading<'_>) -> Map<String, Value> {
 }
 
 fn status(status: &Status) -> Value {
-    json!({"place": status.place, "errors": status.errors(), "last_error": status.last_error()})
+    json!({"place": *status.place(), "errors": status.errors(), "last_error": status.last_error()})
 }
 
 /// Times in nanoseconds.

@@ -280,7 +280,7 @@ fn now(node: &Node, request: &Request<Incoming>) -> Answer {
         "/metrics" => {
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
             let format = Format::negotiated(accept.unwrap_or_default());
-            let text = prometheus::render(&node.board.read(), format);
+            let text = prometheus::render(&node.board.read_exported(), format);
             response(StatusCode::OK, format.content_type(), text.into())
         }
         "/stats.json" => {
