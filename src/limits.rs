@@ -333,6 +333,9 @@ pub const HISTORY_OPEN_WAIT_MAX: Duration = Duration::from_secs(3);
 /// How long an end waits for the history to be stored, and for the last files of exports.
 pub const HISTORY_CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
 const _: () = assert!(HISTORY_CLOSE_WAIT_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis());
+/// How long a directory may take to respond where nothing depends on it. A disk that has to spin up takes
+/// longer, and is as good as none.
+pub const DIRECTORY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How often an end looks whether a thread that it waits for has ended.
 pub const WATCHED_TICK: Duration = Duration::from_millis(5);
 /// How far the history ages in a minute at most. A clock that is wrong for a minute costs an hour of detail;
@@ -397,6 +400,9 @@ pub const SERVICE_TIME_HANDED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the aggregator looks at what the threads hand over.
 pub const AGGREGATOR_TICK: Duration = Duration::from_secs(1);
+/// After how long without a look it hangs: a store that waits for a lock, and then makes a day of it, takes some
+/// seconds.
+pub const AGGREGATOR_STUCK_AFTER: Duration = Duration::from_secs(75);
 
 /// Databases of places: one of countries and one of ASes are usual.
 pub const DATABASES_MAX: usize = 4;

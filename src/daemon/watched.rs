@@ -189,10 +189,10 @@ fn exports(
     }
     let exports = Exports::open(&config.export, stored, board, history::unix_time());
     let (minutes, told) = Minutes::queue();
-    let board = Arc::clone(board);
+    let (board, settings) = (Arc::clone(board), config.export.clone());
     let run = move || {
         confined.thread(Class::Exports)?;
-        exports.run(&board, &told);
+        exports.run(&settings, &board, &told);
         Ok(())
     };
     Ok(Some((minutes, net::spawn("exports".to_owned(), events.clone(), run)?)))

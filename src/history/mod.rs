@@ -482,7 +482,9 @@ fn open(
 
 /// Makes the directory, and in it the file, which has the networks of clients: not for everybody to read.
 fn make_dir(dir: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(dir)?;
+    if !dir.is_dir() {
+        fs::create_dir_all(dir)?;
+    }
     let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(dir.join(FILE));
     // That it is there already is well; what else is wrong SQLite tells.
     drop(made);
@@ -552,14 +554,16 @@ impl Stored {
     }
 }
 
-/// What is said of the history in `dir` without a change to it: who uses it, and what is wrong with it.
+/// What is to be said of the history in `dir`, without a change to it: what is wrong with it, or who uses it.
 #[must_use]
-pub fn examine(dir: &Path) -> (Option<String>, Option<String>) {
-    let user = lock::holder(dir).map(|process| match process {
-        Some(process) => format!("in use by process {process}"),
-        None => "in use by another process".to_owned(),
-    });
-    (user, db::wrong(&dir.join(FILE)).map(|fault| fault.to_string()))
+pub fn examine(dir: &Path) -> Option<String> {
+    let wrong = db::wrong(&dir.join(FILE)).map(|fault| fault.to_string());
+    wrong.or_else(|| {
+        let process = lock::holder(dir)?;
+        let process =
+            process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"));
+        Some(format!("in use by {process}"))
+    })
 }
 
 /// Now, in seconds of Unix time.

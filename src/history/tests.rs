@@ -251,15 +251,14 @@ fn what_is_no_history_of_ours_is_refused_with_advice() {
     db.pragma_update(None, "application_id", 7).unwrap();
     drop(db);
     assert_eq!(refused(folder.path()).1, Cause::Foreign);
-    let told = examine(folder.path());
-    assert!(told.0.is_none() && told.1.unwrap().contains("another program"));
+    assert!(examine(folder.path()).unwrap().contains("another program"));
 }
 
 /// What is told of a directory that has `bytes` for a file, and the files that it has then.
 fn damaged(bytes: impl FnOnce(&Path)) -> (Fault, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     bytes(&folder.path().join(FILE));
-    assert!(examine(folder.path()).1.is_some_and(|said| said.contains("corrupted")));
+    assert!(examine(folder.path()).is_some_and(|said| said.contains("corrupted")));
     let (mut history, bases) = History::open(folder.path(), &Names::default(), 2, BEGAN).unwrap();
     assert_eq!(bases.tcp.total.sum(QUERIES), 0);
     let board = board();

@@ -29,8 +29,8 @@ use crate::board::{Board, State};
 use crate::config::doors::{DEFAULT_ADDRESS, HttpListen, NodeView};
 use crate::history::{Stored, lookback, unix_time};
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_READERS, HTTP_STEP_MAX,
-    HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
+    AGGREGATOR_STUCK_AFTER, HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_READERS,
+    HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
 };
 use crate::report::export::rssac002;
 use crate::report::page::{self, Page, operator};
@@ -286,8 +286,13 @@ fn now(node: &Node, request: &Request<Incoming>) -> Answer {
         "/stats.json" => {
             response(StatusCode::OK, "application/json", json::render(&node.board.read()).into())
         }
-        "/healthz" if node.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
-        "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
+        "/healthz" if !node.all_move.load(Ordering::Relaxed) => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n")
+        }
+        "/healthz" if node.board.observed.read().age >= AGGREGATOR_STUCK_AFTER => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "The thread that stores statistics is stuck.\n")
+        }
+        "/healthz" => plain(StatusCode::OK, "ok\n"),
         "/readyz" if node.board.life.state() == State::Serving => plain(StatusCode::OK, "ok\n"),
         "/readyz" => {
             let state = node.board.life.state().name();
