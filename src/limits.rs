@@ -327,8 +327,29 @@ pub const TOP_HISTORY_MAX: usize = 1000;
 pub const HISTORY_LEN_MAX: u64 = 1 << 30;
 /// See [`HISTORY_LEN_MAX`].
 pub const HISTORY_IN_MEMORY_LEN_MAX: u64 = 128 << 20;
+/// Bytes of the minutes that wait in memory while its directory cannot be used: two days of them on a busy
+/// node, at 500 rows of 20 bytes each; those that come on top are rolled up before their time.
+pub const HISTORY_WAITING_LEN_MAX: u64 = 48 << 20;
+const _: () = assert!(HISTORY_WAITING_LEN_MAX < HISTORY_IN_MEMORY_LEN_MAX);
 /// Bytes that its log keeps after a reader held it for long; a minute takes a hundredth of it.
 pub const HISTORY_LOG_LEN_MAX: u64 = 16 << 20;
+/// Bytes that its log may have while a reader holds it: a backup of hours. Then minutes wait in memory.
+pub const HISTORY_HELD_LOG_LEN_MAX: u64 = 64 << 20;
+const _: () = assert!(HISTORY_HELD_LOG_LEN_MAX > HISTORY_LOG_LEN_MAX);
+/// Days that get a row of their own in one minute, at most: in a file of an earlier version there are years of
+/// them. A day has some 10,000 finer rows, so this takes a tenth of a second.
+pub const HISTORY_DAYS_AT_ONCE: usize = 16;
+/// How long a start waits for the history to be opened. It takes some milliseconds; a directory that does not
+/// respond keeps nobody from serving.
+pub const HISTORY_OPEN_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long an end waits for the history to be stored, and for the last files of exports.
+pub const HISTORY_CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
+const _: () = assert!(HISTORY_CLOSE_WAIT_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis());
+/// How long a directory may take to respond where nothing depends on it. A disk that has to spin up takes
+/// longer, and is as good as none.
+pub const DIRECTORY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often an end looks whether a thread that it waits for has ended.
+pub const WATCHED_TICK: Duration = Duration::from_millis(5);
 /// How far the history ages in a minute at most. A clock that is wrong for a minute costs an hour of detail;
 /// what a month of absence has made old is rolled up within half a day.
 pub const HISTORY_AGED_AT_ONCE: Duration = Duration::from_secs(3600);
@@ -399,6 +420,9 @@ pub const SERVICE_TIME_HANDED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the aggregator looks at what the threads hand over.
 pub const AGGREGATOR_TICK: Duration = Duration::from_secs(1);
+/// After how long without a look it hangs: a store that waits for a lock, and then makes a day of it, takes some
+/// seconds.
+pub const AGGREGATOR_STUCK_AFTER: Duration = Duration::from_secs(75);
 
 /// Databases of places: one of countries and one of ASes are usual.
 pub const DATABASES_MAX: usize = 4;

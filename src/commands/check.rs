@@ -8,7 +8,7 @@ use crate::config::written::SizeText;
 use crate::config::{self, Config};
 use crate::daemon::memory::{Bound, Footprint, Limit};
 use crate::daemon::placement::Placement;
-use crate::daemon::unwritable;
+use crate::daemon::written;
 use crate::problem::Problem;
 use crate::sys::{confine, user};
 use crate::zone::{self, Service, ZoneSet};
@@ -24,8 +24,11 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let mut problems: Vec<Problem> = errors.into_iter().flatten().flatten().cloned().collect();
     // As who will write there, because root may more. A user that is not there was told of above.
     let is_root = user::is_root();
+    let mut notes = Vec::new();
     if !is_root || confine::become_user(config.user.as_deref()).is_ok() {
-        problems.extend(unwritable(&config));
+        let (wrong, told) = written(&config);
+        problems.extend(wrong);
+        notes = told;
     }
     let (Ok(loaded), Ok(mut placement)) = (loaded, placement) else { return Err(problems) };
     if !problems.is_empty() {
@@ -34,6 +37,7 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let memory = Bound::new(&config, placement.places.len(), Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
     placement.notes.extend(config.notes());
+    placement.notes.extend(notes);
     let mut out = String::new();
     report(&config, &loaded.zones, &placement, &memory, &mut out)
         .expect("a String takes all that is written");

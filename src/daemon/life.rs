@@ -382,7 +382,7 @@ impl Node {
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }
-        self.watched.stop();
+        self.watched.stop(&self.log);
         let queries = self.board.queries();
         let refused = confine::refusals(&sys::confine::refused());
         refused.into_iter().for_each(|line| self.log.warning(line));
@@ -427,7 +427,7 @@ impl Node {
                 "stale": stale,
                 "need_restart": self.course.need_restart,
             },
-            "history": self.board.history.place,
+            "history": *self.board.history.place(),
             "log_level": self.log.level().name(),
         })
     }

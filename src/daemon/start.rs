@@ -39,7 +39,7 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::orders::{self, Order};
 use crate::control::{self, Control};
-use crate::history::{self, aggregator};
+use crate::history::{self, Legacy, aggregator};
 use crate::net::{Event, Net, Plan};
 use crate::problem::Problem;
 use crate::serve::published::Published;
@@ -108,7 +108,8 @@ impl Start<'_> {
         let mut shards = self.shards(&placement, snapshot, &mut ports, &confined)?;
         let (estate, notes) = self.take_over(&mut shards.net, &placement, &mut ports)?;
 
-        let remembered = self.past(&estate, &shards, &placement)?;
+        let Estate { legacy, draining } = estate;
+        let remembered = self.past(legacy, &shards, &placement, &confined)?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
         doubtful.iter().for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
@@ -127,7 +128,7 @@ impl Start<'_> {
             names: shards.published.newest().names().clone(),
             taps: ports.taps,
             xdp: xdp.places.clone(),
-            is_draining: estate.draining,
+            is_draining: draining,
         };
         let watching = self.doors(watch, control, xdp, &mut shards.net, &placement)?;
         let Watching { board, watched, control, xdp, elder } = watching;
@@ -150,7 +151,7 @@ impl Start<'_> {
             xdp,
             web,
         };
-        told(node, &lines, estate.draining, &confined)
+        told(node, &lines, draining, &confined)
     }
 }
 
@@ -225,12 +226,13 @@ impl Start<'_> {
 
     fn past(
         &self,
-        estate: &Estate,
+        legacy: Legacy,
         shards: &Shards,
         placement: &Placement,
+        confined: &Confined,
     ) -> Result<Remembered, Vec<Problem>> {
-        let (image, snapshot) = (estate.image.as_deref(), shards.published.newest());
-        let remembered = Remembered::open(&self.config, image, snapshot.names(), placement.places.len());
+        let (names, count) = (shards.published.newest().names().clone(), placement.places.len());
+        let remembered = Remembered::open(&self.config, legacy, &names, count, confined);
         remembered.map_err(Problem::alone)
     }
 

@@ -31,9 +31,9 @@ use tokio::time::{sleep, timeout};
 use crate::board::{Board, State};
 use crate::history::{Stored, lookback, unix_time};
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_PUBLIC_LEN_MAX,
-    HTTP_READERS, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER,
-    THREAD_STACK_LEN,
+    AGGREGATOR_STUCK_AFTER, HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX,
+    HTTP_PUBLIC_LEN_MAX, HTTP_READERS, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK,
+    STUCK_AFTER, THREAD_STACK_LEN,
 };
 use crate::report::export::rssac002;
 use crate::report::page::{self, Page, operator};
@@ -291,8 +291,13 @@ fn for_all(node: &Node, path: &str) -> Option<Answer> {
     }
     let state = node.board.life.state();
     Some(match path {
-        "/healthz" if node.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
-        "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
+        "/healthz" if !node.all_move.load(Ordering::Relaxed) => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n")
+        }
+        "/healthz" if node.board.observed.read().age >= AGGREGATOR_STUCK_AFTER => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "The thread that stores statistics is stuck.\n")
+        }
+        "/healthz" => plain(StatusCode::OK, "ok\n"),
         "/readyz" if state == State::Serving => plain(StatusCode::OK, "ok\n"),
         "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, &format!("The node is {}.\n", state.name())),
         _ => return None,
@@ -309,7 +314,7 @@ fn for_operators(node: &Node, request: &Request<Incoming>, sees_view: bool) -> O
         METRICS => {
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
             let format = Format::negotiated(accept.unwrap_or_default());
-            let text = prometheus::render(&node.board.read(), format);
+            let text = prometheus::render(&node.board.read_exported(), format);
             response(StatusCode::OK, format.content_type(), text.into())
         }
         STATS => {

@@ -97,7 +97,7 @@ fn state(reading: &Reading<'_>) -> Markup {
             ),
             true,
         ),
-        ("History", history.place.clone(), true),
+        ("History", history.place().to_string(), true),
         ("History write errors", failed, history.errors() == 0),
     ];
     html! {
