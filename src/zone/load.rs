@@ -209,7 +209,7 @@ fn builtin_name(name: &str) -> Name {
 }
 
 /// The reverse zone of what was written as an address or a prefix. Zeros at the end of an IPv4 address that
-/// has no length are no part of it.
+/// has no length do not count.
 fn reverse_of(apex: &Name) -> Option<String> {
     let text = apex.to_string();
     let text = text.strip_suffix('.')?;
