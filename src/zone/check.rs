@@ -61,14 +61,7 @@ pub(super) fn check(
         contents.problems.extend(problems);
         return Err(contents.problems);
     }
-    let warnings = outside.iter().map(|&index| {
-        let placed = &contents.records[index];
-        let owner = &placed.record.owner;
-        let message = format!("{owner} is outside the zone {apex} and is left out: check its trailing dot");
-        Problem { place: contents.place(placed), message }
-    });
-    let warnings =
-        warnings.chain(lint::warnings(apex, &contents, &owners)).take(ZONE_PROBLEMS_MAX).collect::<Vec<_>>();
+    let warnings: Vec<Problem> = lint::warnings(apex, &contents, &owners).take(ZONE_PROBLEMS_MAX).collect();
     contents.warnings.extend(warnings);
     let is_inside = |placed: &Placed| outside.is_empty() || placed.record.owner.is_at_or_below(apex);
     let inside = contents.records.into_iter().filter(is_inside);

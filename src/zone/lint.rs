@@ -13,12 +13,10 @@ pub(super) fn warnings<'a>(
     owners: &'a Owners,
 ) -> impl Iterator<Item = Problem> + 'a {
     let lint = Lint { apex, twice: twice(apex), is_reverse: is_reverse(apex), contents, owners };
-    contents.records.iter().filter(|placed| placed.record.owner.is_at_or_below(apex)).filter_map(
-        move |placed| {
-            let message = lint.record(&placed.record)?;
-            Some(Problem { place: contents.place(placed), message })
-        },
-    )
+    contents.records.iter().filter_map(move |placed| {
+        let message = lint.record(&placed.record)?;
+        Some(Problem { place: contents.place(placed), message })
+    })
 }
 
 struct Lint<'a> {
@@ -33,6 +31,12 @@ struct Lint<'a> {
 impl Lint<'_> {
     /// What is odd about `record`.
     fn record(&self, record: &Record) -> Option<String> {
+        let (owner, apex) = (&record.owner, self.apex);
+        if !owner.is_at_or_below(apex) {
+            return Some(format!(
+                "{owner} is outside the zone {apex} and is left out: check its trailing dot"
+            ));
+        }
         let names = rdata::names(record.rtype, &record.rdata);
         if let Some(twice) = &self.twice
             && let Some(name) =

@@ -147,13 +147,12 @@ impl Loader {
     fn passed_over(&mut self, dir: &Path, mut others: Vec<PathBuf>) {
         others.retain(|path| !self.read.contains(path) && path.is_file());
         let [first, ..] = others.as_slice() else { return };
-        let first = String::from_utf8_lossy(file_name(first)).into_owned();
-        let (names, verb) = match others.len() {
-            1 => (first, "does"),
-            count => (format!("{first} and {} more files", count - 1), "do"),
+        let first = String::from_utf8_lossy(file_name(first));
+        let which = match others.len() {
+            1 => format!("{first} does not end in .zone"),
+            count => format!("{count} files do not end in .zone, such as {first}"),
         };
-        let message =
-            format!("{names} {verb} not end in .zone: only files such as example.com.zone are served");
+        let message = format!("{which}: only files such as example.com.zone are served");
         self.warn(Problem { place: dir.display().to_string(), message });
     }
 
@@ -209,7 +208,7 @@ fn builtin_name(name: &str) -> Name {
 }
 
 /// The reverse zone of what was written as an address or a prefix. Zeros at the end of an IPv4 address that
-/// has no length are no part of it.
+/// has no length do not count.
 fn reverse_of(apex: &Name) -> Option<String> {
     let text = apex.to_string();
     let text = text.strip_suffix('.')?;

@@ -107,11 +107,12 @@ fn files_that_are_passed_over_are_named() {
     assert_eq!(of_dir(dir.path()), [""; 0]);
     write("example.org.ZONE", HEAD);
     let place = dir.path().display();
-    let rest = "not end in .zone: only files such as example.com.zone are served";
-    assert_eq!(of_dir(dir.path()), [format!("{place}: example.org.ZONE does {rest}")]);
+    let rest = "only files such as example.com.zone are served";
+    assert_eq!(of_dir(dir.path()), [format!("{place}: example.org.ZONE does not end in .zone: {rest}")]);
     write("db.example.net", HEAD);
     write("example.com.db", HEAD);
-    assert_eq!(of_dir(dir.path()), [format!("{place}: db.example.net and 2 more files do {rest}")]);
+    let expected = format!("{place}: 3 files do not end in .zone, such as db.example.net: {rest}");
+    assert_eq!(of_dir(dir.path()), [expected]);
 }
 
 #[test]
