@@ -282,6 +282,11 @@ pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
 pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
 const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
+/// Answers about the past that are kept until the quarter of an hour is over, and their bytes: what a dashboard
+/// of some clients asks for. Others are made each time.
+pub const ANSWERS_KEPT_MAX: usize = 128;
+/// See [`ANSWERS_KEPT_MAX`].
+pub const ANSWERS_KEPT_LEN_MAX: usize = 8 << 20;
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.

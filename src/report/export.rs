@@ -83,6 +83,7 @@ impl Exports {
     /// Writes what is due at `now`, where the history has everything up to `stored_until`.
     fn minute(&mut self, board: &Board, stored_until: u64, now: u64) {
         let Self { stored, rssac002, dsc } = self;
+        stored.follow();
         let rssac002 = rssac002.as_mut().map(|days| (rssac002::NAME, days.write(stored, stored_until)));
         let dsc = dsc.as_mut().map(|minutes| (dsc::NAME, minutes.write(stored, board, now)));
         for (name, outcome) in rssac002.into_iter().chain(dsc) {

@@ -1,8 +1,8 @@
 //! What requests are answered from, and the form of every answer.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use http_body_util::{Either, Full};
@@ -16,8 +16,8 @@ use super::events::Events;
 use crate::board::Board;
 use crate::board::recent::{Pace, Recent};
 use crate::config::doors::NodeView;
-use crate::history::{Stored, unix_time};
-use crate::limits::HTTP_ANSWERS_LEN_MAX;
+use crate::history::{InterruptHandle, Stored, unix_time};
+use crate::limits::{ANSWERS_KEPT_LEN_MAX, ANSWERS_KEPT_MAX, HISTORY_RESOLUTIONS, HTTP_ANSWERS_LEN_MAX};
 use crate::report::page::{self, Figures, Span};
 
 /// The figures that were read, and when.
@@ -28,8 +28,14 @@ pub(super) struct Node {
     pub(super) board: Arc<Board>,
     /// Until the end, when a reader closes it.
     pub(super) stored: Mutex<Option<Stored>>,
+    /// Who reads it, by number, and how that is ended.
+    pub(super) reading: Mutex<Option<(u64, InterruptHandle)>>,
+    /// Numbers for those who read.
+    pub(super) asked: AtomicU64,
+    /// Answers about the past.
+    pub(super) answers: Mutex<Answers>,
     /// Since when queries are counted, in seconds of Unix time.
-    pub(super) began: u64,
+    pub(super) began: AtomicU64,
     /// Whether every thread that serves makes turns.
     pub(super) all_move: AtomicBool,
     pub(super) recent: Mutex<Recent>,
@@ -90,7 +96,37 @@ impl Node {
 
     /// What a visitor sees first of the page.
     pub(super) fn first_span(&self) -> Span {
-        Span::first_at(unix_time().saturating_sub(self.began))
+        Span::first_at(unix_time().saturating_sub(self.began.load(Ordering::Relaxed)))
+    }
+
+    /// Does `read` with the history, unless somebody else reads it.
+    pub(super) fn with_history<T>(&self, read: impl FnOnce(&Stored) -> T) -> Option<T> {
+        let mut stored = self.stored.try_lock().ok()?;
+        let stored = stored.as_mut()?;
+        if stored.follow() {
+            self.note_began(stored);
+        }
+        Some(read(stored))
+    }
+
+    /// Notes since when the history counts.
+    pub(super) fn note_began(&self, stored: &Stored) {
+        let began = stored.began().unwrap_or_else(unix_time);
+        self.began.store(began, Ordering::Relaxed);
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<(u64, InterruptHandle)>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same for a question of this number, which [`Asked`] ends.
+    pub(super) fn answer_from_history<T>(&self, number: u64, read: impl FnOnce(&Stored) -> T) -> Option<T> {
+        self.with_history(|stored| {
+            *self.reader() = Some((number, stored.interrupt()));
+            let answer = read(stored);
+            *self.reader() = None;
+            answer
+        })
     }
 
     /// The live numbers as they stand.
@@ -98,6 +134,59 @@ impl Node {
         page::news(&self.board.read(), &self.pace())
     }
 }
+
+/// A question about the past. When it is dropped nobody waits for the answer any more.
+pub(super) struct Asked {
+    node: Arc<Node>,
+    pub(super) number: u64,
+}
+
+impl Asked {
+    pub(super) fn new(node: &Arc<Node>) -> Self {
+        Self { node: Arc::clone(node), number: node.asked.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // Who reads takes its number back under the same lock: nobody else is interrupted.
+        match &*self.node.reader() {
+            Some((number, handle)) if *number == self.number => handle.interrupt(),
+            _ => {}
+        }
+    }
+}
+
+/// Answers that were made from the history, by path and query, as long as they would be the same.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// The quarter of an hour that they are of.
+    quarter: u64,
+    len: usize,
+    made: HashMap<(String, String), (&'static str, Bytes)>,
+}
+
+impl Answers {
+    /// One that was made in this quarter of an hour.
+    pub(super) fn get(&self, asked: &(String, String), now: u64) -> Option<(&'static str, Bytes)> {
+        (self.quarter == now / QUARTER).then(|| self.made.get(asked).cloned()).flatten()
+    }
+
+    /// Keeps one, if there is room.
+    pub(super) fn keep(&mut self, asked: (String, String), now: u64, answer: (&'static str, Bytes)) {
+        if self.quarter != now / QUARTER {
+            *self = Self { quarter: now / QUARTER, ..Self::default() };
+        }
+        let len = asked.0.len() + asked.1.len() + answer.1.len();
+        if self.made.len() < ANSWERS_KEPT_MAX && self.len + len <= ANSWERS_KEPT_LEN_MAX {
+            self.len += len;
+            self.made.insert(asked, answer);
+        }
+    }
+}
+
+/// Radar's times end with a quarter of an hour.
+const QUARTER: u64 = HISTORY_RESOLUTIONS[1].0;
 
 pub(super) fn plain(status: StatusCode, text: &str) -> Answer {
     response(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
