@@ -145,6 +145,8 @@ families! {
     RESPONSES_BY_TRANSPORT: "responses_by_transport_total" [TRANSPORT, FAMILY]
         "Responses by transport and address family.",
     TRUNCATED: "responses_truncated_total" [] "Responses with the TC bit set: the answer did not fit.",
+    PROBES: "probe_queries_total" [TRANSPORT, FAMILY]
+        "Queries from the node's own addresses, such as probes by `announce`: in no other count of queries.",
     DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets left unanswered, by reason.",
     QUERY_SIZES: "query_size_bytes" [TRANSPORT, QUERY_BIN] "Query sizes in bytes.",
     QUERY_BYTES: "query_size_bytes_sum" [TRANSPORT] "Bytes of all queries.",
