@@ -21,6 +21,7 @@ use as112d::board::Status;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
+use as112d::history::fault::{Cause, Fault};
 use as112d::history::uniques::UniquesOfDays;
 use as112d::history::{FILE, History, Kept};
 use as112d::log::Log;
@@ -40,7 +41,16 @@ const A_MINUTES_WORTH: u32 = 1000;
 
 /// A board of one shard, which goes on from what is stored in `dir`, with its history.
 fn open(dir: &Path, now: u64) -> (History, Board) {
-    let (history, mut bases) = History::open(dir, &Names::default(), 1, now).expect("a history");
+    let began = Instant::now();
+    let (history, mut bases) = loop {
+        match History::open(dir, &Names::default(), 1, now) {
+            // A test beside this one starts a process, which has all that is open here until it begins.
+            Err(Fault { cause: Cause::Taken(_), .. }) if began.elapsed() < PATIENCE => {
+                std::thread::yield_now();
+            }
+            opened => break opened.expect("a history"),
+        }
+    };
     let block = |base| Block {
         cpu: None,
         numa_node: None,

@@ -547,6 +547,14 @@ impl Stored {
         lookback::began(&self.db).ok().flatten()
     }
 
+    /// Something that takes long.
+    #[cfg(test)]
+    pub fn count_for_ever(&self) -> rusqlite::Result<u64> {
+        let query = "WITH RECURSIVE all_numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM all_numbers)
+                     SELECT count(*) FROM all_numbers";
+        self.db.query_row(query, [], |row| row.get(0))
+    }
+
     /// What ends a question that takes too long, from another thread.
     #[must_use]
     pub fn interrupt(&self) -> InterruptHandle {

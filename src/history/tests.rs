@@ -615,6 +615,9 @@ fn days_have_rows_beside_the_finer_ones_and_nothing_counts_twice() {
         assert_eq!(looked_back(&history, (from, to)), [finer, finer], "{from} to {to}");
     }
     assert_eq!(lookback::began(history.connection()).unwrap(), Some(began));
+    let (days, today) = (began + DAY / 2, end - end % DAY);
+    let cuts = |step| lookback::cuts(history.connection(), (began, end), step).unwrap();
+    assert_eq!((cuts(DAY), cuts(900)), ([began, days, today, end], [began, end, end, end]));
 
     // A minute of a day that has its row already, as it has waited for long.
     let fold = |history: &mut History, start: u64| {

@@ -57,7 +57,9 @@ impl Exports {
     pub fn open(settings: &Settings, stored: Stored, board: &Board, now: u64) -> Self {
         let node = &board.named.load().node;
         let dsc = settings.dsc.as_ref().map(|dir| {
-            let files = Files { dir: dir.clone(), node: file_name(node) };
+            // The collector's names have a time and nothing else: each node has a directory of its own, as
+            // presenters expect it.
+            let files = Files { dir: dir.join(file_name(node)), node: file_name(node) };
             dsc::Minutes::begin(files, settings.dsc_format, &stored, board, now)
         });
         let rssac002 = settings

@@ -8,7 +8,7 @@ mod pages;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 
 use events::Events;
-use node::{Answer, Asked, Node, Untaken, plain, response};
+use node::{Answer, Asked, Node, plain, response};
 
 /// What came of the wish to serve HTTP.
 #[derive(Debug)]
@@ -97,20 +97,7 @@ pub fn run(
     // Once it is confined this thread may not touch the file.
     let began = stored.began().unwrap_or_else(unix_time);
     let runtime = runtime(confined)?;
-    let node = Arc::new(Node {
-        board,
-        stored: Mutex::new(Some(stored)),
-        reading: Mutex::default(),
-        asked: AtomicU64::new(0),
-        answers: Mutex::default(),
-        began: AtomicU64::new(began),
-        all_move: AtomicBool::new(true),
-        recent: Mutex::default(),
-        kept: Mutex::default(),
-        streams: Arc::new(()),
-        untaken: Untaken::default(),
-        node_view,
-    });
+    let node = Arc::new(Node::new(board, stored, began, node_view));
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let mut progress = Progress::new(node.board.turns(), Instant::now());

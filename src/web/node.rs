@@ -71,6 +71,23 @@ impl Untaken {
 pub(super) type Answer = Response<Either<Full<Bytes>, Events>>;
 
 impl Node {
+    pub(super) fn new(board: Arc<Board>, stored: Stored, began: u64, node_view: NodeView) -> Self {
+        Self {
+            board,
+            stored: Mutex::new(Some(stored)),
+            reading: Mutex::default(),
+            asked: AtomicU64::new(0),
+            answers: Mutex::default(),
+            began: AtomicU64::new(began),
+            all_move: AtomicBool::new(true),
+            recent: Mutex::default(),
+            kept: Mutex::default(),
+            streams: Arc::new(()),
+            untaken: Untaken::default(),
+            node_view,
+        }
+    }
+
     /// The answer, or that too many wait already. `holds` learns how long it is.
     pub(super) fn within_bound(&self, answer: Answer, holds: &AtomicUsize) -> Answer {
         let len = answer.body().size_hint().exact().unwrap_or_default();
@@ -213,7 +230,65 @@ pub(super) fn with_policy(mut answer: Answer, policy: &'static str) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::board::tests::board;
+    use crate::history::History;
+    use crate::stats::labels::Names;
+
+    #[test]
+    fn answers_are_kept_for_a_quarter_of_an_hour_and_not_without_bound() {
+        let mut answers = Answers::default();
+        let asked = |query: &str| ("/path".to_owned(), query.to_owned());
+        let (now, answer) = (900 * 1_900_000, ("text/plain", Bytes::from_static(b"answer")));
+        assert!(answers.get(&asked("a"), now).is_none());
+        answers.keep(asked("a"), now, answer.clone());
+        assert_eq!(answers.get(&asked("a"), now + 899), Some(answer.clone()));
+        assert!(answers.get(&asked("b"), now).is_none() && answers.get(&asked("a"), now + 900).is_none());
+        answers.keep(asked("b"), now + 900, answer.clone());
+        assert!(answers.get(&asked("a"), now + 900).is_none());
+        for number in 0..2 * ANSWERS_KEPT_MAX {
+            answers.keep(asked(&number.to_string()), now + 900, answer.clone());
+        }
+        assert_eq!(answers.made.len(), ANSWERS_KEPT_MAX);
+        let mut answers = Answers::default();
+        for number in 0..3 {
+            let answer = ("text/plain", Bytes::from(vec![0; ANSWERS_KEPT_LEN_MAX / 2 - 100]));
+            answers.keep(asked(&number.to_string()), now, answer);
+        }
+        assert_eq!(answers.made.len(), 2);
+    }
+
+    #[test]
+    fn a_question_ends_when_nobody_waits_for_its_answer() {
+        let (history, _) = History::in_memory(&Names::default(), 2, 0).unwrap();
+        let stored = history.reader().unwrap();
+        let node = Arc::new(Node::new(Arc::new(board()), stored, 0, NodeView::Loopback));
+        let (question, later) = (Asked::new(&node), Asked::new(&node));
+        let (number, reader) = (question.number, Arc::clone(&node));
+        let (begun, begins) = std::sync::mpsc::channel();
+        let reading = std::thread::spawn(move || {
+            reader.answer_from_history(number, |stored| {
+                begun.send(()).unwrap();
+                stored.count_for_ever()
+            })
+        });
+        begins.recv().unwrap();
+        assert!(node.answer_from_history(later.number, |_| ()).is_none(), "one reads at a time");
+        // Of the wrong question nothing ends.
+        drop(later);
+        assert!(!reading.is_finished());
+        drop(question);
+        // What has not come to its first step yet when it is interrupted goes on: it is told again.
+        while !reading.is_finished() {
+            drop(Asked { node: Arc::clone(&node), number });
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        let error = reading.join().unwrap().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "interrupted");
+        assert_eq!(node.answer_from_history(9, |_| 7), Some(7), "and nobody after it");
+    }
 
     #[test]
     fn answers_that_nobody_takes_have_a_bound() {
