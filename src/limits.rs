@@ -29,6 +29,12 @@ pub const NSID_LEN_MAX: usize = 128;
 /// of the zone; resolvers stop at 8 to 16.
 pub const CHAIN_LINKS_MAX: usize = 8;
 
+/// Secrets of DNS cookies: the current one, the one before it, and the next. To roll them takes no more
+/// (RFC 9018, section 5), and each is tried on a cookie that is not ours.
+pub const COOKIE_SECRETS_MAX: usize = 3;
+/// Bytes of their file: as many lines, and room for comments.
+pub const COOKIE_SECRETS_LEN_MAX: u64 = 4096;
+
 /// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test,
 /// too few to make two broken programs keep each other busy.
 pub const ERROR_REPLIES_PER_SECOND_MAX: u32 = 1000;
@@ -121,13 +127,14 @@ pub const TCP_BUFFERS_LEN_FLOOR: usize = 1 << 20;
 pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
 const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);
 
-/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more than either is
-/// let in and the idlest goes: a connection costs about 1 KiB of ours while idle, so the first number bounds
-/// file descriptors rather than memory; the second leaves room for 64 greedy clients, and no resolver needs
-/// more.
+/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more is let in and
+/// the idlest goes, unless its own client is at its limit and uses them all. A connection costs about 1 KiB of
+/// ours while idle, so the first number bounds file descriptors rather than memory. The second leaves room for
+/// 16 greedy clients, and is more than other servers have for all clients together unless they are told
+/// otherwise (NSD 100, BIND 150): networks behind one address, and load generators, open a hundred.
 pub const TCP_CONNECTIONS_MAX: usize = 4096;
 /// See [`TCP_CONNECTIONS_MAX`].
-pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
+pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 256;
 const _: () = assert!(TCP_CONNECTIONS_PER_CLIENT_MAX <= TCP_CONNECTIONS_MAX);
 
 /// Time for a whole message from its first byte: a query fits one segment, so 2 s allow for its loss and
@@ -136,7 +143,8 @@ pub const TCP_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section
 /// 6.2.3, wants "a few seconds").
 pub const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What is left of the idle time when the table is full: a round trip to anywhere and time to think.
+/// What is left of the idle time when the table is full: a round trip to anywhere and time to think. A
+/// connection that has rested for less is in use.
 pub const TCP_IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const _: () = assert!(TCP_IDLE_TIMEOUT_MIN.as_millis() <= TCP_IDLE_TIMEOUT.as_millis());
 /// Time for which a client may take nothing of the answers that wait for it.
@@ -270,7 +278,7 @@ pub const CONTROL_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the end of the process waits for the last answers to leave.
 pub const CONTROL_STOP_MAX: Duration = Duration::from_secs(1);
 
-/// Connections to the HTTP thread at one time; one more is closed at once. A scraper or two, a health
+/// Connections to each listener of HTTP at one time; one more is closed at once. A scraper or two, a health
 /// checker, a person: each needs one, for milliseconds.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
@@ -287,6 +295,10 @@ const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
 pub const ANSWERS_KEPT_MAX: usize = 128;
 /// See [`ANSWERS_KEPT_MAX`].
 pub const ANSWERS_KEPT_LEN_MAX: usize = 8 << 20;
+/// The same of the public listener, which has no `/metrics`: half a MiB for each connection.
+pub const HTTP_PUBLIC_LEN_MAX: usize = HTTP_CONNECTIONS_MAX * (512 << 10);
+/// Names by which the operator's listener may be reached.
+pub const ALLOWED_HOSTS_MAX: usize = 16;
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -444,7 +456,7 @@ const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
 /// Threads besides the event loop of HTTP: one reads the history, the other tells the next client that it is
 /// taken.
 pub const HTTP_READERS: usize = 2;
-/// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
+/// Streams of live numbers at one time, of the connections that a listener has: the rest is for answers.
 pub const HTTP_STREAMS_MAX: usize = 8;
 const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);
 /// How long such a stream lasts; then the browser asks for another, if there is one for it.
@@ -491,6 +503,8 @@ pub const LOG_WRITE_LEN_MAX: usize = 64 << 10;
 pub const LOG_TICK: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for the log: somebody may have stopped reading.
 pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+/// How often the log tells of what goes on and is only counted: often enough to be seen, and no flood.
+pub const REMARKS_EVERY: Duration = Duration::from_secs(600);
 /// How often the same line is written within [`LOG_REPEATS_TIME`]; the rest is told in one line after it.
 pub const LOG_REPEATS_PER_TIME_MAX: u32 = 3;
 /// See [`LOG_REPEATS_PER_TIME_MAX`].

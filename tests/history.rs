@@ -258,7 +258,7 @@ fn start(config: &Path, dir: &str) -> (Daemon, SocketAddr) {
 fn get(http: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(http).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer

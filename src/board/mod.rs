@@ -7,6 +7,7 @@ pub mod host;
 pub mod life;
 pub mod observed;
 pub mod recent;
+pub mod remarks;
 mod status;
 pub mod talkers;
 

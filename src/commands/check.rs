@@ -36,6 +36,7 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     }
     let memory = Bound::new(&config, placement.places.len(), Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
+    placement.notes.extend(config.notes());
     placement.notes.extend(notes);
     let mut out = String::new();
     report(&config, &loaded.zones, &placement, &memory, &mut out)
@@ -82,6 +83,9 @@ fn report(
         line(out, "xdp", &format!("{} ({})", config.xdp.interfaces.join(" "), config.xdp.mode))?;
     }
     line(out, "zones", &count(zones))?;
+    for warning in &zones.warnings {
+        line(out, "warning", &warning.to_string())?;
+    }
 
     let identity = &config.identity;
     line(out, "node", &identity.node)?;
@@ -163,8 +167,10 @@ mod tests {
             ..zone::Identity::default()
         };
         let zone = |service| Zone { apex: Name::root(), service, records: Vec::new() };
-        let zones =
-            ZoneSet { zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)] };
+        let zones = ZoneSet {
+            zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)],
+            warnings: vec![Problem { place: "a.zone:3".to_owned(), message: "odd".to_owned() }],
+        };
         let memory = Bound::new(&config, 2, Footprint::now());
         let mut out = String::new();
         report(&config, &zones, &placement, &memory, &mut out).unwrap();
@@ -181,6 +187,7 @@ memory     MEMORY
 http       127.0.0.1:9112, if it is free
 log        info and above, as text, to standard error
 zones      3 (2 direct, 1 configured)
+warning    a.zone:3: odd
 node       node-1
 nsid       0xc0ff
 location   Lisbon, Portugal

@@ -12,7 +12,7 @@ use crate::config::{Config, CpuList};
 use crate::log::{Level, Log};
 use crate::net::Net;
 use crate::sys::confine::Confined;
-use crate::web::Opened;
+use crate::web::{Listeners, Opened};
 
 /// The port where dig needs no `-p`.
 const DNS_PORT: u16 = 53;
@@ -45,17 +45,20 @@ impl Lines {
     pub(super) fn begin(
         config: &Config,
         zones: usize,
-        http: &Opened,
+        http: &Listeners,
         buffers: &[(usize, usize)],
         absent: &[SocketAddr],
     ) -> Self {
         let mut lines = Self::default();
         let node = &config.identity.node;
         lines.say(format!("as112d {} as {node}, serving {zones} zones", env!("CARGO_PKG_VERSION")));
-        if let Some(address) = http.address() {
+        if let Some(address) = http.operator.address() {
             lines.say(format!("web: http://{address}/ (metrics: /metrics, operator's view: /node)"));
         }
-        if let Opened::Busy(error) = http {
+        if let Some(address) = http.public.address() {
+            lines.say(format!("public page: http://{address}/"));
+        }
+        if let Opened::Busy(error) = &http.operator {
             let error = error.kind();
             lines.say(format!("web: off; {DEFAULT_ADDRESS}: {error} (choose another address with --http)"));
         }

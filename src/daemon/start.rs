@@ -101,7 +101,7 @@ impl Start<'_> {
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
         let Found { loaded, placement, memory } = self.load()?;
         let Loaded { zones, snapshot, places } = loaded;
-        let zones = zones.zones.len();
+        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
         let confined = self.rights(&source, &mut ports)?;
@@ -111,13 +111,14 @@ impl Start<'_> {
         let Estate { legacy, draining } = estate;
         let remembered = self.past(legacy, &shards, &placement, &confined)?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
+        doubtful.iter().for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         lines.process(&confined, &memory);
         lines.kept(&self.config, &remembered);
         notes.into_iter().chain(left_over(&ports.doors.unwanted)).for_each(|note| lines.warn(note));
         lines.say(ports.doors.control.line());
-        let web = ports.doors.http.address();
+        let web = ports.doors.http.addresses();
         let Doors { http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
@@ -161,6 +162,7 @@ impl Start<'_> {
         let mut placement = Placement::with_user(&self.config)?;
         let memory = memory::Bound::new(&self.config, placement.places.len(), Footprint::now());
         placement.notes.extend(memory.within(Limit::here().as_ref())?);
+        placement.notes.extend(self.config.notes());
         Ok(Found { loaded, placement, memory })
     }
 

@@ -26,7 +26,7 @@ use crate::net::{self, Event, Net};
 use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
-use crate::web::{self, Opened};
+use crate::web::{self, Access, Listeners};
 
 /// Where the numbers of this node stand. They continue from `bases`.
 fn board(
@@ -164,7 +164,7 @@ pub(super) struct Watched {
 
 /// What the watchers are made from.
 pub(super) struct Watch {
-    pub(super) http: Opened,
+    pub(super) http: Listeners,
     pub(super) places: Places,
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
@@ -224,17 +224,13 @@ impl Watched {
         let (minutes, exports) = exports(config, for_exports, &board, events, confined)?.unzip();
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, minutes);
-        let node_view = config.node_view;
+        let access = Access { node_view: config.node_view, allowed_hosts: config.allowed_hosts.clone() };
         let stop_http = Arc::new(AtomicBool::new(false));
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
-        let http = match http {
-            Opened::At(listener) => {
-                let confined = net.confined.clone();
-                let run = move || web::run(listener, for_http, stored, node_view, &flag, &confined);
-                Some(net::spawn("http".to_owned(), events.clone(), run)?)
-            }
-            Opened::Busy(_) | Opened::Off => None,
-        };
+        let is_served = http.all().next().is_some();
+        let confined = net.confined.clone();
+        let run = move || web::run(http, for_http, stored, access, &flag, &confined);
+        let http = is_served.then(|| net::spawn("http".to_owned(), events.clone(), run)).transpose()?;
         let (places, other_places) = unbounded();
         let for_aggregator = Arc::clone(&board);
         let (leave, history) = bounded(1);

@@ -14,6 +14,7 @@ use super::sources::{Places, Sources};
 use super::uniques::UniquesOfDays;
 use super::{DAY, History, Kept, MINUTE, unix_time};
 use crate::board::Board;
+use crate::board::remarks::Remarks;
 use crate::limits::{AGGREGATOR_TICK, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
 
@@ -61,6 +62,7 @@ pub struct Aggregator {
     uniques: UniquesOfDays,
     history: History,
     minutes: Option<Minutes>,
+    remarks: Remarks,
 }
 
 /// The day of a time in seconds, both of Unix time.
@@ -81,7 +83,7 @@ impl Aggregator {
         history: History,
         minutes: Option<Minutes>,
     ) -> Self {
-        Self { streams, today, sources, uniques, history, minutes, queries: 0 }
+        Self { streams, today, sources, uniques, history, minutes, remarks: Remarks::default(), queries: 0 }
     }
 
     /// Looks once a second until nobody is left who could send other databases of places, and then once more.
@@ -132,7 +134,9 @@ impl Aggregator {
             self.uniques.gather(&stream.uniques, today);
             stream.times.take(|times| board.observed.add_times(index, times));
         }
-        board.observed.look_at_busy(Instant::now(), board.busy());
+        let at = Instant::now();
+        self.remarks.look(board, at);
+        board.observed.look_at_busy(at, board.busy());
         board.observed.look(now, self.uniques.estimates(today), self.sources.unreadable());
         self.today.store(day_of(now), Ordering::Relaxed);
     }

@@ -12,8 +12,8 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
-    ADDRESS, CLASS, CLOSED, COOKIE, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE, QUERY_BIN,
-    RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, XDP_REASON, ZONE,
+    ADDRESS, CLASS, CLOSED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE,
+    QUERY_BIN, RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, XDP_REASON, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -136,6 +136,8 @@ families! {
     QUERIES_DO: "queries_do_total" [] "Queries with the DO bit set.",
     QUERIES_COOKIE: "queries_cookie_total" [COOKIE]
         "Queries with a DNS cookie: the client's only, a server's too, or malformed.",
+    SERVER_COOKIES: "server_cookies_total" [COOKIE_STANDING]
+        "Queries with a well-formed DNS cookie, by the server's part of it, unless cookies are off.",
     QUERIES_RD: "queries_rd_total" [] "Queries with the RD bit set.",
     QUERIES_OVERSIZE: "queries_oversize_total" []
         "Queries longer than 2048 bytes; they are answered with FORMERR.",

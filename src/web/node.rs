@@ -15,9 +15,8 @@ use hyper::{Response, StatusCode};
 use super::events::Events;
 use crate::board::Board;
 use crate::board::recent::{Pace, Recent};
-use crate::config::doors::NodeView;
 use crate::history::{InterruptHandle, Stored, unix_time};
-use crate::limits::{ANSWERS_KEPT_LEN_MAX, ANSWERS_KEPT_MAX, HISTORY_RESOLUTIONS, HTTP_ANSWERS_LEN_MAX};
+use crate::limits::{ANSWERS_KEPT_LEN_MAX, ANSWERS_KEPT_MAX, HISTORY_RESOLUTIONS};
 use crate::report::page::{self, Figures, Span};
 
 /// The figures that were read, and when.
@@ -40,30 +39,46 @@ pub(super) struct Node {
     pub(super) all_move: AtomicBool,
     pub(super) recent: Mutex<Recent>,
     pub(super) kept: Mutex<Kept>,
-    /// One count is its own, the others are those of streams.
-    pub(super) streams: Arc<()>,
-    pub(super) untaken: Untaken,
-    pub(super) node_view: NodeView,
 }
 
-/// Bytes of answers that clients have not taken. One thread counts them.
-#[derive(Default)]
-pub(super) struct Untaken(AtomicUsize);
+/// Bytes of answers that clients have not taken, and how many there may be. One thread counts them.
+pub(super) struct Untaken {
+    sum: AtomicUsize,
+    max: usize,
+}
 
 impl Untaken {
+    pub(super) const fn new(max: usize) -> Self {
+        Self { sum: AtomicUsize::new(0), max }
+    }
+
     /// Adds an answer, if there is room for it.
-    pub(super) fn add(&self, len: usize) -> bool {
-        let sum = self.0.load(Ordering::Relaxed).saturating_add(len);
-        let has_room = sum <= HTTP_ANSWERS_LEN_MAX;
+    fn add(&self, len: usize) -> bool {
+        let sum = self.sum.load(Ordering::Relaxed).saturating_add(len);
+        let has_room = sum <= self.max;
         if has_room {
-            self.0.store(sum, Ordering::Relaxed);
+            self.sum.store(sum, Ordering::Relaxed);
         }
         has_room
     }
 
     /// The answer was taken, or will not be.
     pub(super) fn remove(&self, len: usize) {
-        self.0.store(self.0.load(Ordering::Relaxed) - len, Ordering::Relaxed);
+        self.sum.store(self.sum.load(Ordering::Relaxed) - len, Ordering::Relaxed);
+    }
+
+    /// The answer, or that too many wait already. `holds` learns how long it is.
+    pub(super) fn within_bound(&self, answer: Answer, holds: &AtomicUsize) -> Answer {
+        let len = answer.body().size_hint().exact().unwrap_or_default();
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if !self.add(len) {
+            return plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many responses are waiting to be read: try again later.\n",
+            );
+        }
+        holds.store(len, Ordering::Relaxed);
+        answer
     }
 }
 
@@ -71,7 +86,7 @@ impl Untaken {
 pub(super) type Answer = Response<Either<Full<Bytes>, Events>>;
 
 impl Node {
-    pub(super) fn new(board: Arc<Board>, stored: Stored, began: u64, node_view: NodeView) -> Self {
+    pub(super) fn new(board: Arc<Board>, stored: Stored, began: u64) -> Self {
         Self {
             board,
             stored: Mutex::new(Some(stored)),
@@ -82,24 +97,7 @@ impl Node {
             all_move: AtomicBool::new(true),
             recent: Mutex::default(),
             kept: Mutex::default(),
-            streams: Arc::new(()),
-            untaken: Untaken::default(),
-            node_view,
         }
-    }
-
-    /// The answer, or that too many wait already. `holds` learns how long it is.
-    pub(super) fn within_bound(&self, answer: Answer, holds: &AtomicUsize) -> Answer {
-        let len = answer.body().size_hint().exact().unwrap_or_default();
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if !self.untaken.add(len) {
-            return plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too many responses are waiting to be read: try again later.\n",
-            );
-        }
-        holds.store(len, Ordering::Relaxed);
-        answer
     }
 
     /// Takes a sample of the pace.
@@ -264,7 +262,7 @@ mod tests {
     fn a_question_ends_when_nobody_waits_for_its_answer() {
         let (history, _) = History::in_memory(&Names::default(), 2, 0).unwrap();
         let stored = history.reader().unwrap();
-        let node = Arc::new(Node::new(Arc::new(board()), stored, 0, NodeView::Loopback));
+        let node = Arc::new(Node::new(Arc::new(board()), stored, 0));
         let (question, later) = (Asked::new(&node), Asked::new(&node));
         let (number, reader) = (question.number, Arc::clone(&node));
         let (begun, begins) = std::sync::mpsc::channel();
@@ -292,8 +290,8 @@ mod tests {
 
     #[test]
     fn answers_that_nobody_takes_have_a_bound() {
-        let untaken = Untaken::default();
-        assert!(untaken.add(HTTP_ANSWERS_LEN_MAX - 1) && !untaken.add(2) && untaken.add(1));
+        let untaken = Untaken::new(7);
+        assert!(untaken.add(6) && !untaken.add(2) && untaken.add(1));
         assert!(!untaken.add(1) && !untaken.add(usize::MAX) && untaken.add(0));
         untaken.remove(1);
         assert!(untaken.add(1) && !untaken.add(1));

@@ -37,7 +37,7 @@ struct Family {
 fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect((V4, port)).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").expect("sent");
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer.split_once("\r\n\r\n").expect("a head").1.to_owned()

@@ -54,7 +54,12 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
                 }
             }
         }
-        footer { p { "Totals since counting began, as in " a href="metrics" { "/metrics" } "." } }
+        footer {
+            p {
+                "Totals since counting began, as in " a href="metrics" { "/metrics" } " and "
+                a href="stats.json" { "/stats.json" } "."
+            }
+        }
     };
     shell(&reading.named.node, None, Some(NODE_VIEW_REFRESH_SECONDS), &body).into_string()
 }
