@@ -290,6 +290,11 @@ pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
 pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
 const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
+/// Answers about the past that are kept until the quarter of an hour is over, and their bytes: what a dashboard
+/// of some clients asks for. Others are made each time.
+pub const ANSWERS_KEPT_MAX: usize = 128;
+/// See [`ANSWERS_KEPT_MAX`].
+pub const ANSWERS_KEPT_LEN_MAX: usize = 8 << 20;
 /// The same of the public listener, which has no `/metrics`: half a MiB for each connection.
 pub const HTTP_PUBLIC_LEN_MAX: usize = HTTP_CONNECTIONS_MAX * (512 << 10);
 /// Names by which the operator's listener may be reached.

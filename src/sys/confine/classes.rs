@@ -85,6 +85,11 @@ impl Class {
         }
     }
 
+    /// Whether what it does can wait for those that answer queries.
+    pub(super) const fn is_nice(self) -> bool {
+        matches!(self, Self::Http | Self::Reader | Self::Aggregator | Self::Exports | Self::Taps)
+    }
+
     /// Whether it starts threads, which are of the same class. None starts a process.
     pub(super) const fn starts_threads(self) -> bool {
         matches!(self, Self::Main)
