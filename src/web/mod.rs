@@ -6,10 +6,13 @@ mod node;
 mod pages;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http_body_util::Either;
@@ -41,6 +44,9 @@ use crate::sys::inherited::Inherited;
 
 use events::Events;
 use node::{Answer, Node, Untaken, plain, response};
+
+/// The first second of the last year with four digits: from then on nobody is served.
+const YEAR_9999: u64 = 253_370_764_800;
 
 /// What came of the wish to serve HTTP.
 #[derive(Debug)]
@@ -195,6 +201,11 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()
         .max_buf_size(HTTP_HEAD_LEN_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(connection);
+    // hyper keeps a date with four digits for the year, and would rather panic than use five.
+    let connection = poll_fn(|context| {
+        if unix_time() >= YEAR_9999 { Poll::Ready(()) } else { connection.as_mut().poll(context).map(drop) }
+    });
     let patience = async {
         while timeout(HTTP_STEP_MAX, step.notified()).await.is_ok() {}
         if is_stream.load(Ordering::Relaxed) {
