@@ -196,7 +196,7 @@ impl Block {
     pub fn labels(&self, shard: usize) -> [(&'static str, String); 3] {
         let name =
             |number: Option<usize>| number.map_or_else(|| "any".to_owned(), |number| number.to_string());
-        [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("node", name(self.numa_node))]
+        [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("numa", name(self.numa_node))]
     }
 
     /// Adds what earlier runs counted and nobody knew of yet.

@@ -22,7 +22,7 @@ for it, the names of families lack `_total` and `_info`. Alerts are in
 ";
 
 /// Labels whose values are those of a node, as are all of the families that tell what a node is.
-const OF_A_NODE: [&str; 7] = ["address", "cpu", "le", "node", "prefix", "shard", "zone"];
+const OF_A_NODE: [&str; 8] = ["address", "cpu", "le", "node", "numa", "prefix", "shard", "zone"];
 
 /// A family as it is exposed.
 #[derive(Default)]
