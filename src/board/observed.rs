@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::talkers::Talkers;
 use crate::stats::times::{TimesHistogram, histogram};
 use crate::stats::uniques::KINDS;
 
@@ -26,7 +27,11 @@ pub const TIME_BOUNDS: [u64; 13] = [
 
 /// What was found out. One thread adds, any may read; those that serve do neither.
 #[derive(Debug)]
-pub struct Observed(Mutex<Inner>);
+pub struct Observed {
+    inner: Mutex<Inner>,
+    /// Who asks most.
+    pub talkers: Talkers,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -108,18 +113,19 @@ impl Observed {
     pub fn new(threads: usize) -> Self {
         let times = || ShardTimes { all: histogram(), current: histogram(), before: histogram() };
         let shards = (0..threads).map(|_| times()).collect();
-        Self(Mutex::new(Inner {
+        let inner = Inner {
             shards,
             minute: None,
             uniques: [0; KINDS.len()],
             unreadable: 0,
             looked: None,
             busy: vec![0.0; threads],
-        }))
+        };
+        Self { inner: Mutex::new(inner), talkers: Talkers::default() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds service times of a thread.

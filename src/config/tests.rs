@@ -263,6 +263,7 @@ fn flags_go_before_the_file() {
         busy_poll: Some(BusyPoll::read("0").unwrap()),
         datapath: Some(DatapathChoice::IoUring),
         http: Some(HttpListen::Off),
+        http_public: None,
         control: None,
         node: Some(Text::read("flag").unwrap()),
         zones: Some("here".into()),

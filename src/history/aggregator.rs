@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
+use super::fault::Fault;
 use super::sources::{Places, Sources};
 use super::uniques::UniquesOfDays;
-use super::{DAY, History, MINUTE, unix_time};
+use super::{DAY, History, Kept, MINUTE, unix_time};
 use crate::board::Board;
 use crate::board::remarks::Remarks;
-use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
+use crate::limits::{AGGREGATOR_TICK, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
 
 /// A minute that is over.
@@ -105,6 +106,9 @@ impl Aggregator {
                 self.store(board, now);
             }
             if !goes_on {
+                if let Err(fault) = self.history.end() {
+                    board.log.error(format!("history: cannot be closed in order: {fault}"));
+                }
                 return self.history;
             }
         }
@@ -116,7 +120,14 @@ impl Aggregator {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             // No more than there can be now: a thread may hand over as fast as this one takes.
             let samples = std::iter::from_fn(|| stream.samples.pop().ok());
-            samples.take(SAMPLES_QUEUED_MAX).for_each(|source| self.sources.count(source));
+            let names = std::iter::from_fn(|| stream.names.pop().ok());
+            let mut talkers = board.observed.talkers.at(now);
+            for source in samples.take(SAMPLES_QUEUED_MAX) {
+                self.sources.count(source);
+                talkers.add_source(source);
+            }
+            names.take(NAMES_QUEUED_MAX).for_each(|name| talkers.add_name(name));
+            drop(talkers);
             if let Some(fault) = self.sources.take_fault() {
                 board.log.warning(format!("{fault}; what it would tell is unknown"));
             }
@@ -130,22 +141,31 @@ impl Aggregator {
         self.today.store(day_of(now), Ordering::Relaxed);
     }
 
-    /// Stores the minute, and tells of it. What could not be stored is stored with the next one.
+    /// Tells of what is wrong with the history.
+    fn tell(&self, board: &Board, fault: &Fault, then: &str) {
+        board.log.error(format!("history: {fault}{then}"));
+        board.history.failed(fault);
+    }
+
+    /// Stores the minute, and tells of it. While its directory cannot be used it waits in memory.
     fn store(&mut self, board: &Board, now: u64) {
+        self.history.attend(board, &mut self.uniques, now);
+        if let Some(trouble) = self.history.take_news() {
+            self.tell(board, &trouble, "");
+        }
         let queries = board.queries();
         let rows = self.sources.rows(queries - self.queries);
         match self.history.store(board, &rows, &self.uniques, now) {
-            Ok(()) => {
+            Ok(kept) => {
                 self.queries = queries;
                 self.sources.clear();
                 self.uniques.stored();
-                board.log.debug("history: the minute is stored");
+                match kept {
+                    Kept::Stored => board.log.debug("history: the minute is stored"),
+                    Kept::Waits(fault) => self.tell(board, &fault, "; this minute waits in memory"),
+                }
             }
-            Err(error) => {
-                let again = "it will be written with the next one";
-                board.log.error(format!("history: cannot write this minute: {error}; {again}"));
-                board.history.failed(error);
-            }
+            Err(fault) => self.tell(board, &fault, "; this minute will be stored with the next one"),
         }
         if let Some(minutes) = &self.minutes {
             minutes.tell(Minute { now, stored_until: self.history.stored_until() });

@@ -12,6 +12,7 @@ use maxminddb::Reader;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
+use crate::board::talkers::network;
 use crate::limits::{SOURCES_KEPT_MAX, SOURCES_TOLD_APART_MAX};
 
 /// A family of the history: queries by what is known of their source.
@@ -32,8 +33,6 @@ pub const BY_NETWORK: SourceFamily = SourceFamily { name: "as112_sources_by_netw
 /// All of them.
 pub const FAMILIES: [&SourceFamily; 3] = [&BY_COUNTRY, &BY_AS, &BY_NETWORK];
 
-/// Bits that are kept of an address.
-const NETWORK_BITS: (u8, u8) = (24, 48);
 /// Bytes that the name of a country or an AS takes: few have more than 40.
 const TEXT_LEN_USUAL: usize = 48;
 /// Queries from sources that have something in common.
@@ -309,12 +308,6 @@ impl Sources {
 #[expect(clippy::cast_sign_loss, reason = "neither is negative")]
 fn scaled(count: u64, scale: f64) -> u64 {
     (count as f64 * scale).round() as u64
-}
-
-/// The network of an address, which is all that we keep of it.
-fn network(source: IpAddr) -> IpNet {
-    let bits = if source.is_ipv4() { NETWORK_BITS.0 } else { NETWORK_BITS.1 };
-    IpNet::new(source, bits).expect("no address is shorter").trunc()
 }
 
 #[cfg(test)]

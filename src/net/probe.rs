@@ -38,7 +38,7 @@ pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -
     for (server, client, local) in std::iter::once(fixed).chain(wildcard) {
         let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
         servers.push(server);
-        clients.push((client, Arrival { transport: Transport::Udp, peer, local, listener: 0 }));
+        clients.push((client, Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 }));
     }
     let mut udp = UdpIo::new(datapath, servers, busy_poll)?;
     for (client, arrival) in clients {
@@ -144,6 +144,7 @@ mod tests {
             node: identity.node.clone(),
             version: None,
             update: UpdatePolicy::Refused,
+            cookies: None,
             listeners: Vec::new(),
             series: Vec::new(),
         };
@@ -168,7 +169,7 @@ mod tests {
     fn what_is_no_answer_is_told_from_one() {
         let snapshot = snapshot(true);
         let (peer, local) = ("127.0.0.1:4096".parse().unwrap(), "127.0.0.1:53".parse().unwrap());
-        let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0 };
+        let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 };
         let (_, unknown) = query("example.com", rtype::SOA, class::IN).unwrap();
         assert!(!answers(&answer(&snapshot, &arrival, &unknown)), "refused");
         let (_, known) = queries(&snapshot).remove(0);

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::orders::Orders;
+use super::wall::WallClock;
 use super::{Datapath, NetError};
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::rcode;
@@ -108,7 +109,8 @@ impl Shard {
         let drops = Drops::new(&given);
         let listeners = given.iter().map(|given| given.listener).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
-        let answering = Answering { listeners, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
+        let (cap, clock) = (ErrorCap::new(), WallClock::new());
+        let answering = Answering { listeners, snapshot, ledger, cap, clock, batch_began: None };
         Self { sockets, answering, drops }
     }
 
@@ -182,6 +184,7 @@ impl Shard {
         }
         ledger.fold();
         self.answering.cap.tick(now);
+        self.answering.clock.tick(now);
     }
 }
 
@@ -193,6 +196,7 @@ struct Answering {
     snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
+    clock: WallClock,
     /// When the first datagram of this turn was lent.
     batch_began: Option<Instant>,
 }
@@ -208,7 +212,8 @@ impl Answering {
         if let Local::Told(ip) = arrived.local {
             local.set_ip(ip);
         }
-        let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener };
+        let unix_time = self.clock.unix_time();
+        let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener, unix_time };
         self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
         let len = match serve(&self.snapshot, &arrival, slot, arrived.len, &mut account) {

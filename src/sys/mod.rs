@@ -11,6 +11,7 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod aside;
 pub mod bpf;
 pub mod clock;
 pub mod confine;

@@ -18,6 +18,7 @@ use crate::limits::{
     TCP_KERNEL_SEND_LEN, TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
 };
 use crate::net::orders::Orders;
+use crate::net::wall::WallClock;
 use crate::serve::Verdict;
 
 /// The token of the first listener; those of connections are their keys in the table, far below.
@@ -36,6 +37,7 @@ pub struct TcpDriver {
     /// Keys of the connections that are due a turn.
     queue: Queue,
     buffers: Buffers,
+    clock: WallClock,
     draining: bool,
 }
 
@@ -54,6 +56,14 @@ struct Listener {
 struct Buffers {
     input: Box<[u8; TCP_READ_LEN_MAX]>,
     slot: Box<Slot>,
+}
+
+/// The time of a turn.
+struct Time {
+    now: Instant,
+    unix_time: u32,
+    /// After which a connection is closed.
+    idle: Duration,
 }
 
 impl TcpDriver {
@@ -90,6 +100,7 @@ impl TcpDriver {
                 input: Box::new([0; TCP_READ_LEN_MAX]),
                 slot: Box::new([0; TCP_REPLY_LEN_MAX]),
             },
+            clock: WallClock::new(),
             draining: false,
         })
     }
@@ -234,7 +245,9 @@ impl TcpDriver {
         let Some(entry) = self.table.get_mut(key) else { return };
         entry.queued = false;
         let waited = entry.waits_to_write;
-        let turn = entry.turn(&mut self.buffers, idle, now, handler).and_then(|()| {
+        self.clock.tick(now);
+        let time = Time { now, unix_time: self.clock.unix_time(), idle };
+        let turn = entry.turn(&mut self.buffers, &time, handler).and_then(|()| {
             if waited || !entry.waits_to_write {
                 return Ok(());
             }
@@ -349,10 +362,10 @@ impl Entry<TcpStream> {
     fn turn(
         &mut self,
         buffers: &mut Buffers,
-        idle: Duration,
-        now: Instant,
+        time: &Time,
         handler: &mut impl TcpHandler,
     ) -> Result<(), Closed> {
+        let Time { now, unix_time, idle } = *time;
         // RFC 7828, section 3.1: the time-out in units of 100 milliseconds.
         let keepalive = u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX);
         let arrival = Arrival {
@@ -360,6 +373,7 @@ impl Entry<TcpStream> {
             peer: self.peer,
             local: self.local,
             listener: self.listener,
+            unix_time,
         };
         let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, slot, len);
         self.send(&mut buffers.slot, now, &mut answer)?;
