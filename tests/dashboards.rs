@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use as112d::board::Status;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
+use as112d::board::process::Process;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
@@ -75,6 +76,7 @@ fn metrics() -> Metrics {
         exports: exports.statuses(),
         observed: Observed::new(2),
         host: Host::open(),
+        process: Process::open(),
         confined: Confined::default(),
         life: Life::default(),
         reloads: Reloads::default(),
@@ -110,7 +112,7 @@ fn matcher(text: &str) -> (&str, &str, &str) {
 
 /// The metrics that an expression asks for.
 fn selectors(expression: &str) -> Vec<Selector<'_>> {
-    let starts = expression.match_indices("as112_").chain(expression.match_indices("up{"));
+    let starts = ["as112_", "process_", "up{"].into_iter().flat_map(|start| expression.match_indices(start));
     let selector = |(at, _): (usize, &str)| {
         let rest = &expression[at..];
         let (name, rest) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));

@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use as112d::board::Status;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
+use as112d::board::process::Process;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::history::fault::{Cause, Fault};
 use as112d::history::uniques::UniquesOfDays;
@@ -86,6 +87,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         exports: Vec::new(),
         observed: Observed::new(2),
         host: Host::open(),
+        process: Process::open(),
         confined: Confined::default(),
         life: Life::default(),
         reloads: Reloads::default(),

@@ -8,10 +8,13 @@ mod node;
 mod pages;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http_body_util::Either;
@@ -47,6 +50,9 @@ pub use listeners::{Addresses, Listeners, Opened};
 use access::{METRICS, STATS};
 use events::Events;
 use node::{Answer, Asked, Node, Untaken, plain, response, with_policy};
+
+/// The first second of the last year with four digits: from then on nobody is served.
+const YEAR_9999: u64 = 253_370_764_800;
 
 /// One of the two listeners, which has a budget of its own: whatever the public does, the operator's is open.
 pub(super) struct Door {
@@ -190,6 +196,11 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, door: Arc<Do
         .max_buf_size(HTTP_HEAD_LEN_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(connection);
+    // hyper keeps a date with four digits for the year, and would rather panic than use five.
+    let connection = poll_fn(|context| {
+        if unix_time() >= YEAR_9999 { Poll::Ready(()) } else { connection.as_mut().poll(context).map(drop) }
+    });
     let patience = async {
         while timeout(HTTP_STEP_MAX, step.notified()).await.is_ok() {}
         if is_stream.load(Ordering::Relaxed) {

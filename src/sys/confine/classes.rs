@@ -262,12 +262,15 @@ const STREAMS: &[Call] = &[
 /// Connections that come in.
 const CONNECTIONS: &[Call] = &[any(libc::SYS_accept4), with(libc::SYS_setsockopt, 1, libc::IPPROTO_TCP)];
 
-/// What the kernel counts for the host, in files that are open.
-const HOST_COUNTS: &[Call] = &[any(libc::SYS_pread64)];
+/// What the kernel counts for the host and the process, in files that are open; open descriptors are the
+/// entries of a directory.
+const HOST_COUNTS: &[Call] = &[any(libc::SYS_pread64), any(libc::SYS_lseek), any(libc::SYS_getdents64)];
 
 /// Files, as far as landlock lets them be opened; what SQLite does with its own.
 const FILES: &[Call] = &[
     any(libc::SYS_openat),
+    // A reload asks for the host's name.
+    any(libc::SYS_uname),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_open),
     any(libc::SYS_read),
