@@ -2,7 +2,7 @@
 //! its snapshot. No shard serves before all have passed.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -17,45 +17,75 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::sys::Arrived;
+use crate::sys::sockets::{UdpOptions, bind_udp_group};
 
-/// Asks the node for its name, and for the SOA of its first zone.
+/// On the loopback, and not the address that packets to it leave from.
+const OTHER_LOCALHOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// Asks the node for its name, and for the SOA of its first zone: at a socket with an address, and at
+/// wildcard sockets of both families, whose replies must leave from the address that was asked.
 ///
 /// # Errors
 /// If there can be no such datapath, or it does not answer as [`serve`] does. A host without a loopback, or
 /// with one that is down, passes.
 pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -> Result<(), NetError> {
     let failed = |reason: String| NetError::Datapath { datapath, reason };
-    let Ok((server, client, local)) = sockets() else { return Ok(()) };
-    let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
-    let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0 };
-    let mut udp = UdpIo::new(datapath, vec![server], busy_poll)?;
-    for (question, query) in queries(snapshot) {
-        let expected = answer(snapshot, &arrival, &query);
-        let reply = ask(&mut udp, &client, &query, snapshot, &arrival);
-        let reply = reply.map_err(|error| failed(format!("self-test failed: {error}")))?;
-        if reply != expected || !answers(&reply) {
-            return Err(failed(format!("self-test failed: wrong answer to {question}")));
+    for Pair { server, client, asked } in pairs() {
+        let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
+        let arrival = Arrival { transport: Transport::Udp, peer, local: asked, listener: 0 };
+        let place = server.local_addr().map_or(asked, |address| address).ip();
+        let mut udp = UdpIo::new(datapath, vec![server], busy_poll)?;
+        for (question, query) in queries(snapshot) {
+            let expected = answer(snapshot, &arrival, &query);
+            let reply = ask(&mut udp, &client, &query, snapshot, &arrival);
+            let reply = reply.map_err(|error| failed(format!("self-test failed at {place}: {error}")))?;
+            if reply != expected || !answers(&reply) {
+                return Err(failed(format!("self-test failed at {place}: wrong answer to {question}")));
+            }
         }
+        let ended = udp.end(&mut |_, _| None);
+        ended.map_err(|error| failed(format!("self-test did not end: {error}")))?;
     }
-    let ended = udp.end(&mut |_, _| None);
-    ended.map(|_| ()).map_err(|error| failed(format!("self-test did not end: {error}")))
+    Ok(())
 }
 
-/// A socket for the datapath and one that is connected to it, on whichever loopback there is. A loopback that
-/// is down does not count.
-fn sockets() -> io::Result<(UdpSocket, UdpSocket, SocketAddr)> {
-    let on = |any: SocketAddr| {
-        let (server, client) = (UdpSocket::bind(any)?, UdpSocket::bind(any)?);
-        let local = server.local_addr()?;
-        client.connect(local)?;
+/// A socket for the datapath and one that is connected to it, at the address that it asks.
+struct Pair {
+    server: UdpSocket,
+    client: UdpSocket,
+    asked: SocketAddr,
+}
+
+impl Pair {
+    /// Makes one on the loopback. One that is down does not count.
+    fn new(server: UdpSocket, from: IpAddr, asked: IpAddr) -> io::Result<Self> {
+        let client = UdpSocket::bind((from, 0))?;
+        let asked = SocketAddr::new(asked, server.local_addr()?.port());
+        client.connect(asked)?;
         client.set_nonblocking(true)?;
         client.send(b"?")?;
         server.set_read_timeout(Some(Duration::from_millis(SELF_TEST_MS_MAX / 4)))?;
         server.recv(&mut [0; 1])?;
         server.set_read_timeout(None)?;
-        Ok((server, client, local))
+        Ok(Self { server, client, asked })
+    }
+}
+
+/// A socket with an address on whichever loopback there is, and a wildcard of each family. Of IPv4 the
+/// address that is asked is not the one that the kernel replies from by itself; IPv6's loopback has just one.
+fn pairs() -> Vec<Pair> {
+    let [v4, v6] = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let bound = |ip: IpAddr| Pair::new(UdpSocket::bind((ip, 0))?, ip, ip);
+    let wildcard = |any: IpAddr, from, asked| {
+        let mut group = bind_udp_group(SocketAddr::new(any, 0), 1, &UdpOptions::default())?;
+        Pair::new(group.pop().ok_or(io::ErrorKind::NotFound)?, from, asked)
     };
-    on((Ipv4Addr::LOCALHOST, 0).into()).or_else(|_: io::Error| on((Ipv6Addr::LOCALHOST, 0).into()))
+    let pairs = [
+        bound(v4).or_else(|_: io::Error| bound(v6)),
+        wildcard(Ipv4Addr::UNSPECIFIED.into(), v4, OTHER_LOCALHOST.into()),
+        wildcard(Ipv6Addr::UNSPECIFIED.into(), v6, v6),
+    ];
+    pairs.into_iter().flatten().collect()
 }
 
 fn queries(snapshot: &Snapshot) -> Vec<(String, Vec<u8>)> {
@@ -100,9 +130,10 @@ fn ask(
     let mut reply = vec![0; SLOT_PAYLOAD_LEN];
     while Instant::now() < until {
         udp.turn(Duration::from_millis(5), &mut |arrived: &Arrived, slot: &mut [u8]| {
+            let is_told = arrived.local_ip.is_none_or(|ip| ip == arrival.local.ip());
             let verdict = serve(snapshot, arrival, slot, arrived.len, &mut Account::default());
             match verdict {
-                Verdict::Reply(len) if arrived.peer == arrival.peer => Some(len),
+                Verdict::Reply(len) if arrived.peer == arrival.peer && is_told => Some(len),
                 _ => None,
             }
         })?;
@@ -147,6 +178,21 @@ mod tests {
             assert_eq!(queries(&snapshot(true)).len(), 2);
             probe(datapath, 0, &snapshot(true)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_wildcard_that_replies_from_another_address_is_noticed() {
+        let pairs = pairs();
+        let wildcards = pairs.iter().filter(|one| one.server.local_addr().unwrap().ip().is_unspecified());
+        let families: Vec<bool> = wildcards.map(|one| one.asked.is_ipv4()).collect();
+        assert_eq!(families, [true, false], "both are tried");
+        let Pair { server, client, .. } = &pairs[1];
+        client.send(b"from where?").unwrap();
+        let mut bytes = [0; 16];
+        let (len, peer) = server.recv_from(&mut bytes).unwrap();
+        // As a datapath would that does not say from which address.
+        server.send_to(&bytes[..len], peer).unwrap();
+        assert_eq!(client.recv(&mut bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
