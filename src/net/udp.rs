@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::orders::Orders;
+use super::wall::WallClock;
 use super::{Datapath, NetError};
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::rcode;
@@ -15,12 +16,12 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
-    SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS,
+    DROPPED, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS,
+    SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS,
 };
-use crate::stats::labels::DROPPED_ERROR_CAP;
+use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED};
 use crate::stats::ledger::Ledger;
-use crate::sys::{Arrived, Mmsg, Ring, Turn, sockets};
+use crate::sys::{Arrived, Local, Mmsg, Ring, Turn, sockets};
 
 /// The datapath of one shard.
 pub(super) enum UdpIo {
@@ -108,7 +109,8 @@ impl Shard {
         let drops = Drops::new(&given);
         let listeners = given.iter().map(|given| given.listener).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
-        let answering = Answering { listeners, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
+        let (cap, clock) = (ErrorCap::new(), WallClock::new());
+        let answering = Answering { listeners, snapshot, ledger, cap, clock, batch_began: None };
         Self { sockets, answering, drops }
     }
 
@@ -166,6 +168,7 @@ impl Shard {
         }
         ledger.stopwatch.tick(now);
         ledger.add(SHARD_SENT.at([]), turn.sent);
+        ledger.add(DROPPED.at([DROPPED_UNADDRESSED]), turn.unaddressed);
         ledger.add(SHARD_EXHAUSTED.at([]), turn.rearms.no_buffers);
         ledger.add(SHARD_OVERFLOWS.at([]), turn.overflows);
         ledger.add(SHARD_SHORT.at([]), turn.short_submits);
@@ -181,6 +184,7 @@ impl Shard {
         }
         ledger.fold();
         self.answering.cap.tick(now);
+        self.answering.clock.tick(now);
     }
 }
 
@@ -192,6 +196,7 @@ struct Answering {
     snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
+    clock: WallClock,
     /// When the first datagram of this turn was lent.
     batch_began: Option<Instant>,
 }
@@ -204,10 +209,11 @@ impl Answering {
             self.snapshot.refresh();
         }
         let Listener { mut local, index: listener } = self.listeners[arrived.socket];
-        if let Some(ip) = arrived.local_ip {
+        if let Local::Told(ip) = arrived.local {
             local.set_ip(ip);
         }
-        let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener };
+        let unix_time = self.clock.unix_time();
+        let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener, unix_time };
         self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
         let len = match serve(&self.snapshot, &arrival, slot, arrived.len, &mut account) {

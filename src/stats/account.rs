@@ -4,14 +4,15 @@
 use super::counters::{
     DROPPED, PROBES, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
     QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERIES_OVERSIZE, QUERIES_RD,
-    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Tally,
-    UPDATES,
+    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, SERVER_COOKIES,
+    TRUNCATED, Tally, UPDATES,
 };
 use super::labels::{
     DROPPED_UPDATE, QUERY_BIN, RCODE_BADVERS, REPLY_BIN, SERVICE_OTHER, SIZE_BIN_LEN, class_value,
     cookie_value, rcode_value, type_value,
 };
 use crate::dns::consts::{flag, opcode};
+use crate::dns::cookie::Standing;
 use crate::limits::QUERY_LEN_MAX;
 
 /// EDNS of a query.
@@ -59,6 +60,8 @@ pub struct Account {
     pub question: Option<(u16, u16)>,
     /// EDNS, once it was parsed.
     pub edns: Option<Edns>,
+    /// What the server's part of the cookie was, where cookies are looked at.
+    pub cookie: Option<Standing>,
     /// How the zone is counted, once one was found.
     pub zone: Option<ZoneLabels>,
 }
@@ -114,6 +117,9 @@ impl Account {
             }
             if let Some(len) = edns.cookie {
                 tally.count(QUERIES_COOKIE.at([cookie_value(len)]));
+                if let Some(standing) = self.cookie {
+                    tally.count(SERVER_COOKIES.at([standing as usize]));
+                }
             }
         }
     }

@@ -38,7 +38,8 @@ pub(super) fn trials(filter: &Filter, port: &Port, snapshot: &Snapshot, zone: &[
         let query = query(zone);
         let mut slot = vec![0; SLOT_PAYLOAD_LEN];
         slot[..query.len()].copy_from_slice(&query);
-        let arrival = Arrival { transport: Transport::Udp, peer: client, local: node, listener };
+        let arrival =
+            Arrival { transport: Transport::Udp, peer: client, local: node, listener, unix_time: 0 };
         let verdict = serve(snapshot, &arrival, &mut slot, query.len(), &mut Account::default());
         let Verdict::Reply(len) = verdict else { continue };
         trials.push(Trial {
