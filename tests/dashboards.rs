@@ -30,7 +30,7 @@ const DASHBOARD: &str = include_str!("../docs/examples/grafana/as112d.json");
 const TARGET_LABELS: [&str; 2] = ["instance", "job"];
 
 /// In the name of a family that counts what is lost, fails or is in trouble.
-const TROUBLE: [&str; 7] = ["drop", "error", "overflow", "failed", "paused", "exhausted", "lost"];
+const TROUBLE: [&str; 8] = ["drop", "error", "overflow", "failed", "paused", "exhausted", "lost", "refused"];
 
 /// Names of samples, each with its labels and their values.
 type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
@@ -252,6 +252,26 @@ fn no_loss_is_without_an_alert_and_a_panel() {
             let is_asked = selectors(text).into_iter().any(|(asked, _)| asked == name);
             assert!(is_asked, "no {what} asks for {name}");
         }
+    }
+}
+
+/// Where what was dropped is a share of all datagrams, those that XDP answers are among them: no shard sees
+/// them.
+#[test]
+fn a_share_of_all_datagrams_has_those_of_xdp() {
+    let alerts: Vec<String> = alerts().into_iter().map(|alert| alert.expression).collect();
+    let dashboard = dashboard();
+    let all = alerts.iter().map(String::as_str).chain(expressions(&dashboard));
+    let asks = |text: &str, name: &str| selectors(text).iter().any(|(asked, _)| *asked == name);
+    let is_share =
+        |text: &&str| asks(text, "as112_socket_drops_total") && asks(text, "as112_shard_datagrams_total");
+    let shares: Vec<&str> = all.filter(is_share).collect();
+    assert_eq!(shares.len(), 2, "{shares:?}");
+    for share in shares {
+        let of_xdp = selectors(share).into_iter().any(|(name, matchers)| {
+            name == "as112_datapath_queries_total" && matchers.contains(&("datapath", "=", "xdp"))
+        });
+        assert!(of_xdp, "{share}");
     }
 }
 

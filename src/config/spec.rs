@@ -309,13 +309,14 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 6] = [
+const LISTS: [(&str, &str); 7] = [
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
     ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
     ("allowed_hosts", "allowed_hosts = [\"node.example.net\"]"),
     ("interfaces", "interfaces = [\"eth0\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
+    ("vlans", "vlans = [7]"),
 ];
 
 /// The message for an operator from serde's. Ours already say what to do. Of keys that it does not know,

@@ -194,6 +194,7 @@ pub static XDP_REASON: Label = Label::fixed(
         "long",
         "no_room",
         "sampled",
+        "busy",
     ],
 );
 /// Why a receive was begun again.
