@@ -48,6 +48,11 @@ impl Origin {
         Ok(Self { kept, predecessor, launcher })
     }
 
+    /// Whether there is a process that this one succeeds.
+    pub(super) const fn is_successor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// The sockets that there are. To ask for those of the predecessor tells it that all is well so far.
     ///
     /// # Errors

@@ -205,6 +205,7 @@ impl Start<'_> {
             published: Arc::clone(&published),
             ledgers: taps::ledgers(&self.config, &today),
             confined: confined.clone(),
+            is_successor: self.origin.is_successor(),
         };
         let net = Net::start(plan, &self.events).map_err(|error| Problem::alone(error.to_string()))?;
         Ok(Shards { net, published, today })

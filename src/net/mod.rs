@@ -2,6 +2,7 @@
 //!
 //! The datapath is chosen once, for the whole process: all shards use the ring, or none does.
 
+mod drops;
 pub mod orders;
 mod probe;
 pub mod tcp;
@@ -11,6 +12,7 @@ mod udp;
 use std::fmt;
 use std::io;
 
+pub use drops::SocketDrops;
 pub use threads::{Event, Net, Plan, memory_len_of_shard, spawn};
 
 /// How datagrams are received and sent.
@@ -68,6 +70,8 @@ pub enum NetError {
     Socket(io::Error),
     /// A shard ended before it served.
     Ended,
+    /// A thread does not pause.
+    Stuck,
 }
 
 impl fmt::Display for NetError {
@@ -91,6 +95,7 @@ impl fmt::Display for NetError {
             }
             Self::Socket(error) => write!(f, "{error}; raise the limit of open files (ulimit -n)"),
             Self::Ended => f.write_str("a shard ended during startup; please report this"),
+            Self::Stuck => f.write_str("a serving thread is stuck; restart the node"),
             Self::Thread(error) => {
                 write!(f, "cannot start a thread: {error}; raise the limit of processes (ulimit -u)")
             }

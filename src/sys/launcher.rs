@@ -466,7 +466,7 @@ mod tests {
         assert!(began.elapsed() > LAUNCH_EVERY / 2, "they do not follow one another at once");
         // One that has ended by itself is in nobody's way.
         drop(second);
-        let third = std::iter::repeat_with(|| launcher.launch().ok()).take(1000).find_map(|launched| {
+        let third = iter::repeat_with(|| launcher.launch().ok()).take(1000).find_map(|launched| {
             std::thread::sleep(ENDING_LOOK);
             launched
         });

@@ -192,6 +192,21 @@ pub fn drops(socket: &UdpSocket) -> io::Result<u32> {
     Ok(numbers[SK_MEMINFO_DROPS])
 }
 
+/// The number of a socket, which no other has while the host runs.
+///
+/// # Errors
+///
+/// If the kernel has none (before Linux 4.12).
+pub fn cookie(socket: &UdpSocket) -> io::Result<u64> {
+    let (mut cookie, mut len) = (0_u64, size_of::<u64>() as libc::socklen_t);
+    // SAFETY: the kernel writes at most `len` bytes to `cookie` and the length to `len`, during the call only.
+    let result = unsafe {
+        let (value, len) = ((&raw mut cookie).cast(), &raw mut len);
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE, value, len)
+    };
+    if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Whether the error says that the host does not speak the address's family, as one without IPv6.
 #[must_use]
 pub fn is_family_unknown(error: &io::Error) -> bool {

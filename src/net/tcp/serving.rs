@@ -1,7 +1,10 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
+use crossbeam_channel::Sender;
+
 use super::{TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
+use crate::net::drops::SocketDrops;
 use crate::serve::published::Follower;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
@@ -13,13 +16,18 @@ use crate::stats::ledger::Ledger;
 pub struct Serving {
     snapshot: Follower,
     ledger: Ledger,
+    /// Where it says that it accepts nothing for now.
+    paused: Sender<Vec<SocketDrops>>,
 }
 
 impl Serving {
-    /// Serves from `snapshot`, and counts with `ledger`.
-    #[must_use]
-    pub const fn new(snapshot: Follower, ledger: Ledger) -> Self {
-        Self { snapshot, ledger }
+    /// Serves from `snapshot`, counts with `ledger`, and says to `paused` that it pauses.
+    pub(in crate::net) const fn new(
+        snapshot: Follower,
+        ledger: Ledger,
+        paused: Sender<Vec<SocketDrops>>,
+    ) -> Self {
+        Self { snapshot, ledger, paused }
     }
 }
 
@@ -40,6 +48,11 @@ impl TcpHandler for Serving {
         };
         self.ledger.post(&account, arrival.peer.ip(), reply);
         verdict
+    }
+
+    fn paused(&mut self) {
+        // What the kernel drops at a listener is not counted.
+        let _ = self.paused.send(Vec::new());
     }
 
     fn count(&mut self, event: TcpEvent) {
