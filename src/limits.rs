@@ -521,10 +521,15 @@ pub const HANDOVER_LOAD_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to adopt the sockets and test itself, and then to serve. It needs some ten
 /// milliseconds for each.
 pub const HANDOVER_STEP_MAX: Duration = Duration::from_secs(10);
-/// How long the old process may take to store and close its history, and the new one to open it.
+/// How long the old process may take to store its history, so that the new one gets it.
+pub const HANDOVER_LEND_MAX: Duration = Duration::from_secs(10);
+const _: () = assert!(HANDOVER_LEND_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis());
+/// How long the new one may take to open that and everything else, and to ask itself. It serves meanwhile.
 pub const HANDOVER_DONE_MAX: Duration = Duration::from_secs(30);
 const _: () =
     assert!(HANDOVER_DONE_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis() + HTTP_STEP_MAX.as_millis());
+/// How long a successor that is not wanted has to answer what it has read, before it is killed.
+pub const HANDOVER_ABORT_MAX: Duration = Duration::from_secs(1);
 /// How late a process that was succeeded sees that its last connection is gone.
 pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
 /// How long the service manager may take to take a message in.

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::confine;
 use super::handover::Successor;
+use super::origin::died;
 use super::reload::{Reloaded, Source};
 use super::said::Lines;
-use super::succession::Succession;
+use super::succession::{Step, Succession};
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
@@ -21,7 +22,7 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::Control;
 use crate::control::orders::{Client, Order, Wish, problems_as_json};
-use crate::history::unix_time;
+use crate::history::{Lent, unix_time};
 use crate::limits::{
     DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX,
 };
@@ -55,8 +56,8 @@ pub(super) struct Node {
 pub(super) enum End {
     /// It was told to.
     Ordered,
-    /// Another process serves in its place.
-    Succeeded(Successor),
+    /// Another process serves in its place, and goes on from what it was lent.
+    Succeeded(Successor, Lent),
 }
 
 /// What has become of a node since it began.
@@ -144,16 +145,15 @@ impl Node {
     ) -> Result<End, Vec<Problem>> {
         loop {
             select! {
-                recv(self.succession.outcome()) -> outcome => {
-                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended")));
-                    if let Some(successor) = self.upgraded(outcome) {
-                        return Ok(End::Succeeded(successor));
+                recv(self.succession.steps()) -> step => {
+                    let step = step.unwrap_or_else(|_| Step::Failed(Problem::alone("its thread has ended")));
+                    if let Some((successor, lent)) = self.upgrade_on(step) {
+                        return Ok(End::Succeeded(successor, lent));
                     }
                 }
                 recv(events) -> event => {
-                    if let Ok(Event::Died { thread, reason }) = event {
-                        let message = format!("thread {thread} ended: {reason}; please report this");
-                        return Err(Problem::alone(message));
+                    if let Ok(event) = event {
+                        return Err(died(event));
                     }
                 }
                 recv(orders) -> order => {
@@ -204,6 +204,8 @@ impl Node {
         if let Some(xdp) = &self.xdp {
             xdp.change(self.board.life.state());
         }
+        self.watched.open();
+        self.control.begin();
         self.systemd.ready();
         // The manager listens to its main process, which a successor becomes in a moment.
         let wait = if self.succession.elder.is_some() { KEEP_AFTER } else { Duration::ZERO };

@@ -3,27 +3,27 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, unbounded};
 
 use super::placement::Placement;
 use super::taps;
 use crate::board::host::Host;
 use crate::board::observed::Observed;
-use crate::board::{Block, Board, Facts, Life, Named, Reloads, State, Status};
+use crate::board::{Block, Board, Facts, Life, Named, Reloads, Status};
 use crate::config::Config;
-use crate::history::aggregator::{Aggregator, Minutes};
+use crate::history::aggregator::{Aggregator, Minutes, Told};
 use crate::history::sources::{Places, Sources};
-use crate::history::{self, Bases, History, Stored};
+use crate::history::{self, Bases, History, Lent, Stored};
 use crate::net::{self, Event, Net};
 use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
-use crate::web::{self, Opened};
+use crate::web::{self, Door, Opened};
 
 /// Where the numbers of this node stand. They continue from `bases`.
 fn board(
@@ -153,14 +153,12 @@ impl Remembered {
 /// The threads that watch: that of HTTP, if there is one, the aggregator, and those of what is copied out.
 pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
-    stop_http: Arc<AtomicBool>,
+    door: Arc<Door>,
     aggregator: Option<JoinHandle<()>>,
     /// It ends after the aggregator.
     exports: Option<JoinHandle<()>>,
-    /// What the aggregator leaves at its end.
-    history: Receiver<History>,
-    /// Where the aggregator gets other databases of places; it ends when this is dropped.
-    places: Option<Sender<Places>>,
+    /// Where the aggregator is told things; it ends when this is dropped.
+    told: Option<Sender<Told>>,
     taps: Option<taps::Running>,
 }
 
@@ -174,8 +172,6 @@ pub(super) struct Watch {
     pub(super) taps: taps::Opened,
     /// Where queries are answered in the driver.
     pub(super) xdp: Vec<String>,
-    /// The process before this one was draining.
-    pub(super) is_draining: bool,
 }
 
 /// Starts the thread that writes files for other programs, if any are wanted. It is told of minutes.
@@ -209,14 +205,11 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, taps, xdp, is_draining } = watch;
+        let Watch { http, places, today, remembered, names, taps, xdp } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
         let mut board = board(config, net, placement, names, bases, place, &taps);
         board.facts.xdp = xdp;
-        if is_draining {
-            board.life.change(State::Draining);
-        }
         let board = Arc::new(board);
         let mut streams = net.take_streams();
         let taps = taps.start(config, &mut streams, events, &net.confined)?;
@@ -225,35 +218,55 @@ impl Watched {
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, minutes);
         let node_view = config.node_view;
-        let stop_http = Arc::new(AtomicBool::new(false));
-        let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
+        let door = Arc::<Door>::default();
+        let (for_door, for_http) = (Arc::clone(&door), Arc::clone(&board));
         let http = match http {
             Opened::At(listener) => {
                 let confined = net.confined.clone();
-                let run = move || web::run(listener, for_http, stored, node_view, &flag, &confined);
+                let run = move || web::run(listener, for_http, stored, node_view, &for_door, &confined);
                 Some(net::spawn("http".to_owned(), events.clone(), run)?)
             }
             Opened::Busy(_) | Opened::Off => None,
         };
-        let (places, other_places) = unbounded();
+        let (sender, told) = unbounded();
         let for_aggregator = Arc::clone(&board);
-        let (leave, history) = bounded(1);
         let confined = net.confined.clone();
         let run = move || {
             confined.thread(Class::Aggregator)?;
-            // Hardly anybody wants it.
-            let _ = leave.send(aggregator.run(&for_aggregator, &other_places));
+            aggregator.run(&for_aggregator, &told);
             Ok(())
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
-        let (aggregator, places, taps) = (Some(aggregator), Some(places), Some(taps));
-        Ok((Self { http, stop_http, aggregator, exports, history, places, taps }, board))
+        let (aggregator, told, taps) = (Some(aggregator), Some(sender), Some(taps));
+        Ok((Self { http, door, aggregator, exports, told, taps }, board))
+    }
+
+    /// HTTP is served from now on.
+    pub(super) fn open(&self) {
+        self.door.open();
+    }
+
+    /// Stores what was counted, and leaves the history to a successor, which gets it from `to`. Meanwhile
+    /// nobody is served over HTTP, whose numbers would be another's.
+    pub(super) fn lend(&self, to: Sender<Result<Lent, String>>) {
+        self.door.close();
+        self.tell(Told::Lend(to));
+    }
+
+    /// Goes on, where the successor has failed.
+    pub(super) fn resume(&self) {
+        self.tell(Told::Resume);
+        self.door.open();
     }
 
     /// From now on sources are looked up in `places`.
     pub(super) fn change_places(&self, places: Places) {
+        self.tell(Told::Places(places));
+    }
+
+    fn tell(&self, told: Told) {
         // An aggregator that is gone has taken the process with it.
-        let _ = self.places.as_ref().map(|aggregator| aggregator.send(places));
+        let _ = self.told.as_ref().map(|aggregator| aggregator.send(told));
     }
 
     /// Reopens the file of the query log, after it was rotated.
@@ -270,15 +283,14 @@ impl Watched {
         }
     }
 
-    /// Ends the other threads. What is left is the history, with everything that was counted so far.
-    pub(super) fn stop(&mut self) -> Option<History> {
-        self.stop_http.store(true, Ordering::Relaxed);
-        self.places = None;
+    /// Ends the other threads; everything that was counted is stored, unless a successor has the history.
+    pub(super) fn stop(&mut self) {
+        self.door.stop();
+        self.told = None;
         let threads = [self.http.take(), self.aggregator.take(), self.exports.take()];
         for thread in threads.into_iter().flatten() {
             // A panic was reported when it happened.
             let _ = thread.join();
         }
-        self.history.try_recv().ok()
     }
 }

@@ -5,8 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use ipnet::IpNet;
@@ -146,11 +147,13 @@ impl Prepared {
     ) -> io::Result<Option<Xdp>> {
         let Some(responder) = self.responder else { return Ok(None) };
         let (responder, stop) = (Arc::new(responder), Arc::new(AtomicBool::new(false)));
+        let rounds = Arc::<AtomicU64>::default();
         let keeper = Keeper {
             responder: Arc::clone(&responder),
             board: Arc::clone(board),
             counters: Arc::clone(&board.xdp.counters),
             stop: Arc::clone(&stop),
+            rounds: Arc::clone(&rounds),
         };
         let confined = confined.clone();
         let keep = move || {
@@ -160,7 +163,7 @@ impl Prepared {
         };
         let handle = net::spawn("xdp".to_owned(), events.clone(), keep)?;
         let thread = handle.thread().clone();
-        Ok(Some(Xdp { responder, stop, handle, thread }))
+        Ok(Some(Xdp { responder, stop, rounds, handle, thread }))
     }
 }
 
@@ -198,6 +201,8 @@ fn facts(responder: &Responder, settings: &XdpSettings, listeners: &[SocketAddr]
 pub(super) struct Xdp {
     responder: Arc<Responder>,
     stop: Arc<AtomicBool>,
+    /// How often the keeper has read what was counted.
+    rounds: Arc<AtomicU64>,
     handle: JoinHandle<()>,
     thread: Thread,
 }
@@ -211,6 +216,18 @@ impl Xdp {
     /// Answers from `snapshot` when this returns.
     pub(super) fn publish(&self, snapshot: &Snapshot) {
         self.responder.publish(snapshot);
+    }
+
+    /// Answers nothing more, until it is told to; what was counted is on the board when this returns.
+    pub(super) fn settle(&self) {
+        self.responder.serve(false);
+        // A round that has begun may have read before that.
+        let enough = self.rounds.load(Ordering::Acquire) + 2;
+        let until = Instant::now() + XDP_BEAT;
+        while self.rounds.load(Ordering::Acquire) < enough && Instant::now() < until {
+            self.thread.unpark();
+            thread::park_timeout(XDP_BEAT / 1000);
+        }
     }
 
     /// Ends: everything goes to the sockets, and what was counted is on the board.
@@ -229,6 +246,7 @@ struct Keeper {
     board: Arc<Board>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
+    rounds: Arc<AtomicU64>,
 }
 
 impl Keeper {
@@ -244,6 +262,7 @@ impl Keeper {
                 seen = turns;
             }
             self.counters.take_over(&self.responder.totals());
+            self.rounds.fetch_add(1, Ordering::Release);
             if is_last {
                 return;
             }

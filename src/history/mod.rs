@@ -31,7 +31,7 @@ use crate::stats::uniques::KINDS;
 pub use schema::{DAY, MINUTE};
 use schema::{SCHEMA, Series, all_series, put_count, put_source, put_total, put_uniques, version};
 use sources::Row;
-pub use succession::{Closed, Counted, totals};
+pub use succession::{Lent, Untold};
 use uniques::UniquesOfDays;
 
 /// The file in the configured directory.

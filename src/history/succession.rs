@@ -4,57 +4,112 @@
 
 use std::collections::HashMap;
 
-use super::History;
-use super::schema::{Series, all_series};
+use serde::{Deserialize, Serialize};
+
+use super::schema::{SCHEMA, Series, all_series, version};
+use super::{History, bases};
 use crate::board::{Block, Board};
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
 
 /// A counter that moved: its family, its labels as a JSON object, and how far.
-pub type Counted = (String, String, u64);
+type Counted = (String, String, u64);
 
-/// A history that was closed.
+/// What a successor goes on from. The history stays open, but is not written: the successor may fail.
 #[derive(Debug)]
-pub struct Closed {
-    /// Everything, if it was in memory.
+pub struct Lent {
+    /// Everything, if it is in memory.
     pub image: Option<Vec<u8>>,
     series: Vec<Series>,
-    stored: Vec<Totals>,
+    /// What was told of each block.
+    told: Vec<Totals>,
+}
+
+/// What was counted that no history has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    /// By the threads that serve.
+    pub sockets: Vec<Counted>,
+    /// In the driver.
+    pub xdp: Vec<Counted>,
 }
 
 impl History {
-    /// Closes it. From now on somebody else may write it.
+    /// What a successor goes on from, which may write it from now on, until [`resume`](Self::resume).
     ///
     /// # Errors
     /// If there is no memory for the image.
-    pub fn close(self) -> rusqlite::Result<Closed> {
-        let Self { db, is_in_memory, series, stored, .. } = self;
-        let image = is_in_memory.then(|| db.serialize("main").map(|data| data.to_vec())).transpose()?;
-        Ok(Closed { image, series, stored })
+    pub fn lend(&self) -> rusqlite::Result<Lent> {
+        let image = || self.db.serialize("main").map(|data| data.to_vec());
+        let image = self.is_in_memory.then(image).transpose()?;
+        Ok(Lent { image, series: self.series.clone(), told: self.stored.clone() })
+    }
+
+    /// Goes on, as the successor has failed. What it had counted and stored is added to `board`.
+    ///
+    /// # Errors
+    /// Those of the disk; or the successor was of a version that has changed the file, which this one then
+    /// leaves alone.
+    pub fn resume(&mut self, board: &Board) -> Result<(), String> {
+        let version = version(&self.db).map_err(|error| error.to_string())?;
+        if version != SCHEMA.len() {
+            // Each store fails from now on, and is reported.
+            self.db.pragma_update(None, "query_only", true).map_err(|error| error.to_string())?;
+            return Err(format!("its version is {version} by now, this program knows {}", SCHEMA.len()));
+        }
+        let found = bases(&self.db, &self.series, board.shards.len()).map_err(|error| error.to_string())?;
+        let blocks = found.shards.iter().chain([&found.tcp, &found.xdp]);
+        for ((block, found), stored) in board.blocks().zip(blocks).zip(&mut self.stored) {
+            let more = found.since(stored);
+            block.add_to_base(&more);
+            *stored += &more;
+        }
+        // What is of shards that this process does not have, nobody has counted here.
+        board.past.rcu(|past| {
+            let mut sum = Totals::clone(past);
+            sum += &found.past.since(past);
+            sum
+        });
+        Ok(())
     }
 }
 
-impl Closed {
-    /// What was counted since it was stored for the last time, of all threads together.
+impl Lent {
+    /// What was counted since it was told for the last time; from now on that is told.
+    pub fn untold(&mut self, board: &Board) -> Untold {
+        let now: Vec<Totals> = board.blocks().map(Block::read).collect();
+        let since: Vec<Totals> = now.iter().zip(&self.told).map(|(now, told)| now.since(told)).collect();
+        self.told = now;
+        let named = |totals: &Totals| {
+            let counted = self.series.iter().zip(totals.counts()).filter(|(_, count)| **count > 0);
+            counted.map(|(series, count)| (series.family.to_owned(), series.labels.clone(), *count)).collect()
+        };
+        let mut sockets = Totals::default();
+        let (xdp, others) = since.split_last().expect("the driver has a block, and the last");
+        others.iter().for_each(|totals| sockets += totals);
+        Untold { sockets: named(&sockets), xdp: named(xdp) }
+    }
+}
+
+impl Untold {
+    /// Adds it to `board`, which goes on from there.
+    pub fn add_to(&self, board: &Board) {
+        let names = &board.named.load().counted;
+        board.tcp.add_to_base(&totals(&self.sockets, names));
+        board.xdp.add_to_base(&totals(&self.xdp, names));
+    }
+
+    /// Whether there is nothing.
     #[must_use]
-    pub fn counted_since(&self, board: &Board) -> Vec<Counted> {
-        let mut since = vec![0; self.series.len()];
-        let blocks = board.shards.iter().chain([&board.tcp]);
-        for (block, stored) in blocks.zip(&self.stored) {
-            let now = Block::read(block);
-            for (at, (now, before)) in now.counts().iter().zip(stored.counts()).enumerate() {
-                since[at] += now.saturating_sub(*before);
-            }
-        }
-        let counted = self.series.iter().zip(since).filter(|(_, count)| *count > 0);
-        counted.map(|(series, count)| (series.family.to_owned(), series.labels.clone(), count)).collect()
+    pub const fn is_empty(&self) -> bool {
+        self.sockets.is_empty() && self.xdp.is_empty()
     }
 }
 
 /// What the process before this one has counted, in the counters of this one. What this one does not count is
 /// left out.
 #[must_use]
-pub fn totals(counted: &[Counted], names: &Names) -> Totals {
+fn totals(counted: &[Counted], names: &Names) -> Totals {
     let series = all_series(names);
     // Of values that share the name `other` the last is the one that counts.
     let places: HashMap<(&str, &str), usize> =
@@ -95,8 +150,8 @@ mod tests {
         };
         let before = kept(&history);
         assert!(before >= 7);
-        let closed = history.close().unwrap();
-        let image = closed.image.as_ref().unwrap();
+        let lent = history.lend().unwrap();
+        let image = lent.image.as_ref().unwrap();
         let (history, bases) =
             History::in_memory_from(image, &second.named.load().counted, second.shards.len(), now).unwrap();
         assert_eq!(bases.shards[0].counts(), first.shards[0].read().counts());
@@ -113,19 +168,63 @@ mod tests {
         let (mut history, _) =
             History::in_memory(&first.named.load().counted, first.shards.len(), 0).unwrap();
         history.store(&first, &[], &UniquesOfDays::default(), 0).unwrap();
-        let closed = history.close().unwrap();
-        assert!(closed.counted_since(&first).is_empty());
+        let mut lent = history.lend().unwrap();
+        assert!(lent.untold(&first).is_empty());
         count(&first.tcp, TCP_ACCEPTED.at([]), 3);
         count(&first.tcp, QUERIES.at([1, 1, 0]), 5);
         count(&first.shards[1], QUERIES.at([1, 1, 0]), 1);
-        let mut counted = closed.counted_since(&first);
-        assert_eq!(counted.len(), 2);
-        counted.push(("as112_of_another_version_total".to_owned(), "{}".to_owned(), 9));
-        let before = second.read().total;
-        second.tcp.add_to_base(&totals(&counted, &second.named.load().counted));
+        count(&first.xdp, QUERIES.at([0, 0, 0]), 4);
+        let mut untold = lent.untold(&first);
+        assert_eq!((untold.sockets.len(), untold.xdp.len()), (2, 1));
+        assert!(lent.untold(&first).is_empty(), "it is told once");
+        untold.sockets.push(("as112_of_another_version_total".to_owned(), "{}".to_owned(), 9));
+        let (before, in_driver) = (second.read().total, second.xdp.read());
+        untold.add_to(&second);
         let after = second.read().total;
         assert_eq!(after.counts()[QUERIES.at([1, 1, 0])], before.counts()[QUERIES.at([1, 1, 0])] + 6);
         assert_eq!(after.sum(TCP_ACCEPTED), before.sum(TCP_ACCEPTED) + 3);
-        assert_eq!(after.counts().iter().sum::<u64>(), before.counts().iter().sum::<u64>() + 9);
+        assert_eq!(after.counts().iter().sum::<u64>(), before.counts().iter().sum::<u64>() + 13);
+        assert_eq!(second.xdp.read().sum(QUERIES), in_driver.sum(QUERIES) + 4);
+    }
+
+    /// A successor that fails has served, counted and stored meanwhile: the process that goes on has that.
+    #[test]
+    fn what_a_successor_that_failed_has_stored_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second, now) = (board(), board(), unix_time());
+        let open = |board: &Board, shards| {
+            History::open(dir.path(), &board.named.load().counted, shards, now).unwrap()
+        };
+        let (mut history, _) = open(&first, first.shards.len());
+        let at = QUERIES.at([0, 0, 0]);
+        count(&first.shards[0], at, 7);
+        history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
+        let before = first.read().total.counts()[at];
+        drop(history.lend().unwrap());
+        {
+            let (mut of_second, bases) = open(&second, second.shards.len());
+            second
+                .shards
+                .iter()
+                .zip(&bases.shards)
+                .for_each(|(block, base)| block.base.store(base.clone().into()));
+            count(&second.shards[1], at, 5);
+            of_second.store(&second, &[], &UniquesOfDays::default(), now).unwrap();
+        }
+        history.resume(&first).unwrap();
+        let of_second = first.read().total.counts()[at] - before;
+        assert!(of_second >= 5, "{of_second}");
+        history.resume(&first).unwrap();
+        assert_eq!(first.read().total.counts()[at], before + of_second, "once");
+        count(&first.shards[1], at, 2);
+        history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
+        let (_, bases) = open(&first, first.shards.len());
+        let stored: u64 = bases.shards.iter().map(|totals| totals.counts()[at]).sum();
+        assert_eq!(stored, first.shards.iter().map(|block| block.read().counts()[at]).sum::<u64>());
+        // One that has changed the file leaves it to those that know it.
+        history.db.pragma_update(None, "user_version", 99).unwrap();
+        assert!(history.resume(&first).unwrap_err().starts_with("its version is 99 by now"));
+        count(&first.shards[1], at, 1);
+        assert!(history.store(&first, &[], &UniquesOfDays::default(), now).is_err());
     }
 }

@@ -141,7 +141,8 @@ impl Net {
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
         let gate = self.new_gate();
-        let mut serving = Serving::new(published.follow(), self.new_ledger(&ledgers), paused);
+        let serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
+        let mut serving = serving.telling(paused);
         let orders = Arc::clone(&self.orders);
         self.spawn("tcp".to_owned(), events, move || {
             if gate.recv().is_err() {

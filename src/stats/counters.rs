@@ -271,6 +271,15 @@ impl Default for Totals {
     }
 }
 
+impl Totals {
+    /// What was counted since it stood at `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let counts = self.0.iter().zip(&before.0).map(|(now, before)| now.saturating_sub(*before));
+        Self(counts.collect())
+    }
+}
+
 impl AddAssign<&Self> for Totals {
     fn add_assign(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(total, count)| *total += count);

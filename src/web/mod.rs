@@ -1,6 +1,7 @@
 //! Statistics and health over HTTP, on a thread and a budget of its own: a few connections, one request on
 //! each, and little time. Whatever a client does here, no shard notices.
 
+mod door;
 mod events;
 mod node;
 mod pages;
@@ -39,6 +40,7 @@ use crate::report::{json, prometheus, radar};
 use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
 
+pub use door::Door;
 use events::Events;
 use node::{Answer, Node, Untaken, plain, response};
 
@@ -81,7 +83,7 @@ pub fn open(listen: HttpListen, inherited: &mut Inherited) -> Result<Opened, (So
     }
 }
 
-/// Serves until `stop`.
+/// Serves while the door is open, until it is stopped.
 ///
 /// # Errors
 /// Why there can be no event loop.
@@ -90,7 +92,7 @@ pub fn run(
     board: Arc<Board>,
     stored: Stored,
     node_view: NodeView,
-    stop: &AtomicBool,
+    door: &Door,
     confined: &Confined,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
@@ -114,15 +116,20 @@ pub fn run(
         node.note();
         // One count is the loop's own.
         let open = Arc::new(());
-        while !stop.load(Ordering::Relaxed) {
-            match timeout(HTTP_TICK, listener.accept()).await {
+        while !door.is_stopped() {
+            let accepted = select! {
+                () = door.changed() => None,
+                accepted = listener.accept(), if door.is_open() => Some(accepted),
+                () = sleep(HTTP_TICK) => None,
+            };
+            match accepted {
                 // One too many is closed at once; it can tell that from an answer.
-                Ok(Ok((stream, peer))) if Arc::strong_count(&open) <= HTTP_CONNECTIONS_MAX => {
+                Some(Ok((stream, peer))) if Arc::strong_count(&open) <= HTTP_CONNECTIONS_MAX => {
                     tokio::spawn(exchange(stream, peer.ip(), Arc::clone(&node), Arc::clone(&open)));
                 }
                 // Out of descriptors, it may be: so would be the next.
-                Ok(Err(_)) => sleep(HTTP_ACCEPT_PAUSE).await,
-                Ok(Ok(_)) | Err(_) => {}
+                Some(Err(_)) => sleep(HTTP_ACCEPT_PAUSE).await,
+                Some(Ok(_)) | None => {}
             }
             if progress.is_due(Instant::now()) {
                 let all_move = progress.look(&node.board.turns(), Instant::now());

@@ -17,17 +17,20 @@ pub struct Serving {
     snapshot: Follower,
     ledger: Ledger,
     /// Where it says that it accepts nothing for now.
-    paused: Sender<Vec<SocketDrops>>,
+    paused: Option<Sender<Vec<SocketDrops>>>,
 }
 
 impl Serving {
-    /// Serves from `snapshot`, counts with `ledger`, and says to `paused` that it pauses.
-    pub(in crate::net) const fn new(
-        snapshot: Follower,
-        ledger: Ledger,
-        paused: Sender<Vec<SocketDrops>>,
-    ) -> Self {
-        Self { snapshot, ledger, paused }
+    /// Serves from `snapshot`, and counts with `ledger`.
+    #[must_use]
+    pub const fn new(snapshot: Follower, ledger: Ledger) -> Self {
+        Self { snapshot, ledger, paused: None }
+    }
+
+    /// It says to `paused` when it accepts nothing for now.
+    pub(in crate::net) fn telling(mut self, paused: Sender<Vec<SocketDrops>>) -> Self {
+        self.paused = Some(paused);
+        self
     }
 }
 
@@ -51,8 +54,8 @@ impl TcpHandler for Serving {
     }
 
     fn paused(&mut self) {
-        // What the kernel drops at a listener is not counted.
-        let _ = self.paused.send(Vec::new());
+        // What the kernel drops at a listener is not counted. Nobody waits where the process ends.
+        let _ = self.paused.as_ref().map(|paused| paused.send(Vec::new()));
     }
 
     fn count(&mut self, event: TcpEvent) {
