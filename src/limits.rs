@@ -528,6 +528,9 @@ const _: () = assert!(HANDOVER_LEND_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis
 pub const HANDOVER_DONE_MAX: Duration = Duration::from_secs(30);
 const _: () =
     assert!(HANDOVER_DONE_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis() + HTTP_STEP_MAX.as_millis());
+/// How long a successor that waits for the commit may take to hear it. The old process does nothing else
+/// meanwhile.
+pub const HANDOVER_TAKEN_MAX: Duration = Duration::from_secs(5);
 /// How long a successor that is not wanted has to answer what it has read, before it is killed.
 pub const HANDOVER_ABORT_MAX: Duration = Duration::from_secs(1);
 /// How late a process that was succeeded sees that its last connection is gone.

@@ -136,6 +136,8 @@ impl Node {
         successor.tell(lent.untold(&self.board));
         let mut told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
         told.extend(std::mem::take(&mut self.succession.owes_reload).then(|| "reload".to_owned()));
+        // What ends the node ends both.
+        let ends = told.iter().any(|word| Wish::from_word(word) == Some(Wish::Stop));
         if !told.is_empty() {
             successor.order(told);
         }
@@ -155,7 +157,9 @@ impl Node {
         self.succession.handles = Arc::default();
 
         // 3. Connections last for a while; and those of a process before this one.
-        self.linger(successor, orders, is_known)?;
+        if !ends {
+            self.linger(successor, orders, is_known)?;
+        }
         self.net.stop();
         drop(self.succession.elder.take());
         successor.tell(lent.untold(&self.board));

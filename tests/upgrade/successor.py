@@ -72,3 +72,5 @@ say(say="done")
 end_if("done")
 assert hear()["say"] == "yours"
 end_if("yours")
+say(say="taken")
+end_if("taken")

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, unexpected};
 use crate::history::{Lent, Untold};
-use crate::limits::{HANDOVER_ABORT_MAX, HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX};
+use crate::limits::{
+    HANDOVER_ABORT_MAX, HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX, HANDOVER_TAKEN_MAX,
+};
 use crate::net::SocketDrops;
 use crate::problem::Problem;
 use crate::sys::launcher::Launcher;
@@ -154,14 +156,18 @@ impl Successor {
     /// were counted, and what the history has not.
     ///
     /// # Errors
-    /// It has ended, and nothing was left to it: this process has to go on.
+    /// It has ended or does not respond: this process has to go on, once that one was aborted.
     pub fn commit(
         &self,
         draining: bool,
         drops: Vec<SocketDrops>,
         untold: Untold,
     ) -> Result<(), Vec<Problem>> {
-        self.line.say(&Message::Yours { draining, drops, untold }, &[])
+        self.line.say(&Message::Yours { draining, drops, untold }, &[])?;
+        match self.line.hear("taken", Some(HANDOVER_TAKEN_MAX))?.0 {
+            Message::Taken => Ok(()),
+            other => Err(unexpected("taken", &other)),
+        }
     }
 
     /// Ends it instead; what became of it.
@@ -275,6 +281,14 @@ pub(super) mod tests {
         assert!(successor.has_ended());
         let problems = successor.commit(false, Vec::new(), Untold::default()).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
+        // One that dies with the commit in its hands has not taken it.
+        let (here, there) = Passage::pair().unwrap();
+        let (launcher, version, control) = (None, "9.9.9".to_owned(), None);
+        let successor = Successor { launcher, line: Line(here), pid, version, control };
+        let dying = thread::spawn(move || there.receive(1 << 20, Some(LONG)).unwrap().bytes);
+        let problems = successor.commit(false, Vec::new(), Untold::default()).unwrap_err();
+        assert_eq!(problems[0].message, "it ended");
+        assert!(String::from_utf8(dying.join().unwrap()).unwrap().contains("yours"));
     }
 
     #[test]

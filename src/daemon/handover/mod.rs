@@ -10,14 +10,16 @@
 //! | | ← `serving` | |
 //! | **the trial**: pauses, lends its history | `history` → | opens that, HTTP, control; asks itself |
 //! | | ← `done` | all that can fail has been done |
-//! | **commits**: retires | `yours` → | takes over the steering and the driver |
+//! | **commits** | `yours` → | |
+//! | retires | ← `taken` | takes over the steering and the driver |
 //! | passes on what signals have told it meanwhile | `orders` → | carries it out |
 //! | serves the connections that it has, then ends | `late` → | adds what those have counted |
 //!
 //! Both hold the same sockets, with what is queued in them, and every datagram is read by one of them. Until
-//! `yours` the first is whole: if anything goes wrong it says `abort`, to which the other answers what it has
+//! `taken` the first is whole: if anything goes wrong it says `abort`, to which the other answers what it has
 //! read and ends, has it killed where it does not, and goes on. So the end of the line means one thing to the
-//! one that takes: the other has died, and everything is its own.
+//! one that takes: the other has died, and everything is its own. And `taken` tells the one that gives that there
+//! is somebody who has everything.
 
 mod giving;
 mod taking;
@@ -77,6 +79,8 @@ enum Message {
         /// What the history has not.
         untold: Untold,
     },
+    /// It has heard that, and nobody else is needed.
+    Taken,
     /// There will be no hand-over.
     Abort,
     /// What this process was told to do and the other is to, by the words of the control socket.

@@ -161,6 +161,8 @@ impl Late {
     pub fn verdict(&self) -> Verdict {
         match self.0.hear("yours", None) {
             Ok((Message::Yours { draining, drops, untold }, _)) => {
+                // One that died with that word is not there to hear it.
+                let _ = self.0.say(&Message::Taken, &[]);
                 Verdict::Yours(Estate { draining, drops, untold })
             }
             Ok((Message::Abort, _)) => Verdict::Aborted(aborted()),
@@ -176,6 +178,8 @@ impl Late {
             match self.0.hear("late", None) {
                 Ok((Message::Orders { words }, _)) => words.iter().for_each(|word| obey(word)),
                 Ok((Message::Late { untold }, _)) => add(&untold),
+                // It has not heard that everything was taken, and serves on.
+                Ok((Message::Abort, _)) => return obey("shutdown"),
                 _ => return,
             }
         }
