@@ -237,6 +237,9 @@ pub const PUBLISH_LOOK: Duration = Duration::from_millis(1);
 /// How long it waits for them: a thread that has not made a turn by then is stuck.
 pub const PUBLISH_WAIT_MAX: Duration = STUCK_AFTER;
 
+/// How long a reload may take: as long as a start. Whatever has not come by then is on a disk that does not
+/// respond.
+pub const RELOAD_MAX: Duration = HANDOVER_LOAD_MAX;
 /// How late a running node sees that a drain is over, or tells the service manager something.
 pub const LIFE_TICK: Duration = Duration::from_millis(200);
 /// How long the node waits for its own answer before it asks once more, and at most.
@@ -540,8 +543,7 @@ pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long a successor waits before it leaves its sockets with the service manager: by then it is the main
 /// process there.
 pub const KEEP_AFTER: Duration = Duration::from_secs(1);
-/// How long the watchdog waits while a configuration is read again, or a successor takes over: as long as
-/// either may take.
+/// How long the watchdog waits while a successor takes over.
 pub const WATCHDOG_WAIT_MAX: Duration = HANDOVER_LOAD_MAX;
 /// How often a command asks again because the node was just succeeded: each time is an upgrade.
 pub const CONTROL_TRIES_MAX: u32 = 8;

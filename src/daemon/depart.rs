@@ -20,6 +20,10 @@ impl Node {
             under_way.clients.append(&mut clients);
             return;
         }
+        if let Some(reloading) = &mut self.course.reloading {
+            reloading.upgrade.get_or_insert_default().append(&mut clients);
+            return;
+        }
         let begun = if self.is_ending() {
             Err((clients, "the node is already stopping".to_owned()))
         } else {

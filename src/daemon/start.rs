@@ -149,6 +149,7 @@ impl Start<'_> {
         notes.into_iter().for_each(|note| lines.warn(note));
         lines.try_it(self.config.listen[0], elder.is_none() && self.logging.has_reader());
         let Watching { board, watched, control } = watching;
+        let course = Course::new(Instant::now(), &self.config);
         let node = Node {
             source,
             config: self.config,
@@ -160,7 +161,7 @@ impl Start<'_> {
             control,
             systemd,
             log: self.logging.log.clone(),
-            course: Course::new(Instant::now()),
+            course,
             succession: Succession::new(self.origin.take_launcher(), handles, elder),
             xdp,
             web,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::daemon::{PATIENCE, V4, free_port, program, wait_until};
+use crate::common::daemon::{PATIENCE, V4, free_port, get, program, wait_until};
 use crate::common::query;
 use crate::common::skip::skipped;
 use crate::node::{Node, wait_for_end};
@@ -319,5 +319,26 @@ fn a_signal_to_reload_is_obeyed_once_the_upgrade_is_over() {
     assert!(upgrading.wait().expect("it ends").success());
     assert_ne!(node.succeeded(), before);
     until(&node, "reload: serving ");
+    node.stop();
+}
+
+/// A launcher that is gone is told before somebody needs it.
+#[test]
+fn a_node_that_cannot_be_upgraded_says_so() {
+    let node = Node::start("", &["--http", "127.0.0.1:0"]);
+    let http = node.daemon.http();
+    let possible = |value: u8| get(http, "/metrics").contains(&format!("\nas112_upgrade_possible {value}\n"));
+    assert!(possible(1) && node.ask("status")["upgrade_obstacle"].is_null());
+    let of = format!("/proc/{0}/task/{0}/children", node.daemon.id());
+    let children = fs::read_to_string(of).expect("the kernel tells");
+    let is_launcher = |pid: &&str| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "as112d-launch")
+    };
+    let launcher = children.split_whitespace().find(is_launcher).expect("it has one");
+    assert!(Command::new("kill").args(["-9", launcher]).status().expect("kill runs").success());
+    wait_until("it is missed", || possible(0));
+    assert_eq!(node.ask("status")["upgrade_obstacle"], "the launcher has ended");
+    let told = told(&node.fail_to_upgrade());
+    assert!(told.contains("the launcher has ended, so a new process would lack the privileges"), "{told}");
     node.stop();
 }
