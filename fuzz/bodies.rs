@@ -88,6 +88,7 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         node: NODE.to_owned(),
         version: None,
         update: UpdatePolicy::Refused,
+        cookies: None,
         listeners: Vec::new(),
         series: Vec::new(),
     };
@@ -133,7 +134,7 @@ fn answer(snapshot: &Snapshot, transport: Transport, packet: &[u8], filler: u8) 
     let mut slot = vec![filler; slot_len];
     slot[..len].copy_from_slice(&packet[..len]);
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let arrival = Arrival { transport, peer: at(40_000), local: at(5300), listener: 0 };
+    let arrival = Arrival { transport, peer: at(40_000), local: at(5300), listener: 0, unix_time: 0 };
     let mut account = Account::default();
     match serve(snapshot, &arrival, &mut slot, len, &mut account) {
         Verdict::Reply(len) => Some(slot[..len].to_vec()),

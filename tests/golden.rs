@@ -82,7 +82,8 @@ fn cases_hold_at_every_door_of_mmsg() {
 }
 
 fn every_door(datapath: &str) {
-    for (config, cases) in by_config() {
+    // Cookies hold the time: tests/cookies.rs asks the daemon for them.
+    for (config, cases) in by_config().into_iter().filter(|(config, _)| config != "cookies") {
         let node = Node::load(&config);
         let path = config_path(&config);
         let path = path.to_str().expect("the path is ASCII");

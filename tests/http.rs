@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use as112d::limits::HTTP_ANSWERS_LEN_MAX;
-use common::daemon::{Daemon, PATIENCE, V4, V6, dropped_by_loopback, program};
+use common::daemon::{Configured, Daemon, PATIENCE, V4, V6, dropped_by_loopback, program, wait_until};
 use common::{query, with_opt};
 use hdrhistogram::Histogram;
 use socket2::{Domain, Socket, Type};
@@ -38,7 +38,7 @@ fn exchange(http: SocketAddr, bytes: &[u8]) -> String {
 }
 
 fn get(http: SocketAddr, path: &str, headers: &str) -> String {
-    exchange(http, format!("GET {path} HTTP/1.1\r\nHost: n\r\n{headers}\r\n").as_bytes())
+    exchange(http, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes())
 }
 
 fn body(answer: &str) -> &str {
@@ -72,10 +72,11 @@ fn every_path_answers_and_nothing_else_does() {
             assert!(answer.contains(header), "{path}: {answer}");
         }
     }
-    let head = exchange(http, b"HEAD /metrics HTTP/1.1\r\nHost: n\r\n\r\n");
+    let head = exchange(http, b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-        let answer = exchange(http, format!("{method} /metrics HTTP/1.1\r\nHost: n\r\n\r\n").as_bytes());
+        let answer =
+            exchange(http, format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"), "{answer}");
     }
     let answer = get(http, "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n");
@@ -158,7 +159,7 @@ fn deaf(http: SocketAddr) -> TcpStream {
     socket.connect(&http.into()).expect("a connection");
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream.write_all(b"GET /stats.json HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+    stream.write_all(b"GET /stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     stream
 }
 
@@ -217,7 +218,7 @@ fn every_step_of_an_exchange_has_a_second() {
 #[test]
 fn answers_that_are_over_leave_their_room_to_others() {
     let (daemon, http) = start(&[]);
-    let request = |method: &str| format!("{method} /page.css HTTP/1.1\r\nHost: n\r\n\r\n");
+    let request = |method: &str| format!("{method} /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let answer = exchange(http, request("GET").as_bytes());
     let len = body(&answer).len();
     let (left, clients) = (AtomicU32::new((HTTP_ANSWERS_LEN_MAX / len + 100) as u32), 4);
@@ -324,7 +325,7 @@ fn abuse_of_http_changes_nothing_for_dns_and_costs_no_memory() {
             pause(Duration::from_millis(1));
         }
     };
-    let giant = format!("GET /metrics HTTP/1.1\r\nHost: n\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let giant = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let many = format!("GET /metrics HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(1000));
     let giant_heads = |is_over: &AtomicBool| {
         for head in [&giant, &many].into_iter().cycle() {
@@ -496,6 +497,35 @@ fn stats_watches_until_the_node_is_gone_or_nobody_looks() {
 
     assert!(daemon.stop().0.success());
     assert_eq!(watching.wait().expect("it ends").code(), Some(3));
+}
+
+/// Who asks most just now, and for what: for the operator, as little as that may be.
+#[test]
+fn the_operator_sees_who_asks_most_and_for_what() {
+    let configured = Configured::new("[sources]\nsample_every = 1\n");
+    let daemon = configured.start();
+    let http = daemon.http();
+    for (name, times) in [("1.1.168.192.in-addr.arpa", 3), ("9.10.in-addr.arpa", 1)] {
+        (0..times).for_each(|_| drop(daemon.ask_udp(V4, &query(name, 12))));
+    }
+    let top = |headers: &str| {
+        let text = get(http, "/stats.json", headers);
+        serde_json::from_str::<serde_json::Value>(body(&text)).expect("JSON")["top"].clone()
+    };
+    wait_until("all four are sampled", || top("")["names"]["samples"] == 4);
+    let expected = serde_json::json!({
+        "networks": {"samples": 4, "largest": {"127.0.0.0/24": 4}},
+        "names": {"samples": 4, "largest": {"1.1.168.192.in-addr.arpa.": 3, "9.10.in-addr.arpa.": 1}},
+    });
+    assert_eq!(top(""), expected);
+    assert_eq!(top("X-Forwarded-For: 192.0.2.1\r\n"), serde_json::Value::Null, "others are behind a proxy");
+    let url = format!("http://{http}");
+    let output = Command::new(program()).args(["stats", "--url", &url]).output().expect("it runs");
+    let screen = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        screen.contains("names      1.1.168.192.in-addr.arpa. 75.0 %, 9.10.in-addr.arpa. 25.0 %\n"),
+        "{screen}"
+    );
 }
 
 #[test]

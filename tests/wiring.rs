@@ -75,7 +75,11 @@ const ROWS: &[Row] = &[
     ("zone.template", "template = 'dr-empty'", Reply(|| name("template.example", SOA))),
     ("zone.force", "force = false", Refused("in-addr.arpa")),
     ("answers.update", "update = 'notimp'", Reply(update)),
+    ("answers.cookies", "cookies = 'on'", Sight(Node::sends_cookies)),
+    ("answers.cookie_secrets", "cookie_secrets = 'absent'\ncookies = 'on'", Refused("absent")),
     ("http.listen", "listen = 'off'", Restart("[http]")),
+    ("http.public", "public = '127.0.0.1:0'", Restart("[http]")),
+    ("http.allowed_hosts", "allowed_hosts = ['n.example']", Restart("[http]")),
     ("http.node_view", "node_view = 'everywhere'", Restart("[http]")),
     ("history.dir", "dir = 'other'", Restart("[history] dir")),
     ("sources.sample_every", "sample_every = 2", Restart("[sources] sample_every")),
@@ -149,6 +153,7 @@ impl Node {
             "[server]\nlisten = ['127.0.0.1:{port}']\nshards = 1\n[http]\nlisten = '127.0.0.1:0'\n\
              [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
              [dnstap]\nto = 'unix:dnstap.sock'\n\
+             [answers]\ncookie_secrets = 'secrets'\n\
              [[zone]]\nname = 'named.example'\nfile = 'first.zone'\n\
              [[zone]]\nname = 'template.example'\ntemplate = 'dd-empty'\n\
              [[zone]]\nname = 'in-addr.arpa'\ntemplate = 'dd-empty'\nforce = true\n"
@@ -161,6 +166,7 @@ impl Node {
         for (file, text) in [("first.zone", "first"), ("second.zone", "second")] {
             fs::write(configured.path(file), zone(text)).expect("there is room");
         }
+        fs::write(configured.path("secrets"), "0".repeat(32)).expect("there is room");
         fs::create_dir(configured.path("more")).expect("there is room");
         fs::write(configured.path("more/more.example.zone"), zone("more")).expect("there is room");
         let mut command = Command::new(program());
@@ -200,6 +206,13 @@ impl Node {
         assert_ne!(look(self), before, "{key} is in force");
         assert!(is_in_force(&self.reload(&self.base)));
         assert_eq!(look(self), before, "{key} is as it was");
+    }
+
+    /// Whether a client's cookie gets the server's, which holds the time.
+    fn sends_cookies(&self) -> String {
+        let cookie = [&[0, 10, 0, 8][..], &[7; 8]].concat();
+        let reply = self.daemon.ask_udp(V4, &with_opt(name(EMPTY, SOA), 1232, &cookie));
+        reply.windows(4).any(|four| four == [0, 10, 0, 24]).to_string()
     }
 
     /// Whether a drain is over at once.

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::config::loaded::load;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
+use crate::net;
 use crate::problem::Problem;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
@@ -38,6 +39,7 @@ fn arrival(config: &Config, tcp: bool) -> Arrival {
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         local: config.listen[0],
         listener: 0,
+        unix_time: net::unix_time(),
     }
 }
 

@@ -34,18 +34,26 @@ impl Loaded {
     }
 }
 
-/// Reads and compiles the zones alone. Those of `series` are counted already, and keep their places.
+/// Reads and compiles the zones, with the secrets of cookies. Those of `series` are counted already, and keep
+/// their places.
 ///
 /// # Errors
-/// Every mistake in the zones; if there is none, every one in what is made of them.
+/// Every mistake in the zones and the secrets; if there is none, every one in what is made of them.
 pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
-    let zones = zone::load(&config.zones)?;
+    let cookies = config.cookies.load();
+    let (zones, cookies) = match (zone::load(&config.zones), cookies) {
+        (Ok(zones), Ok(cookies)) => (zones, cookies),
+        (zones, cookies) => {
+            return Err(zones.err().into_iter().flatten().chain(cookies.err()).collect());
+        }
+    };
     let settings = Settings {
         edns_udp_size: config.edns_udp_size,
         nsid: config.nsid.clone(),
         node: config.identity.node.clone(),
         version: config.version_txt.clone(),
         update: config.update,
+        cookies,
         listeners: config.listen.clone(),
         series,
     };

@@ -4,6 +4,7 @@
 //! and what to do, because fixing one mistake per restart means a longer outage.
 
 pub mod announce;
+pub mod answers;
 pub mod confine;
 pub mod cpus;
 pub mod doors;
@@ -22,7 +23,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::announce::Settings as AnnounceSettings;
-use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::limits::{
+    ALLOWED_HOSTS_MAX, CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX,
+};
 use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -32,6 +35,7 @@ use crate::serve::UpdatePolicy;
 use crate::sys::files;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
 
+use answers::CookieSettings;
 use confine::Wants;
 use cpus::BusyPoll;
 pub use cpus::{CpuList, Cpus, Shards, Steer};
@@ -79,10 +83,16 @@ pub struct Config {
     pub tcp: TcpSettings,
     /// What dynamic updates get.
     pub update: UpdatePolicy,
+    /// DNS cookies.
+    pub cookies: CookieSettings,
     /// Where statistics and health are served.
     pub http: HttpListen,
-    /// Who may see the operator's view there.
+    /// Where the public page alone is.
+    pub http_public: HttpListen,
+    /// Who may see the operator's view.
     pub node_view: NodeView,
+    /// Names by which the operator's listener is reached.
+    pub allowed_hosts: Vec<String>,
     /// The directory of the history; `None` for memory.
     pub history: Option<PathBuf>,
     /// One query in so many is sampled for its source.
@@ -109,6 +119,14 @@ pub struct Config {
     pub announce: Option<AnnounceSettings>,
 }
 
+impl Config {
+    /// What an operator should know of, though it is not a mistake.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.cookies.note().into_iter().collect()
+    }
+}
+
 /// Options of the command line that replace what the file says.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
@@ -126,6 +144,8 @@ pub struct Flags {
     pub datapath: Option<DatapathChoice>,
     /// Where statistics and health are served.
     pub http: Option<HttpListen>,
+    /// Where the public page alone is.
+    pub http_public: Option<HttpListen>,
     /// Where the node is controlled.
     pub control: Option<ControlPath>,
     /// The node's name.
@@ -229,7 +249,14 @@ impl Resolver<'_> {
             identity,
             tcp: self.tcp(&tcp),
             update: answers.update.value,
+            cookies: answers.cookies(&self.source.dir, &mut self.mistakes),
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
+            http_public: self
+                .flags
+                .http_public
+                .or(http.public.map(|public| public.value))
+                .unwrap_or(HttpListen::Off),
+            allowed_hosts: self.allowed_hosts(http.allowed_hosts),
             node_view: http.node_view.map(|view| view.value).unwrap_or_default(),
             history: history.dir.map(|dir| self.source.dir.join(dir)),
             sample_every: u32::try_from(sources.sample_every.value.0)
@@ -290,6 +317,16 @@ impl Resolver<'_> {
                 self.mistake(*origin, message);
             }
         }
+    }
+
+    fn allowed_hosts(&mut self, given: Vec<Given<Line>>) -> Vec<String> {
+        if let Some(one) = given.get(ALLOWED_HOSTS_MAX) {
+            self.mistake(
+                one.origin,
+                format!("`allowed_hosts` has more than {ALLOWED_HOSTS_MAX} names; remove some"),
+            );
+        }
+        given.into_iter().map(text).collect()
     }
 
     /// Other CPUs than listed ones are counted when the host is looked at.

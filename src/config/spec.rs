@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::announce::Announce;
+use super::answers::AnswersSpec;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::doors::ControlPath;
 use super::doors::{HttpListen, NodeView};
@@ -25,7 +26,6 @@ use crate::limits::{
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::report::export::dsc;
-use crate::serve::UpdatePolicy;
 use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.
@@ -48,7 +48,7 @@ pub(super) struct Spec {
     pub(super) tcp: Tcp,
     pub(super) zones: Zones,
     pub(super) zone: Vec<Zone>,
-    pub(super) answers: Answers,
+    pub(super) answers: AnswersSpec,
     pub(super) http: Http,
     pub(super) history: History,
     pub(super) sources: Sources,
@@ -171,22 +171,12 @@ pub(super) struct Zone {
     pub(super) force: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a [answers] section")]
-pub(super) struct Answers {
-    pub(super) update: Given<UpdatePolicy>,
-}
-
-impl Default for Answers {
-    fn default() -> Self {
-        Self { update: Given::default(UpdatePolicy::Refused) }
-    }
-}
-
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a [http] section")]
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
+    pub(super) public: Option<Given<HttpListen>>,
+    pub(super) allowed_hosts: Vec<Given<Line>>,
     pub(super) node_view: Option<Given<NodeView>>,
 }
 
@@ -319,10 +309,11 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 5] = [
+const LISTS: [(&str, &str); 6] = [
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
     ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
+    ("allowed_hosts", "allowed_hosts = [\"node.example.net\"]"),
     ("interfaces", "interfaces = [\"eth0\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
 ];

@@ -239,18 +239,23 @@ impl Written for Nsid {
         let Some(digits) = text.strip_prefix("0x") else {
             return Text::<NSID_LEN_MAX>::read(text).map(|Text(text)| Self(text.into_bytes()));
         };
-        let (pairs, odd) = digits.as_bytes().as_chunks::<2>();
-        let byte = |&[high, low]: &[u8; 2]| {
-            let digit = |c: u8| char::from(c).to_digit(16);
-            u8::try_from(digit(high)? << 4 | digit(low)?).ok()
-        };
-        match pairs.iter().map(byte).collect::<Option<Vec<u8>>>() {
-            Some(bytes) if odd.is_empty() && (1..=NSID_LEN_MAX).contains(&bytes.len()) => Ok(Self(bytes)),
+        match octets(digits.as_bytes()) {
+            Some(bytes) if (1..=NSID_LEN_MAX).contains(&bytes.len()) => Ok(Self(bytes)),
             _ => Err(format!(
                 "`{text}` is not an NSID; after 0x give 1 to {NSID_LEN_MAX} pairs of hexadecimal digits"
             )),
         }
     }
+}
+
+/// The bytes that pairs of hexadecimal digits say.
+pub(super) fn octets(digits: &[u8]) -> Option<Vec<u8>> {
+    let (pairs, odd) = digits.as_chunks::<2>();
+    let byte = |&[high, low]: &[u8; 2]| {
+        let digit = |c: u8| char::from(c).to_digit(16);
+        u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+    };
+    pairs.iter().map(byte).collect::<Option<Vec<u8>>>().filter(|_| odd.is_empty())
 }
 
 //------------ Choices ---

@@ -32,7 +32,9 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
         crate::zone::ZoneSource::File(path) => Some(path.as_path()),
         _ => None,
     });
-    let files = files.chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
+    let secrets = config.cookies.secrets.iter().map(PathBuf::as_path);
+    let files =
+        files.chain(secrets).chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
     let read = files.chain(config.zones.dir.clone()).chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());

@@ -157,7 +157,7 @@ impl Node {
         }
         self.let_drainers_go();
         self.control.stop();
-        self.watched.stop();
+        self.watched.stop(&self.log);
         self.succession.handles = Arc::default();
 
         // 3. Connections last for a while; and those of a process before this one.

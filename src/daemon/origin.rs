@@ -11,6 +11,7 @@ use super::handover::{Estate, Predecessor, Verdict};
 use super::succession::Elder;
 use crate::board::Board;
 use crate::control::orders::{self, Order};
+use crate::history::Legacy;
 use crate::net::{Event, Net};
 use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
@@ -83,15 +84,15 @@ impl Origin {
         self.predecessor.as_mut().map_or(Ok(()), Predecessor::heard)
     }
 
-    /// Opens the gates, with the leave of the process that this one succeeds, which pauses then; gives what it
-    /// had of its history in memory.
+    /// Opens the gates, with the leave of the process that this one succeeds, which pauses then; gives what
+    /// that has left of its history.
     ///
     /// # Errors
     /// Why this process cannot serve. The gates may be open.
-    pub(super) fn serve(&self, net: &mut Net) -> Result<Option<Vec<u8>>, Vec<Problem>> {
+    pub(super) fn serve(&self, net: &mut Net) -> Result<Legacy, Vec<Problem>> {
         self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
         net.open().map_err(|error| Problem::alone(error.to_string()))?;
-        self.predecessor.as_ref().map_or(Ok(None), Predecessor::serving)
+        self.predecessor.as_ref().map_or_else(|| Ok(Legacy::default()), Predecessor::serving)
     }
 
     /// Who starts a successor, to be taken once.

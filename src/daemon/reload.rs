@@ -138,6 +138,7 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         zones: _,
         edns_udp_size: _,
         update: _,
+        cookies: _,
         databases: _,
         drain_time: _,
         // Another process has these.
@@ -153,7 +154,9 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         sndbuf,
         tcp,
         http,
+        http_public,
         node_view,
+        allowed_hosts,
         history,
         sample_every,
         export,
@@ -185,7 +188,7 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         "[server] rcvbuf": rcvbuf;
         "[server] sndbuf": sndbuf;
         "[tcp]": tcp;
-        "[http]": http node_view;
+        "[http]": http http_public node_view allowed_hosts;
         "[history] dir": history;
         "[sources] sample_every": sample_every;
         "[export]": export;

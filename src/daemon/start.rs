@@ -40,7 +40,7 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::orders::{self, Order};
 use crate::control::{self, Control};
-use crate::history::{self, aggregator};
+use crate::history::{self, Legacy, aggregator};
 use crate::net::{Event, Net, Plan};
 use crate::problem::Problem;
 use crate::serve::published::Published;
@@ -108,24 +108,25 @@ impl Start<'_> {
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
         let Found { loaded, placement, memory } = self.load()?;
         let Loaded { zones, snapshot, places } = loaded;
-        let zones = zones.zones.len();
+        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
         let confined = self.rights(&source, &mut ports)?;
         self.origin.heard()?;
         let mut shards = self.shards(&placement, snapshot, &mut ports, &confined)?;
-        let image = self.origin.serve(&mut shards.net).inspect_err(|_| shards.net.stop())?;
+        let legacy = self.origin.serve(&mut shards.net).inspect_err(|_| shards.net.stop())?;
 
-        let remembered =
-            self.past(image.as_deref(), &shards, &placement).inspect_err(|_| shards.net.stop())?;
+        let remembered = self.past(legacy, &shards, &placement, &confined);
+        let remembered = remembered.inspect_err(|_| shards.net.stop())?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
+        doubtful.iter().for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         lines.process(&confined, &memory);
         lines.kept(&self.config, &remembered);
         left_over(&ports.doors.unwanted).into_iter().for_each(|note| lines.warn(note));
         lines.say(ports.doors.control.line());
-        let web = ports.doors.http.address();
+        let web = ports.doors.http.addresses();
         let Doors { bound, http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
@@ -144,7 +145,7 @@ impl Start<'_> {
         // What was read is answered, and what was counted is stored, for a process that goes on.
         let Taken { estate, xdp, elder, notes } = taken.inspect_err(|_| {
             shards.net.stop();
-            watching.watched.stop();
+            watching.watched.stop(&self.logging.log);
         })?;
         notes.into_iter().for_each(|note| lines.warn(note));
         lines.try_it(self.config.listen[0], elder.is_none() && self.logging.has_reader());
@@ -177,6 +178,7 @@ impl Start<'_> {
         let mut placement = Placement::with_user(&self.config)?;
         let memory = memory::Bound::new(&self.config, placement.places.len(), Footprint::now());
         placement.notes.extend(memory.within(Limit::here().as_ref())?);
+        placement.notes.extend(self.config.notes());
         Ok(Found { loaded, placement, memory })
     }
 
@@ -230,12 +232,13 @@ impl Start<'_> {
 
     fn past(
         &self,
-        image: Option<&[u8]>,
+        legacy: Legacy,
         shards: &Shards,
         placement: &Placement,
+        confined: &Confined,
     ) -> Result<Remembered, Vec<Problem>> {
-        let snapshot = shards.published.newest();
-        let remembered = Remembered::open(&self.config, image, snapshot.names(), placement.places.len());
+        let (names, count) = (shards.published.newest().names().clone(), placement.places.len());
+        let remembered = Remembered::open(&self.config, legacy, &names, count, confined);
         remembered.map_err(Problem::alone)
     }
 

@@ -26,4 +26,6 @@ pub struct Arrival {
     pub local: SocketAddr,
     /// The listener that took it, by its place among those configured.
     pub listener: usize,
+    /// Seconds of Unix time, modulo 2^32: cookies have an age (RFC 9018, section 4.3).
+    pub unix_time: u32,
 }

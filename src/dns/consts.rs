@@ -113,6 +113,8 @@ pub mod rcode {
     pub const NOTAUTH: u8 = 9;
     /// EDNS version not supported: 16, whose high bits travel in OPT (RFC 6891, section 9).
     pub const BADVERS: u16 = 16;
+    /// The server's part of the cookie is absent or not valid: 23, whose high bits travel in OPT (RFC 7873).
+    pub const BADCOOKIE: u16 = 23;
     /// The error field of a TSIG whose key is unknown (RFC 8945, section 5.2.1).
     pub const BADKEY: u16 = 17;
 }
@@ -128,6 +130,9 @@ pub mod option {
     /// Extended error (RFC 8914).
     pub const EDE: u16 = 15;
 }
+
+/// The version of the server's part of a cookie (RFC 9018, section 4.1).
+pub const COOKIE_VERSION: u8 = 1;
 
 /// Extended error code "Not Authoritative" (RFC 8914, section 4.21).
 pub const EDE_NOT_AUTHORITATIVE: u16 = 20;

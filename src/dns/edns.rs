@@ -4,7 +4,10 @@
 //! 00 | 00 29 | UDP payload size | extended rcode | version | DO, Z | RDLEN | options: code, length, data ...
 //! ```
 
+use std::ops::Range;
+
 use super::consts::{option, rtype};
+use super::cookie::Cookie;
 use super::name::Damaged;
 use super::u16_at;
 
@@ -26,8 +29,18 @@ pub struct Opt {
     pub nsid: bool,
     /// The keepalive option was sent (RFC 7828).
     pub keepalive: bool,
-    /// Bytes of the cookie (RFC 7873), if one was sent. It is not looked into.
-    pub cookie: Option<usize>,
+    /// Where the cookie stands in the packet (RFC 7873), if one was sent. It is not looked into, and of
+    /// several only the first counts.
+    pub cookie: Option<Span>,
+}
+
+/// A part of the packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Its offset.
+    pub at: usize,
+    /// Its bytes.
+    pub len: usize,
 }
 
 impl Opt {
@@ -50,28 +63,30 @@ impl Opt {
         })
     }
 
-    /// Walks the options in `rdata`. Unknown ones, and those that we do not answer, are passed over.
+    /// Walks the options in the `rdata` of the packet. Unknown ones, and those that we do not answer,
+    /// are passed over.
     ///
     /// # Errors
     /// [`Damaged`] when they do not fill the rdata exactly.
     #[inline]
-    pub(super) fn read_options(&mut self, rdata: &[u8]) -> Result<(), Damaged> {
-        let mut at = 0;
-        while at < rdata.len() {
-            let code = u16_at(rdata, at).ok_or(Damaged)?;
-            let len = usize::from(u16_at(rdata, at + 2).ok_or(Damaged)?);
+    pub(super) fn read_options(&mut self, packet: &[u8], rdata: Range<usize>) -> Result<(), Damaged> {
+        let packet = packet.get(..rdata.end).ok_or(Damaged)?;
+        let mut at = rdata.start;
+        while at < packet.len() {
+            let code = u16_at(packet, at).ok_or(Damaged)?;
+            let len = usize::from(u16_at(packet, at + 2).ok_or(Damaged)?);
             self.nsid |= code == option::NSID;
             self.keepalive |= code == option::TCP_KEEPALIVE;
-            if code == option::COOKIE {
-                self.cookie = Some(len);
+            if code == option::COOKIE && self.cookie.is_none() {
+                self.cookie = Some(Span { at: at + 4, len });
             }
             at += 4 + len;
         }
-        if at == rdata.len() { Ok(()) } else { Err(Damaged) }
+        if at == packet.len() { Ok(()) } else { Err(Damaged) }
     }
 }
 
-/// The OPT of a reply. Options are written in this order: NSID, keepalive, extended error.
+/// The OPT of a reply. Options are written in this order: NSID, cookie, keepalive, extended error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OptReply<'a> {
     /// The UDP payload that we can take, in bytes.
@@ -82,6 +97,8 @@ pub struct OptReply<'a> {
     pub dnssec_ok: bool,
     /// Who answers (RFC 5001).
     pub nsid: Option<&'a [u8]>,
+    /// The client's cookie, and ours for it (RFC 7873).
+    pub cookie: Option<&'a Cookie>,
     /// The idle time-out of the connection, in units of 100 ms (RFC 7828).
     pub keepalive: Option<u16>,
     /// An extended error without text (RFC 8914).
@@ -95,8 +112,9 @@ impl OptReply<'_> {
     #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
     pub fn len(&self) -> usize {
         let nsid = self.nsid.map_or(0, |nsid| 4 + nsid.len());
+        let cookie = self.cookie.map_or(0, |cookie| 4 + cookie.len());
         let fixed = |present: bool| if present { 6 } else { 0 };
-        OPT_LEN + nsid + fixed(self.keepalive.is_some()) + fixed(self.error.is_some())
+        OPT_LEN + nsid + cookie + fixed(self.keepalive.is_some()) + fixed(self.error.is_some())
     }
 
     /// Writes the record into `out`, which has exactly [`len`](Self::len) bytes.
@@ -114,6 +132,9 @@ impl OptReply<'_> {
         fixed[9..11].copy_from_slice(&options_len.to_be_bytes());
         if let Some(nsid) = self.nsid {
             options = write_option(options, option::NSID, nsid);
+        }
+        if let Some(cookie) = self.cookie {
+            options = write_option(options, option::COOKIE, cookie);
         }
         if let Some(timeout) = self.keepalive {
             options = write_option(options, option::TCP_KEEPALIVE, &timeout.to_be_bytes());

@@ -2,10 +2,12 @@
 
 pub mod arrival;
 pub mod consts;
+pub mod cookie;
 pub mod edns;
 pub mod name;
 pub mod query;
 pub mod reply;
+mod siphash;
 
 /// The 16-bit number at `at`, in network order; `None` when it leaves the packet.
 #[inline]

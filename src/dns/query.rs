@@ -157,7 +157,7 @@ pub fn parse(slot: &[u8], len: usize, header: &Header, query: &mut Query) -> Res
     let rdata = records(packet, question_end, header.records, query).map_err(damaged)?;
     match &mut query.opt {
         Some(opt) if opt.version != 0 => Err(Reject::Version { question_end, opt: *opt }),
-        Some(opt) => opt.read_options(&packet[rdata]).map_err(damaged),
+        Some(opt) => opt.read_options(packet, rdata).map_err(damaged),
         None => Ok(()),
     }
 }
@@ -188,7 +188,7 @@ fn no_single_question(slot: &[u8], len: usize, header: &Header) -> Reject {
     let mut query = Query::default();
     let Ok(rdata) = records(packet, HEADER_LEN, header.records, &mut query) else { return Reject::Question };
     let Some(mut opt) = query.opt else { return Reject::Question };
-    match opt.read_options(&packet[rdata]) {
+    match opt.read_options(packet, rdata) {
         Ok(()) => Reject::QuestionAbsent(opt),
         Err(Damaged) => Reject::Question,
     }

@@ -9,11 +9,13 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
+use super::fault::Fault;
 use super::sources::{Places, Sources};
 use super::uniques::UniquesOfDays;
-use super::{DAY, History, Lent, MINUTE, unix_time};
+use super::{DAY, History, Kept, Lent, MINUTE, unix_time};
 use crate::board::Board;
-use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
+use crate::board::remarks::Remarks;
+use crate::limits::{AGGREGATOR_TICK, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
 
 /// A minute that is over.
@@ -72,6 +74,7 @@ pub struct Aggregator {
     uniques: UniquesOfDays,
     history: History,
     minutes: Option<Minutes>,
+    remarks: Remarks,
 }
 
 /// The day of a time in seconds, both of Unix time.
@@ -92,7 +95,7 @@ impl Aggregator {
         history: History,
         minutes: Option<Minutes>,
     ) -> Self {
-        Self { streams, today, sources, uniques, history, minutes, queries: 0 }
+        Self { streams, today, sources, uniques, history, minutes, remarks: Remarks::default(), queries: 0 }
     }
 
     /// Looks once a second until nobody is left who could tell anything, and then once more, unless a successor
@@ -121,6 +124,7 @@ impl Aggregator {
                 self.store(board, now);
             }
             if !goes_on {
+                self.end(board);
                 return;
             }
         }
@@ -142,14 +146,20 @@ impl Aggregator {
         let now = unix_time();
         self.gather(board, now);
         self.store(board, now);
+        self.end(board);
         // Who does not wait for it any more says that it is to go on.
         let _ = to.send(self.history.lend().map_err(|error| error.to_string()));
     }
 
     fn resume(&mut self, board: &Board) {
-        if let Err(error) = self.history.resume(board) {
-            board.log.error(format!("history: cannot continue it: {error}; restart the node"));
-            board.history.failed(error);
+        if let Err(fault) = self.history.resume(board) {
+            self.tell(board, &fault, "; restart the node");
+        }
+    }
+
+    fn end(&self, board: &Board) {
+        if let Err(fault) = self.history.end() {
+            board.log.error(format!("history: cannot be closed in order: {fault}"));
         }
     }
 
@@ -159,31 +169,52 @@ impl Aggregator {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             // No more than there can be now: a thread may hand over as fast as this one takes.
             let samples = std::iter::from_fn(|| stream.samples.pop().ok());
-            samples.take(SAMPLES_QUEUED_MAX).for_each(|source| self.sources.count(source));
+            let names = std::iter::from_fn(|| stream.names.pop().ok());
+            let mut talkers = board.observed.talkers.at(now);
+            for source in samples.take(SAMPLES_QUEUED_MAX) {
+                self.sources.count(source);
+                talkers.add_source(source);
+            }
+            names.take(NAMES_QUEUED_MAX).for_each(|name| talkers.add_name(name));
+            drop(talkers);
+            if let Some(fault) = self.sources.take_fault() {
+                board.log.warning(format!("{fault}; what it would tell is unknown"));
+            }
             self.uniques.gather(&stream.uniques, today);
             stream.times.take(|times| board.observed.add_times(index, times));
         }
-        board.observed.look_at_busy(Instant::now(), board.busy());
-        board.observed.look(now, self.uniques.estimates(today));
+        let at = Instant::now();
+        self.remarks.look(board, at);
+        board.observed.look_at_busy(at, board.busy());
+        board.observed.look(now, self.uniques.estimates(today), self.sources.unreadable());
         self.today.store(day_of(now), Ordering::Relaxed);
     }
 
-    /// Stores the minute, and tells of it. What could not be stored is stored with the next one.
+    /// Tells of what is wrong with the history.
+    fn tell(&self, board: &Board, fault: &Fault, then: &str) {
+        board.log.error(format!("history: {fault}{then}"));
+        board.history.failed(fault);
+    }
+
+    /// Stores the minute, and tells of it. While its directory cannot be used it waits in memory.
     fn store(&mut self, board: &Board, now: u64) {
+        self.history.attend(board, &mut self.uniques, now);
+        if let Some(trouble) = self.history.take_news() {
+            self.tell(board, &trouble, "");
+        }
         let queries = board.queries();
         let rows = self.sources.rows(queries - self.queries);
         match self.history.store(board, &rows, &self.uniques, now) {
-            Ok(()) => {
+            Ok(kept) => {
                 self.queries = queries;
                 self.sources.clear();
                 self.uniques.stored();
-                board.log.debug("history: the minute is stored");
+                match kept {
+                    Kept::Stored => board.log.debug("history: the minute is stored"),
+                    Kept::Waits(fault) => self.tell(board, &fault, "; this minute waits in memory"),
+                }
             }
-            Err(error) => {
-                let again = "it will be written with the next one";
-                board.log.error(format!("history: cannot write this minute: {error}; {again}"));
-                board.history.failed(error);
-            }
+            Err(fault) => self.tell(board, &fault, "; this minute will be stored with the next one"),
         }
         if let Some(minutes) = &self.minutes {
             minutes.tell(Minute { now, stored_until: self.history.stored_until() });

@@ -3,12 +3,17 @@
 //! may have other ones.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::db::{self, Db};
+use super::fault::{Cause, Fault};
 use super::schema::{SCHEMA, Series, all_series, version};
-use super::{History, bases};
-use crate::board::{Block, Board};
+use super::{Bases, History, Lock, Opening, add_to_past, open};
+use crate::board::{Base, Block, Board};
+use crate::limits::{HISTORY_OPEN_WAIT_MAX, HISTORY_WAITING_LEN_MAX};
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
 
@@ -18,8 +23,10 @@ type Counted = (String, String, u64);
 /// What a successor goes on from. The history stays open, but is not written: the successor may fail.
 #[derive(Debug)]
 pub struct Lent {
-    /// Everything, if it is in memory.
+    /// Everything that is in memory.
     pub image: Option<Vec<u8>>,
+    /// The lock of its directory.
+    pub lock: Option<OwnedFd>,
     series: Vec<Series>,
     /// What was told of each block.
     told: Vec<Totals>,
@@ -34,43 +41,148 @@ pub struct Untold {
     pub xdp: Vec<Counted>,
 }
 
+/// What a process before this one has left of its history.
+#[derive(Debug, Default)]
+pub struct Legacy {
+    /// What it had in memory.
+    pub image: Option<Vec<u8>>,
+    /// The lock of its directory.
+    pub lock: Option<Lock>,
+}
+
 impl History {
+    /// Marks that the run has ended in order: the next one counts on exactly. To be called when nothing is
+    /// counted any more, and everything is stored.
+    ///
+    /// # Errors
+    /// Those of the disk. The next run then begins at 0.
+    pub fn end(&self) -> Result<(), Fault> {
+        let home = match (&self.dir, &self.memory) {
+            // What waits in memory is lost to the file, which then is not where this run ended.
+            (Some(_), Some(memory)) => Some(memory),
+            (Some(_), None) => self.file.as_ref(),
+            (None, memory) => memory.as_ref(),
+        };
+        home.map_or(Ok(()), Db::end).map_err(|error| Fault::of(&error, Path::new("")))
+    }
+
     /// What a successor goes on from, which may write it from now on, until [`resume`](Self::resume).
     ///
     /// # Errors
     /// If there is no memory for the image.
     pub fn lend(&self) -> rusqlite::Result<Lent> {
-        let image = || self.db.serialize("main").map(|data| data.to_vec());
-        let image = self.is_in_memory.then(image).transpose()?;
-        Ok(Lent { image, series: self.series.clone(), told: self.stored.clone() })
+        let image = |db: &Db| db.connection.serialize("main").map(|data| data.to_vec());
+        let image = self.memory.as_ref().map(image).transpose()?;
+        let lock = self.lock.as_ref().and_then(|lock| lock.descriptor().ok());
+        Ok(Lent { image, lock, series: self.series.clone(), told: self.taken.clone() })
     }
 
-    /// Goes on, as the successor has failed. What it had counted and stored is added to `board`.
+    /// Goes on, as the successor has failed. What it had counted and stored in the file is added to `board`.
     ///
     /// # Errors
     /// Those of the disk; or the successor was of a version that has changed the file, which this one then
-    /// leaves alone.
-    pub fn resume(&mut self, board: &Board) -> Result<(), String> {
-        let version = version(&self.db).map_err(|error| error.to_string())?;
-        if version != SCHEMA.len() {
-            // Each store fails from now on, and is reported.
-            self.db.pragma_update(None, "query_only", true).map_err(|error| error.to_string())?;
-            return Err(format!("its version is {version} by now, this program knows {}", SCHEMA.len()));
+    /// leaves alone: minutes wait in memory.
+    pub fn resume(&mut self, board: &Board) -> Result<(), Fault> {
+        let of_it = |error: &rusqlite::Error| Fault::of(error, Path::new(""));
+        if let Some(memory) = &self.memory {
+            memory.go_on().map_err(|error| of_it(&error))?;
         }
-        let found = bases(&self.db, &self.series, board.shards.len()).map_err(|error| error.to_string())?;
-        let blocks = found.shards.iter().chain([&found.tcp, &found.xdp]);
-        for ((block, found), stored) in board.blocks().zip(blocks).zip(&mut self.stored) {
-            let more = found.since(stored);
-            block.add_to_base(&more);
-            *stored += &more;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let version = version(&file.connection).map_err(|error| of_it(&error))?;
+        if version != SCHEMA.len() {
+            self.file = None;
+            self.trouble = Fault::new(Cause::Newer, format!("its version is {version} by now"));
+            return Err(self.trouble.clone());
+        }
+        file.go_on().map_err(|error| of_it(&error))?;
+        let found = file.bases(&self.series, board.shards.len()).map_err(|error| of_it(&error))?;
+        for (index, (block, base)) in board.blocks().zip(found.blocks()).enumerate() {
+            let more = base.total.since(file.totals(index));
+            self.known[index] += &more;
+            self.taken[index] += &more;
+            file.add_totals(index, &more);
+            block.add_to_base(&Base { total: more, left_out: Totals::default() });
         }
         // What is of shards that this process does not have, nobody has counted here.
-        board.past.rcu(|past| {
-            let mut sum = Totals::clone(past);
-            sum += &found.past.since(past);
-            sum
-        });
+        let more = found.past.total.since(&board.past.load().total);
+        self.known_past += &more;
+        add_to_past(board, &Base { total: more, left_out: Totals::default() });
         Ok(())
+    }
+
+    /// Opens the history in `dir`, where one is given, on a thread of its own that begins with `confine`: a
+    /// directory that does not respond is not waited for longer than [`HISTORY_OPEN_WAIT_MAX`]. While it
+    /// cannot be used, the history is in memory, and why is the second that is given back. It goes on from
+    /// what a process before this one has left.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn begin(
+        dir: Option<&Path>,
+        legacy: Legacy,
+        names: &Names,
+        shards: usize,
+        now: u64,
+        confine: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> Result<(Self, Bases), Fault> {
+        let Legacy { image, lock } = legacy;
+        let Some(dir) = dir else {
+            // An image that this program does not know is as good as none.
+            let from_image = image.and_then(|image| Self::in_memory_from(&image, names, shards, now).ok());
+            return from_image.map_or_else(|| Self::in_memory(names, shards, now), Ok);
+        };
+        let waiting = image.and_then(|image| waiting(&image, names, shards, now));
+        // What waits is newer than what the file has.
+        let is_late = waiting.is_some();
+        let opening = Opening::start(dir.to_owned(), names.clone(), shards, lock, is_late, now, confine);
+        let (mut history, bases) = match waiting {
+            Some((memory, bases)) => {
+                let mut history = Self::new(Some(dir.to_owned()), names, &bases, now);
+                history.place.store(std::sync::Arc::new(memory.place.clone()));
+                history.memory = Some(memory);
+                (history, bases)
+            }
+            None => match opening.0.recv_timeout(HISTORY_OPEN_WAIT_MAX) {
+                Ok(Ok(opened)) => return Ok(Self::opened(dir, opened, names, now)),
+                Ok(Err((fault, bases))) => {
+                    let bases = bases.unwrap_or_else(|| Bases::none(shards));
+                    return Self::wait_in_memory(Some(dir.to_owned()), Some(fault), names, bases, now);
+                }
+                Err(_) => Self::wait_in_memory(Some(dir.to_owned()), None, names, Bases::none(shards), now)?,
+            },
+        };
+        history.opening = Some(opening);
+        Ok((history, bases))
+    }
+}
+
+/// What waited in the memory of the process before this one, and what that had counted.
+fn waiting(image: &[u8], names: &Names, shards: usize, now: u64) -> Option<(Db, Bases)> {
+    let mut memory = db::in_memory(Some(image), HISTORY_WAITING_LEN_MAX, now, shards + 2).ok()?;
+    let bases = memory.begin(&all_series(names), shards, false, now).ok()?;
+    Some((memory, bases))
+}
+
+impl Opening {
+    fn start(
+        dir: PathBuf,
+        names: Names,
+        shards: usize,
+        lock: Option<Lock>,
+        is_late: bool,
+        now: u64,
+        confine: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> Self {
+        let (send, opened) = crossbeam_channel::bounded(1);
+        let run = move || {
+            // One that cannot be confined opens nothing, and nobody may be left who wants it.
+            if confine().is_ok() {
+                let _ = send.send(open(&dir, &all_series(&names), shards, lock, is_late, now));
+            }
+        };
+        // Without a thread the other end hears nothing, and opens it by itself.
+        let _ = std::thread::Builder::new().name("history".to_owned()).spawn(run);
+        Self(opened)
     }
 }
 
@@ -109,7 +221,7 @@ impl Untold {
 /// What the process before this one has counted, in the counters of this one. What this one does not count is
 /// left out.
 #[must_use]
-fn totals(counted: &[Counted], names: &Names) -> Totals {
+fn totals(counted: &[Counted], names: &Names) -> Base {
     let series = all_series(names);
     // Of values that share the name `other` the last is the one that counts.
     let places: HashMap<(&str, &str), usize> =
@@ -120,14 +232,14 @@ fn totals(counted: &[Counted], names: &Names) -> Totals {
             totals.add(at, *count);
         }
     }
-    totals
+    Base { total: totals, left_out: Totals::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::board::tests::board;
-    use crate::history::{UniquesOfDays, unix_time};
+    use crate::history::{Kept, UniquesOfDays, unix_time};
     use crate::stats::counters::{QUERIES, TCP_ACCEPTED, Tally};
 
     fn count(block: &Block, at: usize, count: u32) {
@@ -146,7 +258,7 @@ mod tests {
         history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
         let kept = |history: &History| {
             let query = "SELECT coalesce(sum(count), 0) FROM history WHERE family = ?";
-            history.db.query_row(query, [QUERIES.name], |row| row.get::<_, u64>(0)).unwrap()
+            history.connection().query_row(query, [QUERIES.name], |row| row.get::<_, u64>(0)).unwrap()
         };
         let before = kept(&history);
         assert!(before >= 7);
@@ -154,7 +266,7 @@ mod tests {
         let image = lent.image.as_ref().unwrap();
         let (history, bases) =
             History::in_memory_from(image, &second.named.load().counted, second.shards.len(), now).unwrap();
-        assert_eq!(bases.shards[0].counts(), first.shards[0].read().counts());
+        assert_eq!(bases.shards[0].total.counts(), first.shards[0].read().counts());
         assert_eq!(kept(&history), before);
         let reader = history.reader().unwrap();
         let query = "SELECT count(*) FROM totals";
@@ -192,17 +304,21 @@ mod tests {
     fn what_a_successor_that_failed_has_stored_is_not_lost() {
         let dir = tempfile::tempdir().unwrap();
         let (first, second, now) = (board(), board(), unix_time());
-        let open = |board: &Board, shards| {
-            History::open(dir.path(), &board.named.load().counted, shards, now).unwrap()
+        let begin = |board: &Board, lock| {
+            let legacy = Legacy { image: None, lock };
+            let names = board.named.load().counted.clone();
+            History::begin(Some(dir.path()), legacy, &names, board.shards.len(), now, || Ok(())).unwrap()
         };
-        let (mut history, _) = open(&first, first.shards.len());
+        let (mut history, _) = begin(&first, None);
         let at = QUERIES.at([0, 0, 0]);
         count(&first.shards[0], at, 7);
         history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
         let before = first.read().total.counts()[at];
-        drop(history.lend().unwrap());
+        history.end().unwrap();
+        let lent = history.lend().unwrap();
         {
-            let (mut of_second, bases) = open(&second, second.shards.len());
+            let (mut of_second, bases) = begin(&second, lent.lock.map(Lock::inherited));
+            assert!(bases.shards[0].left_out.counts().iter().all(|count| *count == 0), "it goes on exactly");
             second
                 .shards
                 .iter()
@@ -218,13 +334,16 @@ mod tests {
         assert_eq!(first.read().total.counts()[at], before + of_second, "once");
         count(&first.shards[1], at, 2);
         history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
-        let (_, bases) = open(&first, first.shards.len());
-        let stored: u64 = bases.shards.iter().map(|totals| totals.counts()[at]).sum();
+        let file = history.file.as_ref().unwrap().bases(&history.series, first.shards.len()).unwrap();
+        let stored: u64 = file.shards.iter().map(|base| base.total.counts()[at]).sum();
         assert_eq!(stored, first.shards.iter().map(|block| block.read().counts()[at]).sum::<u64>());
-        // One that has changed the file leaves it to those that know it.
-        history.db.pragma_update(None, "user_version", 99).unwrap();
-        assert!(history.resume(&first).unwrap_err().starts_with("its version is 99 by now"));
+        // One that has changed the file leaves it to those that know it; minutes wait.
+        history.connection().pragma_update(None, "user_version", 99).unwrap();
+        assert_eq!(history.resume(&first).unwrap_err().cause, Cause::Newer);
         count(&first.shards[1], at, 1);
-        assert!(history.store(&first, &[], &UniquesOfDays::default(), now).is_err());
+        assert!(matches!(
+            history.store(&first, &[], &UniquesOfDays::default(), now),
+            Ok(Kept::Waits(fault)) if fault.cause == Cause::Newer
+        ));
     }
 }

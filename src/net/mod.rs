@@ -8,12 +8,14 @@ mod probe;
 pub mod tcp;
 mod threads;
 mod udp;
+mod wall;
 
 use std::fmt;
 use std::io;
 
 pub use drops::SocketDrops;
 pub use threads::{Event, Net, Plan, memory_len_of_shard, spawn};
+pub use wall::unix_time;
 
 /// How datagrams are received and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

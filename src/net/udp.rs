@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::drops::{Drops, Seen, SocketDrops};
 use super::orders::Orders;
+use super::wall::WallClock;
 use super::{Datapath, NetError};
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::rcode;
@@ -18,12 +19,12 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED,
-    SHARD_SENT, SHARD_SHORT, SHARD_TURNS,
+    DROPPED, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS,
+    SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS,
 };
-use crate::stats::labels::DROPPED_ERROR_CAP;
+use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED};
 use crate::stats::ledger::Ledger;
-use crate::sys::{Arrived, Mmsg, Ring, Turn};
+use crate::sys::{Arrived, Local, Mmsg, Ring, Turn};
 
 /// The datapath of one shard.
 pub(super) enum UdpIo {
@@ -135,7 +136,8 @@ impl Shard {
         let drops = Drops::new(&given, ours_from);
         let listeners = given.iter().map(|given| given.listener).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
-        let answering = Answering { listeners, snapshot, ledger, cap: ErrorCap::new(), batch_began: None };
+        let (cap, clock) = (ErrorCap::new(), WallClock::new());
+        let answering = Answering { listeners, snapshot, ledger, cap, clock, batch_began: None };
         Self { sockets, answering, drops }
     }
 
@@ -213,6 +215,7 @@ impl Shard {
         }
         ledger.stopwatch.tick(now);
         ledger.add(SHARD_SENT.at([]), turn.sent);
+        ledger.add(DROPPED.at([DROPPED_UNADDRESSED]), turn.unaddressed);
         ledger.add(SHARD_EXHAUSTED.at([]), turn.rearms.no_buffers);
         ledger.add(SHARD_OVERFLOWS.at([]), turn.overflows);
         ledger.add(SHARD_SHORT.at([]), turn.short_submits);
@@ -228,6 +231,7 @@ impl Shard {
         }
         ledger.fold();
         self.answering.cap.tick(now);
+        self.answering.clock.tick(now);
     }
 }
 
@@ -239,6 +243,7 @@ struct Answering {
     snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
+    clock: WallClock,
     /// When the first datagram of this turn was lent.
     batch_began: Option<Instant>,
 }
@@ -251,10 +256,11 @@ impl Answering {
             self.snapshot.refresh();
         }
         let Listener { mut local, index: listener } = self.listeners[arrived.socket];
-        if let Some(ip) = arrived.local_ip {
+        if let Local::Told(ip) = arrived.local {
             local.set_ip(ip);
         }
-        let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener };
+        let unix_time = self.clock.unix_time();
+        let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener, unix_time };
         self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
         let len = match serve(&self.snapshot, &arrival, slot, arrived.len, &mut account) {

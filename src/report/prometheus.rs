@@ -182,6 +182,16 @@ impl Text {
         let name = "as112_history_errors_total";
         self.head(name, "counter", "Failed writes to the history.");
         self.sample(name, &[], reading.board.history.errors());
+        let name = "as112_history_in_memory";
+        self.head(
+            name,
+            "gauge",
+            "1 while the history waits in memory because its directory cannot be used; 0 otherwise.",
+        );
+        self.sample(name, &[], u8::from(reading.board.history.waits()));
+        let name = "as112_history_log_bytes";
+        self.head(name, "gauge", "Size of the write-ahead log of the history.");
+        self.sample(name, &[], reading.board.history.log_len());
         let name = "as112_export_errors_total";
         self.head(name, "counter", "Failed writes of export files, by export.");
         for (export, status) in &reading.board.exports {
@@ -213,7 +223,7 @@ impl Text {
 
     /// What the aggregator found out.
     fn observation(&mut self, reading: &Reading<'_>) {
-        let Observation { buckets, uniques, .. } = &reading.observation;
+        let Observation { buckets, uniques, unreadable, .. } = &reading.observation;
         let name = "as112_unique_sources";
         self.head(name, "gauge", "Unique sources of queries today (UTC), estimated with HyperLogLog.");
         for (kind, count) in KINDS.iter().zip(uniques) {
@@ -229,6 +239,13 @@ impl Text {
         let name = "as112_source_sample_every";
         self.head(name, "gauge", "Sampling rate of sources: one query in this many.");
         self.sample(name, &[], reading.board.facts.sample_every);
+        let name = "as112_source_lookup_errors_total";
+        self.head(
+            name,
+            "counter",
+            "Records of [sources] databases that could not be read, since they were loaded.",
+        );
+        self.sample(name, &[], unreadable);
         let name = "as112_processing_duration_sample_every";
         self.head(name, "gauge", "Sampling rate of service times: one query in this many, per shard.");
         self.sample(name, &[], SERVICE_TIME_EVERY);

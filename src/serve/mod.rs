@@ -7,7 +7,8 @@ pub mod snapshot;
 use crate::answer::{RuleRef, Tail, dname};
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
-use crate::dns::edns::{Opt, OptReply};
+use crate::dns::cookie::{self, Cookie, Standing};
+use crate::dns::edns::{Opt, OptReply, Span};
 use crate::dns::name::Walk;
 use crate::dns::query::{Header, Query, Question, Reject, Tsig, parse};
 use crate::dns::reply::{Reply, bad_key};
@@ -17,7 +18,7 @@ use crate::stats::account::{Account, Edns, ZoneLabels};
 use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPONSE, DROPPED_SHORT};
 
 use snapshot::Snapshot;
-pub use snapshot::UpdatePolicy;
+pub use snapshot::{Cookies, UpdatePolicy};
 
 /// What becomes of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn serve(
     }
     account.opcode = header.opcode();
     account.recursion_desired = header.is_recursion_desired();
-    let service = Service { snapshot, transport: arrival.transport, header };
+    let mut service = Service { snapshot, arrival, header, cookie: None };
     let mut query = Query::default();
     match parse(slot, len, &header, &mut query) {
         Ok(()) => service.answer(slot, &query, account),
@@ -76,10 +77,20 @@ fn opened(arrival: &Arrival, len: usize) -> Account {
     Account {
         transport: usize::from(arrival.transport != Transport::Udp),
         family: usize::from(arrival.peer.is_ipv6()),
+        is_probe: is_probe(arrival),
         listener: arrival.listener,
         len,
         ..Account::default()
     }
+}
+
+/// Whether a packet comes from the address that it was sent to: that is how this host reaches itself. On
+/// loopback it means nothing, as all clients of a node that listens there come from it. No other host can
+/// send such a packet: the kernel takes none from outside with a source that is its own.
+#[inline]
+fn is_probe(arrival: &Arrival) -> bool {
+    let ip = arrival.local.ip();
+    arrival.peer.ip() == ip && !ip.is_loopback()
 }
 
 /// Why a datagram is dropped because of its source address or port.
@@ -96,16 +107,26 @@ fn refused_source(snapshot: &Snapshot, arrival: &Arrival) -> Option<usize> {
 /// What answering a query needs, whatever the answer is.
 struct Service<'a> {
     snapshot: &'a Snapshot,
-    transport: Transport,
+    arrival: &'a Arrival,
     header: Header,
+    /// The cookie of the reply.
+    cookie: Option<Cookie>,
 }
 
 impl Service<'_> {
     #[inline]
-    fn answer(&self, slot: &mut [u8], query: &Query, account: &mut Account) -> Verdict {
+    fn answer(&mut self, slot: &mut [u8], query: &Query, account: &mut Account) -> Verdict {
         let Query { question, opt, tsig } = query;
         account.question = Some((question.qtype, question.qclass));
         account.edns = opt.as_ref().map(edns);
+        if let Some(opt) = opt
+            && let Some(span) = opt.cookie
+            && !self.takes_cookie(slot, span, account)
+        {
+            let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::FORMERR);
+            reply.opt(&self.bare_opt(opt));
+            return Verdict::Reply(reply.finish());
+        }
         if let Some(tsig) = tsig {
             return self.unknown_key(slot, question, opt.as_ref(), tsig);
         }
@@ -122,7 +143,7 @@ impl Service<'_> {
         account.zone = Some(found.zone);
         match found.rule {
             RuleRef::Set(set) if !set.is_followed_at_run_time(question.qtype) => {
-                let tail = answers.select(set, question.qtype, self.transport != Transport::Udp);
+                let tail = answers.select(set, question.qtype, self.arrival.transport != Transport::Udp);
                 self.compiled(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start)
             }
             _ => self.chain(slot, question, opt.as_ref()),
@@ -159,7 +180,7 @@ impl Service<'_> {
         let opt_reply = opt.map(|opt| self.opt(opt));
         let room = self.room(opt, opt_reply.as_ref());
         let mut reply = Reply::with_question(slot, &self.header, question.end);
-        let over_tcp = self.transport != Transport::Udp;
+        let over_tcp = self.arrival.transport != Transport::Udp;
         let ending = dname::follow(&self.snapshot.answers, &mut reply, question, over_tcp, room);
         if !ending.fits {
             reply = Reply::with_question(slot, &self.header, question.end);
@@ -214,18 +235,30 @@ impl Service<'_> {
         Verdict::Reply(reply.finish())
     }
 
+    /// Makes the cookie of the reply where cookies are on. Returns whether that of the query is well-formed,
+    /// or nobody looks at it.
+    #[inline]
+    fn takes_cookie(&mut self, slot: &[u8], span: Span, account: &mut Account) -> bool {
+        let Some(cookies) = &self.snapshot.cookies else { return true };
+        let is_well_formed = cookie::is_well_formed(span.len);
+        if is_well_formed {
+            let received = slot.get(span.at..span.at + span.len).unwrap_or_default();
+            let Arrival { peer, unix_time, .. } = *self.arrival;
+            let (cookie, standing) = cookies.secrets.answer(received, peer.ip(), unix_time);
+            account.cookie = Some(standing);
+            self.cookie = Some(cookie).filter(|_| !cookies.dry_run);
+        }
+        is_well_formed || cookies.dry_run
+    }
+
     /// A packet that is not a query.
     #[cold]
-    fn reject(&self, slot: &mut [u8], reject: &Reject, account: &mut Account) -> Verdict {
-        let header = &self.header;
+    fn reject(&mut self, slot: &mut [u8], reject: &Reject, account: &mut Account) -> Verdict {
+        let header = &{ self.header };
         match *reject {
             Reject::Opcode => finish(Reply::new(slot, header).rcode(rcode::NOTIMP), None),
             Reject::Question => finish(Reply::new(slot, header).rcode(rcode::FORMERR), None),
-            Reject::QuestionAbsent(opt) => {
-                account.edns = Some(edns(&opt));
-                let reply = Reply::new(slot, header).rcode(rcode::FORMERR);
-                finish(reply, Some(&self.opt(&opt)))
-            }
+            Reject::QuestionAbsent(ref opt) => self.question_absent(slot, opt, account),
             Reject::Update { question_end } => {
                 account.zone = self.zone_to_update(slot);
                 let rcode = match self.snapshot.update {
@@ -244,14 +277,26 @@ impl Service<'_> {
                 account.question = question_before(slot, question_end);
                 account.edns = Some(edns(&opt));
                 let mut reply = Reply::with_question(slot, header, question_end);
-                reply.opt(&OptReply {
-                    udp_size: self.snapshot.edns_udp_size,
-                    extended_rcode: (rcode::BADVERS >> 4) as u8,
-                    dnssec_ok: opt.dnssec_ok,
-                    ..OptReply::default()
-                });
+                reply.opt(&OptReply { extended_rcode: (rcode::BADVERS >> 4) as u8, ..self.bare_opt(&opt) });
                 Verdict::Reply(reply.finish())
             }
+        }
+    }
+
+    /// No question but an OPT. With a cookie in it, that is how a client asks for one (RFC 7873, section
+    /// 5.4).
+    #[cold]
+    fn question_absent(&mut self, slot: &mut [u8], opt: &Opt, account: &mut Account) -> Verdict {
+        account.edns = Some(edns(opt));
+        let is_sound = opt.cookie.is_none_or(|span| self.takes_cookie(slot, span, account));
+        let reply = Reply::new(slot, &self.header);
+        let opt_reply = if is_sound { self.opt(opt) } else { self.bare_opt(opt) };
+        if self.cookie.is_none() {
+            return finish(reply.rcode(rcode::FORMERR), Some(&opt_reply));
+        }
+        match account.cookie {
+            Some(Standing::Expired | Standing::Unknown) => bad_cookie(reply, opt_reply),
+            _ => finish(reply, Some(&opt_reply)),
         }
     }
 
@@ -265,22 +310,27 @@ impl Service<'_> {
     #[inline]
     fn opt(&self, opt: &Opt) -> OptReply<'_> {
         OptReply {
-            udp_size: self.snapshot.edns_udp_size,
-            extended_rcode: 0,
-            dnssec_ok: opt.dnssec_ok,
             nsid: opt.nsid.then_some(&self.snapshot.nsid[..]),
-            keepalive: match self.transport {
+            cookie: self.cookie.as_ref(),
+            keepalive: match self.arrival.transport {
                 Transport::Tcp { keepalive } if opt.keepalive => Some(keepalive),
                 _ => None,
             },
-            error: None,
+            ..self.bare_opt(opt)
         }
+    }
+
+    /// The same without options.
+    #[inline]
+    fn bare_opt(&self, opt: &Opt) -> OptReply<'static> {
+        let udp_size = self.snapshot.edns_udp_size;
+        OptReply { udp_size, dnssec_ok: opt.dnssec_ok, ..OptReply::default() }
     }
 
     /// How long the reply may be before its OPT.
     #[inline]
     fn room(&self, opt: Option<&Opt>, reply: Option<&OptReply<'_>>) -> usize {
-        let whole = match (self.transport, opt) {
+        let whole = match (self.arrival.transport, opt) {
             (Transport::Tcp { .. }, _) => TCP_REPLY_LEN_MAX,
             (Transport::Udp, None) => UDP_LEN_MAX,
             (Transport::Udp, Some(opt)) => {
@@ -300,10 +350,18 @@ fn finish(mut reply: Reply<'_>, opt: Option<&OptReply<'_>>) -> Verdict {
     Verdict::Reply(reply.finish())
 }
 
+/// Ends a reply that says that the server's part of the cookie is absent or not valid.
+#[cold]
+fn bad_cookie(reply: Reply<'_>, opt: OptReply<'_>) -> Verdict {
+    let low = (rcode::BADCOOKIE & 0xF) as u8;
+    finish(reply.rcode(low), Some(&OptReply { extended_rcode: (rcode::BADCOOKIE >> 4) as u8, ..opt }))
+}
+
 /// What counts of an OPT.
 #[inline]
 fn edns(opt: &Opt) -> Edns {
-    Edns { version: opt.version, dnssec_ok: opt.dnssec_ok, nsid: opt.nsid, cookie: opt.cookie }
+    let cookie = opt.cookie.map(|span| span.len);
+    Edns { version: opt.version, dnssec_ok: opt.dnssec_ok, nsid: opt.nsid, cookie }
 }
 
 /// Type and class of the question that ends at `end`.
@@ -313,6 +371,8 @@ fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::snapshot::tests::snapshot;
     use super::*;
 
@@ -324,7 +384,8 @@ mod tests {
         let wildcard = wildcard.unwrap();
         let dropped = |peer: &str, transport| {
             let local = "192.175.48.6:53".parse().unwrap();
-            let arrival = Arrival { transport, peer: peer.parse().unwrap(), local, listener: 0 };
+            let peer = peer.parse().unwrap();
+            let arrival = Arrival { transport, peer, local, listener: 0, unix_time: 0 };
             let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
             let (mut slot, mut account) = ([0; TCP_REPLY_LEN_MAX], Account::default());
             slot[..query.len()].copy_from_slice(query);
@@ -337,5 +398,25 @@ mod tests {
             assert_eq!(dropped(other, Transport::Udp), None, "{other}");
         }
         assert_eq!(dropped("192.175.48.6:53", Transport::Tcp { keepalive: 0 }), None);
+    }
+
+    #[test]
+    fn what_a_host_asks_itself_is_a_probe_but_on_loopback() {
+        let is_probe = |peer: &str, local: &str| {
+            let [peer, local] = [peer, local].map(|ip| SocketAddr::new(ip.parse().unwrap(), 5353));
+            is_probe(&Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 })
+        };
+        for own in ["192.175.48.6", "2620:4f:8000::42"] {
+            assert!(is_probe(own, own), "{own}");
+        }
+        for (peer, local) in [
+            ("192.175.48.42", "192.175.48.6"),
+            ("2620:4f:8000::6", "2620:4f:8000::42"),
+            ("192.0.2.1", "0.0.0.0"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+        ] {
+            assert!(!is_probe(peer, local), "{peer} asks {local}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
+use crate::dns::cookie::{COOKIE_LEN, Secrets};
 use crate::dns::edns::OPT_LEN;
 use crate::dns::name::eq_ignore_case;
 use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
@@ -24,6 +25,15 @@ pub enum UpdatePolicy {
     Drop,
 }
 
+/// DNS cookies (RFC 7873).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookies {
+    /// What makes them ours.
+    pub secrets: Secrets,
+    /// They are checked and counted, and nothing else comes of it.
+    pub dry_run: bool,
+}
+
 /// What answers depend on besides the zones.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -37,6 +47,8 @@ pub struct Settings {
     pub version: Option<String>,
     /// What updates get.
     pub update: UpdatePolicy,
+    /// Cookies; with `None` that option is ignored.
+    pub cookies: Option<Cookies>,
     /// The addresses that we listen on: a packet that claims to come from one of them is dropped.
     pub listeners: Vec<SocketAddr>,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
@@ -52,6 +64,7 @@ pub struct Snapshot {
     pub(super) nsid: Box<[u8]>,
     pub(super) chaos: Chaos,
     pub(super) update: UpdatePolicy,
+    pub(super) cookies: Option<Cookies>,
     listeners: Vec<SocketAddr>,
     /// The ports of the listeners, each once.
     ports: Vec<u16>,
@@ -64,11 +77,13 @@ impl Snapshot {
     /// # Errors
     /// Answers that are too long all together; else settings out of their range, and an identity whose
     /// largest answer would not fit a datagram without EDNS: "should fit within a 512-octet DNS/UDP datagram"
-    /// (RFC 7534, section 3.5). OPT and NSID count, so TC is never set.
+    /// (RFC 7534, section 3.5). OPT, NSID and cookie count, so TC is never set.
     pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
         let mut series = settings.series.clone();
         let (answers, extents) = Answers::compile(zones, &mut series).map_err(|problem| vec![problem])?;
-        let opt_len = OPT_LEN + 4 + settings.nsid.len();
+        let with_cookie = settings.cookies.as_ref().is_some_and(|cookies| !cookies.dry_run);
+        let cookie_len = if with_cookie { 4 + COOKIE_LEN } else { 0 };
+        let opt_len = OPT_LEN + 4 + settings.nsid.len() + cookie_len;
         let mut problems = settings.problems();
         let identity = extents.iter().filter(|extent| extent.service == Service::Hostname);
         problems.extend(identity.filter_map(|extent| too_long(extent, opt_len)));
@@ -81,6 +96,7 @@ impl Snapshot {
             nsid: settings.nsid.into(),
             chaos: Chaos::new(&settings.node, settings.version.as_deref()),
             update: settings.update,
+            cookies: settings.cookies,
             names: Names {
                 zones: series,
                 addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
@@ -217,6 +233,7 @@ pub(crate) mod tests {
             node: identity.node.clone(),
             version: None,
             update: UpdatePolicy::Refused,
+            cookies: None,
             listeners: Vec::new(),
             series: Vec::new(),
         };

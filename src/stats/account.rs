@@ -2,16 +2,17 @@
 //! its fate is sealed: a cap on errors has its say after the answer.
 
 use super::counters::{
-    DROPPED, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
+    DROPPED, PROBES, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
     QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERIES_OVERSIZE, QUERIES_RD,
-    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED, Tally,
-    UPDATES,
+    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, SERVER_COOKIES,
+    TRUNCATED, Tally, UPDATES,
 };
 use super::labels::{
     DROPPED_UPDATE, QUERY_BIN, RCODE_BADVERS, REPLY_BIN, SERVICE_OTHER, SIZE_BIN_LEN, class_value,
     cookie_value, rcode_value, type_value,
 };
 use crate::dns::consts::{flag, opcode};
+use crate::dns::cookie::Standing;
 use crate::limits::QUERY_LEN_MAX;
 
 /// EDNS of a query.
@@ -47,6 +48,8 @@ pub struct Account {
     pub listener: usize,
     /// Bytes of the query.
     pub len: usize,
+    /// It came from the address that it was sent to: a probe of this node, which is not what the public asks.
+    pub is_probe: bool,
     /// It was not a query, by a value of [`DROPPED`](super::labels::DROPPED).
     pub dropped: Option<usize>,
     /// The operation code.
@@ -57,17 +60,24 @@ pub struct Account {
     pub question: Option<(u16, u16)>,
     /// EDNS, once it was parsed.
     pub edns: Option<Edns>,
+    /// What the server's part of the cookie was, where cookies are looked at.
+    pub cookie: Option<Standing>,
     /// How the zone is counted, once one was found.
     pub zone: Option<ZoneLabels>,
 }
 
 impl Account {
-    /// Counts the packet and its reply; whether it was a query. Without a reply it is counted as dropped
-    /// alone, but for an update, which is a query that the configuration leaves unanswered.
+    /// Counts the packet and its reply; whether it was a query of somebody else's. A probe is counted as that
+    /// alone. Without a reply a packet is counted as dropped alone, but for an update, which is a query that
+    /// the configuration leaves unanswered.
     #[inline]
     pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
         if let Some(reason) = self.dropped {
             tally.count(DROPPED.at([reason]));
+            return false;
+        }
+        if self.is_probe {
+            tally.count(PROBES.at([self.transport, self.family]));
             return false;
         }
         self.post_query(tally);
@@ -107,6 +117,9 @@ impl Account {
             }
             if let Some(len) = edns.cookie {
                 tally.count(QUERIES_COOKIE.at([cookie_value(len)]));
+                if let Some(standing) = self.cookie {
+                    tally.count(SERVER_COOKIES.at([standing as usize]));
+                }
             }
         }
     }

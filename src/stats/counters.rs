@@ -12,8 +12,8 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
-    ADDRESS, CLASS, CLOSED, COOKIE, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE, QUERY_BIN,
-    RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, XDP_REASON, ZONE,
+    ADDRESS, CLASS, CLOSED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE,
+    QUERY_BIN, RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, XDP_REASON, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -136,6 +136,8 @@ families! {
     QUERIES_DO: "queries_do_total" [] "Queries with the DO bit set.",
     QUERIES_COOKIE: "queries_cookie_total" [COOKIE]
         "Queries with a DNS cookie: the client's only, a server's too, or malformed.",
+    SERVER_COOKIES: "server_cookies_total" [COOKIE_STANDING]
+        "Queries with a well-formed DNS cookie, by the server's part of it, unless cookies are off.",
     QUERIES_RD: "queries_rd_total" [] "Queries with the RD bit set.",
     QUERIES_OVERSIZE: "queries_oversize_total" []
         "Queries longer than 2048 bytes; they are answered with FORMERR.",
@@ -145,6 +147,8 @@ families! {
     RESPONSES_BY_TRANSPORT: "responses_by_transport_total" [TRANSPORT, FAMILY]
         "Responses by transport and address family.",
     TRUNCATED: "responses_truncated_total" [] "Responses with the TC bit set: the answer did not fit.",
+    PROBES: "probe_queries_total" [TRANSPORT, FAMILY]
+        "Queries from the node's own addresses, such as probes by `announce`: in no other count of queries.",
     DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets left unanswered, by reason.",
     QUERY_SIZES: "query_size_bytes" [TRANSPORT, QUERY_BIN] "Query sizes in bytes.",
     QUERY_BYTES: "query_size_bytes_sum" [TRANSPORT] "Bytes of all queries.",
@@ -271,15 +275,6 @@ impl Default for Totals {
     }
 }
 
-impl Totals {
-    /// What was counted since it stood at `before`.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        let counts = self.0.iter().zip(&before.0).map(|(now, before)| now.saturating_sub(*before));
-        Self(counts.collect())
-    }
-}
-
 impl AddAssign<&Self> for Totals {
     fn add_assign(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(total, count)| *total += count);
@@ -296,6 +291,12 @@ impl Totals {
     /// Adds to the counter that stands at `at`.
     pub fn add(&mut self, at: usize, count: u64) {
         self.0[at] += count;
+    }
+
+    /// What is in these and was not in `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self(self.0.iter().zip(&before.0).map(|(now, before)| now.saturating_sub(*before)).collect())
     }
 
     /// The sum of a family.

@@ -2,6 +2,7 @@
 //! alone.
 
 use crate::dns::consts::{class, rcode, rtype};
+use crate::dns::cookie::Standing;
 use crate::limits::{LISTEN_MAX, ZONE_SERIES_MAX};
 
 /// A label.
@@ -102,7 +103,7 @@ pub static OPCODE: Label = Label::fixed(
 /// The response codes that we send.
 pub static RCODE: Label = Label::fixed(
     "rcode",
-    &["NOERROR", "FORMERR", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH", "BADVERS"],
+    &["NOERROR", "FORMERR", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH", "BADVERS", "BADCOOKIE"],
 );
 /// The value of [`RCODE`] for the low four bits of a response code, as headers have it.
 #[inline]
@@ -115,11 +116,13 @@ pub const fn rcode_value(rcode: u8) -> usize {
         rcode::NOTIMP => 3,
         rcode::REFUSED => 4,
         rcode::YXDOMAIN => 5,
+        // The low bits of BADCOOKIE; nothing else that we send has them.
+        7 => RCODE_BADCOOKIE,
         _ => 6,
     }
 }
 /// The response codes by number.
-pub const RCODE_NUMBERS: [u16; 8] = [
+pub const RCODE_NUMBERS: [u16; 9] = [
     rcode::NOERROR as u16,
     rcode::FORMERR as u16,
     rcode::NXDOMAIN as u16,
@@ -128,10 +131,14 @@ pub const RCODE_NUMBERS: [u16; 8] = [
     rcode::YXDOMAIN as u16,
     rcode::NOTAUTH as u16,
     rcode::BADVERS,
+    rcode::BADCOOKIE,
 ];
 const _: () = assert!(RCODE.len == RCODE_NUMBERS.len());
-/// The value of [`RCODE`] for BADVERS, of which a header says 0.
+/// The value of [`RCODE`] for the low four bits of a response code, as headers have it, where EDNS has the
+/// rest.
 pub const RCODE_BADVERS: usize = 7;
+/// See [`RCODE_BADVERS`].
+pub const RCODE_BADCOOKIE: usize = 8;
 /// What a cookie is by its length (RFC 7873, section 4): the client's alone, with a server's, or neither.
 pub static COOKIE: Label = Label::fixed("state", &["client", "server", "malformed"]);
 /// The value of [`COOKIE`] for a cookie of this many bytes.
@@ -144,11 +151,16 @@ pub const fn cookie_value(len: usize) -> usize {
         _ => 2,
     }
 }
+/// What the server's part of a cookie turned out to be: the values of [`Standing`].
+pub static COOKIE_STANDING: Label = Label::fixed("state", &["absent", "fresh", "old", "expired", "unknown"]);
+const _: () = assert!(COOKIE_STANDING.len == Standing::Unknown as usize + 1);
 /// The EDNS version.
 pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
-pub static DROPPED: Label =
-    Label::fixed("reason", &["short", "response", "bad_port", "own_address", "error_cap", "update"]);
+pub static DROPPED: Label = Label::fixed(
+    "reason",
+    &["short", "response", "bad_port", "own_address", "error_cap", "update", "unaddressed"],
+);
 /// Values of [`DROPPED`].
 pub const DROPPED_SHORT: usize = 0;
 /// See [`DROPPED_SHORT`].
@@ -161,6 +173,8 @@ pub const DROPPED_OWN_ADDRESS: usize = 3;
 pub const DROPPED_ERROR_CAP: usize = 4;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_UPDATE: usize = 5;
+/// See [`DROPPED_SHORT`]. It came to a wildcard address, and did not tell which address was asked.
+pub const DROPPED_UNADDRESSED: usize = 6;
 /// Why a frame passed the program in the driver, as `xdp/program/responder.h` numbers it.
 pub static XDP_REASON: Label = Label::fixed(
     "reason",
@@ -187,6 +201,8 @@ pub static REARM: Label = Label::fixed("cause", &["no_buffers", "empty", "other"
 /// What the kernel said of a reply that it did not send.
 pub static ERRNO: Label =
     Label::fixed("errno", &["EAGAIN", "ENOBUFS", "EINVAL", "EPERM", "EHOSTUNREACH", "other"]);
+/// The value of [`CLOSED`] for a connection that was not let in.
+pub const CLOSED_REFUSED: usize = 6;
 /// Why a connection was closed.
 pub static CLOSED: Label = Label::fixed(
     "reason",
@@ -197,6 +213,7 @@ pub static CLOSED: Label = Label::fixed(
         "unread",
         "table_full",
         "address_full",
+        "refused",
         "buffers",
         "protocol",
         "failed",

@@ -18,6 +18,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use as112d::config::answers::{CookieMode, CookieSettings};
 use as112d::config::loaded::compile;
 use as112d::config::{self, Flags};
 use as112d::dns::arrival::{Arrival, Transport};
@@ -34,6 +35,9 @@ use super::packet;
 
 /// Columns of the lines that are written.
 const LINE_LEN_MAX: usize = 110;
+
+/// When queries come in this process: the time of RFC 9018, appendix A.1.
+const UNIX_TIME: u32 = 1_559_731_985;
 
 /// UDP and TCP, as arrays over the two have them.
 pub const DOORS: [&str; 2] = ["udp", "tcp"];
@@ -62,6 +66,7 @@ impl Node {
             nsid: config.nsid,
             tells_version: config.version_txt.is_some(),
             update: config.update,
+            cookies: (config.cookies.mode == CookieMode::On).then(|| secrets(&config.cookies)),
             listeners: config.listen,
         };
         Self { snapshot, facts }
@@ -113,6 +118,14 @@ impl Node {
         };
         (len, account)
     }
+}
+
+/// The secrets of cookies, the current one first.
+fn secrets(settings: &CookieSettings) -> Vec<u128> {
+    let path = settings.secrets.as_ref().expect("cookies have secrets");
+    let text = fs::read_to_string(path).expect("it was read before");
+    let digits = text.lines().filter(|line| !line.starts_with('#'));
+    digits.map(|digits| u128::from_str_radix(digits, 16).expect("hexadecimal digits")).collect()
 }
 
 /// The folder of the cases.
@@ -210,6 +223,7 @@ impl Case {
             peer,
             local,
             listener: 0,
+            unix_time: UNIX_TIME,
         })
     }
 

@@ -38,6 +38,7 @@ pub fn settings() -> Settings {
         node: NODE.to_owned(),
         version: None,
         update: UpdatePolicy::Refused,
+        cookies: None,
         listeners: Vec::new(),
         series: Vec::new(),
     }
@@ -59,7 +60,7 @@ pub fn tcp() -> Arrival {
 
 fn arrival(transport: Transport) -> Arrival {
     let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    Arrival { transport, peer: at(40_000), local: at(5300), listener: 0 }
+    Arrival { transport, peer: at(40_000), local: at(5300), listener: 0, unix_time: 0 }
 }
 
 /// What `node` replies to `packet`; `None` for nothing.

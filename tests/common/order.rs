@@ -2,7 +2,9 @@
 //! answer, written a second time and in other words than the server's. A reply that holds no zone data is
 //! foretold byte for byte.
 
-use std::net::SocketAddr;
+#[expect(deprecated, reason = "SipHash-2-4 is what it is wanted for")]
+use std::hash::{Hasher as _, SipHasher};
+use std::net::{IpAddr, SocketAddr};
 
 use as112d::dns::arrival::{Arrival, Transport};
 use as112d::serve::UpdatePolicy;
@@ -21,6 +23,8 @@ pub struct Facts {
     pub nsid: Vec<u8>,
     pub tells_version: bool,
     pub update: UpdatePolicy,
+    /// The secrets of cookies where those are on, the current one first.
+    pub cookies: Option<Vec<u128>>,
     pub listeners: Vec<SocketAddr>,
 }
 
@@ -45,8 +49,26 @@ struct Edns {
     sound: bool,
     nsid: bool,
     keepalive: bool,
+    cookie: Option<Vec<u8>>,
 }
 
+impl Edns {
+    /// The same without what would have an option in the reply.
+    fn bare(&self) -> Self {
+        Self { dnssec_ok: self.dnssec_ok, ..Self::default() }
+    }
+}
+
+/// SipHash-2-4 of the standard library, which has a faster one for itself since.
+#[expect(deprecated, reason = "2-4 is what it is asked for")]
+fn sip_hash(secret: u128, bytes: &[u8]) -> [u8; 8] {
+    let [low, high] = [(secret >> 64) as u64, secret as u64].map(u64::swap_bytes);
+    let mut hasher = SipHasher::new_with_keys(low, high);
+    hasher.write(bytes);
+    hasher.finish().to_le_bytes()
+}
+
+const BADCOOKIE: u16 = 23;
 const FORMERR: u16 = 1;
 const NOTIMP: u16 = 4;
 const REFUSED: u16 = 5;
@@ -86,7 +108,7 @@ impl Asked<'_> {
             && let Some((Some(edns), _)) = self.walk(12, sections)
             && edns.sound
         {
-            return self.exactly(FORMERR, None, &self.opt(&edns, 0, None), &[]);
+            return self.lone_opt(&edns);
         }
         let end = match self.question_end() {
             Some(end) if header[2] == 1 => end,
@@ -114,6 +136,9 @@ impl Asked<'_> {
                 return self.exactly(0, question, &opt, &[]);
             }
             Some(edns) if !edns.sound => return self.exactly(FORMERR, question, &[], &[]),
+            Some(edns) if self.has_malformed_cookie(edns) => {
+                return self.exactly(FORMERR, question, &self.opt(&edns.bare(), 0, None), &[]);
+            }
             _ => {}
         }
         let opt = |error| edns.map_or_else(Vec::new, |edns| self.opt(edns, 0, error));
@@ -131,6 +156,46 @@ impl Asked<'_> {
             3 if qtype == 16 && self.says_who(&name) => Expected::Identity(opt(None)),
             _ => self.exactly(REFUSED, question, &opt(None), &[]),
         }
+    }
+
+    /// No question but an OPT: with a cookie, the client asks for one.
+    fn lone_opt(&self, edns: &Edns) -> Expected {
+        if self.has_malformed_cookie(edns) {
+            return self.exactly(FORMERR, None, &self.opt(&edns.bare(), 0, None), &[]);
+        }
+        match self.cookie(edns) {
+            None => self.exactly(FORMERR, None, &self.opt(edns, 0, None), &[]),
+            Some((_, false)) if edns.cookie.as_ref().is_some_and(|cookie| cookie.len() > 8) => {
+                self.exactly(BADCOOKIE & 0xF, None, &self.opt(edns, (BADCOOKIE >> 4) as u8, None), &[])
+            }
+            Some(_) => self.exactly(0, None, &self.opt(edns, 0, None), &[]),
+        }
+    }
+
+    fn has_malformed_cookie(&self, edns: &Edns) -> bool {
+        let is_malformed = |cookie: &Vec<u8>| !matches!(cookie.len(), 8 | 16..=40);
+        self.facts.cookies.is_some() && edns.cookie.as_ref().is_some_and(is_malformed)
+    }
+
+    /// The cookie of the reply, and whether that of the query was ours and valid.
+    fn cookie(&self, edns: &Edns) -> Option<(Vec<u8>, bool)> {
+        let (secrets, cookie) = (self.facts.cookies.as_ref()?, edns.cookie.as_ref()?);
+        let address = match self.arrival.peer.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        let hash = |secret: &u128, head: &[u8]| sip_hash(*secret, &[head, &address].concat());
+        let now = self.arrival.unix_time;
+        let age = || i64::from(now) - i64::from(u32::from_be_bytes(cookie[12..16].try_into().expect("four")));
+        let made_with = (cookie.len() == 24 && cookie[8] == 1)
+            .then(|| secrets.iter().position(|secret| hash(secret, &cookie[..16]) == cookie[16..]))
+            .flatten()
+            .filter(|_| (-300..=3600).contains(&age()));
+        if made_with == Some(0) && age() <= 1800 {
+            return Some((cookie.clone(), true));
+        }
+        let head = [&cookie[..8], &[1, 0, 0, 0], &now.to_be_bytes()].concat();
+        Some(([&head[..], &hash(&secrets[0], &head)].concat(), made_with.is_some()))
     }
 
     fn comes_from_no_client(&self) -> bool {
@@ -184,6 +249,9 @@ impl Asked<'_> {
         };
         if edns.nsid {
             option(3, &self.facts.nsid);
+        }
+        if let Some((cookie, _)) = self.cookie(edns) {
+            option(10, &cookie);
         }
         match self.arrival.transport {
             Transport::Tcp { keepalive } if edns.keepalive => option(11, &keepalive.to_be_bytes()),
@@ -272,7 +340,11 @@ impl Asked<'_> {
             let code = self.word(at);
             edns.nsid |= code == Some(3);
             edns.keepalive |= code == Some(11);
-            at += 4 + usize::from(self.word(at + 2).expect("it is inside"));
+            let data = at + 4;
+            at = data + usize::from(self.word(at + 2).expect("it is inside"));
+            if code == Some(10) && edns.cookie.is_none() {
+                edns.cookie = self.query.get(data..at).map(<[u8]>::to_vec);
+            }
         }
         edns.sound = at == end;
         edns

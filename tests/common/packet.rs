@@ -277,9 +277,13 @@ fn record_text(packet: &[u8], record: &Record) -> String {
             0x8000 => ", DO".to_owned(),
             other => format!(", flags {other:04x}"),
         };
-        let badvers = if extended_rcode == 1 { " (BADVERS)" } else { "" };
+        let name = match extended_rcode << 4 | packet[3] & 0xF {
+            16 => " (BADVERS)",
+            23 => " (BADCOOKIE)",
+            _ => "",
+        };
         return format!(
-            "{} OPT, size {class}, extended rcode {extended_rcode}{badvers}, version {version}{flags}{rdata}",
+            "{} OPT, size {class}, extended rcode {extended_rcode}{name}, version {version}{flags}{rdata}",
             name_text(&record.owner)
         );
     }
@@ -323,12 +327,12 @@ fn rdata_text(packet: &[u8], record: &Record) -> String {
         }
         TYPE_OPT => options_text(bytes),
         TYPE_TSIG => tsig_text(packet, rdata.start),
-        _ => format!(
-            "\\# {} {}",
-            bytes.len(),
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-        ),
+        _ => format!("\\# {} {}", bytes.len(), digits(bytes)),
     }
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn options_text(mut bytes: &[u8]) -> String {
@@ -339,6 +343,7 @@ fn options_text(mut bytes: &[u8]) -> String {
         bytes = &bytes[4 + len..];
         let option = match (code, len) {
             (3, _) => format!("NSID {}", text(data)),
+            (10, _) => format!("cookie {}", digits(data)),
             (11, 2) => format!("keepalive {}", u16_at(data, 0)),
             (15, 2..) => format!("EDE {} {}", u16_at(data, 0), text(&data[2..])),
             _ => format!("option {code} of {len} bytes"),

@@ -101,7 +101,7 @@ impl Rig {
         }
         let mut slot = vec![0xEE; 2112.max(asked.payload.len())];
         slot[..asked.payload.len()].copy_from_slice(&asked.payload);
-        let arrival = Arrival { transport: Transport::Udp, peer: from, local: to, listener };
+        let arrival = Arrival { transport: Transport::Udp, peer: from, local: to, listener, unix_time: 0 };
         let mut account = Account::default();
         let Verdict::Reply(len) =
             serve(&self.snapshot, &arrival, &mut slot, asked.payload.len(), &mut account)

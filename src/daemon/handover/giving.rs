@@ -141,7 +141,8 @@ fn lead(
         other => return Err(unexpected("serving", &other)),
     }
     let lent = lend().map_err(Problem::alone)?;
-    line.say(&Message::History { image: lent.image.is_some() }, &[])?;
+    let lock: Vec<BorrowedFd<'_>> = lent.lock.iter().map(AsFd::as_fd).collect();
+    line.say(&Message::History { image: lent.image.is_some() }, &lock)?;
     if let Some(image) = &lent.image {
         line.say_image(image)?;
     }

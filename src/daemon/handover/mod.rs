@@ -61,7 +61,8 @@ enum Message {
         draining: bool,
     },
     Serving,
-    /// The history is the other's to write. With `image` it is in memory, and comes as the next message.
+    /// The history is the other's to write, with the lock of its directory, if there is one. With `image` it is
+    /// in memory, or a part of it, which comes as the next message.
     History {
         image: bool,
     },

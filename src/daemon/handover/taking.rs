@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, parse, unexpected};
-use crate::history::Untold;
+use crate::history::{Legacy, Lock, Untold};
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_STEP_MAX};
 use crate::net::SocketDrops;
 use crate::problem::Problem;
@@ -90,24 +90,26 @@ impl Predecessor {
     /// See [`hello`](Self::hello).
     pub fn ready(&self) -> Result<bool, Vec<Problem>> {
         self.line.say(&Message::Ready, &[])?;
-        match self.hear("serve", HANDOVER_STEP_MAX)? {
+        match self.hear("serve", HANDOVER_STEP_MAX)?.0 {
             Message::Serve { draining } => Ok(draining),
             other => Err(unexpected("serve", &other)),
         }
     }
 
-    /// Tells it that all gates are open; waits until it has paused and lends its history: what it had in
-    /// memory of that.
+    /// Tells it that all gates are open; waits until it has paused and lends its history: what of it was in
+    /// memory, and the lock of its directory.
     ///
     /// # Errors
     /// See [`hello`](Self::hello). The gates are to be closed.
-    pub fn serving(&self) -> Result<Option<Vec<u8>>, Vec<Problem>> {
+    pub fn serving(&self) -> Result<Legacy, Vec<Problem>> {
         self.line.say(&Message::Serving, &[])?;
         match self.hear("history", HANDOVER_DONE_MAX)? {
-            Message::History { image } => {
-                image.then(|| self.line.hear_image(HANDOVER_DONE_MAX)).transpose().map_err(of_it)
+            (Message::History { image }, descriptors) => {
+                let image = image.then(|| self.line.hear_image(HANDOVER_DONE_MAX)).transpose();
+                let lock = descriptors.into_iter().next().map(Lock::inherited);
+                Ok(Legacy { image: image.map_err(of_it)?, lock })
             }
-            other => Err(unexpected("history", &other)),
+            (other, _) => Err(unexpected("history", &other)),
         }
     }
 
@@ -134,11 +136,10 @@ impl Predecessor {
         let _ = self.line.say(&Message::Refused { problems: problems.collect() }, &[]);
     }
 
-    fn hear(&self, awaited: &str, within: Duration) -> Result<Message, Vec<Problem>> {
-        let heard: Result<(Message, Vec<OwnedFd>), _> = self.line.hear(awaited, Some(within));
-        match heard.map_err(of_it)?.0 {
-            Message::Abort => Err(aborted()),
-            message => Ok(message),
+    fn hear(&self, awaited: &str, within: Duration) -> Result<(Message, Vec<OwnedFd>), Vec<Problem>> {
+        match self.line.hear(awaited, Some(within)).map_err(of_it)? {
+            (Message::Abort, _) => Err(aborted()),
+            heard => Ok(heard),
         }
     }
 }
@@ -230,7 +231,7 @@ mod tests {
         assert_eq!(taker.hello().unwrap().take_group(address).len(), 1);
         taker.heard().unwrap();
         assert!(taker.ready().unwrap(), "it drains");
-        let image = taker.serving().unwrap();
+        let image = taker.serving().unwrap().image;
         assert!(image.as_ref().is_some_and(|image| image.starts_with(b"SQLite")));
         let late = taker.late().unwrap();
         taker.done(Some("/run/node".into())).unwrap();

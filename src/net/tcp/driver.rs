@@ -1,6 +1,5 @@
 //! Moves the bytes: listeners, readiness, turns and deadlines, on one thread.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
@@ -10,7 +9,8 @@ use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
 use super::conn::{Conn, Ending, Slot};
-use super::table::{Entry, Table};
+use super::lists::Queue;
+use super::table::{Entry, Room, Table};
 use super::{Closed, TcpEvent, TcpHandler, TcpSettings};
 use crate::dns::arrival::{Arrival, Transport};
 use crate::limits::{
@@ -18,6 +18,7 @@ use crate::limits::{
     TCP_KERNEL_SEND_LEN, TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
 };
 use crate::net::orders::Orders;
+use crate::net::wall::WallClock;
 use crate::serve::Verdict;
 
 /// The token of the first listener; those of connections are their keys in the table, far below.
@@ -33,9 +34,10 @@ pub struct TcpDriver {
     /// When to accept again, after a pause.
     accept_after: Instant,
     table: Table<TcpStream>,
-    /// Keys of the connections that are due a turn, each once and in order.
-    queue: VecDeque<usize>,
+    /// Keys of the connections that are due a turn.
+    queue: Queue,
     buffers: Buffers,
+    clock: WallClock,
     draining: bool,
     /// Nothing is accepted: another process may.
     is_paused: bool,
@@ -56,6 +58,14 @@ struct Listener {
 struct Buffers {
     input: Box<[u8; TCP_READ_LEN_MAX]>,
     slot: Box<Slot>,
+}
+
+/// The time of a turn.
+struct Time {
+    now: Instant,
+    unix_time: u32,
+    /// After which a connection is closed.
+    idle: Duration,
 }
 
 impl TcpDriver {
@@ -87,11 +97,12 @@ impl TcpDriver {
             listeners,
             accept_after: Instant::now(),
             table: Table::new(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             buffers: Buffers {
                 input: Box::new([0; TCP_READ_LEN_MAX]),
                 slot: Box::new([0; TCP_REPLY_LEN_MAX]),
             },
+            clock: WallClock::new(),
             draining: false,
             is_paused: false,
         })
@@ -153,7 +164,7 @@ impl TcpDriver {
     /// Waits until something is ready, or until `tick_at`; queues the connections that are.
     fn wait(&mut self, tick_at: Instant) -> io::Result<()> {
         let now = Instant::now();
-        let until = if !self.queue.is_empty() {
+        let until = if self.queue.len() > 0 {
             now
         } else if !self.is_paused && self.listeners.iter().any(|listener| listener.ready) {
             self.accept_after.min(tick_at)
@@ -207,17 +218,20 @@ impl TcpDriver {
         }
     }
 
-    /// Adds a connection, and closes another where that exceeds a limit.
+    /// Adds a connection. Where that exceeds a limit it closes another, or this one.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener: usize, handler: &mut impl TcpHandler) {
         let Ok(local) = self.listeners[listener].local.map_or_else(|| stream.local_addr(), Ok) else {
             handler.count(TcpEvent::AcceptFailed);
             return;
         };
-        if let Some((key, reason)) = self.table.in_the_way(peer.ip(), &self.settings) {
-            self.close(key, reason, handler);
-        }
-        let key = self.table.insert(Entry::new(stream, Conn::new(Instant::now()), peer, local, listener));
         handler.count(TcpEvent::Opened);
+        let now = Instant::now();
+        match self.table.room_for(peer.ip(), now, &self.settings) {
+            Room::Free => {}
+            Room::Instead(key, reason) => self.close(key, reason, handler),
+            Room::Refused => return handler.count(TcpEvent::Closed(Closed::Refused)),
+        }
+        let key = self.table.insert(Entry::new(stream, Conn::new(now), peer, local, listener));
         let entry = self.table.get_mut(key).expect("it was just inserted");
         // EPOLLOUT is requested only once a connection has had to wait for its send buffer, which is rare.
         if self.poll.registry().register(&mut entry.stream, Token(key), Interest::READABLE).is_err() {
@@ -235,7 +249,7 @@ impl TcpDriver {
             if now.duration_since(began) >= TCP_ROUND_MAX {
                 break;
             }
-            let Some(key) = self.queue.pop_front() else { break };
+            let Some(key) = self.queue.pop() else { break };
             self.take_turn(key, idle, now, handler);
             now = Instant::now();
         }
@@ -245,7 +259,9 @@ impl TcpDriver {
         let Some(entry) = self.table.get_mut(key) else { return };
         entry.queued = false;
         let waited = entry.waits_to_write;
-        let turn = entry.turn(&mut self.buffers, idle, now, handler).and_then(|()| {
+        self.clock.tick(now);
+        let time = Time { now, unix_time: self.clock.unix_time(), idle };
+        let turn = entry.turn(&mut self.buffers, &time, handler).and_then(|()| {
             if waited || !entry.waits_to_write {
                 return Ok(());
             }
@@ -287,7 +303,7 @@ impl TcpDriver {
         // Closing the socket, its only descriptor, also ends its registration with epoll.
         if let Some(entry) = self.table.remove(key) {
             if entry.queued {
-                self.queue.retain(|&queued| queued != key);
+                self.queue.remove(key);
             }
             handler.count(TcpEvent::Closed(reason));
         }
@@ -321,26 +337,34 @@ impl TcpDriver {
     }
 }
 
-fn enqueue(queue: &mut VecDeque<usize>, key: usize, entry: &mut Entry<TcpStream>) {
+fn enqueue(queue: &mut Queue, key: usize, entry: &mut Entry<TcpStream>) {
     if !entry.queued {
         entry.queued = true;
-        queue.push_back(key);
+        queue.push(key);
     }
 }
 
 /// Whether an error of `accept` is about the connection that was to be accepted, so the next may be
-/// well (accept(2): "already-pending network errors on the new socket"). All others are about this process:
-/// no descriptors, no memory.
+/// well: accept(2) lists the network errors of a new socket, and says that a firewall's rule is EPERM. All
+/// others are about this process: no descriptors, no memory.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
-        error.kind(),
-        ErrorKind::Interrupted
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionReset
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::NetworkDown
-            | ErrorKind::TimedOut
+        error.raw_os_error(),
+        Some(
+            libc::EINTR
+                | libc::ECONNABORTED
+                | libc::ECONNRESET
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ETIMEDOUT
+        )
     )
 }
 
@@ -352,10 +376,10 @@ impl Entry<TcpStream> {
     fn turn(
         &mut self,
         buffers: &mut Buffers,
-        idle: Duration,
-        now: Instant,
+        time: &Time,
         handler: &mut impl TcpHandler,
     ) -> Result<(), Closed> {
+        let Time { now, unix_time, idle } = *time;
         // RFC 7828, section 3.1: the time-out in units of 100 milliseconds.
         let keepalive = u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX);
         let arrival = Arrival {
@@ -363,6 +387,7 @@ impl Entry<TcpStream> {
             peer: self.peer,
             local: self.local,
             listener: self.listener,
+            unix_time,
         };
         let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, slot, len);
         self.send(&mut buffers.slot, now, &mut answer)?;

@@ -2,13 +2,14 @@
 
 use crossbeam_channel::Sender;
 
-use super::{TcpEvent, TcpHandler};
+use super::{Closed, TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
 use crate::net::drops::SocketDrops;
 use crate::serve::published::Follower;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS};
+use crate::stats::labels::CLOSED_REFUSED;
 use crate::stats::ledger::Ledger;
 
 /// The answers to connections.
@@ -67,6 +68,9 @@ impl TcpHandler for Serving {
         });
     }
 }
+
+// The label's values stand in the order of `Closed`.
+const _: () = assert!(Closed::Refused as usize == CLOSED_REFUSED);
 
 impl Drop for Serving {
     /// What was counted since the last fold is not lost when the thread ends.
