@@ -241,6 +241,9 @@ pub const PUBLISH_LOOK: Duration = Duration::from_millis(1);
 /// How long it waits for them: a thread that has not made a turn by then is stuck.
 pub const PUBLISH_WAIT_MAX: Duration = STUCK_AFTER;
 
+/// How long a reload may take: as long as a start. Whatever has not come by then is on a disk that does not
+/// respond.
+pub const RELOAD_MAX: Duration = HANDOVER_LOAD_MAX;
 /// How late a running node sees that a drain is over, or tells the service manager something.
 pub const LIFE_TICK: Duration = Duration::from_millis(200);
 /// How long the node waits for its own answer before it asks once more, and at most.
@@ -572,10 +575,18 @@ pub const HANDOVER_LOAD_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to adopt the sockets and test itself, and then to serve. It needs some ten
 /// milliseconds for each.
 pub const HANDOVER_STEP_MAX: Duration = Duration::from_secs(10);
-/// How long the old process may take to store and close its history, and the new one to open it.
+/// How long the old process may take to store its history, so that the new one gets it.
+pub const HANDOVER_LEND_MAX: Duration = Duration::from_secs(10);
+const _: () = assert!(HANDOVER_LEND_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis());
+/// How long the new one may take to open that and everything else, and to ask itself. It serves meanwhile.
 pub const HANDOVER_DONE_MAX: Duration = Duration::from_secs(30);
 const _: () =
     assert!(HANDOVER_DONE_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis() + HTTP_STEP_MAX.as_millis());
+/// How long a successor that waits for the commit may take to hear it. The old process does nothing else
+/// meanwhile.
+pub const HANDOVER_TAKEN_MAX: Duration = Duration::from_secs(5);
+/// How long a successor that is not wanted has to answer what it has read, before it is killed.
+pub const HANDOVER_ABORT_MAX: Duration = Duration::from_secs(1);
 /// How late a process that was succeeded sees that its last connection is gone.
 pub const SUCCESSION_TICK: Duration = Duration::from_millis(50);
 /// How long the service manager may take to take a message in.
@@ -583,8 +594,7 @@ pub const MANAGER_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long a successor waits before it leaves its sockets with the service manager: by then it is the main
 /// process there.
 pub const KEEP_AFTER: Duration = Duration::from_secs(1);
-/// How long the watchdog waits while a configuration is read again, or a successor takes over: as long as
-/// either may take.
+/// How long the watchdog waits while a successor takes over.
 pub const WATCHDOG_WAIT_MAX: Duration = HANDOVER_LOAD_MAX;
 /// How often a command asks again because the node was just succeeded: each time is an upgrade.
 pub const CONTROL_TRIES_MAX: u32 = 8;

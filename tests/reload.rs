@@ -8,11 +8,15 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
-use common::daemon::{Daemon, V4, dropped_by_loopback, send_message};
+use common::daemon::{Daemon, V4, dropped_by_loopback, free_port, program, send_message, wait_until};
 use common::query;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Queries that a client has on the way.
 const WINDOW: u16 = 32;
@@ -165,6 +169,96 @@ fn reloads_at_the_same_time_are_all_answered() {
     reload(&control);
     assert_eq!(letter(&daemon.ask_udp(V4, &hostname(1))), Some(b'B'));
     assert!(daemon.stop().0.success());
+}
+
+/// What a node of one large zone is started with.
+fn with_a_large_zone(folder: &Path) -> [String; 4] {
+    let [zones, control, config] = ["zones", "control", "as112d.toml"].map(|name| folder.join(name));
+    fs::create_dir(&zones).expect("made");
+    write_zone(folder, 10_000);
+    fs::write(&config, "[zones]\ndir = \"zones\"\n").expect("written");
+    let [config, control] = [config, control].map(|path| path.display().to_string());
+    ["--config".to_owned(), config, "--control".to_owned(), control]
+}
+
+fn write_zone(folder: &Path, names: u32) {
+    let mut text = "$TTL 60\n@ SOA a.example. b.example. 1 2 3 4 5\n@ NS a.example.\n".to_owned();
+    (0..names).for_each(|number| text.push_str(&format!("n{number} A 192.0.2.1\n")));
+    fs::write(folder.join("zones/slow.example.zone"), text).expect("written");
+}
+
+/// While the files are read, however long that takes, other orders are carried out.
+#[test]
+fn orders_do_not_wait_for_a_reload() {
+    let folder = common::folder();
+    let arguments = with_a_large_zone(folder.path());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut daemon = Daemon::start(&arguments);
+    let command = |word: &str| {
+        let mut command = Command::new(program());
+        command.args([word, "--json", "--control", arguments[3]]).stdout(Stdio::null());
+        command
+    };
+    let run = |word: &str| {
+        let began = Instant::now();
+        assert!(command(word).status().expect("it runs").success(), "{word}");
+        began.elapsed()
+    };
+    // As large as it takes, in whichever build, to be slow.
+    let mut names = 10_000;
+    while run("reload") < 20 * run("status") {
+        names *= 2;
+        write_zone(folder.path(), names);
+    }
+    let mut reloading = command("reload").spawn().expect("it runs");
+    let (mut meanwhile, mut is_over) = (0, false);
+    while !is_over {
+        run("status");
+        is_over = reloading.try_wait().expect("it is ours").is_some();
+        meanwhile += u32::from(!is_over);
+    }
+    assert!(reloading.wait().expect("it ended").success());
+    assert!(meanwhile >= 3, "{meanwhile} orders during a reload that takes as long as 20");
+    // A stop does not wait either.
+    let mut reloading = command("reload").stderr(Stdio::null()).spawn().expect("it runs");
+    run("shutdown");
+    assert!(daemon.ended().success());
+    assert!(reloading.wait().is_ok());
+}
+
+/// What does not end a process does not end one that starts.
+#[test]
+fn signals_that_come_during_a_start_are_obeyed_after_it() {
+    let folder = common::folder();
+    let arguments = with_a_large_zone(folder.path());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let port = free_port();
+    let mut command = Command::new(program());
+    command.args(Daemon::arguments(port, &arguments)).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let catches_hup = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    };
+    wait_until("it is prepared for signals", || {
+        catches_hup() || child.try_wait().is_ok_and(|end| end.is_some())
+    });
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGHUP] {
+        kill(pid, signal).expect("it runs");
+    }
+    let lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    for line in lines {
+        said.push(line);
+        if said.last().is_some_and(|line| line.contains("reload: serving")) {
+            break;
+        }
+    }
+    assert!(said.iter().any(|line| line.contains("reload: serving")), "{said:#?}");
+    kill(pid, Signal::SIGTERM).expect("it runs");
+    child.wait().expect("it ends");
 }
 
 /// What is probably a mistake in a zone is served; the log has it after the start and after each reload.

@@ -31,18 +31,32 @@ impl State {
 
 /// The state, as it is now. Begins with [`State::Serving`].
 #[derive(Debug, Default)]
-pub struct Life(AtomicU8);
+pub struct Life {
+    state: AtomicU8,
+    can_upgrade: AtomicBool,
+}
 
 impl Life {
     /// The state.
     #[must_use]
     pub fn state(&self) -> State {
-        State::ALL[usize::from(self.0.load(Ordering::Relaxed))]
+        State::ALL[usize::from(self.state.load(Ordering::Relaxed))]
     }
 
     /// Goes over to `state`.
     pub fn change(&self, state: State) {
-        self.0.store(state as u8, Ordering::Relaxed);
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Whether an upgrade is possible: somebody is there who would start the new process.
+    #[must_use]
+    pub fn can_upgrade(&self) -> bool {
+        self.can_upgrade.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it is.
+    pub fn set_can_upgrade(&self, can_upgrade: bool) {
+        self.can_upgrade.store(can_upgrade, Ordering::Relaxed);
     }
 }
 

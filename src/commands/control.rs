@@ -155,6 +155,9 @@ fn status(answer: &Value, restart: &str) -> String {
     }
     line("configuration", format!("{file}, read {} ago", ago(&configuration["loaded_at"])));
     line("history", text(&answer["history"]));
+    if let Some(obstacle) = answer["upgrade_obstacle"].as_str() {
+        line("upgrade", format!("not possible: {obstacle}; restart instead"));
+    }
     if let Some(since) = configuration["stale"].get("since") {
         let (time, ago) = (since.as_u64().unwrap_or_default() % 86_400, ago(since));
         let clock = format!("{:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60);

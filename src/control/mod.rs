@@ -160,11 +160,18 @@ fn make_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Says that a successor has the socket.
+/// Says that another process has the socket: one that this one succeeds, or a successor.
 #[derive(Debug, Default)]
 struct Leave {
     is_left: AtomicBool,
     news: Notify,
+}
+
+impl Leave {
+    fn change(&self, is_left: bool) {
+        self.is_left.store(is_left, Ordering::Relaxed);
+        self.news.notify_one();
+    }
 }
 
 /// The thread that speaks with clients.
@@ -179,8 +186,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Serves clients of `opened`, whose orders go to `orders`, and tells those who watch how the node of
-    /// `board` is.
+    /// Serves clients of `opened`, once it is told to [`begin`](Self::begin): their orders go to `orders`, and
+    /// those who watch are told how the node of `board` is.
     ///
     /// # Errors
     /// If there can be no such thread.
@@ -192,6 +199,7 @@ impl Control {
     ) -> io::Result<Self> {
         let (state, watched) = watch::channel(board.life.state());
         let (leave, stop) = (Arc::<Leave>::default(), Arc::new(Notify::new()));
+        leave.change(true);
         let state = Some(state);
         let Opened::At(listener, path) = opened else {
             return Ok(Self { state, leave, stop, thread: None, path: None });
@@ -209,11 +217,15 @@ impl Control {
         }
     }
 
+    /// Nobody else serves clients any more.
+    pub(super) fn begin(&self) {
+        self.leave.change(false);
+    }
+
     /// Leaves the socket, and those who watch, to a successor that has it too. Who has asked for something
     /// gets the answer here.
     pub(super) fn leave(&mut self) {
-        self.leave.is_left.store(true, Ordering::Relaxed);
-        self.leave.news.notify_one();
+        self.leave.change(true);
         self.state = None;
     }
 

@@ -141,12 +141,21 @@ pub fn problems_as_json(problems: &[Problem]) -> Value {
     problems.iter().map(|Problem { place, message }| json!({ "place": place, "message": message })).collect()
 }
 
-/// From now on signals are kept for [`watch_signals`].
+/// From now on signals that do not end a process are kept for [`watch_signals`]: a reload or an upgrade that
+/// comes while it starts is carried out once it serves. Those that do end it still do so at once.
 ///
 /// # Errors
 /// If the process may have no more descriptors.
-pub fn signals() -> io::Result<Signals> {
-    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
+pub fn early_signals() -> io::Result<Signals> {
+    Signals::new([SIGHUP, SIGUSR1, SIGUSR2])
+}
+
+/// From now on the others are kept as well.
+///
+/// # Errors
+/// As those of [`early_signals`].
+pub fn keep_all(signals: &Signals) -> io::Result<()> {
+    [SIGTERM, SIGINT].into_iter().try_for_each(|signal| signals.add_signal(signal))
 }
 
 /// From now on signals are orders, on a thread of their own.

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::handover::Successor;
 use super::life::Node;
-use super::succession::{Elder, Outcome};
+use super::succession::{Elder, Step};
 use crate::control::orders::{Client, Order, Wish};
+use crate::history::Lent;
 use crate::limits::{HANDOVER_DONE_MAX, KEEP_AFTER, SUCCESSION_TICK};
 use crate::problem::Problem;
 
@@ -17,6 +18,10 @@ impl Node {
     pub(super) fn upgrade(&mut self, mut clients: Vec<Client>) {
         if let Some(under_way) = &mut self.succession.under_way {
             under_way.clients.append(&mut clients);
+            return;
+        }
+        if let Some(reloading) = &mut self.course.reloading {
+            reloading.upgrade.get_or_insert_default().append(&mut clients);
             return;
         }
         let begun = if self.is_ending() {
@@ -34,91 +39,134 @@ impl Node {
         }
     }
 
-    /// What became of the upgrade. A successor that serves is given back.
-    pub(super) fn upgraded(&mut self, outcome: Outcome) -> Option<Successor> {
-        match outcome {
-            // Somebody wants an end of it meanwhile: nobody is to serve in our place.
-            Ok(successor) if self.is_ending() => {
-                self.succession.kill();
-                drop(successor);
-                let clients = self.succession.take_clients();
-                clients.into_iter().for_each(|client| client.failed("the node is stopping", &[]));
+    /// Does what an upgrade needs next. A successor to which everything was left is given back.
+    pub(super) fn upgrade_on(&mut self, step: Step) -> Option<(Successor, Lent)> {
+        match step {
+            Step::Serves => {
+                self.pause();
                 None
             }
-            Ok(successor) => Some(successor),
-            Err(problems) => {
-                let error = "the new process did not take over";
-                self.say(&format!("upgrade: {error}"));
-                problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
-                let clients = self.succession.take_clients();
-                clients.into_iter().for_each(|client| client.failed(error, &problems));
-                if std::mem::take(&mut self.succession.owes_reload) {
-                    self.reload(Vec::new());
+            // Somebody wants an end of it meanwhile: nobody is to serve in our place.
+            Step::Proven(successor, _) if self.is_ending() => {
+                self.upgrade_failed(Problem::alone(successor.abort()));
+                None
+            }
+            Step::Proven(successor, mut lent) => match self.commit(&successor, &mut lent) {
+                Ok(()) => Some((successor, lent)),
+                Err(mut problems) => {
+                    problems.extend(Problem::alone(successor.abort()));
+                    self.upgrade_failed(problems);
+                    None
                 }
+            },
+            Step::Failed(problems) => {
+                self.upgrade_failed(problems);
                 None
             }
         }
     }
 
-    /// Leaves everything to `successor`, which serves already; serves the connections that are there, and
-    /// ends.
+    /// Takes in nothing more and lends the history: the successor serves, and shows what it can do. All of it
+    /// can be undone.
+    fn pause(&mut self) {
+        let Some(under_way) = &mut self.succession.under_way else { return };
+        // It was called off: the one that leads the successor sees that there is nobody who sends.
+        let Some(lend) = under_way.lend.take() else { return };
+        match self.net.pause() {
+            Ok(drops) => {
+                under_way.paused = Some(drops);
+                self.watched.lend(lend);
+            }
+            Err(error) => {
+                self.net.resume();
+                // It waits for that.
+                let _ = lend.send(Err(error.to_string()));
+            }
+        }
+    }
+
+    /// Leaves everything to `successor`, for good.
+    fn commit(&mut self, successor: &Successor, lent: &mut Lent) -> Result<(), Vec<Problem>> {
+        let under_way = self.succession.under_way.as_mut();
+        let drops = under_way.and_then(|under_way| under_way.paused.clone()).unwrap_or_default();
+        if let Some(xdp) = &self.xdp {
+            xdp.settle();
+        }
+        successor.commit(self.is_draining(), drops, lent.untold(&self.board))
+    }
+
+    /// Goes on as before.
+    fn upgrade_failed(&mut self, problems: Vec<Problem>) {
+        let under_way = self.succession.under_way.take();
+        let (clients, paused) =
+            under_way.map(|under_way| (under_way.clients, under_way.paused)).unwrap_or_default();
+        if paused.is_some() {
+            self.net.resume();
+            self.watched.resume();
+        }
+        if let Some(xdp) = &self.xdp {
+            xdp.change(self.board.life.state());
+        }
+        let error =
+            if self.is_ending() { "the node is stopping" } else { "the new process did not take over" };
+        self.say(&format!("upgrade: {error}"));
+        problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
+        clients.into_iter().for_each(|client| client.failed(error, &problems));
+        if std::mem::take(&mut self.succession.owes_reload) {
+            self.reload(Vec::new());
+        }
+    }
+
+    /// Everything is `successor`'s, and it goes on from what was `lent`: serves the connections that are there,
+    /// and ends.
     ///
     /// # Errors
     /// What went wrong with a successor that is gone again: this process has nothing left to serve with;
     /// whoever started it has to do so again.
     pub(super) fn depart(
         mut self,
-        successor: Successor,
+        successor: &Successor,
+        mut lent: Lent,
         orders: &Receiver<Order>,
     ) -> Result<(), Vec<Problem>> {
-        // 1. Who sends a query is answered by the successor from now on, and who connects.
+        // 1. Nothing new comes to this process.
         self.systemd.wait_longer();
         self.control.leave();
+        self.control.left_to(successor.control.as_deref());
         self.net.retire();
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }
-        let history = self.watched.stop(&self.log);
-        let closed = history.and_then(|history| history.close().ok());
-
-        // 2. The rest is its own.
-        let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
-        let lock = closed.as_ref().and_then(|closed| closed.lock.as_ref());
-        self.systemd.forget(self.succession.handles.sockets.len());
-        let left = successor.leave(image, lock, self.is_draining());
+        successor.tell(lent.untold(&self.board));
         let mut told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
         told.extend(std::mem::take(&mut self.succession.owes_reload).then(|| "reload".to_owned()));
-        let control = match left {
-            Ok(Some(control)) => control,
-            // It has what this one had; that it is slow with its history is no reason to take the path away.
-            Ok(None) => self.control.path(),
-            Err(problems) => {
-                self.upgraded(Err(problems.clone()));
-                self.systemd.keep(&self.succession.handles.sockets);
-                self.stop();
-                return Err(problems);
-            }
-        };
-        self.control.left_to(control.as_deref());
+        // What ends the node ends both.
+        let ends = told.iter().any(|word| Wish::from_word(word) == Some(Wish::Stop));
         if !told.is_empty() {
             successor.order(told);
         }
+
+        // 2. Everybody who needs to know is told.
+        self.systemd.forget(self.succession.handles.sockets.len());
         let is_known = self.systemd.succeeded_by(successor.pid);
-        let (pid, version) = (successor.pid, successor.version.clone());
+        let (pid, version) = (successor.pid, &successor.version);
         self.say(&format!("upgrade: process {pid}, version {version}, is serving"));
-        for client in self.succession.take_clients() {
+        let clients = self.succession.under_way.take().map(|under_way| under_way.clients);
+        for client in clients.unwrap_or_default() {
             client.done(json!({ "pid": pid, "version": version }));
         }
         self.let_drainers_go();
         self.control.stop();
+        self.watched.stop(&self.log);
         self.succession.handles = Arc::default();
 
         // 3. Connections last for a while; and those of a process before this one.
-        self.linger(&successor, orders, is_known)?;
+        if !ends {
+            self.linger(successor, orders, is_known)?;
+        }
         self.net.stop();
         drop(self.succession.elder.take());
-        let counted = closed.map(|closed| closed.counted_since(&self.board)).unwrap_or_default();
-        successor.part(counted);
+        successor.tell(lent.untold(&self.board));
         self.say("upgrade: complete; this process ends");
         self.watched.stop_taps();
         Ok(())

@@ -4,14 +4,15 @@ use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, after, select};
+use crossbeam_channel::{Receiver, after, never, select};
 use serde_json::{Value, json};
 
 use super::confine;
 use super::handover::Successor;
-use super::reload::{Reloaded, Source};
+use super::origin::died;
+use super::reload::{self, Reader, Reloaded, Reloading, Source};
 use super::said::Lines;
-use super::succession::Succession;
+use super::succession::{Step, Succession};
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
@@ -20,9 +21,9 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::Control;
 use crate::control::orders::{Client, Order, Wish, problems_as_json};
-use crate::history::unix_time;
+use crate::history::{Lent, unix_time};
 use crate::limits::{
-    DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX,
+    DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX, RELOAD_MAX,
 };
 use crate::log::Log;
 use crate::net::{Event, Net};
@@ -56,8 +57,8 @@ pub(super) struct Node {
 pub(super) enum End {
     /// It was told to.
     Ordered,
-    /// Another process serves in its place.
-    Succeeded(Successor),
+    /// Another process serves in its place, and goes on from what it was lent.
+    Succeeded(Successor, Lent),
 }
 
 /// What has become of a node since it began.
@@ -71,12 +72,25 @@ pub(super) struct Course {
     draining: Option<Draining>,
     /// When the manager is given the sockets.
     keep_at: Option<Instant>,
+    pub(super) reloading: Option<Reloading>,
+    reader: Reader,
+    /// What the node is called in what is written for other programs.
+    written_as: String,
 }
 
 impl Course {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, config: &Config) -> Self {
         let pace = Pace { looked: now, queries: 0, rate: 0.0 };
-        Self { stale: None, need_restart: Vec::new(), pace, draining: None, keep_at: None }
+        Self {
+            stale: None,
+            need_restart: Vec::new(),
+            pace,
+            draining: None,
+            keep_at: None,
+            reloading: None,
+            reader: Reader::default(),
+            written_as: config.identity.node.clone(),
+        }
     }
 }
 
@@ -145,16 +159,15 @@ impl Node {
     ) -> Result<End, Vec<Problem>> {
         loop {
             select! {
-                recv(self.succession.outcome()) -> outcome => {
-                    let outcome = outcome.unwrap_or_else(|_| Err(Problem::alone("its thread has ended")));
-                    if let Some(successor) = self.upgraded(outcome) {
-                        return Ok(End::Succeeded(successor));
+                recv(self.succession.steps()) -> step => {
+                    let step = step.unwrap_or_else(|_| Step::Failed(Problem::alone("its thread has ended")));
+                    if let Some((successor, lent)) = self.upgrade_on(step) {
+                        return Ok(End::Succeeded(successor, lent));
                     }
                 }
                 recv(events) -> event => {
-                    if let Ok(Event::Died { thread, reason }) = event {
-                        let message = format!("thread {thread} ended: {reason}; please report this");
-                        return Err(Problem::alone(message));
+                    if let Ok(event) = event {
+                        return Err(died(event));
                     }
                 }
                 recv(orders) -> order => {
@@ -167,9 +180,19 @@ impl Node {
                     let wishes = merged(iter::once(order).chain(waiting));
                     wishes.into_iter().for_each(|(wish, clients)| self.carry_out(&wish, clients));
                 }
+                recv(self.reloaded()) -> outcome => {
+                    let died = || Err(Problem::alone("its thread has ended; please report this"));
+                    self.end_reload(outcome.unwrap_or_else(|_| died()));
+                }
                 recv(after(LIFE_TICK)) -> _ => {}
             }
             let now = Instant::now();
+            if self.course.reloading.as_ref().is_some_and(|reloading| reloading.is_overdue(now)) {
+                let error =
+                    format!("it was not read within {} s: a file does not respond", RELOAD_MAX.as_secs());
+                self.end_reload(Err(Problem::alone(error)));
+            }
+            self.board.life.set_can_upgrade(self.succession.obstacle().is_none());
             self.course.pace.look(self.board.queries(), now);
             self.systemd.tick(&self.board, self.course.pace.rate, now);
             self.keep_sockets(now);
@@ -205,10 +228,13 @@ impl Node {
         if let Some(xdp) = &self.xdp {
             xdp.change(self.board.life.state());
         }
+        self.watched.open();
+        self.control.begin();
         self.systemd.ready();
         // The manager listens to its main process, which a successor becomes in a moment.
         let wait = if self.succession.elder.is_some() { KEEP_AFTER } else { Duration::ZERO };
         self.course.keep_at = Some(Instant::now() + wait);
+        self.board.life.set_can_upgrade(self.succession.obstacle().is_none());
         self.keep_sockets(Instant::now());
         sys::forget_code();
     }
@@ -249,21 +275,59 @@ impl Node {
             clients.into_iter().for_each(|client| client.failed(error, &[]));
             return self.systemd.ready();
         }
+        if let Some(reloading) = &mut self.course.reloading {
+            reloading.again.get_or_insert_default().extend(clients);
+            return;
+        }
         let series = self.board.named.load().counted.zones.clone();
-        match Reloaded::read(&self.source, &self.config, series) {
-            Ok(reloaded) => self.take_over(reloaded, clients),
-            Err(problems) => {
-                self.board.reloads.failed();
-                let error = "the new configuration has errors; the old one stays in effect";
-                self.log.error(format!("reload: {error}"));
-                problems.iter().for_each(|problem| self.log.error(format!("reload: {problem}")));
-                clients.into_iter().for_each(|client| client.failed(error, &problems));
-                let since = self.course.stale.as_ref().map_or_else(unix_time, |(since, _)| *since);
-                self.course.stale = Some((since, problems));
+        let (source, running) = (self.source.clone(), self.config.clone());
+        let written_as = self.course.written_as.clone();
+        let read = move || Reloaded::read(&source, &running, series, &written_as).map(Box::new);
+        match self.course.reader.begin(clients, Instant::now(), read) {
+            Ok(reloading) => self.course.reloading = Some(reloading),
+            Err((clients, error)) => {
+                self.reload_failed(clients, Problem::alone(error));
+                self.systemd.ready();
             }
         }
-        self.systemd.ready();
+    }
+
+    /// Where the outcome of a reload in progress arrives.
+    fn reloaded(&self) -> Receiver<reload::Outcome> {
+        self.course.reloading.as_ref().map_or_else(never, Reloading::outcome)
+    }
+
+    /// Ends a reload, and begins what has waited for that.
+    fn end_reload(&mut self, outcome: reload::Outcome) {
+        let Some(Reloading { clients, again, upgrade, .. }) = self.course.reloading.take() else { return };
+        match outcome {
+            Ok(reloaded) => self.take_over(*reloaded, clients),
+            Err(problems) => self.reload_failed(clients, problems),
+        }
         sys::forget_code();
+        match again {
+            Some(clients) => {
+                self.reload(clients);
+                if let Some(reloading) = &mut self.course.reloading {
+                    reloading.upgrade = upgrade;
+                    return;
+                }
+            }
+            None => self.systemd.ready(),
+        }
+        if let Some(clients) = upgrade {
+            self.upgrade(clients);
+        }
+    }
+
+    fn reload_failed(&mut self, clients: Vec<Client>, problems: Vec<Problem>) {
+        self.board.reloads.failed();
+        let error = "the new configuration has errors; the old one stays in effect";
+        self.log.error(format!("reload: {error}"));
+        problems.iter().for_each(|problem| self.log.error(format!("reload: {problem}")));
+        clients.into_iter().for_each(|client| client.failed(error, &problems));
+        let since = self.course.stale.as_ref().map_or_else(unix_time, |(since, _)| *since);
+        self.course.stale = Some((since, problems));
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
@@ -433,6 +497,8 @@ impl Node {
                 "need_restart": self.course.need_restart,
             },
             "history": *self.board.history.place(),
+            // Why there can be no upgrade, if there cannot.
+            "upgrade_obstacle": self.succession.obstacle(),
             "log_level": self.log.level().name(),
         })
     }

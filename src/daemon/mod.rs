@@ -45,16 +45,16 @@ pub fn run(
     config: Config,
     logging: &mut Logging,
 ) -> Result<(), Vec<Problem>> {
-    let (orders, ordered) = unbounded();
+    let (sender, ordered) = unbounded();
     let (events, happened) = unbounded();
-    let start = Start { origin: &mut *origin, config, logging, orders, events };
+    let start = Start { origin: &mut *origin, config, logging, orders: sender, events, happened: &happened };
     let started = start.node(source);
     let mut node = origin.tell(started)?;
 
     // Serve, and do as ordered.
     match node.live(&ordered, &happened) {
-        // Leave everything to a successor, which serves already.
-        Ok(End::Succeeded(successor)) => node.depart(successor, &ordered),
+        // Everything is a successor's.
+        Ok(End::Succeeded(successor, lent)) => node.depart(&successor, lent, &ordered),
         // Stop: what has come in is answered, then the sockets close.
         Ok(End::Ordered) => {
             node.stop();

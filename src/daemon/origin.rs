@@ -4,19 +4,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, select};
+use signal_hook::iterator::Signals;
 
-use super::bound::Adopted;
-use super::handover::{Estate, Predecessor};
+use super::handover::{Estate, Predecessor, Verdict};
 use super::succession::Elder;
-use super::xdp::Prepared;
 use crate::board::Board;
-use crate::control::orders::Order;
+use crate::control::orders::{self, Order};
+use crate::history::Legacy;
 use crate::net::{Event, Net, THREAD_ADVICE};
 use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher::{Launcher, Program};
-use crate::sys::steering::Steering;
 
 /// What is there before anything else is.
 #[derive(Debug)]
@@ -27,6 +26,8 @@ pub struct Origin {
     predecessor: Option<Predecessor>,
     /// Who starts a successor; or why nobody can.
     launcher: Result<Launcher, String>,
+    /// Until a thread watches for them.
+    signals: Option<Signals>,
 }
 
 impl Origin {
@@ -34,8 +35,9 @@ impl Origin {
     /// opened nothing, and has all rights that it was started with.
     ///
     /// # Errors
-    /// If there is a process to succeed that cannot be reached.
+    /// If there is a process to succeed that cannot be reached; or if signals cannot be watched.
     pub fn find() -> Result<Self, Vec<Problem>> {
+        let signals = Some(orders::early_signals().map_err(no_signals)?);
         let kept = Inherited::from_service_manager();
         let predecessor = Predecessor::find()?;
         let launcher = if std::process::id() == 1 {
@@ -45,7 +47,22 @@ impl Origin {
             let launcher = Program::this().and_then(|program| Launcher::fork(&program));
             launcher.map_err(|error| error.to_string())
         };
-        Ok(Self { kept, predecessor, launcher })
+        Ok(Self { kept, predecessor, launcher, signals })
+    }
+
+    /// From now on no signal ends this process.
+    pub(super) fn keep_signals(&self) -> Result<(), Vec<Problem>> {
+        self.signals.as_ref().map_or(Ok(()), orders::keep_all).map_err(no_signals)
+    }
+
+    /// The signals, for who watches for them.
+    pub(super) const fn take_signals(&mut self) -> Option<Signals> {
+        self.signals.take()
+    }
+
+    /// Whether there is a process that this one succeeds.
+    pub(super) const fn is_successor(&self) -> bool {
+        self.predecessor.is_some()
     }
 
     /// The sockets that there are. To ask for those of the predecessor tells it that all is well so far.
@@ -53,35 +70,29 @@ impl Origin {
     /// # Errors
     /// If it is gone.
     pub(super) fn sockets(&mut self) -> Result<Inherited, Vec<Problem>> {
-        match &self.predecessor {
+        match &mut self.predecessor {
             Some(predecessor) => predecessor.hello(),
             None => Ok(std::mem::take(&mut self.kept)),
         }
     }
 
-    /// Opens the gates, with the leave of the process that this one succeeds; what that one leaves, and what
-    /// is to be said of it.
+    /// Looks at what came with them, now that privileges are dropped.
     ///
     /// # Errors
-    /// Why this process cannot serve.
-    pub(super) fn serve(
-        &self,
-        net: &mut Net,
-        adopted: &Adopted,
-        steering: Option<&Steering>,
-        xdp: &mut Prepared,
-    ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
-        let draining = self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
+    /// If that is not what the predecessor should say.
+    pub(super) fn heard(&mut self) -> Result<(), Vec<Problem>> {
+        self.predecessor.as_mut().map_or(Ok(()), Predecessor::heard)
+    }
+
+    /// Opens the gates, with the leave of the process that this one succeeds, which pauses then; gives what
+    /// that has left of its history.
+    ///
+    /// # Errors
+    /// Why this process cannot serve. The gates may be open.
+    pub(super) fn serve(&self, net: &mut Net) -> Result<Legacy, Vec<Problem>> {
+        self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
         net.open().map_err(|error| Problem::alone(error.to_string()))?;
-        let steered = adopted.steer(steering);
-        let mut notes: Vec<String> = steered.err().map(|error| error.to_string()).into_iter().collect();
-        notes.extend(xdp.take_over(draining));
-        let left = self.predecessor.as_ref().map_or_else(|| Ok(Estate::default()), Predecessor::serving);
-        let estate = left.unwrap_or_else(|problems| {
-            notes.extend(problems.iter().map(ToString::to_string));
-            Estate::default()
-        });
-        Ok((estate, notes))
+        self.predecessor.as_ref().map_or_else(|| Ok(Legacy::default()), Predecessor::serving)
     }
 
     /// Who starts a successor, to be taken once.
@@ -89,21 +100,39 @@ impl Origin {
         std::mem::replace(&mut self.launcher, Err("it was taken".to_owned()))
     }
 
-    /// Tells the process that this one succeeds that all is done, and where this one is controlled; gives
-    /// back what waits for its end.
+    /// Tells the process that this one succeeds that everything was done that can fail, and where this one is
+    /// controlled; waits for its word. What it leaves, and what waits for its end.
     ///
     /// # Errors
-    /// If there can be no thread that waits.
+    /// If there can be no thread that waits; the predecessor calls it off; or a thread of this process has
+    /// ended meanwhile.
     pub(super) fn done(
-        &mut self,
+        &self,
         control: Option<PathBuf>,
         board: &Arc<Board>,
-        events: &Sender<Event>,
+        events: (&Sender<Event>, &Receiver<Event>),
         orders: Sender<Order>,
-    ) -> Result<Option<Elder>, Vec<Problem>> {
-        let Some(predecessor) = self.predecessor.take() else { return Ok(None) };
-        let elder = Elder::wait(predecessor.done(control), board, events, orders);
-        elder.map(Some).map_err(|error| no_thread("the previous process", &error))
+    ) -> Result<(Estate, Option<Elder>), Vec<Problem>> {
+        let Some(predecessor) = &self.predecessor else { return Ok((Estate::default(), None)) };
+        let (events, happened) = events;
+        let late = predecessor.late();
+        let elder = late.and_then(|late| Elder::wait(late, board, events, orders));
+        let (elder, verdict) = elder.map_err(|error| no_thread("the previous process", &error))?;
+        // One that has died is missed by the thread as well.
+        let _ = predecessor.done(control);
+        let verdict = select! {
+            recv(verdict) -> verdict => verdict.map_err(|_| Problem::alone("its thread has ended"))?,
+            recv(happened) -> event => {
+                let problems = event.map(died).unwrap_or_default();
+                predecessor.refuse(&problems);
+                return Err(problems);
+            }
+        };
+        match verdict {
+            Verdict::Yours(estate) => Ok((estate, Some(elder))),
+            Verdict::Aborted(problems) => Err(problems),
+            Verdict::Died => Ok((Estate::default(), Some(elder))),
+        }
     }
 
     /// Hands the problems of the start on to whoever waits for its end.
@@ -119,11 +148,22 @@ impl Origin {
     }
 }
 
+/// What is to be said of a thread that has ended by itself.
+pub(super) fn died(event: Event) -> Vec<Problem> {
+    let Event::Died { thread, reason } = event;
+    Problem::alone(format!("thread {thread} ended: {reason}; please report this"))
+}
+
 /// What is to be said of sockets that nobody wants.
 pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
     let line =
         |name: String| format!("the service manager opened {name}, but the configuration does not list it");
     inherited.left().into_iter().map(line).collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+pub(super) fn no_signals(error: io::Error) -> Vec<Problem> {
+    Problem::alone(format!("cannot watch for signals: {error}; {THREAD_ADVICE}"))
 }
 
 /// Why there is no thread for `what`.

@@ -2,10 +2,16 @@
 //! mistake anywhere leaves everything as it was.
 
 use std::path::PathBuf;
+use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, bounded};
 
 use super::placement::Placement;
 use crate::config::loaded::Loaded;
 use crate::config::{self, Config, Flags};
+use crate::control::orders::Client;
+use crate::limits::RELOAD_MAX;
 use crate::problem::Problem;
 
 /// Where the configuration comes from.
@@ -37,30 +43,137 @@ pub(super) struct Reloaded {
 }
 
 impl Reloaded {
-    /// Reads and checks everything. The zones of `series` are counted already.
+    /// Reads and checks everything. The zones of `series` are counted already; what is written for other
+    /// programs calls the node `written_as`.
     ///
     /// # Errors
     /// Every mistake.
-    pub(super) fn read(source: &Source, running: &Config, series: Vec<String>) -> Result<Self, Vec<Problem>> {
+    pub(super) fn read(
+        source: &Source,
+        running: &Config,
+        series: Vec<String>,
+        written_as: &str,
+    ) -> Result<Self, Vec<Problem>> {
         let mut config = source.read()?;
         // What a restart would refuse is refused now; but whether there is a user, a confined process cannot
         // see.
         Placement::here(&config)?;
-        let need_restart = keep_what_stays(&mut config, running);
+        let need_restart = keep_what_stays(&mut config, running, written_as);
         let loaded = Loaded::read(&config, series)?;
         Ok(Self { config, loaded, need_restart })
     }
 }
 
+/// What reading has led to.
+pub(super) type Outcome = Result<Box<Reloaded>, Vec<Problem>>;
+
+/// A reload in progress. A thread of its own reads: a file may lie on a disk that does not respond, and other
+/// orders do not wait for that.
+#[derive(Debug)]
+pub(super) struct Reloading {
+    /// Who waits for the end of it.
+    pub(super) clients: Vec<Client>,
+    /// Who has asked since it began, and may have changed something since: it is read again.
+    pub(super) again: Option<Vec<Client>>,
+    /// Who wants an upgrade after it.
+    pub(super) upgrade: Option<Vec<Client>>,
+    outcome: Receiver<Outcome>,
+    began: Instant,
+}
+
+/// Reads configurations, one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Reader(Option<JoinHandle<()>>);
+
+impl Reader {
+    /// Begins to `read`, at `now`.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub(super) fn begin(
+        &mut self,
+        clients: Vec<Client>,
+        now: Instant,
+        read: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> Result<Reloading, (Vec<Client>, String)> {
+        // One that was given up.
+        if self.0.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            let error = "an earlier reload still waits for a file that does not respond";
+            return Err((clients, error.to_owned()));
+        }
+        let (report, outcome) = bounded(1);
+        let run = move || {
+            // Nobody waits for what has taken too long.
+            let _ = report.send(read());
+        };
+        match Builder::new().name("reload".to_owned()).spawn(run) {
+            Ok(thread) => {
+                self.0 = Some(thread);
+                Ok(Reloading { clients, again: None, upgrade: None, outcome, began: now })
+            }
+            Err(error) => Err((clients, format!("cannot start a thread to read it: {error}"))),
+        }
+    }
+}
+
+impl Reloading {
+    /// Where the outcome arrives.
+    pub(super) fn outcome(&self) -> Receiver<Outcome> {
+        self.outcome.clone()
+    }
+
+    /// Whether it takes too long.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        now.duration_since(self.began) >= RELOAD_MAX
+    }
+}
+
 /// Puts what only a restart changes back to what `running` has; which of that would have changed.
-fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
+fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> Vec<&'static str> {
+    // Every setting by its name: one that is forgotten here does not compile.
+    let Config {
+        identity: _,
+        nsid: _,
+        version_txt: _,
+        zones: _,
+        edns_udp_size: _,
+        update: _,
+        cookies: _,
+        databases: _,
+        drain_time: _,
+        // Another process has these.
+        announce: _,
+        listen,
+        shards,
+        cpus,
+        steer,
+        busy_poll,
+        datapath,
+        user,
+        rcvbuf,
+        sndbuf,
+        tcp,
+        http,
+        http_public,
+        node_view,
+        allowed_hosts,
+        history,
+        sample_every,
+        export,
+        xdp,
+        control,
+        confine,
+        log,
+        query_log,
+        dnstap,
+    } = running;
     let mut changed = Vec::new();
-    let log_level = std::mem::replace(&mut config.log.level, running.log.level);
+    let log_level = std::mem::replace(&mut config.log.level, log.level);
     macro_rules! keep {
         ($($name:literal: $($field:ident)+;)*) => {$(
-            if $(config.$field != running.$field)||+ {
+            if $(config.$field != *$field)||+ {
                 changed.push($name);
-                $(config.$field.clone_from(&running.$field);)+
+                $(config.$field.clone_from($field);)+
             }
         )*};
     }
@@ -88,6 +201,11 @@ fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
     }
     // Of the log the level alone is taken over.
     config.log.level = log_level;
+    // Files and streams have one name from their beginning to their end.
+    let is_written = dnstap.is_some() || export.folders().next().is_some();
+    if is_written && config.identity.node != written_as {
+        changed.push("[identity] node in [export] and [dnstap]");
+    }
     changed
 }
 
@@ -99,12 +217,56 @@ mod tests {
     fn what_a_restart_takes_is_named_and_left_as_it_is() {
         let running = Source::default().read().unwrap();
         let mut config = running.clone();
-        assert!(keep_what_stays(&mut config, &running).is_empty());
+        let node = running.identity.node.clone();
+        assert!(keep_what_stays(&mut config, &running, &node).is_empty());
         config.listen.pop();
         config.rcvbuf += 1;
         config.nsid = vec![1];
-        assert_eq!(keep_what_stays(&mut config, &running), ["[server] listen", "[server] rcvbuf"]);
+        let changed = keep_what_stays(&mut config, &running, &node);
+        assert_eq!(changed, ["[server] listen", "[server] rcvbuf"]);
         assert_eq!((&config.listen, config.rcvbuf), (&running.listen, running.rcvbuf));
         assert_eq!(config.nsid, [1], "the rest is taken over");
+    }
+
+    #[test]
+    fn a_name_that_is_written_for_others_stays_until_a_restart() {
+        let mut running = Source::default().read().unwrap();
+        let mut config = running.clone();
+        config.identity.node = "other.example".to_owned();
+        assert!(keep_what_stays(&mut config, &running, "first.example").is_empty(), "nobody is told it");
+        running.export.dsc = Some("/nowhere".into());
+        config.export = running.export.clone();
+        let changed = ["[identity] node in [export] and [dnstap]"];
+        assert_eq!(keep_what_stays(&mut config, &running, "first.example"), changed);
+        assert_eq!(config.identity.node, "other.example", "answers have it");
+        // It is told as long as it is so, and not only by the reload that changed it.
+        running.identity.node.clone_from(&config.identity.node);
+        assert_eq!(keep_what_stays(&mut config, &running, "first.example"), changed);
+        assert!(keep_what_stays(&mut config, &running, "other.example").is_empty());
+    }
+
+    #[test]
+    fn one_that_does_not_come_to_an_end_is_given_up_and_in_the_way_of_others() {
+        let (stuck, hanging) = bounded::<()>(0);
+        let (mut reader, began) = (Reader::default(), Instant::now());
+        let problem = || Problem::alone("it was read");
+        let read = move || {
+            let _ = hanging.recv();
+            Err(problem())
+        };
+        let reloading = reader.begin(Vec::new(), began, read).unwrap();
+        assert!(!reloading.is_overdue(began + RELOAD_MAX / 2) && reloading.is_overdue(began + RELOAD_MAX));
+        drop(reloading);
+        let (_, error) = reader.begin(Vec::new(), began, move || Err(problem())).unwrap_err();
+        assert!(error.contains("does not respond"), "{error}");
+        // The file comes in the end.
+        drop(stuck);
+        let reloading = loop {
+            if let Ok(reloading) = reader.begin(Vec::new(), began, move || Err(problem())) {
+                break reloading;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(reloading.outcome().recv().unwrap().unwrap_err()[0].message, "it was read");
     }
 }

@@ -3,29 +3,30 @@
 //! | step | what holds afterwards |
 //! |---|---|
 //! | [`load`](Start::load) | whatever can be wrong without opening anything has been found |
-//! | [`ports`](Start::ports) | signals are orders; every address is open, and no thread runs |
-//! | [`rights`](Start::rights) | the process has dropped its privileges |
+//! | [`ports`](Start::ports) | every address is open, and no thread runs |
+//! | [`rights`](Start::rights) | the process has dropped its privileges; signals are orders |
 //! | [`shards`](Start::shards) | the threads that serve have tested themselves and wait at their gates |
-//! | [`take_over`](Start::take_over) | **the commit point**: from here on this process serves |
+//! | [`serve`](Origin::serve) | they serve; a process before this one has paused |
 //! | [`past`](Start::past) | the history is open, and the board continues from it |
-//! | [`doors`](Start::doors) | HTTP and the control socket are open |
+//! | [`doors`](Start::doors) | HTTP and the control socket are open, but let nobody in |
+//! | [`prove`](Start::prove) | the node answers itself; all that can fail has been done |
+//! | [`commit`](Start::commit) | **the commit point**: everything is this process's |
 //! | [`told`] | the operator and the service manager know; main has its filter |
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::thread;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
-use signal_hook::iterator::Signals;
+use crossbeam_channel::{Receiver, Sender};
 
-use super::bound::Doors;
+use super::bound::{Bound, Doors};
 use super::handover::Estate;
 use super::life::{Course, Node};
 use super::logging::Logging;
 use super::memory::{self, Footprint, Limit};
-use super::origin::{Origin, left_over, no_thread};
+use super::origin::{Origin, left_over, no_signals, no_thread};
 use super::placement::Placement;
 use super::reload::Source;
 use super::said::Lines;
@@ -40,7 +41,7 @@ use crate::config::loaded::Loaded;
 use crate::control::orders::{self, Order};
 use crate::control::{self, Control};
 use crate::history::{self, Legacy, aggregator};
-use crate::net::{Event, Net, Plan, THREAD_ADVICE};
+use crate::net::{Event, Net, Plan};
 use crate::problem::Problem;
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
@@ -54,6 +55,7 @@ pub(super) struct Start<'a> {
     pub(super) logging: &'a mut Logging,
     pub(super) orders: Sender<Order>,
     pub(super) events: Sender<Event>,
+    pub(super) happened: &'a Receiver<Event>,
 }
 
 /// What is known before anything is open.
@@ -67,8 +69,6 @@ struct Found {
 struct Ports {
     doors: Doors,
     taps: taps::Opened,
-    /// Until a thread watches for them.
-    signals: Option<Signals>,
     buffers: Vec<(usize, usize)>,
     /// Addresses that are on no interface yet: an anycast address may come later.
     absent: Vec<SocketAddr>,
@@ -88,9 +88,16 @@ struct Watching {
     board: Arc<Board>,
     watched: Watched,
     control: Control,
+}
+
+/// What the commit has brought.
+struct Taken {
+    estate: Estate,
     xdp: Option<Xdp>,
     /// The process before this one, as long as it has connections.
     elder: Option<Elder>,
+    /// What is to be said of it.
+    notes: Vec<String>,
 }
 
 impl Start<'_> {
@@ -105,21 +112,22 @@ impl Start<'_> {
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
         let confined = self.rights(&source, &mut ports)?;
+        self.origin.heard()?;
         let mut shards = self.shards(&placement, snapshot, &mut ports, &confined)?;
-        let (estate, notes) = self.take_over(&mut shards.net, &placement, &mut ports)?;
+        let legacy = self.origin.serve(&mut shards.net).inspect_err(|_| shards.net.stop())?;
 
-        let Estate { legacy, draining } = estate;
-        let remembered = self.past(legacy, &shards, &placement, &confined)?;
+        let remembered = self.past(legacy, &shards, &placement, &confined);
+        let remembered = remembered.inspect_err(|_| shards.net.stop())?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
         doubtful.iter().for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         lines.process(&confined, &memory);
         lines.kept(&self.config, &remembered);
-        notes.into_iter().chain(left_over(&ports.doors.unwanted)).for_each(|note| lines.warn(note));
+        left_over(&ports.doors.unwanted).into_iter().for_each(|note| lines.warn(note));
         lines.say(ports.doors.control.line());
         let web = ports.doors.http.addresses();
-        let Doors { http, control, xdp, handles, .. } = ports.doors;
+        let Doors { bound, http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
             places,
@@ -128,13 +136,21 @@ impl Start<'_> {
             names: shards.published.newest().names().clone(),
             taps: ports.taps,
             xdp: xdp.places.clone(),
-            is_draining: draining,
         };
-        let watching = self.doors(watch, control, xdp, &mut shards.net, &placement)?;
-        let Watching { board, watched, control, xdp, elder } = watching;
+        let watching = self.doors(watch, control, &mut shards.net, &placement);
+        let mut watching = watching.inspect_err(|_| shards.net.stop())?;
 
-        self.reach_itself(&systemd, elder.is_some())?;
+        let proven = self.prove(&systemd, &placement, &confined);
+        let taken = proven.and_then(|()| self.commit(&watching, &bound, xdp, &placement, &mut shards.net));
+        // What was read is answered, and what was counted is stored, for a process that goes on.
+        let Taken { estate, xdp, elder, notes } = taken.inspect_err(|_| {
+            shards.net.stop();
+            watching.watched.stop(&self.logging.log);
+        })?;
+        notes.into_iter().for_each(|note| lines.warn(note));
         lines.try_it(self.config.listen[0], elder.is_none() && self.logging.has_reader());
+        let Watching { board, watched, control } = watching;
+        let course = Course::new(Instant::now(), &self.config);
         let node = Node {
             source,
             config: self.config,
@@ -146,12 +162,12 @@ impl Start<'_> {
             control,
             systemd,
             log: self.logging.log.clone(),
-            course: Course::new(Instant::now()),
+            course,
             succession: Succession::new(self.origin.take_launcher(), handles, elder),
             xdp,
             web,
         };
-        told(node, &lines, draining, &confined)
+        told(node, &lines, estate.draining, &confined)
     }
 }
 
@@ -168,22 +184,22 @@ impl Start<'_> {
 
     fn ports(&mut self, placement: &Placement, snapshot: &Snapshot) -> Result<Ports, Vec<Problem>> {
         // A signal that comes from here on is not lost.
-        let signals = Some(orders::signals().map_err(no_signals)?);
+        self.origin.keep_signals()?;
         let descriptors = sockets::raise_nofile().unwrap_or_default();
         let doors = Doors::open(&self.config, placement, snapshot, self.origin.sockets()?)?;
         let buffers = doors.bound.buffers();
         let absent =
             self.config.listen.iter().copied().filter(|address| !sockets::is_local(*address)).collect();
         let taps = taps::open(&self.config, &self.logging.log).map_err(Problem::alone)?;
-        Ok(Ports { doors, taps, signals, buffers, absent, descriptors })
+        Ok(Ports { doors, taps, buffers, absent, descriptors })
     }
 
-    fn rights(&self, source: &Source, ports: &mut Ports) -> Result<Confined, Vec<Problem>> {
+    fn rights(&mut self, source: &Source, ports: &mut Ports) -> Result<Confined, Vec<Problem>> {
         let control = ports.doors.control.dir();
         let confined =
             confine::give_up(&self.config, source.file.as_deref(), control).map_err(Problem::alone)?;
         // Threads come after that, and are as confined.
-        if let Some(signals) = ports.signals.take() {
+        if let Some(signals) = self.origin.take_signals() {
             orders::watch_signals(signals, &self.orders, &self.events, &confined).map_err(no_signals)?;
         }
         Ok(confined)
@@ -208,20 +224,10 @@ impl Start<'_> {
             published: Arc::clone(&published),
             ledgers: taps::ledgers(&self.config, &today),
             confined: confined.clone(),
+            is_successor: self.origin.is_successor(),
         };
         let net = Net::start(plan, &self.events).map_err(|error| Problem::alone(error.to_string()))?;
         Ok(Shards { net, published, today })
-    }
-
-    /// The commit point.
-    fn take_over(
-        &mut self,
-        net: &mut Net,
-        placement: &Placement,
-        ports: &mut Ports,
-    ) -> Result<(Estate, Vec<String>), Vec<Problem>> {
-        let Doors { bound, xdp, .. } = &mut ports.doors;
-        self.origin.serve(net, &bound.adopted, placement.steering.as_ref(), xdp)
     }
 
     fn past(
@@ -240,7 +246,6 @@ impl Start<'_> {
         &mut self,
         watch: Watch,
         control: control::Opened,
-        xdp: Prepared,
         net: &mut Net,
         placement: &Placement,
     ) -> Result<Watching, Vec<Problem>> {
@@ -248,20 +253,69 @@ impl Start<'_> {
         self.logging.start(&self.events, &confined).map_err(|error| no_thread("the log", &error))?;
         let watched = Watched::start(watch, &self.config, net, placement, &self.events);
         let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
-        let xdp = xdp.start(&board, &self.events, &confined).map_err(|error| no_thread("xdp", &error))?;
         let control = Control::start(control, self.orders.clone(), &self.events, &board);
         let control = control.map_err(|error| no_thread("control", &error))?;
-        let elder = self.origin.done(control.path(), &board, &self.events, self.orders.clone())?;
-        Ok(Watching { board, watched, control, xdp, elder })
+        Ok(Watching { board, watched, control })
     }
 
-    /// A service manager that is told that the node serves is told the truth: the node asks itself. Where
-    /// there is no manager it does not ask, as that would count; nor while another process would answer too.
-    fn reach_itself(&self, systemd: &Systemd, is_successor: bool) -> Result<(), Vec<Problem>> {
-        if is_successor || !systemd.is_there() {
+    /// Tries what is left to do, as far as that can fail.
+    fn prove(
+        &self,
+        systemd: &Systemd,
+        placement: &Placement,
+        confined: &Confined,
+    ) -> Result<(), Vec<Problem>> {
+        self.reach_itself(systemd)?;
+        if !self.origin.is_successor() {
             return Ok(());
         }
-        itself::ask(&self.config.listen).map_err(Problem::alone)
+        if let Some(steering) = &placement.steering {
+            let tried = sockets::try_steering(steering, placement.places.len());
+            tried.map_err(|error| Problem::alone(error.to_string()))?;
+        }
+        // The filter cannot be taken off again: another thread tries it on.
+        let confined = confined.clone();
+        let trying = thread::Builder::new().spawn(move || confined.thread(Class::Main));
+        let tried = trying.map_err(|error| no_thread("a filter", &error))?.join();
+        tried.unwrap_or_else(|_| Err("it panicked".to_owned())).map_err(Problem::alone)
+    }
+
+    /// A service manager that is told that the node serves is told the truth: the node asks itself. So is a
+    /// process that is about to leave everything to this one, and does not answer meanwhile. On loopback, where
+    /// that would be counted as a client's query, only the manager is told.
+    fn reach_itself(&self, systemd: &Systemd) -> Result<(), Vec<Problem>> {
+        let is_asked = |address: &SocketAddr| {
+            let ip = address.ip();
+            systemd.is_there() || self.origin.is_successor() && !ip.is_loopback() && !ip.is_unspecified()
+        };
+        let asked: Vec<SocketAddr> = self.config.listen.iter().copied().filter(is_asked).collect();
+        itself::ask(&asked).map_err(Problem::alone)
+    }
+
+    /// The commit point.
+    fn commit(
+        &self,
+        watching: &Watching,
+        bound: &Bound,
+        mut xdp: Prepared,
+        placement: &Placement,
+        net: &mut Net,
+    ) -> Result<Taken, Vec<Problem>> {
+        let Watching { board, control, .. } = watching;
+        let events = (&self.events, self.happened);
+        let (mut estate, elder) = self.origin.done(control.path(), board, events, self.orders.clone())?;
+
+        // Nothing from here on ends the start: nobody else serves.
+        net.count_drops(std::mem::take(&mut estate.drops));
+        estate.untold.add_to(board);
+        let steered = bound.adopted.steer(placement.steering.as_ref());
+        let mut notes: Vec<String> = steered.err().map(|error| error.to_string()).into_iter().collect();
+        notes.extend(xdp.take_over(estate.draining));
+        let xdp = xdp.start(board, &self.events, &net.confined).unwrap_or_else(|error| {
+            notes.push(format!("xdp: off: no thread: {error}; the sockets answer everything"));
+            None
+        });
+        Ok(Taken { estate, xdp, elder, notes })
     }
 }
 
@@ -269,9 +323,4 @@ fn told(mut node: Node, lines: &Lines, draining: bool, confined: &Confined) -> R
     node.begin(lines, draining);
     confined.thread(Class::Main).map_err(Problem::alone)?;
     Ok(node)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn no_signals(error: io::Error) -> Vec<Problem> {
-    Problem::alone(format!("cannot watch for signals: {error}; {THREAD_ADVICE}"))
 }

@@ -5,14 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded, never};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never};
 
 use super::bound::Handles;
-use super::handover::{Giving, Late, Successor};
+use super::handover::{Giving, Late, Successor, Verdict};
 use crate::board::Board;
 use crate::control::orders::{Client, Order, Wish};
-use crate::history;
-use crate::net::{self, Event};
+use crate::history::Lent;
+use crate::limits::HANDOVER_LEND_MAX;
+use crate::net::{self, Event, SocketDrops};
 use crate::problem::Problem;
 use crate::sys::confine::Class;
 use crate::sys::launcher::Launcher;
@@ -22,7 +23,7 @@ use crate::sys::passing::Passage;
 #[derive(Debug)]
 pub(super) struct Succession {
     /// Who starts it; or why nobody can.
-    pub(super) launcher: Result<Arc<Launcher>, String>,
+    launcher: Result<Arc<Launcher>, String>,
     /// What it gets.
     pub(super) handles: Arc<Handles>,
     /// The process before this one, as long as it has connections.
@@ -33,21 +34,42 @@ pub(super) struct Succession {
     pub(super) owes_reload: bool,
 }
 
-/// What comes of leading a successor to where it serves.
-pub(super) type Outcome = Result<Successor, Vec<Problem>>;
+/// How far an upgrade has come.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The successor serves: this process has to pause, and to lend its history.
+    Serves,
+    /// The successor has done everything that can fail, with that history.
+    Proven(Successor, Lent),
+    /// It is gone, or will be: this process has to go on.
+    Failed(Vec<Problem>),
+}
 
 #[derive(Debug)]
 pub(super) struct UnderWay {
     /// Who waits for the end of it.
     pub(super) clients: Vec<Client>,
-    outcome: Receiver<Outcome>,
-    way_out: Passage,
+    /// Where the history is to be sent, once.
+    pub(super) lend: Option<Sender<Result<Lent, String>>>,
+    /// In a pause: up to where the drops of sockets were counted.
+    pub(super) paused: Option<Vec<SocketDrops>>,
+    steps: Receiver<Step>,
+    call_off: Passage,
 }
 
 impl Succession {
     pub(super) fn new(launcher: Result<Launcher, String>, handles: Handles, elder: Option<Elder>) -> Self {
         let (launcher, handles) = (launcher.map(Arc::new), Arc::new(handles));
         Self { launcher, handles, elder, under_way: None, owes_reload: false }
+    }
+
+    /// Why there can be no successor, if there cannot.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        match &self.launcher {
+            Ok(launcher) if launcher.is_there() => None,
+            Ok(_) => Some("the launcher has ended".to_owned()),
+            Err(error) => Some(format!("there is no launcher ({error})")),
+        }
     }
 
     /// Has a successor started, which is led by a thread of its own: the node keeps serving meanwhile.
@@ -57,58 +79,63 @@ impl Succession {
         draining: bool,
     ) -> Result<(), (Vec<Client>, String)> {
         match self.start(draining) {
-            Ok((outcome, way_out)) => {
-                self.under_way = Some(UnderWay { clients, outcome, way_out });
+            Ok((steps, lend, call_off)) => {
+                self.under_way = Some(UnderWay { clients, lend: Some(lend), paused: None, steps, call_off });
                 Ok(())
             }
             Err(error) => Err((clients, error)),
         }
     }
 
-    fn start(&self, draining: bool) -> Result<(Receiver<Outcome>, Passage), String> {
-        let no_launcher = |error: &String| {
-            format!("there is no launcher ({error}), so a new process would lack the privileges to start")
-        };
-        let launcher = self.launcher.as_ref().map_err(no_launcher)?;
-        let giving =
-            Giving::begin(launcher).map_err(|error| format!("{error}; put the program back in place"))?;
-        let way_out = giving.way_out().map_err(|error| error.to_string())?;
-        let (report, outcome) = bounded(1);
+    #[expect(clippy::type_complexity, reason = "the parts of an upgrade in progress")]
+    fn start(
+        &self,
+        draining: bool,
+    ) -> Result<(Receiver<Step>, Sender<Result<Lent, String>>, Passage), String> {
+        if let Some(obstacle) = self.obstacle() {
+            return Err(format!("{obstacle}, so a new process would lack the privileges to start"));
+        }
+        let launcher = self.launcher.as_ref().map_err(String::clone)?;
+        let begun = Giving::begin(launcher);
+        let (giving, call_off) = begun.map_err(|error| format!("{error}; put the program back in place"))?;
+        let (report, steps) = bounded(2);
+        let (lend, lent) = bounded(1);
         let handles = Arc::clone(&self.handles);
         let lead = move || {
-            // Nobody waits any more when the process ends.
-            let _ = report.send(giving.finish(&handles.sockets, &handles.links, draining));
+            let in_pause = || {
+                // Nobody waits any more when the process ends.
+                let _ = report.send(Step::Serves);
+                let lent: Result<Result<Lent, String>, _> = lent.recv_timeout(HANDOVER_LEND_MAX);
+                lent.unwrap_or_else(|error| {
+                    Err(match error {
+                        RecvTimeoutError::Timeout => "the history cannot be stored in time".to_owned(),
+                        RecvTimeoutError::Disconnected => "the node is stopping".to_owned(),
+                    })
+                })
+            };
+            let led = giving.finish(&handles.sockets, &handles.links, draining, in_pause);
+            let step = led.map_or_else(Step::Failed, |(successor, lent)| Step::Proven(successor, lent));
+            let _ = report.send(step);
         };
         Builder::new().name("upgrade".to_owned()).spawn(lead).map_err(|error| error.to_string())?;
-        Ok((outcome, way_out))
+        Ok((steps, lend, call_off))
     }
 
-    /// Where the outcome of an upgrade in progress arrives.
-    pub(super) fn outcome(&self) -> Receiver<Outcome> {
-        self.under_way.as_ref().map_or_else(never, |under_way| under_way.outcome.clone())
+    /// Where the steps of an upgrade in progress arrive.
+    pub(super) fn steps(&self) -> Receiver<Step> {
+        self.under_way.as_ref().map_or_else(never, |under_way| under_way.steps.clone())
     }
 
     pub(super) const fn is_under_way(&self) -> bool {
         self.under_way.is_some()
     }
 
-    /// Calls an upgrade off. Its outcome comes all the same.
-    pub(super) fn call_off(&self) {
-        if let Some(under_way) = &self.under_way {
-            under_way.way_out.close();
+    /// Calls an upgrade off. Its last step comes all the same.
+    pub(super) fn call_off(&mut self) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.call_off.close();
+            under_way.lend = None;
         }
-    }
-
-    /// Kills the successor that was started last.
-    pub(super) fn kill(&self) {
-        if let Ok(launcher) = &self.launcher {
-            // One that is gone by itself is gone.
-            let _ = launcher.kill();
-        }
-    }
-
-    pub(super) fn take_clients(&mut self) -> Vec<Client> {
-        self.under_way.take().map(|under_way| under_way.clients).unwrap_or_default()
     }
 }
 
@@ -121,8 +148,8 @@ pub(super) struct Elder {
 }
 
 impl Elder {
-    /// Waits for `late` on a thread of its own; what it counts goes on the board, what it was told to do into
-    /// `orders`.
+    /// Waits for `late` on a thread of its own: first for its verdict, which is given on, then for its end. What
+    /// it counts meanwhile goes on the board, what it was told to do into `orders`.
     ///
     /// # Errors
     /// If there can be no such thread.
@@ -131,25 +158,25 @@ impl Elder {
         board: &Arc<Board>,
         events: &Sender<Event>,
         orders: Sender<Order>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, Receiver<Verdict>)> {
         let way_out = late.way_out()?;
         let board = Arc::clone(board);
+        let (report, verdict) = bounded(1);
         let wait = move || {
             board.confined.thread(Class::Elder)?;
+            // A start that has failed waits for nothing.
+            let _ = report.send(late.verdict());
             let obey = |word: &str| {
                 if let Some(wish) = Wish::from_word(word) {
                     // A node that takes no orders any more ends.
                     let _ = orders.send(Order { wish, client: Client::default() });
                 }
             };
-            if let Some(counted) = late.wait(obey) {
-                let names = &board.named.load().counted;
-                board.tcp.add_to_base(&history::totals(&counted, names));
-            }
+            late.wait(obey, |untold| untold.add_to(&board));
             Ok(())
         };
         let thread = Some(net::spawn("elder".to_owned(), events.clone(), wait)?);
-        Ok(Self { way_out, thread })
+        Ok((Self { way_out, thread }, verdict))
     }
 
     pub(super) fn is_there(&self) -> bool {

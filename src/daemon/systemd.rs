@@ -74,7 +74,6 @@ impl Systemd {
     pub(super) fn reloading(&self) {
         // Both in one message: systemd 253 and later take one without the other for a failure.
         self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_usec()));
-        self.wait_longer();
     }
 
     /// Another process of the service is its main one now, and serves. Whether the manager has taken that:

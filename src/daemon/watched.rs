@@ -3,31 +3,32 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, unbounded};
+use tokio::sync::watch;
 
 use super::placement::Placement;
 use super::taps;
 use crate::board::host::Host;
 use crate::board::observed::Observed;
 use crate::board::process::Process;
-use crate::board::{Block, Board, Facts, Life, Named, Reloads, State, Status};
+use crate::board::{Block, Board, Facts, Life, Named, Reloads, Status};
 use crate::config::Config;
-use crate::history::aggregator::{Aggregator, Minutes};
+use crate::history::aggregator::{Aggregator, Minutes, Told};
 use crate::history::fault::Fault;
 use crate::history::sources::{Places, Sources};
-use crate::history::{self, Bases, History, Legacy, Stored};
+use crate::history::{self, Bases, History, Legacy, Lent, Stored};
 use crate::limits::{HISTORY_CLOSE_WAIT_MAX, WATCHED_TICK};
 use crate::log::Log;
 use crate::net::{self, Event, Net};
 use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
-use crate::web::{self, Access, Listeners};
+use crate::web::{self, Access, Admission, Listeners};
 
 /// Where the numbers of this node stand. They continue from `bases`.
 fn board(
@@ -153,14 +154,13 @@ impl Remembered {
 /// The threads that watch: that of HTTP, if there is one, the aggregator, and those of what is copied out.
 pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
-    stop_http: Arc<AtomicBool>,
+    /// Whether HTTP is served.
+    admission: watch::Sender<Admission>,
     aggregator: Option<JoinHandle<()>>,
     /// It ends after the aggregator.
     exports: Option<JoinHandle<()>>,
-    /// What the aggregator leaves at its end.
-    history: Receiver<History>,
-    /// Where the aggregator gets other databases of places; it ends when this is dropped.
-    places: Option<Sender<Places>>,
+    /// Where the aggregator is told things; it ends when this is dropped.
+    told: Option<Sender<Told>>,
     taps: Option<taps::Running>,
 }
 
@@ -174,8 +174,6 @@ pub(super) struct Watch {
     pub(super) taps: taps::Opened,
     /// Where queries are answered in the driver.
     pub(super) xdp: Vec<String>,
-    /// The process before this one was draining.
-    pub(super) is_draining: bool,
 }
 
 /// Starts the thread that writes files for other programs, if any are wanted. It is told of minutes.
@@ -209,16 +207,13 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, taps, xdp, is_draining } = watch;
+        let Watch { http, places, today, remembered, names, taps, xdp } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, lost, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
         let mut board = board(config, net, placement, names, bases, place, &taps);
         board.facts.xdp = xdp;
         board.history.set_waits(history.trouble().is_some());
         lost.iter().for_each(|fault| board.history.failed(fault));
-        if is_draining {
-            board.life.change(State::Draining);
-        }
         let board = Arc::new(board);
         let mut streams = net.take_streams();
         let taps = taps.start(config, &mut streams, events, &net.confined)?;
@@ -227,31 +222,51 @@ impl Watched {
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, minutes);
         let access = Access { node_view: config.node_view, allowed_hosts: config.allowed_hosts.clone() };
-        let stop_http = Arc::new(AtomicBool::new(false));
-        let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
+        let (admission, admitted) = watch::channel(Admission::Closed);
+        let for_http = Arc::clone(&board);
         let is_served = http.all().next().is_some();
         let confined = net.confined.clone();
-        let run = move || web::run(http, for_http, stored, access, &flag, &confined);
+        let run = move || web::run(http, for_http, stored, access, admitted, &confined);
         let http = is_served.then(|| net::spawn("http".to_owned(), events.clone(), run)).transpose()?;
-        let (places, other_places) = unbounded();
+        let (sender, told) = unbounded();
         let for_aggregator = Arc::clone(&board);
-        let (leave, history) = bounded(1);
         let confined = net.confined.clone();
         let run = move || {
             confined.thread(Class::Aggregator)?;
-            // Hardly anybody wants it.
-            let _ = leave.send(aggregator.run(&for_aggregator, &other_places));
+            aggregator.run(&for_aggregator, &told);
             Ok(())
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
-        let (aggregator, places, taps) = (Some(aggregator), Some(places), Some(taps));
-        Ok((Self { http, stop_http, aggregator, exports, history, places, taps }, board))
+        let (aggregator, told, taps) = (Some(aggregator), Some(sender), Some(taps));
+        Ok((Self { http, admission, aggregator, exports, told, taps }, board))
+    }
+
+    /// HTTP is served from now on.
+    pub(super) fn open(&self) {
+        self.admission.send_replace(Admission::Open);
+    }
+
+    /// Stores what was counted, and leaves the history to a successor, which gets it from `to`. Meanwhile
+    /// nobody is served over HTTP, whose numbers would be another's.
+    pub(super) fn lend(&self, to: Sender<Result<Lent, String>>) {
+        self.admission.send_replace(Admission::Closed);
+        self.tell(Told::Lend(to));
+    }
+
+    /// Goes on, where the successor has failed.
+    pub(super) fn resume(&self) {
+        self.tell(Told::Resume);
+        self.admission.send_replace(Admission::Open);
     }
 
     /// From now on sources are looked up in `places`.
     pub(super) fn change_places(&self, places: Places) {
+        self.tell(Told::Places(places));
+    }
+
+    fn tell(&self, told: Told) {
         // An aggregator that is gone has taken the process with it.
-        let _ = self.places.as_ref().map(|aggregator| aggregator.send(places));
+        let _ = self.told.as_ref().map(|aggregator| aggregator.send(told));
     }
 
     /// Reopens the file of the query log, after it was rotated.
@@ -268,11 +283,11 @@ impl Watched {
         }
     }
 
-    /// Ends the other threads. What is left is the history, with everything that was counted so far. None of
+    /// Ends the other threads; everything that was counted is stored, unless a successor has the history. None of
     /// them is waited for longer than it may take: one that hangs ends with the process.
-    pub(super) fn stop(&mut self, log: &Log) -> Option<History> {
-        self.stop_http.store(true, Ordering::Relaxed);
-        self.places = None;
+    pub(super) fn stop(&mut self, log: &Log) {
+        self.admission.send_replace(Admission::Over);
+        self.told = None;
         let began = Instant::now();
         for (what, thread) in [
             ("HTTP", self.http.take()),
@@ -290,6 +305,5 @@ impl Watched {
                 log.error(format!("{what}: its thread hangs; this process ends without it"));
             }
         }
-        self.history.try_recv().ok()
     }
 }

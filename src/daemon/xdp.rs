@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use ipnet::IpNet;
@@ -193,12 +194,14 @@ impl Prepared {
         };
         // It asks the kernel what may wait for a driver, so the one that says that the node lives is another.
         let looker = net::spawn("xdp-host".to_owned(), events.clone(), looking)?.thread().clone();
+        let rounds = Arc::<AtomicU64>::default();
         let keeper = Keeper {
             responder: Arc::clone(&responder),
             board: Arc::clone(board),
             counters: Arc::clone(&board.xdp.counters),
             lost,
             stop: Arc::clone(&stop),
+            rounds: Arc::clone(&rounds),
         };
         let confined = confined.clone();
         let keep = move || {
@@ -207,8 +210,7 @@ impl Prepared {
             Ok(())
         };
         let handle = net::spawn("xdp".to_owned(), events.clone(), keep)?;
-        let threads = [looker, handle.thread().clone()];
-        Ok(Some(Xdp { responder, stop, handle, threads }))
+        Ok(Some(Xdp { responder, stop, rounds, handle, looker }))
     }
 }
 
@@ -257,8 +259,10 @@ fn facts(responder: &Responder, settings: &XdpSettings, host: &Host) -> Vec<Stri
 pub(super) struct Xdp {
     responder: Arc<Responder>,
     stop: Arc<AtomicBool>,
+    /// How often the keeper has read what was counted.
+    rounds: Arc<AtomicU64>,
     handle: JoinHandle<()>,
-    threads: [Thread; 2],
+    looker: Thread,
 }
 
 impl Xdp {
@@ -272,12 +276,25 @@ impl Xdp {
         self.responder.publish(snapshot);
     }
 
+    /// Answers nothing more, until it is told to; what was counted is on the board when this returns.
+    pub(super) fn settle(&self) {
+        self.responder.serve(false);
+        // A round that has begun may have read before that.
+        let enough = self.rounds.load(Ordering::Acquire) + 2;
+        let until = Instant::now() + XDP_BEAT;
+        while self.rounds.load(Ordering::Acquire) < enough && Instant::now() < until {
+            self.handle.thread().unpark();
+            thread::park_timeout(XDP_BEAT / 1000);
+        }
+    }
+
     /// Ends: everything goes to the sockets, and what was counted is on the board.
     pub(super) fn stop(self) {
         self.responder.serve(false);
         self.stop.store(true, Ordering::Relaxed);
         // The one that looks at the host is not waited for: it ends when the kernel has answered.
-        self.threads.iter().for_each(Thread::unpark);
+        self.looker.unpark();
+        self.handle.thread().unpark();
         // A panic was reported when it happened.
         let _ = self.handle.join();
     }
@@ -290,6 +307,7 @@ struct Keeper {
     counters: Arc<Counters>,
     lost: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    rounds: Arc<AtomicU64>,
 }
 
 impl Keeper {
@@ -307,6 +325,7 @@ impl Keeper {
             let mut totals = self.responder.totals();
             totals.add(XDP_LOST.at([]), self.lost.load(Ordering::Relaxed));
             self.counters.take_over(&totals);
+            self.rounds.fetch_add(1, Ordering::Release);
             if is_last {
                 return;
             }

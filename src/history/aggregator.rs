@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use super::fault::Fault;
 use super::sources::{Places, Sources};
 use super::uniques::UniquesOfDays;
-use super::{DAY, History, Kept, MINUTE, unix_time};
+use super::{DAY, History, Kept, Lent, MINUTE, unix_time};
 use crate::board::Board;
 use crate::board::remarks::Remarks;
 use crate::limits::{AGGREGATOR_TICK, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
@@ -48,6 +48,18 @@ impl Minutes {
             let _ = sender.try_send(minute);
         }
     }
+}
+
+/// What it is told.
+#[derive(Debug)]
+pub enum Told {
+    /// From now on sources are looked up in others.
+    Places(Places),
+    /// Store what was counted, and leave the history to a successor, which begins with what this is sent.
+    /// What is told next is [`Resume`](Self::Resume), if anything.
+    Lend(Sender<Result<Lent, String>>),
+    /// Go on with the history.
+    Resume,
 }
 
 /// What it reads, and what it makes of it.
@@ -86,19 +98,25 @@ impl Aggregator {
         Self { streams, today, sources, uniques, history, minutes, remarks: Remarks::default(), queries: 0 }
     }
 
-    /// Looks once a second until nobody is left who could send other databases of places, and then once more.
-    /// Gives the history back.
-    pub fn run(mut self, board: &Board, places: &Receiver<Places>) -> History {
+    /// Looks once a second until nobody is left who could tell anything, and then once more, unless a successor
+    /// has the history.
+    pub fn run(mut self, board: &Board, told: &Receiver<Told>) {
         // Once a minute, whether or not the last one could be stored, and wherever the clock is set to.
         let mut minute = unix_time() / MINUTE;
         loop {
-            let goes_on = match places.recv_timeout(AGGREGATOR_TICK) {
-                Ok(places) => {
-                    self.sources.change_places(places);
-                    true
+            let mut goes_on = true;
+            match told.recv_timeout(AGGREGATOR_TICK) {
+                Ok(Told::Places(places)) => self.sources.change_places(places),
+                Ok(Told::Lend(to)) => {
+                    self.lend(board, &to);
+                    if !self.gets_it_back(told) {
+                        return;
+                    }
+                    self.resume(board);
                 }
-                Err(end) => end == RecvTimeoutError::Timeout,
-            };
+                Ok(Told::Resume) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => goes_on = false,
+            }
             let now = unix_time();
             self.gather(board, now);
             if !goes_on || now / MINUTE != minute {
@@ -106,11 +124,42 @@ impl Aggregator {
                 self.store(board, now);
             }
             if !goes_on {
-                if let Err(fault) = self.history.end() {
-                    board.log.error(format!("history: cannot be closed in order: {fault}"));
-                }
-                return self.history;
+                self.end(board);
+                return;
             }
+        }
+    }
+
+    /// Waits for what becomes of a history that was lent.
+    fn gets_it_back(&mut self, told: &Receiver<Told>) -> bool {
+        loop {
+            match told.recv() {
+                Ok(Told::Places(places)) => self.sources.change_places(places),
+                Ok(Told::Lend(_)) => {}
+                Ok(Told::Resume) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn lend(&mut self, board: &Board, to: &Sender<Result<Lent, String>>) {
+        let now = unix_time();
+        self.gather(board, now);
+        self.store(board, now);
+        self.end(board);
+        // Who does not wait for it any more says that it is to go on.
+        let _ = to.send(self.history.lend().map_err(|error| error.to_string()));
+    }
+
+    fn resume(&mut self, board: &Board) {
+        if let Err(fault) = self.history.resume(board) {
+            self.tell(board, &fault, "; restart the node");
+        }
+    }
+
+    fn end(&self, board: &Board) {
+        if let Err(fault) = self.history.end() {
+            board.log.error(format!("history: cannot be closed in order: {fault}"));
         }
     }
 

@@ -116,9 +116,19 @@ impl Db {
         set_mark(&self.connection, CLEAN, 1)
     }
 
+    /// Takes that back: the run goes on.
+    pub(super) fn go_on(&self) -> rusqlite::Result<()> {
+        self.connection.execute("DELETE FROM marks WHERE name = ?", [CLEAN]).map(drop)
+    }
+
     /// What is known of zones that have got their names since, which goes on from there.
     pub(super) fn bases(&self, series: &[Series], shards: usize) -> rusqlite::Result<Bases> {
         bases(&self.connection, series, shards)
+    }
+
+    /// What the totals of a block were when they were last stored or read.
+    pub(super) fn totals(&self, block: usize) -> &Totals {
+        &self.totals[block]
     }
 
     /// Notes that a block goes on from so much more.

@@ -40,7 +40,7 @@ pub use rusqlite::InterruptHandle;
 pub use schema::{DAY, MINUTE};
 use schema::{Series, all_series};
 use sources::Row;
-pub use succession::{Closed, Counted, Legacy, totals};
+pub use succession::{Legacy, Lent, Untold};
 use uniques::UniquesOfDays;
 
 /// The file in the configured directory.

@@ -118,7 +118,7 @@ pub(super) const KEPT: [&str; 14] = [
 ];
 
 /// A counter as the file names it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) family: &'static str,
     pub(super) labels: String,

@@ -3,31 +3,42 @@
 //! may have other ones.
 
 use std::collections::HashMap;
-
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::db::{self, Db};
-use super::fault::Fault;
-use super::schema::{Series, all_series};
-use super::{Bases, History, Lock, Opening, open};
+use super::fault::{Cause, Fault};
+use super::schema::{SCHEMA, Series, all_series, version};
+use super::{Bases, History, Lock, Opening, add_to_past, open};
 use crate::board::{Base, Block, Board};
 use crate::limits::{HISTORY_OPEN_WAIT_MAX, HISTORY_WAITING_LEN_MAX};
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
 
 /// A counter that moved: its family, its labels as a JSON object, and how far.
-pub type Counted = (String, String, u64);
+type Counted = (String, String, u64);
 
-/// A history that was closed.
+/// What a successor goes on from. The history stays open, but is not written: the successor may fail.
 #[derive(Debug)]
-pub struct Closed {
+pub struct Lent {
     /// Everything that is in memory.
     pub image: Option<Vec<u8>>,
     /// The lock of its directory.
     pub lock: Option<OwnedFd>,
     series: Vec<Series>,
-    taken: Vec<Totals>,
+    /// What was told of each block.
+    told: Vec<Totals>,
+}
+
+/// What was counted that no history has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    /// By the threads that serve.
+    pub sockets: Vec<Counted>,
+    /// In the driver.
+    pub xdp: Vec<Counted>,
 }
 
 /// What a process before this one has left of its history.
@@ -55,16 +66,48 @@ impl History {
         home.map_or(Ok(()), Db::end).map_err(|error| Fault::of(&error, Path::new("")))
     }
 
-    /// Closes it. From now on somebody else may write it.
+    /// What a successor goes on from, which may write it from now on, until [`resume`](Self::resume).
     ///
     /// # Errors
     /// If there is no memory for the image.
-    pub fn close(self) -> rusqlite::Result<Closed> {
-        let Self { memory, lock, series, taken, .. } = self;
-        let image = |db: Db| db.connection.serialize("main").map(|data| data.to_vec());
-        let image = memory.map(image).transpose()?;
-        let lock = lock.and_then(|lock| lock.descriptor().ok());
-        Ok(Closed { image, lock, series, taken })
+    pub fn lend(&self) -> rusqlite::Result<Lent> {
+        let image = |db: &Db| db.connection.serialize("main").map(|data| data.to_vec());
+        let image = self.memory.as_ref().map(image).transpose()?;
+        let lock = self.lock.as_ref().and_then(|lock| lock.descriptor().ok());
+        Ok(Lent { image, lock, series: self.series.clone(), told: self.taken.clone() })
+    }
+
+    /// Goes on, as the successor has failed. What it had counted and stored in the file is added to `board`.
+    ///
+    /// # Errors
+    /// Those of the disk; or the successor was of a version that has changed the file, which this one then
+    /// leaves alone: minutes wait in memory.
+    pub fn resume(&mut self, board: &Board) -> Result<(), Fault> {
+        let of_it = |error: &rusqlite::Error| Fault::of(error, Path::new(""));
+        if let Some(memory) = &self.memory {
+            memory.go_on().map_err(|error| of_it(&error))?;
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let version = version(&file.connection).map_err(|error| of_it(&error))?;
+        if version != SCHEMA.len() {
+            self.file = None;
+            self.trouble = Fault::new(Cause::Newer, format!("its version is {version} by now"));
+            return Err(self.trouble.clone());
+        }
+        file.go_on().map_err(|error| of_it(&error))?;
+        let found = file.bases(&self.series, board.shards.len()).map_err(|error| of_it(&error))?;
+        for (index, (block, base)) in board.blocks().zip(found.blocks()).enumerate() {
+            let more = base.total.since(file.totals(index));
+            self.known[index] += &more;
+            self.taken[index] += &more;
+            file.add_totals(index, &more);
+            block.add_to_base(&Base { total: more, left_out: Totals::default() });
+        }
+        // What is of shards that this process does not have, nobody has counted here.
+        let more = found.past.total.since(&board.past.load().total);
+        self.known_past += &more;
+        add_to_past(board, &Base { total: more, left_out: Totals::default() });
+        Ok(())
     }
 
     /// Opens the history in `dir`, where one is given, on a thread of its own that begins with `confine`: a
@@ -143,27 +186,42 @@ impl Opening {
     }
 }
 
-impl Closed {
-    /// What was counted since it was stored for the last time, of all threads together.
+impl Lent {
+    /// What was counted since it was told for the last time; from now on that is told.
+    pub fn untold(&mut self, board: &Board) -> Untold {
+        let now: Vec<Totals> = board.blocks().map(Block::read).collect();
+        let since: Vec<Totals> = now.iter().zip(&self.told).map(|(now, told)| now.since(told)).collect();
+        self.told = now;
+        let named = |totals: &Totals| {
+            let counted = self.series.iter().zip(totals.counts()).filter(|(_, count)| **count > 0);
+            counted.map(|(series, count)| (series.family.to_owned(), series.labels.clone(), *count)).collect()
+        };
+        let mut sockets = Totals::default();
+        let (xdp, others) = since.split_last().expect("the driver has a block, and the last");
+        others.iter().for_each(|totals| sockets += totals);
+        Untold { sockets: named(&sockets), xdp: named(xdp) }
+    }
+}
+
+impl Untold {
+    /// Adds it to `board`, which goes on from there.
+    pub fn add_to(&self, board: &Board) {
+        let names = &board.named.load().counted;
+        board.tcp.add_to_base(&totals(&self.sockets, names));
+        board.xdp.add_to_base(&totals(&self.xdp, names));
+    }
+
+    /// Whether there is nothing.
     #[must_use]
-    pub fn counted_since(&self, board: &Board) -> Vec<Counted> {
-        let mut since = vec![0; self.series.len()];
-        let blocks = board.shards.iter().chain([&board.tcp]);
-        for (block, taken) in blocks.zip(&self.taken) {
-            let now = Block::read(block);
-            for (at, (now, before)) in now.counts().iter().zip(taken.counts()).enumerate() {
-                since[at] += now.saturating_sub(*before);
-            }
-        }
-        let counted = self.series.iter().zip(since).filter(|(_, count)| *count > 0);
-        counted.map(|(series, count)| (series.family.to_owned(), series.labels.clone(), count)).collect()
+    pub const fn is_empty(&self) -> bool {
+        self.sockets.is_empty() && self.xdp.is_empty()
     }
 }
 
 /// What the process before this one has counted, in the counters of this one. What this one does not count is
 /// left out.
 #[must_use]
-pub fn totals(counted: &[Counted], names: &Names) -> Base {
+fn totals(counted: &[Counted], names: &Names) -> Base {
     let series = all_series(names);
     // Of values that share the name `other` the last is the one that counts.
     let places: HashMap<(&str, &str), usize> =
@@ -181,7 +239,7 @@ pub fn totals(counted: &[Counted], names: &Names) -> Base {
 mod tests {
     use super::*;
     use crate::board::tests::board;
-    use crate::history::{UniquesOfDays, unix_time};
+    use crate::history::{Kept, UniquesOfDays, unix_time};
     use crate::stats::counters::{QUERIES, TCP_ACCEPTED, Tally};
 
     fn count(block: &Block, at: usize, count: u32) {
@@ -204,8 +262,8 @@ mod tests {
         };
         let before = kept(&history);
         assert!(before >= 7);
-        let closed = history.close().unwrap();
-        let image = closed.image.as_ref().unwrap();
+        let lent = history.lend().unwrap();
+        let image = lent.image.as_ref().unwrap();
         let (history, bases) =
             History::in_memory_from(image, &second.named.load().counted, second.shards.len(), now).unwrap();
         assert_eq!(bases.shards[0].total.counts(), first.shards[0].read().counts());
@@ -222,19 +280,70 @@ mod tests {
         let (mut history, _) =
             History::in_memory(&first.named.load().counted, first.shards.len(), 0).unwrap();
         history.store(&first, &[], &UniquesOfDays::default(), 0).unwrap();
-        let closed = history.close().unwrap();
-        assert!(closed.counted_since(&first).is_empty());
+        let mut lent = history.lend().unwrap();
+        assert!(lent.untold(&first).is_empty());
         count(&first.tcp, TCP_ACCEPTED.at([]), 3);
         count(&first.tcp, QUERIES.at([1, 1, 0]), 5);
         count(&first.shards[1], QUERIES.at([1, 1, 0]), 1);
-        let mut counted = closed.counted_since(&first);
-        assert_eq!(counted.len(), 2);
-        counted.push(("as112_of_another_version_total".to_owned(), "{}".to_owned(), 9));
-        let before = second.read().total;
-        second.tcp.add_to_base(&totals(&counted, &second.named.load().counted));
+        count(&first.xdp, QUERIES.at([0, 0, 0]), 4);
+        let mut untold = lent.untold(&first);
+        assert_eq!((untold.sockets.len(), untold.xdp.len()), (2, 1));
+        assert!(lent.untold(&first).is_empty(), "it is told once");
+        untold.sockets.push(("as112_of_another_version_total".to_owned(), "{}".to_owned(), 9));
+        let (before, in_driver) = (second.read().total, second.xdp.read());
+        untold.add_to(&second);
         let after = second.read().total;
         assert_eq!(after.counts()[QUERIES.at([1, 1, 0])], before.counts()[QUERIES.at([1, 1, 0])] + 6);
         assert_eq!(after.sum(TCP_ACCEPTED), before.sum(TCP_ACCEPTED) + 3);
-        assert_eq!(after.counts().iter().sum::<u64>(), before.counts().iter().sum::<u64>() + 9);
+        assert_eq!(after.counts().iter().sum::<u64>(), before.counts().iter().sum::<u64>() + 13);
+        assert_eq!(second.xdp.read().sum(QUERIES), in_driver.sum(QUERIES) + 4);
+    }
+
+    /// A successor that fails has served, counted and stored meanwhile: the process that goes on has that.
+    #[test]
+    fn what_a_successor_that_failed_has_stored_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second, now) = (board(), board(), unix_time());
+        let begin = |board: &Board, lock| {
+            let legacy = Legacy { image: None, lock };
+            let names = board.named.load().counted.clone();
+            History::begin(Some(dir.path()), legacy, &names, board.shards.len(), now, || Ok(())).unwrap()
+        };
+        let (mut history, _) = begin(&first, None);
+        let at = QUERIES.at([0, 0, 0]);
+        count(&first.shards[0], at, 7);
+        history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
+        let before = first.read().total.counts()[at];
+        history.end().unwrap();
+        let lent = history.lend().unwrap();
+        {
+            let (mut of_second, bases) = begin(&second, lent.lock.map(Lock::inherited));
+            assert!(bases.shards[0].left_out.counts().iter().all(|count| *count == 0), "it goes on exactly");
+            second
+                .shards
+                .iter()
+                .zip(&bases.shards)
+                .for_each(|(block, base)| block.base.store(base.clone().into()));
+            count(&second.shards[1], at, 5);
+            of_second.store(&second, &[], &UniquesOfDays::default(), now).unwrap();
+        }
+        history.resume(&first).unwrap();
+        let of_second = first.read().total.counts()[at] - before;
+        assert!(of_second >= 5, "{of_second}");
+        history.resume(&first).unwrap();
+        assert_eq!(first.read().total.counts()[at], before + of_second, "once");
+        count(&first.shards[1], at, 2);
+        history.store(&first, &[], &UniquesOfDays::default(), now).unwrap();
+        let file = history.file.as_ref().unwrap().bases(&history.series, first.shards.len()).unwrap();
+        let stored: u64 = file.shards.iter().map(|base| base.total.counts()[at]).sum();
+        assert_eq!(stored, first.shards.iter().map(|block| block.read().counts()[at]).sum::<u64>());
+        // One that has changed the file leaves it to those that know it; minutes wait.
+        history.connection().pragma_update(None, "user_version", 99).unwrap();
+        assert_eq!(history.resume(&first).unwrap_err().cause, Cause::Newer);
+        count(&first.shards[1], at, 1);
+        assert!(matches!(
+            history.store(&first, &[], &UniquesOfDays::default(), now),
+            Ok(Kept::Waits(fault)) if fault.cause == Cause::Newer
+        ));
     }
 }

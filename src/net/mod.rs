@@ -2,6 +2,7 @@
 //!
 //! The datapath is chosen once, for the whole process: all shards use the ring, or none does.
 
+mod drops;
 pub mod orders;
 mod probe;
 pub mod tcp;
@@ -12,6 +13,7 @@ mod wall;
 use std::fmt;
 use std::io;
 
+pub use drops::SocketDrops;
 pub use threads::{Event, Net, Plan, memory_len_of_shard, spawn};
 pub use wall::unix_time;
 
@@ -70,6 +72,8 @@ pub enum NetError {
     Socket(io::Error),
     /// A shard ended before it served.
     Ended,
+    /// A thread does not pause.
+    Stuck,
 }
 
 /// What to do where no thread can be started: EAGAIN has one of these for its cause, and does not say which.
@@ -97,6 +101,7 @@ impl fmt::Display for NetError {
             }
             Self::Socket(error) => write!(f, "{error}; raise the limit of open files (ulimit -n)"),
             Self::Ended => f.write_str("a shard ended during startup; please report this"),
+            Self::Stuck => f.write_str("a serving thread is stuck; restart the node"),
             Self::Thread(error) => {
                 write!(f, "cannot start a thread: {error}; {THREAD_ADVICE}")
             }

@@ -4,15 +4,17 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::drops::{Seen, SocketDrops};
 use super::orders::Orders;
 use super::probe;
 use super::tcp::{Serving, TcpDriver, TcpSettings};
-use super::udp::{Listener, Shard, ShardSocket};
+use super::udp::{Listener, Pauses, Shard, ShardSocket};
 use super::{Datapath, DatapathChoice, NetError};
-use crate::limits::{RING_SLOTS, THREAD_STACK_LEN};
+use crate::limits::{RING_SLOTS, STUCK_AFTER, THREAD_STACK_LEN};
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
@@ -54,6 +56,8 @@ pub struct Plan {
     pub ledgers: LedgerSettings,
     /// How the threads are confined.
     pub confined: Confined,
+    /// Another process has the sockets, and counts their drops until [`Net::count_drops`].
+    pub is_successor: bool,
 }
 
 /// Threads that serve: the shards, and one for TCP.
@@ -72,6 +76,10 @@ pub struct Net {
     threads: Vec<JoinHandle<()>>,
     /// What shards say once their gates are open.
     serving: Receiver<()>,
+    /// What all threads say once they have paused.
+    paused: Receiver<Vec<SocketDrops>>,
+    /// Where shards learn from where on drops are theirs to count.
+    drops: Vec<Sender<Seen>>,
     orders: Arc<Orders>,
 }
 
@@ -84,6 +92,7 @@ impl Net {
     pub fn start(plan: Plan, events: &Sender<Event>) -> Result<Self, NetError> {
         let (datapath, reason) = choose(plan.choice)?;
         let (serve, serving) = bounded(plan.cpus.len());
+        let (pauses, paused) = bounded(plan.cpus.len() + 1);
         let mut net = Self {
             datapath,
             reason,
@@ -93,9 +102,11 @@ impl Net {
             gates: Vec::new(),
             threads: Vec::new(),
             serving,
+            paused,
+            drops: Vec::new(),
             orders: Arc::default(),
         };
-        match net.start_threads(plan, serve, events) {
+        match net.start_threads(plan, serve, pauses, events) {
             Ok(()) => Ok(net),
             Err(error) => {
                 net.stop();
@@ -108,17 +119,20 @@ impl Net {
         &mut self,
         plan: Plan,
         serving: Sender<()>,
+        paused: Sender<Vec<SocketDrops>>,
         events: &Sender<Event>,
     ) -> Result<(), NetError> {
-        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers, confined } = plan;
+        let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers, confined, .. } = plan;
+        let is_successor = plan.is_successor;
         let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
-            let gate = self.new_gate();
-            let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers));
+            let pauses = Pauses { begun: paused.clone(), over: self.new_gate() };
+            let ours_from = is_successor.then(|| self.new_drops());
+            let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers), ours_from);
             let (datapath, ready, serving) = (self.datapath, ready.clone(), serving.clone());
             let confined = confined.clone();
-            let start = Start { cpu, datapath, busy_poll, ready, gate, serving, confined };
+            let start = Start { cpu, datapath, busy_poll, ready, pauses, serving, confined };
             let orders = Arc::clone(&self.orders);
             self.spawn(format!("udp-{index}"), events, move || start.run(shard, &orders))?;
         }
@@ -127,7 +141,8 @@ impl Net {
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
         let gate = self.new_gate();
-        let mut serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
+        let serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
+        let mut serving = serving.telling(paused);
         let orders = Arc::clone(&self.orders);
         self.spawn("tcp".to_owned(), events, move || {
             if gate.recv().is_err() {
@@ -143,12 +158,55 @@ impl Net {
     /// # Errors
     /// Why a shard cannot, now that it should. Others may serve already: the process must end.
     pub fn open(&mut self) -> Result<(), NetError> {
-        for gate in self.gates.drain(..) {
-            // A thread that is gone has reported it.
-            let _ = gate.send(self.datapath);
-        }
+        self.open_gates();
         let shards = self.counters.len() - 1;
         if self.serving.iter().take(shards).count() == shards { Ok(()) } else { Err(NetError::Ended) }
+    }
+
+    fn open_gates(&self) {
+        for gate in &self.gates {
+            // A thread that is gone has reported it; one that was told before and has not looked yet will.
+            let _ = gate.try_send(self.datapath);
+        }
+    }
+
+    /// Takes nothing more in, until [`resume`](Self::resume) or for good: another process serves. When this
+    /// returns, shards have answered what they had received, and the thread of TCP serves the connections
+    /// that it has. Up to where the drops of each socket were counted.
+    ///
+    /// # Errors
+    /// If a thread is stuck. The others may have paused: resume.
+    pub fn pause(&self) -> Result<Vec<SocketDrops>, NetError> {
+        // What a thread has said too late the last time is no matter of this one.
+        self.paused.try_iter().for_each(drop);
+        self.orders.pause();
+        let deadline = Instant::now() + STUCK_AFTER;
+        let mut seen = Vec::new();
+        for _ in 0..self.counters.len() {
+            seen.extend(self.paused.recv_deadline(deadline).map_err(|_| NetError::Stuck)?);
+        }
+        Ok(seen)
+    }
+
+    /// Takes in again what comes.
+    pub fn resume(&self) {
+        self.orders.resume();
+        self.open_gates();
+    }
+
+    /// From now on drops of the sockets are this process's to count, from `seen` on.
+    pub fn count_drops(&mut self, seen: Vec<SocketDrops>) {
+        let seen = Arc::new(seen.into_iter().collect());
+        for drops in self.drops.drain(..) {
+            // A thread that is gone has reported it.
+            let _ = drops.send(Arc::clone(&seen));
+        }
+    }
+
+    fn new_drops(&mut self) -> Receiver<Seen> {
+        let (drops, ours_from) = bounded(1);
+        self.drops.push(drops);
+        ours_from
     }
 
     fn new_gate(&mut self) -> Receiver<Datapath> {
@@ -201,6 +259,7 @@ impl Net {
     /// has, for its configured time at most.
     pub fn retire(&mut self) {
         self.orders.retire();
+        self.gates.clear();
         let shards = self.threads.len().saturating_sub(1);
         for thread in self.threads.drain(..shards) {
             // A panic was reported when it happened.
@@ -293,8 +352,8 @@ struct Start {
     datapath: Datapath,
     busy_poll: usize,
     ready: Sender<Result<(), NetError>>,
-    /// Says which datapath to serve with; closed instead of used when the start has failed elsewhere.
-    gate: Receiver<Datapath>,
+    /// Its gate says which datapath to serve with; closed instead of used when the start has failed elsewhere.
+    pauses: Pauses,
     serving: Sender<()>,
     confined: Confined,
 }
@@ -303,7 +362,7 @@ impl Start {
     /// Pins the thread before anything is allocated, for the ring and its memory to be near the CPU; when
     /// it has its datapath, confines it; then serves.
     fn run(self, mut shard: Shard, orders: &Orders) -> Result<(), String> {
-        let Self { cpu, datapath, busy_poll, ready, gate, serving, confined } = self;
+        let Self { cpu, datapath, busy_poll, ready, pauses, serving, confined } = self;
         // Another of the datapath's kind is asked a few questions first.
         let tested = |shard: &mut Shard, datapath: Datapath| {
             probe::probe(datapath, busy_poll, shard.snapshot())?;
@@ -317,7 +376,7 @@ impl Start {
         // If the receiver of the reports is gone, so is the gate.
         let _ = ready.send(report);
         drop(ready);
-        let Ok(chosen) = gate.recv() else { return Ok(()) };
+        let Ok(chosen) = pauses.over.recv() else { return Ok(()) };
         let udp = match udp {
             Some(udp) if chosen == datapath => udp,
             udp => {
@@ -331,7 +390,7 @@ impl Start {
         })?;
         let _ = serving.send(());
         drop(serving);
-        shard.serve(udp, orders).map_err(|error| format!("the {chosen} datapath failed: {error}"))
+        shard.serve(udp, orders, &pauses).map_err(|error| format!("the {chosen} datapath failed: {error}"))
     }
 }
 

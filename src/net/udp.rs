@@ -5,6 +5,9 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender};
+
+use super::drops::{Drops, Seen, SocketDrops};
 use super::orders::Orders;
 use super::wall::WallClock;
 use super::{Datapath, NetError};
@@ -17,11 +20,11 @@ use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
     DROPPED, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS,
-    SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS,
+    SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS,
 };
 use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED};
 use crate::stats::ledger::Ledger;
-use crate::sys::{Arrived, Local, Mmsg, Ring, Turn, sockets};
+use crate::sys::{Arrived, Local, Mmsg, Ring, Turn};
 
 /// The datapath of one shard.
 pub(super) enum UdpIo {
@@ -65,6 +68,15 @@ impl UdpIo {
         }
     }
 
+    /// Answers what was received, and receives nothing more until the next turn.
+    fn pause(&mut self, answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>) -> io::Result<Turn> {
+        match self {
+            Self::Ring(ring) => ring.pause(answer),
+            // Each turn answers what it receives.
+            Self::Mmsg(_) => Ok(Turn::default()),
+        }
+    }
+
     /// Answers what is still queued and closes the sockets.
     pub(super) fn end(
         self,
@@ -95,6 +107,15 @@ pub(super) struct Listener {
     pub(super) index: usize,
 }
 
+/// How a shard pauses.
+#[derive(Debug)]
+pub(super) struct Pauses {
+    /// Where it says that it has begun, with what it has seen dropped by then.
+    pub(super) begun: Sender<Vec<SocketDrops>>,
+    /// What wakes it when that is over.
+    pub(super) over: Receiver<Datapath>,
+}
+
 /// What one shard owns.
 #[derive(Debug)]
 pub(super) struct Shard {
@@ -105,8 +126,14 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(given: Vec<ShardSocket>, snapshot: Follower, ledger: Ledger) -> Self {
-        let drops = Drops::new(&given);
+    /// Where the process before this one has counted drops, it tells from where on they are ours to count.
+    pub(super) fn new(
+        given: Vec<ShardSocket>,
+        snapshot: Follower,
+        ledger: Ledger,
+        ours_from: Option<Receiver<Seen>>,
+    ) -> Self {
+        let drops = Drops::new(&given, ours_from);
         let listeners = given.iter().map(|given| given.listener).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
         let (cap, clock) = (ErrorCap::new(), WallClock::new());
@@ -129,12 +156,32 @@ impl Shard {
 
     /// Serves until the orders say otherwise. Then it answers what is left in its sockets, which another
     /// process may hold too.
-    pub(super) fn serve(mut self, mut udp: UdpIo, orders: &Orders) -> io::Result<()> {
+    pub(super) fn serve(mut self, mut udp: UdpIo, orders: &Orders, pauses: &Pauses) -> io::Result<()> {
         self.sockets.clear();
         self.turns(&mut udp, orders)?;
+        while orders.is_paused() {
+            self.pause(&mut udp, orders, pauses)?;
+            self.turns(&mut udp, orders)?;
+        }
         self.drops.read(udp.sockets(), &mut self.answering.ledger);
         let turn = udp.end(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
         self.fold(&turn, Instant::now());
+        Ok(())
+    }
+
+    /// Answers what was received and takes nothing more from its sockets until the pause is over. Meanwhile
+    /// it makes turns, as it is well.
+    fn pause(&mut self, udp: &mut UdpIo, orders: &Orders, pauses: &Pauses) -> io::Result<()> {
+        let turn = udp.pause(&mut |arrived, slot| self.answering.answer(arrived, slot))?;
+        self.drops.read(udp.sockets(), &mut self.answering.ledger);
+        self.fold(&turn, Instant::now());
+        // Nobody waits for it where the process ends.
+        let _ = pauses.begun.send(self.drops.seen());
+        while orders.is_paused() {
+            // An order is given before the gate opens, or is gone.
+            let _ = pauses.over.recv_timeout(SHARD_TICK);
+            self.fold(&Turn::default(), Instant::now());
+        }
         Ok(())
     }
 
@@ -229,44 +276,6 @@ impl Answering {
     }
 }
 
-/// What the kernel has dropped at each socket, read once a second, as it takes a system call each.
-#[derive(Debug)]
-struct Drops {
-    asked: Instant,
-    /// By socket: the listener whose drops these are, if they are this shard's to count; and how many there
-    /// were (the kernel's counter wraps at 2^32).
-    seen: Vec<(Option<usize>, u32)>,
-}
-
-impl Drops {
-    /// From now on: what a socket of another process dropped before is that one's to count.
-    fn new(given: &[ShardSocket]) -> Self {
-        let seen = given.iter().map(|given| {
-            let listener = (!given.is_second).then_some(given.listener.index);
-            (listener, sockets::drops(&given.socket).unwrap_or(0))
-        });
-        Self { asked: Instant::now(), seen: seen.collect() }
-    }
-
-    #[inline]
-    fn tick(&mut self, now: Instant, sockets: &[UdpSocket], ledger: &mut Ledger) {
-        if now.duration_since(self.asked) >= Duration::from_secs(1) {
-            self.asked = now;
-            self.read(sockets, ledger);
-        }
-    }
-
-    #[cold]
-    fn read(&mut self, sockets: &[UdpSocket], ledger: &mut Ledger) {
-        for (socket, (listener, seen)) in sockets.iter().zip(&mut self.seen) {
-            // A kernel without SO_MEMINFO (before Linux 4.12) leaves the count as it was.
-            let (Some(listener), Ok(drops)) = (*listener, sockets::drops(socket)) else { continue };
-            ledger.add(SOCKET_DROPS.at([listener]), drops.wrapping_sub(*seen));
-            *seen = drops;
-        }
-    }
-}
-
 /// The rate limit of FORMERR and NOTIMP: two programs that answer each other's errors must not keep each
 /// other busy.
 #[derive(Debug)]
@@ -301,46 +310,15 @@ impl ErrorCap {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::bounded;
+
     use super::*;
     use crate::serve::published::Published;
     use crate::serve::snapshot::tests::snapshot;
-    use crate::stats::counters::Totals;
+    use crate::stats::counters::{SOCKET_DROPS, Totals};
     use crate::stats::ledger::{LedgerSettings, ledger};
-    use crate::sys::sockets::{UdpOptions, bind_udp_group};
-
-    #[test]
-    fn drops_are_counted_once_by_socket() {
-        let options = UdpOptions { rcvbuf: 8192, sndbuf: 8192, ..UdpOptions::default() };
-        let bind = || bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0);
-        let sockets = [bind(), bind(), bind()];
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = |socket: &UdpSocket| socket.local_addr().unwrap();
-        let overfill = |socket: &UdpSocket| {
-            (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], address(socket)).unwrap(), 1000));
-            u64::from(sockets::drops(socket).unwrap())
-        };
-        // What was dropped before; then a socket that another shard has too.
-        assert!(overfill(&sockets[0]) > 0);
-        let given = sockets.iter().enumerate().map(|(index, socket)| {
-            let is_second = index == 2;
-            let listener = Listener { local: address(socket), index };
-            ShardSocket { socket: socket.try_clone().unwrap(), listener, is_second }
-        });
-        let mut drops = Drops::new(&given.collect::<Vec<_>>());
-        let (mut ledger, stream) = ledger(&LedgerSettings::default());
-        let mut counted = |after: u64| {
-            drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut ledger);
-            ledger.fold();
-            let mut totals = Totals::default();
-            stream.counters.read(&mut totals);
-            SOCKET_DROPS.of(&totals)[..3].to_vec()
-        };
-        let lost = overfill(&sockets[1]);
-        assert!(lost > 0 && overfill(&sockets[2]) > 0);
-        assert_eq!(counted(999), [0, 0, 0], "the kernel is asked once a second");
-        assert_eq!(counted(1000), [0, lost, 0]);
-        assert_eq!(counted(1000), [0, lost, 0], "what was counted is not counted again");
-    }
+    use crate::sys;
+    use crate::sys::sockets::{self, UdpOptions, bind_udp_group};
 
     #[test]
     fn what_was_dropped_in_the_last_second_is_counted_at_the_end() {
@@ -351,8 +329,8 @@ mod tests {
         let second = socket.try_clone().unwrap();
         let (ledger, stream) = ledger(&LedgerSettings::default());
         let follower = Published::new(snapshot(|_, _| ()).unwrap()).follow();
-        let mut shard =
-            Shard::new(vec![ShardSocket { socket, listener, is_second: false }], follower, ledger);
+        let given = vec![ShardSocket { socket, listener, is_second: false }];
+        let mut shard = Shard::new(given, follower, ledger, None);
         let udp = shard.udp(Datapath::Mmsg, 0).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], local).unwrap(), 1000));
@@ -360,11 +338,88 @@ mod tests {
         // It is to end before a second has passed, in which it would have asked anyway.
         let orders = Orders::default();
         orders.stop();
-        shard.serve(udp, &orders).unwrap();
+        shard.serve(udp, &orders, &pauses().0).unwrap();
         let mut totals = Totals::default();
         stream.counters.read(&mut totals);
         assert!(lost > 0 && totals.sum(SHARD_RECEIVED) == 100 - lost, "{lost} lost");
         assert_eq!(totals.sum(SOCKET_DROPS), lost);
+    }
+
+    struct End<'a>(&'a Orders);
+
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.stop();
+        }
+    }
+
+    /// A shard's side of its pauses, and the other.
+    fn pauses() -> (Pauses, Receiver<Vec<SocketDrops>>, Sender<Datapath>) {
+        let ((begun, told), (gate, over)) = (bounded(1), bounded(1));
+        (Pauses { begun, over }, told, gate)
+    }
+
+    /// In a pause what comes is another's, and after it ours again.
+    #[test]
+    fn a_shard_that_pauses_leaves_what_comes_and_can_go_on() {
+        let socket = bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &UdpOptions::default());
+        let socket = socket.unwrap().remove(0);
+        let (local, other) = (socket.local_addr().unwrap(), socket.try_clone().unwrap());
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(local).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let datapaths = [Datapath::Mmsg, Datapath::IoUring];
+        for datapath in datapaths.into_iter().take(if sys::self_test().is_ok() { 2 } else { 1 }) {
+            let (ledger, stream) = ledger(&LedgerSettings::default());
+            let follower = Published::new(snapshot(|_, _| ()).unwrap()).follow();
+            let socket = other.try_clone().unwrap();
+            let given = ShardSocket { socket, listener: Listener { local, index: 0 }, is_second: false };
+            let (pauses, begun, gate) = pauses();
+            let orders = Orders::default();
+            std::thread::scope(|scope| {
+                let orders = &orders;
+                // Also where this fails the other thread ends.
+                let _end = End(orders);
+                let serving = scope.spawn(move || {
+                    // A ring belongs to the thread that makes it.
+                    let mut shard = Shard::new(vec![given], follower, ledger, None);
+                    let udp = shard.udp(datapath, 0).unwrap();
+                    shard.serve(udp, orders, &pauses)
+                });
+                let asked = |id: u8| {
+                    let name = b"\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
+                    client.send(&[&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], &name[..]].concat()).unwrap();
+                };
+                let answered = || {
+                    let mut reply = [0; 1500];
+                    assert!(client.recv(&mut reply).unwrap() > 12);
+                    reply[1]
+                };
+                for round in 0..5 {
+                    asked(round);
+                    assert_eq!(answered(), round);
+                    orders.pause();
+                    assert_eq!(begun.recv().unwrap().len(), 1);
+                    asked(100 + round);
+                    let mut taken = [0; 1500];
+                    assert!(other.recv(&mut taken).is_ok(), "it is there for another process");
+                    assert_eq!(taken[1], 100 + round);
+                    asked(200 + round);
+                    orders.resume();
+                    // It may have seen the order by itself, twice.
+                    let _ = gate.try_send(datapath);
+                    assert_eq!(answered(), 200 + round, "what waited is answered");
+                }
+                orders.pause();
+                begun.recv().unwrap();
+                orders.retire();
+                drop(gate);
+                serving.join().unwrap().unwrap();
+            });
+            let mut totals = Totals::default();
+            stream.counters.read(&mut totals);
+            assert_eq!(totals.sum(SHARD_RECEIVED), 10);
+        }
     }
 
     #[test]

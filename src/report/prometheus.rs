@@ -181,6 +181,9 @@ impl Text {
         for (result, count) in [("succeeded", succeeded), ("failed", failed)] {
             self.sample(name, &[("result", result)], count);
         }
+        let name = "as112_upgrade_possible";
+        self.head(name, "gauge", "1 if `as112d upgrade` can start a new process; 0 if a restart is needed.");
+        self.sample(name, &[], u8::from(reading.board.life.can_upgrade()));
         self.head("as112_tcp_connections", "gauge", "Open TCP connections.");
         self.sample("as112_tcp_connections", &[], reading.tcp_connections);
         let name = "as112_history_errors_total";

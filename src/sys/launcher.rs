@@ -7,13 +7,14 @@
 //! told can change what it starts. It ends with its daemon.
 
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::{io, iter, ptr};
 
 use super::memory::forget_code;
@@ -32,8 +33,13 @@ const DESCRIPTORS_BEFORE: libc::c_uint = 255;
 const LAUNCH: u8 = b'L';
 const KILL: u8 = b'K';
 
+/// The bytes of a question: what, and its number.
+const QUESTION_LEN: usize = 5;
+
+/// How often a program is started at the most. It is done by hand, or by a package.
+const LAUNCH_EVERY: Duration = Duration::from_secs(1);
 /// How long the launcher may take to start a program, or to kill it, and what it says of it in bytes. It
-/// needs milliseconds.
+/// needs milliseconds, but for [`LAUNCH_EVERY`] and for two times [`ENDING_LOOKS_MAX`].
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_LEN_MAX: usize = 8 << 10;
 /// How often it is looked whether it ends by itself, and how many times.
@@ -42,7 +48,19 @@ const ENDING_LOOKS_MAX: usize = 30;
 
 /// The daemon's side.
 #[derive(Debug)]
-pub struct Launcher(Passage);
+pub struct Launcher {
+    line: Passage,
+    /// The number of the last question.
+    asked: Mutex<u32>,
+    /// How long an answer may take.
+    patience: Duration,
+}
+
+impl Launcher {
+    const fn new(line: Passage) -> Self {
+        Self { line, asked: Mutex::new(0), patience: ANSWER_MAX }
+    }
+}
 
 /// What a launcher starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,18 +182,18 @@ impl Launcher {
                 // SAFETY: ends this process at once, without the destructors and buffers of its parent.
                 unsafe { libc::_exit(0) }
             }
-            _ => Ok(Self(here)),
+            _ => Ok(Self::new(here)),
         }
     }
 
     /// Starts a successor. The end that is returned leads to it.
     ///
     /// # Errors
-    /// Why it cannot be started; or if there are no more descriptors, or the launcher is gone.
+    /// Why it cannot be started; or if there are no more descriptors, or the launcher is gone or does not
+    /// answer.
     pub fn launch(&self) -> io::Result<Passage> {
         let (here, there) = Passage::pair()?;
-        self.0.send(&[LAUNCH], &[there.as_fd()])?;
-        match self.answer()? {
+        match self.ask(LAUNCH, &[there.as_fd()])? {
             why_not if why_not.is_empty() => Ok(here),
             why_not => Err(io::Error::other(why_not)),
         }
@@ -184,17 +202,37 @@ impl Launcher {
     /// Kills the successor that was started last; how it ended, which it may have done before.
     ///
     /// # Errors
-    /// If the launcher is gone, or there is no successor.
+    /// If the launcher is gone or does not answer.
     pub fn kill(&self) -> io::Result<String> {
-        self.0.send(&[KILL], &[])?;
-        self.answer()
+        self.ask(KILL, &[])
     }
 
-    fn answer(&self) -> io::Result<String> {
-        let answer = self.0.receive(ANSWER_LEN_MAX, Some(ANSWER_MAX));
-        // An answer that comes too late would be taken for that to the next question: there is none.
-        let answer = answer.inspect_err(|_| self.0.close())?;
-        String::from_utf8(answer.bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+    /// Whether it is there, as far as one can tell without asking.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        !self.line.has_ended()
+    }
+
+    /// Each question has a number, and so does its answer: one that came too late for an earlier question is
+    /// not taken for that to this one.
+    fn ask(&self, what: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<String> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked = asked.wrapping_add(1);
+        self.line.send(&[&[what], &asked.to_be_bytes()[..]].concat(), descriptors)?;
+        let deadline = Instant::now() + self.patience;
+        loop {
+            self.line.await_message(Some(deadline.saturating_duration_since(Instant::now())), None)?;
+            // After an error in the middle of an answer nothing can be read any more.
+            let answer = self.line.receive(ANSWER_LEN_MAX, Some(ANSWER_MAX));
+            let answer = answer.inspect_err(|_| self.line.close())?;
+            match answer.bytes.split_first_chunk() {
+                Some((number, text)) if *number == asked.to_be_bytes() => {
+                    return String::from_utf8(text.to_vec()).map_err(|_| io::ErrorKind::InvalidData.into());
+                }
+                Some(_) => {}
+                None => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
     }
 }
 
@@ -232,38 +270,82 @@ pub(super) fn close_others(kept: libc::c_uint) {
 
 /// The launcher's life. It ends when the daemon closes the line, as it does by its own end.
 fn wait_and_launch(line: &Passage, program: &Program) {
-    let mut child: Option<Child> = None;
+    let mut started = Started::default();
     // It waits as long as the node lives, and mostly for nothing.
     forget_code();
-    while let Ok(parcel) = line.receive(1, None) {
-        let answer = match (parcel.bytes.first(), parcel.descriptors.into_iter().next()) {
-            (Some(&LAUNCH), Some(successor)) => match program.start(successor) {
-                Ok(started) => {
-                    child = Some(started);
-                    String::new()
-                }
-                Err(error) => format!("cannot start {}: {error}", program.path.display()),
-            },
-            (Some(&KILL), _) => child.take().map_or_else(|| "it never ran".to_owned(), ended),
+    while let Ok(parcel) = line.receive(QUESTION_LEN, None) {
+        let Some((&what, number)) = parcel.bytes.split_first().filter(|(_, number)| number.len() == 4) else {
+            return;
+        };
+        let answer = match (what, parcel.descriptors.into_iter().next()) {
+            (LAUNCH, Some(successor)) => started.launch(program, successor),
+            (KILL, _) => started.kill(),
             _ => return,
         };
-        if line.send(answer.as_bytes(), &[]).is_err() {
+        if line.send(&[number, answer.as_bytes()].concat(), &[]).is_err() {
             return;
         }
     }
 }
 
-/// Kills what was started, and how it ended. It may be about to end by itself, which tells more.
-fn ended(mut child: Child) -> String {
-    for _ in 0..ENDING_LOOKS_MAX {
-        if !matches!(child.try_wait(), Ok(None)) {
-            break;
+/// What a launcher has started. Never two at a time, nor two within a moment: whoever is able to tell it to
+/// launch, a daemon that was taken over, say, cannot make it fill the host with processes.
+#[derive(Default)]
+struct Started {
+    child: Option<Child>,
+    at: Option<Instant>,
+}
+
+impl Started {
+    /// Starts the program; if it cannot, why.
+    fn launch(&mut self, program: &Program, successor: OwnedFd) -> String {
+        if let Some(child) = &mut self.child
+            && matches!(child.try_wait(), Ok(None))
+        {
+            return format!("process {}, which was started before, has not ended yet", child.id());
         }
-        std::thread::park_timeout(ENDING_LOOK);
+        let since = self.at.map_or(LAUNCH_EVERY, |at| at.elapsed());
+        std::thread::sleep(LAUNCH_EVERY.saturating_sub(since));
+        self.at = Some(Instant::now());
+        match program.start(successor) {
+            Ok(child) => {
+                self.child = Some(child);
+                String::new()
+            }
+            Err(error) => {
+                self.child = None;
+                format!("cannot start {}: {error}", program.path.display())
+            }
+        }
     }
-    // One that has ended by itself cannot be killed, and tells how.
-    let _ = child.kill();
-    child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
+
+    /// Kills what was started, and how it ended. It may be about to end by itself, which tells more. One that
+    /// cannot be killed at once, as it waits for a disk, is not waited for.
+    fn kill(&mut self) -> String {
+        let Some(child) = &mut self.child else { return "it never ran".to_owned() };
+        let ended = look(child).or_else(|| {
+            // One that has ended by itself meanwhile cannot be killed, and tells how.
+            let _ = child.kill();
+            look(child)
+        });
+        let Some(ended) = ended else {
+            return format!("process {} was killed, but the kernel has not ended it yet", child.id());
+        };
+        self.child = None;
+        ended
+    }
+}
+
+/// Looks for a moment whether `child` ends; how it did.
+fn look(child: &mut Child) -> Option<String> {
+    for _ in 0..ENDING_LOOKS_MAX {
+        match child.try_wait() {
+            Ok(None) => std::thread::sleep(ENDING_LOOK),
+            Ok(Some(status)) => return Some(status.to_string()),
+            Err(error) => return Some(error.to_string()),
+        }
+    }
+    None
 }
 
 /// The line to the process that this one is to succeed, if a launcher has started it. The first call takes
@@ -298,7 +380,7 @@ mod tests {
         let (here, there) = Passage::pair().unwrap();
         let program = Program { path: path.into(), arguments: vec!["-c".into(), script.into()] };
         std::thread::spawn(move || wait_and_launch(&there, &program));
-        Launcher(here)
+        Launcher::new(here)
     }
 
     #[test]
@@ -343,10 +425,53 @@ mod tests {
     #[test]
     fn one_that_does_not_answer_as_it_should_is_not_asked_again() {
         let (here, there) = Passage::pair().unwrap();
-        let launcher = Launcher(here);
+        let launcher = Launcher::new(here);
         there.send(&[b'x'; ANSWER_LEN_MAX + 1], &[]).unwrap();
         assert_eq!(launcher.launch().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(!launcher.is_there());
         assert_eq!(launcher.launch().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_taken_for_another() {
+        let (here, there) = Passage::pair().unwrap();
+        let launcher = Launcher { patience: Duration::from_millis(20), ..Launcher::new(here) };
+        assert_eq!(launcher.kill().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(launcher.is_there(), "slow is not gone");
+        let slow = std::thread::spawn(move || {
+            for text in ["of the first", "of the second"] {
+                let question = there.receive(QUESTION_LEN, SOON).unwrap().bytes;
+                there.send(&[&question[1..], text.as_bytes()].concat(), &[]).unwrap();
+            }
+            there
+        });
+        let launcher = Launcher { patience: ANSWER_MAX, ..launcher };
+        assert_eq!(launcher.kill().unwrap(), "of the second");
+        drop(slow.join().unwrap());
+        assert!(!launcher.is_there());
+    }
+
+    #[test]
+    fn there_is_one_child_at_a_time_and_one_a_second() {
+        let launcher = launcher("/bin/sh", "read forever <&3; read forever <&3");
+        let first = launcher.launch().unwrap();
+        let began = Instant::now();
+        for _ in 0..3 {
+            let told = launcher.launch().unwrap_err().to_string();
+            assert!(told.ends_with("which was started before, has not ended yet"), "{told}");
+        }
+        assert_eq!(launcher.kill().unwrap(), "signal: 9 (SIGKILL)", "it was not forgotten");
+        assert!(first.await_end(ANSWER_MAX));
+        let second = launcher.launch().unwrap();
+        assert!(began.elapsed() > LAUNCH_EVERY / 2, "they do not follow one another at once");
+        // One that has ended by itself is in nobody's way.
+        drop(second);
+        let third = iter::repeat_with(|| launcher.launch().ok()).take(1000).find_map(|launched| {
+            std::thread::sleep(ENDING_LOOK);
+            launched
+        });
+        assert!(third.is_some());
+        launcher.kill().unwrap();
     }
 
     #[test]

@@ -150,14 +150,61 @@ impl Passage {
         self.0.set_read_timeout(left)
     }
 
-    /// Whether the other end is gone. Does not wait, and takes nothing that was said.
+    /// Whether the other end is gone. Does not wait, and takes nothing that was said, of which there may be
+    /// some.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        let mut byte = 0_u8;
-        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        // SAFETY: the kernel writes at most one byte to `byte`, which is ours, during the call only.
-        let len = unsafe { libc::recv(self.0.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
-        len == 0
+        matches!(self.look(libc::POLLRDHUP, Some(Duration::ZERO), None), Ok([true, _]))
+    }
+
+    /// Waits until the other end is gone, but no longer than `within`; whether it is.
+    #[must_use]
+    pub fn await_end(&self, within: Duration) -> bool {
+        matches!(self.look(libc::POLLRDHUP, Some(within), None), Ok([true, _]))
+    }
+
+    /// Waits as long as `within` for something to [`receive`](Self::receive), or for the end; no longer than
+    /// until the other end of `unless` is closed.
+    ///
+    /// # Errors
+    /// `TimedOut`; `ConnectionAborted` after that end.
+    pub fn await_message(&self, within: Option<Duration>, unless: Option<&Self>) -> io::Result<()> {
+        match self.look(libc::POLLIN | libc::POLLRDHUP, within, unless)? {
+            [_, true] => Err(io::ErrorKind::ConnectionAborted.into()),
+            [true, _] => Ok(()),
+            [false, false] => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Waits until there is one of these `events` here, or the end at `other`, as poll(2) does; which of it.
+    fn look(
+        &self,
+        events: libc::c_short,
+        within: Option<Duration>,
+        other: Option<&Self>,
+    ) -> io::Result<[bool; 2]> {
+        let deadline = within.map(|within| Instant::now() + within);
+        let polled = |passage: Option<&Self>, events| libc::pollfd {
+            // poll passes a negative descriptor over.
+            fd: passage.map_or(-1, |passage| passage.0.as_raw_fd()),
+            events,
+            revents: 0,
+        };
+        let mut fds = [polled(Some(self), events), polled(other, libc::POLLRDHUP)];
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            // Rounded up: no loop without a wait before the deadline.
+            let left = left.map_or(-1, |left| left.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32);
+            // SAFETY: the kernel reads and writes the two entries of `fds`, which is ours, during the call.
+            let found = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, left) };
+            if found >= 0 {
+                return Ok(fds.map(|fd| fd.revents != 0));
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
     }
 
     /// Wakes whoever waits at either end: it finds that the other is gone.
@@ -280,5 +327,34 @@ mod tests {
         let waiting = std::thread::spawn(move || there.receive(1, None).unwrap_err().kind());
         here.close();
         assert_eq!(waiting.join().unwrap(), io::ErrorKind::UnexpectedEof);
+    }
+    #[test]
+    fn an_end_is_seen_also_after_what_nobody_has_read() {
+        let (here, there) = Passage::pair().unwrap();
+        assert!(!here.has_ended() && !here.await_end(Duration::from_millis(1)));
+        there.send(b"done", &[]).unwrap();
+        assert!(!here.has_ended(), "it has said something, and is there");
+        drop(there);
+        assert!(here.has_ended() && here.await_end(Duration::from_secs(10)));
+        assert_eq!(here.receive(4, SOON).unwrap().bytes, b"done", "nothing was taken");
+        assert!(here.has_ended());
+    }
+
+    #[test]
+    fn a_wait_for_a_message_can_be_called_off() {
+        let kind = |result: io::Result<()>| result.map_err(|error| error.kind());
+        let ((here, there), (off, caller)) = (Passage::pair().unwrap(), Passage::pair().unwrap());
+        assert_eq!(
+            kind(here.await_message(Some(Duration::from_millis(5)), Some(&off))),
+            Err(io::ErrorKind::TimedOut)
+        );
+        there.send(b"x", &[]).unwrap();
+        assert_eq!(kind(here.await_message(None, Some(&off))), Ok(()));
+        assert_eq!(here.receive(1, SOON).unwrap().bytes, b"x");
+        let calling = std::thread::spawn(move || drop(caller));
+        assert_eq!(kind(here.await_message(None, Some(&off))), Err(io::ErrorKind::ConnectionAborted));
+        calling.join().unwrap();
+        drop(there);
+        assert_eq!(kind(here.await_message(None, None)), Ok(()), "the end is heard");
     }
 }

@@ -27,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::select;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -54,6 +54,17 @@ use node::{Answer, Asked, Node, Untaken, plain, response, with_policy};
 /// The first second of the last year with four digits: from then on nobody is served.
 const YEAR_9999: u64 = 253_370_764_800;
 
+/// Whether clients are admitted: another process may have the same listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Who connects waits.
+    Closed,
+    /// They are.
+    Open,
+    /// Nobody will be.
+    Over,
+}
+
 /// One of the two listeners, which has a budget of its own: whatever the public does, the operator's is open.
 pub(super) struct Door {
     /// Where it is.
@@ -73,10 +84,20 @@ impl Door {
         Self { local, access, open: Arc::default(), streams: Arc::default(), untaken }
     }
 
-    /// Takes clients, for ever.
-    async fn take(self: Arc<Self>, listener: TcpListener, node: Arc<Node>) {
+    /// Takes clients while they are admitted, for ever.
+    async fn take(
+        self: Arc<Self>,
+        listener: TcpListener,
+        node: Arc<Node>,
+        mut admission: watch::Receiver<Admission>,
+    ) {
         loop {
-            match listener.accept().await {
+            let is_open = *admission.borrow_and_update() == Admission::Open;
+            let accepted = select! {
+                _ = admission.changed() => continue,
+                accepted = listener.accept(), if is_open => accepted,
+            };
+            match accepted {
                 // One too many is closed at once; it can tell that from an answer.
                 Ok((stream, peer)) if Arc::strong_count(&self.open) <= HTTP_CONNECTIONS_MAX => {
                     let (node, door, open) = (Arc::clone(&node), Arc::clone(&self), Arc::clone(&self.open));
@@ -95,7 +116,7 @@ impl Door {
     }
 }
 
-/// Serves until `stop`.
+/// Serves as `admission` says.
 ///
 /// # Errors
 /// Why there can be no event loop.
@@ -104,7 +125,7 @@ pub fn run(
     board: Arc<Board>,
     stored: Stored,
     access: Access,
-    stop: &AtomicBool,
+    mut admission: watch::Receiver<Admission>,
     confined: &Confined,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
@@ -120,11 +141,12 @@ pub fn run(
             let Some(listener) = opened.taken() else { continue };
             let listener = TcpListener::from_std(listener).map_err(failed)?;
             let door = Arc::new(Door::new(listener.local_addr().map_err(failed)?, access));
-            takers.spawn(Arc::clone(&door).take(listener, Arc::clone(&node)));
+            takers.spawn(Arc::clone(&door).take(listener, Arc::clone(&node), admission.clone()));
             doors.push(door);
         }
-        while !stop.load(Ordering::Relaxed) {
-            sleep(HTTP_TICK).await;
+        while *admission.borrow_and_update() != Admission::Over {
+            // Whoever says so is there until it is over.
+            let _ = timeout(HTTP_TICK, admission.changed()).await;
             if progress.is_due(Instant::now()) {
                 let all_move = progress.look(&node.board.turns(), Instant::now());
                 node.all_move.store(all_move, Ordering::Relaxed);

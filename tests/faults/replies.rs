@@ -80,6 +80,7 @@ impl Server {
             published: Published::new(node(&[])),
             ledgers: LedgerSettings::default(),
             confined: Confined::default(),
+            is_successor: false,
         };
         let mut net = Net::start(plan, &unbounded().0).expect("it starts");
         net.open().expect("it serves");

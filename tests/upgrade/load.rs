@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use as112d::sys::sockets;
 
-use crate::common::daemon::{PATIENCE, V4, dropped_by_loopback, send_message};
+use crate::common::daemon::{PATIENCE, V4, dropped_by_loopback, get, send_message, wait_until};
 use crate::common::query;
 use crate::common::skip::skipped;
 use crate::node::Node;
@@ -171,4 +171,55 @@ fn dnsperf_loses_nothing() {
         assert!(number("Queries lost:") <= dropped, "{mode} {datapath}, {dropped} by the host: {report}");
         node.stop();
     }
+}
+
+/// What the kernel says that it has dropped at the sockets of a port.
+fn dropped_at(port: u16) -> u64 {
+    let of_table = |table: &str| -> u64 {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        let at_port = |line: &&str| {
+            let local = line.split_whitespace().nth(1).unwrap_or_default();
+            local.rsplit(':').next().is_some_and(|found| u16::from_str_radix(found, 16) == Ok(port))
+        };
+        let drops = |line: &str| line.split_whitespace().last()?.parse::<u64>().ok();
+        text.lines().skip(1).filter(at_port).filter_map(drops).sum()
+    };
+    of_table("/proc/net/udp") + of_table("/proc/net/udp6")
+}
+
+/// What the kernel drops at a socket is counted once, by whichever process has it then.
+#[test]
+fn drops_are_exact_over_upgrades() {
+    let mut node = Node::start(
+        "[server]\nrcvbuf = \"4KiB\"\n",
+        &["--shards", "2", "--datapath", "mmsg", "--http", "127.0.0.1:0"],
+    );
+    let (http, target, port) = (node.daemon.http(), node.daemon.address(V4), node.daemon.port);
+    let counted = || -> u64 {
+        let text = get(http, "/metrics");
+        let lines = text.lines().filter(|line| line.starts_with("as112_socket_drops_total{"));
+        lines.map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("a number")).sum()
+    };
+    let flood = |stop: &AtomicBool| {
+        let socket = UdpSocket::bind((V4, 0)).expect("a socket");
+        socket.connect(target).expect("connected");
+        while !stop.load(Ordering::Relaxed) {
+            (0..200).for_each(|id| drop(socket.send(&numbered(id))));
+            thread::park_timeout(Duration::from_millis(2));
+        }
+    };
+    for upgrades in 1..=4 {
+        let (stop, before) = (AtomicBool::new(false), dropped_at(port));
+        thread::scope(|scope| {
+            let flooding: Vec<_> = (0..3).map(|_| scope.spawn(|| flood(&stop))).collect();
+            wait_until("it drops some", || dropped_at(port) > before);
+            node.upgrade();
+            stop.store(true, Ordering::Relaxed);
+            flooding.into_iter().for_each(|thread| thread.join().expect("it sends"));
+        });
+        let dropped = dropped_at(port);
+        // Nothing comes any more: they are counted within a second, and there they stay.
+        wait_until(&format!("{dropped} drops are counted after {upgrades}"), || counted() == dropped);
+    }
+    node.stop();
 }

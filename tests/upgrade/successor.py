@@ -23,7 +23,7 @@ def exactly(count):
         data += more
     return data
 
-def hear():
+def hear_bytes():
     length, count = struct.unpack(">II", exactly(8))
     while count > 0:
         _, rights, _, _ = line.recvmsg(1, socket.CMSG_SPACE(128 * 4))
@@ -31,7 +31,10 @@ def hear():
             got = array.array("i")
             got.frombytes(data)
             count -= len(got)
-    return json.loads(exactly(length))
+    return exactly(length)
+
+def hear():
+    return json.loads(hear_bytes())
 
 def end_if(step):
     if step != last:
@@ -51,7 +54,7 @@ def end_if(step):
     sys.exit(7)
 
 end_if("start")
-say(say="hello", protocol=1, version="9", pid=os.getpid())
+say(say="hello", protocol=2, version="9", pid=os.getpid())
 end_if("hello")
 assert hear()["say"] == "sockets"
 end_if("sockets")
@@ -60,5 +63,14 @@ assert hear()["say"] == "serve"
 end_if("ready")
 say(say="serving")
 end_if("serving")
+history = hear()
+assert history["say"] == "history"
+if history["image"]:
+    hear_bytes()
+end_if("history")
+say(say="done")
+end_if("done")
 assert hear()["say"] == "yours"
 end_if("yours")
+say(say="taken")
+end_if("taken")

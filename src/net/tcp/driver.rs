@@ -39,6 +39,8 @@ pub struct TcpDriver {
     buffers: Buffers,
     clock: WallClock,
     draining: bool,
+    /// Nothing is accepted: another process may.
+    is_paused: bool,
 }
 
 #[derive(Debug)]
@@ -102,18 +104,30 @@ impl TcpDriver {
             },
             clock: WallClock::new(),
             draining: false,
+            is_paused: false,
         })
     }
 
-    /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To retire is to accept
-    /// nothing more, and to serve the connections that are there until they close or fall idle, for at most
-    /// the configured time. Then, or when it is to stop, it sends what is due, for at most [`TCP_DRAIN_MAX`],
+    /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To pause is to accept nothing
+    /// for now; to retire is to accept nothing more, and to serve the connections that are there until they
+    /// close or fall idle, for at most the configured time. Then, or when it is to stop, it sends what is due, for at most [`TCP_DRAIN_MAX`],
     /// and closes everything.
     ///
     /// # Errors
     /// Errors of epoll itself, which neither a peer nor a shortage can cause.
     pub fn run(mut self, orders: &Orders, handler: &mut impl TcpHandler) -> io::Result<()> {
-        self.rounds(handler, |_| orders.is_serving())?;
+        while orders.is_serving() || orders.is_paused() {
+            self.is_paused = orders.is_paused();
+            if self.is_paused {
+                handler.paused();
+            }
+            self.rounds(
+                handler,
+                |driver| {
+                    if driver.is_paused { orders.is_paused() } else { orders.is_serving() }
+                },
+            )?;
+        }
         self.close_listeners();
         let until = Instant::now() + self.settings.drain_timeout;
         self.rounds(handler, |driver| {
@@ -152,7 +166,7 @@ impl TcpDriver {
         let now = Instant::now();
         let until = if self.queue.len() > 0 {
             now
-        } else if self.listeners.iter().any(|listener| listener.ready) {
+        } else if !self.is_paused && self.listeners.iter().any(|listener| listener.ready) {
             self.accept_after.min(tick_at)
         } else {
             tick_at
@@ -180,7 +194,7 @@ impl TcpDriver {
     /// Accepts a bounded number of connections from each listener.
     fn accept(&mut self, handler: &mut impl TcpHandler) {
         let now = Instant::now();
-        if now < self.accept_after {
+        if self.is_paused || now < self.accept_after {
             return;
         }
         for index in 0..self.listeners.len() {

@@ -126,6 +126,9 @@ pub trait TcpHandler {
     /// [`Verdict::Drop`] the connection is closed, once the answers already due are sent.
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict;
 
+    /// From now on nothing is accepted.
+    fn paused(&mut self) {}
+
     /// Counts an event.
     fn count(&mut self, event: TcpEvent);
 }

@@ -1,7 +1,10 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
+use crossbeam_channel::Sender;
+
 use super::{Closed, TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
+use crate::net::drops::SocketDrops;
 use crate::serve::published::Follower;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
@@ -14,13 +17,21 @@ use crate::stats::ledger::Ledger;
 pub struct Serving {
     snapshot: Follower,
     ledger: Ledger,
+    /// Where it says that it accepts nothing for now.
+    paused: Option<Sender<Vec<SocketDrops>>>,
 }
 
 impl Serving {
     /// Serves from `snapshot`, and counts with `ledger`.
     #[must_use]
     pub const fn new(snapshot: Follower, ledger: Ledger) -> Self {
-        Self { snapshot, ledger }
+        Self { snapshot, ledger, paused: None }
+    }
+
+    /// It says to `paused` when it accepts nothing for now.
+    pub(in crate::net) fn telling(mut self, paused: Sender<Vec<SocketDrops>>) -> Self {
+        self.paused = Some(paused);
+        self
     }
 }
 
@@ -41,6 +52,11 @@ impl TcpHandler for Serving {
         };
         self.ledger.post(&account, arrival.peer.ip(), reply);
         verdict
+    }
+
+    fn paused(&mut self) {
+        // What the kernel drops at a listener is not counted. Nobody waits where the process ends.
+        let _ = self.paused.as_ref().map(|paused| paused.send(Vec::new()));
     }
 
     fn count(&mut self, event: TcpEvent) {

@@ -64,6 +64,19 @@ impl Ring {
         self.0.turn(wait, answer)
     }
 
+    /// Answers what it has received, and receives nothing more until the next turn: what comes meanwhile stays
+    /// in the sockets, for whoever else has them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::turn`].
+    pub fn pause(
+        &mut self,
+        answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
+    ) -> io::Result<Turn> {
+        self.0.pause(answer)
+    }
+
     /// Ends the ring: answers what it has received and what is queued in its sockets, and closes both. The
     /// ports are free when it returns. (Dropping the ring closes as well, but answers nothing.)
     ///

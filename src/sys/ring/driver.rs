@@ -78,11 +78,11 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Ends all receives, answering what they had received, and hands the replies over. What remains in the
-    /// sockets is not read.
-    pub(super) fn end(
-        mut self,
+    /// sockets is not read. The next turn, if there is one, arms them again.
+    pub(super) fn pause(
+        &mut self,
         answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
-    ) -> io::Result<(Turn, K)> {
+    ) -> io::Result<Turn> {
         const PATIENCE: Duration = Duration::from_millis(10);
         let mut turn = Turn::default();
         for (socket, receive) in self.receives.iter().enumerate() {
@@ -101,6 +101,20 @@ impl<K: Kernel> Driver<K> {
                 break;
             }
         }
+        for receive in &mut self.receives {
+            if *receive != Receive::Armed {
+                *receive = Receive::Ended(Cause::Start);
+            }
+        }
+        Ok(turn)
+    }
+
+    /// As [`pause`](Self::pause), for good.
+    pub(super) fn end(
+        mut self,
+        answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>,
+    ) -> io::Result<(Turn, K)> {
+        let turn = self.pause(answer)?;
         Ok((turn, self.kernel))
     }
 

@@ -5,6 +5,39 @@ use std::sync::atomic::Ordering;
 use super::harness::{Server, ask, breathe, expect_end, framed_query};
 use super::*;
 
+/// While another process tries to serve, new connections are its; if it fails they are ours again.
+#[test]
+fn in_a_pause_connections_are_served_and_new_ones_wait() {
+    let (server, successor) = Server::start_beside(TcpSettings::default());
+    let mut early = server.connect();
+    ask(&mut early, 1).unwrap();
+    server.orders.pause();
+    let wakes = || server.toy.wakes.load(Ordering::Relaxed);
+    let before = wakes();
+    while wakes() < before + 2 {
+        breathe();
+    }
+    let (taken, mut left) = (server.connect(), server.connect());
+    left.write_all(&framed_query(2, 0)).unwrap();
+    let before = wakes();
+    for id in 3..20 {
+        ask(&mut early, id).unwrap();
+    }
+    while wakes() < before + 20 {
+        breathe();
+    }
+    assert_eq!(server.counted(TcpEvent::Opened), 1);
+    successor.set_nonblocking(false).unwrap();
+    let (accepted, _) = successor.accept().unwrap();
+    assert_eq!(accepted.peer_addr().unwrap(), taken.local_addr().unwrap());
+    successor.set_nonblocking(true).unwrap();
+    server.orders.resume();
+    let mut reply = [0; 14];
+    left.read_exact(&mut reply).unwrap();
+    ask(&mut server.connect(), 21).unwrap();
+    assert_eq!(server.counted(TcpEvent::Opened), 3);
+}
+
 #[test]
 fn connections_that_are_there_are_served_and_new_ones_are_left_to_the_successor() {
     let (server, successor) = Server::start_beside(TcpSettings::default());
