@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use as112d::board::Status;
+use as112d::board::announcers::Announcers;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
@@ -65,6 +66,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
             site: "s".to_owned(),
             location: None,
             unique_ip: Vec::new(),
+            further: Vec::new(),
+            prefixes: Vec::new(),
             counted: Names::default(),
         }),
         shards: vec![block(bases.shards.remove(0))],
@@ -77,6 +80,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         host: Host::open(),
         confined: Confined::default(),
         life: Life::default(),
+        announcers: Announcers::default(),
         reloads: Reloads::default(),
     };
     (history, board)

@@ -428,6 +428,7 @@ impl Node {
                 "need_restart": self.course.need_restart,
             },
             "history": *self.board.history.place(),
+            "announcers": self.board.announcers.read(),
             "log_level": self.log.level().name(),
         })
     }
