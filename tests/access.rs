@@ -172,7 +172,8 @@ fn nginx(folder: &Path, port: u16, location: &str) -> Command {
     let text = format!(
         "daemon off; pid {dir}/pid; error_log {dir}/error;\nevents {{}}\nhttp {{ access_log off; \
          client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; \
-         uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; server {{ listen 127.0.0.1:{port}; location / {{ {location} }} }} }}"
+         uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; \
+         server {{ listen 127.0.0.1:{port}; location / {{ {location} }} }} }}"
     );
     fs::write(&file, text).expect("there is room");
     let mut command = Command::new("nginx");

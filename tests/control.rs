@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -37,6 +37,16 @@ impl Node {
 
     fn configure(&self, text: &str) {
         fs::write(self.folder.path().join("as112d.toml"), text).expect("it works");
+    }
+
+    /// The next line that it says, other than of who ordered something.
+    fn next_line(&self) -> String {
+        loop {
+            let line = self.daemon.next_line();
+            if !line.contains(": ordered by uid ") {
+                return line;
+            }
+        }
     }
 
     /// Runs a command that speaks to the node.
@@ -104,8 +114,8 @@ fn a_reload_is_in_force_when_the_command_returns_and_a_wrong_one_changes_nothing
     let status = text(&node.run("status").stdout);
     assert!(status.contains("\nrunning an old configuration since "), "{status}");
     assert!(status.contains("as112d.toml:4:10: "), "{status}");
-    assert_eq!(node.daemon.next_line(), format!("reload: serving {zones} zones"));
-    assert!(node.daemon.next_line().starts_with("error: reload: the new configuration has errors"));
+    assert_eq!(node.next_line(), format!("reload: serving {zones} zones"));
+    assert!(node.next_line().starts_with("error: reload: the new configuration has errors"));
 
     // What needs a restart is said by name, and the rest is in force.
     node.configure(&named("third", "[server]\nsndbuf = \"1MiB\"\n"));
@@ -179,12 +189,12 @@ fn a_drain_is_told_at_once_can_be_taken_back_and_ends_with_a_shutdown() {
 fn the_second_signal_to_end_ends_now() {
     let node = Node::start("[server]\ndrain_time = \"10m\"\n", &[]);
     node.daemon.signal(15);
-    assert_eq!(node.daemon.next_line(), "draining: queries that still arrive are answered");
+    assert_eq!(node.next_line(), "draining: queries that still arrive are answered");
     assert_eq!(node.state(), "draining");
     assert!(text(&node.run("undrain").stderr).contains("already stopping"));
     let (status, lines) = node.daemon.stop();
     assert!(status.success());
-    assert_eq!(lines, ["stopped after 0 queries"]);
+    assert_eq!(lines.last().expect("it says something"), "stopped after 0 queries");
 }
 
 #[test]
@@ -192,14 +202,14 @@ fn signals_reload_and_write_statistics() {
     let node = Node::start(&named("first", ""), &[]);
     node.configure(&named("after", ""));
     node.daemon.signal(1);
-    assert!(node.daemon.next_line().starts_with("reload: serving "));
+    assert!(node.next_line().starts_with("reload: serving "));
     assert_eq!(node.identity(), "after");
     // What is counted is seen once its batch is over.
     while node.ask("status")["queries"] == 0 {}
     node.daemon.signal(10);
-    assert!(node.daemon.next_line().starts_with("statistics node=after uptime_seconds="));
+    assert!(node.next_line().starts_with("statistics node=after uptime_seconds="));
     let counted = r#"statistics family=as112_queries_total count={"other/udp/ipv4":1}"#;
-    assert_eq!(node.daemon.next_line(), counted);
+    assert_eq!(node.next_line(), counted);
 }
 
 #[test]
@@ -275,6 +285,86 @@ fn what_is_no_request_is_told_so_and_nobody_is_kept_waiting_by_others() {
     }
     assert_eq!(node.state(), "serving");
     drop(silent);
+}
+
+/// A connection that has asked for something, and what it hears.
+fn asked(node: &Node, word: &str) -> (UnixStream, Value) {
+    let mut stream = UnixStream::connect(node.control()).expect("it works");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it works");
+    writeln!(stream, "as112d 1 {word}").expect("it works");
+    let mut line = String::new();
+    BufReader::new(stream.try_clone().expect("it works")).read_line(&mut line).expect("it works");
+    (stream, serde_json::from_str(&line).expect("JSON"))
+}
+
+#[test]
+fn those_who_watch_leave_room_for_orders() {
+    let node = Node::start("", &[]);
+    let watched: Vec<_> = (0..CONTROL_CLIENTS_MAX).map(|_| asked(&node, "watch")).collect();
+    let serving = watched.iter().filter(|(_, heard)| heard["state"] == "serving").count();
+    assert_eq!(serving, CONTROL_CLIENTS_MAX / 2);
+    assert!(watched.iter().all(|(_, heard)| heard["state"] == "serving" || heard["ok"] == false));
+    assert_eq!(node.state(), "serving");
+    drop(watched);
+    wait_until("places are free again", || asked(&node, "watch").1["state"] == "serving");
+}
+
+#[test]
+fn who_orders_something_is_logged() {
+    let node = Node::start("", &[]);
+    node.ask("status");
+    node.ask("drain");
+    let (uid, said) = (fs::metadata(node.folder.path()).expect("it is there").uid(), node.daemon.next_line());
+    assert!(said.starts_with(&format!("drain: ordered by uid {uid}, process ")), "{said}");
+}
+
+/// What an announcer says is shown for as long as it is there; what is not a report ends its connection.
+#[test]
+fn an_announcer_tells_how_the_routes_are() {
+    let node = Node::start("", &["--http", "127.0.0.1:0"]);
+    let metrics = || common::daemon::get(node.daemon.http(), "/metrics");
+    let has = |line: &str| metrics().lines().any(|known| known == line);
+    assert!(has("as112_announcers_connected 0"));
+    let (mut stream, heard) = asked(&node, "announce");
+    assert_eq!(heard["state"], "serving");
+    let report = r#"{"router":"BIRD","of":"later","routes":[{"prefix":"192.175.48.0/24","announced":true},
+        {"prefix":"192.31.196.0/24","announced":false,"held_seconds":7,
+         "failing":["192.31.196.1: <none>"]}]}"#;
+    writeln!(stream, "{}", report.replace('\n', " ")).expect("it works");
+    wait_until("it is known", || has("as112_route_announced{prefix=\"192.175.48.0/24\"} 1"));
+    for line in [
+        "as112_announcers_connected 1",
+        "as112_route_announced{prefix=\"192.31.196.0/24\"} 0",
+        "as112_route_held_down{prefix=\"192.175.48.0/24\"} 0",
+        "as112_route_held_down{prefix=\"192.31.196.0/24\"} 1",
+        "as112_route_failing_addresses{prefix=\"192.31.196.0/24\"} 1",
+    ] {
+        assert!(has(line), "{line}: {}", metrics());
+    }
+    let told = &node.ask("status")["announcers"][0];
+    assert_eq!((&told["router"], &told["pid"]), (&"BIRD".into(), &std::process::id().into()));
+    let status = text(&node.run("status").stdout);
+    assert!(
+        status.contains("192.31.196.0/24 withdrawn, held down for 7 s; 192.31.196.1: <none>\n"),
+        "{status}"
+    );
+    let page = common::daemon::get(node.daemon.http(), "/node");
+    assert!(
+        page.contains("192.31.196.0/24 withdrawn, held down for 7\u{202f}s (192.31.196.1: &lt;none&gt;)"),
+        "{page}"
+    );
+
+    for what in ["no report", "{}", "{\"router\":\"x\",\"routes\":[{\"prefix\":\"x\",\"announced\":true}]}"] {
+        let (mut other, _) = asked(&node, "announce");
+        writeln!(other, "{what}").expect("it works");
+        assert!(matches!(other.read(&mut [0]), Ok(0) | Err(_)), "{what}");
+    }
+    let (mut endless, _) = asked(&node, "announce");
+    let _ = endless.write_all(&vec![b' '; 1 << 20]);
+    assert!(matches!(endless.read(&mut [0]), Ok(0) | Err(_)));
+    drop(stream);
+    wait_until("it is forgotten", || has("as112_announcers_connected 0"));
+    assert!(!metrics().contains("as112_route_announced{"));
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use as112d::announce::report::{Report, Route};
 use as112d::board::Status;
+use as112d::board::announcers::Announcers;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::process::Process;
@@ -63,6 +65,8 @@ fn metrics() -> Metrics {
             site: "s".to_owned(),
             location: None,
             unique_ip: Vec::new(),
+            further: Vec::new(),
+            prefixes: Vec::new(),
             counted: Names {
                 zones: vec!["10.in-addr.arpa".to_owned()],
                 addresses: vec!["[::1]:53".to_owned()],
@@ -79,8 +83,19 @@ fn metrics() -> Metrics {
         process: Process::open(),
         confined: Confined::default(),
         life: Life::default(),
+        announcers: Announcers::default(),
         reloads: Reloads::default(),
     };
+    let announcer = board.announcers.enter(None);
+    announcer.said(Report {
+        routes: vec![Route {
+            prefix: "192.0.2.0/24".parse().expect("a prefix"),
+            announced: true,
+            held_seconds: None,
+            failing: Vec::new(),
+        }],
+        ..Report::default()
+    });
     let text = render(&board.read(), Format::Text);
     let mut metrics = Metrics::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

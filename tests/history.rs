@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use as112d::board::Status;
+use as112d::board::announcers::Announcers;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::process::Process;
@@ -77,6 +78,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
             site: "s".to_owned(),
             location: None,
             unique_ip: Vec::new(),
+            further: Vec::new(),
+            prefixes: Vec::new(),
             counted: Names::default(),
         }),
         shards: vec![block(bases.shards.remove(0))],
@@ -90,6 +93,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         process: Process::open(),
         confined: Confined::default(),
         life: Life::default(),
+        announcers: Announcers::default(),
         reloads: Reloads::default(),
     };
     (history, board)

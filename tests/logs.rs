@@ -244,6 +244,38 @@ fn a_reload_opens_files_anew_and_a_command_sets_the_level() {
     assert!(read("log").contains(" info    stopped after "));
 }
 
+/// Files that root has made are opened again by the user that the node runs as, and checked.
+#[test]
+fn logs_of_a_node_that_root_starts_are_its_users() {
+    let node = Configured::new("[log]\nfile = 'log'\n[query_log]\nsample_every = 1\nfile = 'queries'\n");
+    if fs::metadata(node.path("as112d.toml")).expect("it is there").uid() != 0 {
+        return skipped("an ordinary user gives no files away");
+    }
+    // One that is there from an earlier life, and one that is not.
+    fs::write(node.path("log"), "earlier\n").expect("there is room");
+    let control = node.path("control").display().to_string();
+    let daemon = Deaf::start(Stdio::null(), &["--config", &node.config, "--control", &control], |_| {});
+    let daemon = daemon.served();
+    let ran = |line: &[&str]| {
+        let output = Command::new(program()).args(line).output().expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    for name in ["log", "queries"] {
+        let found = fs::metadata(node.path(name)).expect("it is there");
+        assert!(found.uid() != 0 && found.gid() != 0, "{name}");
+    }
+    assert_eq!(fs::metadata(node.path("queries")).expect("it is there").mode() & 0o777, 0o640);
+    assert_eq!(ran(&["reload", "--control", &control]).0, Some(0));
+    let (code, said) = ran(&["check", "--config", &node.config]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("cannot log"), "{said}");
+    assert!(daemon.end().success());
+    let log = fs::read_to_string(node.path("log")).expect("it is there");
+    assert!(log.starts_with("earlier\n") && log.contains("reload: serving "), "{log}");
+    assert!(!log.contains(" error "), "{log}");
+}
+
 //------------ dnstap ---
 
 /// Whether the programs that read dnstap are there.

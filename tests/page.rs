@@ -195,14 +195,16 @@ fn a_node_without_a_past_has_a_page_as_well() {
 fn where_a_node_stands_is_shown_if_it_is_told() {
     let folder = common::folder();
     let config = folder.path().join("as112d.toml");
-    let text = "[identity]\nlocation = 'Lisbon, Portugal'\nunique_ip = ['192.0.2.7', '2001:db8::7']\n";
+    let text = "[identity]\nlocation = 'Lisbon, Portugal'\nunique_ip = ['192.0.2.7', '2001:db8::7']\n\
+                extra_txt = ['noc@example.net']\n";
     std::fs::write(&config, text).expect("there is room");
     let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
     let http = daemon.http().to_string();
     let node = Node { daemon, http, _folder: folder };
     let (_, body) = node.get("/", "");
-    for wanted in ["<span>Lisbon, Portugal</span>", "<span>192.0.2.7</span>", "<span>2001:db8::7</span>"] {
-        assert!(body.contains(wanted), "{wanted}: {body}");
+    for wanted in ["Lisbon, Portugal", "192.0.2.7", "2001:db8::7", "noc@example.net"] {
+        let wanted = format!("<span>{wanted}</span>");
+        assert!(body.contains(&wanted), "{wanted}: {body}");
     }
 }
 

@@ -8,27 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::daemon::{Daemon, is_as_shipped, program};
-use common::lab::{Lab, Namespace, Node, PREFIXES, Process, is_there, printed};
+use common::lab::{Lab, NO_HOLD_DOWN, Namespace, Node, PREFIXES, is_there, printed};
 use common::skip::skipped;
 
 /// How soon routes must be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// A test machine may stand still meanwhile: what was measured is reported.
 const GONE_MAX: Duration = GONE_WITHIN.saturating_mul(5);
-
-/// What makes a fall hold nothing down, so that a test can have many.
-const NO_HOLD_DOWN: &str = "hold_down = '10ms'\nhold_down_max = '10ms'";
-
-/// BIRD of a node as in the example, and the announcer that tells it.
-fn with_bird(node: &Node, further: &str) -> (Process, Process) {
-    let folder = node.folder.display();
-    let birdc = format!("['birdc', '-s', '{folder}/bird.ctl']");
-    node.configure(&format!("router = 'bird'\nbird_file = '{folder}/bird.conf'\nbirdc = {birdc}\n{further}"));
-    // Under another name: what it includes is bird*.conf of this folder.
-    let config = node.write("main", &node.adapted("bird.conf"));
-    let bird = node.start("bird", &format!("bird -f -c {} -s {folder}/bird.ctl", config.display()), &[]);
-    (bird, node.announce())
-}
 
 /// An address of the direct service in each family.
 const SERVICE_ADDRESSES: [&str; 2] = ["192.175.48.6", "2620:4f:8000::42"];
@@ -213,7 +199,7 @@ fn the_units_are_sound() {
 fn routes_come_with_the_node_and_go_with_it() {
     let Some(lab) = Lab::new() else { return };
     let node = lab.node(1);
-    let (_bird, announcer) = with_bird(&node, NO_HOLD_DOWN);
+    let (_bird, announcer) = node.with_bird(NO_HOLD_DOWN);
     for (how, signal) in [("stop", 15), ("crash", 9), ("hang", 19)] {
         let daemon = node.daemon();
         let came = lab.wait_for_routes(&PREFIXES);
@@ -253,7 +239,7 @@ fn routes_come_with_the_node_and_go_with_it() {
 fn probes_of_a_node_are_not_counted_as_queries() {
     let Some(lab) = Lab::new() else { return };
     let node = lab.node(1);
-    let (_bird, _announcer) = with_bird(&node, "");
+    let (_bird, _announcer) = node.with_bird("");
     let daemon = node.daemon();
     lab.wait_for_routes(&PREFIXES);
     let status = || -> serde_json::Value {
@@ -282,7 +268,7 @@ fn probes_of_a_node_are_not_counted_as_queries() {
 fn each_prefix_goes_with_its_own_addresses() {
     let Some(lab) = Lab::new() else { return };
     let node = lab.node(1);
-    let (_bird, _announcer) = with_bird(&node, NO_HOLD_DOWN);
+    let (_bird, _announcer) = node.with_bird(NO_HOLD_DOWN);
     let _daemon = node.daemon();
     lab.wait_for_routes(&PREFIXES);
     let [direct_v4, direct_v6, dname_v4, dname_v6] = PREFIXES;
@@ -302,10 +288,8 @@ fn each_prefix_goes_with_its_own_addresses() {
 fn what_flaps_is_announced_ever_more_rarely() {
     let Some(lab) = Lab::new() else { return };
     let node = lab.node(1);
-    let (_bird, _announcer) = with_bird(
-        &node,
-        "interval = '100ms'\ntimeout = '80ms'\nrise = 1\nhold_down = '1s'\nhold_down_max = '4s'",
-    );
+    let (_bird, _announcer) = node
+        .with_bird("interval = '100ms'\ntimeout = '80ms'\nrise = 1\nhold_down = '1s'\nhold_down_max = '4s'");
     let daemon = node.daemon();
     lab.wait_for_routes(&PREFIXES);
     let mut gone_for = Vec::new();
@@ -329,7 +313,7 @@ fn what_flaps_is_announced_ever_more_rarely() {
 fn a_router_that_is_away_gets_what_it_missed() {
     let Some(lab) = Lab::new() else { return };
     let node = lab.node(1);
-    let (bird, _announcer) = with_bird(&node, NO_HOLD_DOWN);
+    let (bird, _announcer) = node.with_bird(NO_HOLD_DOWN);
     let daemon = node.daemon();
     lab.wait_for_routes(&PREFIXES);
     drop(bird);
@@ -383,7 +367,7 @@ fn another_node_takes_over_from_one_that_drains_or_dies() {
         return skipped("dnsperf is missing (Debian package dnsperf)");
     }
     let nodes = [1, 2].map(|number| lab.node(number));
-    let _routers = nodes.each_ref().map(|node| with_bird(node, NO_HOLD_DOWN));
+    let _routers = nodes.each_ref().map(|node| node.with_bird(NO_HOLD_DOWN));
     let [first, _second] = nodes.each_ref().map(Node::daemon);
     nodes[1].wait_until_said("announcing", 4);
     // Of two that are equal the router takes the one with the lower router id.
@@ -427,7 +411,7 @@ fn a_drain_withdraws_at_once_and_its_end_announces_at_once() {
     let Some(lab) = Lab::new() else { return };
     let node = lab.node(1);
     // With probes so rare they take no part in it; so the node must be there for the first.
-    let (_bird, announcer) = with_bird(&node, "rise = 1\ninterval = '60s'");
+    let (_bird, announcer) = node.with_bird("rise = 1\ninterval = '60s'");
     node.wait_until_said("probing 8 addresses of 4 prefixes", 1);
     assert!(announcer.stop());
     let daemon = node.daemon();

@@ -6,10 +6,14 @@
 
 mod announcer;
 pub mod probe;
+pub mod report;
 pub mod router;
 pub mod service;
+mod settings;
 pub mod state;
+mod threads;
 mod watch;
 
-pub use announcer::{Settings, announce, withdraw};
+pub use announcer::{Surroundings, announce, withdraw};
+pub use settings::Settings;
 pub use watch::Daemon;

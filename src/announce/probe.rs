@@ -194,6 +194,21 @@ impl Deadline {
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 
+    /// Reads, with what is left set as the time-out. A signal that this thread has taken fails nothing.
+    fn read(
+        self,
+        set: impl Fn(Duration) -> io::Result<()>,
+        mut read: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            set(self.left()?)?;
+            match read() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
     /// An error for the operator.
     fn explain(self, error: &io::Error) -> String {
         match error.kind() {
@@ -227,8 +242,8 @@ fn over_udp(
     let mut waiting: Vec<&Query> = queries.iter().collect();
     let mut reply = [0; SLOT_PAYLOAD_LEN];
     while !waiting.is_empty() {
-        socket.set_read_timeout(Some(deadline.left().map_err(explain)?)).map_err(explain)?;
-        let len = socket.recv(&mut reply).map_err(explain)?;
+        let wait = |left| socket.set_read_timeout(Some(left));
+        let len = deadline.read(wait, || socket.recv(&mut reply)).map_err(explain)?;
         settle(&mut waiting, &reply[..len])?;
     }
     Ok(())
@@ -255,20 +270,21 @@ fn over_tcp(
     let mut waiting: Vec<&Query> = queries.iter().collect();
     while !waiting.is_empty() {
         let mut len = [0; 2];
-        read_exact(&mut stream, &mut len, deadline).map_err(explain)?;
+        read_exact(&stream, &mut len, deadline).map_err(explain)?;
         let mut reply = vec![0; usize::from(u16::from_be_bytes(len))];
-        read_exact(&mut stream, &mut reply, deadline).map_err(explain)?;
+        read_exact(&stream, &mut reply, deadline).map_err(explain)?;
         settle(&mut waiting, &reply)?;
     }
     Ok(())
 }
 
 /// Fills `buffer` by the deadline, however slowly the bytes come.
-fn read_exact(stream: &mut TcpStream, buffer: &mut [u8], deadline: Deadline) -> io::Result<()> {
+fn read_exact(stream: &TcpStream, buffer: &mut [u8], deadline: Deadline) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
-        stream.set_read_timeout(Some(deadline.left()?))?;
-        match stream.read(&mut buffer[filled..])? {
+        let mut reader = stream;
+        let wait = |left| stream.set_read_timeout(Some(left));
+        match deadline.read(wait, || reader.read(&mut buffer[filled..]))? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             len => filled += len,
         }
@@ -283,6 +299,17 @@ mod tests {
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_millis(200);
+
+    /// `announce` gets signals on any of its threads.
+    #[test]
+    fn a_signal_fails_no_probe() {
+        let deadline = Deadline { timeout: LONG, at: Instant::now() + LONG };
+        let mut reads = [Err(io::ErrorKind::Interrupted.into()), Ok(7)].into_iter();
+        assert_eq!(deadline.read(|_| Ok(()), || reads.next().unwrap()).unwrap(), 7);
+        let over = Deadline { timeout: TIMEOUT, at: Instant::now() };
+        let error = over.read(|_| Ok(()), || Err(io::ErrorKind::Interrupted.into())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
     /// For what comes, however late a busy host is.
     const LONG: Duration = Duration::from_secs(10);
 

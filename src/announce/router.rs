@@ -2,19 +2,20 @@
 //! output for ExaBGP, or any command.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{after, bounded};
 use ipnet::IpNet;
 
-use crate::limits::{COMMAND_LOOK_EVERY, COMMANDS_LEFT_MAX, ROUTER_OUTPUT_LEN_MAX, ROUTER_TIMEOUT};
-use crate::sys::process;
+use crate::limits::{
+    ANNOUNCED_LEN_MAX, COMMAND_LOOK_EVERY, COMMANDS_LEFT_MAX, ROUTER_OUTPUT_LEN_MAX, ROUTER_TIMEOUT,
+};
+use crate::sys::{files, process};
 
 /// Who announces for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ impl fmt::Display for Router {
         match self {
             Self::Bird { file, .. } => write!(f, "BIRD, in {}", file.display()),
             Self::Exabgp => f.write_str("ExaBGP"),
-            Self::Command(command) => write!(f, "`{}`", command.join(" ")),
+            // What follows the program may be a password.
+            Self::Command(command) => write!(f, "`{}`", program(command)),
         }
     }
 }
@@ -51,15 +53,36 @@ pub struct Teller {
     /// By prefix; `None` as long as it was told nothing that it took.
     told: Vec<Option<bool>>,
     commands: Commands,
+    /// Where it is written down what is announced, where BIRD's file does not say so.
+    memory: Option<PathBuf>,
 }
 
 impl Teller {
     /// A router that was told nothing yet. What it announces is then unknown: an earlier run may have been
     /// killed.
     #[must_use]
-    pub fn new(router: Router, prefixes: Vec<IpNet>) -> Self {
+    pub fn new(router: Router, prefixes: Vec<IpNet>, memory: Option<PathBuf>) -> Self {
         let told = vec![None; prefixes.len()];
-        Self { router, prefixes, told, commands: Commands::default() }
+        let memory = memory.filter(|_| !matches!(router, Router::Bird { .. }));
+        Self { router, prefixes, told, commands: Commands::default(), memory }
+    }
+
+    /// What an earlier run has left announced, by prefix, as far as that is written down.
+    #[must_use]
+    pub fn found(&self) -> Vec<bool> {
+        let file =
+            if let Router::Bird { file, .. } = &self.router { Some(file) } else { self.memory.as_ref() };
+        // Without a file nothing is known to be announced.
+        let bytes = file.and_then(|file| files::read(file, ANNOUNCED_LEN_MAX).ok()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let accepted: Vec<&str> = text.lines().collect();
+        self.prefixes.iter().map(|prefix| accepted.contains(&statement(prefix).as_str())).collect()
+    }
+
+    /// From now on it is about other prefixes. The router is told of all of them.
+    pub fn change(&mut self, prefixes: Vec<IpNet>) {
+        self.told = vec![None; prefixes.len()];
+        self.prefixes = prefixes;
     }
 
     /// Whether the router took all of what is `wanted`.
@@ -77,69 +100,77 @@ impl Teller {
         if self.has_told(wanted) {
             return Ok(());
         }
+        let news = |told: &[Option<bool>]| -> Vec<usize> {
+            (0..wanted.len()).filter(|&at| told[at] != Some(wanted[at])).collect()
+        };
         match &self.router {
             Router::Bird { file, birdc } => {
                 // What fails may have been done all the same: until it is known, nothing is.
                 self.told.fill(None);
-                replace(file, &include(&self.prefixes, wanted))
-                    .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+                write(file, &self.prefixes, wanted)?;
                 // birdc ends well whatever BIRD thinks of its configuration.
                 let said = self.commands.run(birdc, &["configure"])?;
                 if !said.contains("Reconfigur") {
-                    return Err(format!("`{} configure` said: {}", birdc.join(" "), last_line(&said)));
+                    return Err(format!("`{} configure` said: {}", program(birdc), last_line(&said)));
                 }
                 self.told = wanted.iter().copied().map(Some).collect();
+                Ok(())
             }
-            Router::Exabgp | Router::Command(_) => {
-                // What is to go goes first, and one that fails keeps no other.
-                let mut failed = Ok(());
-                for is_announced in [false, true] {
-                    for at in (0..wanted.len()).filter(|&at| wanted[at] == is_announced) {
-                        if self.told[at] == Some(is_announced) {
-                            continue;
-                        }
-                        let told = self.tell_one(at, is_announced);
-                        self.told[at] = told.is_ok().then_some(is_announced);
-                        failed = failed.and(told);
-                    }
+            Router::Exabgp => {
+                let lines = news(&self.told)
+                    .into_iter()
+                    .map(|at| format!("{} route {} next-hop self\n", verb(wanted[at]), self.prefixes[at]));
+                let mut out = io::stdout().lock();
+                out.write_all(lines.collect::<String>().as_bytes())
+                    .and_then(|()| out.flush())
+                    .map_err(|error| format!("cannot write to ExaBGP: {error}"))?;
+                self.told = wanted.iter().copied().map(Some).collect();
+                self.remember(wanted)
+            }
+            Router::Command(command) => {
+                // One that fails keeps no other, and none waits for another.
+                let news = news(&self.told);
+                let further = |at: usize| vec![verb(wanted[at]).to_owned(), self.prefixes[at].to_string()];
+                let further: Vec<Vec<String>> = news.iter().map(|&at| further(at)).collect();
+                let results = self.commands.run_all(command, &further);
+                for (&at, result) in news.iter().zip(&results) {
+                    self.told[at] = result.is_ok().then_some(wanted[at]);
                 }
-                return failed;
+                let remembered = self.remember(wanted);
+                results.into_iter().collect::<Result<Vec<_>, _>>().and(remembered)
             }
         }
-        Ok(())
     }
 
-    fn tell_one(&mut self, at: usize, is_announced: bool) -> Result<(), String> {
-        let verb = if is_announced { "announce" } else { "withdraw" };
-        let prefix = self.prefixes[at].to_string();
-        if let Router::Command(command) = &self.router {
-            return self.commands.run(command, &[verb, &prefix]).map(|_| ());
-        }
-        let mut out = io::stdout().lock();
-        writeln!(out, "{verb} route {prefix} next-hop self")
-            .and_then(|()| out.flush())
-            .map_err(|error| format!("cannot write to ExaBGP: {error}"))
+    /// Writes down what is announced.
+    fn remember(&self, wanted: &[bool]) -> Result<(), String> {
+        self.memory.as_ref().map_or(Ok(()), |file| write(file, &self.prefixes, wanted))
     }
 }
 
-/// The include file: statements inside a filter, of which none stands for a prefix that is not announced.
-fn include(prefixes: &[IpNet], wanted: &[bool]) -> String {
+fn program(command: &[String]) -> &str {
+    command.first().map_or("", String::as_str)
+}
+
+const fn verb(is_announced: bool) -> &'static str {
+    if is_announced { "announce" } else { "withdraw" }
+}
+
+/// The statement inside a filter of BIRD that stands for a prefix that is announced.
+fn statement(prefix: &IpNet) -> String {
+    format!("if net = {prefix} then accept;")
+}
+
+/// Writes the include file of BIRD, of which none stands for a prefix that is not announced. BIRD may read
+/// it at any time. Below /run the directory may be gone since the last start of the host.
+fn write(file: &Path, prefixes: &[IpNet], wanted: &[bool]) -> Result<(), String> {
     let announced = prefixes.iter().zip(wanted).filter(|(_, wanted)| **wanted);
-    let statements = announced.map(|(prefix, _)| format!("if net = {prefix} then accept;\n"));
-    "# The prefixes announced now. Written by `as112d announce`.\n".to_owned()
-        + &statements.collect::<String>()
-}
-
-/// Writes a temporary file and renames it: BIRD may read it at any time. Below /run the directory may
-/// be gone since the last start of the host.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    let text = "# The prefixes announced now. Written by `as112d announce`.\n".to_owned()
+        + &announced.map(|(prefix, _)| statement(prefix) + "\n").collect::<String>();
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".new");
-    fs::write(&unfinished, text)?;
-    fs::rename(&unfinished, file)
+    files::replace(file, Path::new(&unfinished), text.as_bytes())
+        .map_err(|error| format!("cannot write {}: {error}", file.display()))
 }
 
 /// Runs commands.
@@ -152,21 +183,44 @@ struct Commands {
 impl Commands {
     /// Runs a command to its end; what it printed, as far as it is read.
     fn run(&mut self, command: &[String], further: &[&str]) -> Result<String, String> {
+        let further = further.iter().map(|&word| word.to_owned()).collect();
+        self.run_all(command, &[further]).pop().expect("as many results as commands")
+    }
+
+    /// Runs a command with each of these further words, all at once.
+    fn run_all(&mut self, command: &[String], further: &[Vec<String>]) -> Vec<Result<String, String>> {
         self.left.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         if self.left.len() >= COMMANDS_LEFT_MAX {
             let ids: Vec<String> = self.left.iter().map(|child| child.id().to_string()).collect();
-            return Err(format!("earlier commands hang and cannot be killed: processes {}", ids.join(", ")));
+            let hang = format!("earlier commands hang and cannot be killed: processes {}", ids.join(", "));
+            return further.iter().map(|_| Err(hang.clone())).collect();
         }
-        run(command, further).map_err(|(error, child)| {
+        let results: Vec<_> = thread::scope(|scope| {
+            let begun = further.iter().map(|further| {
+                let run = move || run(command, further);
+                // Without a thread it is run by this one.
+                thread::Builder::new().name("router".to_owned()).spawn_scoped(scope, run).map_err(|_| run())
+            });
+            let begun: Vec<_> = begun.collect();
+            let end = |begun: Result<ScopedJoinHandle<'_, _>, _>| match begun {
+                Ok(thread) => {
+                    thread.join().unwrap_or_else(|_| Err(("its thread has ended".to_owned(), None)))
+                }
+                Err(result) => result,
+            };
+            begun.into_iter().map(end).collect()
+        });
+        let mut kept = |(error, child): (String, Option<Child>)| {
             self.left.extend(child);
             error
-        })
+        };
+        results.into_iter().map(|result| result.map_err(&mut kept)).collect()
     }
 }
 
 /// With an error comes the command if it still runs.
-fn run(command: &[String], further: &[&str]) -> Result<String, (String, Option<Child>)> {
-    let line = || [command.join(" "), further.join(" ")].join(" ");
+fn run(command: &[String], further: &[String]) -> Result<String, (String, Option<Child>)> {
+    let line = || [program(command), &further.join(" ")].join(" ");
     let cannot = |error: io::Error| (format!("cannot run `{}`: {error}", line()), None);
     let (program, arguments) = command.split_first().ok_or(("no command is configured".to_owned(), None))?;
     let (mut reader, writer) = io::pipe().map_err(cannot)?;
@@ -224,6 +278,8 @@ fn last_line(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::announce::service::PREFIXES;
 
@@ -242,7 +298,7 @@ mod tests {
         let said = folder.path().join("said");
         fs::write(&said, "BIRD 2.0.12 ready.\nReading configuration from x\nReconfigured\n").unwrap();
         let birdc = sh(&format!("test $1 = configure && cat {}", said.display()));
-        let mut teller = Teller::new(Router::Bird { file: file.clone(), birdc }, nets());
+        let mut teller = Teller::new(Router::Bird { file: file.clone(), birdc }, nets(), None);
         let without_comments = |file: &Path| {
             let text = fs::read_to_string(file).unwrap();
             text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
@@ -270,11 +326,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let command = sh(&format!("echo $1 $2 >> {}; test ! -e {0}.fail", log.display()));
-        let mut teller = Teller::new(Router::Command(command), nets()[..2].to_vec());
+        let mut teller = Teller::new(Router::Command(command), nets()[..2].to_vec(), None);
         let logged = || {
             let text = fs::read_to_string(&log).unwrap_or_default();
             let _ = fs::remove_file(&log);
-            text.lines().map(str::to_owned).collect::<Vec<_>>()
+            // They run at once.
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
         };
         assert_eq!(teller.tell(&[false, false]), Ok(()));
         assert_eq!(logged(), ["withdraw 192.175.48.0/24", "withdraw 2620:4f:8000::/48"]);
@@ -283,10 +342,13 @@ mod tests {
         let fail = log.with_extension("fail");
         fs::write(&fail, "").unwrap();
         let error = teller.tell(&[true, false]).unwrap_err();
-        assert!(error.ends_with("withdraw 2620:4f:8000::/48` failed (exit status: 1): nothing"), "{error}");
+        assert_eq!(
+            error, "`sh announce 192.175.48.0/24` failed (exit status: 1): nothing",
+            "no word of ours"
+        );
         fs::remove_file(&fail).unwrap();
-        let both = ["withdraw 2620:4f:8000::/48", "announce 192.175.48.0/24"];
-        assert_eq!(logged(), both, "what is to go goes first");
+        let both = ["announce 192.175.48.0/24", "withdraw 2620:4f:8000::/48"];
+        assert_eq!(logged(), both);
         assert_eq!(teller.tell(&[true, false]), Ok(()));
         assert_eq!(logged(), both);
     }
@@ -299,7 +361,7 @@ mod tests {
         let fails = format!("test ! -e {} && echo Reconfigured", fail.display());
         let bird = Router::Bird { file: file.clone(), birdc: sh(&fails) };
         for router in [bird, Router::Command(sh(&fails))] {
-            let mut teller = Teller::new(router, nets()[..1].to_vec());
+            let mut teller = Teller::new(router, nets()[..1].to_vec(), None);
             assert_eq!(teller.tell(&[false]), Ok(()));
             fs::write(&fail, "").unwrap();
             assert!(teller.tell(&[true]).is_err());
@@ -311,9 +373,41 @@ mod tests {
     }
 
     #[test]
+    fn what_is_announced_is_found_by_the_next_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let [bird_file, memory] = ["bird.conf", "announced"].map(|name| folder.path().join("run").join(name));
+        let bird = Router::Bird { file: bird_file.clone(), birdc: sh("echo Reconfigured") };
+        for (router, file) in [(bird, &bird_file), (Router::Command(sh("true")), &memory)] {
+            let teller = || Teller::new(router.clone(), nets(), Some(memory.clone()));
+            assert_eq!(teller().found(), [false; 4], "nothing is known at first");
+            for wanted in [[true, false, false, true], [false; 4], [true; 4]] {
+                teller().tell(&wanted).unwrap();
+                assert_eq!(teller().found(), wanted);
+            }
+            fs::write(file, "# if net = 192.175.48.0/24 then accept;\nif net = 2001:4:112::/48 then")
+                .unwrap();
+            assert_eq!(teller().found(), [false; 4]);
+        }
+        assert_eq!(Teller::new(Router::Exabgp, nets(), None).found(), [false; 4]);
+    }
+
+    /// A router that hangs takes the time of one command, and not of one after the other.
+    #[test]
+    fn commands_run_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        // Each waits until all four are there.
+        let all_there = format!(
+            "cd {}; echo >> begun; until test $(wc -l < begun) -ge 4; do sleep 0.01; done",
+            folder.path().display()
+        );
+        let mut teller = Teller::new(Router::Command(sh(&all_there)), nets(), None);
+        assert_eq!(teller.tell(&[true, true, false, false]), Ok(()));
+    }
+
+    #[test]
     fn a_prefix_that_a_command_refuses_keeps_no_other() {
         let refuses = sh("test $2 != 192.175.48.0/24");
-        let mut teller = Teller::new(Router::Command(refuses), nets());
+        let mut teller = Teller::new(Router::Command(refuses), nets(), None);
         for wanted in [true, false] {
             assert!(teller.tell(&[wanted; 4]).unwrap_err().contains("192.175.48.0/24` failed"));
             assert_eq!(teller.told, [None, Some(wanted), Some(wanted), Some(wanted)]);
@@ -322,7 +416,10 @@ mod tests {
 
     #[test]
     fn commands_that_fail_hang_or_print_without_end_are_survived() {
-        let runs = |command: &[String], further: &[&str]| run(command, further).map_err(|(error, _)| error);
+        let runs = |command: &[String], further: &[&str]| {
+            let further: Vec<String> = further.iter().copied().map(str::to_owned).collect();
+            run(command, &further).map_err(|(error, _)| error)
+        };
         let error = runs(&["/no/such/program".to_owned()], &["configure"]).unwrap_err();
         assert!(error.starts_with("cannot run `/no/such/program configure`: No such file"), "{error}");
         assert_eq!(runs(&[], &[]).unwrap_err(), "no command is configured");

@@ -58,6 +58,8 @@ struct Address {
     is_up: bool,
     /// Probes in a row that said the contrary.
     contrary: u32,
+    /// It counts as up because an earlier run has announced it; the first probe is still to come.
+    is_adopted: bool,
 }
 
 impl State {
@@ -71,6 +73,37 @@ impl State {
             held_until: None,
         };
         Self { damping, routes: addresses.into_iter().map(route).collect(), leaving: false }
+    }
+
+    /// The same for other settings: a route whose place among the old ones is given stays as it is.
+    #[must_use]
+    pub fn changed(
+        &self,
+        damping: Damping,
+        routes: impl IntoIterator<Item = (usize, Option<usize>)>,
+    ) -> Self {
+        let (counts, old): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
+        let mut state = Self { leaving: self.leaving, ..Self::new(damping, counts) };
+        for (route, old) in state.routes.iter_mut().zip(old) {
+            if let Some(old) = old {
+                route.clone_from(&self.routes[old]);
+            }
+        }
+        state
+    }
+
+    /// A route is announced already. It stays so if the first probe of each of its addresses is good.
+    pub fn adopt(&mut self, route: usize, now: Instant) {
+        let adopted = Address { is_up: true, contrary: self.damping.fall - 1, is_adopted: true };
+        let route = &mut self.routes[route];
+        route.addresses.fill(adopted);
+        route.announced = Some(now);
+    }
+
+    /// Whether every address that counts as up was found to be so.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        !self.routes.iter().flat_map(|route| &route.addresses).any(|address| address.is_adopted)
     }
 
     /// An address of a route was probed.
@@ -109,7 +142,8 @@ impl State {
 impl Route {
     fn settle(&mut self, now: Instant, leaving: bool, damping: &Damping) -> bool {
         self.held_until = self.held_until.filter(|until| *until > now);
-        let is_healthy = self.addresses.iter().all(|address| address.is_up);
+        // One of which nothing is asked any more is to be withdrawn.
+        let is_healthy = !self.addresses.is_empty() && self.addresses.iter().all(|address| address.is_up);
         let wanted = is_healthy && !leaving && self.held_until.is_none();
         match self.announced {
             None if wanted => self.announced = Some(now),
@@ -130,10 +164,11 @@ impl Route {
 
 impl Address {
     fn probed(&mut self, is_good: bool, damping: &Damping) {
+        self.is_adopted = false;
         self.contrary = if is_good == self.is_up { 0 } else { self.contrary.saturating_add(1) };
         let needed = if self.is_up { damping.fall } else { damping.rise };
         if self.contrary >= needed {
-            *self = Self { is_up: !self.is_up, contrary: 0 };
+            *self = Self { is_up: !self.is_up, ..Self::default() };
         }
     }
 }
@@ -258,6 +293,38 @@ mod tests {
         assert_eq!(bench.probes(false, 3), "...");
         assert!(!bench.told(News::Serving));
         assert_eq!(bench.probes(true, 5), "....A");
+    }
+
+    #[test]
+    fn what_was_announced_before_stays_if_its_first_probes_are_good() {
+        for (answers, is_kept) in [([true; 3], true), ([true, true, false], false)] {
+            let (mut state, now) = (State::new(DAMPING, [3, 1]), Instant::now());
+            state.adopt(0, now);
+            assert_eq!((state.settle(now), state.is_judged()), (vec![true, false], false));
+            for (address, is_good) in answers.into_iter().enumerate() {
+                assert!(!state.is_judged(), "{address} was not probed yet");
+                state.probed(0, address, is_good);
+            }
+            assert!(state.is_judged());
+            assert_eq!(state.settle(now), [is_kept, false]);
+            assert_eq!(state.held_for(0, now).is_some(), !is_kept, "it fell");
+            // From then on it takes as many bad ones as ever.
+            state.probed(0, 0, false);
+            assert_eq!(state.settle(now), [is_kept, false]);
+        }
+    }
+
+    #[test]
+    fn other_settings_leave_a_route_as_it_is() {
+        let mut bench = Bench::announced();
+        bench.told(News::Leaving);
+        let mut state =
+            bench.state.changed(Damping { rise: 1, ..DAMPING }, [(2, None), (1, Some(0)), (0, None)]);
+        assert_eq!(state.settle(bench.now), [false; 3]);
+        state.told(News::Serving);
+        assert_eq!(state.settle(bench.now), [false, true, false], "one without addresses is not announced");
+        (0..2).for_each(|address| state.probed(0, address, true));
+        assert_eq!(state.settle(bench.now), [true, true, false]);
     }
 
     #[test]

@@ -5,11 +5,14 @@
 //! and only if nobody answers there the daemon is gone.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::after;
+use crossbeam_channel::{Receiver, after};
 use serde_json::Value;
 
 use super::state::News;
@@ -22,21 +25,23 @@ pub struct Daemon {
     pub paths: Vec<PathBuf>,
     /// What it is asked for, a line: its state, now and at each change.
     pub request: String,
+    /// The same of one that also hears how its routes are, lines that follow. An older one does not know it.
+    pub request_to_tell: String,
 }
 
 impl Daemon {
     /// What it says of itself now; `None` if nobody answers, within `patience` at each path.
     #[must_use]
     pub fn news(&self, patience: Duration) -> Option<News> {
-        self.open(patience).ok().map(|(_, news)| news)
+        self.open(&self.request, patience).ok().map(|(_, news)| news)
     }
 
     /// The first that answers. If none does, the error is a time-out where one was there and said nothing.
-    fn open(&self, patience: Duration) -> io::Result<(Connection, News)> {
+    fn open(&self, request: &str, patience: Duration) -> io::Result<(Connection, News)> {
         let mut missed = io::Error::from(io::ErrorKind::NotFound);
         for path in &self.paths {
-            match Connection::open(path, &self.request, patience) {
-                Err(error) if is_timeout(&error) => missed = error,
+            match Connection::open(path, request, patience) {
+                Err(error) if is_timeout(&error) || is_refused(&error) => missed = error,
                 Err(_) => {}
                 opened => return opened,
             }
@@ -45,14 +50,61 @@ impl Daemon {
     }
 }
 
+/// The way of reports to the daemon: the latest goes out when it comes, and to each daemon that comes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reports(Arc<Mutex<Outlet>>);
+
+#[derive(Debug, Default)]
+struct Outlet {
+    latest: Option<String>,
+    stream: Option<UnixStream>,
+}
+
+impl Reports {
+    /// Starts the thread that sends them: nobody else waits for a daemon that does not read.
+    pub(super) fn start(reports: Receiver<String>) -> io::Result<Self> {
+        let outlets = Self::default();
+        let own = outlets.clone();
+        let run =
+            move || reports.into_iter().for_each(|line| own.change(|outlet| outlet.latest = Some(line)));
+        thread::Builder::new().name("reports".to_owned()).spawn(run)?;
+        Ok(outlets)
+    }
+
+    /// Changes something, and sends what is the latest then.
+    fn change(&self, change: impl FnOnce(&mut Outlet)) {
+        let mut outlet = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut outlet);
+        let Outlet { latest: Some(line), stream: Some(stream) } = &mut *outlet else { return };
+        if stream.write_all(line.as_bytes()).and_then(|()| stream.write_all(b"\n")).is_err() {
+            // The connection ends with that, and the next one has the whole of it.
+            let _ = stream.shutdown(Shutdown::Both);
+            outlet.stream = None;
+        }
+    }
+}
+
 /// Follows a daemon; gives each news to `tell`, until that says no. Where nobody listens it tries again
 /// `every` so often.
-pub(super) fn follow(daemon: &Daemon, every: Duration, mut tell: impl FnMut(News) -> bool) {
+pub(super) fn follow(
+    daemon: &Daemon,
+    every: Duration,
+    reports: &Reports,
+    mut tell: impl FnMut(News) -> bool,
+) {
     let mut is_known = false;
     loop {
         let opened = Instant::now();
-        match daemon.open(every) {
+        let told = daemon.open(&daemon.request_to_tell, every);
+        let hears = told.is_ok();
+        let connection = match told {
+            Err(error) if is_refused(&error) => daemon.open(&daemon.request, every),
+            told => told,
+        };
+        match connection {
             Ok((mut connection, first)) => {
+                let stream = connection.lines.get_ref().try_clone().ok().filter(|_| hears);
+                reports.change(|outlet| outlet.stream = stream);
                 let mut news = Ok(first);
                 while let Ok(one) = news {
                     if !tell(one) {
@@ -60,6 +112,7 @@ pub(super) fn follow(daemon: &Daemon, every: Duration, mut tell: impl FnMut(News
                     }
                     news = connection.next();
                 }
+                reports.0.lock().unwrap_or_else(PoisonError::into_inner).stream = None;
                 is_known = true;
                 if opened.elapsed() >= every {
                     continue;
@@ -102,6 +155,8 @@ impl Connection {
         match value["state"].as_str() {
             Some("serving") => Ok(News::Serving),
             Some("draining" | "stopping") => Ok(News::Leaving),
+            // It is a daemon, but an older one, or one that has no room for more.
+            _ if value["ok"] == false => Err(io::ErrorKind::Unsupported.into()),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -112,12 +167,16 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// Whether a daemon is there that does not know what it was asked for.
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
-    use std::thread;
 
-    use crossbeam_channel::{Receiver, unbounded};
+    use crossbeam_channel::unbounded;
 
     use super::*;
 
@@ -128,8 +187,10 @@ mod tests {
     fn followed(folder: &Path) -> Receiver<News> {
         let (sender, news) = unbounded();
         let paths = vec![folder.join("elsewhere"), folder.join("control")];
-        let daemon = Daemon { paths, request: "watch\n".to_owned() };
-        thread::spawn(move || follow(&daemon, EVERY, |one| sender.send(one).is_ok()));
+        let daemon = Daemon { paths, request: "watch\n".to_owned(), request_to_tell: "tell\n".to_owned() };
+        let reports = Reports::default();
+        reports.change(|outlet| outlet.latest = Some("how things are".to_owned()));
+        thread::spawn(move || follow(&daemon, EVERY, &reports, |one| sender.send(one).is_ok()));
         news
     }
 
@@ -138,8 +199,35 @@ mod tests {
         let (stream, _) = listener.accept().unwrap();
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line).unwrap();
-        assert_eq!(line, "watch\n");
+        assert_eq!(line, "tell\n");
         stream
+    }
+
+    /// A daemon that hears reports gets the latest at once; an older one is only heard.
+    #[test]
+    fn who_can_be_told_is_told_and_who_cannot_is_heard() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("control")).unwrap();
+        let news = followed(folder.path());
+        let mut stream = accept(&listener);
+        writeln!(stream, "{{\"state\":\"serving\"}}").unwrap();
+        assert_eq!(news.recv_timeout(PATIENCE), Ok(News::Serving));
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert_eq!(line, "how things are\n");
+        // Longer than it takes to be one that ends at once.
+        assert!(news.recv_timeout(2 * EVERY).is_err());
+        drop(stream);
+        writeln!(accept(&listener), "{{\"ok\":false}}").unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap());
+        line.clear();
+        lines.read_line(&mut line).unwrap();
+        assert_eq!(line, "watch\n");
+        writeln!(stream, "{{\"state\":\"draining\"}}").unwrap();
+        assert_eq!(news.recv_timeout(PATIENCE), Ok(News::Leaving));
+        stream.set_read_timeout(Some(3 * EVERY)).unwrap();
+        assert!(lines.read_line(&mut line).is_err(), "{line}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A [`Board`] knows where the counters stand and what they are called. Whoever wants them takes a
 //! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
 
+pub mod announcers;
 pub mod host;
 pub mod life;
 pub mod observed;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::log::Log;
 use crate::stats::counters::{
@@ -27,6 +29,7 @@ use crate::stats::labels::Names;
 use crate::sys::confine::{self, Confined, Refused};
 
 use crate::taps;
+use announcers::Announcers;
 use host::{Host, HostCounts};
 pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
@@ -44,6 +47,10 @@ pub struct Named {
     pub location: Option<String>,
     /// Addresses that only this node has.
     pub unique_ip: Vec<IpAddr>,
+    /// What else it says of itself: a contact, it may be.
+    pub further: Vec<String>,
+    /// The prefixes that it serves.
+    pub prefixes: Vec<IpNet>,
     /// What zones and addresses are called where they are counted.
     pub counted: Names,
 }
@@ -148,6 +155,8 @@ pub struct Board {
     pub life: Life,
     /// How the reading of its configuration fares.
     pub reloads: Reloads,
+    /// Those who announce the routes to the node.
+    pub announcers: Announcers,
 }
 
 impl Board {
@@ -401,6 +410,8 @@ pub(crate) mod tests {
                 site: "site-1".to_owned(),
                 location: None,
                 unique_ip: Vec::new(),
+                further: Vec::new(),
+                prefixes: Vec::new(),
                 counted: Names {
                     zones: vec!["10.in-addr.arpa".to_owned()],
                     addresses: vec!["[::1]:53".to_owned()],
@@ -423,6 +434,7 @@ pub(crate) mod tests {
             query_log: Some(Log::silent()),
             dnstap: Some(Arc::default()),
             life: Life::default(),
+            announcers: Announcers::default(),
             reloads: Reloads::new(1_700_000_000),
         }
     }

@@ -158,6 +158,9 @@ fn status(answer: &Value, restart: &str) -> String {
     if let Some(obstacle) = answer["upgrade_obstacle"].as_str() {
         line("upgrade", format!("not possible: {obstacle}; restart instead"));
     }
+    for announcer in answer["announcers"].as_array().into_iter().flatten() {
+        routes(announcer).into_iter().for_each(|(name, value)| line(name, value));
+    }
     if let Some(since) = configuration["stale"].get("since") {
         let (time, ago) = (since.as_u64().unwrap_or_default() % 86_400, ago(since));
         let clock = format!("{:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60);
@@ -169,6 +172,26 @@ fn status(answer: &Value, restart: &str) -> String {
         }
     }
     out + restart
+}
+
+/// What an announcer says: who is told of the routes, and each prefix.
+fn routes(announcer: &Value) -> Vec<(&'static str, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines = vec![("announced by", text(&announcer["router"]))];
+    if let Some(refused) = announcer["refused"].as_str() {
+        lines.push(("warning", format!("the router does not accept changes: {refused}")));
+    }
+    for route in announcer["routes"].as_array().into_iter().flatten() {
+        let mut state = if route["announced"] == true { "announced" } else { "withdrawn" }.to_owned();
+        if let Some(seconds) = route["held_seconds"].as_u64() {
+            state += &format!(", held down for {}", span(seconds as f64));
+        }
+        for failing in route["failing"].as_array().into_iter().flatten() {
+            state += &format!("; {}", text(failing));
+        }
+        lines.push(("route", format!("{} {state}", text(&route["prefix"]))));
+    }
+    lines
 }
 
 /// How long ago a time was, in seconds of Unix time.

@@ -1,7 +1,6 @@
 //! `as112d site`: the page of a running node as files, for those who serve it elsewhere.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use crossbeam_channel::after;
@@ -12,6 +11,7 @@ use super::failure::Failure;
 use crate::cli::SiteOptions;
 use crate::limits::{SITE_TRIES_MAX, SITE_TRY_EVERY};
 use crate::report::page;
+use crate::sys::files;
 
 /// Asks the node for every document of its page and writes them to the directory, each in one piece: a
 /// reader finds an old document or a new one.
@@ -75,14 +75,7 @@ fn whole_days(text: &str) -> Vec<String> {
 
 /// Writes a file next to its place and moves it there.
 fn write(dir: &Path, name: &str, text: &str) -> io::Result<()> {
-    let place = dir.join(name);
-    let unfinished = dir.join(format!("{name}.new"));
-    fs::create_dir_all(place.parent().unwrap_or(dir))?;
-    let mut file = fs::File::create(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    // Before it is moved, so that a crash leaves no empty file in its place.
-    file.sync_all()?;
-    fs::rename(unfinished, place)
+    files::replace(&dir.join(name), &dir.join(format!("{name}.new")), text.as_bytes())
 }
 
 #[cfg(test)]
@@ -94,15 +87,5 @@ mod tests {
         let text = r#"{"whole_days": ["2026-01-31", "../../../etc", "2026-01-3/", 7, "2026-01-30"]}"#;
         assert_eq!(whole_days(text), ["rssac002/2026-01-31.yaml", "rssac002/2026-01-30.yaml"]);
         assert!(whole_days("no JSON").is_empty());
-    }
-
-    #[test]
-    fn a_file_is_replaced_in_one_piece() {
-        let folder = tempfile::tempdir().unwrap();
-        for text in ["one", "two"] {
-            write(folder.path(), "a/b.html", text).unwrap();
-            assert_eq!(fs::read_to_string(folder.path().join("a/b.html")).unwrap(), text);
-        }
-        assert_eq!(fs::read_dir(folder.path().join("a")).unwrap().count(), 1, "nothing unfinished is left");
     }
 }

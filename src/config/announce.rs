@@ -127,6 +127,25 @@ fn words(
     given.into_iter().map(|word| word.value.0).collect()
 }
 
+/// Each prefix with those of its addresses, on port 53, that are listened on, and those that are not.
+fn by_prefix(
+    listeners: &[SocketAddr],
+) -> impl Iterator<Item = (ipnet::IpNet, Vec<SocketAddr>, Vec<SocketAddr>)> {
+    PREFIXES.into_iter().map(|Prefix { net, addresses, .. }| {
+        let all = addresses.iter().map(|&address| SocketAddr::new(address, 53));
+        let is_covered =
+            |address: &SocketAddr| listeners.iter().any(|&listener| listen::covers(listener, *address));
+        let (covered, missing) = all.partition(is_covered);
+        (net, covered, missing)
+    })
+}
+
+/// The prefixes whose addresses are all listened on.
+#[must_use]
+pub fn served(listeners: &[SocketAddr]) -> Vec<ipnet::IpNet> {
+    by_prefix(listeners).filter(|(_, _, missing)| missing.is_empty()).map(|(net, _, _)| net).collect()
+}
+
 /// The prefixes whose addresses are all listened on, on port 53. One of which some are would draw queries
 /// that nobody answers.
 fn routes(
@@ -136,11 +155,7 @@ fn routes(
 ) -> Vec<(ipnet::IpNet, Vec<SocketAddr>)> {
     let mut routes = Vec::new();
     let mut is_incomplete = false;
-    for Prefix { net, addresses, .. } in PREFIXES {
-        let (covered, missing): (Vec<_>, Vec<_>) = addresses
-            .iter()
-            .map(|&address| SocketAddr::new(address, 53))
-            .partition(|&address| listeners.iter().any(|&listener| listen::covers(listener, address)));
+    for (net, covered, missing) in by_prefix(listeners) {
         if missing.is_empty() {
             routes.push((net, covered));
         } else if !covered.is_empty() {
@@ -189,6 +204,17 @@ mod tests {
         assert_eq!(nets(&["0.0.0.0", "::", "192.0.2.1:54"]), all);
         assert_eq!(nets(&["as112-dname", "192.0.2.53"]), all[2..]);
         assert_eq!(nets(&["192.175.48.1", "192.175.48.6", "192.175.48.42"]), all[..1]);
+    }
+
+    #[test]
+    fn what_is_listened_on_whole_is_served() {
+        let nets = |listeners: &[&str]| {
+            let listeners: Vec<SocketAddr> =
+                listeners.iter().flat_map(|text| listen::Listen::read(text).unwrap().0).collect();
+            served(&listeners).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(nets(&["as112-dname", "192.175.48.1"]), ["192.31.196.0/24", "2001:4:112::/48"]);
+        assert_eq!(nets(&["as112:5300", "127.0.0.1"]), [""; 0]);
     }
 
     #[test]

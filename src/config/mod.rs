@@ -253,7 +253,7 @@ impl Resolver<'_> {
             http_public: self
                 .flags
                 .http_public
-                .or(http.public.map(|public| public.value))
+                .or_else(|| http.public.map(|public| public.value))
                 .unwrap_or(HttpListen::Off),
             allowed_hosts: self.allowed_hosts(http.allowed_hosts),
             node_view: http.node_view.map(|view| view.value).unwrap_or_default(),

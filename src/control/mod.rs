@@ -5,10 +5,13 @@
 //! {"need_restart":[],"ok":true,"zones":24}
 //! ```
 //!
-//! `watch` is answered by a line with the state now and one at each change, until the process ends. Who may
-//! open the socket may do everything: it has the mode 0660, in a directory of its own.
+//! `watch` is answered by a line with the state now and one at each change, until the process ends. So is
+//! `announce`, whose client then sends the state of its routes, lines of JSON
+//! ([`Report`](crate::announce::report::Report)). Who may open the socket may do everything: it has the mode
+//! 0660, in a directory of its own; who ordered what is logged.
 
 pub mod client;
+mod hall;
 pub mod orders;
 
 use std::fs;
@@ -17,31 +20,26 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
-use tokio::net::unix::OwnedWriteHalf;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::select;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::board::{Board, State};
 use crate::config::doors::{ControlPath, default_path};
-use crate::control::orders::{Client, Order, Wish, failure, moved};
-use crate::limits::{
-    CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_LINE_LEN_MAX, CONTROL_LOOK_EVERY, CONTROL_STEP_MAX,
-    CONTROL_STOP_MAX,
-};
+use crate::control::orders::Order;
+use crate::limits::{CONTROL_ACCEPT_PAUSE, CONTROL_CLIENTS_MAX, CONTROL_STEP_MAX, CONTROL_STOP_MAX};
 use crate::net::{self, Event};
 use crate::sys::confine::{Class, Confined};
 use crate::sys::files;
 use crate::sys::inherited::Inherited;
 
 pub use client::GREETING;
+pub use hall::{ANNOUNCE, WATCH};
 
 /// What came of the wish for a control socket.
 #[derive(Debug)]
@@ -160,19 +158,7 @@ fn make_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Says that another process has the socket: one that this one succeeds, or a successor.
-#[derive(Debug, Default)]
-struct Leave {
-    is_left: AtomicBool,
-    news: Notify,
-}
-
-impl Leave {
-    fn change(&self, is_left: bool) {
-        self.is_left.store(is_left, Ordering::Relaxed);
-        self.news.notify_one();
-    }
-}
+use hall::{Hall, Leave};
 
 /// The thread that speaks with clients.
 #[derive(Debug)]
@@ -204,8 +190,16 @@ impl Control {
         let Opened::At(listener, path) = opened else {
             return Ok(Self { state, leave, stop, thread: None, path: None });
         };
-        let (left, stopped, confined) = (Arc::clone(&leave), Arc::clone(&stop), board.confined.clone());
-        let run = move || run(listener, &orders, &watched, &left, &stopped, &confined);
+        let (stopped, confined) = (Arc::clone(&stop), board.confined.clone());
+        let hall = Hall {
+            orders,
+            state: watched,
+            leave: Arc::clone(&leave),
+            watchers: Arc::default(),
+            announcers: board.announcers.clone(),
+            log: board.log.clone(),
+        };
+        let run = move || run(listener, hall, &stopped, &confined);
         let thread = Some(net::spawn("control".to_owned(), events.clone(), run)?);
         Ok(Self { state, leave, stop, thread, path: Some(path) })
     }
@@ -253,14 +247,7 @@ impl Control {
     }
 }
 
-fn run(
-    listener: StdListener,
-    orders: &Sender<Order>,
-    state: &watch::Receiver<State>,
-    leave: &Arc<Leave>,
-    stop: &Notify,
-    confined: &Confined,
-) -> Result<(), String> {
+fn run(listener: StdListener, hall: Hall, stop: &Notify, confined: &Confined) -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot start the event loop: {error}");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
@@ -268,7 +255,8 @@ fn run(
     runtime.block_on(async {
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         // One count is the loop's own.
-        let open = Arc::new(());
+        let (hall, open) = (Arc::new(hall), Arc::new(()));
+        let leave = Arc::clone(&hall.leave);
         loop {
             let is_left = leave.is_left.load(Ordering::Relaxed);
             select! {
@@ -276,11 +264,10 @@ fn run(
                 () = leave.news.notified() => {}
                 accepted = listener.accept(), if !is_left => match accepted {
                     Ok((stream, _)) if Arc::strong_count(&open) <= CONTROL_CLIENTS_MAX => {
-                        let (orders, state) = (orders.clone(), state.clone());
-                        let (open, leave) = (Arc::clone(&open), Arc::clone(leave));
+                        let (hall, open) = (Arc::clone(&hall), Arc::clone(&open));
                         tokio::spawn(async move {
                             // What a client makes of its connection is its own affair.
-                            let _ = exchange(stream, &orders, state, &leave).await;
+                            let _ = hall.exchange(stream).await;
                             drop(open);
                         });
                     }
@@ -299,76 +286,4 @@ fn run(
         let _ = timeout(CONTROL_STOP_MAX, answered).await;
         Ok(())
     })
-}
-
-/// One request and what there is to answer.
-async fn exchange(
-    stream: UnixStream,
-    orders: &Sender<Order>,
-    mut state: watch::Receiver<State>,
-    leave: &Leave,
-) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::new(reader.take(CONTROL_LINE_LEN_MAX));
-    let mut line = String::new();
-    timeout(CONTROL_STEP_MAX, reader.read_line(&mut line)).await??;
-    let word = line.trim_end().strip_prefix(GREETING);
-    if word == Some("watch") {
-        let mut rest = reader.into_inner().into_inner();
-        return select! {
-            told = tell(&mut writer, &mut state) => told,
-            // A client that watches says nothing more: this is its end.
-            end = rest.read_u8() => end.map(|_| ()),
-        };
-    }
-    let answer = match word.and_then(Wish::from_word) {
-        Some(_) if leave.is_left.load(Ordering::Relaxed) => moved(),
-        Some(wish) => {
-            let (client, answer) = Client::new();
-            let asked = orders.send(Order { wish, client });
-            let answer = select! {
-                answer = answer => answer,
-                // Its place is for another.
-                () = gone(&writer) => return Ok(()),
-            };
-            match (asked, answer) {
-                (Ok(()), Ok(answer)) => answer,
-                _ => failure("the node is stopping", &[]),
-            }
-        }
-        None => failure("malformed request; start it with `as112d 1`, as in `as112d 1 status`", &[]),
-    };
-    send(&mut writer, &answer).await
-}
-
-/// Waits for the end of a client. One that has only said its last word waits for an answer.
-async fn gone(writer: &OwnedWriteHalf) {
-    loop {
-        sleep(CONTROL_LOOK_EVERY).await;
-        let ready = writer.ready(Interest::WRITABLE).await;
-        if ready.is_ok_and(|ready| ready.is_write_closed()) {
-            return;
-        }
-    }
-}
-
-/// The state now, and each one that comes.
-async fn tell(writer: &mut OwnedWriteHalf, state: &mut watch::Receiver<State>) -> io::Result<()> {
-    loop {
-        let now = *state.borrow_and_update();
-        send(writer, &json!({ "state": now.name() })).await?;
-        if now == State::Stopping {
-            // The end of the process ends the connection.
-            std::future::pending::<()>().await;
-        }
-        if state.changed().await.is_err() {
-            // The end of the connection sends the client to the successor.
-            return Ok(());
-        }
-    }
-}
-
-async fn send(writer: &mut OwnedWriteHalf, answer: &Value) -> io::Result<()> {
-    let line = format!("{answer}\n");
-    timeout(CONTROL_STEP_MAX, writer.write_all(line.as_bytes())).await?
 }

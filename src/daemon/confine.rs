@@ -38,8 +38,8 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let read = files.chain(config.zones.dir.clone()).chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
-    let logs = config.log.file.as_deref().into_iter().chain(query_log).map(folder);
-    let written = written.chain(logs).chain(control.map(Path::to_owned));
+    let logs = || config.log.file.as_deref().into_iter().chain(query_log);
+    let written = written.chain(logs().map(folder)).chain(control.map(Path::to_owned));
     let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
         DnstapReceiver::Tcp(address) => Some(address.port()),
         DnstapReceiver::Unix(_) => None,
@@ -51,6 +51,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
         read: unique(read),
         write: unique(written),
         own: control.filter(|dir| *dir == Path::new(SYSTEM_DIR)).map(Path::to_owned),
+        logs: logs().map(Path::to_owned).collect(),
         // The node asks itself before it says that it serves.
         connect: config.listen.iter().map(SocketAddr::port).chain(tap).collect(),
     }

@@ -499,6 +499,7 @@ impl Node {
             "history": *self.board.history.place(),
             // Why there can be no upgrade, if there cannot.
             "upgrade_obstacle": self.succession.obstacle(),
+            "announcers": self.board.announcers.read(),
             "log_level": self.log.level().name(),
         })
     }

@@ -13,11 +13,13 @@ use tokio::sync::watch;
 
 use super::placement::Placement;
 use super::taps;
+use crate::board::announcers::Announcers;
 use crate::board::host::Host;
 use crate::board::observed::Observed;
 use crate::board::process::Process;
 use crate::board::{Block, Board, Facts, Life, Named, Reloads, Status};
 use crate::config::Config;
+use crate::config::announce::served;
 use crate::history::aggregator::{Aggregator, Minutes, Told};
 use crate::history::fault::Fault;
 use crate::history::sources::{Places, Sources};
@@ -82,6 +84,7 @@ fn board(
         process: Process::open(),
         confined: net.confined.clone(),
         life: Life::default(),
+        announcers: Announcers::default(),
         reloads: Reloads::new(history::unix_time()),
         log: taps.log.clone(),
         query_log: taps.own_log(),
@@ -97,6 +100,8 @@ pub(super) fn named(config: &Config, counted: Names) -> Named {
         site: identity.facility.as_ref().unwrap_or(&identity.node).clone(),
         location: identity.location.clone(),
         unique_ip: identity.unique_ip.clone(),
+        further: identity.extra_txt.clone(),
+        prefixes: served(&config.listen),
         counted,
     }
 }

@@ -53,8 +53,7 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
         .map(|(kind, count)| ((*kind).to_owned(), count.into()))
         .collect();
     let confined = &reading.board.confined;
-    let refused = reading.refused.iter();
-    let refused: Vec<Value> = refused
+    let refused: Vec<Value> = (reading.refused.iter())
         .map(|refused| json!({"thread": refused.class.name(), "call": refused.call, "count": refused.count}))
         .collect();
     let (succeeded, failed) = reading.board.reloads.counts();
@@ -83,6 +82,7 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
             "refused_syscalls": refused,
         },
         "tcp_connections": reading.tcp_connections,
+        "announcers": reading.board.announcers.read(),
         "history": status(&reading.board.history),
         "exports": exports,
         "log_lines_lost": lost,

@@ -5,6 +5,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::announce::report::Route;
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::{Observation, TIME_BOUNDS};
 use crate::board::process::PROCESS;
@@ -69,6 +70,7 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
     let mut text = Text { out: String::new(), format };
     text.facts(reading);
     text.told(reading);
+    text.routes(reading);
     text.observation(reading);
     text.shards(reading);
     for family in shown() {
@@ -113,6 +115,31 @@ struct Text {
 }
 
 impl Text {
+    /// What announcers say.
+    fn routes(&mut self, reading: &Reading<'_>) {
+        let announcers = &reading.board.announcers;
+        let name = "as112_announcers_connected";
+        self.head(name, "gauge", "Processes of `as112d announce` that are connected to this node.");
+        self.sample(name, &[], announcers.read().len());
+        let routes = announcers.routes();
+        type Value = fn(&Route) -> usize;
+        let families: [(&str, &str, Value); 3] = [
+            ("as112_route_announced", "1 while the prefix is announced.", |route| route.announced.into()),
+            ("as112_route_held_down", "1 while the prefix is held down after it was withdrawn.", |route| {
+                route.held_seconds.is_some().into()
+            }),
+            ("as112_route_failing_addresses", "Addresses of the prefix whose last probe failed.", |route| {
+                route.failing.len()
+            }),
+        ];
+        for (name, help, value) in families {
+            self.head(name, "gauge", help);
+            for route in &routes {
+                self.sample(name, &[("prefix", &route.prefix.to_string())], value(route));
+            }
+        }
+    }
+
     /// What is not a counter.
     fn facts(&mut self, reading: &Reading<'_>) {
         let facts = &reading.board.facts;

@@ -64,6 +64,8 @@ pub struct Plan {
     pub write: Vec<PathBuf>,
     /// A directory that we created, which becomes the user's: what is in it is removed at the end.
     pub own: Option<PathBuf>,
+    /// Files of logs, which become the user's where they are root's: they are opened again.
+    pub logs: Vec<PathBuf>,
     /// TCP ports that may be connected to.
     pub connect: Vec<u16>,
 }

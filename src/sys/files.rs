@@ -58,17 +58,65 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Opens a file to append lines to, and makes it if it is not there, readable for its group. Neither the open
 /// nor a write waits for the reader of a pipe of that name (O_NONBLOCK); a terminal does not become ours
-/// (O_NOCTTY).
+/// (O_NOCTTY). No symbolic link is followed (O_NOFOLLOW): whoever can write to the directory would have root
+/// write to any file; those of /dev are nobody's to change.
 ///
 /// # Errors
-/// What the kernel says: of a pipe that nobody reads, ENXIO.
+/// What the kernel says: of a pipe that nobody reads, ENXIO; or that it is a link.
 pub fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let follow = if path.starts_with("/dev") { 0 } else { libc::O_NOFOLLOW };
+    let opened = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o640)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | follow)
+        .open(path);
+    opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+            io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link, which is not followed")
+        }
+        _ => error,
+    })
+}
+
+/// Gives a file that lines are appended to, and that is root's, to a user who will open it again.
+///
+/// # Errors
+/// As those of [`append`], or that it cannot be given away.
+pub fn give(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let file = append(path)?;
+    let found = file.metadata()?;
+    // A device or a pipe of root's is others' too.
+    if !found.is_file() || found.uid() != 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(&file, Some(uid), Some(gid))
+}
+
+/// Puts a file with this text at `path`, whole or not at all, even if the host loses its power; a directory
+/// that is not there is made. It is written at `unfinished` first, in the same directory: what a crash has
+/// left there is removed, and nothing that somebody has put there is followed or written to (O_EXCL).
+///
+/// # Errors
+/// What the kernel says. Nothing is left at `unfinished` then.
+pub fn replace(path: &Path, unfinished: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."));
+    let write = || {
+        fs::create_dir_all(folder)?;
+        match fs::remove_file(unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(unfinished)?;
+        io::Write::write_all(&mut file, text)?;
+        file.sync_all()?;
+        fs::rename(unfinished, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().inspect_err(|_| {
+        // On a full disk even the part of a file is in the way. It may not be there.
+        let _ = fs::remove_file(unfinished);
+    })
 }
 
 /// Sets the mode of the socket at `path`, and of nothing else that may be put there meanwhile by whoever can
@@ -154,6 +202,39 @@ mod tests {
             assert!(set_socket_mode(&at(name), 0o666).is_err(), "{name}");
         }
         assert_eq!((mode("socket"), mode("file")), (0o660, 0o600));
+    }
+
+    /// Whoever can write to the directory has put links there, to have others write elsewhere.
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("precious"), "as it was").unwrap();
+        for name in ["node.log", "page.new"] {
+            std::os::unix::fs::symlink(at("precious"), at(name)).unwrap();
+        }
+        let error = append(&at("node.log")).unwrap_err().to_string();
+        assert!(error.starts_with("it is a symbolic link"), "{error}");
+        append(Path::new("/dev/stderr")).map(drop).unwrap_or_default();
+        replace(&at("page"), &at("page.new"), b"text").unwrap();
+        assert_eq!(fs::read(at("page")).unwrap(), b"text");
+        assert!(fs::symlink_metadata(at("page")).unwrap().is_file());
+        assert!(fs::symlink_metadata(at("page.new")).is_err());
+        assert_eq!(fs::read(at("precious")).unwrap(), b"as it was");
+    }
+
+    #[test]
+    fn a_file_is_replaced_in_one_piece_and_a_failure_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, unfinished) = (folder.path().join("a/b"), folder.path().join("a/.b.new"));
+        for text in ["one", "two"] {
+            replace(&path, &unfinished, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        // A file cannot take the place of a directory.
+        fs::create_dir(folder.path().join("a/c")).unwrap();
+        replace(&folder.path().join("a/c"), &unfinished, b"three").unwrap_err();
+        assert!(!unfinished.exists());
     }
 
     #[test]

@@ -16,6 +16,9 @@ use super::skip::skipped;
 pub const PREFIXES: [&str; 4] =
     ["192.175.48.0/24", "2620:4f:8000::/48", "192.31.196.0/24", "2001:4:112::/48"];
 
+/// What makes a fall hold nothing down, so that a test can have many.
+pub const NO_HOLD_DOWN: &str = "hold_down = '10ms'\nhold_down_max = '10ms'";
+
 /// What the client's link is called by; those of the nodes are 1 and 2.
 const CLIENT: u8 = 9;
 
@@ -102,6 +105,15 @@ impl Lab {
         }
     }
 
+    /// How many withdrawals the router has received from the nodes.
+    pub fn withdrawals(&self) -> u64 {
+        let socket = self.folder.path().join("router.ctl");
+        let text = self.router.run(&format!("birdc -s {} show protocols all", socket.display()));
+        let lines = text.lines().filter_map(|line| line.trim().strip_prefix("Import withdraws:"));
+        let received = lines.map(|line| line.split_whitespace().next().expect("a column"));
+        received.map(|count| count.parse::<u64>().expect("a number")).sum()
+    }
+
     /// What everything in the network has said.
     pub fn said(&self) -> String {
         let files = |folder: &Path| {
@@ -136,8 +148,15 @@ pub struct Node {
 impl Node {
     /// Writes its configuration file; the routes are announced as `announce` says.
     pub fn configure(&self, announce: &str) {
+        self.configure_for("as112", announce);
+    }
+
+    /// The same of a node that listens on the addresses of one service.
+    pub fn configure_for(&self, service: &str, announce: &str) {
         let number = self.number;
-        let server = "[server]\nlisten = ['as112']\nshards = 1\ndrain_time = '1s'\n[http]\nlisten = 'off'\n";
+        let server = format!(
+            "[server]\nlisten = ['{service}']\nshards = 1\ndrain_time = '1s'\n[http]\nlisten = 'off'\n"
+        );
         let control = format!("[control]\npath = '{}/control'\n", self.folder.display());
         let identity = format!("[identity]\nnode = 'node{number}'\n");
         self.write("as112d.toml", &format!("{server}{control}{identity}[announce]\n{announce}\n"));
@@ -163,14 +182,32 @@ impl Node {
         self.namespace.run(line)
     }
 
-    /// Starts `as112d announce`.
+    /// Starts `as112d announce`, as its unit does: with a directory that stays.
     pub fn announce(&self) -> Process {
         let config = self.folder.join("as112d.toml");
+        let runtime = self.folder.display().to_string();
         self.start(
             "announce",
             &format!("{} announce --config {}", program().display(), config.display()),
-            &[],
+            &[("RUNTIME_DIRECTORY", &runtime)],
         )
+    }
+
+    /// `[announce]` for BIRD of this node.
+    pub fn for_bird(&self, further: &str) -> String {
+        let folder = self.folder.display();
+        let birdc = format!("['birdc', '-s', '{folder}/bird.ctl']");
+        format!("router = 'bird'\nbird_file = '{folder}/bird.conf'\nbirdc = {birdc}\n{further}")
+    }
+
+    /// BIRD of this node as in the example, and the announcer that tells it.
+    pub fn with_bird(&self, further: &str) -> (Process, Process) {
+        let folder = self.folder.display();
+        self.configure(&self.for_bird(further));
+        // Under another name: what it includes is bird*.conf of this folder.
+        let config = self.write("main", &self.adapted("bird.conf"));
+        let bird = self.start("bird", &format!("bird -f -c {} -s {folder}/bird.ctl", config.display()), &[]);
+        (bird, self.announce())
     }
 
     /// A command to the running node, which has to go well.
@@ -392,8 +429,18 @@ impl Process {
     }
 
     /// Ends it with SIGTERM; whether it ended well.
-    pub fn stop(mut self) -> bool {
-        self.signal("TERM");
+    pub fn stop(self) -> bool {
+        self.end("TERM")
+    }
+
+    /// Ends it with a signal; whether it ended well.
+    pub fn end(self, signal: &str) -> bool {
+        self.signal(signal);
+        self.ended()
+    }
+
+    /// Waits for its end; whether it ended well.
+    pub fn ended(mut self) -> bool {
         self.0.wait().expect("it ends").success()
     }
 }

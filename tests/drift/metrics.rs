@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
-use crate::common::daemon::{Daemon, PATIENCE, V4};
+use crate::common::daemon::{Daemon, PATIENCE, V4, wait_until};
 
 const HEAD: &str = "\
 # The metrics
@@ -53,8 +54,20 @@ fn scrape() -> String {
     let port = std::net::TcpListener::bind((V4, 0)).and_then(|one| one.local_addr()).expect("a port").port();
     let http = format!("127.0.0.1:{port}");
     let config = path.display().to_string();
-    let daemon = Daemon::start(&["--http", &http, "--datapath", "mmsg", "--node", "n", "--config", &config]);
-    let text = get(port, "/metrics");
+    let control = folder.path().join("control").display().to_string();
+    let arguments =
+        ["--http", &http, "--datapath", "mmsg", "--node", "n", "--config", &config, "--control", &control];
+    let daemon = Daemon::start(&arguments);
+    // An announcer, too.
+    let mut announcer = UnixStream::connect(&control).expect("a connection");
+    let report = r#"{"router":"r","routes":[{"prefix":"192.0.2.0/24","announced":true}]}"#;
+    writeln!(announcer, "as112d 1 announce\n{report}").expect("sent");
+    let mut text = String::new();
+    wait_until("its routes are known", || {
+        text = get(port, "/metrics");
+        text.contains("as112_route_announced{")
+    });
+    drop(announcer);
     assert_eq!(daemon.stop().0.code(), Some(0));
     text
 }

@@ -44,6 +44,9 @@ const CARD_TOOLS: [&str; 6] = ["-i", "-l", "-g", "-k", "-x", "-S"];
 /// Words in the name of a key whose value is nobody's business.
 const SECRET: [&str; 5] = ["secret", "password", "passphrase", "token", "credential"];
 
+/// Keys whose value is a command.
+const COMMANDS: [&str; 2] = ["birdc", "command"];
+
 /// Everything, each part under its name. What is not there is left out.
 pub(super) fn collect(
     host: &Host,
@@ -52,7 +55,11 @@ pub(super) fn collect(
     node: &Node,
     status: Option<&Value>,
 ) -> String {
-    let mut out = format!("as112d {}; made by `as112d doctor --bundle`\n", env!("CARGO_PKG_VERSION"));
+    let mut out = format!(
+        "as112d {}; made by `as112d doctor --bundle`. It tells much of this host, such as its addresses, \
+         firewall and sockets: read it before you send it\n",
+        env!("CARGO_PKG_VERSION")
+    );
     part(&mut out, "doctor", report);
     let wanted = Wanted { effective: true, origin: true };
     let shown = config::show(serve.config.config.as_deref(), &serve.flags(), wanted);
@@ -99,13 +106,26 @@ fn part(out: &mut String, name: &str, text: &str) {
     }
 }
 
-/// The configuration without what should not leave the host.
+/// The configuration without what should not leave the host: what is called a secret, and all words of
+/// commands but the program.
 fn redacted(shown: &str) -> String {
     let line = |line: &str| match line.split_once(" = ") {
         Some((key, _)) if SECRET.iter().any(|word| key.contains(word)) => format!("{key} = (left out)\n"),
+        Some((key, _)) if COMMANDS.contains(&key) => format!("{key} = {}\n", program(line, key)),
         _ => format!("{line}\n"),
     };
     shown.lines().map(line).collect()
+}
+
+/// The list of words that a line gives to `key`, without those after the first.
+fn program(line: &str, key: &str) -> String {
+    let table: toml::Table = line.parse().unwrap_or_default();
+    match table.get(key).and_then(|words| words.as_array()).map(Vec::as_slice) {
+        Some([]) => "[]".to_owned(),
+        Some([program]) => format!("[{program}]"),
+        Some([program, more @ ..]) => format!("[{program}, ({} more words left out)]", more.len()),
+        None => "(left out)".to_owned(),
+    }
 }
 
 /// Writes a new file that only its owner may read: it tells much of a host.
@@ -142,6 +162,11 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains("meminfo"), "{text}");
+        let commands = "command = [\"/etc/gobgp\", \"--token\", \"x\"] # f:1:2\nbirdc = [\"birdc\"]\n\
+                        command = []\ncommand = [";
+        let expected = "command = [\"/etc/gobgp\", (2 more words left out)]\nbirdc = [\"birdc\"]\n\
+                        command = []\ncommand = (left out)\n";
+        assert_eq!(redacted(commands), expected);
         let shown = "shards = 2\napi_token = \"abc\" # f:1:2\n";
         assert_eq!(redacted(shown), "shards = 2\napi_token = (left out)\n");
     }

@@ -62,9 +62,11 @@ fn a_file_that_was_moved_is_opened_anew() {
 fn what_cannot_be_written_is_lost_counted_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
+    let settings = Settings { file: Some(path.clone()), ..Settings::default() };
+    let (log, mut writer) = open(&settings).unwrap();
     // Every write to it fails with ENOSPC.
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let (log, thread) = to_file(&path);
+    writer.file = files::append(Path::new("/dev/full")).unwrap();
+    let thread = thread::spawn(move || writer.run().unwrap());
     log.info("one");
     log.info("two");
     assert!(log.flush(), "a full disk holds up nobody");

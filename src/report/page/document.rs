@@ -98,6 +98,12 @@ fn header(reading: &Reading<'_>, pace: &Pace, is_live: bool) -> Markup {
                     span { (facts.datapath) }
                     span { "up " span data-live=(uptime) { (up) } }
                 }
+                @if !reading.named.further.is_empty() || !reading.named.prefixes.is_empty() {
+                    p.facts {
+                        @for prefix in &reading.named.prefixes { span { (prefix) } }
+                        @for line in &reading.named.further { span { (line) } }
+                    }
+                }
             }
             p.now {
                 span.number { span data-live=(rate) { (now) } span.unit { " queries/s" } }

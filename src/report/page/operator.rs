@@ -5,7 +5,9 @@ use maud::{Markup, html};
 use super::charts::{Told, bars, shares_told};
 use super::document::{rows_of, shell};
 use super::numbers::{NOTHING, exact, percent, si, si_small, span};
+use crate::announce::report::{Report, Route};
 use crate::board::Reading;
+use crate::board::announcers::Announcer;
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST, HostFamily};
 use crate::board::observed::Percentiles;
 use crate::board::recent::Pace;
@@ -76,6 +78,7 @@ fn card(title: &str, drawn: &Markup) -> Markup {
 fn state(reading: &Reading<'_>) -> Markup {
     let (facts, history) = (&reading.board.facts, &reading.board.history);
     let lost = reading.total.sum(SOCKET_DROPS);
+    let routes = reading.board.announcers.routes();
     let failed = match history.last_error() {
         Some(error) => format!("{}; the last one: {error}", exact(history.errors())),
         None => exact(history.errors()),
@@ -97,6 +100,11 @@ fn state(reading: &Reading<'_>) -> Markup {
             ),
             true,
         ),
+        (
+            "Routes",
+            announced(reading),
+            routes.iter().all(|route| route.announced && route.failing.is_empty()),
+        ),
         ("History", history.place().to_string(), true),
         ("History write errors", failed, history.errors() == 0),
     ];
@@ -105,6 +113,30 @@ fn state(reading: &Reading<'_>) -> Markup {
             @for (name, text, is_well) in rows { div.bad[!is_well] { dt { (name) } dd { (text) } } }
         }
     }
+}
+
+/// What is announced of the prefixes, and what is wrong with the others.
+fn announced(reading: &Reading<'_>) -> String {
+    let announcers = reading.board.announcers.read();
+    if announcers.is_empty() {
+        return "no announcer is connected".to_owned();
+    }
+    let of = |announcer: &Announcer| {
+        let Report { router, refused, routes } = &announcer.report;
+        let route = |route: &Route| {
+            let state = match (route.announced, route.held_seconds) {
+                (true, _) => "announced".to_owned(),
+                (false, None) => "withdrawn".to_owned(),
+                (false, Some(seconds)) => format!("withdrawn, held down for {}", span(seconds)),
+            };
+            let failing = route.failing.iter().map(|failing| format!(" ({failing})"));
+            format!("{} {state}{}", route.prefix, failing.collect::<String>())
+        };
+        let refused = refused.as_ref().map(|reason| format!("changes are not accepted: {reason}"));
+        let told: Vec<String> = routes.iter().map(route).chain(refused).collect();
+        format!("{router}: {}", told.join("; "))
+    };
+    announcers.iter().map(of).collect::<Vec<_>>().join(". ")
 }
 
 /// What XDP answered, and where it does.

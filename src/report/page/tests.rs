@@ -49,6 +49,22 @@ fn a_node_that_is_seconds_old_shows_what_it_counted() {
 }
 
 #[test]
+fn prefixes_and_a_contact_are_shown_if_there_are_any() {
+    let board = board();
+    let (_history, stored) = history(&board);
+    let figures = read(&stored, &board, Span::Hour, STARTED + 5);
+    let html =
+        || Page { span: Span::Hour, form: Form::Live }.render(&figures, &board.read(), &Pace::default());
+    let shown = "<p class=\"facts\"><span>192.31.196.0/24</span><span>noc@example.net, &lt;b&gt;</span></p>";
+    assert!(!html().contains(shown) && !html().contains("<p class=\"facts\"></p>"));
+    let mut named = board.named.load().as_ref().clone();
+    named.prefixes = vec!["192.31.196.0/24".parse().unwrap()];
+    named.further = vec!["noc@example.net, <b>".to_owned()];
+    board.named.store(named.into());
+    assert!(html().contains(shown), "{}", html());
+}
+
+#[test]
 fn a_minute_is_whole_once_it_is_stored_and_nothing_counts_twice() {
     let board = board();
     let (mut history, stored) = history(&board);

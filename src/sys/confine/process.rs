@@ -29,7 +29,7 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
     }
     rights::bound()?;
     let mut confined = Confined::default();
-    confined.user = rights::become_user(plan.user.as_deref(), plan.own.as_deref(), &mut confined.notes)?;
+    confined.user = rights::become_user(plan, &mut confined.notes)?;
     rights::give_up()?;
     confined.landlock = files::confine(plan, &mut confined.notes)?;
     (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
@@ -70,5 +70,5 @@ fn be_nice() {
 /// # Errors
 /// As those of [`process`].
 pub fn become_user(user: Option<&str>) -> Result<String, ConfineError> {
-    rights::become_user(user, None, &mut Vec::new())
+    rights::become_user(&Plan { user: user.map(str::to_owned), ..Plan::default() }, &mut Vec::new())
 }

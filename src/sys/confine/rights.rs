@@ -2,27 +2,24 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-use super::ConfineError;
-use crate::sys::user;
+use super::{ConfineError, Plan};
+use crate::sys::{files, user};
 
+/// The user that owns nothing, which other programs may run as too.
+const NOBODY: &str = "nobody";
 /// The default user: the one that packages create, else the one that owns nothing.
-pub(super) const USERS: [&str; 2] = ["as112d", "nobody"];
+pub(super) const USERS: [&str; 2] = ["as112d", NOBODY];
 
-/// Becomes `wanted`, or where none is named and we are root the first of [`USERS`] that exists; says
-/// which user we are. The directory `own` becomes that user's.
-pub(super) fn become_user(
-    wanted: Option<&str>,
-    own: Option<&Path>,
-    notes: &mut Vec<String>,
-) -> Result<String, ConfineError> {
+/// Becomes the user of the `plan`, or where none is named and we are root the first of [`USERS`] that exists;
+/// says which user we are. What the plan says becomes that user's.
+pub(super) fn become_user(plan: &Plan, notes: &mut Vec<String>) -> Result<String, ConfineError> {
     // Rings count against RLIMIT_MEMLOCK once we are no longer root.
     raise_memlock();
-    if let Some(user) = wanted {
-        give(own, user);
+    if let Some(user) = plan.user.as_deref() {
+        give(plan, user, notes);
         return match user::drop_privileges(user) {
             Ok(()) => Ok(user.to_owned()),
             Err(error) => Err(ConfineError::User { user: user.to_owned(), error }),
@@ -35,7 +32,7 @@ pub(super) fn become_user(
         notes.push(format!("running as root: there is no user {} or {}; create one", USERS[0], USERS[1]));
         return Ok("root".to_owned());
     };
-    give(own, user);
+    give(plan, user, notes);
     match user::drop_privileges(user) {
         Ok(()) => Ok(user.to_owned()),
         // A container may have no other user than its root.
@@ -47,10 +44,21 @@ pub(super) fn become_user(
     }
 }
 
-/// Gives a directory to a user, and what is in it to its group, if we may: the removal of that depends on it,
-/// and so does access of the group to the control socket.
-fn give(folder: Option<&Path>, user: &str) {
-    let (Some(folder), Ok((uid, gid))) = (folder, user::ids(user)) else { return };
+/// Gives to a user what is to be its own, if we may. The files of logs, for it opens them again. And a
+/// directory, with what is in it to its group: the removal of that depends on it, and so does access of the
+/// group to the control socket; but not to the user that many programs share, who could all stop the node.
+fn give(plan: &Plan, user: &str, notes: &mut Vec<String>) {
+    let Ok((uid, gid)) = user::ids(user) else { return };
+    for file in &plan.logs {
+        // What is wrong with it has been told, or will be: it is open already.
+        let _ = files::give(file, uid, gid);
+    }
+    let Some(folder) = plan.own.as_deref() else { return };
+    if user == NOBODY {
+        let note = "only root can use the control socket, as other programs run as nobody too; create a user \
+                    as112d for the node";
+        return notes.push(note.to_owned());
+    }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let _ = std::os::unix::fs::lchown(entry.path(), None, Some(gid));
     }
