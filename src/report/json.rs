@@ -40,9 +40,6 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
             (family.name.to_owned(), by_family.map(|(name, count)| (*name, *count)).collect())
         })
         .collect();
-    let process = PROCESS.iter().zip(reading.process);
-    let process: Map<String, Value> =
-        process.map(|(family, value)| (family.name.to_owned(), value.into())).collect();
     let exports = reading.board.exports.iter().map(|(name, export)| ((*name).to_owned(), status(export)));
     let exports: Map<String, Value> = exports.collect();
     let lost: Map<String, Value> =
@@ -98,9 +95,14 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
         "counters": counters(reading, &reading.total),
         "shards": shards,
         "host": host,
-        "process": process,
+        "process": process(reading),
     });
     format!("{document:#}\n")
+}
+
+fn process(reading: &Reading<'_>) -> Map<String, Value> {
+    let values = PROCESS.iter().zip(reading.process);
+    values.map(|(family, value)| (family.name.to_owned(), value.into())).collect()
 }
 
 fn by_datapath(reading: &Reading<'_>) -> Map<String, Value> {

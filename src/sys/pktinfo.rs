@@ -22,7 +22,7 @@ const _: () = assert!(HEAD_LEN + V6_DATA_LEN.next_multiple_of(ALIGN) <= CONTROL_
 const _: () = assert!(HEAD_LEN == ALIGN + 8);
 
 /// The destination address of a datagram, from the control messages that came with it. It is not found where
-/// there was no room for it (MSG_CTRUNC), nor is half of it.
+/// it was cut off (MSG_CTRUNC), nor is half of it.
 pub(super) fn read(mut control: &[u8]) -> Option<IpAddr> {
     while control.len() >= HEAD_LEN {
         let len = usize::from_ne_bytes(array_at(control, 0));
