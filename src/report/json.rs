@@ -32,14 +32,6 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
             })
         })
         .collect();
-    let host: Map<String, Value> = HOST
-        .iter()
-        .zip(&reading.host)
-        .map(|(family, counts)| {
-            let by_family = HOST_FAMILIES.iter().zip(counts);
-            (family.name.to_owned(), by_family.map(|(name, count)| (*name, *count)).collect())
-        })
-        .collect();
     let exports = reading.board.exports.iter().map(|(name, export)| ((*name).to_owned(), status(export)));
     let exports: Map<String, Value> = exports.collect();
     let lost: Map<String, Value> =
@@ -94,10 +86,17 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
         "source_sample_every": facts.sample_every,
         "counters": counters(reading, &reading.total),
         "shards": shards,
-        "host": host,
+        "host": host(reading),
         "process": process(reading),
     });
     format!("{document:#}\n")
+}
+
+fn host(reading: &Reading<'_>) -> Map<String, Value> {
+    let of_family =
+        |counts| HOST_FAMILIES.iter().zip(counts).map(|(name, count): (_, &Option<u64>)| (*name, *count));
+    let families = HOST.iter().zip(&reading.host);
+    families.map(|(family, counts)| (family.name.to_owned(), of_family(counts).collect())).collect()
 }
 
 fn process(reading: &Reading<'_>) -> Map<String, Value> {
