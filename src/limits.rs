@@ -131,10 +131,10 @@ pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
 const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);
 
 /// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more is let in and
-/// the idlest goes, unless its own client is at its limit and uses them all. A connection costs about 1 KiB of
-/// ours while idle, so the first number bounds file descriptors rather than memory. The second leaves room for
-/// 16 greedy clients, and is more than other servers have for all clients together unless they are told
-/// otherwise (NSD 100, BIND 150): networks behind one address, and load generators, open a hundred.
+/// the idlest goes, unless its own client is at its limit and uses them all. An idle connection costs about
+/// 1 KiB of ours, so the first number bounds file descriptors rather than memory. The second leaves room for
+/// 16 greedy clients, and is more than other servers' default for all clients together (NSD 100, BIND 150):
+/// networks that share one address, and load generators, open a hundred.
 pub const TCP_CONNECTIONS_MAX: usize = 4096;
 /// See [`TCP_CONNECTIONS_MAX`].
 pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 256;
@@ -506,7 +506,7 @@ pub const LOG_WRITE_LEN_MAX: usize = 64 << 10;
 pub const LOG_TICK: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for the log: somebody may have stopped reading.
 pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
-/// How often the log tells of what goes on and is only counted: often enough to be seen, and no flood.
+/// How often the log tells of what happens and is only counted: often enough to be seen, and no flood.
 pub const REMARKS_EVERY: Duration = Duration::from_secs(600);
 /// How often the same line is written within [`LOG_REPEATS_TIME`]; the rest is told in one line after it.
 pub const LOG_REPEATS_PER_TIME_MAX: u32 = 3;

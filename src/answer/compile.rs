@@ -224,7 +224,7 @@ impl<'t> Compiler<'t> {
         self.push(encoder, counts, model.rcode, model.authoritative)
     }
 
-    /// The answer to ANY over TCP; none where it is longer than an RRset may be, and so may not fit a message.
+    /// The answer to ANY over TCP; none where it is longer than an RRset may be: it may not fit a message.
     fn all_sets(&mut self, model: &Model<'_>, asked: Asked<'_>) -> Option<TailId> {
         let mut encoder = Encoder::new(asked.node);
         let counts = encoder.model(model);

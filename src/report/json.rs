@@ -32,17 +32,6 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
             })
         })
         .collect();
-    let host: Map<String, Value> = HOST
-        .iter()
-        .zip(&reading.host)
-        .map(|(family, counts)| {
-            let by_family = HOST_FAMILIES.iter().zip(counts);
-            (family.name.to_owned(), by_family.map(|(name, count)| (*name, *count)).collect())
-        })
-        .collect();
-    let process = PROCESS.iter().zip(reading.process);
-    let process: Map<String, Value> =
-        process.map(|(family, value)| (family.name.to_owned(), value.into())).collect();
     let exports = reading.board.exports.iter().map(|(name, export)| ((*name).to_owned(), status(export)));
     let exports: Map<String, Value> = exports.collect();
     let lost: Map<String, Value> =
@@ -97,10 +86,22 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
         "source_sample_every": facts.sample_every,
         "counters": counters(reading, &reading.total),
         "shards": shards,
-        "host": host,
-        "process": process,
+        "host": host(reading),
+        "process": process(reading),
     });
     format!("{document:#}\n")
+}
+
+fn host(reading: &Reading<'_>) -> Map<String, Value> {
+    let of_family =
+        |counts| HOST_FAMILIES.iter().zip(counts).map(|(name, count): (_, &Option<u64>)| (*name, *count));
+    let families = HOST.iter().zip(&reading.host);
+    families.map(|(family, counts)| (family.name.to_owned(), of_family(counts).collect())).collect()
+}
+
+fn process(reading: &Reading<'_>) -> Map<String, Value> {
+    let values = PROCESS.iter().zip(reading.process);
+    values.map(|(family, value)| (family.name.to_owned(), value.into())).collect()
 }
 
 fn by_datapath(reading: &Reading<'_>) -> Map<String, Value> {

@@ -422,7 +422,8 @@ mod tests {
              as112_shard_datagrams_total{shard=\"1\",cpu=\"any\",numa=\"any\"} 0\n",
             "# TYPE as112_shard_busy_seconds_total counter\n\
              as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\",numa=\"1\"} 1.5\n",
-            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 12345678\n# HELP process_open_fds ",
+            "# TYPE process_resident_memory_bytes gauge\n\
+             process_resident_memory_bytes 12345678\n# HELP process_open_fds ",
             "process_cpu_seconds_total 1.25\n# HELP process_resident_memory_bytes ",
             "as112_udp_in_errors_total{family=\"ipv4\"} 1\n\
              as112_udp_in_errors_total{family=\"ipv6\"} 2\n",

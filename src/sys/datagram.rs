@@ -29,7 +29,7 @@ pub enum Local {
 }
 
 impl Local {
-    /// That of a datagram with this control data; `told` is whether its socket is bound to a wildcard address.
+    /// That of a datagram with this control data; `told`: its socket is bound to a wildcard address.
     /// `None` if it should be there and is not: then no reply can leave from the right address.
     #[inline]
     pub(super) fn of(told: bool, control: &[u8]) -> Option<Self> {

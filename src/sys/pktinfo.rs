@@ -13,8 +13,8 @@ const ALIGN: usize = size_of::<usize>();
 const V4_DATA_LEN: usize = size_of::<libc::in_pktinfo>();
 const V6_DATA_LEN: usize = size_of::<libc::in6_pktinfo>();
 
-/// Room for control messages with each datagram, in bytes. One of the two is asked for; a socket that somebody
-/// else has made may bring others (time stamps have 32 bytes), in front of it.
+/// Room for control messages with each datagram, in bytes. One of the two is asked for; a socket made by
+/// somebody else may bring others (time stamps have 32 bytes), in front of it.
 pub(super) const CONTROL_LEN: usize = 128;
 const _: () = assert!(HEAD_LEN + V4_DATA_LEN.next_multiple_of(ALIGN) <= CONTROL_LEN);
 const _: () = assert!(HEAD_LEN + V6_DATA_LEN.next_multiple_of(ALIGN) <= CONTROL_LEN);
@@ -22,7 +22,7 @@ const _: () = assert!(HEAD_LEN + V6_DATA_LEN.next_multiple_of(ALIGN) <= CONTROL_
 const _: () = assert!(HEAD_LEN == ALIGN + 8);
 
 /// The destination address of a datagram, from the control messages that came with it. It is not found where
-/// there was no room for it (MSG_CTRUNC), nor is half of it.
+/// it was cut off (MSG_CTRUNC), nor is half of it.
 pub(super) fn read(mut control: &[u8]) -> Option<IpAddr> {
     while control.len() >= HEAD_LEN {
         let len = usize::from_ne_bytes(array_at(control, 0));

@@ -143,7 +143,7 @@ pub fn adopt_udp(socket: &UdpSocket, address: SocketAddr, options: &UdpOptions) 
 
 /// What somebody else may have asked of a socket and we do not read, or would read wrongly: control messages
 /// with each datagram, which take the room of ours (`Timestamping=` and `PassSecurity=` of systemd set some),
-/// errors in place of datagrams, and datagrams that are several. One that the kernel does not know is not set.
+/// errors in place of datagrams, and datagrams that are several. What the kernel does not know is not set.
 const FOREIGN_OPTIONS: [(libc::c_int, libc::c_int); 29] = [
     (libc::SOL_SOCKET, libc::SO_TIMESTAMP),
     (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
@@ -264,7 +264,7 @@ pub fn is_family_unknown(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
-/// By socket: whether it is bound to a wildcard address, so that each datagram tells which address was asked.
+/// By socket: whether it is bound to a wildcard address: each datagram then tells which address was asked.
 pub(super) fn wildcards(sockets: &[UdpSocket]) -> io::Result<Box<[bool]>> {
     sockets.iter().map(|socket| Ok(socket.local_addr()?.ip().is_unspecified())).collect()
 }
