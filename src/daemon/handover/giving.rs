@@ -113,10 +113,9 @@ fn lead(
 }
 
 impl Successor {
-    /// Leaves the history to it, with its `image` where it was in memory and the `lock` of its directory; and a
-    /// drain that has begun. When
-    /// this returns, all that this process did but its connections is the successor's; with the path at which
-    /// it can be controlled, or `None` if it takes longer to say.
+    /// Leaves the history to it, with its `image` where it was in memory and the `lock` of its directory; and
+    /// a drain that has begun. When this returns, all that this process did but its connections is the
+    /// successor's; with the path at which it can be controlled, or `None` if it takes longer to say.
     ///
     /// # Errors
     /// What went wrong: it ends, or has ended.
