@@ -295,8 +295,8 @@ pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
 pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
 const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
-/// Answers about the past that are kept until the quarter of an hour is over, and their bytes: what a dashboard
-/// of some clients asks for. Others are made each time.
+/// Answers about the past that are kept until the quarter of an hour is over, and their bytes: what a
+/// dashboard of some clients asks for. Others are made each time.
 pub const ANSWERS_KEPT_MAX: usize = 128;
 /// See [`ANSWERS_KEPT_MAX`].
 pub const ANSWERS_KEPT_LEN_MAX: usize = 8 << 20;
@@ -346,8 +346,8 @@ pub const HISTORY_LOG_LEN_MAX: u64 = 16 << 20;
 /// Bytes that its log may have while a reader holds it: a backup of hours. Then minutes wait in memory.
 pub const HISTORY_HELD_LOG_LEN_MAX: u64 = 64 << 20;
 const _: () = assert!(HISTORY_HELD_LOG_LEN_MAX > HISTORY_LOG_LEN_MAX);
-/// Days that get a row of their own in one minute, at most: in a file of an earlier version there are years of
-/// them. A day has some 10,000 finer rows, so this takes a tenth of a second.
+/// Days that get a row of their own in one minute, at most: in a file of an earlier version there are years
+/// of them. A day has some 10,000 finer rows, so this takes a tenth of a second.
 pub const HISTORY_DAYS_AT_ONCE: usize = 16;
 /// How long a start waits for the history to be opened. It takes some milliseconds; a directory that does not
 /// respond keeps nobody from serving.
@@ -429,8 +429,8 @@ pub const SERVICE_TIME_HANDED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the aggregator looks at what the threads hand over.
 pub const AGGREGATOR_TICK: Duration = Duration::from_secs(1);
-/// After how long without a look it hangs: a store that waits for a lock, and then makes a day of it, takes some
-/// seconds.
+/// After how long without a look it hangs: a store that waits for a lock, and then makes a day of it, takes
+/// some seconds.
 pub const AGGREGATOR_STUCK_AFTER: Duration = Duration::from_secs(75);
 
 /// Databases of places: one of countries and one of ASes are usual.

@@ -92,9 +92,9 @@ pub struct Block {
 pub struct Base {
     /// All of it.
     pub total: Totals,
-    /// What of it /metrics leaves out. A run that did not end in order has counted more than is known of it, so
-    /// its counters cannot go on: a counter that falls to less than it was, but not to 0, is taken for one that
-    /// has counted all of that since.
+    /// What of it /metrics leaves out. A run that did not end in order has counted more than is known of it,
+    /// so its counters cannot go on: a counter that falls to less than it was, but not to 0, is taken for one
+    /// that has counted all of that since.
     pub left_out: Totals,
 }
 

@@ -10,8 +10,8 @@ use crate::problem::Problem;
 use crate::report::export;
 use crate::sys::aside;
 
-/// What is wrong with the directories and files that the node is to write to: of that, the files of logs alone
-/// keep it from serving. And what is to be told of those that are well, or do not respond.
+/// What is wrong with the directories and files that the node is to write to: of that, the files of logs
+/// alone keep it from serving. And what is to be told of those that are well, or do not respond.
 #[must_use]
 pub fn written(config: &Config) -> (Vec<Problem>, Vec<String>) {
     let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir.to_owned()));

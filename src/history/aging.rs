@@ -21,8 +21,8 @@ pub(super) fn roll_up(transaction: &Transaction<'_>, now: u64, days_until: u64) 
 /// The name of the mark before which every day has its row.
 pub(super) const DAYS_UNTIL: &str = "days_until";
 
-/// Before when every day has a row of its own: where nothing says so, as in a file of an earlier version, that
-/// is where finer rows begin.
+/// Before when every day has a row of its own: where nothing says so, as in a file of an earlier version,
+/// that is where finer rows begin.
 pub(super) fn days_until(db: &Connection, now: u64) -> rusqlite::Result<u64> {
     match mark(db, DAYS_UNTIL)? {
         Some(until) => Ok(until),
@@ -89,8 +89,8 @@ fn coarser(resolution: u64) -> Option<u64> {
     HISTORY_RESOLUTIONS.iter().map(|one| one.0).find(|&coarser| coarser > resolution)
 }
 
-/// Adds the rows of a resolution from before `before` to those of the next, or forgets them after the last. Of
-/// days there are rows already.
+/// Adds the rows of a resolution from before `before` to those of the next, or forgets them after the last.
+/// Of days there are rows already.
 fn move_on(
     transaction: &Transaction<'_>,
     resolution: u64,

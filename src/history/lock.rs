@@ -1,5 +1,5 @@
-//! One directory has the history of one node: a lock on a file in it, which lasts as long as a process holds a
-//! descriptor of it. A successor gets that descriptor, so there is no moment without the lock.
+//! One directory has the history of one node: a lock on a file in it, which lasts as long as a process holds
+//! a descriptor of it. A successor gets that descriptor, so there is no moment without the lock.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};

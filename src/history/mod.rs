@@ -1,9 +1,9 @@
 //! The history of the counters: what was counted in each minute, and, as that ages, in each quarter of an
 //! hour, hour and day. And the totals, which continue where the last run of the program left them.
 //!
-//! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA`. While the
-//! file cannot be used, minutes wait in a database in memory, with the same tables and the same rules for what
-//! becomes of them as they age; the file gets them as they are once it can be used.
+//! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA`. While
+//! the file cannot be used, minutes wait in a database in memory, with the same tables and the same rules for
+//! what becomes of them as they age; the file gets them as they are once it can be used.
 
 pub mod aggregator;
 mod aging;
@@ -457,7 +457,8 @@ impl History {
     }
 }
 
-/// Opens the file of a directory for a run that counts on from it, also one that has begun before (`is_late`).
+/// Opens the file of a directory for a run that counts on from it, also one that has begun before
+/// (`is_late`).
 fn open(
     dir: &Path,
     series: &[Series],

@@ -30,8 +30,8 @@ pub const DAY: u64 = HISTORY_RESOLUTIONS[3].0;
 ///  WHERE resolution = 60 AND family = 'as112_queries_by_type_total';
 /// ```
 ///
-/// In the view, what was counted in any span of time is in one row, of one resolution: where it was rolled up,
-/// the finer rows are gone. In the table, whole days have a row of their own beside the finer ones, so a
+/// In the view, what was counted in any span of time is in one row, of one resolution: where it was rolled
+/// up, the finer rows are gone. In the table, whole days have a row of their own beside the finer ones, so a
 /// look back over a year reads no more than one row for each day.
 pub(super) const SCHEMA: [&str; 3] = [
     "

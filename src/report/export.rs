@@ -69,8 +69,8 @@ impl Exports {
         Self { stored, rssac002, dsc }
     }
 
-    /// Writes what is due at the end of each of `minutes`, until there will be no more. What cannot be written
-    /// is told at once.
+    /// Writes what is due at the end of each of `minutes`, until there will be no more. What cannot be
+    /// written is told at once.
     pub fn run(mut self, settings: &Settings, board: &Board, minutes: &Receiver<Minute>) {
         for (name, dir) in settings.folders() {
             if let Err(error) = check_folder(dir) {

@@ -1,6 +1,6 @@
-//! What may never return, such as a look at a directory of a network file system that is gone, done by a child
-//! process: a thread that the kernel holds could not be ended, would keep this process from dropping its
-//! privileges, and from ending.
+//! What may never return, such as a look at a directory of a network file system that is gone, done by a
+//! child process: a thread that the kernel holds could not be ended, would keep this process from dropping
+//! its privileges, and from ending.
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};

@@ -1,5 +1,5 @@
-//! A directory that does not respond, as on a network file system that is gone or a disk that dies: here a file
-//! system that is frozen. What waits for it cannot even be killed, and nothing but that may wait.
+//! A directory that does not respond, as on a network file system that is gone or a disk that dies: here a
+//! file system that is frozen. What waits for it cannot even be killed, and nothing but that may wait.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -22,7 +22,8 @@ struct Disk {
     mounted: PathBuf,
 }
 
-/// Thaws a disk at the end, whatever becomes of the test: before that nobody can wait for the end of a process.
+/// Thaws a disk at the end, whatever becomes of the test: before that nobody can wait for the end of a
+/// process.
 struct Frozen<'a>(&'a Disk);
 
 impl Drop for Frozen<'_> {
