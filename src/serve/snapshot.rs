@@ -118,6 +118,12 @@ impl Snapshot {
         &self.answers
     }
 
+    /// Whether cookies are looked at, if only to count.
+    #[must_use]
+    pub fn has_cookies(&self) -> bool {
+        self.cookies.is_some()
+    }
+
     /// The largest UDP reply, in bytes, and what our OPT says.
     #[must_use]
     pub fn edns_udp_size(&self) -> u16 {

@@ -81,6 +81,7 @@ pub(super) struct Control {
     pub(super) prefixes_len: u64,
     pub(super) own: u64,
     pub(super) ports_max: u64,
+    pub(super) cookies: u64,
     pub(super) interfaces: [Interface; INTERFACES],
     pub(super) targets: [Target; TARGETS],
     pub(super) prefixes: [Prefix; PREFIXES],

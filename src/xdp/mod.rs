@@ -185,6 +185,9 @@ impl Responder {
         let Zones { image, taken, left, example } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
         // The lock: only one publisher may write to the inactive set.
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the set: one that is new must not be answered from without them.
+        let cookies = memory::word(&self.control, offset_of!(Control, cookies));
+        cookies.store(u64::from(snapshot.has_cookies()), Ordering::Relaxed);
         let in_force = memory::word(&self.control, offset_of!(Control, set));
         let next = 1 - in_force.load(Ordering::Relaxed);
         memory::store(&self.sets, next as usize * SET_LEN, &image);

@@ -343,7 +343,7 @@ INLINE u32 name(struct xdp_md *ctx, struct cpu *cpu)
 }
 
 /* The options of an OPT fill its rdata, and none of them is one that the node answers. */
-INLINE u32 options(struct xdp_md *ctx, struct cpu *cpu, u64 place)
+INLINE u32 options(struct xdp_md *ctx, struct control *control, struct cpu *cpu, u64 place)
 {
     LOOP for (int i = 0; i <= OPTIONS_MAX; i++) {
         if (place == cpu->end)
@@ -354,8 +354,10 @@ INLINE u32 options(struct xdp_md *ctx, struct cpu *cpu, u64 place)
         u32 len = BE16(option[1]);
         if (option[0] == BE16(OPTION_NSID))
             return EDNS;
-        if (option[0] == BE16(OPTION_COOKIE))
-            /* As it is counted: the client's alone, with a server's, neither. */
+        if (option[0] == BE16(OPTION_COOKIE) && control->cookies)
+            return EDNS;
+        if (option[0] == BE16(OPTION_COOKIE) && !cpu->cookie)
+            /* As the first is counted: the client's alone, with a server's, neither. */
             cpu->cookie = len == 8 ? 1 : len >= 16 && len <= 40 ? 2 : 3;
         place += 4 + len;
         if (place > cpu->end)
@@ -364,7 +366,7 @@ INLINE u32 options(struct xdp_md *ctx, struct cpu *cpu, u64 place)
     return EDNS;
 }
 
-INLINE u32 question_and_edns(struct xdp_md *ctx, struct cpu *cpu)
+INLINE u32 question_and_edns(struct xdp_md *ctx, struct control *control, struct cpu *cpu)
 {
     u64 place = cpu->udp + UDP_LEN + HEADER_LEN + cpu->name_len;
     u16 *question = at(ctx, place, 4);
@@ -388,7 +390,7 @@ INLINE u32 question_and_edns(struct xdp_md *ctx, struct cpu *cpu)
     place += OPT_LEN;
     if (place + BE16(*(u16 *)(opt + 9)) != cpu->end)
         return EDNS;
-    return options(ctx, cpu, place);
+    return options(ctx, control, cpu, place);
 }
 
 /*------------ Which zone it is in ---*/
@@ -724,7 +726,7 @@ INLINE u32 respond(struct xdp_md *ctx, struct control *control, struct cpu *cpu)
 {
     u32 reason;
     if ((reason = link_layer(ctx, control, cpu)) || (reason = network_layers(ctx, control, cpu))
-        || (reason = header(ctx, cpu)) || (reason = name(ctx, cpu)) || (reason = question_and_edns(ctx, cpu)))
+        || (reason = header(ctx, cpu)) || (reason = name(ctx, cpu)) || (reason = question_and_edns(ctx, control, cpu)))
         return reason;
 
     u32 index = control->set & 1;

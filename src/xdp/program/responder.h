@@ -50,6 +50,7 @@ struct control {
     u64 prefixes_len;
     u64 own;       /* a bit for the upper six of each target's hash */
     u64 ports_max; /* the highest source port that passes */
+    u64 cookies;   /* the node looks at cookies itself: queries with one pass */
     struct interface interfaces[INTERFACES];
     struct target targets[TARGETS]; /* by hash, at most TARGET_PROBES from their place */
     struct prefix prefixes[PREFIXES];
