@@ -128,9 +128,9 @@ pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
 const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);
 
 /// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more is let in and
-/// the idlest goes, unless its own client is at its limit and uses them all. A connection costs about 1 KiB of
-/// ours while idle, so the first number bounds file descriptors rather than memory. The second leaves room for
-/// 16 greedy clients, and is more than other servers have for all clients together unless they are told
+/// the idlest goes, unless its own client is at its limit and uses them all. A connection costs about 1 KiB
+/// of ours while idle, so the first number bounds file descriptors rather than memory. The second leaves room
+/// for 16 greedy clients, and is more than other servers have for all clients together unless they are told
 /// otherwise (NSD 100, BIND 150): networks behind one address, and load generators, open a hundred.
 pub const TCP_CONNECTIONS_MAX: usize = 4096;
 /// See [`TCP_CONNECTIONS_MAX`].
@@ -339,8 +339,8 @@ pub const HISTORY_LOG_LEN_MAX: u64 = 16 << 20;
 /// Bytes that its log may have while a reader holds it: a backup of hours. Then minutes wait in memory.
 pub const HISTORY_HELD_LOG_LEN_MAX: u64 = 64 << 20;
 const _: () = assert!(HISTORY_HELD_LOG_LEN_MAX > HISTORY_LOG_LEN_MAX);
-/// Days that get a row of their own in one minute, at most: in a file of an earlier version there are years of
-/// them. A day has some 10,000 finer rows, so this takes a tenth of a second.
+/// Days that get a row of their own in one minute, at most: in a file of an earlier version there are years
+/// of them. A day has some 10,000 finer rows, so this takes a tenth of a second.
 pub const HISTORY_DAYS_AT_ONCE: usize = 16;
 /// How long a start waits for the history to be opened. It takes some milliseconds; a directory that does not
 /// respond keeps nobody from serving.
@@ -423,8 +423,8 @@ pub const SERVICE_TIME_HANDED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the aggregator looks at what the threads hand over.
 pub const AGGREGATOR_TICK: Duration = Duration::from_secs(1);
-/// After how long without a look it hangs: a store that waits for a lock, and then makes a day of it, takes some
-/// seconds.
+/// After how long without a look it hangs: a store that waits for a lock, and then makes a day of it, takes
+/// some seconds.
 pub const AGGREGATOR_STUCK_AFTER: Duration = Duration::from_secs(75);
 
 /// Databases of places: one of countries and one of ASes are usual.
@@ -570,7 +570,7 @@ pub const HANDOVER_LOAD_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to adopt the sockets and test itself, and then to serve. It needs some ten
 /// milliseconds for each.
 pub const HANDOVER_STEP_MAX: Duration = Duration::from_secs(10);
-/// How long the old process may take to store its history, so that the new one gets it.
+/// How long the old process may take to store its history, for the new one to have it.
 pub const HANDOVER_LEND_MAX: Duration = Duration::from_secs(10);
 const _: () = assert!(HANDOVER_LEND_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis());
 /// How long the new one may take to open that and everything else, and to ask itself. It serves meanwhile.

@@ -95,7 +95,7 @@ impl Node {
         successor.commit(self.is_draining(), drops, lent.untold(&self.board))
     }
 
-    /// Goes on as before.
+    /// Continues as before.
     fn upgrade_failed(&mut self, problems: Vec<Problem>) {
         let under_way = self.succession.under_way.take();
         let (clients, paused) =
@@ -117,8 +117,8 @@ impl Node {
         }
     }
 
-    /// Everything is `successor`'s, and it goes on from what was `lent`: serves the connections that are there,
-    /// and ends.
+    /// Everything is `successor`'s, and it continues from what was `lent`: serves the connections that are
+    /// there, and ends.
     ///
     /// # Errors
     /// What went wrong with a successor that is gone again: this process has nothing left to serve with;
