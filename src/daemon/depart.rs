@@ -48,19 +48,19 @@ impl Node {
             }
             // Somebody wants an end of it meanwhile: nobody is to serve in our place.
             Step::Proven(successor, _) if self.is_ending() => {
-                self.upgrade_failed(Problem::alone(successor.abort()));
+                self.upgrade_failed(&Problem::alone(successor.abort()));
                 None
             }
             Step::Proven(successor, mut lent) => match self.commit(&successor, &mut lent) {
                 Ok(()) => Some((successor, lent)),
                 Err(mut problems) => {
                     problems.extend(Problem::alone(successor.abort()));
-                    self.upgrade_failed(problems);
+                    self.upgrade_failed(&problems);
                     None
                 }
             },
             Step::Failed(problems) => {
-                self.upgrade_failed(problems);
+                self.upgrade_failed(&problems);
                 None
             }
         }
@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// Continues as before.
-    fn upgrade_failed(&mut self, problems: Vec<Problem>) {
+    fn upgrade_failed(&mut self, problems: &[Problem]) {
         let under_way = self.succession.under_way.take();
         let (clients, paused) =
             under_way.map(|under_way| (under_way.clients, under_way.paused)).unwrap_or_default();
@@ -111,7 +111,7 @@ impl Node {
             if self.is_ending() { "the node is stopping" } else { "the new process did not take over" };
         self.say(&format!("upgrade: {error}"));
         problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
-        clients.into_iter().for_each(|client| client.failed(error, &problems));
+        clients.into_iter().for_each(|client| client.failed(error, problems));
         if std::mem::take(&mut self.succession.owes_reload) {
             self.reload(Vec::new());
         }
