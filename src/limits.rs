@@ -581,7 +581,7 @@ pub const HANDOVER_LOAD_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to adopt the sockets and test itself, and then to serve. It needs some ten
 /// milliseconds for each.
 pub const HANDOVER_STEP_MAX: Duration = Duration::from_secs(10);
-/// How long the old process may take to store its history, so that the new one gets it.
+/// How long the old process may take to store its history, for the new one to have it.
 pub const HANDOVER_LEND_MAX: Duration = Duration::from_secs(10);
 const _: () = assert!(HANDOVER_LEND_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis());
 /// How long the new one may take to open that and everything else, and to ask itself. It serves meanwhile.

@@ -172,8 +172,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Serves clients of `opened`, once it is told to [`begin`](Self::begin): their orders go to `orders`, and
-    /// those who watch are told how the node of `board` is.
+    /// Serves clients of `opened`, once it is told to [`begin`](Self::begin): their orders go to `orders`,
+    /// and those who watch are told how the node of `board` is.
     ///
     /// # Errors
     /// If there can be no such thread.
@@ -211,7 +211,7 @@ impl Control {
         }
     }
 
-    /// Nobody else serves clients any more.
+    /// Nobody else serves clients from now on.
     pub(super) fn begin(&self) {
         self.leave.change(false);
     }

@@ -48,19 +48,19 @@ impl Node {
             }
             // Somebody wants an end of it meanwhile: nobody is to serve in our place.
             Step::Proven(successor, _) if self.is_ending() => {
-                self.upgrade_failed(Problem::alone(successor.abort()));
+                self.upgrade_failed(&Problem::alone(successor.abort()));
                 None
             }
             Step::Proven(successor, mut lent) => match self.commit(&successor, &mut lent) {
                 Ok(()) => Some((successor, lent)),
                 Err(mut problems) => {
                     problems.extend(Problem::alone(successor.abort()));
-                    self.upgrade_failed(problems);
+                    self.upgrade_failed(&problems);
                     None
                 }
             },
             Step::Failed(problems) => {
-                self.upgrade_failed(problems);
+                self.upgrade_failed(&problems);
                 None
             }
         }
@@ -95,8 +95,8 @@ impl Node {
         successor.commit(self.is_draining(), drops, lent.untold(&self.board))
     }
 
-    /// Goes on as before.
-    fn upgrade_failed(&mut self, problems: Vec<Problem>) {
+    /// Continues as before.
+    fn upgrade_failed(&mut self, problems: &[Problem]) {
         let under_way = self.succession.under_way.take();
         let (clients, paused) =
             under_way.map(|under_way| (under_way.clients, under_way.paused)).unwrap_or_default();
@@ -111,14 +111,14 @@ impl Node {
             if self.is_ending() { "the node is stopping" } else { "the new process did not take over" };
         self.say(&format!("upgrade: {error}"));
         problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
-        clients.into_iter().for_each(|client| client.failed(error, &problems));
+        clients.into_iter().for_each(|client| client.failed(error, problems));
         if std::mem::take(&mut self.succession.owes_reload) {
             self.reload(Vec::new());
         }
     }
 
-    /// Everything is `successor`'s, and it goes on from what was `lent`: serves the connections that are there,
-    /// and ends.
+    /// Everything is `successor`'s, and it continues from what was `lent`: serves the connections that are
+    /// there, and ends.
     ///
     /// # Errors
     /// What went wrong with a successor that is gone again: this process has nothing left to serve with;

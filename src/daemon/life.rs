@@ -57,7 +57,7 @@ pub(super) struct Node {
 pub(super) enum End {
     /// It was told to.
     Ordered,
-    /// Another process serves in its place, and goes on from what it was lent.
+    /// Another process serves in its place, and continues from what it was lent.
     Succeeded(Successor, Lent),
 }
 

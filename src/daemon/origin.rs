@@ -55,7 +55,7 @@ impl Origin {
         self.signals.as_ref().map_or(Ok(()), orders::keep_all).map_err(no_signals)
     }
 
-    /// The signals, for who watches for them.
+    /// The signals, for the thread that watches for them.
     pub(super) const fn take_signals(&mut self) -> Option<Signals> {
         self.signals.take()
     }

@@ -13,7 +13,7 @@
 //! | [`commit`](Start::commit) | **the commit point**: everything is this process's |
 //! | [`told`] | the operator and the service manager know; main has its filter |
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
@@ -46,7 +46,7 @@ use crate::problem::Problem;
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
 use crate::sys::confine::{Class, Confined};
-use crate::sys::sockets;
+use crate::sys::sockets::{self, UdpOptions};
 
 /// A start, and what it is made from.
 pub(super) struct Start<'a> {
@@ -142,7 +142,7 @@ impl Start<'_> {
 
         let proven = self.prove(&systemd, &placement, &confined);
         let taken = proven.and_then(|()| self.commit(&watching, &bound, xdp, &placement, &mut shards.net));
-        // What was read is answered, and what was counted is stored, for a process that goes on.
+        // What was read is answered, and what was counted is stored, for a process that continues.
         let Taken { estate, xdp, elder, notes } = taken.inspect_err(|_| {
             shards.net.stop();
             watching.watched.stop(&self.logging.log);
@@ -270,7 +270,10 @@ impl Start<'_> {
             return Ok(());
         }
         if let Some(steering) = &placement.steering {
-            let tried = sockets::try_steering(steering, placement.places.len());
+            // A group of its own, of the same size.
+            let options = UdpOptions { steering: Some(steering.clone()), ..UdpOptions::default() };
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let tried = sockets::bind_udp_group(any, placement.places.len(), &options);
             tried.map_err(|error| Problem::alone(error.to_string()))?;
         }
         // The filter cannot be taken off again: another thread tries it on.
@@ -281,8 +284,8 @@ impl Start<'_> {
     }
 
     /// A service manager that is told that the node serves is told the truth: the node asks itself. So is a
-    /// process that is about to leave everything to this one, and does not answer meanwhile. On loopback, where
-    /// that would be counted as a client's query, only the manager is told.
+    /// process that is about to leave everything to this one, and does not answer meanwhile. On loopback,
+    /// where that would be counted as a client's query, only the manager is told.
     fn reach_itself(&self, systemd: &Systemd) -> Result<(), Vec<Problem>> {
         let is_asked = |address: &SocketAddr| {
             let ip = address.ip();

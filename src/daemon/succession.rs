@@ -41,7 +41,7 @@ pub(super) enum Step {
     Serves,
     /// The successor has done everything that can fail, with that history.
     Proven(Successor, Lent),
-    /// It is gone, or will be: this process has to go on.
+    /// It is gone, or will be: this process has to continue.
     Failed(Vec<Problem>),
 }
 
@@ -148,8 +148,8 @@ pub(super) struct Elder {
 }
 
 impl Elder {
-    /// Waits for `late` on a thread of its own: first for its verdict, which is given on, then for its end. What
-    /// it counts meanwhile goes on the board, what it was told to do into `orders`.
+    /// Waits for `late` on a thread of its own: first for its verdict, which is given on, then for its end.
+    /// What it counts meanwhile continues the board, what it was told to do into `orders`.
     ///
     /// # Errors
     /// If there can be no such thread.

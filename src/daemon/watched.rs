@@ -121,7 +121,7 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the history in its directory; in memory where that is not given or not available. It goes on
+    /// Opens the history in its directory; in memory where that is not given or not available. It continues
     /// from what a process before this one has left.
     pub(super) fn open(
         config: &Config,
@@ -258,7 +258,7 @@ impl Watched {
         self.tell(Told::Lend(to));
     }
 
-    /// Goes on, where the successor has failed.
+    /// Continues, where the successor has failed.
     pub(super) fn resume(&self) {
         self.tell(Told::Resume);
         self.admission.send_replace(Admission::Open);
@@ -288,8 +288,8 @@ impl Watched {
         }
     }
 
-    /// Ends the other threads; everything that was counted is stored, unless a successor has the history. None of
-    /// them is waited for longer than it may take: one that hangs ends with the process.
+    /// Ends the other threads; everything that was counted is stored, unless a successor has the history.
+    /// None of them is waited for longer than it may take: one that hangs ends with the process.
     pub(super) fn stop(&mut self, log: &Log) {
         self.admission.send_replace(Admission::Over);
         self.told = None;

@@ -58,7 +58,7 @@ pub enum Told {
     /// Store what was counted, and leave the history to a successor, which begins with what this is sent.
     /// What is told next is [`Resume`](Self::Resume), if anything.
     Lend(Sender<Result<Lent, String>>),
-    /// Go on with the history.
+    /// Continue with the history.
     Resume,
 }
 
@@ -98,8 +98,8 @@ impl Aggregator {
         Self { streams, today, sources, uniques, history, minutes, remarks: Remarks::default(), queries: 0 }
     }
 
-    /// Looks once a second until nobody is left who could tell anything, and then once more, unless a successor
-    /// has the history.
+    /// Looks once a second until nobody is left who could tell anything, and then once more, unless a
+    /// successor has the history.
     pub fn run(mut self, board: &Board, told: &Receiver<Told>) {
         // Once a minute, whether or not the last one could be stored, and wherever the clock is set to.
         let mut minute = unix_time() / MINUTE;
@@ -147,7 +147,7 @@ impl Aggregator {
         self.gather(board, now);
         self.store(board, now);
         self.end(board);
-        // Who does not wait for it any more says that it is to go on.
+        // Who does not wait for it any more says that it is to continue.
         let _ = to.send(self.history.lend().map_err(|error| error.to_string()));
     }
 

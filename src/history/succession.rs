@@ -20,7 +20,7 @@ use crate::stats::labels::Names;
 /// A counter that moved: its family, its labels as a JSON object, and how far.
 type Counted = (String, String, u64);
 
-/// What a successor goes on from. The history stays open, but is not written: the successor may fail.
+/// What a successor continues from. The history stays open, but is not written: the successor may fail.
 #[derive(Debug)]
 pub struct Lent {
     /// Everything that is in memory.
@@ -66,7 +66,7 @@ impl History {
         home.map_or(Ok(()), Db::end).map_err(|error| Fault::of(&error, Path::new("")))
     }
 
-    /// What a successor goes on from, which may write it from now on, until [`resume`](Self::resume).
+    /// What a successor continues from, which may write it from now on, until [`resume`](Self::resume).
     ///
     /// # Errors
     /// If there is no memory for the image.
@@ -77,7 +77,7 @@ impl History {
         Ok(Lent { image, lock, series: self.series.clone(), told: self.taken.clone() })
     }
 
-    /// Goes on, as the successor has failed. What it had counted and stored in the file is added to `board`.
+    /// Continues, as the successor has failed. What it had counted and stored in the file is added to `board`.
     ///
     /// # Errors
     /// Those of the disk; or the successor was of a version that has changed the file, which this one then
@@ -112,7 +112,7 @@ impl History {
 
     /// Opens the history in `dir`, where one is given, on a thread of its own that begins with `confine`: a
     /// directory that does not respond is not waited for longer than [`HISTORY_OPEN_WAIT_MAX`]. While it
-    /// cannot be used, the history is in memory, and why is the second that is given back. It goes on from
+    /// cannot be used, the history is in memory, and why is the second that is given back. It continues from
     /// what a process before this one has left.
     ///
     /// # Errors
@@ -204,7 +204,7 @@ impl Lent {
 }
 
 impl Untold {
-    /// Adds it to `board`, which goes on from there.
+    /// Adds it to `board`, which continues from there.
     pub fn add_to(&self, board: &Board) {
         let names = &board.named.load().counted;
         board.tcp.add_to_base(&totals(&self.sockets, names));
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(second.xdp.read().sum(QUERIES), in_driver.sum(QUERIES) + 4);
     }
 
-    /// A successor that fails has served, counted and stored meanwhile: the process that goes on has that.
+    /// A successor that fails has served, counted and stored meanwhile: the process that continues has that.
     #[test]
     fn what_a_successor_that_failed_has_stored_is_not_lost() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 //! What the kernel has dropped at each socket, read once a second, as it takes a system call each.
 //!
-//! The kernel counts for a socket as long as that lives, whichever process has it. So that each drop is counted
-//! by one, a process that hands its sockets over says up to where it has counted, and the next one begins
-//! there.
+//! The kernel counts for a socket as long as that lives, whichever process has it. So that each drop is
+//! counted by one, a process that hands its sockets over says up to where it has counted, and the next one
+//! begins there.
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::udp::ShardSocket;
 use crate::stats::counters::SOCKET_DROPS;
 use crate::stats::ledger::Ledger;
 use crate::sys::sockets;
 
-/// A socket, by the number that the kernel gives it for its life (SO_COOKIE), and how many drops were counted.
-/// That wraps at 2^32, as the kernel's counter does.
+/// A socket, by the number that the kernel gives it for its life (SO_COOKIE), and how many drops were
+/// counted. That wraps at 2^32, as the kernel's counter does.
 pub type SocketDrops = (u64, u32);
 
 /// Up to where the process before this one has counted, by socket.
@@ -42,12 +41,16 @@ struct Counted {
 
 impl Drops {
     /// From now on, or from what `ours_from` says; what a socket dropped before is somebody else's to count.
-    pub(super) fn new(given: &[ShardSocket], ours_from: Option<Receiver<Seen>>) -> Self {
-        let sockets = given.iter().map(|given| Counted {
+    /// Of each socket the listener whose drops these are, if they are this shard's to count.
+    pub(super) fn new<'a>(
+        sockets: impl Iterator<Item = (&'a UdpSocket, Option<usize>)>,
+        ours_from: Option<Receiver<Seen>>,
+    ) -> Self {
+        let sockets = sockets.map(|(socket, listener)| Counted {
             // A kernel without numbers for its sockets says no drops either.
-            cookie: sockets::cookie(&given.socket).unwrap_or_default(),
-            listener: (!given.is_second).then_some(given.listener.index),
-            seen: sockets::drops(&given.socket).unwrap_or_default(),
+            cookie: sockets::cookie(socket).unwrap_or_default(),
+            listener,
+            seen: sockets::drops(socket).unwrap_or_default(),
         });
         Self { asked: Instant::now(), sockets: sockets.collect(), ours_from }
     }
@@ -89,7 +92,6 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::net::udp::Listener;
     use crate::stats::counters::Totals;
     use crate::stats::ledger::{LedgerSettings, ledger};
     use crate::sys::sockets::{UdpOptions, bind_udp_group};
@@ -99,13 +101,9 @@ mod tests {
         bind_udp_group(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &options).unwrap().remove(0)
     }
 
-    fn given(sockets: &[UdpSocket]) -> Vec<ShardSocket> {
-        let of_shard = |(index, socket): (usize, &UdpSocket)| {
-            let is_second = index == 2;
-            let listener = Listener { local: socket.local_addr().unwrap(), index };
-            ShardSocket { socket: socket.try_clone().unwrap(), listener, is_second }
-        };
-        sockets.iter().enumerate().map(of_shard).collect()
+    /// The third is counted by another shard.
+    fn given(sockets: &[UdpSocket]) -> impl Iterator<Item = (&UdpSocket, Option<usize>)> {
+        sockets.iter().enumerate().map(|(index, socket)| (socket, Some(index).filter(|index| *index != 2)))
     }
 
     /// Sends it more than it has room for; how many it has dropped since it was made.
@@ -121,7 +119,7 @@ mod tests {
         let sockets = [bind(), bind(), bind()];
         // What was dropped before; then a socket that another shard has too.
         assert!(overfill(&sockets[0]) > 0);
-        let mut drops = Drops::new(&given(&sockets), None);
+        let mut drops = Drops::new(given(&sockets), None);
         let (mut ledger, stream) = ledger(&LedgerSettings::default());
         let mut counted = |after: u64| {
             drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut ledger);
@@ -155,10 +153,10 @@ mod tests {
             streams[index].counters.read(&mut totals);
             SOCKET_DROPS.of(&totals)[0]
         };
-        let mut old = Drops::new(&given(&sockets), None);
+        let mut old = Drops::new(given(&sockets), None);
         let first = overfill(&sockets[0]);
         // The new one is there, and the old one still counts.
-        let mut new = Drops::new(&given(&sockets), Some(there));
+        let mut new = Drops::new(given(&sockets), Some(there));
         let second = overfill(&sockets[0]);
         assert_eq!(counted(0, &mut old), second);
         // What comes now nobody has counted when the new one takes over.

@@ -7,8 +7,8 @@ const PAUSE: u8 = 1;
 const RETIRE: u8 = 2;
 const STOP: u8 = 3;
 
-/// One word for all threads, which they look at in each turn: serve, retire, stop, of which none is taken
-/// back; but serving may be paused.
+/// One word for all threads, which they look at in each turn: serve, retire, stop, none of which is
+/// undone; but serving may be paused.
 #[derive(Debug, Default)]
 pub struct Orders(AtomicU8);
 

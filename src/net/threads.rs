@@ -352,7 +352,8 @@ struct Start {
     datapath: Datapath,
     busy_poll: usize,
     ready: Sender<Result<(), NetError>>,
-    /// Its gate says which datapath to serve with; closed instead of used when the start has failed elsewhere.
+    /// Its gate says which datapath to serve with; closed instead of used when the start has failed
+    /// elsewhere.
     pauses: Pauses,
     serving: Sender<()>,
     confined: Confined,

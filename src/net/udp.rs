@@ -133,7 +133,9 @@ impl Shard {
         ledger: Ledger,
         ours_from: Option<Receiver<Seen>>,
     ) -> Self {
-        let drops = Drops::new(&given, ours_from);
+        let counted =
+            given.iter().map(|given| (&given.socket, (!given.is_second).then_some(given.listener.index)));
+        let drops = Drops::new(counted, ours_from);
         let listeners = given.iter().map(|given| given.listener).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
         let (cap, clock) = (ErrorCap::new(), WallClock::new());

@@ -305,7 +305,7 @@ impl Started {
             return format!("process {}, which was started before, has not ended yet", child.id());
         }
         let since = self.at.map_or(LAUNCH_EVERY, |at| at.elapsed());
-        std::thread::sleep(LAUNCH_EVERY.saturating_sub(since));
+        std::thread::park_timeout(LAUNCH_EVERY.saturating_sub(since));
         self.at = Some(Instant::now());
         match program.start(successor) {
             Ok(child) => {
@@ -340,7 +340,7 @@ impl Started {
 fn look(child: &mut Child) -> Option<String> {
     for _ in 0..ENDING_LOOKS_MAX {
         match child.try_wait() {
-            Ok(None) => std::thread::sleep(ENDING_LOOK),
+            Ok(None) => std::thread::park_timeout(ENDING_LOOK),
             Ok(Some(status)) => return Some(status.to_string()),
             Err(error) => return Some(error.to_string()),
         }
@@ -467,7 +467,7 @@ mod tests {
         // One that has ended by itself is in nobody's way.
         drop(second);
         let third = iter::repeat_with(|| launcher.launch().ok()).take(1000).find_map(|launched| {
-            std::thread::sleep(ENDING_LOOK);
+            std::thread::park_timeout(ENDING_LOOK);
             launched
         });
         assert!(third.is_some());

@@ -6,7 +6,7 @@
 //! which succeeds only where nobody listens; it takes the option afterwards, and the others join it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -98,16 +98,6 @@ pub fn steer(group: &[UdpSocket], steering: &Steering) -> io::Result<()> {
         libc::setsockopt(first.as_raw_fd(), libc::SOL_SOCKET, name, value, size_of_val(&program) as u32)
     };
     if result == 0 { Ok(()) } else { Err(refused(io::Error::last_os_error())) }
-}
-
-/// Whether a group of so many sockets could be steered: tried on one of its own.
-///
-/// # Errors
-///
-/// See [`steer`]; or if there can be no sockets.
-pub fn try_steering(steering: &Steering, sockets: usize) -> io::Result<()> {
-    let options = UdpOptions { steering: Some(steering.clone()), ..UdpOptions::default() };
-    bind_udp_group(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), sockets, &options).map(drop)
 }
 
 /// Leaves the sharing of a group's datagrams to the kernel, whatever steered it before.
@@ -250,7 +240,8 @@ pub fn drops(socket: &UdpSocket) -> io::Result<u32> {
 /// If the kernel has none (before Linux 4.12).
 pub fn cookie(socket: &UdpSocket) -> io::Result<u64> {
     let (mut cookie, mut len) = (0_u64, size_of::<u64>() as libc::socklen_t);
-    // SAFETY: the kernel writes at most `len` bytes to `cookie` and the length to `len`, during the call only.
+    // SAFETY: the kernel writes at most `len` bytes to `cookie` and the length to `len`, during the call
+    // only.
     let result = unsafe {
         let (value, len) = ((&raw mut cookie).cast(), &raw mut len);
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE, value, len)

@@ -108,7 +108,7 @@ fn at_every_step_one_may_crash_end_or_babble() {
             assert!(told.contains(expected), "{step} {then}: {told}");
         }
     }
-    // Hanging takes as long as the node's patience: once, while it goes on to answer, and once called off.
+    // Hanging takes as long as the node's patience: once, while it continues to answer, and once called off.
     fs::write(node.path("script"), "sockets hang").expect("written");
     let (socket, stop) = (node.daemon.udp(V4), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -156,8 +156,8 @@ fn an_end_calls_an_upgrade_off() {
     }
 }
 
-/// The same with the real program, at any moment: before the commit, in it, and after it. Both end, whoever has
-/// the node by then, and nobody holds its sockets any more.
+/// The same with the real program, at any moment: before the commit, in it, and after it. Both end, whoever
+/// has the node by then, and nobody holds its sockets any more.
 #[test]
 fn a_stop_at_any_moment_of_an_upgrade_ends_both() {
     for milliseconds in (0..160).step_by(8) {
@@ -187,8 +187,8 @@ fn has_python() -> bool {
     is_there
 }
 
-/// Once it has taken everything the node is the successor's: if that one ends then, the old process ends as well,
-/// as any node does. It says so by its exit code to whoever started it, who starts another.
+/// Once it has taken everything the node is the successor's: if that one ends then, the old process ends as
+/// well, as any node does. It says so by its exit code to whoever started it, who starts another.
 #[test]
 fn one_that_ends_when_everything_is_its_own_takes_the_node_with_it() {
     if !has_python() {
@@ -207,8 +207,8 @@ fn one_that_ends_when_everything_is_its_own_takes_the_node_with_it() {
     }
 }
 
-/// The real program, killed at any moment of its way. Unless the upgrade has succeeded, the old process goes on
-/// as if nothing had been.
+/// The real program, killed at any moment of its way. Unless the upgrade has succeeded, the old process
+/// continues as if nothing had been.
 #[test]
 fn one_that_is_killed_at_any_moment_leaves_the_old_one_or_nobody_needs_it() {
     let mut node = Node::start("", &["--shards", "2"]);
@@ -243,7 +243,7 @@ fn one_that_is_killed_at_any_moment_leaves_the_old_one_or_nobody_needs_it() {
 }
 
 /// What a successor has answered before it was killed is lost, but for that nothing is: the counts of the old
-/// one go on, and its history.
+/// one continue, and its history.
 #[test]
 fn an_upgrade_that_fails_in_the_trial_changes_no_count() {
     if !has_python() {

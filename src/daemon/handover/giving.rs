@@ -71,7 +71,7 @@ impl Giving {
     /// whether the node is `draining`. When it serves, this process has to pause, and `lend` its history.
     ///
     /// # Errors
-    /// What went wrong with it. It is gone then, or will be, and this process has to go on.
+    /// What went wrong with it. It is gone then, or will be, and this process has to continue.
     pub fn finish(
         self,
         sockets: &[OwnedFd],
@@ -94,8 +94,8 @@ impl Giving {
     }
 }
 
-/// Tells a successor that there will be no hand-over, and sees to it that it ends; what became of it. The line
-/// has to last until then: its end would mean that this process is gone.
+/// Tells a successor that there will be no hand-over, and sees to it that it ends; what became of it. The
+/// line has to last until then: its end would mean that this process is gone.
 fn abort(line: &Line, launcher: &Launcher) -> String {
     // That it is gone shows by itself.
     let _ = line.say(&Message::Abort, &[]);
@@ -157,7 +157,7 @@ impl Successor {
     /// were counted, and what the history has not.
     ///
     /// # Errors
-    /// It has ended or does not respond: this process has to go on, once that one was aborted.
+    /// It has ended or does not respond: this process has to continue, once that one was aborted.
     pub fn commit(
         &self,
         draining: bool,

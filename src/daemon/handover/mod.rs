@@ -17,9 +17,9 @@
 //!
 //! Both hold the same sockets, with what is queued in them, and every datagram is read by one of them. Until
 //! `taken` the first is whole: if anything goes wrong it says `abort`, to which the other answers what it has
-//! read and ends, has it killed where it does not, and goes on. So the end of the line means one thing to the
-//! one that takes: the other has died, and everything is its own. And `taken` tells the one that gives that there
-//! is somebody who has everything.
+//! read and ends, has it killed where it does not, and continues. So the end of the line means one thing to
+//! the one that takes: the other has died, and everything is its own. And `taken` tells the one that gives
+//! that there is somebody who has everything.
 
 mod giving;
 mod taking;
@@ -61,8 +61,8 @@ enum Message {
         draining: bool,
     },
     Serving,
-    /// The history is the other's to write, with the lock of its directory, if there is one. With `image` it is
-    /// in memory, or a part of it, which comes as the next message.
+    /// The history is the other's to write, with the lock of its directory, if there is one. With `image` it
+    /// is in memory, or a part of it, which comes as the next message.
     History {
         image: bool,
     },

@@ -59,8 +59,8 @@ impl Predecessor {
         Ok(found?.map(|line| Self { line: Line(line), unread: Vec::new() }))
     }
 
-    /// Tells it that everything was loaded and is good; gets its sockets. What it says with them is not looked
-    /// at before [`heard`](Self::heard): it is confined, and this process is not yet.
+    /// Tells it that everything was loaded and is good; gets its sockets. What it says with them is not
+    /// looked at before [`heard`](Self::heard): it is confined, and this process is not yet.
     ///
     /// # Errors
     /// What went wrong; the other process then serves without us. The same holds for all that follow.

@@ -108,10 +108,10 @@ impl TcpDriver {
         })
     }
 
-    /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To pause is to accept nothing
-    /// for now; to retire is to accept nothing more, and to serve the connections that are there until they
-    /// close or fall idle, for at most the configured time. Then, or when it is to stop, it sends what is due, for at most [`TCP_DRAIN_MAX`],
-    /// and closes everything.
+    /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To pause is to accept
+    /// nothing for now; to retire is to accept nothing more, and to serve the connections that are there
+    /// until they close or fall idle, for at most the configured time. Then, or when it is to stop, it sends
+    /// what is due, for at most [`TCP_DRAIN_MAX`], and closes everything.
     ///
     /// # Errors
     /// Errors of epoll itself, which neither a peer nor a shortage can cause.

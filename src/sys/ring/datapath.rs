@@ -64,8 +64,8 @@ impl Ring {
         self.0.turn(wait, answer)
     }
 
-    /// Answers what it has received, and receives nothing more until the next turn: what comes meanwhile stays
-    /// in the sockets, for whoever else has them.
+    /// Answers what it has received, and receives nothing more until the next turn: what comes meanwhile
+    /// stays in the sockets, for whoever else has them.
     ///
     /// # Errors
     ///
