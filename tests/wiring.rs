@@ -77,6 +77,12 @@ const ROWS: &[Row] = &[
     ("answers.update", "update = 'notimp'", Reply(update)),
     ("answers.cookies", "cookies = 'on'", Sight(Node::sends_cookies)),
     ("answers.cookie_secrets", "cookie_secrets = 'absent'\ncookies = 'on'", Refused("absent")),
+    ("answers.rate_limit", "rate_limit = 'off'", Sight(Node::limiting)),
+    ("answers.rate_limit_dry_run", "rate_limit_dry_run = true", Sight(Node::limiting)),
+    ("answers.rate_limit_slip", "rate_limit_slip = 2", Sight(Node::limiting)),
+    ("answers.rate_limit_ipv4_prefix", "rate_limit_ipv4_prefix = 32", Sight(Node::limiting)),
+    ("answers.rate_limit_ipv6_prefix", "rate_limit_ipv6_prefix = 48", Sight(Node::limiting)),
+    ("answers.rate_limit_exempt", "rate_limit_exempt = ['192.0.2.0/24']", Sight(Node::limiting)),
     ("http.listen", "listen = 'off'", Restart("[http]")),
     ("http.node_view", "node_view = 'everywhere'", Restart("[http]")),
     ("history.dir", "dir = 'other'", Restart("[history] dir")),
@@ -151,7 +157,7 @@ impl Node {
             "[server]\nlisten = ['127.0.0.1:{port}']\nshards = 1\n[http]\nlisten = '127.0.0.1:0'\n\
              [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
              [dnstap]\nto = 'unix:dnstap.sock'\n\
-             [answers]\ncookie_secrets = 'secrets'\n\
+             [answers]\ncookie_secrets = 'secrets'\nrate_limit = 1000000\n\
              [[zone]]\nname = 'named.example'\nfile = 'first.zone'\n\
              [[zone]]\nname = 'template.example'\ntemplate = 'dd-empty'\n\
              [[zone]]\nname = 'in-addr.arpa'\ntemplate = 'dd-empty'\nforce = true\n"
@@ -204,6 +210,11 @@ impl Node {
         assert_ne!(look(self), before, "{key} is in force");
         assert!(is_in_force(&self.reload(&self.base)));
         assert_eq!(look(self), before, "{key} is as it was");
+    }
+
+    /// What is done about forged sources; tests/limiting.rs has what comes of it.
+    fn limiting(&self) -> String {
+        self.ask("status")["limiting"].to_string()
     }
 
     /// Whether a client's cookie gets the server's, which holds the time.

@@ -22,6 +22,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::announce::Settings as AnnounceSettings;
 use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::log;
@@ -29,7 +31,7 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::problem::Problem;
 use crate::report::export;
-use crate::serve::UpdatePolicy;
+use crate::serve::{UpdatePolicy, limiter};
 use crate::sys::files;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
 
@@ -83,6 +85,8 @@ pub struct Config {
     pub update: UpdatePolicy,
     /// DNS cookies.
     pub cookies: CookieSettings,
+    /// The rate limit of each network; `None` where it is off.
+    pub rate_limit: Option<limiter::Settings>,
     /// Where statistics and health are served.
     pub http: HttpListen,
     /// Who may see the operator's view there.
@@ -114,6 +118,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// What is done about forged sources, for `status`.
+    #[must_use]
+    pub fn limiting(&self) -> Value {
+        let rate_limit = self.rate_limit.as_ref().map(|limit| {
+            json!({
+                "queries_per_second": limit.per_second,
+                "dry_run": limit.dry_run,
+                "slip": limit.slip,
+                "ipv4_prefix": limit.ipv4_prefix,
+                "ipv6_prefix": limit.ipv6_prefix,
+                "exempt": limit.exempt.len(),
+            })
+        });
+        json!({ "cookies": self.cookies.mode.name(), "rate_limit": rate_limit })
+    }
+
     /// What an operator should know of, though it is not a mistake.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
@@ -242,6 +262,7 @@ impl Resolver<'_> {
             tcp: self.tcp(&tcp),
             update: answers.update.value,
             cookies: answers.cookies(&self.source.dir, &mut self.mistakes),
+            rate_limit: answers.rate_limit(&mut self.mistakes),
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
             node_view: http.node_view.map(|view| view.value).unwrap_or_default(),
             history: history.dir.map(|dir| self.source.dir.join(dir)),

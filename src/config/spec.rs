@@ -307,11 +307,12 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 5] = [
+const LISTS: [(&str, &str); 6] = [
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
     ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
     ("interfaces", "interfaces = [\"eth0\"]"),
+    ("rate_limit_exempt", "rate_limit_exempt = [\"192.0.2.0/24\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
 ];
 

@@ -424,6 +424,7 @@ impl Node {
                 "stale": stale,
                 "need_restart": self.course.need_restart,
             },
+            "limiting": self.config.limiting(),
             "history": self.board.history.place,
             "log_level": self.log.level().name(),
         })

@@ -10,7 +10,7 @@ use domain::base::Name;
 
 use super::udp::UdpIo;
 use super::{Datapath, NetError};
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{class, rcode, rtype};
 use crate::limits::{SELF_TEST_MS_MAX, SLOT_PAYLOAD_LEN};
 use crate::serve::snapshot::Snapshot;
@@ -27,7 +27,8 @@ pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -
     let failed = |reason: String| NetError::Datapath { datapath, reason };
     let Ok((server, client, local)) = sockets() else { return Ok(()) };
     let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
-    let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 };
+    let arrival =
+        Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0, pace: Pace::Within };
     let mut udp = UdpIo::new(datapath, vec![server], busy_poll)?;
     for (question, query) in queries(snapshot) {
         let expected = answer(snapshot, &arrival, &query);
@@ -130,6 +131,7 @@ mod tests {
             version: None,
             update: UpdatePolicy::Refused,
             cookies: None,
+            rate_limit: None,
             listeners: Vec::new(),
             series: Vec::new(),
         };
@@ -154,7 +156,8 @@ mod tests {
     fn what_is_no_answer_is_told_from_one() {
         let snapshot = snapshot(true);
         let (peer, local) = ("127.0.0.1:4096".parse().unwrap(), "127.0.0.1:53".parse().unwrap());
-        let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 };
+        let arrival =
+            Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0, pace: Pace::Within };
         let (_, unknown) = query("example.com", rtype::SOA, class::IN).unwrap();
         assert!(!answers(&answer(&snapshot, &arrival, &unknown)), "refused");
         let (_, known) = queries(&snapshot).remove(0);

@@ -157,8 +157,10 @@ const _: () = assert!(COOKIE_STANDING.len == Standing::Unknown as usize + 1);
 /// The EDNS version.
 pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
-pub static DROPPED: Label =
-    Label::fixed("reason", &["short", "response", "bad_port", "own_address", "error_cap", "update"]);
+pub static DROPPED: Label = Label::fixed(
+    "reason",
+    &["short", "response", "bad_port", "own_address", "error_cap", "update", "rate_limit"],
+);
 /// Values of [`DROPPED`].
 pub const DROPPED_SHORT: usize = 0;
 /// See [`DROPPED_SHORT`].
@@ -171,6 +173,24 @@ pub const DROPPED_OWN_ADDRESS: usize = 3;
 pub const DROPPED_ERROR_CAP: usize = 4;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_UPDATE: usize = 5;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_RATE_LIMIT: usize = 6;
+/// What a query over the rate limit of its network got: a truncated reply, BADCOOKIE, nothing; or an answer,
+/// because the limit only counts, or is not for its network, or it had a valid cookie.
+pub static OVER_LIMIT: Label =
+    Label::fixed("result", &["truncated", "badcookie", "dropped", "dry_run", "exempt", "cookie"]);
+/// Values of [`OVER_LIMIT`].
+pub const OVER_LIMIT_TRUNCATED: usize = 0;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_BADCOOKIE: usize = 1;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_DROPPED: usize = 2;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_DRY_RUN: usize = 3;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_EXEMPT: usize = 4;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_COOKIE: usize = 5;
 /// Why a frame passed the program in the driver, as `xdp/program/responder.h` numbers it.
 pub static XDP_REASON: Label = Label::fixed(
     "reason",

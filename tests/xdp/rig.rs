@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use as112d::dns::arrival::{Arrival, Transport};
+use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
@@ -101,7 +101,14 @@ impl Rig {
         }
         let mut slot = vec![0xEE; 2112.max(asked.payload.len())];
         slot[..asked.payload.len()].copy_from_slice(&asked.payload);
-        let arrival = Arrival { transport: Transport::Udp, peer: from, local: to, listener, unix_time: 0 };
+        let arrival = Arrival {
+            transport: Transport::Udp,
+            peer: from,
+            local: to,
+            listener,
+            unix_time: 0,
+            pace: Pace::Within,
+        };
         let mut account = Account::default();
         let Verdict::Reply(len) =
             serve(&self.snapshot, &arrival, &mut slot, asked.payload.len(), &mut account)
