@@ -90,6 +90,7 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         update: UpdatePolicy::Refused,
         cookies: None,
         rate_limit: None,
+        drop: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     };

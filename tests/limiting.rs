@@ -1,13 +1,14 @@
-//! What keeps a node from being of use to those who send with the addresses of others: cookies, and a rate
-//! limit.
+//! What keeps a node from being of use to those who send with the addresses of others: cookies, a rate
+//! limit, and a list of networks that get nothing.
 
 mod common;
 
 use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Instant;
 
-use common::daemon::{Configured, Daemon, V4, V6, get, program, wait_until};
+use common::daemon::{Configured, Daemon, V4, V6, get, program, read_message, send_message, wait_until};
 use common::{query, with_opt};
 
 const FIRST: &str = "e5e973e5a6b2a43f48e7dc849e37bfcf";
@@ -215,6 +216,37 @@ fn a_valid_cookie_is_above_the_limit() {
     assert_eq!(node.over_limit("badcookie"), 1);
     assert!(node.over_limit("cookie") > 0);
     node.stop();
+}
+
+/// Datagrams get no reply and connections are closed, those that are open as well; others are answered.
+#[test]
+fn networks_of_the_drop_list_get_nothing_on_any_datapath() {
+    for datapath in ["io_uring", "mmsg"] {
+        let identity = "[identity]\nnode = 'node-1'\n";
+        let server = format!("[server]\ndatapath = '{datapath}'\n");
+        let node = Node::start(&server, &[]);
+        let asked = query("10.in-addr.arpa", SOA);
+        let (udp, mut open) = (node.daemon.udp(V4), node.daemon.tcp(V4));
+        let dropped = || node.counted("as112_queries_dropped_total{reason=\"drop_list\"}");
+        let is_answered = |open: &mut TcpStream| {
+            send_message(open, &asked);
+            read_message(open).is_some()
+        };
+        assert!(is_answered(&mut open));
+        node.reload(&format!("{identity}{server}drop = ['192.0.2.0/24', '127.0.0.0/8']\n"));
+        (0..3).for_each(|_| assert_eq!(udp.send(&asked).expect("sent"), asked.len()));
+        wait_until("they are counted", || dropped() == 3);
+        assert!(!is_answered(&mut open), "an open connection is closed");
+        assert_eq!(node.daemon.ask_tcp(V4, &asked), None, "a new one too");
+        wait_until("they are counted", || dropped() == 5);
+        assert_eq!(node.daemon.ask_udp(V6, &asked)[..2], asked[..2], "::1 is in no network of the list");
+        node.reload(&format!("{identity}{server}"));
+        assert_eq!(node.daemon.ask_udp(V4, &asked)[..2], asked[..2]);
+        let mut reply = [0; 64];
+        udp.set_nonblocking(true).expect("a socket can be that");
+        assert!(udp.recv(&mut reply).is_err(), "what was dropped gets no reply later");
+        node.stop();
+    }
 }
 
 /// What dig and kdig make of it: they find our cookie good, and send it back.

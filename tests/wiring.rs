@@ -49,6 +49,7 @@ const ROWS: &[Row] = &[
     ("server.rcvbuf", "rcvbuf = '1MiB'", Restart("[server] rcvbuf")),
     ("server.sndbuf", "sndbuf = '1MiB'", Restart("[server] sndbuf")),
     ("server.drain_time", "drain_time = '10m'", Sight(Node::drained)),
+    ("server.drop", "drop = ['127.0.0.0/8']", Sight(Node::answers_over_tcp)),
     ("identity.node", "node = 'other.example'", Reply(|| name(HOSTNAME, TXT))),
     ("identity.facility", "facility = 'Elsewhere'", Reply(|| name(HOSTNAME, TXT))),
     ("identity.location", "location = 'Nowhere'", Reply(|| name(HOSTNAME, TXT))),
@@ -210,6 +211,11 @@ impl Node {
         assert_ne!(look(self), before, "{key} is in force");
         assert!(is_in_force(&self.reload(&self.base)));
         assert_eq!(look(self), before, "{key} is as it was");
+    }
+
+    /// Whether a query over TCP gets an answer.
+    fn answers_over_tcp(&self) -> String {
+        self.daemon.ask_tcp(V4, &name(EMPTY, SOA)).is_some().to_string()
     }
 
     /// What is done about forged sources; tests/limiting.rs has what comes of it.

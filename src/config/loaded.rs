@@ -55,6 +55,7 @@ pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapsho
         update: config.update,
         cookies,
         rate_limit: config.rate_limit.clone(),
+        drop: config.drop.clone(),
         listeners: config.listen.clone(),
         series,
     };

@@ -22,6 +22,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::announce::Settings as AnnounceSettings;
@@ -31,6 +32,7 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::problem::Problem;
 use crate::report::export;
+use crate::serve::networks::Networks;
 use crate::serve::{UpdatePolicy, limiter};
 use crate::sys::files;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
@@ -83,6 +85,8 @@ pub struct Config {
     pub tcp: TcpSettings,
     /// What dynamic updates get.
     pub update: UpdatePolicy,
+    /// Networks that get nothing.
+    pub drop: Vec<IpNet>,
     /// DNS cookies.
     pub cookies: CookieSettings,
     /// The rate limit of each network; `None` where it is off.
@@ -131,13 +135,20 @@ impl Config {
                 "exempt": limit.exempt.len(),
             })
         });
-        json!({ "cookies": self.cookies.mode.name(), "rate_limit": rate_limit })
+        let cookies = self.cookies.mode.name();
+        json!({ "cookies": cookies, "rate_limit": rate_limit, "drop": self.drop.len() })
     }
 
     /// What an operator should know of, though it is not a mistake.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        self.cookies.note().into_iter().collect()
+        let drop = Networks::new(&self.drop);
+        let own = self.listen.iter().filter(|listener| drop.contains(listener.ip()));
+        let own = own.map(|listener| {
+            let ip = listener.ip();
+            format!("[server] drop has {ip}, which this node listens on: its own probes get no response")
+        });
+        own.chain(self.cookies.note()).collect()
     }
 }
 
@@ -261,6 +272,7 @@ impl Resolver<'_> {
             identity,
             tcp: self.tcp(&tcp),
             update: answers.update.value,
+            drop: answers::networks("drop", &server.drop, &mut self.mistakes),
             cookies: answers.cookies(&self.source.dir, &mut self.mistakes),
             rate_limit: answers.rate_limit(&mut self.mistakes),
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),

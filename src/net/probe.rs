@@ -132,6 +132,7 @@ mod tests {
             update: UpdatePolicy::Refused,
             cookies: None,
             rate_limit: None,
+            drop: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

@@ -18,9 +18,9 @@ use crate::dns::u16_at;
 use crate::limits::TCP_REPLY_LEN_MAX;
 use crate::stats::account::{Account, Edns, ZoneLabels};
 use crate::stats::labels::{
-    DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RATE_LIMIT, DROPPED_RESPONSE, DROPPED_SHORT,
-    OVER_LIMIT_BADCOOKIE, OVER_LIMIT_COOKIE, OVER_LIMIT_DROPPED, OVER_LIMIT_DRY_RUN, OVER_LIMIT_EXEMPT,
-    OVER_LIMIT_TRUNCATED,
+    DROPPED_BAD_PORT, DROPPED_LISTED, DROPPED_OWN_ADDRESS, DROPPED_RATE_LIMIT, DROPPED_RESPONSE,
+    DROPPED_SHORT, OVER_LIMIT_BADCOOKIE, OVER_LIMIT_COOKIE, OVER_LIMIT_DROPPED, OVER_LIMIT_DRY_RUN,
+    OVER_LIMIT_EXEMPT, OVER_LIMIT_TRUNCATED,
 };
 
 use snapshot::Snapshot;
@@ -53,6 +53,10 @@ pub fn serve(
     account: &mut Account,
 ) -> Verdict {
     *account = opened(arrival, len);
+    if snapshot.drops(arrival.peer.ip()) {
+        account.dropped = Some(DROPPED_LISTED);
+        return Verdict::Drop;
+    }
     let Some(header) = Header::read(slot, len) else {
         account.dropped = Some(DROPPED_SHORT);
         return Verdict::Drop;

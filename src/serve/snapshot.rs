@@ -1,9 +1,12 @@
 //! Everything that a shard reads, in one immutable value.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::limiter::{self, RateLimit};
+use super::networks::Networks;
 use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::cookie::Secrets;
@@ -52,6 +55,8 @@ pub struct Settings {
     pub cookies: Option<Cookies>,
     /// The rate limit of each network, if there is one.
     pub rate_limit: Option<limiter::Settings>,
+    /// Networks that get nothing.
+    pub drop: Vec<IpNet>,
     /// The addresses that we listen on: a packet that claims to come from one of them is dropped.
     pub listeners: Vec<SocketAddr>,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
@@ -69,6 +74,8 @@ pub struct Snapshot {
     pub(super) update: UpdatePolicy,
     pub(super) cookies: Option<Cookies>,
     rate_limit: Option<RateLimit>,
+    /// Networks that get nothing, if there are any.
+    drop: Option<Networks>,
     listeners: Vec<SocketAddr>,
     /// The ports of the listeners, each once.
     ports: Vec<u16>,
@@ -102,6 +109,7 @@ impl Snapshot {
             update: settings.update,
             cookies: settings.cookies,
             rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
+            drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
             names: Names {
                 zones: series,
                 addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
@@ -134,6 +142,19 @@ impl Snapshot {
     #[must_use]
     pub fn rate_limit(&self) -> Option<&RateLimit> {
         self.rate_limit.as_ref()
+    }
+
+    /// Whether nothing from this address gets an answer.
+    #[inline]
+    #[must_use]
+    pub fn drops(&self, address: IpAddr) -> bool {
+        self.drop.as_ref().is_some_and(|drop| drop.contains(address))
+    }
+
+    /// The networks that get nothing, if there are any.
+    #[must_use]
+    pub fn dropped_networks(&self) -> Option<&Networks> {
+        self.drop.as_ref()
     }
 
     /// Whether a query with a valid cookie is above the rate limit.
@@ -253,6 +274,7 @@ pub(crate) mod tests {
             update: UpdatePolicy::Refused,
             cookies: None,
             rate_limit: None,
+            drop: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

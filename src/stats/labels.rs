@@ -159,7 +159,7 @@ pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
 pub static DROPPED: Label = Label::fixed(
     "reason",
-    &["short", "response", "bad_port", "own_address", "error_cap", "update", "rate_limit"],
+    &["short", "response", "bad_port", "own_address", "error_cap", "update", "rate_limit", "drop_list"],
 );
 /// Values of [`DROPPED`].
 pub const DROPPED_SHORT: usize = 0;
@@ -175,6 +175,8 @@ pub const DROPPED_ERROR_CAP: usize = 4;
 pub const DROPPED_UPDATE: usize = 5;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_RATE_LIMIT: usize = 6;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_LISTED: usize = 7;
 /// What a query over the rate limit of its network got: a truncated reply, BADCOOKIE, nothing; or an answer,
 /// because the limit only counts, or is not for its network, or it had a valid cookie.
 pub static OVER_LIMIT: Label =

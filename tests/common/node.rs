@@ -40,6 +40,7 @@ pub fn settings() -> Settings {
         update: UpdatePolicy::Refused,
         cookies: None,
         rate_limit: None,
+        drop: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     }

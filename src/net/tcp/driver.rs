@@ -210,6 +210,9 @@ impl TcpDriver {
             handler.count(TcpEvent::AcceptFailed);
             return;
         };
+        if handler.refuses(peer.ip()) {
+            return;
+        }
         if let Some((key, reason)) = self.table.in_the_way(peer.ip(), &self.settings) {
             self.close(key, reason, handler);
         }

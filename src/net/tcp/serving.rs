@@ -1,11 +1,16 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
+use std::net::IpAddr;
+
 use super::{TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
 use crate::serve::published::Follower;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
-use crate::stats::counters::{TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS};
+use crate::stats::counters::{
+    DROPPED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS,
+};
+use crate::stats::labels::DROPPED_LISTED;
 use crate::stats::ledger::Ledger;
 
 /// The answers to connections.
@@ -28,6 +33,14 @@ impl TcpHandler for Serving {
         self.ledger.count(TCP_TURNS.at([]));
         self.ledger.fold();
         self.snapshot.refresh();
+    }
+
+    fn refuses(&mut self, address: IpAddr) -> bool {
+        let refuses = self.snapshot.drops(address);
+        if refuses {
+            self.ledger.count(DROPPED.at([DROPPED_LISTED]));
+        }
+        refuses
     }
 
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
