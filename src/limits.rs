@@ -33,10 +33,6 @@ pub const NSID_LEN_MAX: usize = 128;
 /// of the zone; resolvers stop at 8 to 16.
 pub const CHAIN_LINKS_MAX: usize = 8;
 
-/// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test,
-/// too few to make two broken programs keep each other busy.
-pub const ERROR_REPLIES_PER_SECOND_MAX: u32 = 1000;
-
 /// Zones that one node serves. Bounded so that a mistaken `dir` does not eat the memory.
 pub const ZONES_MAX: usize = 100_000;
 
@@ -364,6 +360,14 @@ pub const DSC_FILES_MAX: usize = 3 * 24 * 60;
 /// Values of one dimension in a DSC file, the largest ones; what DSC's own example has for networks.
 pub const DSC_CELLS_MAX: usize = 200;
 
+/// Networks and names that are told apart to find the most frequent ones of a minute: one that has a
+/// thousandth of all queries is counted short by a quarter at most. And how many are shown.
+pub const TALKERS_TOLD_APART_MAX: usize = 4096;
+/// See [`TALKERS_TOLD_APART_MAX`].
+pub const TALKERS_SHOWN: usize = 10;
+/// Names of sampled queries that wait for the aggregator, of one thread, in some 300 KiB: with one query in
+/// 64 sampled enough for a quarter of a million queries a second. The rest is left out: it is a sample.
+pub const NAMES_QUEUED_MAX: usize = 4 << 10;
 /// Sources that wait for the aggregator, of one thread: with one query in 64 sampled and a look each second
 /// that is enough for a million queries a second, in some 300 KiB. What comes on top is dropped and counted.
 pub const SAMPLES_QUEUED_MAX: usize = 16 << 10;
@@ -558,6 +562,9 @@ pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_millis(300);
 /// what hangs is withdrawn after 1.3 s at most.
 pub const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
 const _: () = assert!(ANNOUNCE_TIMEOUT.as_millis() < ANNOUNCE_INTERVAL.as_millis());
+/// One in this many good probes of an address asks over TCP too: a node that answers over UDP rarely fails
+/// over TCP alone, and each such probe is a connection.
+pub const ANNOUNCE_TCP_EVERY: usize = 5;
 /// Failed probes in a row for a fall, and good ones for a rise: one lost packet is not a fall, and what has
 /// just started has two and a half seconds to show that it stays.
 pub const ANNOUNCE_FALL: usize = 2;

@@ -353,3 +353,48 @@ fn promtool_parses_every_expression_of_the_dashboard() {
     let said = promtool("check", file.path());
     assert!(said.contains(&format!("SUCCESS: {count} rules found")), "{said}");
 }
+
+//------------ Compose ---
+
+/// What compose mounts: paths in containers, and what lies there.
+fn mounted() -> BTreeMap<String, PathBuf> {
+    let container = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/container");
+    let compose = fs::read_to_string(container.join("compose.yaml")).expect("it is there");
+    let volumes = compose.lines().filter_map(|line| line.trim().strip_prefix("- ."));
+    let mounted = volumes.map(|volume| {
+        let (here, there) = volume.split_once(':').expect("a path, a colon, a path");
+        let there = there.strip_suffix(":ro").expect("nothing of ours is written to");
+        (there.to_owned(), container.join(format!(".{here}")))
+    });
+    mounted.collect()
+}
+
+/// What is not there would be made, as a directory.
+#[test]
+fn what_compose_mounts_is_there() {
+    let mounted = mounted();
+    assert_eq!(mounted.len(), 5, "{mounted:?}");
+    for file in mounted.values() {
+        assert!(file.is_file(), "{}", file.display());
+    }
+    let dashboards = &mounted["/etc/grafana/provisioning/dashboards/as112d.yaml"];
+    let dashboards = fs::read_to_string(dashboards).expect("it is there");
+    let path = dashboards.lines().find_map(|line| line.trim().strip_prefix("path: ")).expect("a path");
+    assert!(mounted.contains_key(&format!("{path}/as112d.json")), "{path}");
+}
+
+#[test]
+#[ignore = "needs promtool; tests/run installs it"]
+fn promtool_accepts_what_compose_gives_prometheus() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (there, file) in mounted() {
+        if let Some(name) = there.strip_prefix("/etc/prometheus/") {
+            fs::copy(file, folder.path().join(name)).expect("there is room");
+        }
+    }
+    let config = folder.path().join("prometheus.yml");
+    let output = Command::new("promtool").args(["check", "config"]).arg(config).output();
+    let output = output.expect("promtool is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 rule files found"), "{said}");
+}

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use as112d::limits::HTTP_ANSWERS_LEN_MAX;
-use common::daemon::{Daemon, PATIENCE, V4, V6, dropped_by_loopback, program};
+use common::daemon::{Configured, Daemon, PATIENCE, V4, V6, dropped_by_loopback, program, wait_until};
 use common::{query, with_opt};
 use hdrhistogram::Histogram;
 use socket2::{Domain, Socket, Type};
@@ -496,6 +496,35 @@ fn stats_watches_until_the_node_is_gone_or_nobody_looks() {
 
     assert!(daemon.stop().0.success());
     assert_eq!(watching.wait().expect("it ends").code(), Some(3));
+}
+
+/// Who asks most just now, and for what: for the operator, as little as that may be.
+#[test]
+fn the_operator_sees_who_asks_most_and_for_what() {
+    let configured = Configured::new("[sources]\nsample_every = 1\n");
+    let daemon = configured.start();
+    let http = daemon.http();
+    for (name, times) in [("1.1.168.192.in-addr.arpa", 3), ("9.10.in-addr.arpa", 1)] {
+        (0..times).for_each(|_| drop(daemon.ask_udp(V4, &query(name, 12))));
+    }
+    let top = |headers: &str| {
+        let text = get(http, "/stats.json", headers);
+        serde_json::from_str::<serde_json::Value>(body(&text)).expect("JSON")["top"].clone()
+    };
+    wait_until("all four are sampled", || top("")["names"]["samples"] == 4);
+    let expected = serde_json::json!({
+        "networks": {"samples": 4, "largest": {"127.0.0.0/24": 4}},
+        "names": {"samples": 4, "largest": {"1.1.168.192.in-addr.arpa.": 3, "9.10.in-addr.arpa.": 1}},
+    });
+    assert_eq!(top(""), expected);
+    assert_eq!(top("X-Forwarded-For: 192.0.2.1\r\n"), serde_json::Value::Null, "others are behind a proxy");
+    let url = format!("http://{http}");
+    let output = Command::new(program()).args(["stats", "--url", &url]).output().expect("it runs");
+    let screen = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        screen.contains("names      1.1.168.192.in-addr.arpa. 75.0 %, 9.10.in-addr.arpa. 25.0 %\n"),
+        "{screen}"
+    );
 }
 
 #[test]

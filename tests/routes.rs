@@ -246,6 +246,37 @@ fn routes_come_with_the_node_and_go_with_it() {
     lab.wait_for_routes(&[]);
 }
 
+/// Nothing but what came from elsewhere is counted as a query, however much is probed; and a drain waits for
+/// nobody but clients.
+#[test]
+#[ignore = "needs root and BIRD; tests/run installs it"]
+fn probes_of_a_node_are_not_counted_as_queries() {
+    let Some(lab) = Lab::new() else { return };
+    let node = lab.node(1);
+    let (_bird, _announcer) = with_bird(&node, "");
+    let daemon = node.daemon();
+    lab.wait_for_routes(&PREFIXES);
+    let status = || -> serde_json::Value {
+        let line =
+            format!("{} status --json --control {}/control", program().display(), node.folder.display());
+        serde_json::from_str(&node.run(&line)).expect("JSON")
+    };
+    let asked =
+        |status: &serde_json::Value| ["queries", "probes"].map(|key| status[key].as_u64().expect(key));
+    // Routes are there after five good probes: three queries over UDP each time, and twice over TCP.
+    let before = asked(&status());
+    assert!(before[0] == 0 && before[1] >= 8 * (15 + 3), "{before:?}");
+    probe_from_afar(&lab);
+    node.ask("drain");
+    let after = asked(&status());
+    assert!(after[0] == 8 * 6 && after[1] > before[1], "{after:?}");
+    let begin = Instant::now();
+    daemon.signal(15);
+    assert_eq!(count(daemon), 8 * 6);
+    // Its drain_time is 1 s, and three times as long where queries go on.
+    println!("report: with probes going on a node stops within {:.1?}", begin.elapsed());
+}
+
 #[test]
 #[ignore = "needs root and BIRD; tests/run installs it"]
 fn each_prefix_goes_with_its_own_addresses() {

@@ -13,11 +13,11 @@ use ipnet::IpNet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::probe::{ProbedHost, probe};
+use super::probe::{Over, ProbedHost, ask};
 use super::router::{Router, Teller};
 use super::state::{Damping, News, State};
 use super::watch::{self, Daemon};
-use crate::limits::{ANNOUNCE_EVENTS_MAX, ROUTER_RETRY_EVERY};
+use crate::limits::{ANNOUNCE_EVENTS_MAX, ANNOUNCE_TCP_EVERY, ROUTER_RETRY_EVERY};
 use crate::log::Log;
 
 /// What to announce, and how.
@@ -182,9 +182,12 @@ impl Probers {
                 probers.push(now);
                 let events = events.clone();
                 let run = move || {
+                    let mut turns = Turns::default();
                     loop {
                         let next = Instant::now() + interval;
-                        let result = probe(at, ProbedHost::This, timeout).map(|_| ());
+                        let over = turns.over();
+                        let result = ask(at, ProbedHost::This, over, timeout).map(|_| ());
+                        turns.ended(over, result.is_ok());
                         if events.send(Event::Probed { route, address, result }).is_err() {
                             return;
                         }
@@ -205,6 +208,31 @@ impl Probers {
         for now in &self.0 {
             let _ = now.try_send(());
         }
+    }
+}
+
+/// Which probes of an address ask over TCP too: the first, one in so many, and all after one that failed, so
+/// nothing counts as well again before both are.
+#[derive(Default)]
+struct Turns {
+    /// Good probes since the last one over TCP; `None` where the next must be.
+    since_tcp: Option<usize>,
+}
+
+impl Turns {
+    fn over(&self) -> Over {
+        match self.since_tcp {
+            Some(since) if since + 1 < ANNOUNCE_TCP_EVERY => Over::Udp,
+            _ => Over::Both,
+        }
+    }
+
+    fn ended(&mut self, over: Over, is_good: bool) {
+        self.since_tcp = match over {
+            _ if !is_good => None,
+            Over::Both => Some(0),
+            Over::Udp => self.since_tcp.map(|since| since + 1),
+        };
     }
 }
 
@@ -236,4 +264,25 @@ fn watch_stdin(events: &Sender<Event>) -> io::Result<()> {
         let _ = events.send(Event::Stop("end of standard input".to_owned()));
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_good_probe_in_five_asks_over_tcp_and_each_after_a_bad_one() {
+        let mut turns = Turns::default();
+        let mut ask = |is_good: bool| {
+            let over = turns.over();
+            turns.ended(over, is_good);
+            over == Over::Both
+        };
+        let good: Vec<bool> = (0..11).map(|_| ask(true)).collect();
+        let tcp: Vec<usize> = (0..11).filter(|at| good[*at]).collect();
+        assert_eq!(tcp, [0, 5, 10]);
+        assert!(!ask(false), "it is not its turn");
+        assert!(ask(false) && ask(true), "a bad one was before both");
+        assert!(!ask(true));
+    }
 }

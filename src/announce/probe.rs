@@ -44,12 +44,36 @@ const DNAME: [Question; 3] = [
 /// # Errors
 /// What was wrong first, within `timeout`.
 pub fn probe(address: SocketAddr, place: ProbedHost, timeout: Duration) -> Result<Duration, String> {
+    ask(address, place, Over::Both, timeout)
+}
+
+/// What a probe asks over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// UDP alone: that is what nearly everybody asks over, and costs the node no connection.
+    Udp,
+    /// UDP, and then TCP.
+    Both,
+}
+
+/// The same as [`probe`], over what `over` says.
+///
+/// # Errors
+/// What was wrong first, within `timeout`.
+pub fn ask(
+    address: SocketAddr,
+    place: ProbedHost,
+    over: Over,
+    timeout: Duration,
+) -> Result<Duration, String> {
     let begin = Instant::now();
     let address = SocketAddr::new(reachable(address.ip()), address.port());
     let queries = queries(address.ip());
     let deadline = Deadline { timeout, at: begin + timeout };
     over_udp(address, place, &queries, deadline).map_err(|reason| format!("UDP: {reason}"))?;
-    over_tcp(address, place, &queries, deadline).map_err(|reason| format!("TCP: {reason}"))?;
+    if over == Over::Both {
+        over_tcp(address, place, &queries, deadline).map_err(|reason| format!("TCP: {reason}"))?;
+    }
     Ok(begin.elapsed())
 }
 

@@ -8,6 +8,7 @@ pub mod life;
 pub mod observed;
 pub mod recent;
 mod status;
+pub mod talkers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use arc_swap::ArcSwap;
 
 use crate::log::Log;
 use crate::stats::counters::{
-    Counters, FAMILIES, Family, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS, Totals,
+    Counters, FAMILIES, Family, PROBES, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED,
+    TCP_TURNS, Totals,
 };
 use crate::stats::labels::Names;
 use crate::sys::confine::{self, Confined, Refused};
@@ -153,7 +155,17 @@ impl Board {
     /// The queries of this run of the program.
     #[must_use]
     pub fn queries(&self) -> u64 {
-        self.blocks().map(|block| block.read_own().sum(QUERIES)).sum()
+        self.sum_of_this_run(QUERIES)
+    }
+
+    /// What this host has asked itself in this run of the program, which is in no other count of queries.
+    #[must_use]
+    pub fn probes(&self) -> u64 {
+        self.sum_of_this_run(PROBES)
+    }
+
+    fn sum_of_this_run(&self, family: &Family) -> u64 {
+        self.blocks().map(|block| block.read_own().sum(family)).sum()
     }
 
     /// How long each shard has been busy, in nanoseconds.

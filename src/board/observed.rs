@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::talkers::Talkers;
 use crate::stats::times::{TimesHistogram, histogram};
 use crate::stats::uniques::KINDS;
 
@@ -26,7 +27,11 @@ pub const TIME_BOUNDS: [u64; 13] = [
 
 /// What was found out. One thread adds, any may read; those that serve do neither.
 #[derive(Debug)]
-pub struct Observed(Mutex<Inner>);
+pub struct Observed {
+    inner: Mutex<Inner>,
+    /// Who asks most.
+    pub talkers: Talkers,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -34,6 +39,7 @@ struct Inner {
     /// The minute that `current` is of, once somebody looked.
     minute: Option<u64>,
     uniques: [u64; KINDS.len()],
+    unreadable: u64,
     /// When busy times were last looked at, and what each shard had then.
     looked: Option<(Instant, Vec<u64>)>,
     busy: Vec<f64>,
@@ -93,6 +99,8 @@ pub struct Observation {
     pub buckets: TimeBuckets,
     /// Different sources today, by [`KINDS`].
     pub uniques: [u64; KINDS.len()],
+    /// Records of databases of places that could not be read.
+    pub unreadable: u64,
     /// The part of the last second in which each shard had something to do.
     pub busy: Vec<f64>,
     /// How long ago the aggregator looked.
@@ -105,17 +113,19 @@ impl Observed {
     pub fn new(threads: usize) -> Self {
         let times = || ShardTimes { all: histogram(), current: histogram(), before: histogram() };
         let shards = (0..threads).map(|_| times()).collect();
-        Self(Mutex::new(Inner {
+        let inner = Inner {
             shards,
             minute: None,
             uniques: [0; KINDS.len()],
+            unreadable: 0,
             looked: None,
             busy: vec![0.0; threads],
-        }))
+        };
+        Self { inner: Mutex::new(inner), talkers: Talkers::default() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds service times of a thread.
@@ -141,9 +151,9 @@ impl Observed {
     }
 
     /// Notes what there is at `now`, in seconds of Unix time.
-    pub fn look(&self, now: u64, uniques: [u64; KINDS.len()]) {
+    pub fn look(&self, now: u64, uniques: [u64; KINDS.len()], unreadable: u64) {
         let mut inner = self.inner();
-        inner.uniques = uniques;
+        (inner.uniques, inner.unreadable) = (uniques, unreadable);
         // What came before the first look is of the same minute.
         if inner.minute.replace(now / 60).is_some_and(|minute| minute != now / 60) {
             for shard in &mut inner.shards {
@@ -171,6 +181,7 @@ impl Observed {
             all: Percentiles::of(&recent),
             buckets: TimeBuckets::of(&all),
             uniques: inner.uniques,
+            unreadable: inner.unreadable,
             busy: inner.busy.clone(),
             age: inner.looked.as_ref().map_or(Duration::ZERO, |(looked, _)| looked.elapsed()),
         }
@@ -241,19 +252,19 @@ mod tests {
     fn the_first_look_ends_no_minute() {
         let observed = Observed::new(1);
         observed.add_times(0, &times(&[1_500]));
-        observed.look(119, [0; 3]);
-        observed.look(120, [0; 3]);
+        observed.look(119, [0; 3], 0);
+        observed.look(120, [0; 3], 0);
         assert_eq!(observed.read().all.samples, 1);
     }
 
     #[test]
     fn percentiles_are_of_the_last_minutes_and_buckets_of_all() {
         let observed = Observed::new(2);
-        observed.look(60, [0; 3]);
+        observed.look(60, [0; 3], 0);
         observed.add_times(0, &times(&[1_500; 99]));
         observed.add_times(0, &times(&[150_000]));
         observed.add_times(1, &times(&[40_000]));
-        observed.look(119, [1, 2, 3]);
+        observed.look(119, [1, 2, 3], 0);
         let observation = observed.read();
         let near = |value: u64, expected: u64| value.abs_diff(expected) * 100 <= expected;
         assert_eq!((observation.shards[0].samples, observation.shards[1].samples), (100, 1));
@@ -263,9 +274,9 @@ mod tests {
         let buckets = observation.buckets;
         assert_eq!((buckets.counts[1], buckets.counts[5], buckets.count), (99, 100, 101));
         assert!((buckets.sum / (99.0 * 1_500.0 + 190_000.0) - 1.0).abs() < 0.01, "{buckets:?}");
-        observed.look(120, [0; 3]);
+        observed.look(120, [0; 3], 0);
         assert_eq!(observed.read().all.samples, 101, "the minute before still shows");
-        observed.look(180, [0; 3]);
+        observed.look(180, [0; 3], 0);
         let observation = observed.read();
         assert_eq!((observation.all.samples, observation.buckets.count), (0, 101));
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Block, Board};
 use crate::limits::NOW_SECONDS;
-use crate::stats::counters::{QUERIES, SHARD_RECEIVED};
+use crate::stats::counters::SHARD_RECEIVED;
 
 /// The samples.
 #[derive(Debug, Default)]
@@ -32,11 +32,10 @@ impl Recent {
     /// Takes a sample at `now`.
     pub fn note(&mut self, board: &Board, now: Instant) {
         let shards: Vec<_> = board.shards.iter().map(Block::read_own).collect();
-        let queries = shards.iter().map(|totals| totals.sum(QUERIES)).sum::<u64>();
         self.0.truncate(NOW_SECONDS);
         self.0.push_front(Sample {
             at: now,
-            queries: queries + board.tcp.read_own().sum(QUERIES),
+            queries: board.queries(),
             shards: shards.iter().map(|totals| totals.sum(SHARD_RECEIVED)).collect(),
         });
     }
@@ -61,7 +60,7 @@ mod tests {
 
     use super::*;
     use crate::board::tests::board;
-    use crate::stats::counters::Tally;
+    use crate::stats::counters::{QUERIES, Tally};
 
     #[test]
     fn the_pace_is_that_of_the_last_seconds() {
@@ -81,15 +80,17 @@ mod tests {
     }
 
     #[test]
-    fn queries_over_tcp_are_part_of_the_pace() {
+    fn queries_over_tcp_and_those_answered_in_the_driver_are_part_of_the_pace() {
         let (board, began) = (board(), Instant::now());
         let mut recent = Recent::default();
         recent.note(&board, began);
-        let mut tally = Tally::default();
-        tally.add(QUERIES.at([0, 1, 0]), 30);
-        board.tcp.counters.fold(&mut tally);
+        for (block, transport, queries) in [(&board.tcp, 1, 30), (&board.xdp, 0, 1000)] {
+            let mut tally = Tally::default();
+            tally.add(QUERIES.at([0, transport, 0]), queries);
+            block.counters.fold(&mut tally);
+        }
         recent.note(&board, began + Duration::from_secs(10));
         let pace = recent.pace();
-        assert_eq!((pace.queries, &pace.shards[..]), (3.0, &[0.0, 0.0][..]), "no shard had any of them");
+        assert_eq!((pace.queries, &pace.shards[..]), (103.0, &[0.0, 0.0][..]), "no shard had any of them");
     }
 }

@@ -82,6 +82,25 @@ impl<'a> Change<'a> {
     }
 }
 
+/// The most frequent networks or names of the last minutes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sampled {
+    /// Each with its count, the largest first.
+    pub(super) parts: Vec<(String, u64)>,
+    /// What is 100 per cent.
+    pub(super) samples: u64,
+}
+
+impl Sampled {
+    /// Those of `key`, where a node says any.
+    pub(super) fn of(now: &Value, key: &str) -> Option<Self> {
+        let of = now.get("top")?.get(key)?;
+        let parts = of["largest"].as_object()?.iter();
+        let parts = ordered(parts.map(|(value, count)| (value.clone(), sum(count))));
+        Some(Self { parts, samples: sum(&of["samples"]) })
+    }
+}
+
 /// Without what is 0, the largest first.
 pub(super) fn ordered(parts: impl Iterator<Item = (String, u64)>) -> Vec<(String, u64)> {
     let mut parts: Vec<(String, u64)> = parts.filter(|(_, count)| *count > 0).collect();

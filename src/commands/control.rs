@@ -144,6 +144,9 @@ fn status(answer: &Value, restart: &str) -> String {
         .for_each(|address| line("warning", is_absent(address)));
     line("zones", text(&answer["zones"]));
     line("queries", format!("{} since the start, {rate:.0}/s now", answer["queries"]));
+    if answer["probes"].as_u64().is_some_and(|probes| probes > 0) {
+        line("probes", format!("{} from this host itself, in no other count", answer["probes"]));
+    }
     line("configuration", format!("{file}, read {} ago", ago(&configuration["loaded_at"])));
     line("history", text(&answer["history"]));
     if let Some(since) = configuration["stale"].get("since") {

@@ -8,7 +8,7 @@ use crossbeam_channel::after;
 use serde_json::Value;
 
 use super::asking::Node;
-use super::change::{Change, span};
+use super::change::{Change, Sampled, span};
 use super::failure::Failure;
 use crate::cli::StatsOptions;
 use crate::limits::{STATS_RATE_OVER, STATS_WATCH_EVERY};
@@ -94,6 +94,11 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
     if over_limit.iter().any(|(_, count)| *count > 0) {
         line(format!("over limit {}", shares(&over_limit)));
     }
+    for (title, key) in [("networks", "networks"), ("names", "names")] {
+        if let Some(Sampled { parts, samples }) = Sampled::of(now, key) {
+            line(format!("{title:<10} {}", shares_of(&parts, samples)));
+        }
+    }
     let all = of_shares.at("counters").at("queries").count();
     let part = |key: &str| percent(of_shares.at("counters").at(key).count(), all);
     line(format!("EDNS       {}, DO {}", part("queries_edns"), part("queries_do")));
@@ -113,9 +118,13 @@ fn percent(part: u64, all: u64) -> String {
     if all == 0 { "-".to_owned() } else { format!("{:.1} %", part as f64 * 100.0 / all as f64) }
 }
 
-/// The largest parts in per cent of all.
+/// The largest parts in per cent of their sum.
 fn shares(parts: &[(String, u64)]) -> String {
-    let all: u64 = parts.iter().map(|(_, count)| count).sum();
+    shares_of(parts, parts.iter().map(|(_, count)| count).sum())
+}
+
+/// The largest parts in per cent of all.
+fn shares_of(parts: &[(String, u64)], all: u64) -> String {
     let mut out = String::new();
     for (label, count) in parts {
         let part = format!("{label} {}", percent(*count, all));
@@ -182,6 +191,21 @@ mod tests {
             assert!(later.contains(line), "{line}\n{later}");
         }
         assert!(later.lines().all(|line| line.chars().count() <= 80) && later.lines().count() <= 24);
+    }
+
+    #[test]
+    fn who_asks_most_is_shown_where_the_node_says_so() {
+        let mut now = document(100.5, 3015, 1005, 10_050_000_000);
+        assert!(!screen(&now, None, None).contains("networks"));
+        now["top"] = json!({
+            "networks": {"samples": 40, "largest": {"192.0.2.0/24": 9, "2001:db8:1::/48": 11}},
+            "names": {"samples": 0, "largest": {}},
+        });
+        let shown = screen(&now, None, None);
+        assert!(
+            shown.contains("networks   2001:db8:1::/48 27.5 %, 192.0.2.0/24 22.5 %\nnames      -\n"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -418,6 +418,7 @@ impl Node {
             "zones": self.zones,
             "queries": self.board.queries(),
             "queries_per_second": self.course.pace.rate,
+            "probes": self.board.probes(),
             "configuration": {
                 "file": self.source.file,
                 "loaded_at": self.board.reloads.loaded_at(),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use crate::board::observed;
+use crate::board::{observed, talkers};
 use crate::config::Config;
 use crate::history::sources;
 use crate::limits::{
@@ -101,7 +101,7 @@ impl Bound {
                 ("HTTP", http),
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
                 ("XDP", driver),
-                ("sources", sources::memory_len(!config.databases.is_empty())),
+                ("sources", sources::memory_len(!config.databases.is_empty()) + talkers::memory_len()),
                 // All that was loaded is loaded once more beside what is in use.
                 ("reload", loaded.data),
             ],

@@ -13,7 +13,7 @@ use super::sources::{Places, Sources};
 use super::uniques::UniquesOfDays;
 use super::{DAY, History, MINUTE, unix_time};
 use crate::board::Board;
-use crate::limits::{AGGREGATOR_TICK, SAMPLES_QUEUED_MAX};
+use crate::limits::{AGGREGATOR_TICK, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
 
 /// A minute that is over.
@@ -114,12 +114,22 @@ impl Aggregator {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             // No more than there can be now: a thread may hand over as fast as this one takes.
             let samples = std::iter::from_fn(|| stream.samples.pop().ok());
-            samples.take(SAMPLES_QUEUED_MAX).for_each(|source| self.sources.count(source));
+            let names = std::iter::from_fn(|| stream.names.pop().ok());
+            let mut talkers = board.observed.talkers.at(now);
+            for source in samples.take(SAMPLES_QUEUED_MAX) {
+                self.sources.count(source);
+                talkers.add_source(source);
+            }
+            names.take(NAMES_QUEUED_MAX).for_each(|name| talkers.add_name(name));
+            drop(talkers);
+            if let Some(fault) = self.sources.take_fault() {
+                board.log.warning(format!("{fault}; what it would tell is unknown"));
+            }
             self.uniques.gather(&stream.uniques, today);
             stream.times.take(|times| board.observed.add_times(index, times));
         }
         board.observed.look_at_busy(Instant::now(), board.busy());
-        board.observed.look(now, self.uniques.estimates(today));
+        board.observed.look(now, self.uniques.estimates(today), self.sources.unreadable());
         self.today.store(day_of(now), Ordering::Relaxed);
     }
 

@@ -2,14 +2,17 @@
 //! in MaxMind's format. Counts are estimates: the sample's share of all queries. No whole address is kept.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use maxminddb::Reader;
-use serde::Deserialize;
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
 
+use crate::board::talkers::network;
 use crate::limits::{SOURCES_KEPT_MAX, SOURCES_TOLD_APART_MAX};
 
 /// A family of the history: queries by what is known of their source.
@@ -30,8 +33,6 @@ pub const BY_NETWORK: SourceFamily = SourceFamily { name: "as112_sources_by_netw
 /// All of them.
 pub const FAMILIES: [&SourceFamily; 3] = [&BY_COUNTRY, &BY_AS, &BY_NETWORK];
 
-/// Bits that are kept of an address.
-const NETWORK_BITS: (u8, u8) = (24, 48);
 /// Bytes that the name of a country or an AS takes: few have more than 40.
 const TEXT_LEN_USUAL: usize = 48;
 /// Queries from sources that have something in common.
@@ -54,7 +55,13 @@ pub const UNKNOWN: &str = "unknown";
 
 /// The databases of places, open.
 #[derive(Debug, Default)]
-pub struct Places(Vec<Reader<Vec<u8>>>);
+pub struct Places(Vec<Database>);
+
+#[derive(Debug)]
+struct Database {
+    path: PathBuf,
+    reader: Reader<Vec<u8>>,
+}
 
 /// What we read of a record. GeoLite2's and GeoIP2's databases have these keys, and those that copy them.
 #[derive(Debug, Default, Deserialize)]
@@ -62,6 +69,7 @@ pub struct Places(Vec<Reader<Vec<u8>>>);
 struct Record<'a> {
     #[serde(borrow)]
     country: Country<'a>,
+    #[serde(deserialize_with = "number")]
     autonomous_system_number: Option<u64>,
     autonomous_system_organization: Option<&'a str>,
 }
@@ -80,6 +88,23 @@ struct CountryNames<'a> {
     en: Option<&'a str>,
 }
 
+/// An unsigned number of any width: MaxMind writes uint32, others write what their tools make of a number.
+fn number<'de, D: Deserializer<'de>>(record: D) -> Result<Option<u64>, D::Error> {
+    struct Unsigned;
+    impl Visitor<'_> for Unsigned {
+        type Value = Option<u64>;
+
+        fn expecting(&self, expected: &mut fmt::Formatter<'_>) -> fmt::Result {
+            expected.write_str("an unsigned number")
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+            Ok(Some(number))
+        }
+    }
+    record.deserialize_any(Unsigned)
+}
+
 impl Places {
     /// Reads the files.
     ///
@@ -89,7 +114,7 @@ impl Places {
         let (mut readers, mut errors) = (Vec::new(), Vec::new());
         for path in paths {
             match Reader::open_readfile(path) {
-                Ok(reader) => readers.push(reader),
+                Ok(reader) => readers.push(Database { path: path.clone(), reader }),
                 Err(error) => errors.push(format!(
                     "{}: {error}; give a database in MaxMind's format (.mmdb)",
                     path.display()
@@ -99,9 +124,13 @@ impl Places {
         if errors.is_empty() { Ok(Self(readers)) } else { Err(errors) }
     }
 
-    fn records(&self, address: IpAddr) -> impl Iterator<Item = Record<'_>> {
-        // A database without IPv6 refuses to look for it; a record of another form tells nothing.
-        self.0.iter().filter_map(move |reader| reader.lookup(address).ok()?.decode().ok()?)
+    /// What each database that has the address says of it, or why its record cannot be read.
+    fn records(&self, address: IpAddr) -> impl Iterator<Item = Result<Record<'_>, String>> {
+        self.0.iter().filter_map(move |Database { path, reader }| {
+            // A database without IPv6 refuses to look for it.
+            let record = reader.lookup(address).ok()?.decode().transpose()?;
+            Some(record.map_err(|error| format!("{}: cannot read a record: {error}", path.display())))
+        })
     }
 }
 
@@ -168,6 +197,15 @@ pub struct Sources {
     networks: Counts<IpNet>,
     /// What countries and ASes are called, by label and value.
     names: BTreeMap<(&'static str, String), String>,
+    faults: Faults,
+}
+
+/// Records of databases that could not be read. They tell nothing, and that is told once.
+#[derive(Debug, Default)]
+struct Faults {
+    count: u64,
+    /// The first one, until it is told.
+    first: Option<String>,
 }
 
 impl Sources {
@@ -181,6 +219,7 @@ impl Sources {
             ases: Counts::new(),
             networks: Counts::new(),
             names: BTreeMap::new(),
+            faults: Faults::default(),
         }
     }
 
@@ -188,6 +227,18 @@ impl Sources {
     pub fn change_places(&mut self, places: Places) {
         self.places = places;
         self.names.clear();
+        self.faults = Faults::default();
+    }
+
+    /// How many records of the databases in use could not be read.
+    #[must_use]
+    pub const fn unreadable(&self) -> u64 {
+        self.faults.count
+    }
+
+    /// The first record that could not be read, and why; once.
+    pub const fn take_fault(&mut self) -> Option<String> {
+        self.faults.first.take()
     }
 
     /// Counts the source of a query.
@@ -199,6 +250,16 @@ impl Sources {
         }
         let (mut country, mut number) = (None, None);
         for record in self.places.records(source) {
+            let record = match record {
+                Ok(record) => record,
+                Err(fault) => {
+                    if self.faults.count == 0 {
+                        self.faults.first = Some(fault);
+                    }
+                    self.faults.count += 1;
+                    continue;
+                }
+            };
             if let Some(code) = record.country.iso_code {
                 country.get_or_insert_with(|| (code.to_owned(), record.country.names.en.map(str::to_owned)));
             }
@@ -238,7 +299,8 @@ impl Sources {
 
     /// Begins again, once all is stored.
     pub fn clear(&mut self) {
-        *self = Self::new(std::mem::take(&mut self.places));
+        let (places, faults) = (std::mem::take(&mut self.places), std::mem::take(&mut self.faults));
+        *self = Self { faults, ..Self::new(places) };
     }
 }
 
@@ -248,17 +310,41 @@ fn scaled(count: u64, scale: f64) -> u64 {
     (count as f64 * scale).round() as u64
 }
 
-/// The network of an address, which is all that we keep of it.
-fn network(source: IpAddr) -> IpNet {
-    let bits = if source.is_ipv4() { NETWORK_BITS.0 } else { NETWORK_BITS.1 };
-    IpNet::new(source, bits).expect("no address is shorter").trunc()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::path::Path;
+
+    use mmdb_writer::Value::{self, U16, U32, U64};
 
     use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::String(text.to_owned())
+    }
+
+    fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+        Value::Map(entries.map(|(key, value)| (key.to_owned(), value)).into())
+    }
+
+    fn named(english: &str) -> Value {
+        map([("de", text("?")), ("en", text(english))])
+    }
+
+    fn autonomous_system(number: Value) -> Value {
+        map([("autonomous_system_number", number), ("autonomous_system_organization", text("Example"))])
+    }
+
+    /// A database with records of the types that are written here: a published one has these, and what reads
+    /// it must take no others for granted.
+    fn database<const N: usize>(folder: &Path, name: &str, records: [(&str, Value); N]) -> PathBuf {
+        let mut writer = mmdb_writer::Writer::new(name);
+        for (network, record) in records {
+            writer.insert_value(network.parse::<IpNet>().unwrap(), record).unwrap();
+        }
+        let path = folder.join(name);
+        std::fs::write(&path, writer.to_bytes().unwrap()).unwrap();
+        path
+    }
 
     #[test]
     fn of_an_address_only_the_network_remains() {
@@ -292,31 +378,17 @@ mod tests {
     #[test]
     fn databases_tell_country_and_as() {
         let folder = tempfile::tempdir().unwrap();
-        let database = |name: &str, records: &[(&str, serde_json::Value)]| {
-            let mut writer = mmdb_writer::Writer::new(name);
-            for (network, record) in records {
-                writer.insert(network.parse::<IpNet>().unwrap(), record).unwrap();
-            }
-            let path = folder.path().join(name);
-            std::fs::write(&path, writer.to_bytes().unwrap()).unwrap();
-            path
+        let country = |code: &str, name: &str| {
+            let country = [("geoname_id", U32(2_264_397)), ("iso_code", text(code)), ("names", named(name))];
+            map([("continent", map([("code", text("EU"))])), ("country", map(country))])
         };
-        let countries = database(
-            "Country",
-            &[
-                ("192.0.2.0/25", json!({"country": {"iso_code": "PT", "names": {"en": "Portugal"}}})),
-                ("2001:db8::/32", json!({"country": {"iso_code": "NO"}, "continent": {"code": "EU"}})),
-                // Of another form: it tells nothing.
-                ("198.51.100.0/24", json!({"country": "PT"})),
-            ],
-        );
-        let ases = database(
-            "ASN",
-            &[(
-                "192.0.2.0/24",
-                json!({"autonomous_system_number": 64_500, "autonomous_system_organization": "Example"}),
-            )],
-        );
+        let countries = [
+            ("192.0.2.0/25", country("PT", "Portugal")),
+            ("2001:db8::/32", map([("country", map([("iso_code", text("NO"))]))])),
+        ];
+        let countries = database(folder.path(), "GeoLite2-Country", countries);
+        let ases =
+            database(folder.path(), "GeoLite2-ASN", [("192.0.2.0/24", autonomous_system(U32(64_500)))]);
         let mut sources = Sources::new(Places::open(&[countries, ases]).unwrap());
         for source in ["192.0.2.1", "192.0.2.2", "192.0.2.200", "2001:db8::1", "198.51.100.1"] {
             sources.count(source.parse().unwrap());
@@ -329,6 +401,43 @@ mod tests {
         assert_eq!(told(&BY_COUNTRY), [("PT", Some("Portugal"), 20), (UNKNOWN, None, 20), ("NO", None, 10)]);
         assert_eq!(told(&BY_AS), [("64500", Some("Example"), 30), (UNKNOWN, None, 20)]);
         assert_eq!(told(&BY_NETWORK).len(), 3);
+        assert_eq!((sources.unreadable(), sources.take_fault()), (0, None));
+    }
+
+    /// GeoLite2-ASN has uint32; other makers' tools write what a number fits in.
+    #[test]
+    fn the_number_of_an_as_may_have_any_width() {
+        for (number, expected) in
+            [(U16(64_500), "64500"), (U32(4_200_000_000), "4200000000"), (U64(4_200_000_000), "4200000000")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let ases = database(folder.path(), "GeoLite2-ASN", [("192.0.2.0/24", autonomous_system(number))]);
+            let mut sources = Sources::new(Places::open(&[ases]).unwrap());
+            sources.count("192.0.2.1".parse().unwrap());
+            let rows = sources.rows(1);
+            let row = rows.iter().find(|row| row.family == &BY_AS).unwrap();
+            assert_eq!((row.value.as_str(), row.name), (expected, Some("Example")));
+        }
+    }
+
+    #[test]
+    fn records_that_cannot_be_read_are_counted_and_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = [("192.0.2.0/24", autonomous_system(text("AS64500"))), ("198.51.100.0/24", text("PT"))];
+        let ases = database(folder.path(), "ASN", records);
+        let mut sources = Sources::new(Places::open(std::slice::from_ref(&ases)).unwrap());
+        for source in ["192.0.2.1", "203.0.113.1", "198.51.100.1"] {
+            sources.count(source.parse().unwrap());
+        }
+        let told = sources.take_fault().unwrap();
+        assert!(told.starts_with(&format!("{}: cannot read a record: ", ases.display())), "{told}");
+        sources.clear();
+        sources.count("192.0.2.1".parse().unwrap());
+        assert_eq!((sources.unreadable(), sources.take_fault()), (3, None));
+        let unknown = |rows: &[Row]| rows.iter().find(|row| row.family == &BY_AS).unwrap().value == UNKNOWN;
+        assert!(unknown(&sources.rows(1)));
+        sources.change_places(Places::default());
+        assert_eq!(sources.unreadable(), 0);
     }
 
     #[test]

@@ -1,4 +1,8 @@
-//! Bounds of what is done about forged sources.
+//! Bounds of what is answered, and of what is done about forged sources.
+
+/// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test,
+/// too few to make two broken programs keep each other busy.
+pub const ERROR_REPLIES_PER_SECOND_MAX: u32 = 1000;
 
 /// Secrets of DNS cookies, and bytes of their file: the last, the current and the next (RFC 9018, section 5).
 pub const COOKIE_SECRETS_MAX: usize = 3;

@@ -255,7 +255,7 @@ impl Answering {
             return self.ledger.count(OVER_LIMIT.at([over]));
         }
         let has_proof = account.cookie.is_some_and(Standing::is_valid) && self.snapshot.has_cookies();
-        if is_answered && claim.pace == Pace::Within && !has_proof {
+        if is_answered && claim.pace == Pace::Within && !has_proof && !account.is_probe {
             self.limiter.charge(claim);
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::board::Status;
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::Percentiles;
+use crate::board::talkers::{Ranking, Top};
 use crate::board::{Reading, shown, sum_of};
 use crate::stats::counters::{Family, Totals};
 use crate::stats::uniques::KINDS;
@@ -13,9 +14,10 @@ use crate::stats::uniques::KINDS;
 /// The document of `/stats.json`.
 ///
 /// `counters` has the sums over all threads, `shards` each shard's own. Sizes are keyed by the least size of
-/// a bin of 16 bytes, as RSSAC002 has them, and bins without a packet are left out.
+/// a bin of 16 bytes, as RSSAC002 has them, and bins without a packet are left out. `top` is for the operator
+/// alone: it names networks however little they ask.
 #[must_use]
-pub fn render(reading: &Reading<'_>) -> String {
+pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
     let facts = &reading.board.facts;
     let blocks = reading.board.shards.iter().zip(&reading.shards).enumerate();
     let shards: Vec<Value> = blocks
@@ -87,6 +89,7 @@ pub fn render(reading: &Reading<'_>) -> String {
         })),
         "service_time": percentiles(&reading.observation.all),
         "unique_sources": uniques,
+        "top": top.map(|top| json!({"networks": ranking(&top.networks), "names": ranking(&top.names)})),
         "source_sample_every": facts.sample_every,
         "counters": counters(reading, &reading.total),
         "shards": shards,
@@ -98,6 +101,13 @@ pub fn render(reading: &Reading<'_>) -> String {
 fn by_datapath(reading: &Reading<'_>) -> Map<String, Value> {
     let by_datapath = reading.by_datapath().into_iter();
     by_datapath.map(|(datapath, queries)| (datapath.to_owned(), queries.into())).collect()
+}
+
+/// The most frequent values of a sample, each with its part of `samples`.
+fn ranking(of: &Ranking) -> Value {
+    let largest: Map<String, Value> =
+        of.largest.iter().map(|(value, count)| (value.clone(), (*count).into())).collect();
+    json!({"samples": of.samples, "largest": largest})
 }
 
 fn status(status: &Status) -> Value {
@@ -148,7 +158,7 @@ mod tests {
     #[test]
     fn the_document_has_facts_sums_and_shards() {
         let board = board();
-        let document: Value = serde_json::from_str(&render(&board.read())).unwrap();
+        let document: Value = serde_json::from_str(&render(&board.read(), None)).unwrap();
         for (pointer, expected) in [
             ("/node", json!("node-1")),
             ("/site", json!("site-1")),

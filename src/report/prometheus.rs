@@ -210,7 +210,7 @@ impl Text {
 
     /// What the aggregator found out.
     fn observation(&mut self, reading: &Reading<'_>) {
-        let Observation { buckets, uniques, .. } = &reading.observation;
+        let Observation { buckets, uniques, unreadable, .. } = &reading.observation;
         let name = "as112_unique_sources";
         self.head(name, "gauge", "Unique sources of queries today (UTC), estimated with HyperLogLog.");
         for (kind, count) in KINDS.iter().zip(uniques) {
@@ -226,6 +226,13 @@ impl Text {
         let name = "as112_source_sample_every";
         self.head(name, "gauge", "Sampling rate of sources: one query in this many.");
         self.sample(name, &[], reading.board.facts.sample_every);
+        let name = "as112_source_lookup_errors_total";
+        self.head(
+            name,
+            "counter",
+            "Records of [sources] databases that could not be read, since they were loaded.",
+        );
+        self.sample(name, &[], unreadable);
         let name = "as112_processing_duration_sample_every";
         self.head(name, "gauge", "Sampling rate of service times: one query in this many, per shard.");
         self.sample(name, &[], SERVICE_TIME_EVERY);

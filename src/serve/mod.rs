@@ -87,10 +87,20 @@ fn opened(arrival: &Arrival, len: usize) -> Account {
     Account {
         transport: usize::from(arrival.transport != Transport::Udp),
         family: usize::from(arrival.peer.is_ipv6()),
+        is_probe: is_probe(arrival),
         listener: arrival.listener,
         len,
         ..Account::default()
     }
+}
+
+/// Whether a packet comes from the address that it was sent to: that is how this host reaches itself. On
+/// loopback it means nothing, as all clients of a node that listens there come from it. No other host can
+/// send such a packet: the kernel takes none from outside with a source that is its own.
+#[inline]
+fn is_probe(arrival: &Arrival) -> bool {
+    let ip = arrival.local.ip();
+    arrival.peer.ip() == ip && !ip.is_loopback()
 }
 
 /// Why a datagram is dropped because of its source address or port.
@@ -272,6 +282,8 @@ impl Service<'_> {
         let has_proof = self.cookie.is_some() && account.cookie.is_some_and(Standing::is_valid);
         match self.arrival.pace {
             Pace::Exempt => OVER_LIMIT_EXEMPT,
+            // Who withdraws the routes when the node does not answer must not be told so by a limit.
+            _ if account.is_probe => OVER_LIMIT_EXEMPT,
             _ if has_proof => OVER_LIMIT_COOKIE,
             Pace::DryRun | Pace::Within => OVER_LIMIT_DRY_RUN,
             Pace::Drop => OVER_LIMIT_DROPPED,
@@ -447,6 +459,8 @@ fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::snapshot::tests::snapshot;
     use super::*;
 
@@ -472,5 +486,32 @@ mod tests {
             assert_eq!(dropped(other, Transport::Udp), None, "{other}");
         }
         assert_eq!(dropped("192.175.48.6:53", Transport::Tcp { keepalive: 0 }), None);
+    }
+
+    #[test]
+    fn what_a_host_asks_itself_is_a_probe_but_on_loopback() {
+        let is_probe = |peer: &str, local: &str| {
+            let [peer, local] = [peer, local].map(|ip| SocketAddr::new(ip.parse().unwrap(), 5353));
+            is_probe(&Arrival {
+                transport: Transport::Udp,
+                peer,
+                local,
+                listener: 0,
+                unix_time: 0,
+                pace: Pace::Within,
+            })
+        };
+        for own in ["192.175.48.6", "2620:4f:8000::42"] {
+            assert!(is_probe(own, own), "{own}");
+        }
+        for (peer, local) in [
+            ("192.175.48.42", "192.175.48.6"),
+            ("2620:4f:8000::6", "2620:4f:8000::42"),
+            ("192.0.2.1", "0.0.0.0"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+        ] {
+            assert!(!is_probe(peer, local), "{peer} asks {local}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! its fate is sealed: a cap on errors has its say after the answer.
 
 use super::counters::{
-    DROPPED, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
+    DROPPED, PROBES, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
     QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERIES_OVERSIZE, QUERIES_RD,
     QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, SERVER_COOKIES,
     TRUNCATED, Tally, UPDATES,
@@ -48,6 +48,8 @@ pub struct Account {
     pub listener: usize,
     /// Bytes of the query.
     pub len: usize,
+    /// It came from the address that it was sent to: a probe of this node, which is not what the public asks.
+    pub is_probe: bool,
     /// It was not a query, by a value of [`DROPPED`](super::labels::DROPPED).
     pub dropped: Option<usize>,
     /// The operation code.
@@ -68,12 +70,17 @@ pub struct Account {
 }
 
 impl Account {
-    /// Counts the packet and its reply; whether it was a query. Without a reply it is counted as dropped
-    /// alone, but for an update, which is a query that the configuration leaves unanswered.
+    /// Counts the packet and its reply; whether it was a query of somebody else's. A probe is counted as that
+    /// alone. Without a reply a packet is counted as dropped alone, but for an update, which is a query that
+    /// the configuration leaves unanswered.
     #[inline]
     pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
         if let Some(reason) = self.dropped {
             tally.count(DROPPED.at([reason]));
+            return false;
+        }
+        if self.is_probe {
+            tally.count(PROBES.at([self.transport, self.family]));
             return false;
         }
         self.post_query(tally);

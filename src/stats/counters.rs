@@ -149,6 +149,8 @@ families! {
         "Responses by transport and address family.",
     TRUNCATED: "responses_truncated_total" []
         "Responses with the TC bit set: the answer did not fit, or its network was over the rate limit.",
+    PROBES: "probe_queries_total" [TRANSPORT, FAMILY]
+        "Queries from the node's own addresses, such as probes by `announce`: in no other count of queries.",
     DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets left unanswered, by reason.",
     OVER_LIMIT: "queries_over_limit_total" [OVER_LIMIT_RESULT]
         "Queries over the rate limit of their network, by what they got for it.",

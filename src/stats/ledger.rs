@@ -11,10 +11,11 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::account::Account;
 use super::counters::{Counters, SAMPLES, SAMPLES_DROPPED, TAPPED, TAPPED_DROPPED, Tally};
+use super::qname::Qname;
 use super::tap::{self, Passed, Taken, Tap, TapSettings};
 use super::times::{self, Stopwatch, Times};
 use super::uniques::Uniques;
-use crate::limits::SAMPLES_QUEUED_MAX;
+use crate::limits::{NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
 
 /// What all ledgers of a node have in common.
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ pub struct Ledger {
     /// Queries until the next sample.
     to_sample: u32,
     samples: Producer<IpAddr>,
+    names: Producer<Qname>,
     tap: Option<Box<Tap>>,
     /// How long queries take.
     pub stopwatch: Stopwatch,
@@ -58,6 +60,8 @@ pub struct Stream {
     pub uniques: Arc<Uniques>,
     /// Sources of queries, one in so many.
     pub samples: Consumer<IpAddr>,
+    /// What was asked for, of the same queries.
+    pub names: Consumer<Qname>,
     /// How long queries took.
     pub times: Times,
     /// Copies of queries, where somebody wants them.
@@ -69,7 +73,8 @@ pub struct Stream {
 pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
     let counters = Arc::new(Counters::default());
     let uniques = Arc::new(Uniques::new(settings.today.load(Ordering::Relaxed)));
-    let (producer, samples) = RingBuffer::new(SAMPLES_QUEUED_MAX);
+    let (sampled, samples) = RingBuffer::new(SAMPLES_QUEUED_MAX);
+    let (named, names) = RingBuffer::new(NAMES_QUEUED_MAX);
     let (stopwatch, times) = times::pair();
     let (tap, tapped) = tap::tap(settings.taps).map(|(tap, taken)| (Box::new(tap), taken)).unzip();
     let ledger = Ledger {
@@ -79,18 +84,19 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
         today: Arc::clone(&settings.today),
         sample_every: settings.sample_every.get(),
         to_sample: settings.sample_every.get(),
-        samples: producer,
+        samples: sampled,
+        names: named,
         tap,
         stopwatch,
     };
-    (ledger, Stream { counters, uniques, samples, times, tapped })
+    (ledger, Stream { counters, uniques, samples, names, times, tapped })
 }
 
 /// Bytes of one, with its other end.
 #[must_use]
 pub fn memory_len() -> usize {
     let histograms = 2 * times::histogram::<u32>().distinct_values() * size_of::<u32>();
-    let samples = SAMPLES_QUEUED_MAX * size_of::<IpAddr>();
+    let samples = SAMPLES_QUEUED_MAX * size_of::<IpAddr>() + NAMES_QUEUED_MAX * size_of::<Qname>();
     size_of::<Counters>() + Tally::memory_len() + size_of::<Uniques>() + samples + histograms
 }
 
@@ -110,7 +116,7 @@ impl Ledger {
             self.uniques.see(source);
             self.to_sample -= 1;
             if self.to_sample == 0 {
-                self.sample(source);
+                self.sample(source, reply);
             }
             if self.tap.is_some() {
                 self.tap(account, reply);
@@ -129,13 +135,20 @@ impl Ledger {
         }
     }
 
-    /// Hands a source over. Where the queue is full, whoever reports is late, and the sample is lost.
+    /// Hands over a source, and what it asked for. Where the queue is full, whoever reports is late, and the
+    /// sample is lost.
     #[cold]
-    fn sample(&mut self, source: IpAddr) {
+    fn sample(&mut self, source: IpAddr, reply: Option<&[u8]>) {
         self.to_sample = self.sample_every;
         self.tally.count(SAMPLES.at([]));
         if self.samples.push(source).is_err() {
             self.tally.count(SAMPLES_DROPPED.at([]));
+        }
+        if !self.names.is_full()
+            && let Some(name) = reply.and_then(Qname::of)
+        {
+            // There is room, and nobody else adds.
+            let _ = self.names.push(name);
         }
     }
 
@@ -162,7 +175,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::counters::{QUERIES, Totals};
+    use crate::stats::counters::{PROBES, QUERIES, Totals};
     use crate::stats::labels::DROPPED_SHORT;
     use crate::stats::uniques::Sketch;
 
@@ -200,6 +213,26 @@ mod tests {
         let mut sketches: [Sketch; 3] = Default::default();
         stream.uniques.merge_into(7, &mut sketches);
         assert_eq!(sketches[0].estimate(), 10, "what is dropped is no query");
+    }
+
+    #[test]
+    fn a_probe_is_counted_as_that_alone() {
+        let taps = TapSettings { query_log: None, dnstap: Some(NonZeroU32::MIN) };
+        let (mut ledger, mut stream) = ledger(&LedgerSettings { taps, ..settings(1) });
+        let at = SocketAddr::from(([192, 175, 48, 1], 53));
+        for transport in [0, 1, 1] {
+            ledger.see(&[0; 12], 12, at, at);
+            let probe = Account { is_probe: true, transport, family: 1, ..Account::default() };
+            ledger.post(&probe, at.ip(), Some(&[0; 12]));
+        }
+        ledger.fold();
+        let totals = totals(&stream);
+        assert_eq!(PROBES.of(&totals), [0, 1, 0, 2], "one over UDP, two over TCP, all over IPv6");
+        assert_eq!(totals.counts().iter().sum::<u64>(), 3, "nothing else has counted");
+        let mut sketches: [Sketch; 3] = Default::default();
+        stream.uniques.merge_into(7, &mut sketches);
+        assert_eq!((sketches[0].estimate(), stream.samples.pop().ok()), (0, None));
+        stream.tapped.as_mut().unwrap().take(|_| panic!("nobody is told of a probe"));
     }
 
     #[test]

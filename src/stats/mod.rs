@@ -4,6 +4,7 @@ pub mod account;
 pub mod counters;
 pub mod labels;
 pub mod ledger;
+pub mod qname;
 pub mod tap;
 pub mod times;
 pub mod uniques;

@@ -227,7 +227,7 @@ async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open
     match path {
         page::EVENTS => stream(node, request.method()),
         operator::PATH => node.operator(peer, request.headers()),
-        _ => now(&node, request),
+        _ => now(&node, peer, request),
     }
 }
 
@@ -271,7 +271,7 @@ fn stream(node: Arc<Node>, method: &Method) -> Answer {
 }
 
 /// What needs no history.
-fn now(node: &Node, request: &Request<Incoming>) -> Answer {
+fn now(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Answer {
     let path = request.uri().path();
     if let Some((content_type, text)) = page::asset(path) {
         return response(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes()));
@@ -284,7 +284,12 @@ fn now(node: &Node, request: &Request<Incoming>) -> Answer {
             response(StatusCode::OK, format.content_type(), text.into())
         }
         "/stats.json" => {
-            response(StatusCode::OK, "application/json", json::render(&node.board.read()).into())
+            let top = node.may_see_all(peer, request.headers()).then(|| node.board.observed.talkers.top());
+            response(
+                StatusCode::OK,
+                "application/json",
+                json::render(&node.board.read(), top.as_ref()).into(),
+            )
         }
         "/healthz" if node.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
         "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),

@@ -89,9 +89,14 @@ impl Node {
         with_policy(response(StatusCode::OK, page.content_type(), body.into()), POLICY)
     }
 
+    /// Whether a client is the operator: others see what is public.
+    pub(super) fn may_see_all(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        is_open(self.node_view, peer, headers)
+    }
+
     /// The operator's view, for those who may see it.
     pub(super) fn operator(&self, peer: IpAddr, headers: &HeaderMap) -> Answer {
-        if !is_open(self.node_view, peer, headers) {
+        if !self.may_see_all(peer, headers) {
             return plain(
                 StatusCode::FORBIDDEN,
                 "The operator's view answers this host only, unless [http] node_view opens it.\n",

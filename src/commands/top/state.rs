@@ -29,6 +29,8 @@ pub(super) struct State {
     interval: usize,
     /// Whether the node is left alone.
     pub(super) is_paused: bool,
+    /// Whether networks and names have room before all other shares.
+    pub(super) are_talkers_first: bool,
     /// The first shard that is shown.
     pub(super) first_shard: usize,
 }
@@ -45,6 +47,7 @@ impl State {
             rates: VecDeque::new(),
             interval: 0,
             is_paused: false,
+            are_talkers_first: false,
             first_shard: 0,
         }
     }
@@ -80,6 +83,7 @@ impl State {
             }
             KeyCode::Char('q') | KeyCode::Esc => return ControlFlow::Break(()),
             KeyCode::Char('p' | ' ') => self.is_paused = !self.is_paused,
+            KeyCode::Char('t') => self.are_talkers_first = !self.are_talkers_first,
             KeyCode::Char('+') => self.interval = (self.interval + 1).min(TOP_INTERVALS_S.len() - 1),
             KeyCode::Char('-') => self.interval = self.interval.saturating_sub(1),
             KeyCode::Down | KeyCode::Char('j') => self.first_shard = self.first_shard.saturating_add(1),

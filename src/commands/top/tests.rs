@@ -114,6 +114,36 @@ fn more_room_shows_more() {
 }
 
 #[test]
+fn networks_and_names_are_shown_below_the_shares_or_on_request_above() {
+    let [first, mut second] = recorded();
+    second["top"] = json!({
+        "networks": {"samples": 400, "largest": {"192.0.2.0/24": 90, "2001:db8:1::/48": 110}},
+        "names": {"samples": 400, "largest": {"1.1.168.192.in-addr.arpa.": 300, "b.": 100}},
+    });
+    let mut state = State::new("http://node", first);
+    state.take(Ok(second), Instant::now());
+    let lines = screen(&mut state, 80, 24);
+    assert_has(
+        &lines,
+        &[" type ──", "q quit   p pause   +/- interval   t top networks and names   http://node"],
+    );
+    assert!(lines.iter().all(|line| !line.contains(" network ──")), "{}", lines.join("\n"));
+    let shown =
+        [" network ──", "2001:db8:1::/48 ██", "27.5 %  1.1.168.192.in-addr.arpa. ████████▎ ", "75.0 %"];
+    assert_has(&screen(&mut state, 80, 40), &shown);
+    let press = KeyEvent::new(KeyCode::Char('t'), KeyModifiers::NONE);
+    assert!(state.key(press).is_continue());
+    let lines = screen(&mut state, 80, 24);
+    assert_has(&lines, &shown);
+    assert_has(&lines, &["t shares", "0  CPU any", " type ──"]);
+    for columns in [1, 2, 9, 30, 47, 79, 170] {
+        for lines in [1, 2, 5, 8, 13, 21, 50] {
+            drawn(&mut state, columns, lines);
+        }
+    }
+}
+
+#[test]
 fn what_is_small_shows_what_matters() {
     let lines = screen(&mut live(), 60, 8);
     assert_has(&lines, &["queries    7,330/s", "lost       nothing", "0  CPU any", "1  CPU any", "q quit"]);

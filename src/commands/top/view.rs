@@ -14,7 +14,7 @@ use ratatui::widgets::{Block, Borders, Paragraph, RenderDirection, Row, Sparklin
 use serde_json::Value;
 
 use super::state::State;
-use crate::commands::change::{Change, ordered, span};
+use crate::commands::change::{Change, Sampled, ordered, span};
 use plan::{Plan, Wanted};
 
 /// What is good, what deserves a look, and what is bad.
@@ -26,7 +26,7 @@ const BAD: Color = Color::Red;
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
     let area = frame.area();
     let change = state.change();
-    let shares = Shares::of(change);
+    let (shares, talkers) = (Shares::of(change), talkers(change));
     let (times, sources) = (times(change, area.width), sources(change));
     let shards = change.now["shards"].as_array().map_or(0, Vec::len);
     let plan = Plan::new(
@@ -36,6 +36,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
             has_sources: sources.is_some(),
             shards,
             shares: shares.0.iter().map(|share| share.parts.len()).collect(),
+            talkers: talkers.iter().map(|share| share.parts.len()).max().unwrap_or_default(),
+            are_talkers_first: state.are_talkers_first,
         },
     );
     let shown = usize::from(plan.shards.height.saturating_sub(1));
@@ -51,11 +53,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
         }
     }
     chart(frame, state, plan.chart);
-    for (share, place) in shares.0.iter().zip(&plan.shares) {
+    for (share, place) in shares.0.iter().zip(&plan.shares).chain(talkers.iter().zip(&plan.talkers)) {
         share.draw(frame, *place);
     }
     frame.render_widget(shard_table(change, area.width, first_shard, shown), plan.shards);
-    frame.render_widget(foot(state, shards > shown), plan.foot);
+    let has_talkers = !talkers.is_empty();
+    frame.render_widget(foot(state, has_talkers, shards > shown), plan.foot);
     state.first_shard = first_shard;
 }
 
@@ -193,9 +196,11 @@ fn sources(change: Change<'_>) -> Option<Line<'static>> {
     sources.is_object().then(|| titled("sources", parts.into_iter().flatten().chain([today])))
 }
 
-fn foot(state: &State, are_shards_hidden: bool) -> Line<'static> {
+fn foot(state: &State, has_talkers: bool, are_shards_hidden: bool) -> Line<'static> {
     let keys = [("q", "quit"), ("p", if state.is_paused { "resume" } else { "pause" }), ("+/-", "interval")];
-    let keys = keys.into_iter().chain(are_shards_hidden.then_some(("↑/↓", "shards")));
+    let talkers = ("t", if state.are_talkers_first { "shares" } else { "top networks and names" });
+    let keys = keys.into_iter().chain(has_talkers.then_some(talkers));
+    let keys = keys.chain(are_shards_hidden.then_some(("↑/↓", "shards")));
     let mut line = Line::default();
     for (key, meaning) in keys {
         line.extend([Span::from(key).bold(), Span::from(format!(" {meaning}   "))]);
@@ -269,6 +274,15 @@ impl Shares {
             by("zone", "queries_by_zone"),
         ])
     }
+}
+
+/// The networks that ask most just now, and the names that are asked for most: where the node says any.
+fn talkers(change: Change<'_>) -> Vec<Share> {
+    let of = |title, key| {
+        let Sampled { parts, samples } = Sampled::of(change.now, key)?;
+        Some(Share { title, parts, all: samples })
+    };
+    [of("network", "networks"), of("name", "names")].into_iter().flatten().collect()
 }
 
 /// Queries by transport and address family, of all services.

@@ -11,6 +11,9 @@ pub(super) struct Wanted {
     pub(super) shards: usize,
     /// How many parts each has.
     pub(super) shares: Vec<usize>,
+    /// How many networks or names there are, and whether they matter more than the shares.
+    pub(super) talkers: usize,
+    pub(super) are_talkers_first: bool,
 }
 
 /// A place for each; those that have none are empty.
@@ -24,6 +27,7 @@ pub(super) struct Plan {
     pub(super) sources: Rect,
     pub(super) chart: Rect,
     pub(super) shares: Vec<Rect>,
+    pub(super) talkers: Vec<Rect>,
     pub(super) shards: Rect,
     pub(super) foot: Rect,
 }
@@ -53,9 +57,14 @@ impl Plan {
         // Whole rows of shares: the first ones matter most.
         let columns = columns(area.width);
         let lens: Vec<u16> = wanted.shares.chunks(columns.len()).map(longest).collect();
+        let most_talkers = if wanted.talkers > 0 { longest(&[wanted.talkers]) } else { 0 };
+        let mut talkers = if wanted.are_talkers_first { take(most_talkers, SHARE_MIN) } else { 0 };
         let mut rows: Vec<u16> = lens.iter().map(|len| take((*len).min(SHARE_GOOD), SHARE_MIN)).collect();
         let times = if wanted.has_times { take(1, 1) } else { 0 };
         let sources = if wanted.has_sources { take(1, 1) } else { 0 };
+        if talkers == 0 {
+            talkers = take(most_talkers.min(SHARE_GOOD), SHARE_MIN);
+        }
         // The rest makes larger what there is.
         if chart > 0 {
             chart += take(CHART_GOOD - CHART_MIN, 1);
@@ -64,18 +73,22 @@ impl Plan {
         for (row, len) in rows.iter_mut().zip(lens).filter(|(row, _)| **row > 0) {
             *row += take(len.saturating_sub(*row), 1);
         }
+        talkers += if talkers > 0 { take(most_talkers - talkers, 1) } else { 0 };
         chart += if chart > 0 { take(u16::MAX, 1) } else { 0 };
 
         let heights = [head, rates, times, dropped, lost, sources, chart];
-        let heights: Vec<u16> = heights.into_iter().chain(rows).chain([shards, left, foot]).collect();
+        let heights: Vec<u16> =
+            heights.into_iter().chain(rows).chain([talkers, shards, left, foot]).collect();
         let places = Layout::vertical(heights.into_iter().map(Constraint::Length)).split(area);
-        let [head, rates, times, dropped, lost, sources, chart, rows @ .., shards, _, foot] = &places[..]
+        let [head, rates, times, dropped, lost, sources, chart, rows @ .., talkers, shards, _, foot] =
+            &places[..]
         else {
             unreachable!("there are as many places as heights")
         };
         let rows = rows.iter().flat_map(|row| Layout::horizontal(columns).spacing(2).split(*row).to_vec());
         Self {
             shares: rows.take(wanted.shares.len()).collect(),
+            talkers: Layout::horizontal(SIDE_BY_SIDE).spacing(2).split(*talkers).to_vec(),
             head: *head,
             rates: *rates,
             times: *times,
@@ -88,6 +101,9 @@ impl Plan {
         }
     }
 }
+
+/// The widths of networks and names.
+const SIDE_BY_SIDE: [Constraint; 2] = [Constraint::Fill(3), Constraint::Fill(4)];
 
 /// The lines that a row of shares takes where there is room, with its title.
 fn longest(parts: &[usize]) -> u16 {
