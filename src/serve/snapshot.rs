@@ -157,6 +157,12 @@ impl Snapshot {
         self.drop.as_ref()
     }
 
+    /// Whether cookies are looked at, if only to count them.
+    #[must_use]
+    pub fn looks_at_cookies(&self) -> bool {
+        self.cookies.is_some()
+    }
+
     /// Whether a query with a valid cookie is above the rate limit.
     #[must_use]
     pub fn has_cookies(&self) -> bool {

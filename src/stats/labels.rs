@@ -212,6 +212,7 @@ pub static XDP_REASON: Label = Label::fixed(
         "long",
         "no_room",
         "sampled",
+        "limited",
     ],
 );
 /// Why a receive was begun again.

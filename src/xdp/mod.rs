@@ -7,6 +7,7 @@
 mod counts;
 mod filter;
 mod layout;
+mod limiting;
 mod memory;
 mod sets;
 
@@ -68,6 +69,8 @@ pub struct Responder {
 pub enum Fate {
     /// XDP_PASS: it goes to the sockets, unchanged.
     Passes,
+    /// XDP_DROP: its source gets nothing.
+    Dropped,
     /// XDP_TX: this frame is sent back.
     Answered(Vec<u8>),
 }
@@ -141,7 +144,8 @@ impl Responder {
 
     /// Answers from `snapshot` from now on: when this returns, no answer is made from another.
     pub fn publish(&self, snapshot: &Snapshot) {
-        let Zones { image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
+        let Zones { mut image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
+        limiting::put_limits(&mut image, snapshot);
         // The lock: only one publisher may write to the inactive set.
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
         let in_force = memory::word(&self.control, offset_of!(Control, set));
@@ -190,6 +194,7 @@ impl Responder {
         out.truncate(result.data_size_out as usize);
         match result.return_value {
             2 if out == frame => Ok(Fate::Passes),
+            1 => Ok(Fate::Dropped),
             3 => Ok(Fate::Answered(out)),
             2 => Err("a frame passed, but changed".to_owned()),
             other => Err(format!("the program returned {other}")),

@@ -6,8 +6,8 @@ use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
-use as112d::stats::counters::{Counters, FAMILIES, Tally, Totals, XDP_PASSED};
-use as112d::stats::labels::{Values, XDP_REASON};
+use as112d::stats::counters::{Counters, DROPPED, FAMILIES, Tally, Totals, XDP_PASSED};
+use as112d::stats::labels::{DROPPED_LISTED, Values, XDP_REASON};
 use as112d::sys::interface::Interface;
 use as112d::xdp::{Fate, Filter, Growth, Responder};
 use as112d::zone::{self, ZoneEntry, ZoneSource};
@@ -30,6 +30,7 @@ pub struct Rig {
     counters: Counters,
     pub answered: u64,
     pub passed: u64,
+    pub dropped: u64,
 }
 
 pub fn filter() -> Filter {
@@ -55,6 +56,7 @@ impl Rig {
             counters: Counters::default(),
             answered: 0,
             passed: 0,
+            dropped: 0,
         }
     }
 
@@ -74,6 +76,12 @@ impl Rig {
         match self.responder.run(frame).unwrap_or_else(|error| panic!("{error}: {frame:02x?}")) {
             Fate::Passes => {
                 self.passed += 1;
+                false
+            }
+            Fate::Dropped => {
+                let asked = read(frame).expect("what is dropped has a source");
+                assert!(self.snapshot.drops(asked.source), "{frame:02x?}");
+                self.dropped += 1;
                 false
             }
             Fate::Answered(out) => {
@@ -156,6 +164,7 @@ impl Rig {
         let mut expected = Totals::default();
         self.counters.read(&mut expected);
         let counted = self.responder.totals();
+        expected.add(DROPPED.at([DROPPED_LISTED]), self.dropped);
         for family in FAMILIES.iter().filter(|family| family.name != XDP_PASSED.name) {
             assert_eq!(family.of(&counted), family.of(&expected), "{}", family.name);
         }
