@@ -278,13 +278,13 @@ mod tests {
     fn every_rate_is_kept_to_a_few_in_a_hundred() {
         for rate in [1, 3, 999, 12_345, 1_000_000] {
             let mut bench = Bench::new(|settings| settings.per_second = rate);
-            let (mut within, rate) = (0, f64::from(rate));
+            let mut within = 0;
             bench.within("192.0.2.1", 1_100_000);
             for _ in 0..1000 {
                 bench.pass(Duration::from_millis(10));
-                within += bench.within("192.0.2.1", (rate / 50.0).ceil() as usize);
+                within += bench.within("192.0.2.1", rate.div_ceil(50) as usize);
             }
-            let by_second = within as f64 / 10.0;
+            let (by_second, rate) = (within as f64 / 10.0, f64::from(rate));
             assert!((0.99 * rate..1.05 * rate + 0.1).contains(&by_second), "{rate}: {by_second}");
         }
     }
