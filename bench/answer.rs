@@ -20,6 +20,7 @@ use as112d::serve::snapshot::Snapshot;
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::counters::{QUERIES, Totals};
+use as112d::sys::Local;
 use as112d::sys::ring::sim::SimRing;
 use as112d::zone::{self, ZoneEntry, ZoneSource};
 
@@ -93,7 +94,7 @@ fn ring(criterion: &mut Criterion) {
     let mut ring = SimRing::new(1, RING_SLOTS, false, None).expect("there is memory");
     let mut turn = || {
         for _ in 0..BATCH {
-            ring.deliver(0, peer, None, &usual.query);
+            ring.deliver(0, peer, Local::Fixed, &usual.query);
         }
         // The second turn takes the replies of the first.
         let mut answered = 0;

@@ -183,6 +183,7 @@ impl ServeOptions {
             busy_poll: serving.busy_poll,
             datapath: serving.datapath,
             http: serving.http,
+            http_public: serving.http_public,
             xdp: serving.xdp,
             log_format: serving.log_format,
             log_file: serving.log_file,
@@ -221,6 +222,9 @@ pub struct ServingOptions {
     /// 127.0.0.1:9112 if it is free
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
     pub http: Option<HttpListen>,
+    /// Address for the public page alone, for everybody or a proxy, or off. Default: off
+    #[arg(long, value_name = "ADDR:PORT|off", value_parser = HttpListen::read)]
+    pub http_public: Option<HttpListen>,
     /// Answer in the driver of this interface where possible (XDP); repeatable
     #[arg(long, value_name = "IFACE", value_parser = InterfaceName::read)]
     pub xdp: Vec<InterfaceName>,

@@ -121,13 +121,14 @@ pub const TCP_BUFFERS_LEN_FLOOR: usize = 1 << 20;
 pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
 const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);
 
-/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more than either is
-/// let in and the idlest goes: a connection costs about 1 KiB of ours while idle, so the first number bounds
-/// file descriptors rather than memory; the second leaves room for 64 greedy clients, and no resolver needs
-/// more.
+/// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more is let in and
+/// the idlest goes, unless its own client is at its limit and uses them all. A connection costs about 1 KiB of
+/// ours while idle, so the first number bounds file descriptors rather than memory. The second leaves room for
+/// 16 greedy clients, and is more than other servers have for all clients together unless they are told
+/// otherwise (NSD 100, BIND 150): networks behind one address, and load generators, open a hundred.
 pub const TCP_CONNECTIONS_MAX: usize = 4096;
 /// See [`TCP_CONNECTIONS_MAX`].
-pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
+pub const TCP_CONNECTIONS_PER_CLIENT_MAX: usize = 256;
 const _: () = assert!(TCP_CONNECTIONS_PER_CLIENT_MAX <= TCP_CONNECTIONS_MAX);
 
 /// Time for a whole message from its first byte: a query fits one segment, so 2 s allow for its loss and
@@ -136,7 +137,8 @@ pub const TCP_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section
 /// 6.2.3, wants "a few seconds").
 pub const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What is left of the idle time when the table is full: a round trip to anywhere and time to think.
+/// What is left of the idle time when the table is full: a round trip to anywhere and time to think. A
+/// connection that has rested for less is in use.
 pub const TCP_IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const _: () = assert!(TCP_IDLE_TIMEOUT_MIN.as_millis() <= TCP_IDLE_TIMEOUT.as_millis());
 /// Time for which a client may take nothing of the answers that wait for it.
@@ -270,7 +272,7 @@ pub const CONTROL_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the end of the process waits for the last answers to leave.
 pub const CONTROL_STOP_MAX: Duration = Duration::from_secs(1);
 
-/// Connections to the HTTP thread at one time; one more is closed at once. A scraper or two, a health
+/// Connections to each listener of HTTP at one time; one more is closed at once. A scraper or two, a health
 /// checker, a person: each needs one, for milliseconds.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head, the least that hyper can be told. Ours are under 300.
@@ -282,6 +284,10 @@ pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
 pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
 const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
+/// The same of the public listener, which has no `/metrics`: half a MiB for each connection.
+pub const HTTP_PUBLIC_LEN_MAX: usize = HTTP_CONNECTIONS_MAX * (512 << 10);
+/// Names by which the operator's listener may be reached.
+pub const ALLOWED_HOSTS_MAX: usize = 16;
 /// How late the HTTP thread sees the stop flag at most.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
@@ -315,8 +321,29 @@ pub const TOP_HISTORY_MAX: usize = 1000;
 pub const HISTORY_LEN_MAX: u64 = 1 << 30;
 /// See [`HISTORY_LEN_MAX`].
 pub const HISTORY_IN_MEMORY_LEN_MAX: u64 = 128 << 20;
+/// Bytes of the minutes that wait in memory while its directory cannot be used: two days of them on a busy
+/// node, at 500 rows of 20 bytes each; those that come on top are rolled up before their time.
+pub const HISTORY_WAITING_LEN_MAX: u64 = 48 << 20;
+const _: () = assert!(HISTORY_WAITING_LEN_MAX < HISTORY_IN_MEMORY_LEN_MAX);
 /// Bytes that its log keeps after a reader held it for long; a minute takes a hundredth of it.
 pub const HISTORY_LOG_LEN_MAX: u64 = 16 << 20;
+/// Bytes that its log may have while a reader holds it: a backup of hours. Then minutes wait in memory.
+pub const HISTORY_HELD_LOG_LEN_MAX: u64 = 64 << 20;
+const _: () = assert!(HISTORY_HELD_LOG_LEN_MAX > HISTORY_LOG_LEN_MAX);
+/// Days that get a row of their own in one minute, at most: in a file of an earlier version there are years of
+/// them. A day has some 10,000 finer rows, so this takes a tenth of a second.
+pub const HISTORY_DAYS_AT_ONCE: usize = 16;
+/// How long a start waits for the history to be opened. It takes some milliseconds; a directory that does not
+/// respond keeps nobody from serving.
+pub const HISTORY_OPEN_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long an end waits for the history to be stored, and for the last files of exports.
+pub const HISTORY_CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
+const _: () = assert!(HISTORY_CLOSE_WAIT_MAX.as_millis() > HISTORY_BUSY_MAX.as_millis());
+/// How long a directory may take to respond where nothing depends on it. A disk that has to spin up takes
+/// longer, and is as good as none.
+pub const DIRECTORY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often an end looks whether a thread that it waits for has ended.
+pub const WATCHED_TICK: Duration = Duration::from_millis(5);
 /// How far the history ages in a minute at most. A clock that is wrong for a minute costs an hour of detail;
 /// what a month of absence has made old is rolled up within half a day.
 pub const HISTORY_AGED_AT_ONCE: Duration = Duration::from_secs(3600);
@@ -387,6 +414,9 @@ pub const SERVICE_TIME_HANDED_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the aggregator looks at what the threads hand over.
 pub const AGGREGATOR_TICK: Duration = Duration::from_secs(1);
+/// After how long without a look it hangs: a store that waits for a lock, and then makes a day of it, takes some
+/// seconds.
+pub const AGGREGATOR_STUCK_AFTER: Duration = Duration::from_secs(75);
 
 /// Databases of places: one of countries and one of ASes are usual.
 pub const DATABASES_MAX: usize = 4;
@@ -415,7 +445,7 @@ const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
 /// Threads besides the event loop of HTTP: one reads the history, the other tells the next client that it is
 /// taken.
 pub const HTTP_READERS: usize = 2;
-/// Streams of live numbers at one time, of the connections that there are: the rest is for answers.
+/// Streams of live numbers at one time, of the connections that a listener has: the rest is for answers.
 pub const HTTP_STREAMS_MAX: usize = 8;
 const _: () = assert!(HTTP_STREAMS_MAX * 2 <= HTTP_CONNECTIONS_MAX);
 /// How long such a stream lasts; then the browser asks for another, if there is one for it.
@@ -462,6 +492,8 @@ pub const LOG_WRITE_LEN_MAX: usize = 64 << 10;
 pub const LOG_TICK: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for the log: somebody may have stopped reading.
 pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+/// How often the log tells of what goes on and is only counted: often enough to be seen, and no flood.
+pub const REMARKS_EVERY: Duration = Duration::from_secs(600);
 /// How often the same line is written within [`LOG_REPEATS_TIME`]; the rest is told in one line after it.
 pub const LOG_REPEATS_PER_TIME_MAX: u32 = 3;
 /// See [`LOG_REPEATS_PER_TIME_MAX`].

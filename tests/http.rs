@@ -38,7 +38,7 @@ fn exchange(http: SocketAddr, bytes: &[u8]) -> String {
 }
 
 fn get(http: SocketAddr, path: &str, headers: &str) -> String {
-    exchange(http, format!("GET {path} HTTP/1.1\r\nHost: n\r\n{headers}\r\n").as_bytes())
+    exchange(http, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes())
 }
 
 fn body(answer: &str) -> &str {
@@ -72,10 +72,11 @@ fn every_path_answers_and_nothing_else_does() {
             assert!(answer.contains(header), "{path}: {answer}");
         }
     }
-    let head = exchange(http, b"HEAD /metrics HTTP/1.1\r\nHost: n\r\n\r\n");
+    let head = exchange(http, b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-        let answer = exchange(http, format!("{method} /metrics HTTP/1.1\r\nHost: n\r\n\r\n").as_bytes());
+        let answer =
+            exchange(http, format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"), "{answer}");
     }
     let answer = get(http, "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n");
@@ -158,7 +159,7 @@ fn deaf(http: SocketAddr) -> TcpStream {
     socket.connect(&http.into()).expect("a connection");
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream.write_all(b"GET /stats.json HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+    stream.write_all(b"GET /stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     stream
 }
 
@@ -217,7 +218,7 @@ fn every_step_of_an_exchange_has_a_second() {
 #[test]
 fn answers_that_are_over_leave_their_room_to_others() {
     let (daemon, http) = start(&[]);
-    let request = |method: &str| format!("{method} /page.css HTTP/1.1\r\nHost: n\r\n\r\n");
+    let request = |method: &str| format!("{method} /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let answer = exchange(http, request("GET").as_bytes());
     let len = body(&answer).len();
     let (left, clients) = (AtomicU32::new((HTTP_ANSWERS_LEN_MAX / len + 100) as u32), 4);
@@ -324,7 +325,7 @@ fn abuse_of_http_changes_nothing_for_dns_and_costs_no_memory() {
             pause(Duration::from_millis(1));
         }
     };
-    let giant = format!("GET /metrics HTTP/1.1\r\nHost: n\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let giant = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let many = format!("GET /metrics HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(1000));
     let giant_heads = |is_over: &AtomicBool| {
         for head in [&giant, &many].into_iter().cycle() {

@@ -24,7 +24,7 @@ fn metric(daemon: &Daemon, name: &str) -> u64 {
 fn metric_at(address: &str, name: &str) -> u64 {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let value = answer.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));

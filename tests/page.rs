@@ -60,7 +60,7 @@ impl Node {
     fn get_once(&self, path: &str, headers: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.http).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\n{headers}\r\n").expect("sent");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
@@ -234,7 +234,7 @@ fn streams_say_what_is_new_and_are_few() {
     let watch = || {
         let mut stream = TcpStream::connect(&node.http).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        stream.write_all(b"GET /events HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+        stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
         let mut lines = std::io::BufReader::new(stream).lines();
         let status = lines.next().expect("a line").expect("it is text");
         (status, lines)

@@ -24,7 +24,8 @@ fn the_paths_are_served_over_http() {
     let ask = |method: &str, path: &str| {
         let mut stream = TcpStream::connect(&http).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        write!(stream, "{method} /client/v4/radar/as112/{path} HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+        write!(stream, "{method} /client/v4/radar/as112/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");

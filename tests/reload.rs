@@ -166,3 +166,35 @@ fn reloads_at_the_same_time_are_all_answered() {
     assert_eq!(letter(&daemon.ask_udp(V4, &hostname(1))), Some(b'B'));
     assert!(daemon.stop().0.success());
 }
+
+/// What is probably a mistake in a zone is served; the log has it after the start and after each reload.
+#[test]
+fn doubtful_zones_are_served_with_a_warning() {
+    let dir = common::folder();
+    let (zones, control) = (dir.path().join("zones"), dir.path().join("control"));
+    fs::create_dir(&zones).expect("a directory");
+    let file = zones.join("example.zone");
+    let write = |more: &str| {
+        let text = format!("$TTL 1\n@ SOA a.x. b.x. 1 2 3 4 5\n@ NS a.x.\nown MX 1 a.x.\n{more}\n");
+        fs::write(&file, text).expect("written");
+    };
+    write("www.other. A 192.0.2.1");
+    let paths = [&zones, &control].map(|path| path.display().to_string());
+    let daemon = Daemon::start(&["--zones", &paths[0], "--control", &paths[1]]);
+    write("d NS ns.d");
+    reload(&control);
+    let referral = daemon.ask_udp(V4, &query("x.d.example.", 1));
+    assert_eq!((referral[3] & 0x0F, referral[9]), (0, 1), "a referral to one server: {referral:02x?}");
+    let mut lines = daemon.announcement.clone();
+    let (status, more) = daemon.stop();
+    assert!(status.success());
+    lines.extend(more);
+    let place = format!("{}:5: ", file.display());
+    for expected in [
+        format!("warning: {place}www.other. is outside the zone example. and is left out"),
+        format!("warning: reload: {place}the delegation to ns.d.example. has no glue"),
+    ] {
+        let count = lines.iter().filter(|line| line.contains(&expected)).count();
+        assert_eq!(count, 1, "{expected}: {lines:#?}");
+    }
+}

@@ -45,7 +45,9 @@ impl Node {
 
     fn datagrams(&self) -> [u64; 2] {
         let mut stream = TcpStream::connect(self.http).expect("connected");
-        stream.write_all(b"GET /stats.json HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n").expect("sent");
+        stream
+            .write_all(b"GET /stats.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let body = answer.split_once("\r\n\r\n").expect("a body").1;

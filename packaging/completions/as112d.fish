@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_as112d_global_optspecs
-    string join \n c/config= zones= node= l/listen= shards= cpus= steer= busy-poll= datapath= http= xdp= log-format= log-file= control= dry-run h/help V/version
+    string join \n c/config= zones= node= l/listen= shards= cpus= steer= busy-poll= datapath= http= http-public= xdp= log-format= log-file= control= dry-run h/help V/version
 end
 
 function __fish_as112d_needs_command
@@ -34,6 +34,7 @@ complete -c as112d -n "__fish_as112d_needs_command" -l steer -d 'Which shard get
 complete -c as112d -n "__fish_as112d_needs_command" -l busy-poll -d 'How long a shard polls the NIC before it sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l http -d 'Address for the page, metrics and health over HTTP, or off. Default: 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_needs_command" -l http-public -d 'Address for the public page alone, for everybody or a proxy, or off. Default: off' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l xdp -d 'Answer in the driver of this interface where possible (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l log-format -d 'Log format: text or json' -r
 complete -c as112d -n "__fish_as112d_needs_command" -l log-file -d 'Log file. Default: standard error' -r -F
@@ -71,6 +72,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand run" -l steer -d 'Which sh
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l busy-poll -d 'How long a shard polls the NIC before it sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l http -d 'Address for the page, metrics and health over HTTP, or off. Default: 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand run" -l http-public -d 'Address for the public page alone, for everybody or a proxy, or off. Default: off' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l xdp -d 'Answer in the driver of this interface where possible (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l log-format -d 'Log format: text or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand run" -l log-file -d 'Log file. Default: standard error' -r -F
@@ -87,6 +89,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand check" -l steer -d 'Which 
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l busy-poll -d 'How long a shard polls the NIC before it sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l http -d 'Address for the page, metrics and health over HTTP, or off. Default: 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand check" -l http-public -d 'Address for the public page alone, for everybody or a proxy, or off. Default: off' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l xdp -d 'Answer in the driver of this interface where possible (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-format -d 'Log format: text or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-file -d 'Log file. Default: standard error' -r -F
@@ -106,6 +109,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_su
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l busy-poll -d 'How long a shard polls the NIC before it sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l http -d 'Address for the page, metrics and health over HTTP, or off. Default: 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l http-public -d 'Address for the public page alone, for everybody or a proxy, or off. Default: off' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l xdp -d 'Answer in the driver of this interface where possible (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l log-format -d 'Log format: text or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand config; and __fish_seen_subcommand_from show" -l log-file -d 'Log file. Default: standard error' -r -F
@@ -136,6 +140,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l steer -d 'Which
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l busy-poll -d 'How long a shard polls the NIC before it sleeps, 0 to 1000' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l datapath -d 'How to receive and send: auto, io_uring or mmsg' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l http -d 'Address for the page, metrics and health over HTTP, or off. Default: 127.0.0.1:9112 if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l http-public -d 'Address for the public page alone, for everybody or a proxy, or off. Default: off' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l xdp -d 'Answer in the driver of this interface where possible (XDP); repeatable' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l log-format -d 'Log format: text or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand doctor" -l log-file -d 'Log file. Default: standard error' -r -F

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::tail::Encoder;
-use super::tree::{Model, NameMatch, Owner, OwnerName, Tree, ZoneTree};
+use super::tree::{Model, NO_TYPE, NameMatch, Owner, OwnerName, Tree, ZoneTree};
 use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
@@ -198,7 +198,7 @@ impl<'t> Compiler<'t> {
     /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for
     /// ANY.
     fn set(&mut self, place: NameMatch<'t>, asked: Asked<'_>) -> Set {
-        let other = self.tree.resolve(place, asked.name, 0);
+        let other = self.tree.resolve(place, asked.name, NO_TYPE);
         let mut types = Vec::new();
         for &qtype in &other.types {
             let model = self.tree.resolve(place, asked.name, qtype);
@@ -300,7 +300,7 @@ mod tests {
             let owner = apex.prepend(format!("alias{ttl}").as_bytes()).unwrap();
             record(&owner, rtype::CNAME, ttl, target.as_wire())
         }));
-        ZoneSet { zones: vec![Zone { apex, service: Service::Configured, records }] }
+        ZoneSet { zones: vec![Zone { apex, service: Service::Configured, records }], ..ZoneSet::default() }
     }
 
     #[test]
@@ -315,6 +315,23 @@ mod tests {
             rdata: (number as u16).to_be_bytes().to_vec(),
         }));
         assert!(Answers::compile(&set, &mut Vec::new()).is_ok());
+    }
+
+    #[test]
+    fn the_types_of_a_name_are_gathered_once_and_not_for_each_of_them() {
+        const TYPES: u16 = 20_000;
+
+        let mut set = aliases(0);
+        let Zone { apex, records, .. } = &mut set.zones[0];
+        let owner = apex.prepend(b"many").unwrap();
+        let numbers = 1000..1000 + TYPES;
+        records.extend(numbers.map(|rtype| Record { owner: owner.clone(), rtype, ttl: 60, rdata: vec![0] }));
+        let tree = Tree::new(&set);
+        let types = |qtype| tree.resolve(tree.place(&owner), None, qtype).types.len();
+        assert_eq!((types(NO_TYPE), types(1000)), (usize::from(TYPES), 0));
+        // Were it quadratic, this would take minutes.
+        let (answers, _) = Answers::compile(&set, &mut Vec::new()).unwrap();
+        assert!(answers.types.len() >= usize::from(TYPES));
     }
 
     #[test]

@@ -94,7 +94,8 @@ mod tests {
             zone(b"\x04wild\0", &[b"*"]),
             zone(b"\x05below\x05empty\0", &[]),
         ];
-        let (answers, _) = Answers::compile(&ZoneSet { zones }, &mut Vec::new()).unwrap();
+        let (answers, _) =
+            Answers::compile(&ZoneSet { zones, ..ZoneSet::default() }, &mut Vec::new()).unwrap();
         let empty = |name: &[u8]| {
             let found = answers.existing().find(|existing| existing.name == name).unwrap();
             found.empty.map(|zone| (zone.records.len(), zone.pointers))

@@ -68,6 +68,9 @@ pub(super) enum OwnerName {
     Known(Name),
 }
 
+/// The type that stands for all that an owner does not hold.
+pub(super) const NO_TYPE: u16 = 0;
+
 /// An answer in records.
 #[derive(Debug)]
 pub(super) struct Model<'t> {
@@ -76,7 +79,7 @@ pub(super) struct Model<'t> {
     pub(super) additional: Vec<(Name, RrSet<'t>)>,
     pub(super) rcode: u8,
     pub(super) authoritative: bool,
-    /// The types that the owners on the way hold: for others the answer is the same.
+    /// The types that the owners on the way hold, for [`NO_TYPE`]: for others the answer is the same.
     pub(super) types: BTreeSet<u16>,
     /// The chain came back to the wildcard that it began at.
     pub(super) looped: bool,
@@ -125,7 +128,10 @@ impl<'z> Tree<'z> {
         for links in 0.. {
             let target = match place {
                 NameMatch::Exact(zone, owner) | NameMatch::Wildcard(zone, owner) => {
-                    model.types.extend(owner.rrsets.keys());
+                    // Only the answer to all others needs them; for each type it would be quadratic.
+                    if qtype == NO_TYPE {
+                        model.types.extend(owner.rrsets.keys());
+                    }
                     match owner.rrsets.get(&rtype::CNAME) {
                         Some(_) if qtype != rtype::CNAME && links == CHAIN_LINKS_MAX => return model,
                         Some(cname) if qtype != rtype::CNAME => {

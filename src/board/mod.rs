@@ -7,6 +7,7 @@ pub mod host;
 pub mod life;
 pub mod observed;
 pub mod recent;
+pub mod remarks;
 mod status;
 pub mod talkers;
 
@@ -74,7 +75,38 @@ pub struct Block {
     /// What it counts into.
     pub counters: Arc<Counters>,
     /// What a thread of this place counted in earlier runs of the program.
-    pub base: ArcSwap<Totals>,
+    pub base: ArcSwap<Base>,
+}
+
+/// What earlier runs of the program counted.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    /// All of it.
+    pub total: Totals,
+    /// What of it /metrics leaves out. A run that did not end in order has counted more than is known of it, so
+    /// its counters cannot go on: a counter that falls to less than it was, but not to 0, is taken for one that
+    /// has counted all of that since.
+    pub left_out: Totals,
+}
+
+impl Base {
+    /// One of which /metrics has nothing.
+    #[must_use]
+    pub fn left_out(total: Totals) -> Self {
+        Self { left_out: total.clone(), total }
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, more: &Self) {
+        self.total += &more.total;
+        self.left_out += &more.left_out;
+    }
+
+    /// What /metrics has of it.
+    #[must_use]
+    pub fn exported(&self) -> Totals {
+        self.total.since(&self.left_out)
+    }
 }
 
 /// Where the numbers of a node stand.
@@ -91,7 +123,7 @@ pub struct Board {
     /// What was answered in the driver.
     pub xdp: Block,
     /// What threads counted in earlier runs that have no successor in this one.
-    pub past: ArcSwap<Totals>,
+    pub past: ArcSwap<Base>,
     /// How the history fares.
     pub history: Status,
     /// The exports that are wanted, by name, and how each fares.
@@ -124,12 +156,27 @@ impl Board {
     /// The counters as they stand now.
     #[must_use]
     pub fn read(&self) -> Reading<'_> {
-        let shards: Vec<Totals> = self.shards.iter().map(Block::read).collect();
-        let xdp = self.xdp.read();
-        let mut total = self.tcp.read();
+        self.read_with(|base| base.total.clone())
+    }
+
+    /// The same as a scraper may see it: counters that go on exactly, or begin at 0.
+    #[must_use]
+    pub fn read_exported(&self) -> Reading<'_> {
+        self.read_with(Base::exported)
+    }
+
+    fn read_with(&self, of: fn(&Base) -> Totals) -> Reading<'_> {
+        let read = |block: &Block| {
+            let mut totals = of(&block.base.load());
+            block.counters.read(&mut totals);
+            totals
+        };
+        let shards: Vec<Totals> = self.shards.iter().map(read).collect();
+        let xdp = read(&self.xdp);
+        let mut total = read(&self.tcp);
         total += &xdp;
         shards.iter().for_each(|shard| total += shard);
-        total += &self.past.load();
+        total += &of(&self.past.load());
         // Those of earlier runs are closed, if nobody lived to count it.
         let tcp = self.tcp.read_own();
         Reading {
@@ -195,10 +242,10 @@ impl Block {
     }
 
     /// Adds what earlier runs counted and nobody knew of yet.
-    pub fn add_to_base(&self, more: &Totals) {
+    pub fn add_to_base(&self, more: &Base) {
         self.base.rcu(|base| {
-            let mut base = Totals::clone(base);
-            base += more;
+            let mut base = Base::clone(base);
+            base.add(more);
             base
         });
     }
@@ -206,7 +253,7 @@ impl Block {
     /// What it has counted, with earlier runs.
     #[must_use]
     pub fn read(&self) -> Totals {
-        let mut totals = Totals::clone(&self.base.load());
+        let mut totals = self.base.load().total.clone();
         self.counters.read(&mut totals);
         totals
     }

@@ -1,6 +1,6 @@
 //! How a running node is found, and asked for its numbers: over its control socket and over HTTP.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 
@@ -132,7 +132,8 @@ fn wrong(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-/// One request, after which the server closes (HTTP/1.0): the answer ends where the connection does.
+/// One request. In the form of a client's: a node takes HTTP/1.0 and `Connection: close` for a proxy's. The
+/// answer is as long as it says, or as the connection lasts.
 fn exchange(host: &str, path: &str) -> io::Result<String> {
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
@@ -141,10 +142,23 @@ fn exchange(host: &str, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(address, STATS_TIMEOUT)?;
     stream.set_read_timeout(Some(STATS_TIMEOUT))?;
     stream.set_write_timeout(Some(STATS_TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(STATS_LEN_MAX).read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| wrong("that is not HTTP"))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
+    let mut answer = BufReader::new(stream.take(STATS_LEN_MAX));
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if answer.read_line(&mut head)? == 0 {
+            return Err(wrong("that is not HTTP"));
+        }
+    }
+    let len = head.lines().find_map(|line| {
+        let (name, len) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| len.trim().parse().ok())?
+    });
+    let mut body = String::new();
+    answer.take(len.unwrap_or(STATS_LEN_MAX)).read_to_string(&mut body)?;
+    if len.is_some_and(|len| len != body.len() as u64) {
+        return Err(wrong("its answer is cut short"));
+    }
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status != "200" {
         let kind = match status {
@@ -154,7 +168,7 @@ fn exchange(host: &str, path: &str) -> io::Result<String> {
         };
         return Err(io::Error::new(kind, format!("the status is {status}")));
     }
-    Ok(body.to_owned())
+    Ok(body)
 }
 
 #[cfg(test)]

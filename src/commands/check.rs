@@ -8,7 +8,7 @@ use crate::config::written::SizeText;
 use crate::config::{self, Config};
 use crate::daemon::memory::{Bound, Footprint, Limit};
 use crate::daemon::placement::Placement;
-use crate::daemon::unwritable;
+use crate::daemon::written;
 use crate::problem::Problem;
 use crate::sys::{confine, user};
 use crate::zone::{self, Service, ZoneSet};
@@ -24,8 +24,11 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let mut problems: Vec<Problem> = errors.into_iter().flatten().flatten().cloned().collect();
     // As who will write there, because root may more. A user that is not there was told of above.
     let is_root = user::is_root();
+    let mut notes = Vec::new();
     if !is_root || confine::become_user(config.user.as_deref()).is_ok() {
-        problems.extend(unwritable(&config));
+        let (wrong, told) = written(&config);
+        problems.extend(wrong);
+        notes = told;
     }
     let (Ok(loaded), Ok(mut placement)) = (loaded, placement) else { return Err(problems) };
     if !problems.is_empty() {
@@ -34,6 +37,7 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     let memory = Bound::new(&config, placement.places.len(), Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
     placement.notes.extend(config.notes());
+    placement.notes.extend(notes);
     let mut out = String::new();
     report(&config, &loaded.zones, &placement, &memory, &mut out)
         .expect("a String takes all that is written");
@@ -79,6 +83,9 @@ fn report(
         line(out, "xdp", &format!("{} ({})", config.xdp.interfaces.join(" "), config.xdp.mode))?;
     }
     line(out, "zones", &count(zones))?;
+    for warning in &zones.warnings {
+        line(out, "warning", &warning.to_string())?;
+    }
 
     let identity = &config.identity;
     line(out, "node", &identity.node)?;
@@ -160,8 +167,10 @@ mod tests {
             ..zone::Identity::default()
         };
         let zone = |service| Zone { apex: Name::root(), service, records: Vec::new() };
-        let zones =
-            ZoneSet { zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)] };
+        let zones = ZoneSet {
+            zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)],
+            warnings: vec![Problem { place: "a.zone:3".to_owned(), message: "odd".to_owned() }],
+        };
         let memory = Bound::new(&config, 2, Footprint::now());
         let mut out = String::new();
         report(&config, &zones, &placement, &memory, &mut out).unwrap();
@@ -178,6 +187,7 @@ memory     MEMORY
 http       127.0.0.1:9112, if it is free
 log        info and above, as text, to standard error
 zones      3 (2 direct, 1 configured)
+warning    a.zone:3: odd
 node       node-1
 nsid       0xc0ff
 location   Lisbon, Portugal

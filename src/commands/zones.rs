@@ -47,7 +47,7 @@ mod tests {
             let records = vec![Record { owner: apex.clone(), rtype: rtype::NS, ttl: 60, rdata }];
             Zone { apex, service: Service::Configured, records }
         };
-        let zones = ZoneSet { zones: vec![zone(b"\x01a\0"), zone(b"\x01b\0")] };
+        let zones = ZoneSet { zones: vec![zone(b"\x01a\0"), zone(b"\x01b\0")], ..ZoneSet::default() };
         let mut out = String::new();
         write_all(&zones, &mut out).unwrap();
         let mut one = String::new();

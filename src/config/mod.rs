@@ -26,7 +26,9 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::announce::Settings as AnnounceSettings;
-use crate::limits::{CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
+use crate::limits::{
+    ALLOWED_HOSTS_MAX, CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX,
+};
 use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -93,8 +95,12 @@ pub struct Config {
     pub rate_limit: Option<limiter::Settings>,
     /// Where statistics and health are served.
     pub http: HttpListen,
-    /// Who may see the operator's view there.
+    /// Where the public page alone is.
+    pub http_public: HttpListen,
+    /// Who may see the operator's view.
     pub node_view: NodeView,
+    /// Names by which the operator's listener is reached.
+    pub allowed_hosts: Vec<String>,
     /// The directory of the history; `None` for memory.
     pub history: Option<PathBuf>,
     /// One query in so many is sampled for its source.
@@ -169,6 +175,8 @@ pub struct Flags {
     pub datapath: Option<DatapathChoice>,
     /// Where statistics and health are served.
     pub http: Option<HttpListen>,
+    /// Where the public page alone is.
+    pub http_public: Option<HttpListen>,
     /// Where the node is controlled.
     pub control: Option<ControlPath>,
     /// The node's name.
@@ -276,6 +284,12 @@ impl Resolver<'_> {
             cookies: answers.cookies(&self.source.dir, &mut self.mistakes),
             rate_limit: answers.rate_limit(&mut self.mistakes),
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
+            http_public: self
+                .flags
+                .http_public
+                .or(http.public.map(|public| public.value))
+                .unwrap_or(HttpListen::Off),
+            allowed_hosts: self.allowed_hosts(http.allowed_hosts),
             node_view: http.node_view.map(|view| view.value).unwrap_or_default(),
             history: history.dir.map(|dir| self.source.dir.join(dir)),
             sample_every: u32::try_from(sources.sample_every.value.0)
@@ -336,6 +350,16 @@ impl Resolver<'_> {
                 self.mistake(*origin, message);
             }
         }
+    }
+
+    fn allowed_hosts(&mut self, given: Vec<Given<Line>>) -> Vec<String> {
+        if let Some(one) = given.get(ALLOWED_HOSTS_MAX) {
+            self.mistake(
+                one.origin,
+                format!("`allowed_hosts` has more than {ALLOWED_HOSTS_MAX} names; remove some"),
+            );
+        }
+        given.into_iter().map(text).collect()
     }
 
     /// Other CPUs than listed ones are counted when the host is looked at.

@@ -178,6 +178,8 @@ pub(super) struct Zone {
 #[serde(default, deny_unknown_fields, expecting = "a [http] section")]
 pub(super) struct Http {
     pub(super) listen: Option<Given<HttpListen>>,
+    pub(super) public: Option<Given<HttpListen>>,
+    pub(super) allowed_hosts: Vec<Given<Line>>,
     pub(super) node_view: Option<Given<NodeView>>,
 }
 
@@ -310,11 +312,12 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 7] = [
+const LISTS: [(&str, &str); 8] = [
     ("drop", "drop = [\"198.51.100.0/24\"]"),
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
     ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
+    ("allowed_hosts", "allowed_hosts = [\"node.example.net\"]"),
     ("interfaces", "interfaces = [\"eth0\"]"),
     ("rate_limit_exempt", "rate_limit_exempt = [\"192.0.2.0/24\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),

@@ -142,7 +142,7 @@ fn defaults() {
     assert_eq!((config.rcvbuf, config.sndbuf), (8 << 20, 4 << 20));
     assert_eq!(config.identity.node, fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
     assert_eq!(config.nsid, config.identity.node.as_bytes());
-    assert_eq!((config.tcp.connections_max, config.tcp.connections_per_client_max), (4096, 64));
+    assert_eq!((config.tcp.connections_max, config.tcp.connections_per_client_max), (4096, 256));
     assert_eq!(config.tcp.message_timeout, Duration::from_secs(2));
     assert_eq!(config.tcp.idle_timeout, Duration::from_secs(10));
     assert_eq!(config.tcp.write_timeout, Duration::from_secs(10));
@@ -261,6 +261,7 @@ fn flags_go_before_the_file() {
         busy_poll: Some(BusyPoll::read("0").unwrap()),
         datapath: Some(DatapathChoice::IoUring),
         http: Some(HttpListen::Off),
+        http_public: None,
         control: None,
         node: Some(Text::read("flag").unwrap()),
         zones: Some("here".into()),

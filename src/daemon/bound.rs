@@ -26,7 +26,7 @@ const NAMED_MAX: usize = 3;
 pub(super) struct Doors {
     /// The addresses that it serves.
     pub(super) bound: Bound,
-    pub(super) http: web::Opened,
+    pub(super) http: web::Listeners,
     pub(super) control: control::Opened,
     /// The program in the driver, attached and silent.
     pub(super) xdp: Prepared,
@@ -48,8 +48,8 @@ impl Doors {
         mut inherited: Inherited,
     ) -> Result<Self, Vec<Problem>> {
         let bound = Bound::open(config, placement, &mut inherited)?;
-        let http = web::open(config.http, &mut inherited);
-        let http = http.map_err(|(address, error)| vec![no_http(address, &error)])?;
+        let http = web::Listeners::open(config.http, config.http_public, &mut inherited);
+        let http = http.map_err(|(address, option, error)| vec![no_http(address, option, &error)])?;
         let control = control::open(&config.control, &mut inherited).map_err(Problem::alone)?;
         let xdp = Prepared::new(&config.xdp, &config.listen, snapshot, &mut inherited);
         let sockets = bound.handles().and_then(|handles| with_handles(handles, &http, &control));
@@ -74,10 +74,10 @@ pub(super) struct Handles {
 /// The handles of the addresses, and of the other listeners.
 fn with_handles(
     mut handles: Vec<OwnedFd>,
-    http: &web::Opened,
+    http: &web::Listeners,
     control: &control::Opened,
 ) -> io::Result<Vec<OwnedFd>> {
-    if let web::Opened::At(listener) = http {
+    for listener in http.all() {
         handles.push(listener.try_clone()?.into());
     }
     if let control::Opened::At(listener, _) = control {
@@ -290,9 +290,9 @@ fn cannot_listen(refused: Vec<Refused>, control: &ControlPath) -> Vec<Problem> {
 }
 
 /// Why HTTP cannot be served where it was asked for.
-fn no_http(address: SocketAddr, error: &io::Error) -> Problem {
+fn no_http(address: SocketAddr, option: &str, error: &io::Error) -> Problem {
     Problem::plain(format!(
-        "cannot serve HTTP on {address}: {error}; choose another address with --http, or give --http off"
+        "cannot serve HTTP on {address}: {error}; choose another address with {option}, or give {option} off"
     ))
 }
 

@@ -78,13 +78,14 @@ impl Node {
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }
-        let history = self.watched.stop();
+        let history = self.watched.stop(&self.log);
         let closed = history.and_then(|history| history.close().ok());
 
         // 2. The rest is its own.
         let image = closed.as_ref().and_then(|closed| closed.image.as_deref());
+        let lock = closed.as_ref().and_then(|closed| closed.lock.as_ref());
         self.systemd.forget(self.succession.handles.sockets.len());
-        let left = successor.leave(image, self.is_draining());
+        let left = successor.leave(image, lock, self.is_draining());
         let mut told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
         told.extend(std::mem::take(&mut self.succession.owes_reload).then(|| "reload".to_owned()));
         let control = match left {

@@ -1,7 +1,6 @@
 //! A node while it runs: it waits for orders, carries them out one after the other, and ends.
 
 use std::iter;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,7 @@ use crate::problem::Problem;
 use crate::report::statistics;
 use crate::serve::published::Published;
 use crate::sys;
+use crate::web::Addresses;
 
 /// A node that serves, and all that belongs to it.
 pub(super) struct Node {
@@ -48,7 +48,7 @@ pub(super) struct Node {
     pub(super) succession: Succession,
     pub(super) xdp: Option<Xdp>,
     /// Where HTTP is served.
-    pub(super) web: Option<SocketAddr>,
+    pub(super) web: Addresses,
 }
 
 /// Why a node ends.
@@ -267,7 +267,7 @@ impl Node {
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
         let Reloaded { config, loaded: Loaded { zones, snapshot, places }, need_restart } = reloaded;
-        let zones = zones.zones.len();
+        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);
@@ -283,6 +283,7 @@ impl Node {
         (self.config, self.zones, self.course.stale) = (config, zones, None);
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
+        doubtful.iter().for_each(|warning| self.log.warning(format!("reload: {warning}")));
         self.config.notes().into_iter().for_each(|note| self.log.warning(format!("reload: {note}")));
         for name in self.course.need_restart.clone() {
             self.log.warning(format!("reload: {name} has changed; restart or upgrade to apply it"));
@@ -381,7 +382,7 @@ impl Node {
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }
-        self.watched.stop();
+        self.watched.stop(&self.log);
         let queries = self.board.queries();
         let refused = confine::refusals(&sys::confine::refused());
         refused.into_iter().for_each(|line| self.log.warning(line));
@@ -414,7 +415,8 @@ impl Node {
             "xdp": facts.xdp,
             "shards": self.board.shards.len(),
             "listen": self.config.listen,
-            "http": self.web,
+            "http": self.web.operator,
+            "http_public": self.web.public,
             "zones": self.zones,
             "queries": self.board.queries(),
             "queries_per_second": self.course.pace.rate,
@@ -426,7 +428,7 @@ impl Node {
                 "need_restart": self.course.need_restart,
             },
             "limiting": self.config.limiting(),
-            "history": self.board.history.place,
+            "history": *self.board.history.place(),
             "log_level": self.log.level().name(),
         })
     }

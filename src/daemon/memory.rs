@@ -8,11 +8,12 @@ use std::path::Path;
 
 use crate::board::{observed, talkers};
 use crate::config::Config;
+use crate::config::doors::HttpListen;
 use crate::history::sources;
 use crate::limits::{
     DNSTAP_QUEUED_LEN_MAX, HISTORY_CACHE_LEN, HISTORY_CONNECTIONS, HISTORY_IN_MEMORY_LEN_MAX,
-    HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, LOG_LINE_LEN_MAX, LOG_QUEUED_MAX,
-    MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
+    HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_PUBLIC_LEN_MAX, LOG_LINE_LEN_MAX,
+    LOG_QUEUED_MAX, MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
 };
 use crate::net::{self, tcp};
 use crate::problem::Problem;
@@ -85,9 +86,9 @@ impl Bound {
         if config.history.is_none() {
             history += usize::try_from(HISTORY_IN_MEMORY_LEN_MAX).unwrap_or(usize::MAX);
         }
-        let http = HTTP_CONNECTIONS_MAX * 4 * HTTP_HEAD_LEN_MAX
-            + HTTP_ANSWERS_LEN_MAX
-            + RADAR_VALUES_MAX * VALUE_LEN;
+        let heads = HTTP_CONNECTIONS_MAX * 4 * HTTP_HEAD_LEN_MAX;
+        let public = if config.http_public == HttpListen::Off { 0 } else { heads + HTTP_PUBLIC_LEN_MAX };
+        let http = heads + HTTP_ANSWERS_LEN_MAX + public + RADAR_VALUES_MAX * VALUE_LEN;
         // Each has a queue of its own to each thread, and dnstap what it has not written.
         let tap = threads * TAPPED_MAX * 2 * TAPPED_LEN_MAX + DNSTAP_QUEUED_LEN_MAX;
         let taps = tap * (usize::from(config.query_log.is_some()) + usize::from(config.dnstap.is_some()));

@@ -32,7 +32,7 @@ pub use origin::Origin;
 pub use reload::Source;
 pub use said::is_absent;
 use start::Start;
-pub use writable::unwritable;
+pub use writable::written;
 
 /// Serves what `source` says, which is `config`, until it is told to end. What it has to say goes to the log.
 ///

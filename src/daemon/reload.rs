@@ -75,7 +75,7 @@ fn keep_what_stays(config: &mut Config, running: &Config) -> Vec<&'static str> {
         "[server] rcvbuf": rcvbuf;
         "[server] sndbuf": sndbuf;
         "[tcp]": tcp;
-        "[http]": http node_view;
+        "[http]": http http_public node_view allowed_hosts;
         "[history] dir": history;
         "[sources] sample_every": sample_every;
         "[export]": export;

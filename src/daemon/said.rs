@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::memory::Bound;
 use super::placement::Placement;
@@ -12,9 +11,8 @@ use crate::config::doors::DEFAULT_ADDRESS;
 use crate::config::{Config, CpuList};
 use crate::log::{Level, Log};
 use crate::net::Net;
-use crate::report::export;
 use crate::sys::confine::Confined;
-use crate::web::Opened;
+use crate::web::{Listeners, Opened};
 
 /// The port where dig needs no `-p`.
 const DNS_PORT: u16 = 53;
@@ -36,6 +34,7 @@ impl Lines {
         for (level, line) in &self.0 {
             match level {
                 Level::Info => log.info(line),
+                Level::Error => log.error(line),
                 _ => log.warning(line),
             }
         }
@@ -46,17 +45,20 @@ impl Lines {
     pub(super) fn begin(
         config: &Config,
         zones: usize,
-        http: &Opened,
+        http: &Listeners,
         buffers: &[(usize, usize)],
         absent: &[SocketAddr],
     ) -> Self {
         let mut lines = Self::default();
         let node = &config.identity.node;
         lines.say(format!("as112d {} as {node}, serving {zones} zones", env!("CARGO_PKG_VERSION")));
-        if let Some(address) = http.address() {
+        if let Some(address) = http.operator.address() {
             lines.say(format!("web: http://{address}/ (metrics: /metrics, operator's view: /node)"));
         }
-        if let Opened::Busy(error) = http {
+        if let Some(address) = http.public.address() {
+            lines.say(format!("public page: http://{address}/"));
+        }
+        if let Opened::Busy(error) = &http.operator {
             let error = error.kind();
             lines.say(format!("web: off; {DEFAULT_ADDRESS}: {error} (choose another address with --http)"));
         }
@@ -105,13 +107,10 @@ impl Lines {
     /// The history, files for other programs, and the query log and dnstap.
     pub(super) fn kept(&mut self, config: &Config, remembered: &Remembered) {
         self.say(remembered.line.clone());
-        remembered.lost.iter().for_each(|why| self.warn(why));
+        remembered.trouble(config).into_iter().for_each(|why| self.0.push((Level::Error, why)));
         for (name, dir) in config.export.folders() {
-            // It may be gone when files are due.
-            match export::check_folder(dir) {
-                Ok(()) => self.say(format!("export: {name} to {}", dir.display())),
-                Err(error) => self.warn(cannot_write(&format!("[export] {name}"), dir, &error)),
-            }
+            // Its thread tells whether it can be written.
+            self.say(format!("export: {name} to {}", dir.display()));
         }
         config.query_log.iter().for_each(|query_log| self.say(format!("query log: {query_log}")));
         config.dnstap.iter().for_each(|dnstap| self.say(format!("dnstap: {dnstap}")));
@@ -129,13 +128,6 @@ impl Lines {
 /// What is said of an address that the node listens on, and that is not reachable yet.
 pub fn is_absent(address: SocketAddr) -> String {
     format!("{} is on no interface of this host yet", address.ip())
-}
-
-pub(super) fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
-    format!(
-        "cannot write to {}: {error}; give a directory that this node can write with {key}",
-        dir.display()
-    )
 }
 
 /// MiB of memory that this process holds, rounded up.

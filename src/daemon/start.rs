@@ -39,7 +39,7 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::orders::{self, Order};
 use crate::control::{self, Control};
-use crate::history::{self, aggregator};
+use crate::history::{self, Legacy, aggregator};
 use crate::net::{Event, Net, Plan};
 use crate::problem::Problem;
 use crate::serve::published::Published;
@@ -101,22 +101,24 @@ impl Start<'_> {
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
         let Found { loaded, placement, memory } = self.load()?;
         let Loaded { zones, snapshot, places } = loaded;
-        let zones = zones.zones.len();
+        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
         let confined = self.rights(&source, &mut ports)?;
         let mut shards = self.shards(&placement, snapshot, &mut ports, &confined)?;
         let (estate, notes) = self.take_over(&mut shards.net, &placement, &mut ports)?;
 
-        let remembered = self.past(&estate, &shards, &placement)?;
+        let Estate { legacy, draining } = estate;
+        let remembered = self.past(legacy, &shards, &placement, &confined)?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
+        doubtful.iter().for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         lines.process(&confined, &memory);
         lines.kept(&self.config, &remembered);
         notes.into_iter().chain(left_over(&ports.doors.unwanted)).for_each(|note| lines.warn(note));
         lines.say(ports.doors.control.line());
-        let web = ports.doors.http.address();
+        let web = ports.doors.http.addresses();
         let Doors { http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
@@ -126,7 +128,7 @@ impl Start<'_> {
             names: shards.published.newest().names().clone(),
             taps: ports.taps,
             xdp: xdp.places.clone(),
-            is_draining: estate.draining,
+            is_draining: draining,
         };
         let watching = self.doors(watch, control, xdp, &mut shards.net, &placement)?;
         let Watching { board, watched, control, xdp, elder } = watching;
@@ -149,7 +151,7 @@ impl Start<'_> {
             xdp,
             web,
         };
-        told(node, &lines, estate.draining, &confined)
+        told(node, &lines, draining, &confined)
     }
 }
 
@@ -224,12 +226,13 @@ impl Start<'_> {
 
     fn past(
         &self,
-        estate: &Estate,
+        legacy: Legacy,
         shards: &Shards,
         placement: &Placement,
+        confined: &Confined,
     ) -> Result<Remembered, Vec<Problem>> {
-        let (image, snapshot) = (estate.image.as_deref(), shards.published.newest());
-        let remembered = Remembered::open(&self.config, image, snapshot.names(), placement.places.len());
+        let (names, count) = (shards.published.newest().names().clone(), placement.places.len());
+        let remembered = Remembered::open(&self.config, legacy, &names, count, confined);
         remembered.map_err(Problem::alone)
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -17,13 +17,16 @@ use crate::board::observed::Observed;
 use crate::board::{Block, Board, Facts, Life, Named, Reloads, State, Status};
 use crate::config::Config;
 use crate::history::aggregator::{Aggregator, Minutes};
+use crate::history::fault::Fault;
 use crate::history::sources::{Places, Sources};
-use crate::history::{self, Bases, History, Stored};
+use crate::history::{self, Bases, History, Legacy, Stored};
+use crate::limits::{HISTORY_CLOSE_WAIT_MAX, WATCHED_TICK};
+use crate::log::Log;
 use crate::net::{self, Event, Net};
 use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
-use crate::web::{self, Opened};
+use crate::web::{self, Access, Listeners};
 
 /// Where the numbers of this node stand. They continue from `bases`.
 fn board(
@@ -105,48 +108,43 @@ pub(super) struct Remembered {
     place: String,
     /// What to tell the operator of that.
     pub(super) line: String,
-    /// Why it is not where it was wanted.
-    pub(super) lost: Option<String>,
+    /// Why it is not where it was wanted, or what became of the file that was there.
+    lost: Option<Fault>,
 }
 
 impl Remembered {
-    /// Opens the history in its directory; in memory where that is not given or not available. There it
-    /// continues from `image`, which a process before this one has left.
+    /// Opens the history in its directory; in memory where that is not given or not available. It goes on
+    /// from what a process before this one has left.
     pub(super) fn open(
         config: &Config,
-        image: Option<&[u8]>,
+        legacy: Legacy,
         names: &Names,
         shards: usize,
+        confined: &Confined,
     ) -> Result<Self, String> {
-        let now = history::unix_time();
-        let with_readers = |(history, bases): (History, Bases)| {
-            let reader = || history.reader().map_err(|error| error.to_string());
-            let readers = [reader()?, reader()?];
-            Ok::<_, String>((history, bases, readers))
+        let dir = config.history.as_deref();
+        let confined = confined.clone();
+        let confine = move || confined.thread(Class::Aggregator);
+        let begun = History::begin(dir, legacy, names, shards, history::unix_time(), confine);
+        let (mut history, bases) = begun.map_err(|fault| fault.to_string())?;
+        let reader = || history.reader().map_err(|error| error.to_string());
+        let readers = [reader()?, reader()?];
+        let place = history.shown_place();
+        let why = history.trouble().cloned();
+        let line = match (dir, &why) {
+            (None, _) => "history: in memory, lost at exit (set [history] dir to keep it)".to_owned(),
+            (_, Some(_)) => "history: in memory until its directory can be used".to_owned(),
+            _ => format!("history: {place}"),
         };
-        let open = |dir| History::open(dir, names, shards, now).and_then(with_readers);
-        let (line, lost) = match config.history.as_deref().map(|dir| (dir, open(dir))) {
-            Some((dir, Ok((history, bases, readers)))) => {
-                let place = dir.join(history::FILE).display().to_string();
-                let line = format!("history: {place}");
-                return Ok(Self { history, bases, readers, place, line, lost: None });
-            }
-            Some((dir, Err(error))) => {
-                let lost = format!(
-                    "{} cannot be used for the history: {error}; totals start at 0; give a directory that \
-                     this node can write to with [history] dir",
-                    dir.display()
-                );
-                ("history: in memory, lost at exit", Some(lost))
-            }
-            None => ("history: in memory, lost at exit (set [history] dir to keep it)", None),
-        };
-        // An image that this program does not know is as good as none.
-        let from_image = image.and_then(|image| History::in_memory_from(image, names, shards, now).ok());
-        let in_memory = from_image.map_or_else(|| History::in_memory(names, shards, now), Ok);
-        let (history, bases, readers) = in_memory.and_then(with_readers)?;
-        let place = "in memory".to_owned();
-        Ok(Self { history, bases, readers, place, line: line.to_owned(), lost })
+        let lost = why.or_else(|| history.take_news());
+        Ok(Self { history, bases, readers, place, line, lost })
+    }
+
+    /// What is wrong with the directory, for people.
+    pub(super) fn trouble(&self, config: &Config) -> Option<String> {
+        let (dir, fault) = (config.history.as_deref()?, self.lost.as_ref()?);
+        let retried = if self.history.trouble().is_some() { "; retrying every minute" } else { "" };
+        Some(format!("history: {}: {fault}{retried}", dir.display()))
     }
 }
 
@@ -166,7 +164,7 @@ pub(super) struct Watched {
 
 /// What the watchers are made from.
 pub(super) struct Watch {
-    pub(super) http: Opened,
+    pub(super) http: Listeners,
     pub(super) places: Places,
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
@@ -191,10 +189,10 @@ fn exports(
     }
     let exports = Exports::open(&config.export, stored, board, history::unix_time());
     let (minutes, told) = Minutes::queue();
-    let board = Arc::clone(board);
+    let (board, settings) = (Arc::clone(board), config.export.clone());
     let run = move || {
         confined.thread(Class::Exports)?;
-        exports.run(&board, &told);
+        exports.run(&settings, &board, &told);
         Ok(())
     };
     Ok(Some((minutes, net::spawn("exports".to_owned(), events.clone(), run)?)))
@@ -210,10 +208,12 @@ impl Watched {
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
         let Watch { http, places, today, remembered, names, taps, xdp, is_draining } = watch;
-        let Remembered { history, mut bases, readers: [stored, for_exports], place, .. } = remembered;
+        let Remembered { history, mut bases, readers: [stored, for_exports], place, lost, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
         let mut board = board(config, net, placement, names, bases, place, &taps);
         board.facts.xdp = xdp;
+        board.history.set_waits(history.trouble().is_some());
+        lost.iter().for_each(|fault| board.history.failed(fault));
         if is_draining {
             board.life.change(State::Draining);
         }
@@ -224,17 +224,13 @@ impl Watched {
         let (minutes, exports) = exports(config, for_exports, &board, events, confined)?.unzip();
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, minutes);
-        let node_view = config.node_view;
+        let access = Access { node_view: config.node_view, allowed_hosts: config.allowed_hosts.clone() };
         let stop_http = Arc::new(AtomicBool::new(false));
         let (flag, for_http) = (Arc::clone(&stop_http), Arc::clone(&board));
-        let http = match http {
-            Opened::At(listener) => {
-                let confined = net.confined.clone();
-                let run = move || web::run(listener, for_http, stored, node_view, &flag, &confined);
-                Some(net::spawn("http".to_owned(), events.clone(), run)?)
-            }
-            Opened::Busy(_) | Opened::Off => None,
-        };
+        let is_served = http.all().next().is_some();
+        let confined = net.confined.clone();
+        let run = move || web::run(http, for_http, stored, access, &flag, &confined);
+        let http = is_served.then(|| net::spawn("http".to_owned(), events.clone(), run)).transpose()?;
         let (places, other_places) = unbounded();
         let for_aggregator = Arc::clone(&board);
         let (leave, history) = bounded(1);
@@ -270,14 +266,27 @@ impl Watched {
         }
     }
 
-    /// Ends the other threads. What is left is the history, with everything that was counted so far.
-    pub(super) fn stop(&mut self) -> Option<History> {
+    /// Ends the other threads. What is left is the history, with everything that was counted so far. None of
+    /// them is waited for longer than it may take: one that hangs ends with the process.
+    pub(super) fn stop(&mut self, log: &Log) -> Option<History> {
         self.stop_http.store(true, Ordering::Relaxed);
         self.places = None;
-        let threads = [self.http.take(), self.aggregator.take(), self.exports.take()];
-        for thread in threads.into_iter().flatten() {
-            // A panic was reported when it happened.
-            let _ = thread.join();
+        let began = Instant::now();
+        for (what, thread) in [
+            ("HTTP", self.http.take()),
+            ("the history", self.aggregator.take()),
+            ("exports", self.exports.take()),
+        ] {
+            let Some(thread) = thread else { continue };
+            while !thread.is_finished() && began.elapsed() < HISTORY_CLOSE_WAIT_MAX {
+                thread::park_timeout(WATCHED_TICK);
+            }
+            if thread.is_finished() {
+                // A panic was reported when it happened.
+                let _ = thread.join();
+            } else {
+                log.error(format!("{what}: its thread hangs; this process ends without it"));
+            }
         }
         self.history.try_recv().ok()
     }

@@ -1,23 +1,51 @@
 //! Whether the node may write where its configuration says that it writes.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::logging;
-use super::said::cannot_write;
 use crate::config::Config;
+use crate::history;
+use crate::limits::DIRECTORY_WAIT_MAX;
 use crate::problem::Problem;
 use crate::report::export;
+use crate::sys::aside;
 
-/// What is wrong with the directories and files that the node is to write to. Of that, the files of logs
-/// alone keep it from serving.
+/// What is wrong with the directories and files that the node is to write to: of that, the files of logs alone
+/// keep it from serving. And what is to be told of those that are well, or do not respond.
 #[must_use]
-pub fn unwritable(config: &Config) -> Vec<Problem> {
-    let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir));
-    let history = config.history.as_deref().map(|dir| ("[history] dir".to_owned(), dir));
-    let problem = |(key, dir): (String, &Path)| {
-        let error = export::check_folder(dir).err()?;
-        Some(Problem::plain(cannot_write(&key, dir, &error)))
-    };
-    let of_folders = history.into_iter().chain(exports).filter_map(problem);
-    of_folders.chain(logging::check(config).map(Problem::plain)).collect()
+pub fn written(config: &Config) -> (Vec<Problem>, Vec<String>) {
+    let exports = config.export.folders().map(|(name, dir)| (format!("[export] {name}"), dir.to_owned()));
+    let history = config.history.clone().map(|dir| ("[history] dir".to_owned(), dir));
+    let folders: Vec<(String, PathBuf)> = history.into_iter().chain(exports).collect();
+    let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    let checked =
+        aside::each(&folders, DIRECTORY_WAIT_MAX, |(_, dir)| export::check_folder(dir).map(|()| None));
+    for ((key, dir), checked) in folders.iter().zip(checked) {
+        match checked {
+            Some(Err(error)) => problems.push(Problem::plain(export::cannot_write(key, dir, &error))),
+            Some(Ok(_)) => {}
+            None => {
+                notes.push(format!("{key}: {} does not respond; the node serves without it", dir.display()))
+            }
+        }
+    }
+    notes.extend(config.history.as_deref().and_then(|dir| of_history(dir.to_owned())));
+    let logs = aside::each(&[config], DIRECTORY_WAIT_MAX, |config| {
+        let wrong: Vec<String> = logging::check(config).collect();
+        if wrong.is_empty() { Ok(None) } else { Err(wrong.join("\n")) }
+    });
+    match logs.into_iter().next().flatten() {
+        Some(Err(wrong)) => problems.extend(wrong.lines().map(Problem::plain)),
+        Some(Ok(_)) => {}
+        None => notes.push("the directory of a log does not respond".to_owned()),
+    }
+    (problems, notes)
+}
+
+/// What is to be told of the history in `dir`.
+fn of_history(dir: PathBuf) -> Option<String> {
+    let told = aside::each(&[dir], DIRECTORY_WAIT_MAX, |dir| {
+        history::examine(dir).map_or(Ok(None), |told| Err(format!("history: {}: {told}", dir.display())))
+    });
+    told.into_iter().next()??.err()
 }

@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
+use super::fault::Fault;
 use super::sources::{Places, Sources};
 use super::uniques::UniquesOfDays;
-use super::{DAY, History, MINUTE, unix_time};
+use super::{DAY, History, Kept, MINUTE, unix_time};
 use crate::board::Board;
+use crate::board::remarks::Remarks;
 use crate::limits::{AGGREGATOR_TICK, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
 use crate::stats::ledger::Stream;
 
@@ -60,6 +62,7 @@ pub struct Aggregator {
     uniques: UniquesOfDays,
     history: History,
     minutes: Option<Minutes>,
+    remarks: Remarks,
 }
 
 /// The day of a time in seconds, both of Unix time.
@@ -80,7 +83,7 @@ impl Aggregator {
         history: History,
         minutes: Option<Minutes>,
     ) -> Self {
-        Self { streams, today, sources, uniques, history, minutes, queries: 0 }
+        Self { streams, today, sources, uniques, history, minutes, remarks: Remarks::default(), queries: 0 }
     }
 
     /// Looks once a second until nobody is left who could send other databases of places, and then once more.
@@ -103,6 +106,9 @@ impl Aggregator {
                 self.store(board, now);
             }
             if !goes_on {
+                if let Err(fault) = self.history.end() {
+                    board.log.error(format!("history: cannot be closed in order: {fault}"));
+                }
                 return self.history;
             }
         }
@@ -128,27 +134,38 @@ impl Aggregator {
             self.uniques.gather(&stream.uniques, today);
             stream.times.take(|times| board.observed.add_times(index, times));
         }
-        board.observed.look_at_busy(Instant::now(), board.busy());
+        let at = Instant::now();
+        self.remarks.look(board, at);
+        board.observed.look_at_busy(at, board.busy());
         board.observed.look(now, self.uniques.estimates(today), self.sources.unreadable());
         self.today.store(day_of(now), Ordering::Relaxed);
     }
 
-    /// Stores the minute, and tells of it. What could not be stored is stored with the next one.
+    /// Tells of what is wrong with the history.
+    fn tell(&self, board: &Board, fault: &Fault, then: &str) {
+        board.log.error(format!("history: {fault}{then}"));
+        board.history.failed(fault);
+    }
+
+    /// Stores the minute, and tells of it. While its directory cannot be used it waits in memory.
     fn store(&mut self, board: &Board, now: u64) {
+        self.history.attend(board, &mut self.uniques, now);
+        if let Some(trouble) = self.history.take_news() {
+            self.tell(board, &trouble, "");
+        }
         let queries = board.queries();
         let rows = self.sources.rows(queries - self.queries);
         match self.history.store(board, &rows, &self.uniques, now) {
-            Ok(()) => {
+            Ok(kept) => {
                 self.queries = queries;
                 self.sources.clear();
                 self.uniques.stored();
-                board.log.debug("history: the minute is stored");
+                match kept {
+                    Kept::Stored => board.log.debug("history: the minute is stored"),
+                    Kept::Waits(fault) => self.tell(board, &fault, "; this minute waits in memory"),
+                }
             }
-            Err(error) => {
-                let again = "it will be written with the next one";
-                board.log.error(format!("history: cannot write this minute: {error}; {again}"));
-                board.history.failed(error);
-            }
+            Err(fault) => self.tell(board, &fault, "; this minute will be stored with the next one"),
         }
         if let Some(minutes) = &self.minutes {
             minutes.tell(Minute { now, stored_until: self.history.stored_until() });

@@ -1,37 +1,45 @@
 //! The history of the counters: what was counted in each minute, and, as that ages, in each quarter of an
 //! hour, hour and day. And the totals, which continue where the last run of the program left them.
 //!
-//! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA` below.
+//! It is one SQLite file, which an operator may ask while the node runs. Its tables are in `SCHEMA`. While the
+//! file cannot be used, minutes wait in a database in memory, with the same tables and the same rules for what
+//! becomes of them as they age; the file gets them as they are once it can be used.
 
 pub mod aggregator;
 mod aging;
+mod db;
+pub mod fault;
+mod lock;
 pub mod lookback;
 mod schema;
 pub mod sources;
 mod succession;
 pub mod uniques;
 
-use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, TryRecvError};
+use rusqlite::Connection;
 
-use crate::board::{Block, Board};
+use crate::board::{Base, Board};
 use crate::limits::{
-    HISTORY_AGED_AT_ONCE, HISTORY_BUSY_MAX, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_LOG_LEN_MAX,
-    HISTORY_READ_WAIT_MAX,
+    HISTORY_AGED_AT_ONCE, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_READ_WAIT_MAX, HISTORY_WAITING_LEN_MAX,
 };
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
-use crate::stats::uniques::KINDS;
 
+use db::{Db, Minute};
+use fault::{Cause, Fault};
+pub use lock::Lock;
 pub use schema::{DAY, MINUTE};
-use schema::{SCHEMA, Series, all_series, put_count, put_source, put_total, put_uniques, version};
+use schema::{Series, all_series};
 use sources::Row;
-pub use succession::{Closed, Counted, totals};
+pub use succession::{Closed, Counted, Legacy, totals};
 use uniques::UniquesOfDays;
 
 /// The file in the configured directory.
@@ -41,36 +49,92 @@ pub const FILE: &str = "history.sqlite";
 #[derive(Debug, Default)]
 pub struct Bases {
     /// For each shard.
-    pub shards: Vec<Totals>,
+    pub shards: Vec<Base>,
     /// For the thread of TCP.
-    pub tcp: Totals,
+    pub tcp: Base,
     /// For what was answered in the driver.
-    pub xdp: Totals,
+    pub xdp: Base,
     /// For shards that no longer exist.
-    pub past: Totals,
+    pub past: Base,
     /// Who asked today and yesterday.
     pub uniques: UniquesOfDays,
 }
 
-/// The file, and what of it the program needs to have at hand.
+impl Bases {
+    /// Nothing was counted.
+    fn none(shards: usize) -> Self {
+        Self { shards: vec![Base::default(); shards], ..Self::default() }
+    }
+
+    /// In the order of [`Board::blocks`].
+    fn blocks(&self) -> impl Iterator<Item = &Base> {
+        self.shards.iter().chain([&self.tcp, &self.xdp])
+    }
+
+    /// All of them.
+    fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Base> {
+        self.shards.iter_mut().chain([&mut self.tcp, &mut self.xdp, &mut self.past])
+    }
+}
+
+/// The file of a directory, opened.
+#[derive(Debug)]
+struct Opened {
+    db: Db,
+    bases: Bases,
+    /// Nobody else has it meanwhile.
+    lock: Option<Lock>,
+    /// What is to be told of it.
+    news: Option<Fault>,
+}
+
+/// Why it is not, and what earlier runs counted where that can be read all the same.
+type Unopened = (Fault, Option<Bases>);
+
+/// A directory that is being opened, on another thread.
+#[derive(Debug)]
+pub struct Opening(Receiver<Result<Opened, Unopened>>);
+
+/// What became of a minute.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is stored where the history is wanted.
+    Stored,
+    /// It waits in memory, and why.
+    Waits(Fault),
+}
+
+/// The history, and what of it the program needs to have at hand.
 #[derive(Debug)]
 pub struct History {
-    db: Connection,
-    /// What SQLite calls the file.
-    place: PathBuf,
-    is_in_memory: bool,
+    /// Where it is wanted; `None` for memory.
+    dir: Option<PathBuf>,
+    /// The file there.
+    file: Option<Db>,
+    lock: Option<Lock>,
+    /// The file, while another thread is about to open it.
+    opening: Option<Opening>,
+    /// Why there is no file.
+    trouble: Fault,
+    /// What is to be told of the file that there is.
+    news: Option<Fault>,
+    /// Where minutes are while there is no file, or it cannot be written.
+    memory: Option<Db>,
+    /// What readers look at.
+    place: Arc<ArcSwap<PathBuf>>,
     /// What zones and addresses were called the last time.
     names: Names,
     /// By where the counter stands in a block.
     series: Vec<Series>,
-    /// What each source had counted when it was last stored: shards, TCP, XDP.
-    stored: Vec<Totals>,
-    /// When that was, in seconds of Unix time.
+    /// What each block had counted when the last minute was kept, shards, TCP, XDP; and of the file's totals
+    /// what the board goes on from.
+    taken: Vec<Totals>,
+    known: Vec<Totals>,
+    known_past: Totals,
+    /// When the last minute was kept, in seconds of Unix time.
     stored_at: u64,
-    /// The same without a jump of the clock.
+    /// Up to when everything is stored, without a jump of the clock.
     stored_until: u64,
-    /// As of when rows have aged: now, but for such a jump, or after a long absence.
-    aged_to: u64,
 }
 
 impl History {
@@ -79,18 +143,26 @@ impl History {
     ///
     /// # Errors
     /// If the directory or the file cannot be written, or is not a history that this program knows.
-    pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
-        fs::create_dir_all(dir).map_err(|error| error.to_string())?;
-        Self::new(dir.join(FILE), false, names, shards, now)
+    pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), Fault> {
+        let opened = open(dir, &all_series(names), shards, None, false, now).map_err(|(fault, _)| fault)?;
+        Ok(Self::opened(dir, opened, names, now))
+    }
+
+    fn opened(dir: &Path, opened: Opened, names: &Names, now: u64) -> (Self, Bases) {
+        let Opened { db, bases, lock, news } = opened;
+        let mut history = Self::new(Some(dir.to_owned()), names, &bases, now);
+        history.place.store(Arc::new(db.place.clone()));
+        (history.file, history.lock) = (Some(db), lock);
+        history.news = news;
+        (history, bases)
     }
 
     /// A history that ends with the program.
     ///
     /// # Errors
     /// If there is no memory.
-    pub fn in_memory(names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), String> {
-        let (_filled, place) = memory(None).map_err(|error| error.to_string())?;
-        Self::new(place, true, names, shards, now)
+    pub fn in_memory(names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), Fault> {
+        Self::wait_in_memory(None, None, names, Bases::none(shards), now)
     }
 
     /// A history that ends with the program and begins with what the one before it had, which left `image`.
@@ -102,168 +174,276 @@ impl History {
         names: &Names,
         shards: usize,
         now: u64,
-    ) -> Result<(Self, Bases), String> {
-        let (_filled, place) = memory(Some(image)).map_err(|error| error.to_string())?;
-        Self::new(place, true, names, shards, now)
-    }
-
-    fn new(
-        place: PathBuf,
-        is_in_memory: bool,
-        names: &Names,
-        shards: usize,
-        now: u64,
-    ) -> Result<(Self, Bases), String> {
-        let db = Connection::open(&place).map_err(|error| error.to_string())?;
-        let len_max = if is_in_memory { HISTORY_IN_MEMORY_LEN_MAX } else { HISTORY_LEN_MAX };
-        prepare(&db, len_max).map_err(|error| error.to_string())?;
-        let version = version(&db).map_err(|error| error.to_string())?;
-        if version != SCHEMA.len() {
-            return Err(format!("its version is {version}, this program knows {}", SCHEMA.len()));
-        }
+    ) -> Result<(Self, Bases), Fault> {
+        let mut memory = db::in_memory(Some(image), HISTORY_IN_MEMORY_LEN_MAX, now, shards + 2)?;
         let series = all_series(names);
-        let mut bases = bases(&db, &series, shards).map_err(|error| error.to_string())?;
-        bases.uniques = uniques(&db, (now / DAY).saturating_sub(1)).map_err(|error| error.to_string())?;
-        let stored = bases.shards.iter().chain([&bases.tcp, &bases.xdp]).cloned().collect();
-        let newest: Option<u64> = db
-            .query_row("SELECT max(start) FROM counts", [], |row| row.get(0))
-            .map_err(|error| error.to_string())?;
-        let aged_to = newest.unwrap_or(now).min(now);
-        Ok((
-            Self {
-                db,
-                place,
-                is_in_memory,
-                names: names.clone(),
-                series,
-                stored,
-                stored_at: now,
-                stored_until: now,
-                aged_to,
-            },
-            bases,
-        ))
+        let bases = memory.begin(&series, shards, false, now);
+        let bases = bases.map_err(|error| Fault::of(&error, Path::new("")))?;
+        let mut history = Self::new(None, names, &bases, now);
+        history.place.store(Arc::new(memory.place.clone()));
+        history.memory = Some(memory);
+        Ok((history, bases))
     }
 
-    /// Up to when everything is stored. A clock that has jumped ahead is not believed at once.
+    /// A history in memory that goes on from `bases`, which a file may have that cannot be used; it is moved
+    /// to `dir` once that can be.
+    fn wait_in_memory(
+        dir: Option<PathBuf>,
+        trouble: Option<Fault>,
+        names: &Names,
+        bases: Bases,
+        now: u64,
+    ) -> Result<(Self, Bases), Fault> {
+        let mut history = Self::new(dir, names, &bases, now);
+        history.trouble = trouble.unwrap_or(history.trouble);
+        let memory = in_memory(&mut history.memory, history.dir.is_some(), history.taken.len(), now)?;
+        let blocks: Vec<_> = bases.blocks().map(|base| (base.total.clone(), base.left_out.clone())).collect();
+        // Readers find the totals there that the board begins with.
+        memory
+            .put(&Minute {
+                start: now,
+                now,
+                series: &history.series,
+                moved: &Totals::default(),
+                blocks: &blocks,
+                past: &bases.past,
+                sources: &[],
+                uniques: &UniquesOfDays::default(),
+            })
+            .map_err(|error| Fault::of(&error, Path::new("")))?;
+        history.place.store(Arc::new(memory.place.clone()));
+        Ok((history, bases))
+    }
+
+    fn new(dir: Option<PathBuf>, names: &Names, bases: &Bases, now: u64) -> Self {
+        let totals: Vec<Totals> = bases.blocks().map(|base| base.total.clone()).collect();
+        Self {
+            dir,
+            file: None,
+            lock: None,
+            opening: None,
+            trouble: Fault::silent(),
+            news: None,
+            memory: None,
+            place: Arc::default(),
+            names: names.clone(),
+            series: all_series(names),
+            taken: totals.clone(),
+            known: totals,
+            known_past: bases.past.total.clone(),
+            stored_at: now,
+            stored_until: now,
+        }
+    }
+
+    /// Up to when everything is stored where it is wanted. A clock that has jumped ahead is not believed at
+    /// once.
     #[must_use]
     pub const fn stored_until(&self) -> u64 {
         self.stored_until
     }
 
-    /// Stores what was counted since the last time, as of the minute in which that was, with `sources` and
+    /// Why the history is not where it is wanted.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Fault> {
+        (self.dir.is_some() && self.file.is_none()).then_some(&self.trouble)
+    }
+
+    /// What became of the file that was there.
+    pub const fn take_news(&mut self) -> Option<Fault> {
+        self.news.take()
+    }
+
+    /// Tries again to open a directory that could not be used. What its file has is added to `board` and
+    /// `uniques`, which go on from there; /metrics leaves that out.
+    pub fn attend(&mut self, board: &Board, uniques: &mut UniquesOfDays, now: u64) {
+        let (None, Some(dir)) = (&self.file, self.dir.clone()) else { return };
+        let opened = match self.opening.as_ref().map(|opening| opening.0.try_recv()) {
+            Some(Err(TryRecvError::Empty)) => return,
+            Some(Ok(opened)) => opened,
+            // Its thread has ended without a word, or there was none.
+            Some(Err(TryRecvError::Disconnected)) | None => {
+                open(&dir, &self.series, board.shards.len(), self.lock.take(), true, now)
+            }
+        };
+        self.opening = None;
+        match opened {
+            Ok(opened) => self.adopt(opened, board, uniques),
+            Err((fault, _)) => self.trouble = fault,
+        }
+    }
+
+    fn adopt(&mut self, opened: Opened, board: &Board, uniques: &mut UniquesOfDays) {
+        let Opened { db, bases, lock, news } = opened;
+        for (index, (block, base)) in board.blocks().zip(bases.blocks()).enumerate() {
+            let more = base.total.since(&self.known[index]);
+            self.known[index] += &more;
+            self.taken[index] += &more;
+            block.add_to_base(&Base::left_out(more));
+        }
+        let more = bases.past.total.since(&self.known_past);
+        self.known_past += &more;
+        add_to_past(board, &Base::left_out(more));
+        uniques.merge(bases.uniques);
+        (self.file, self.lock, self.news) = (Some(db), lock, news);
+    }
+
+    /// Keeps what was counted since the last time, as of the minute in which that was, with `sources` and
     /// `uniques`, and rolls up what is old enough at `now`. All of it or, with an error, nothing; then the
-    /// next time stores it too. Where the history has all the room that it may have, it rolls up more.
+    /// next time keeps it too. While the file cannot be written, it waits in memory.
     ///
     /// Time moves on by at most [`HISTORY_AGED_AT_ONCE`]: what a wrong clock makes old is gone for good, and
     /// after a long sleep there is much to do.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// If there is no memory either.
     pub fn store(
         &mut self,
         board: &Board,
         sources: &[Row<'_>],
         uniques: &UniquesOfDays,
         now: u64,
-    ) -> rusqlite::Result<()> {
-        match self.try_store(board, sources, uniques, now) {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.is_at_bound()? => {
-                aging::make_room(&mut self.db)?;
-                self.try_store(board, sources, uniques, now)
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// Whether it is our own bound on its size that is reached, rather than the disk's.
-    fn is_at_bound(&self) -> rusqlite::Result<bool> {
-        let pragma =
-            |name: &str| self.db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, u64>(0));
-        Ok(pragma("page_count")? >= pragma("max_page_count")?)
-    }
-
-    fn try_store(
-        &mut self,
-        board: &Board,
-        sources: &[Row<'_>],
-        uniques: &UniquesOfDays,
-        now: u64,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<Kept, Fault> {
         self.rename(board)?;
-        let at_most = |before: u64| now.min(before + HISTORY_AGED_AT_ONCE.as_secs());
-        let (stored_until, aged_to) = (at_most(self.stored_until), at_most(self.aged_to));
-        let totals: Vec<Totals> = board.blocks().map(Block::read).collect();
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let blocks: Vec<(Totals, Totals)> =
+            board.blocks().map(|block| (block.read(), block.base.load().left_out.clone())).collect();
         let mut moved = Totals::default();
-        for (index, (totals, stored)) in totals.iter().zip(&self.stored).enumerate() {
-            let source = source(index, board.shards.len());
-            for (at, (&total, &before)) in totals.counts().iter().zip(stored.counts()).enumerate() {
-                if total > before {
-                    moved.add(at, total - before);
-                    put_total(&transaction, &source, &self.series[at], total)?;
-                }
-            }
+        for ((total, _), taken) in blocks.iter().zip(&self.taken) {
+            moved += &total.since(taken);
         }
-        let start = self.stored_at - self.stored_at % MINUTE;
-        for (series, &count) in self.series.iter().zip(moved.counts()) {
-            if count > 0 && series.is_kept {
-                put_count(&transaction, (MINUTE, start), series.family, &series.labels, count)?;
+        let minute = Minute {
+            start: self.stored_at,
+            now,
+            series: &self.series,
+            moved: &moved,
+            blocks: &blocks,
+            past: &board.past.load(),
+            sources,
+            uniques,
+        };
+        let stored = match &mut self.file {
+            Some(file) => put_into_file(file, &minute, board),
+            None => Err(self.trouble.clone()),
+        };
+        let kept = match stored {
+            // What has waited comes after that: to move it is much in vain while there is no room.
+            Ok(()) => match self.take_what_waits() {
+                Ok(()) => Kept::Stored,
+                Err(fault) => Kept::Waits(self.failed(fault, now)),
+            },
+            Err(fault) => {
+                let memory = in_memory(&mut self.memory, self.dir.is_some(), self.taken.len(), now)?;
+                memory.put(&minute).map_err(|error| Fault::of(&error, Path::new("")))?;
+                if self.dir.is_some() { Kept::Waits(self.failed(fault, now)) } else { Kept::Stored }
             }
+        };
+        (self.taken, self.stored_at) = (blocks.into_iter().map(|(total, _)| total).collect(), now);
+        if kept == Kept::Stored {
+            board.history.written(now);
+            self.stored_until = now.min(self.stored_until + HISTORY_AGED_AT_ONCE.as_secs());
         }
-        sources.iter().try_for_each(|row| put_source(&transaction, start, row))?;
-        uniques.changed().try_for_each(|(day, sketches)| put_uniques(&transaction, day, sketches))?;
-        aging::roll_up(&transaction, aged_to)?;
-        transaction.commit()?;
-        board.history.written(now);
-        (self.stored, self.stored_at) = (totals, now);
-        (self.stored_until, self.aged_to) = (stored_until, aged_to);
+        board.history.set_waits(kept != Kept::Stored);
+        self.show_place(board);
+        Ok(kept)
+    }
+
+    /// Moves all that waits in memory to the file, at once.
+    fn take_what_waits(&mut self) -> Result<(), Fault> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if let Some(memory) = &self.memory {
+            file.take(memory).map_err(|error| Fault::of(&error, &file.place))?;
+        }
+        self.memory = None;
         Ok(())
+    }
+
+    /// What is to be told of a file that could not be written. One that is damaged is moved aside; the next
+    /// minute begins a new one.
+    fn failed(&mut self, fault: Fault, now: u64) -> Fault {
+        self.trouble = match self.file.take() {
+            Some(file) if fault.cause == Cause::Damaged => {
+                let place = file.place.clone();
+                drop(file);
+                db::move_aside(&place, now, &fault).unwrap_or_else(|error| error)
+            }
+            file => {
+                self.file = file;
+                fault
+            }
+        };
+        self.trouble.clone()
+    }
+
+    /// Readers follow the history to where it is.
+    fn show_place(&self, board: &Board) {
+        let Some(db) = self.file.as_ref().or(self.memory.as_ref()) else { return };
+        if **self.place.load() != db.place {
+            self.place.store(Arc::new(db.place.clone()));
+            board.history.moved(self.shown_place());
+        }
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn shown_place(&self) -> String {
+        self.file.as_ref().map_or_else(|| "in memory".to_owned(), |file| file.place.display().to_string())
     }
 
     /// Learns what zones are called that came since the last time. One that earlier runs counted
     /// continues from there.
-    fn rename(&mut self, board: &Board) -> rusqlite::Result<()> {
+    fn rename(&mut self, board: &Board) -> Result<(), Fault> {
         let named = board.named.load_full();
         if named.counted == self.names {
             return Ok(());
         }
         let series = all_series(&named.counted);
-        let mut bases = bases(&self.db, &series, board.shards.len())?;
-        let blocks = bases.shards.iter_mut().chain([&mut bases.tcp, &mut bases.xdp, &mut bases.past]);
-        for totals in blocks {
-            let mut new = Totals::default();
-            for (at, &total) in totals.counts().iter().enumerate() {
-                if series[at].labels != self.series[at].labels {
-                    new.add(at, total);
+        // Of a file that is yet to be opened everything is learnt then.
+        let home = if self.dir.is_some() { &mut self.file } else { &mut self.memory };
+        if let Some(db) = home {
+            let bases = db.bases(&series, board.shards.len());
+            let mut bases = bases.map_err(|error| Fault::of(&error, &db.place))?;
+            for base in bases.blocks_mut() {
+                for totals in [&mut base.total, &mut base.left_out] {
+                    let mut new = Totals::default();
+                    for (at, &total) in totals.counts().iter().enumerate() {
+                        if series[at].labels != self.series[at].labels {
+                            new.add(at, total);
+                        }
+                    }
+                    *totals = new;
                 }
             }
-            *totals = new;
+            for (index, (block, base)) in board.blocks().zip(bases.blocks()).enumerate() {
+                block.add_to_base(base);
+                self.taken[index] += &base.total;
+                self.known[index] += &base.total;
+                db.add_totals(index, &base.total);
+            }
+            self.known_past += &bases.past.total;
+            add_to_past(board, &bases.past);
         }
-        let known = bases.shards.iter().chain([&bases.tcp, &bases.xdp]);
-        for ((block, base), stored) in board.blocks().zip(known).zip(&mut self.stored) {
-            block.add_to_base(base);
-            *stored += base;
-        }
-        board.past.rcu(|past| {
-            let mut past = Totals::clone(past);
-            past += &bases.past;
-            past
-        });
         (self.series, self.names) = (series, named.counted.clone());
         Ok(())
     }
 
     /// Ages at once to `now`, however far that is.
     #[cfg(test)]
-    pub(super) const fn trust(&mut self, now: u64) {
-        (self.stored_until, self.aged_to) = (now, now);
+    pub(super) fn trust(&mut self, now: u64) {
+        self.stored_until = now;
+        self.file.iter_mut().chain(&mut self.memory).for_each(|db| db.trust(now));
     }
 
-    /// Makes every store fail, or none.
+    /// Makes every store into the file fail, or none.
     #[cfg(test)]
     pub(super) fn forbid(&self, is_forbidden: bool) {
-        self.db.pragma_update(None, "query_only", is_forbidden).expect("a pragma that there is");
+        let db = self.file.as_ref().or(self.memory.as_ref()).expect("there is one");
+        db.connection.pragma_update(None, "query_only", is_forbidden).expect("a pragma that there is");
+    }
+
+    /// What a test asks.
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.file.as_ref().or(self.memory.as_ref()).expect("there is one").connection
     }
 
     /// A way to read it while the thread that stores does.
@@ -271,119 +451,125 @@ impl History {
     /// # Errors
     /// Those of the disk.
     pub fn reader(&self) -> rusqlite::Result<Stored> {
-        let db = Connection::open(&self.place)?;
-        db.busy_timeout(HISTORY_READ_WAIT_MAX)?;
-        sort_in_memory(&db)?;
-        db.pragma_update(None, "query_only", true)?;
-        Ok(Stored(db))
+        let at = self.place.load_full();
+        Ok(Stored { db: connect(&at)?, at, place: Arc::clone(&self.place) })
     }
+}
+
+/// Opens the file of a directory for a run that counts on from it, also one that has begun before (`is_late`).
+fn open(
+    dir: &Path,
+    series: &[Series],
+    shards: usize,
+    lock: Option<Lock>,
+    is_late: bool,
+    now: u64,
+) -> Result<Opened, Unopened> {
+    let lock = make_dir(dir)
+        .map_err(|error| Fault::of_system(&error))
+        .and_then(|()| lock.map_or_else(|| Lock::take(dir), |lock| Ok(Some(lock))))
+        .map_err(|fault| (fault, None))?;
+    let readable = |fault: Fault| {
+        let may_be_read = matches!(fault.cause, Cause::Full | Cause::NotWritable | Cause::Other);
+        let bases = may_be_read.then(|| db::peek(dir, series, shards, now)).flatten();
+        (fault, bases)
+    };
+    let (mut db, news) = Db::in_dir(dir, now).map_err(readable)?;
+    let begun = db.begin(series, shards, is_late, now);
+    let bases = begun.map_err(|error| readable(Fault::of(&error, &db.place)))?;
+    Ok(Opened { db, bases, lock, news })
+}
+
+/// Makes the directory, and in it the file, which has the networks of clients: not for everybody to read.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    if !dir.is_dir() {
+        fs::create_dir_all(dir)?;
+    }
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(dir.join(FILE));
+    // That it is there already is well; what else is wrong SQLite tells.
+    drop(made);
+    Ok(())
+}
+
+/// The database in memory; a new one if there is none.
+fn in_memory(memory: &mut Option<Db>, is_waiting: bool, blocks: usize, now: u64) -> Result<&mut Db, Fault> {
+    if memory.is_none() {
+        let len_max = if is_waiting { HISTORY_WAITING_LEN_MAX } else { HISTORY_IN_MEMORY_LEN_MAX };
+        *memory = Some(db::in_memory(None, len_max, now, blocks)?);
+    }
+    Ok(memory.as_mut().expect("it was made"))
+}
+
+fn put_into_file(file: &mut Db, minute: &Minute<'_>, board: &Board) -> Result<(), Fault> {
+    board.history.set_log_len(file.log_len().inspect_err(|fault| {
+        if let Cause::LogHeld(len) = fault.cause {
+            board.history.set_log_len(len);
+        }
+    })?);
+    file.put(minute).map_err(|error| Fault::of(&error, &file.place))
+}
+
+fn add_to_past(board: &Board, more: &Base) {
+    board.past.rcu(|past| {
+        let mut past = Base::clone(past);
+        past.add(more);
+        past
+    });
+}
+
+fn connect(place: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(place)?;
+    db.busy_timeout(HISTORY_READ_WAIT_MAX)?;
+    db::sort_in_memory(&db)?;
+    db.pragma_update(None, "query_only", true)?;
+    Ok(db)
 }
 
 /// The history for those who only read.
 #[derive(Debug)]
-pub struct Stored(Connection);
+pub struct Stored {
+    db: Connection,
+    /// Where that is, and where the history is by now.
+    at: Arc<PathBuf>,
+    place: Arc<ArcSwap<PathBuf>>,
+}
 
 impl Stored {
     /// What to ask.
     pub(super) const fn connection(&self) -> &Connection {
-        &self.0
+        &self.db
+    }
+
+    /// Goes to where the history is by now. Whether that is elsewhere.
+    pub fn follow(&mut self) -> bool {
+        let place = self.place.load_full();
+        if Arc::ptr_eq(&place, &self.at) {
+            return false;
+        }
+        // What cannot be opened now is tried again by the next one who asks.
+        connect(&place).is_ok_and(|db| {
+            (self.db, self.at) = (db, place);
+            true
+        })
     }
 }
 
-/// A database in memory, filled from `image` if there is one, and what SQLite calls it. The connections of
-/// this process share it by that name, as long as there is one.
-fn memory(image: Option<&[u8]>) -> rusqlite::Result<(Connection, PathBuf)> {
-    static MADE: AtomicUsize = AtomicUsize::new(0);
-    let place = format!("file:/history-{}?vfs=memdb", MADE.fetch_add(1, Ordering::Relaxed));
-    let mut db = Connection::open(&place)?;
-    if let Some(image) = image {
-        schema::fill(&mut db, image)?;
-    }
-    Ok((db, place.into()))
+/// What is to be said of the history in `dir`, without a change to it: what is wrong with it, or who uses it.
+#[must_use]
+pub fn examine(dir: &Path) -> Option<String> {
+    let wrong = db::wrong(&dir.join(FILE)).map(|fault| fault.to_string());
+    wrong.or_else(|| {
+        let process = lock::holder(dir)?;
+        let process =
+            process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"));
+        Some(format!("in use by {process}"))
+    })
 }
 
 /// Now, in seconds of Unix time.
 #[must_use]
 pub fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Makes the tables if there are none, and sets what a connection has for itself.
-fn prepare(db: &Connection, len_max: u64) -> rusqlite::Result<()> {
-    db.busy_timeout(HISTORY_BUSY_MAX)?;
-    sort_in_memory(db)?;
-    // With a log written ahead people may read while we write, and a killed program loses nothing that it had
-    // stored. Only a host that loses its power may lose the last minutes, for want of an fsync in each.
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    db.pragma_update(None, "synchronous", "NORMAL")?;
-    // The log does not stay as long as somebody who reads for hours has made it.
-    db.pragma_update_and_check(None, "journal_size_limit", HISTORY_LOG_LEN_MAX, |_| Ok(()))?;
-    // A series is there before its counts. To check that would cost a walk through all counts for each series
-    // that is forgotten.
-    db.pragma_update(None, "foreign_keys", false)?;
-    let page_len: u64 = db.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    db.pragma_update_and_check(None, "max_page_count", len_max / page_len, |_| Ok(()))?;
-    let transaction = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-    let version = version(&transaction)?;
-    for step in SCHEMA.iter().skip(version) {
-        transaction.execute_batch(step)?;
-    }
-    // Even where nothing changes: whether we may write is known now rather than in a minute.
-    transaction.pragma_update(None, "user_version", version.max(SCHEMA.len()))?;
-    transaction.commit()
-}
-
-/// What is grouped and sorted has a row for each counter and step of time, and the process may open no file
-/// elsewhere for it.
-fn sort_in_memory(db: &Connection) -> rusqlite::Result<()> {
-    db.pragma_update(None, "temp_store", "MEMORY")
-}
-
-/// What the file calls the thread of this index: shards first, then the others.
-fn source(index: usize, shards: usize) -> String {
-    let beside = index.checked_sub(shards).and_then(|place| ["tcp", "xdp"].get(place));
-    beside.map_or_else(|| format!("shard {index}"), |name| (*name).to_owned())
-}
-
-fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<Bases> {
-    // Of values that share the name `other` the last is the one that counts.
-    let places: HashMap<(&str, &str), usize> =
-        series.iter().enumerate().map(|(at, series)| ((series.family, series.labels.as_str()), at)).collect();
-    let sources: HashMap<String, usize> =
-        (0..shards + 2).map(|index| (source(index, shards), index)).collect();
-    let mut bases = Bases { shards: vec![Totals::default(); shards], ..Bases::default() };
-    let mut query =
-        db.prepare("SELECT source, family, labels, total FROM totals JOIN series ON id = series")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let (family, labels): (String, String) = (row.get(1)?, row.get(2)?);
-        // A zone or an address that is no more has nothing to go on.
-        let Some(&at) = places.get(&(family.as_str(), labels.as_str())) else { continue };
-        let totals = match sources.get(&row.get::<_, String>(0)?) {
-            Some(&index) if index == shards => &mut bases.tcp,
-            Some(&index) if index > shards => &mut bases.xdp,
-            Some(&index) => &mut bases.shards[index],
-            None => &mut bases.past,
-        };
-        totals.add(at, row.get(3)?);
-    }
-    Ok(bases)
-}
-
-/// The sketches of unique sources that were stored of `day` and later, in days of Unix time.
-fn uniques(db: &Connection, day: u64) -> rusqlite::Result<UniquesOfDays> {
-    let mut found = UniquesOfDays::default();
-    let mut query =
-        db.prepare("SELECT day, kind, registers FROM uniques WHERE day >= ? AND registers NOT NULL")?;
-    let mut rows = query.query([day * DAY])?;
-    while let Some(row) = rows.next()? {
-        let (start, kind): (u64, String) = (row.get(0)?, row.get(1)?);
-        if let Some(kind) = KINDS.iter().position(|known| *known == kind) {
-            found.of(start / DAY)[kind].merge(row.get_ref(2)?.as_blob().unwrap_or_default());
-        }
-    }
-    found.stored();
-    Ok(found)
 }
 
 #[cfg(test)]

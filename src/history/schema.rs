@@ -3,7 +3,7 @@
 use std::io;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::{Map, Value, json};
 
 use super::sources::Row;
@@ -30,9 +30,10 @@ pub const DAY: u64 = HISTORY_RESOLUTIONS[3].0;
 ///  WHERE resolution = 60 AND family = 'as112_queries_by_type_total';
 /// ```
 ///
-/// What was counted in any span of time is in one row, of one resolution: where it was rolled up, the finer
-/// rows are gone.
-pub(super) const SCHEMA: [&str; 2] = [
+/// In the view, what was counted in any span of time is in one row, of one resolution: where it was rolled up,
+/// the finer rows are gone. In the table, whole days have a row of their own beside the finer ones, so a
+/// look back over a year reads no more than one row for each day.
+pub(super) const SCHEMA: [&str; 3] = [
     "
     -- A counter: its family as in /metrics, its labels as a JSON object.
     CREATE TABLE series (
@@ -79,7 +80,24 @@ pub(super) const SCHEMA: [&str; 2] = [
         PRIMARY KEY (day, kind)
     ) STRICT;
     ",
+    "
+    -- What of a total /metrics leaves out, as its run did not end in order: a counter goes on exactly, or it
+    -- begins at 0.
+    ALTER TABLE totals ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
+    -- What there is one of: 'clean' is there while the last run has ended in order and no other has begun;
+    -- before 'days_until' every day has its row of a day.
+    CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    DROP VIEW history;
+    CREATE VIEW history AS
+        SELECT resolution, start, family, labels, count FROM counts JOIN series ON id = series
+         WHERE resolution < 86400 OR start < coalesce(
+               (SELECT min((SELECT min(start) FROM counts WHERE resolution = column1)) / 86400 * 86400
+                  FROM (VALUES (60), (900), (3600))), 9e18);
+    ",
 ];
+
+/// What a file of ours says that it is (`PRAGMA application_id`): "a112".
+pub(super) const APPLICATION: u32 = 0x6131_3132;
 
 /// The families that have a history. The others have totals alone.
 pub(super) const KEPT: [&str; 14] = [
@@ -109,6 +127,17 @@ pub(super) struct Series {
 
 pub(super) fn version(db: &Connection) -> rusqlite::Result<usize> {
     db.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// A mark, if it is there.
+pub(super) fn mark(db: &Connection, name: &str) -> rusqlite::Result<Option<u64>> {
+    db.prepare_cached("SELECT value FROM marks WHERE name = ?")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn set_mark(db: &Connection, name: &str, value: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO marks VALUES (?, ?)")?.execute(params![name, value]).map(|_| ())
 }
 
 /// Every counter's name, by where it stands in a block.
@@ -142,16 +171,35 @@ pub(super) fn put_total(
     transaction: &Transaction<'_>,
     source: &str,
     series: &Series,
-    total: u64,
+    (total, left_out): (u64, u64),
 ) -> rusqlite::Result<()> {
     put_series(transaction, series.family, &series.labels)?;
     transaction
         .prepare_cached(
-            "INSERT INTO totals SELECT ?, id, ? FROM series WHERE family = ? AND labels = ?
-             ON CONFLICT DO UPDATE SET total = excluded.total",
+            "INSERT INTO totals (source, series, total, left_out)
+             SELECT ?, id, ?, ? FROM series WHERE family = ? AND labels = ?
+             ON CONFLICT DO UPDATE SET total = excluded.total, left_out = excluded.left_out",
         )?
-        .execute(params![source, total, series.family, series.labels])
+        .execute(params![source, total, left_out, series.family, series.labels])
         .map(|_| ())
+}
+
+/// Adds to the row of a resolution and start, and to that of the day where the day has one already; the
+/// series is there already.
+pub(super) fn put_late_count(
+    transaction: &Transaction<'_>,
+    (resolution, start): (u64, u64),
+    family: &str,
+    labels: &str,
+    count: u64,
+    days_until: u64,
+) -> rusqlite::Result<()> {
+    put_count(transaction, (resolution, start), family, labels, count)?;
+    let day = start - start % DAY;
+    if resolution < DAY && day < days_until {
+        put_count(transaction, (DAY, day), family, labels, count)?;
+    }
+    Ok(())
 }
 
 /// Adds to the row of a resolution and start; the series is there already.
@@ -171,11 +219,16 @@ pub(super) fn put_count(
         .map(|_| ())
 }
 
-pub(super) fn put_source(transaction: &Transaction<'_>, start: u64, row: &Row<'_>) -> rusqlite::Result<()> {
+pub(super) fn put_source(
+    transaction: &Transaction<'_>,
+    start: u64,
+    row: &Row<'_>,
+    days_until: u64,
+) -> rusqlite::Result<()> {
     let Row { family, value, name, count } = row;
     let labels = json!({family.label: value}).to_string();
     put_series(transaction, family.name, &labels)?;
-    put_count(transaction, (MINUTE, start), family.name, &labels, *count)?;
+    put_late_count(transaction, (MINUTE, start), family.name, &labels, *count, days_until)?;
     if let Some(name) = name {
         transaction.prepare_cached("INSERT OR REPLACE INTO names VALUES (?, ?, ?)")?.execute([
             family.label,

@@ -1,9 +1,10 @@
 use super::sources::{BY_AS, BY_NETWORK, OTHER};
 use rusqlite::params;
 
+use super::schema::{SCHEMA, version};
 use super::*;
-use crate::board::Named;
 use crate::board::tests::board;
+use crate::board::{Block, Named};
 use crate::limits::{HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
 use crate::stats::counters::{QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, SHARD_RECEIVED, TCP_ACCEPTED, Tally};
 use crate::stats::uniques::Uniques;
@@ -21,20 +22,20 @@ fn count(board: &Board, queries: u32) {
 /// All that the history has of queries, in rows that begin at `from` or later.
 fn sum(history: &History, from: u64) -> u64 {
     let query = "SELECT coalesce(sum(count), 0) FROM history WHERE family = ? AND start >= ?";
-    history.db.query_row(query, params![QUERIES.name, from], |row| row.get(0)).unwrap()
+    history.connection().query_row(query, params![QUERIES.name, from], |row| row.get(0)).unwrap()
 }
 
 /// The rows of queries over UDP and IPv4: resolution, start, count.
 fn rows(history: &History) -> Vec<(u64, u64, u64)> {
     let query = "SELECT resolution, start, count FROM history WHERE family = 'as112_queries_total'
                   AND labels ->> 'transport' = 'udp' AND labels ->> 'family' = 'ipv4' ORDER BY start";
-    let mut query = history.db.prepare(query).unwrap();
+    let mut query = history.connection().prepare(query).unwrap();
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     rows.map(Result::unwrap).collect()
 }
 
 /// Stores with a clock that is believed, however far it jumps.
-fn store(history: &mut History, board: &Board, now: u64) -> rusqlite::Result<()> {
+fn store(history: &mut History, board: &Board, now: u64) -> Result<Kept, Fault> {
     history.trust(now);
     history.store(board, &[], &UniquesOfDays::default(), now)
 }
@@ -59,7 +60,7 @@ fn a_minute_has_what_moved_in_it() {
     assert_eq!(rows(&history), [(60, BEGAN, 4), (60, BEGAN + 120, 7), (60, BEGAN + 180, 1)]);
     let of = |family: &str| -> Vec<(String, u64)> {
         let query = "SELECT labels, sum(count) FROM history WHERE family = ? GROUP BY labels ORDER BY labels";
-        let mut query = history.db.prepare(query).unwrap();
+        let mut query = history.connection().prepare(query).unwrap();
         query.query_map([family], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     };
     let zone = |name: &str| format!("{{\"zone\":\"{name}\"}}");
@@ -123,8 +124,10 @@ fn in_eleven_years_no_query_is_lost_before_its_time() {
     for (at, (resolution, kept_for)) in HISTORY_RESOLUTIONS.into_iter().enumerate() {
         let coarser = HISTORY_RESOLUTIONS.get(at + 1).map_or(resolution, |next| next.0);
         let query = "SELECT min(start), count(*) FROM counts WHERE resolution = ?";
-        let (oldest, rows): (u64, u64) =
-            history.db.query_row(query, [resolution], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let (oldest, rows): (u64, u64) = history
+            .connection()
+            .query_row(query, [resolution], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
         assert!(oldest >= now - kept_for - coarser, "{resolution} s: from {oldest}");
         assert!(rows > 0 && rows <= (kept_for + coarser) / resolution * 20, "{resolution} s: {rows} rows");
     }
@@ -138,15 +141,15 @@ fn totals_go_on_after_a_restart() {
     };
     let first = board();
     let (mut history, bases) = open(&first, 2);
-    assert_eq!((bases.tcp.sum(QUERIES), bases.shards.len(), bases.past.sum(QUERIES)), (0, 2, 0));
+    assert_eq!((bases.tcp.total.sum(QUERIES), bases.shards.len(), bases.past.total.sum(QUERIES)), (0, 2, 0));
     store(&mut history, &first, BEGAN + 60).unwrap();
     drop(history);
 
     // The same again, and each thread goes on from what it had.
     let second = board();
     let (mut history, bases) = open(&second, 2);
-    let of_shards: Vec<u64> = bases.shards.iter().map(|totals| totals.sum(QUERIES)).collect();
-    assert_eq!((of_shards, bases.tcp.sum(QUERIES)), (vec![3, 1], 4));
+    let of_shards: Vec<u64> = bases.shards.iter().map(|base| base.total.sum(QUERIES)).collect();
+    assert_eq!((of_shards, bases.tcp.total.sum(QUERIES)), (vec![3, 1], 4));
     second.tcp.add_to_base(&bases.tcp);
     for (block, base) in second.shards.iter().zip(&bases.shards) {
         block.add_to_base(base);
@@ -163,13 +166,13 @@ fn totals_go_on_after_a_restart() {
     let mut names = second.named.load().counted.clone();
     names.zones = vec!["moved.example".to_owned()];
     let (history, bases) = History::open(folder.path(), &names, 1, BEGAN).unwrap();
-    assert_eq!(bases.shards.iter().map(|totals| totals.sum(QUERIES)).collect::<Vec<_>>(), [6]);
-    assert_eq!((bases.past.sum(QUERIES), bases.tcp.sum(QUERIES)), (2, 8));
-    assert_eq!(bases.shards[0].sum(QUERIES_BY_ZONE), 2, "those of `other`");
+    assert_eq!(bases.shards.iter().map(|base| base.total.sum(QUERIES)).collect::<Vec<_>>(), [6]);
+    assert_eq!((bases.past.total.sum(QUERIES), bases.tcp.total.sum(QUERIES)), (2, 8));
+    assert_eq!(bases.shards[0].total.sum(QUERIES_BY_ZONE), 2, "those of `other`");
     drop(history);
     let (_, bases) = open(&second, 2);
-    assert_eq!(bases.past.sum(QUERIES), 0, "both shards are back");
-    assert_eq!(bases.shards[0].sum(QUERIES_BY_ZONE), 6);
+    assert_eq!(bases.past.total.sum(QUERIES), 0, "both shards are back");
+    assert_eq!(bases.shards[0].total.sum(QUERIES_BY_ZONE), 6);
 }
 
 #[test]
@@ -208,51 +211,224 @@ fn a_zone_that_comes_later_goes_on_from_what_it_had() {
     store(&mut history, &second, BEGAN + 240).unwrap();
     assert_eq!(by_zone(&second), 15, "once");
     let query = "SELECT sum(count) FROM history WHERE family = ? AND labels ->> 'zone' = ?";
-    let kept: u64 =
-        history.db.query_row(query, [QUERIES_BY_ZONE.name, late.as_str()], |row| row.get(0)).unwrap();
+    let kept: u64 = history
+        .connection()
+        .query_row(query, [QUERIES_BY_ZONE.name, late.as_str()], |row| row.get(0))
+        .unwrap();
     assert_eq!(kept, 15, "what earlier runs counted is in the rows of their minutes, and in no other");
     drop(history);
     let (_, bases) = History::open(folder.path(), &second.named.load().counted, 1, BEGAN).unwrap();
-    assert_eq!((QUERIES_BY_ZONE.of(&bases.shards[0])[1], QUERIES_BY_ZONE.of(&bases.past)[1]), (10, 5));
+    assert_eq!(
+        (QUERIES_BY_ZONE.of(&bases.shards[0].total)[1], QUERIES_BY_ZONE.of(&bases.past.total)[1]),
+        (10, 5)
+    );
 }
 
 #[test]
-fn what_is_no_history_of_ours_is_refused() {
+fn what_is_no_history_of_ours_is_refused_with_advice() {
     let names = Names::default();
+    let refused = |dir: &Path| {
+        let fault = History::open(dir, &names, 1, BEGAN).unwrap_err();
+        (fault.to_string(), fault.cause)
+    };
     // Nobody may make a file there, not even root.
-    let refused = |dir: &Path| History::open(dir, &names, 1, BEGAN).unwrap_err();
-    assert!(refused(Path::new("/proc")).contains("unable to open"), "{}", refused(Path::new("/proc")));
-    assert!(refused(Path::new("/proc/version")).contains("exists"));
+    for (dir, advice) in [("/proc", "give a directory"), ("/proc/version", "give a directory")] {
+        let (said, cause) = refused(Path::new(dir));
+        assert!(said.contains(advice) && cause == Cause::NotWritable, "{said}");
+    }
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(FILE), "not a database, but long enough to look into".repeat(50)).unwrap();
-    assert!(refused(folder.path()).contains("not a database"), "{}", refused(folder.path()));
-    fs::remove_file(folder.path().join(FILE)).unwrap();
     let (history, _) = History::open(folder.path(), &names, 1, BEGAN).unwrap();
-    history.db.pragma_update(None, "user_version", 3).unwrap();
+    let set = |pragma, value: u32| history.connection().pragma_update(None, pragma, value).unwrap();
+    set("user_version", 99);
+    let (said, cause) = refused(folder.path());
+    assert!(said.starts_with("process ") && said.contains("uses it; "), "{said}");
+    assert_eq!(cause, Cause::Taken(Some(std::process::id())));
     drop(history);
-    assert_eq!(refused(folder.path()), "its version is 3, this program knows 2");
+    let (said, cause) = refused(folder.path());
+    assert!(said.starts_with("its version is 99, this program knows 3; run the newer"), "{said}");
+    assert_eq!(cause, Cause::Newer);
+    let db = Connection::open(folder.path().join(FILE)).unwrap();
+    db.pragma_update(None, "application_id", 7).unwrap();
+    drop(db);
+    assert_eq!(refused(folder.path()).1, Cause::Foreign);
+    assert!(examine(folder.path()).unwrap().contains("another program"));
+}
+
+/// What is told of a directory that has `bytes` for a file, and the files that it has then.
+fn damaged(bytes: impl FnOnce(&Path)) -> (Fault, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    bytes(&folder.path().join(FILE));
+    assert!(examine(folder.path()).is_some_and(|said| said.contains("corrupted")));
+    let (mut history, bases) = History::open(folder.path(), &Names::default(), 2, BEGAN).unwrap();
+    assert_eq!(bases.tcp.total.sum(QUERIES), 0);
+    let board = board();
+    assert_eq!(store(&mut history, &board, BEGAN + 60), Ok(Kept::Stored));
+    let fault = history.take_news().unwrap();
+    drop(history);
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    (fault, names.map(|name| name.into_string().unwrap()).collect())
 }
 
 #[test]
-fn a_minute_that_could_not_be_stored_is_stored_later() {
+fn a_damaged_file_is_moved_aside() {
+    let aside = format!("{FILE}.damaged-{BEGAN}");
+    let no_database = |file: &Path| fs::write(file, "not a database, but long".repeat(500)).unwrap();
+    let (fault, files) = damaged(no_database);
+    assert!(fault.to_string().contains(&format!("{aside}, and a new history begins")), "{fault}");
+    assert!(files.contains(&aside) && files.contains(&FILE.to_owned()), "{files:?}");
+}
+
+#[test]
+fn one_that_is_damaged_while_the_node_runs_costs_no_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = board();
+    let (mut history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
+    assert_eq!(store(&mut history, &board, BEGAN + 60), Ok(Kept::Stored));
+    history.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let file = folder.path().join(FILE);
+    let len = fs::metadata(&file).unwrap().len();
+    let pages = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&pages, &vec![0xA5; len as usize - 4096], 4096).unwrap();
+    history.connection().execute_batch("PRAGMA shrink_memory").unwrap();
+    count(&board, 5);
+    let Ok(Kept::Waits(fault)) = store(&mut history, &board, BEGAN + 120) else { panic!("it is damaged") };
+    assert!(matches!(fault.cause, Cause::MovedAside(_)), "{fault}");
+    count(&board, 6);
+    history.attend(&board, &mut UniquesOfDays::default(), BEGAN + 180);
+    assert_eq!(store(&mut history, &board, BEGAN + 180), Ok(Kept::Stored));
+    assert_eq!(rows(&history), [(60, BEGAN + 60, 5), (60, BEGAN + 120, 6)]);
+    assert!(folder.path().join(format!("{FILE}.damaged-{}", BEGAN + 120)).exists());
+    assert_eq!(board.read().total.sum(QUERIES), 19);
+    history.end().unwrap();
+    drop(history);
+    let (_, bases) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
+    let known: u64 = bases.blocks().map(|base| base.total.sum(QUERIES)).sum();
+    assert_eq!(known, 19, "totals are in the new file");
+}
+
+#[test]
+fn minutes_that_could_not_be_stored_wait_and_are_stored_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = board();
+    let (mut history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
+    store(&mut history, &board, BEGAN + 60).unwrap();
+    history.forbid(true);
+    for minute in 2..=4 {
+        count(&board, u32::try_from(minute).unwrap());
+        let Ok(Kept::Waits(fault)) = store(&mut history, &board, BEGAN + minute * 60) else {
+            panic!("it cannot be written");
+        };
+        assert!(fault.to_string().starts_with("attempt to write a readonly database; "), "{fault}");
+        assert!(board.history.waits());
+    }
+    assert_eq!(sum(&history, 0), 8, "readers have what is stored");
+    assert_eq!(history.stored_until(), BEGAN + 240, "a test's clock");
+    history.forbid(false);
+    count(&board, 5);
+    assert_eq!(store(&mut history, &board, BEGAN + 300), Ok(Kept::Stored));
+    assert!(!board.history.waits());
+    let of_minutes = (2..=5).map(|minute| (60, BEGAN + (minute - 1) * 60, minute));
+    assert_eq!(rows(&history), [(60, BEGAN, 4)].into_iter().chain(of_minutes).collect::<Vec<_>>());
+    assert_eq!(sum(&history, 0), board.read().total.sum(QUERIES));
+}
+
+#[test]
+fn a_long_outage_is_rolled_up_as_it_waits() {
     let folder = tempfile::tempdir().unwrap();
     let board = board();
     let (mut history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
     history.forbid(true);
-    for minute in 1..=3 {
+    let began = BEGAN - BEGAN % DAY + DAY;
+    history.stored_at = began;
+    let minutes = 4 * 24 * 60;
+    for minute in 1..=minutes {
         count(&board, 1);
-        let error = store(&mut history, &board, BEGAN + minute * 60).unwrap_err();
-        board.history.failed(&error);
-        assert_eq!(board.history.errors(), minute);
+        assert!(matches!(store(&mut history, &board, began + minute * 60), Ok(Kept::Waits(_))));
     }
-    assert_eq!(board.history.last_error().as_deref(), Some("attempt to write a readonly database"));
-    assert_eq!(sum(&history, 0), 0);
     history.forbid(false);
-    store(&mut history, &board, BEGAN + 240).unwrap();
-    assert_eq!(sum(&history, 0), board.read().total.sum(QUERIES));
-    // All of it is in the minute in which the last good store was: what each of the others had is not known
-    // any more.
-    assert_eq!(rows(&history), [(60, BEGAN, 4 + 3)]);
+    assert_eq!(store(&mut history, &board, began + minutes * 60 + 60), Ok(Kept::Stored));
+    assert_eq!(sum(&history, 0), 8 + minutes);
+    for day in 0..4 {
+        let query = "SELECT sum(count) FROM history WHERE family = ? AND start >= ? AND start < ?";
+        let (from, to) = (began + day * DAY, began + (day + 1) * DAY);
+        let of_day: u64 =
+            history.connection().query_row(query, params![QUERIES.name, from, to], |row| row.get(0)).unwrap();
+        assert_eq!(of_day, 1440 + if day == 0 { 8 } else { 0 }, "day {day}");
+    }
+    let of = |resolution| rows(&history).iter().filter(|row| row.0 == resolution).count();
+    assert!(of(60) >= 2880 && of(900) >= 96, "{} minutes, {} quarters", of(60), of(900));
+}
+
+#[test]
+fn a_directory_that_can_be_used_later_gets_what_waited() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("past");
+    let first = board();
+    let (mut history, _) = History::open(&dir, &first.named.load().counted, 2, BEGAN).unwrap();
+    store(&mut history, &first, BEGAN + 60).unwrap();
+    history.end().unwrap();
+    drop(history);
+    // A file is in its place when the next run begins.
+    let away = folder.path().join("away");
+    fs::rename(&dir, &away).unwrap();
+    fs::write(&dir, "").unwrap();
+    let second = board();
+    let names = &second.named.load().counted;
+    let legacy = Legacy::default();
+    let begun = History::begin(Some(&dir), legacy, names, 2, BEGAN + 120, || Ok(()));
+    let (mut history, bases) = begun.unwrap();
+    assert_eq!(history.trouble().unwrap().cause, Cause::NotWritable);
+    assert_eq!((bases.tcp.total.sum(QUERIES), history.shown_place()), (0, "in memory".to_owned()));
+    let mut reader = history.reader().unwrap();
+    let mut uniques = UniquesOfDays::default();
+    history.attend(&second, &mut uniques, BEGAN + 180);
+    assert!(matches!(store(&mut history, &second, BEGAN + 180), Ok(Kept::Waits(_))));
+    fs::remove_file(&dir).unwrap();
+    fs::rename(&away, &dir).unwrap();
+    count(&second, 2);
+    history.attend(&second, &mut uniques, BEGAN + 240);
+    assert_eq!(store(&mut history, &second, BEGAN + 240), Ok(Kept::Stored));
+    assert_eq!(rows(&history), [(60, BEGAN, 4), (60, BEGAN + 120, 4), (60, BEGAN + 180, 2)]);
+    // The life of the node has all; its counters go on from where they were.
+    assert_eq!(second.read().total.sum(QUERIES), 8 + 8 + 2);
+    assert_eq!(second.read_exported().total.sum(QUERIES), 8 + 2);
+    assert!(reader.follow() && !reader.follow());
+    let query = "SELECT count(*) FROM counts WHERE resolution = 60";
+    assert!(reader.connection().query_row(query, [], |row| row.get::<_, u64>(0)).unwrap() > 0);
+    assert_eq!(*second.history.place(), dir.join(FILE).display().to_string());
+    // And so do those of the next run.
+    history.end().unwrap();
+    drop(history);
+    let (_, bases) = History::open(&dir, names, 2, BEGAN).unwrap();
+    let known = |of: fn(&Base) -> Totals| bases.blocks().map(|base| of(base).sum(QUERIES)).sum::<u64>();
+    assert_eq!((known(|base| base.total.clone()), known(Base::exported)), (18, 10));
+}
+
+#[test]
+fn counters_go_on_exactly_or_begin_at_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = board().named.load().counted.clone();
+    // A run that counts 8 queries: what it goes on from, of its life and in /metrics.
+    let run = |ends: bool| {
+        let board = board();
+        let (mut history, bases) = History::open(folder.path(), &names, 2, BEGAN).unwrap();
+        board.blocks().zip(bases.blocks()).for_each(|(block, base)| block.add_to_base(base));
+        board.past.store(Arc::new(bases.past));
+        store(&mut history, &board, BEGAN + 60).unwrap();
+        if ends {
+            history.end().unwrap();
+        }
+        [board.read(), board.read_exported()].map(|reading| reading.total.sum(QUERIES) - 8)
+    };
+    assert_eq!(run(true), [0, 0]);
+    assert_eq!(run(true), [8, 8]);
+    // One that is killed: the next begins at 0, and the one after that goes on from there.
+    assert_eq!(run(false), [16, 16]);
+    assert_eq!(run(true), [24, 0]);
+    assert_eq!(run(true), [32, 8]);
+    assert_eq!(run(false), [40, 16]);
+    assert_eq!(run(false), [48, 0]);
+    assert_eq!(run(true), [56, 0]);
 }
 
 #[test]
@@ -266,10 +442,10 @@ fn a_file_of_an_earlier_version_gets_what_it_lacks() {
     drop(db);
     let board = board();
     let (history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
-    let one = |query: &str| history.db.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
+    let one = |query: &str| history.connection().query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(one("SELECT count FROM history"), 5);
     assert_eq!(one("SELECT count(*) FROM names") + one("SELECT count(*) FROM uniques"), 0);
-    assert_eq!(version(&history.db).unwrap(), SCHEMA.len());
+    assert_eq!(version(history.connection()).unwrap(), SCHEMA.len());
 }
 
 #[test]
@@ -290,7 +466,7 @@ fn of_sources_the_largest_remain() {
     let rows = |history: &History, resolution: u64| -> Vec<(String, u64)> {
         let query = "SELECT labels ->> 'network', count FROM history WHERE family = ? AND resolution = ?
                       ORDER BY count DESC";
-        let mut query = history.db.prepare(query).unwrap();
+        let mut query = history.connection().prepare(query).unwrap();
         let rows =
             query.query_map(params![BY_NETWORK.name, resolution], |row| Ok((row.get(0)?, row.get(1)?)));
         rows.unwrap().map(Result::unwrap).collect()
@@ -315,19 +491,22 @@ fn names_and_unique_sources_are_kept() {
     let rows = [Row { family: &BY_AS, value: "64500".to_owned(), name: Some("Example"), count: 64 }];
     history.store(&board, &rows, &uniques, BEGAN + 60).unwrap();
     let name = "SELECT name FROM names WHERE label = 'as' AND value = '64500'";
-    assert_eq!(history.db.query_row(name, [], |row| row.get::<_, String>(0)).unwrap(), "Example");
-    let found = super::uniques(&history.db, day).unwrap();
+    assert_eq!(history.connection().query_row(name, [], |row| row.get::<_, String>(0)).unwrap(), "Example");
+    let found = db::uniques(history.connection(), day).unwrap();
     assert_eq!((found.estimates(day), found.changed().count()), ([5, 0, 0], 0));
-    let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+    let count = |query: &str| history.connection().query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
     let networks = "SELECT count(*) FROM series WHERE family = 'as112_sources_by_network'";
-    history.db.execute("INSERT INTO series VALUES (NULL, 'as112_sources_by_network', '{}')", []).unwrap();
+    history
+        .connection()
+        .execute("INSERT INTO series VALUES (NULL, 'as112_sources_by_network', '{}')", [])
+        .unwrap();
     assert_eq!(count(networks), 1);
     // Two days on only the estimate remains.
     store(&mut history, &board, BEGAN + 2 * DAY).unwrap();
-    let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+    let count = |query: &str| history.connection().query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
     assert_eq!(count("SELECT count(*) FROM uniques WHERE registers IS NULL AND sources = 5"), 1);
     assert_eq!((count(networks), count("SELECT count(*) FROM uniques")), (0, 3));
-    assert_eq!(super::uniques(&history.db, day).unwrap().estimates(day), [0, 0, 0]);
+    assert_eq!(db::uniques(history.connection(), day).unwrap().estimates(day), [0, 0, 0]);
     // Ten years on nothing: the day goes when the registers of a later one do.
     let gone = day * DAY + HISTORY_RESOLUTIONS[3].1 + 1;
     for (now, left) in [(gone - 1, 3), (gone, 0)] {
@@ -337,7 +516,8 @@ fn names_and_unique_sources_are_kept() {
         uniques.gather(&thread, later);
         history.trust(now);
         history.store(&board, &[], &uniques, now).unwrap();
-        let count = |query: &str| history.db.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+        let count =
+            |query: &str| history.connection().query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
         let of_day = format!("SELECT count(*) FROM uniques WHERE day = {}", day * DAY);
         assert_eq!((count(&of_day), count("SELECT count(*) FROM uniques")), (left, left + 3), "at {now}");
     }
@@ -368,8 +548,8 @@ fn a_history_that_is_full_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let board = board();
     let (mut history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
-    let pages: u64 = history.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-    history.db.pragma_update_and_check(None, "max_page_count", pages + 3, |_| Ok(())).unwrap();
+    let pages: u64 = history.connection().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    history.connection().pragma_update_and_check(None, "max_page_count", pages + 3, |_| Ok(())).unwrap();
     // In a day of minutes there are more rows than the pages hold.
     for minute in 0..1440 {
         count(&board, 1);
@@ -386,6 +566,7 @@ fn a_history_that_is_full_goes_on() {
 #[test]
 fn series_are_forgotten_without_a_look_at_all_counts() {
     let history = in_memory(&board(), BEGAN);
-    let is_checked: bool = history.db.query_row("PRAGMA foreign_keys", [], |row| row.get(0)).unwrap();
+    let is_checked: bool =
+        history.connection().query_row("PRAGMA foreign_keys", [], |row| row.get(0)).unwrap();
     assert!(!is_checked);
 }

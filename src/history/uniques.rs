@@ -43,6 +43,16 @@ impl UniquesOfDays {
         self.0.get(&day).map_or([0; KINDS.len()], |day| day.sketches.each_ref().map(Sketch::estimate))
     }
 
+    /// Adds what another has seen, which is to be stored with the rest.
+    pub fn merge(&mut self, other: Self) {
+        for (day, of) in other.0 {
+            self.of(day)
+                .iter_mut()
+                .zip(&of.sketches)
+                .for_each(|(sketch, other)| sketch.merge(other.registers()));
+        }
+    }
+
     /// Days of which there is more than was stored.
     pub fn changed(&self) -> impl Iterator<Item = (u64, &Sketches)> {
         self.0.iter().filter(|(_, day)| day.sketches != day.stored).map(|(&day, of)| (day, &of.sketches))

@@ -2,7 +2,7 @@
 //! its snapshot. No shard serves before all have passed.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -17,46 +17,65 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::sys::Arrived;
+use crate::sys::sockets::{UdpOptions, bind_udp_group};
 
-/// Asks the node for its name, and for the SOA of its first zone.
+/// How a query comes in here.
+fn arrival(peer: SocketAddr, local: SocketAddr) -> Arrival {
+    Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0, pace: Pace::Within }
+}
+
+/// Asks the node for its name, and for the SOA of its first zone: at a socket of one address, and at one of a
+/// wildcard address, which has to answer from the address asked.
 ///
 /// # Errors
 /// If there can be no such datapath, or it does not answer as [`serve`] does. A host without a loopback, or
 /// with one that is down, passes.
 pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -> Result<(), NetError> {
     let failed = |reason: String| NetError::Datapath { datapath, reason };
-    let Ok((server, client, local)) = sockets() else { return Ok(()) };
-    let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
-    let arrival =
-        Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0, pace: Pace::Within };
-    let mut udp = UdpIo::new(datapath, vec![server], busy_poll)?;
-    for (question, query) in queries(snapshot) {
-        let expected = answer(snapshot, &arrival, &query);
-        let reply = ask(&mut udp, &client, &query, snapshot, &arrival);
-        let reply = reply.map_err(|error| failed(format!("self-test failed: {error}")))?;
-        if reply != expected || !answers(&reply) {
-            return Err(failed(format!("self-test failed: wrong answer to {question}")));
+    let Ok(fixed) = pair((Ipv4Addr::LOCALHOST, 0).into(), Ipv4Addr::LOCALHOST.into())
+        .or_else(|_| pair((Ipv6Addr::LOCALHOST, 0).into(), Ipv6Addr::LOCALHOST.into()))
+    else {
+        return Ok(());
+    };
+    // Without the address in the reply it would come from 127.0.0.1, and the client would not see it.
+    let wildcard = pair((Ipv4Addr::UNSPECIFIED, 0).into(), Ipv4Addr::new(127, 0, 0, 2).into());
+    let (mut servers, mut clients) = (Vec::new(), Vec::new());
+    for (server, client, local) in std::iter::once(fixed).chain(wildcard) {
+        let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
+        servers.push(server);
+        clients.push((client, arrival(peer, local)));
+    }
+    let mut udp = UdpIo::new(datapath, servers, busy_poll)?;
+    for (client, arrival) in clients {
+        for (question, query) in queries(snapshot) {
+            let expected = answer(snapshot, &arrival, &query);
+            let reply = ask(&mut udp, &client, &query, snapshot, &arrival);
+            let from = arrival.local.ip();
+            let reply = reply.map_err(|error| failed(format!("self-test failed at {from}: {error}")))?;
+            if reply != expected || !answers(&reply) {
+                return Err(failed(format!("self-test failed at {from}: wrong answer to {question}")));
+            }
         }
     }
     let ended = udp.end(&mut |_, _| None);
     ended.map(|_| ()).map_err(|error| failed(format!("self-test did not end: {error}")))
 }
 
-/// A socket for the datapath and one that is connected to it, on whichever loopback there is. A loopback that
-/// is down does not count.
-fn sockets() -> io::Result<(UdpSocket, UdpSocket, SocketAddr)> {
-    let on = |any: SocketAddr| {
-        let (server, client) = (UdpSocket::bind(any)?, UdpSocket::bind(any)?);
-        let local = server.local_addr()?;
-        client.connect(local)?;
-        client.set_nonblocking(true)?;
-        client.send(b"?")?;
-        server.set_read_timeout(Some(Duration::from_millis(SELF_TEST_MS_MAX / 4)))?;
-        server.recv(&mut [0; 1])?;
-        server.set_read_timeout(None)?;
-        Ok((server, client, local))
-    };
-    on((Ipv4Addr::LOCALHOST, 0).into()).or_else(|_: io::Error| on((Ipv6Addr::LOCALHOST, 0).into()))
+/// A socket for the datapath, bound to `server`, and one that is connected to it at the address `local`. A
+/// loopback that is down does not count.
+fn pair(server: SocketAddr, local: IpAddr) -> io::Result<(UdpSocket, UdpSocket, SocketAddr)> {
+    let loopback: IpAddr =
+        if local.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let server = bind_udp_group(server, 1, &UdpOptions::default())?.remove(0);
+    let client = UdpSocket::bind((loopback, 0))?;
+    let local = SocketAddr::new(local, server.local_addr()?.port());
+    client.connect(local)?;
+    client.set_nonblocking(true)?;
+    client.send(b"?")?;
+    server.set_read_timeout(Some(Duration::from_millis(SELF_TEST_MS_MAX / 4)))?;
+    server.recv(&mut [0; 1])?;
+    server.set_read_timeout(None)?;
+    Ok((server, client, local))
 }
 
 fn queries(snapshot: &Snapshot) -> Vec<(String, Vec<u8>)> {
@@ -157,8 +176,7 @@ mod tests {
     fn what_is_no_answer_is_told_from_one() {
         let snapshot = snapshot(true);
         let (peer, local) = ("127.0.0.1:4096".parse().unwrap(), "127.0.0.1:53".parse().unwrap());
-        let arrival =
-            Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0, pace: Pace::Within };
+        let arrival = arrival(peer, local);
         let (_, unknown) = query("example.com", rtype::SOA, class::IN).unwrap();
         assert!(!answers(&answer(&snapshot, &arrival, &unknown)), "refused");
         let (_, known) = queries(&snapshot).remove(0);

@@ -18,12 +18,12 @@ use crate::serve::snapshot::Snapshot;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS,
-    SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS,
+    DROPPED, OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS,
+    SHARD_REARMS, SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS, SOCKET_DROPS,
 };
-use crate::stats::labels::DROPPED_ERROR_CAP;
+use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED};
 use crate::stats::ledger::Ledger;
-use crate::sys::{Arrived, Mmsg, Ring, Turn, sockets};
+use crate::sys::{Arrived, Local, Mmsg, Ring, Turn, sockets};
 
 /// The datapath of one shard.
 pub(super) enum UdpIo {
@@ -177,6 +177,7 @@ impl Shard {
         }
         ledger.stopwatch.tick(now);
         ledger.add(SHARD_SENT.at([]), turn.sent);
+        ledger.add(DROPPED.at([DROPPED_UNADDRESSED]), turn.unaddressed);
         ledger.add(SHARD_EXHAUSTED.at([]), turn.rearms.no_buffers);
         ledger.add(SHARD_OVERFLOWS.at([]), turn.overflows);
         ledger.add(SHARD_SHORT.at([]), turn.short_submits);
@@ -220,7 +221,7 @@ impl Answering {
             self.snapshot.refresh();
         }
         let Listener { mut local, index: listener } = self.listeners[arrived.socket];
-        if let Some(ip) = arrived.local_ip {
+        if let Local::Told(ip) = arrived.local {
             local.set_ip(ip);
         }
         let peer = arrived.peer;

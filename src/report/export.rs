@@ -67,8 +67,14 @@ impl Exports {
         Self { stored, rssac002, dsc }
     }
 
-    /// Writes what is due at the end of each of `minutes`, until there will be no more.
-    pub fn run(mut self, board: &Board, minutes: &Receiver<Minute>) {
+    /// Writes what is due at the end of each of `minutes`, until there will be no more. What cannot be written
+    /// is told at once.
+    pub fn run(mut self, settings: &Settings, board: &Board, minutes: &Receiver<Minute>) {
+        for (name, dir) in settings.folders() {
+            if let Err(error) = check_folder(dir) {
+                board.log.warning(cannot_write(&format!("[export] {name}"), dir, &error));
+            }
+        }
         for Minute { now, stored_until } in minutes {
             self.minute(board, stored_until, now);
         }
@@ -87,6 +93,15 @@ impl Exports {
             }
         }
     }
+}
+
+/// What is said of a directory that cannot be written, and of the key that names it.
+#[must_use]
+pub fn cannot_write(key: &str, dir: &Path, error: &str) -> String {
+    format!(
+        "cannot write to {}: {error}; give a directory that this node can write with {key}",
+        dir.display()
+    )
 }
 
 /// Whether files can be written below `dir`, which need not exist yet. No file is left there.

@@ -111,7 +111,7 @@ fn ranking(of: &Ranking) -> Value {
 }
 
 fn status(status: &Status) -> Value {
-    json!({"place": status.place, "errors": status.errors(), "last_error": status.last_error()})
+    json!({"place": *status.place(), "errors": status.errors(), "last_error": status.last_error()})
 }
 
 /// Times in nanoseconds.

@@ -179,6 +179,16 @@ impl Text {
         let name = "as112_history_errors_total";
         self.head(name, "counter", "Failed writes to the history.");
         self.sample(name, &[], reading.board.history.errors());
+        let name = "as112_history_in_memory";
+        self.head(
+            name,
+            "gauge",
+            "1 while the history waits in memory because its directory cannot be used; 0 otherwise.",
+        );
+        self.sample(name, &[], u8::from(reading.board.history.waits()));
+        let name = "as112_history_log_bytes";
+        self.head(name, "gauge", "Size of the write-ahead log of the history.");
+        self.sample(name, &[], reading.board.history.log_len());
         let name = "as112_export_errors_total";
         self.head(name, "counter", "Failed writes of export files, by export.");
         for (export, status) in &reading.board.exports {

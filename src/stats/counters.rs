@@ -297,6 +297,12 @@ impl Totals {
         self.0[at] += count;
     }
 
+    /// What is in these and was not in `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self(self.0.iter().zip(&before.0).map(|(now, before)| now.saturating_sub(*before)).collect())
+    }
+
     /// The sum of a family.
     #[must_use]
     pub fn sum(&self, family: &Family) -> u64 {

@@ -159,7 +159,17 @@ pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
 pub static DROPPED: Label = Label::fixed(
     "reason",
-    &["short", "response", "bad_port", "own_address", "error_cap", "update", "rate_limit", "drop_list"],
+    &[
+        "short",
+        "response",
+        "bad_port",
+        "own_address",
+        "error_cap",
+        "update",
+        "unaddressed",
+        "rate_limit",
+        "drop_list",
+    ],
 );
 /// Values of [`DROPPED`].
 pub const DROPPED_SHORT: usize = 0;
@@ -173,10 +183,12 @@ pub const DROPPED_OWN_ADDRESS: usize = 3;
 pub const DROPPED_ERROR_CAP: usize = 4;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_UPDATE: usize = 5;
+/// See [`DROPPED_SHORT`]. It came to a wildcard address, and did not tell which address was asked.
+pub const DROPPED_UNADDRESSED: usize = 6;
 /// See [`DROPPED_SHORT`].
-pub const DROPPED_RATE_LIMIT: usize = 6;
+pub const DROPPED_RATE_LIMIT: usize = 7;
 /// See [`DROPPED_SHORT`].
-pub const DROPPED_LISTED: usize = 7;
+pub const DROPPED_LISTED: usize = 8;
 /// What a query over the rate limit of its network got: a truncated reply, BADCOOKIE, nothing; or an answer,
 /// because the limit only counts, or is not for its network, or it had a valid cookie.
 pub static OVER_LIMIT: Label =
@@ -220,6 +232,8 @@ pub static REARM: Label = Label::fixed("cause", &["no_buffers", "empty", "other"
 /// What the kernel said of a reply that it did not send.
 pub static ERRNO: Label =
     Label::fixed("errno", &["EAGAIN", "ENOBUFS", "EINVAL", "EPERM", "EHOSTUNREACH", "other"]);
+/// The value of [`CLOSED`] for a connection that was not let in.
+pub const CLOSED_REFUSED: usize = 6;
 /// Why a connection was closed.
 pub static CLOSED: Label = Label::fixed(
     "reason",
@@ -230,6 +244,7 @@ pub static CLOSED: Label = Label::fixed(
         "unread",
         "table_full",
         "address_full",
+        "refused",
         "buffers",
         "protocol",
         "failed",

@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::sockets::{UdpOptions, bind_udp_group};
-use super::{Arrived, Mmsg, Ring, Turn};
+use super::sockets::{UdpOptions, bind_udp_group, set_option};
+use super::{Arrived, Local, Mmsg, Ring, Turn};
 use crate::limits::{RING_SLOTS, SLOT_PAYLOAD_LEN};
 
 const TICK: Duration = Duration::from_millis(10);
@@ -63,7 +63,10 @@ struct Server {
 
 impl Server {
     fn start(kind: Kind, addresses: &[&str], slots: u16) -> Self {
-        let sockets: Vec<UdpSocket> = addresses.iter().map(|address| bind(address)).collect();
+        Self::on(kind, addresses.iter().map(|address| bind(address)).collect(), slots)
+    }
+
+    fn on(kind: Kind, sockets: Vec<UdpSocket>, slots: u16) -> Self {
         let addresses = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -162,7 +165,7 @@ fn thousands_are_echoed(kind: Kind) {
     assert_eq!((sum.overflows, sum.short_submits), (0, 0));
     assert_eq!(seen.iter().filter(|arrived| arrived.socket == 0 && arrived.peer.is_ipv4()).count(), 3200);
     assert_eq!(seen.iter().filter(|arrived| arrived.socket == 1 && arrived.peer.is_ipv6()).count(), 3200);
-    assert!(seen.iter().all(|arrived| arrived.local_ip.is_none()));
+    assert!(seen.iter().all(|arrived| arrived.local == Local::Fixed));
 }
 
 fn every_length_is_answered(kind: Kind) {
@@ -191,13 +194,58 @@ fn a_wildcard_answers_from_the_address_asked(kind: Kind) {
         let client = client(address);
         for len in [5, 0, 900] {
             assert_eq!(ask(&client, &vec![1; len]), vec![254; len], "from {ip}");
-            let local_ip = (socket != 2).then_some(address.ip());
-            expected.push(Arrived { socket, peer: client.local_addr().unwrap(), local_ip, len });
+            let local = if socket == 2 { Local::Fixed } else { Local::Told(address.ip()) };
+            expected.push(Arrived { socket, peer: client.local_addr().unwrap(), local, len });
         }
     }
     let (sum, seen) = server.stop();
     assert_eq!(seen, expected);
     assert_eq!((sum.sent, sum.send_errors.total()), (15, 0));
+}
+
+/// What somebody else may have asked of a socket comes in front of the address and after it.
+fn other_control_messages_leave_room_for_the_address(kind: Kind) {
+    for stamp in [libc::SO_TIMESTAMP, libc::SO_TIMESTAMPNS] {
+        let sockets = ["0.0.0.0:0", "[::]:0"].map(|address| {
+            let socket = bind(address);
+            let asked = if address.starts_with('[') {
+                [libc::IPV6_RECVHOPLIMIT, libc::IPV6_RECVTCLASS].map(|name| (libc::IPPROTO_IPV6, name))
+            } else {
+                [libc::IP_RECVTTL, libc::IP_RECVTOS].map(|name| (libc::IPPROTO_IP, name))
+            };
+            for (level, name) in [(libc::SOL_SOCKET, stamp)].into_iter().chain(asked) {
+                set_option(&SockRef::from(&socket), level, name, 1).unwrap();
+            }
+            socket
+        });
+        let server = Server::on(kind, sockets.into(), RING_SLOTS);
+        let asked: Vec<SocketAddr> = ["127.0.0.2", "::1"]
+            .into_iter()
+            .zip(&server.addresses)
+            .map(|(ip, address)| SocketAddr::new(ip.parse().unwrap(), address.port()))
+            .collect();
+        for &address in &asked {
+            assert_eq!(ask(&client(address), b"where"), inverted(b"where"));
+        }
+        let (sum, seen) = server.stop();
+        assert_eq!((sum.sent, sum.unaddressed), (2, 0));
+        assert!(seen.iter().map(|arrived| arrived.local).eq(asked.iter().map(|a| Local::Told(a.ip()))));
+    }
+}
+
+/// Rather than answer from wherever a route leads.
+fn at_a_wildcard_a_datagram_without_its_address_is_dropped(kind: Kind) {
+    let sockets = vec![bind("[::]:0"), bind("127.0.0.1:0")];
+    set_option(&SockRef::from(&sockets[0]), libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 0).unwrap();
+    let server = Server::on(kind, sockets, RING_SLOTS);
+    let lost = client(SocketAddr::new("::1".parse().unwrap(), server.addresses[0].port()));
+    (0..3).for_each(|_| tell(&lost, b"anybody?"));
+    let other = client(server.addresses[1]);
+    assert_eq!(ask(&other, b"another socket"), inverted(b"another socket"));
+    let (sum, seen) = server.stop();
+    assert_eq!((sum.received, sum.sent, sum.unaddressed, seen.len()), (1, 1, 3, 1));
+    lost.set_read_timeout(Some(TICK)).unwrap();
+    assert!(try_receive(&lost).is_err());
 }
 
 /// A ring of two slots under bursts: it runs dry over and over, and loses nothing.
@@ -387,6 +435,8 @@ suite! {
     thousands_are_echoed
     every_length_is_answered
     a_wildcard_answers_from_the_address_asked
+    other_control_messages_leave_room_for_the_address
+    at_a_wildcard_a_datagram_without_its_address_is_dropped
     tiny_rings_lose_nothing
     sockets_do_not_hide_each_other
     no_answer_is_no_reply_and_waiting_ends

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::AddAssign;
 
+use super::pktinfo;
+
 /// One datagram, as it is lent to the closure of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrived {
@@ -10,12 +12,38 @@ pub struct Arrived {
     pub socket: usize,
     /// The sender.
     pub peer: SocketAddr,
-    /// The address that it was sent to. Known for sockets of a wildcard address only; the others have one
-    /// address.
-    pub local_ip: Option<IpAddr>,
+    /// The address that it was sent to.
+    pub local: Local,
     /// Bytes of the datagram, at most [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN): a longer one is
     /// cut.
     pub len: usize,
+}
+
+/// Which of our addresses a datagram was sent to, and so where its reply leaves from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// The socket's own: it is bound to one.
+    Fixed,
+    /// The one that came with the datagram: the socket is bound to a wildcard address.
+    Told(IpAddr),
+}
+
+impl Local {
+    /// That of a datagram with this control data; `told` is whether its socket is bound to a wildcard address.
+    /// `None` if it should be there and is not: then no reply can leave from the right address.
+    #[inline]
+    pub(super) fn of(told: bool, control: &[u8]) -> Option<Self> {
+        if told { pktinfo::read(control).map(Self::Told) } else { Some(Self::Fixed) }
+    }
+
+    /// The address that a reply has to name, if any.
+    #[must_use]
+    pub const fn told(self) -> Option<IpAddr> {
+        match self {
+            Self::Fixed => None,
+            Self::Told(ip) => Some(ip),
+        }
+    }
 }
 
 /// What one turn did. Small numbers, to be added up.
@@ -23,6 +51,8 @@ pub struct Arrived {
 pub struct Turn {
     /// Datagrams lent to the closure.
     pub received: u32,
+    /// Datagrams dropped because they did not tell whom to answer, or from which address.
+    pub unaddressed: u32,
     /// Replies that the kernel took.
     pub sent: u32,
     /// Replies that it did not take, and are lost.
@@ -89,6 +119,7 @@ impl SendErrors {
 impl AddAssign for Turn {
     fn add_assign(&mut self, other: Self) {
         self.received += other.received;
+        self.unaddressed += other.unaddressed;
         self.sent += other.sent;
         self.send_errors.again += other.send_errors.again;
         self.send_errors.nobufs += other.send_errors.nobufs;
@@ -110,7 +141,8 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_kind_and_turns_add_up() {
-        let mut turn = Turn { received: 3, sent: 1, overflows: 1, short_submits: 2, ..Turn::default() };
+        let mut turn =
+            Turn { received: 3, unaddressed: 4, sent: 1, overflows: 1, short_submits: 2, ..Turn::default() };
         for errno in
             [libc::EAGAIN, libc::ENOMEM, libc::EINVAL, libc::EPERM, libc::ENETUNREACH, libc::EMSGSIZE]
         {
@@ -123,6 +155,7 @@ mod tests {
         let mut sum = turn;
         sum += turn;
         assert_eq!((sum.received, sum.sent, sum.overflows, sum.short_submits), (6, 2, 2, 4));
+        assert_eq!(sum.unaddressed, 8);
         assert_eq!(sum.send_errors.total(), 12);
         assert_eq!(sum.rearms, Rearms { no_buffers: 2, empty: 4, other: 6 });
     }

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::limits::FILE_READINGS_MAX;
@@ -83,6 +83,53 @@ pub fn set_socket_mode(path: &Path, mode: u32) -> io::Result<()> {
     }
     // A handle of this kind takes no fchmod(2).
     fs::set_permissions(format!("/proc/self/fd/{}", file.as_raw_fd()), Permissions::from_mode(mode))
+}
+
+/// Takes the lock on a whole file for whoever holds this description of it (an OFD lock): descriptors that
+/// are copies of this one, also in other processes, hold the same lock. Whether it was free.
+///
+/// # Errors
+/// What the kernel says; a file system may have no locks.
+pub fn lock(file: &File) -> io::Result<bool> {
+    match lock_call(file, libc::F_OFD_SETLK) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether anybody else holds such a lock, or a lock of a process.
+#[must_use]
+pub fn is_locked(file: &File) -> bool {
+    lock_call(file, libc::F_OFD_GETLK).is_ok_and(|lock| i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// Which other process has a lock on one of these files to write, as far as the kernel tells. None of them is
+/// opened: a process that closes a file loses the locks that it has on it.
+#[must_use]
+pub fn lock_holder(paths: &[&Path]) -> Option<u32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let inodes: Vec<u64> = paths.iter().filter_map(|path| Some(fs::metadata(path).ok()?.ino())).collect();
+    locks.lines().find_map(|line| {
+        // Such as `1: POSIX  ADVISORY  WRITE 1234 08:02:5678 120 120`.
+        let mut words = line.split_whitespace().skip_while(|word| *word != "WRITE").skip(1);
+        let process = words.next()?.parse().ok().filter(|process| *process != std::process::id())?;
+        let inode = words.next()?.rsplit_once(':')?.1.parse().ok()?;
+        inodes.contains(&inode).then_some(process)
+    })
+}
+
+fn lock_call(file: &File, command: libc::c_int) -> io::Result<libc::flock> {
+    // SAFETY: a lock is plain numbers, for which all zeros are a value: from the beginning to the end.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: the descriptor is open, and `lock` is ours, read and written during the call only.
+    if unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) } == 0 {
+        Ok(lock)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ fn settle(line: Passage) -> Passage {
 }
 
 /// Closes all descriptors but the standard ones and `kept`.
-fn close_others(kept: libc::c_uint) {
+pub(super) fn close_others(kept: libc::c_uint) {
     for (first, last) in [(DESCRIPTOR.cast_unsigned(), kept - 1), (kept + 1, libc::c_uint::MAX)] {
         // SAFETY: plain numbers. Values of the parent that own these descriptors exist in this process too,
         // but are never used or dropped: it ends by _exit.

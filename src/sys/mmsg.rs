@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use super::datagram::{Arrived, Turn};
+use super::sockets::wildcards;
 use crate::limits::{DRAIN_BATCHES_MAX, MMSG_BATCH, SHARD_SOCKETS_MAX};
 use batch::Batch;
 
@@ -19,6 +20,7 @@ mod batch;
 /// Sockets that are read with recvmmsg and answered with sendmmsg.
 pub struct Mmsg {
     sockets: Vec<UdpSocket>,
+    wildcards: Box<[bool]>,
     batch: Batch,
     /// For poll(2), one for each socket; used if there are several.
     polled: Vec<libc::pollfd>,
@@ -41,8 +43,9 @@ impl Mmsg {
         }
         let pollfd =
             |socket: &UdpSocket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let wildcards = wildcards(&sockets)?;
         let polled = sockets.iter().map(pollfd).collect();
-        Ok(Self { sockets, batch: Batch::new()?, polled, timeout: None, more: false })
+        Ok(Self { sockets, wildcards, batch: Batch::new()?, polled, timeout: None, more: false })
     }
 
     /// One turn: waits up to `wait` for a datagram, then receives at most one batch from each socket, lends
@@ -113,12 +116,16 @@ impl Mmsg {
         let fd = self.sockets[socket].as_raw_fd();
         let received = self.receive(fd, flags)?;
         for message in 0..received {
-            let Some((arrived, payload)) = self.batch.datagram(message, socket) else { continue };
+            let Some((arrived, payload)) = self.batch.datagram(message, socket, self.wildcards[socket])
+            else {
+                turn.unaddressed += 1;
+                continue;
+            };
             turn.received += 1;
             if let Some(len) = answer(&arrived, payload) {
                 debug_assert!(len <= payload.len(), "a reply is within its slot");
                 let len = len.min(payload.len());
-                self.batch.queue(message, len, arrived.local_ip);
+                self.batch.queue(message, len, arrived.local.told());
             }
         }
         self.send(fd, turn);
@@ -137,7 +144,8 @@ impl Mmsg {
     }
 
     /// Sends the queued replies. sendmmsg stops at the first that fails: that one is lost, and sending
-    /// continues after it.
+    /// continues after it. Where the send buffer is full it is full for all the others too, and each would
+    /// cost a call to hear so.
     fn send(&mut self, fd: RawFd, turn: &mut Turn) {
         while self.batch.queued() > 0 {
             match self.batch.send(fd) {
@@ -145,8 +153,10 @@ impl Mmsg {
                 Ok(sent) => turn.sent += u32::try_from(sent).expect("at most MMSG_BATCH"),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    turn.send_errors.count(error.raw_os_error().unwrap_or(0));
-                    self.batch.skip();
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    let lost = if errno == libc::EAGAIN { self.batch.queued() } else { 1 };
+                    (0..lost).for_each(|_| turn.send_errors.count(errno));
+                    self.batch.skip(lost);
                 }
             }
         }

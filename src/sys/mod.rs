@@ -11,6 +11,7 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod aside;
 pub mod bpf;
 pub mod clock;
 pub mod confine;
@@ -28,7 +29,7 @@ pub mod steering;
 pub mod topology;
 pub mod user;
 
-pub use datagram::{Arrived, Rearms, SendErrors, Turn};
+pub use datagram::{Arrived, Local, Rearms, SendErrors, Turn};
 pub use memory::forget_code;
 pub use mmsg::Mmsg;
 pub use ring::{Ring, RingError, RingFeature, SelfTest, ring_features, self_test};

@@ -13,14 +13,16 @@ const ALIGN: usize = size_of::<usize>();
 const V4_DATA_LEN: usize = size_of::<libc::in_pktinfo>();
 const V6_DATA_LEN: usize = size_of::<libc::in6_pktinfo>();
 
-/// Room for control messages with each datagram, in bytes: one of the two, and no more is asked for.
-pub(super) const CONTROL_LEN: usize = 64;
+/// Room for control messages with each datagram, in bytes. One of the two is asked for; a socket that somebody
+/// else has made may bring others (time stamps have 32 bytes), in front of it.
+pub(super) const CONTROL_LEN: usize = 128;
 const _: () = assert!(HEAD_LEN + V4_DATA_LEN.next_multiple_of(ALIGN) <= CONTROL_LEN);
 const _: () = assert!(HEAD_LEN + V6_DATA_LEN.next_multiple_of(ALIGN) <= CONTROL_LEN);
 // The kernel's header: a size_t (whatever the C library calls it), then two ints.
 const _: () = assert!(HEAD_LEN == ALIGN + 8);
 
-/// The destination address of a datagram, from the control messages that came with it.
+/// The destination address of a datagram, from the control messages that came with it. It is not found where
+/// there was no room for it (MSG_CTRUNC), nor is half of it.
 pub(super) fn read(mut control: &[u8]) -> Option<IpAddr> {
     while control.len() >= HEAD_LEN {
         let len = usize::from_ne_bytes(array_at(control, 0));
@@ -79,7 +81,7 @@ mod tests {
         two.extend_from_slice(&control[..len]);
         assert_eq!(read(&two), Some(v6));
         assert_eq!(read(&two[..24]), None);
-        for lie in [0, 1, 15, 16, 65, usize::MAX] {
+        for lie in [0, 1, 15, 16, CONTROL_LEN + 1, usize::MAX] {
             control[..8].copy_from_slice(&lie.to_ne_bytes());
             assert_eq!(read(&control), None, "length {lie}");
         }

@@ -1,6 +1,6 @@
 //! Processes that we have started.
 
-use std::io;
+use std::{fs, io};
 
 /// Kills a process that was started as the leader of a group of its own, and all that it started there.
 /// Only for one that nobody has waited for yet: until then its number is not reused.
@@ -13,6 +13,14 @@ pub fn kill_group(leader: u32) -> io::Result<()> {
     let group = group.ok_or(io::ErrorKind::InvalidInput)?;
     // SAFETY: plain numbers; the group is positive, so that it is that group and never all processes.
     if unsafe { libc::killpg(group, libc::SIGKILL) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// How many threads this process has; one where the kernel does not say.
+#[must_use]
+pub fn threads() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let count = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
+    count.unwrap_or(1)
 }
 
 #[cfg(test)]

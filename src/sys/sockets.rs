@@ -127,8 +127,49 @@ pub fn adopt_udp(socket: &UdpSocket, address: SocketAddr, options: &UdpOptions) 
         let message = "it also receives IPv4; set BindIPv6Only=ipv6-only in the socket unit";
         return Err(io::Error::other(message));
     }
+    FOREIGN_OPTIONS.iter().for_each(|&(level, name)| drop(set_option(&socket, level, name, 0)));
     udp_options(&socket, address, options, true)
 }
+
+/// What somebody else may have asked of a socket and we do not read, or would read wrongly: control messages
+/// with each datagram, which take the room of ours (`Timestamping=` and `PassSecurity=` of systemd set some),
+/// errors in place of datagrams, and datagrams that are several. One that the kernel does not know is not set.
+const FOREIGN_OPTIONS: [(libc::c_int, libc::c_int); 29] = [
+    (libc::SOL_SOCKET, libc::SO_TIMESTAMP),
+    (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
+    (libc::SOL_SOCKET, libc::SO_TIMESTAMPING),
+    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL),
+    (libc::SOL_SOCKET, libc::SO_WIFI_STATUS),
+    (libc::SOL_SOCKET, libc::SO_PASSCRED),
+    (libc::SOL_SOCKET, libc::SO_PASSSEC),
+    (libc::SOL_SOCKET, SO_RCVMARK),
+    (libc::SOL_SOCKET, SO_RCVPRIORITY),
+    (libc::IPPROTO_IP, libc::IP_RECVTTL),
+    (libc::IPPROTO_IP, libc::IP_RECVTOS),
+    (libc::IPPROTO_IP, libc::IP_RECVOPTS),
+    (libc::IPPROTO_IP, libc::IP_RETOPTS),
+    (libc::IPPROTO_IP, libc::IP_PASSSEC),
+    (libc::IPPROTO_IP, libc::IP_ORIGDSTADDR),
+    (libc::IPPROTO_IP, IP_CHECKSUM),
+    (libc::IPPROTO_IP, IP_RECVFRAGSIZE),
+    (libc::IPPROTO_IP, libc::IP_RECVERR),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVHOPOPTS),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVDSTOPTS),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVRTHDR),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVPATHMTU),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVORIGDSTADDR),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVFRAGSIZE),
+    (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    (libc::SOL_UDP, libc::UDP_GRO),
+    (libc::SOL_UDP, libc::UDP_SEGMENT),
+];
+// Numbers of the kernel that the C library's headers do not have.
+const SO_RCVMARK: libc::c_int = 75;
+const SO_RCVPRIORITY: libc::c_int = 82;
+const IP_CHECKSUM: libc::c_int = 23;
+const IP_RECVFRAGSIZE: libc::c_int = 25;
 
 /// Listens on one address, not blocking, with room for `backlog` connections that were not accepted yet. Busy
 /// addresses are tried again as in [`bind_udp_group`].
@@ -198,9 +239,9 @@ pub fn is_family_unknown(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
-/// Whether any socket is bound to a wildcard address: each datagram then says which address was asked.
-pub(super) fn any_wildcard(sockets: &[UdpSocket]) -> io::Result<bool> {
-    sockets.iter().try_fold(false, |any, socket| Ok(any || socket.local_addr()?.ip().is_unspecified()))
+/// By socket: whether it is bound to a wildcard address, so that each datagram tells which address was asked.
+pub(super) fn wildcards(sockets: &[UdpSocket]) -> io::Result<Box<[bool]>> {
+    sockets.iter().map(|socket| Ok(socket.local_addr()?.ip().is_unspecified())).collect()
 }
 
 /// Raises the number of files that the process may open to the most that it is allowed; returns it.
@@ -291,7 +332,12 @@ fn buffer_len(socket: &Socket, forced: libc::c_int, plain: libc::c_int, len: usi
     }
 }
 
-fn set_option(socket: &Socket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+pub(super) fn set_option(
+    socket: &Socket,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     let len = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the kernel reads the `len` bytes of `value` during the call only.
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len) };
@@ -403,6 +449,26 @@ mod tests {
     }
 
     #[test]
+    fn what_others_asked_of_a_socket_is_taken_back() {
+        for address in ["127.0.0.1:0", "[::]:0"] {
+            let address = address.parse().unwrap();
+            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
+            common_options(&socket, address).unwrap();
+            socket.bind(&address.into()).unwrap();
+            let asked = FOREIGN_OPTIONS.map(|(level, name)| {
+                set_option(&socket, level, name, 1).is_ok() && option(&socket, level, name) != Some(0)
+            });
+            assert!(asked.iter().filter(|&&asked| asked).count() > 10, "{asked:?}");
+            let socket = UdpSocket::from(socket);
+            adopt_udp(&socket, address, &UdpOptions::default()).unwrap();
+            for ((level, name), asked) in FOREIGN_OPTIONS.into_iter().zip(asked) {
+                let left = option(&socket2::SockRef::from(&socket), level, name);
+                assert!(!asked || left == Some(0), "{address}: option {name} of {level} is {left:?}");
+            }
+        }
+    }
+
+    #[test]
     fn sockets_poll_as_long_as_asked() {
         let options = UdpOptions { busy_poll: 50, ..UdpOptions::default() };
         match bind_udp_group(localhost(), 2, &options) {
@@ -414,14 +480,18 @@ mod tests {
     }
 
     fn busy_poll(socket: &UdpSocket) -> i32 {
-        let (mut micros, mut len) = (-1_i32, size_of::<i32>() as libc::socklen_t);
-        // SAFETY: the kernel writes at most `len` bytes to `micros` and the length to `len`.
+        option(&socket2::SockRef::from(socket), libc::SOL_SOCKET, libc::SO_BUSY_POLL).unwrap()
+    }
+
+    fn option(socket: &Socket, level: i32, name: i32) -> Option<i32> {
+        // Some have a byte or a longer value behind the number.
+        let (mut number, mut len) = ([0_i32; 4], size_of::<[i32; 4]>() as libc::socklen_t);
+        // SAFETY: the kernel writes at most `len` bytes to `number` and the length to `len`.
         let result = unsafe {
-            let (value, len) = ((&raw mut micros).cast(), &raw mut len);
-            libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BUSY_POLL, value, len)
+            let (value, len) = (number.as_mut_ptr().cast(), &raw mut len);
+            libc::getsockopt(socket.as_raw_fd(), level, name, value, len)
         };
-        assert_eq!(result, 0);
-        micros
+        (result == 0).then_some(number[0])
     }
 
     #[test]

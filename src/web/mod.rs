@@ -1,13 +1,15 @@
 //! Statistics and health over HTTP, on a thread and a budget of its own: a few connections, one request on
 //! each, and little time. Whatever a client does here, no shard notices.
 
+mod access;
 mod events;
+mod listeners;
 mod node;
 mod pages;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,61 +25,67 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::select;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::board::{Board, State};
-use crate::config::doors::{DEFAULT_ADDRESS, HttpListen, NodeView};
 use crate::history::{Stored, lookback, unix_time};
 use crate::limits::{
-    HTTP_ACCEPT_PAUSE, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_READERS, HTTP_STEP_MAX,
-    HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK, STUCK_AFTER, THREAD_STACK_LEN,
+    AGGREGATOR_STUCK_AFTER, HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX,
+    HTTP_PUBLIC_LEN_MAX, HTTP_READERS, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK,
+    STUCK_AFTER, THREAD_STACK_LEN,
 };
 use crate::report::export::rssac002;
 use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
 use crate::report::{json, prometheus, radar};
 use crate::sys::confine::{Class, Confined};
-use crate::sys::inherited::Inherited;
 
+pub use access::Access;
+pub use listeners::{Addresses, Listeners, Opened};
+
+use access::{METRICS, STATS};
 use events::Events;
-use node::{Answer, Node, Untaken, plain, response};
+use node::{Answer, Node, Untaken, plain, response, with_policy};
 
-/// What came of the wish to serve HTTP.
-#[derive(Debug)]
-pub enum Opened {
-    /// A listener.
-    At(StdListener),
-    /// The default address is not available. Serving DNS does not depend on it.
-    Busy(io::Error),
-    /// None is wanted.
-    Off,
+/// One of the two listeners, which has a budget of its own: whatever the public does, the operator's is open.
+pub(super) struct Door {
+    /// Where it is.
+    local: SocketAddr,
+    /// None where nobody is kept from anything, as nothing but what the public may see is there.
+    access: Option<Access>,
+    /// One count is its own, the others are those of connections.
+    open: Arc<()>,
+    /// One count is its own, the others are those of streams.
+    streams: Arc<()>,
+    untaken: Untaken,
 }
 
-impl Opened {
-    /// Where it is served.
-    #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::At(listener) => listener.local_addr().ok(),
-            Self::Busy(_) | Self::Off => None,
+impl Door {
+    fn new(local: SocketAddr, access: Option<Access>) -> Self {
+        let untaken = Untaken::new(if access.is_some() { HTTP_ANSWERS_LEN_MAX } else { HTTP_PUBLIC_LEN_MAX });
+        Self { local, access, open: Arc::default(), streams: Arc::default(), untaken }
+    }
+
+    /// Takes clients, for ever.
+    async fn take(self: Arc<Self>, listener: TcpListener, node: Arc<Node>) {
+        loop {
+            match listener.accept().await {
+                // One too many is closed at once; it can tell that from an answer.
+                Ok((stream, peer)) if Arc::strong_count(&self.open) <= HTTP_CONNECTIONS_MAX => {
+                    let (node, door, open) = (Arc::clone(&node), Arc::clone(&self), Arc::clone(&self.open));
+                    tokio::spawn(exchange(stream, peer.ip(), node, door, open));
+                }
+                Ok(_) => {}
+                // Out of descriptors, it may be: so would be the next.
+                Err(_) => sleep(HTTP_ACCEPT_PAUSE).await,
+            }
         }
     }
-}
 
-/// Opens the listener, or takes the one that was there before this process.
-///
-/// # Errors
-/// The address that was asked for, and why it is not available.
-pub fn open(listen: HttpListen, inherited: &mut Inherited) -> Result<Opened, (SocketAddr, io::Error)> {
-    let mut bind = |address: SocketAddr| {
-        let listener = inherited.take_listener(address).map_or_else(|| StdListener::bind(address), Ok)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    match listen {
-        HttpListen::Off => Ok(Opened::Off),
-        HttpListen::IfFree => Ok(bind(DEFAULT_ADDRESS).map_or_else(Opened::Busy, Opened::At)),
-        HttpListen::At(address) => bind(address).map(Opened::At).map_err(|error| (address, error)),
+    /// Whether somebody waits for an answer. Who has a stream does not: he asks for the next one.
+    fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.open) > Arc::strong_count(&self.streams)
     }
 }
 
@@ -86,10 +94,10 @@ pub fn open(listen: HttpListen, inherited: &mut Inherited) -> Result<Opened, (So
 /// # Errors
 /// Why there can be no event loop.
 pub fn run(
-    listener: StdListener,
+    listeners: Listeners,
     board: Arc<Board>,
     stored: Stored,
-    node_view: NodeView,
+    access: Access,
     stop: &AtomicBool,
     confined: &Confined,
 ) -> Result<(), String> {
@@ -104,36 +112,30 @@ pub fn run(
         all_move: AtomicBool::new(true),
         recent: Mutex::default(),
         kept: Mutex::default(),
-        streams: Arc::new(()),
-        untaken: Untaken::default(),
-        node_view,
     });
     runtime.block_on(async {
-        let listener = TcpListener::from_std(listener).map_err(failed)?;
         let mut progress = Progress::new(node.board.turns(), Instant::now());
         node.note();
-        // One count is the loop's own.
-        let open = Arc::new(());
+        let (mut doors, mut takers) = (Vec::new(), JoinSet::new());
+        for (opened, access) in [(listeners.operator, Some(access)), (listeners.public, None)] {
+            let Some(listener) = opened.taken() else { continue };
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            let door = Arc::new(Door::new(listener.local_addr().map_err(failed)?, access));
+            takers.spawn(Arc::clone(&door).take(listener, Arc::clone(&node)));
+            doors.push(door);
+        }
         while !stop.load(Ordering::Relaxed) {
-            match timeout(HTTP_TICK, listener.accept()).await {
-                // One too many is closed at once; it can tell that from an answer.
-                Ok(Ok((stream, peer))) if Arc::strong_count(&open) <= HTTP_CONNECTIONS_MAX => {
-                    tokio::spawn(exchange(stream, peer.ip(), Arc::clone(&node), Arc::clone(&open)));
-                }
-                // Out of descriptors, it may be: so would be the next.
-                Ok(Err(_)) => sleep(HTTP_ACCEPT_PAUSE).await,
-                Ok(Ok(_)) | Err(_) => {}
-            }
+            sleep(HTTP_TICK).await;
             if progress.is_due(Instant::now()) {
                 let all_move = progress.look(&node.board.turns(), Instant::now());
                 node.all_move.store(all_move, Ordering::Relaxed);
                 node.note();
             }
         }
-        // Who was let in has an answer coming; who has a stream asks for the next one.
+        takers.shutdown().await;
+        // Who was let in has an answer coming.
         let waited = Instant::now();
-        while Arc::strong_count(&open) > Arc::strong_count(&node.streams) && waited.elapsed() < HTTP_STEP_MAX
-        {
+        while doors.iter().any(|door| door.is_awaited()) && waited.elapsed() < HTTP_STEP_MAX {
             sleep(HTTP_TICK / 10).await;
         }
         // A reader closes the history: this thread may not touch its files.
@@ -175,17 +177,17 @@ fn runtime(confined: &Confined) -> Result<Runtime, String> {
 
 /// One request and its answer, or the end of patience: each step has [`HTTP_STEP_MAX`]. A stream
 /// is one step that lasts.
-async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()>) {
+async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, door: Arc<Door>, open: Arc<()>) {
     let step = Notify::new();
     let is_stream = AtomicBool::new(false);
     let holds = AtomicUsize::new(0);
     let answer = service_fn(|request: Request<Incoming>| {
         let (node, open) = (Arc::clone(&node), Arc::clone(&open));
-        let (step, is_stream, holds) = (&step, &is_stream, &holds);
+        let (door, step, is_stream, holds) = (&door, &step, &is_stream, &holds);
         async move {
             step.notify_one();
-            let answer = answer(Arc::clone(&node), &request, peer, open).await;
-            let answer = node.within_bound(answer, holds);
+            let answer = answer(node, door, &request, peer, open).await;
+            let answer = door.untaken.within_bound(answer, holds);
             is_stream.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
             step.notify_one();
             Ok::<_, Infallible>(answer)
@@ -208,10 +210,16 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, open: Arc<()
         _ = connection => {}
         () = patience => {}
     }
-    node.untaken.remove(holds.load(Ordering::Relaxed));
+    door.untaken.remove(holds.load(Ordering::Relaxed));
 }
 
-async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open: Arc<()>) -> Answer {
+async fn answer(
+    node: Arc<Node>,
+    door: &Door,
+    request: &Request<Incoming>,
+    peer: IpAddr,
+    open: Arc<()>,
+) -> Answer {
     // hyper leaves the body out where the method is HEAD.
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed: use GET or HEAD.\n");
@@ -224,11 +232,17 @@ async fn answer(node: Arc<Node>, request: &Request<Incoming>, peer: IpAddr, open
     if let Some(page) = Page::at(path, query, node.first_span()) {
         return pages::page(node, page, open).await;
     }
-    match path {
-        page::EVENTS => stream(node, request.method()),
-        operator::PATH => node.operator(peer, request.headers()),
-        _ => now(&node, peer, request),
+    if path == page::EVENTS {
+        return stream(node, door, request.method());
     }
+    let for_all = for_all(&node, path);
+    let Some(access) = &door.access else {
+        return for_all.unwrap_or_else(|| not_found("Try /, /healthz or /readyz"));
+    };
+    for_all
+        .or_else(|| access.refusal(request, door.local, peer))
+        .or_else(|| for_operators(&node, request, access.shows_view(request, door.local, peer)))
+        .unwrap_or_else(|| not_found("Try /, /node, /metrics, /stats.json, /healthz or /readyz"))
 }
 
 /// Answers from the history, outside the event loop: that takes a while where much is asked. The connection
@@ -256,9 +270,9 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
 }
 
 /// A stream of live numbers, if there may be one more.
-fn stream(node: Arc<Node>, method: &Method) -> Answer {
-    let open = Arc::clone(&node.streams);
-    // The node's own count, and this one.
+fn stream(node: Arc<Node>, door: &Door, method: &Method) -> Answer {
+    let open = Arc::clone(&door.streams);
+    // The door's own count, and this one.
     if Arc::strong_count(&open) > HTTP_STREAMS_MAX + 1 {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "Too many event streams are open: try again later.\n");
     }
@@ -270,39 +284,50 @@ fn stream(node: Arc<Node>, method: &Method) -> Answer {
     answer.map(|_| Either::Right(Events::new(Box::new(news), open)))
 }
 
-/// What needs no history.
-fn now(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Answer {
-    let path = request.uri().path();
+/// What anybody may see, and needs no history.
+fn for_all(node: &Node, path: &str) -> Option<Answer> {
     if let Some((content_type, text)) = page::asset(path) {
-        return response(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes()));
+        return Some(response(StatusCode::OK, content_type, Bytes::from_static(text.as_bytes())));
     }
-    match path {
-        "/metrics" => {
+    let state = node.board.life.state();
+    Some(match path {
+        "/healthz" if !node.all_move.load(Ordering::Relaxed) => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n")
+        }
+        "/healthz" if node.board.observed.read().age >= AGGREGATOR_STUCK_AFTER => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "The thread that stores statistics is stuck.\n")
+        }
+        "/healthz" => plain(StatusCode::OK, "ok\n"),
+        "/readyz" if state == State::Serving => plain(StatusCode::OK, "ok\n"),
+        "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, &format!("The node is {}.\n", state.name())),
+        _ => return None,
+    })
+}
+
+/// What is the operator's. Who asks is part of the numbers for those who may see the view, too.
+fn for_operators(node: &Node, request: &Request<Incoming>, sees_view: bool) -> Option<Answer> {
+    Some(match request.uri().path() {
+        operator::PATH => {
+            let body = operator::render(&node.board.read(), &node.pace());
+            with_policy(response(StatusCode::OK, "text/html; charset=utf-8", body.into()), pages::POLICY)
+        }
+        METRICS => {
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
             let format = Format::negotiated(accept.unwrap_or_default());
-            let text = prometheus::render(&node.board.read(), format);
+            let text = prometheus::render(&node.board.read_exported(), format);
             response(StatusCode::OK, format.content_type(), text.into())
         }
-        "/stats.json" => {
-            let top = node.may_see_all(peer, request.headers()).then(|| node.board.observed.talkers.top());
-            response(
-                StatusCode::OK,
-                "application/json",
-                json::render(&node.board.read(), top.as_ref()).into(),
-            )
+        STATS => {
+            let top = sees_view.then(|| node.board.observed.talkers.top());
+            let text = json::render(&node.board.read(), top.as_ref());
+            response(StatusCode::OK, "application/json", text.into())
         }
-        "/healthz" if node.all_move.load(Ordering::Relaxed) => plain(StatusCode::OK, "ok\n"),
-        "/healthz" => plain(StatusCode::SERVICE_UNAVAILABLE, "A thread that serves DNS is stuck.\n"),
-        "/readyz" if node.board.life.state() == State::Serving => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => {
-            let state = node.board.life.state().name();
-            plain(StatusCode::SERVICE_UNAVAILABLE, &format!("The node is {state}.\n"))
-        }
-        _ => plain(
-            StatusCode::NOT_FOUND,
-            "Not found. Try /, /node, /metrics, /stats.json, /healthz or /readyz.\n",
-        ),
-    }
+        _ => return None,
+    })
+}
+
+fn not_found(there_is: &str) -> Answer {
+    plain(StatusCode::NOT_FOUND, &format!("Not found. {there_is}.\n"))
 }
 
 /// Whether threads move on, judged once in a while by how many turns each has made.
@@ -336,24 +361,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_that_was_asked_for_must_be_free() {
-        let Opened::At(listener) =
-            open(HttpListen::At("127.0.0.1:0".parse().unwrap()), &mut Inherited::default()).unwrap()
-        else {
-            panic!("a listener was asked for");
-        };
-        let address = listener.local_addr().unwrap();
-        let (refused, error) = open(HttpListen::At(address), &mut Inherited::default()).unwrap_err();
-        assert_eq!((refused, error.kind()), (address, io::ErrorKind::AddrInUse));
-        let mut kept = Inherited::sort(vec![listener.into()]);
-        let Ok(Opened::At(again)) = open(HttpListen::At(address), &mut kept) else {
-            panic!("it was there before");
-        };
-        assert_eq!(again.local_addr().unwrap(), address);
-        assert!(matches!(open(HttpListen::Off, &mut Inherited::default()), Ok(Opened::Off)));
-    }
 
     #[test]
     fn a_thread_that_stands_still_is_noticed_and_forgiven() {

@@ -15,9 +15,7 @@ use hyper::{Response, StatusCode};
 use super::events::Events;
 use crate::board::Board;
 use crate::board::recent::{Pace, Recent};
-use crate::config::doors::NodeView;
 use crate::history::{Stored, unix_time};
-use crate::limits::HTTP_ANSWERS_LEN_MAX;
 use crate::report::page::{self, Figures, Span};
 
 /// The figures that were read, and when.
@@ -34,42 +32,39 @@ pub(super) struct Node {
     pub(super) all_move: AtomicBool,
     pub(super) recent: Mutex<Recent>,
     pub(super) kept: Mutex<Kept>,
-    /// One count is its own, the others are those of streams.
-    pub(super) streams: Arc<()>,
-    pub(super) untaken: Untaken,
-    pub(super) node_view: NodeView,
 }
 
-/// Bytes of answers that clients have not taken. One thread counts them.
-#[derive(Default)]
-pub(super) struct Untaken(AtomicUsize);
+/// Bytes of answers that clients have not taken, and how many there may be. One thread counts them.
+pub(super) struct Untaken {
+    sum: AtomicUsize,
+    max: usize,
+}
 
 impl Untaken {
+    pub(super) const fn new(max: usize) -> Self {
+        Self { sum: AtomicUsize::new(0), max }
+    }
+
     /// Adds an answer, if there is room for it.
-    pub(super) fn add(&self, len: usize) -> bool {
-        let sum = self.0.load(Ordering::Relaxed).saturating_add(len);
-        let has_room = sum <= HTTP_ANSWERS_LEN_MAX;
+    fn add(&self, len: usize) -> bool {
+        let sum = self.sum.load(Ordering::Relaxed).saturating_add(len);
+        let has_room = sum <= self.max;
         if has_room {
-            self.0.store(sum, Ordering::Relaxed);
+            self.sum.store(sum, Ordering::Relaxed);
         }
         has_room
     }
 
     /// The answer was taken, or will not be.
     pub(super) fn remove(&self, len: usize) {
-        self.0.store(self.0.load(Ordering::Relaxed) - len, Ordering::Relaxed);
+        self.sum.store(self.sum.load(Ordering::Relaxed) - len, Ordering::Relaxed);
     }
-}
 
-/// An answer in one piece, or a stream.
-pub(super) type Answer = Response<Either<Full<Bytes>, Events>>;
-
-impl Node {
     /// The answer, or that too many wait already. `holds` learns how long it is.
     pub(super) fn within_bound(&self, answer: Answer, holds: &AtomicUsize) -> Answer {
         let len = answer.body().size_hint().exact().unwrap_or_default();
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if !self.untaken.add(len) {
+        if !self.add(len) {
             return plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many responses are waiting to be read: try again later.\n",
@@ -78,7 +73,12 @@ impl Node {
         holds.store(len, Ordering::Relaxed);
         answer
     }
+}
 
+/// An answer in one piece, or a stream.
+pub(super) type Answer = Response<Either<Full<Bytes>, Events>>;
+
+impl Node {
     /// Takes a sample of the pace.
     pub(super) fn note(&self) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(&self.board, Instant::now());
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn answers_that_nobody_takes_have_a_bound() {
-        let untaken = Untaken::default();
-        assert!(untaken.add(HTTP_ANSWERS_LEN_MAX - 1) && !untaken.add(2) && untaken.add(1));
+        let untaken = Untaken::new(7);
+        assert!(untaken.add(6) && !untaken.add(2) && untaken.add(1));
         assert!(!untaken.add(1) && !untaken.add(usize::MAX) && untaken.add(0));
         untaken.remove(1);
         assert!(untaken.add(1) && !untaken.add(1));

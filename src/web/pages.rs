@@ -1,30 +1,22 @@
 //! The page over HTTP. Its documents are kept for a while: the public cannot make the node read its
 //! history more often than that.
 
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use hyper::StatusCode;
 use hyper::header::{HeaderValue, REFRESH, RETRY_AFTER};
-use hyper::{HeaderMap, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use super::node::{Answer, Node, plain, response, with_policy};
-use crate::config::doors::NodeView;
 use crate::history::unix_time;
 use crate::limits::{HTTP_STEP_MAX, PAGE_WAIT_MAX, PAGE_WAIT_STEP};
-use crate::report::page::{Figures, Page, Span, operator};
+use crate::report::page::{Figures, Page, Span};
 
-/// Whether a request that came from `peer` may see the operator's `view`. One that was passed on by a proxy
-/// came from elsewhere.
-fn is_open(view: NodeView, peer: IpAddr, headers: &HeaderMap) -> bool {
-    let is_passed_on =
-        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
-    view == NodeView::Everywhere || (peer.to_canonical().is_loopback() && !is_passed_on)
-}
-
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
-                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a browser may do with a document.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+                                 img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+                                 form-action 'none'; frame-ancestors 'none'";
 
 /// A document made of the figures that are kept or, if they are too old, read again outside the event loop.
 /// Where that takes long, or another reads the history, old ones are better than none.
@@ -87,22 +79,5 @@ impl Node {
     fn document(&self, page: Page, figures: &Figures) -> Answer {
         let body = page.render(figures, &self.board.read(), &self.pace());
         with_policy(response(StatusCode::OK, page.content_type(), body.into()), POLICY)
-    }
-
-    /// Whether a client is the operator: others see what is public.
-    pub(super) fn may_see_all(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        is_open(self.node_view, peer, headers)
-    }
-
-    /// The operator's view, for those who may see it.
-    pub(super) fn operator(&self, peer: IpAddr, headers: &HeaderMap) -> Answer {
-        if !self.may_see_all(peer, headers) {
-            return plain(
-                StatusCode::FORBIDDEN,
-                "The operator's view answers this host only, unless [http] node_view opens it.\n",
-            );
-        }
-        let body = operator::render(&self.board.read(), &self.pace());
-        with_policy(response(StatusCode::OK, "text/html; charset=utf-8", body.into()), POLICY)
     }
 }

@@ -232,7 +232,8 @@ mod tests {
     }
 
     fn zones(zones: Vec<crate::zone::Zone>) -> (usize, usize) {
-        let (answers, _) = Answers::compile(&ZoneSet { zones }, &mut Vec::new()).unwrap();
+        let (answers, _) =
+            Answers::compile(&ZoneSet { zones, ..ZoneSet::default() }, &mut Vec::new()).unwrap();
         let zones = Zones::new(&answers, 1232);
         assert_eq!(zones.image.len(), SET_LEN);
         (zones.taken, zones.left)

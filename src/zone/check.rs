@@ -1,13 +1,14 @@
 //! What a zone may not hold, although it reads well: whoever serves it may rely on every sentence here.
 //!
-//! Exact duplicates of a record are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset
-//! differ, all get the lowest: RFC 2181, section 5.2, calls the difference an error and lets a server that
-//! meets one do so. Data at and below a delegation may stand and is kept; the answers leave it out.
+//! Records outside the zone are left out with a warning, as BIND and Knot do. Exact duplicates of a record
+//! are dropped without a word, as NSD and Knot do. Where the TTLs of an RRset differ, all get the lowest: RFC
+//! 2181, section 5.2, calls the difference an error and lets a server that meets one do so. Data at and below
+//! a delegation may stand and is kept; the answers leave it out.
 
 use std::collections::{HashMap, HashSet};
 
-use super::contents::{Contents, Placed};
-use super::{Record, rdata};
+use super::contents::{Contents, Owners, Placed, key};
+use super::{Record, lint, rdata};
 use crate::dns::consts::rtype;
 use crate::dns::name::Name;
 use crate::limits::{RRSET_LEN_MAX, ZONE_PROBLEMS_MAX};
@@ -35,10 +36,19 @@ pub(super) fn type_refusal(rtype: u16) -> Option<&'static str> {
     }
 }
 
-/// The records of a zone fit to be served, the SOA first, or everything that is wrong with them.
-pub(super) fn check(apex: &Name, mut contents: Contents) -> Result<Vec<Record>, Vec<Problem>> {
+/// The records of a zone fit to be served, the SOA first, and warnings; or all that is wrong with them.
+pub(super) fn check(
+    apex: &Name,
+    mut contents: Contents,
+) -> Result<(Vec<Record>, Vec<Problem>), Vec<Problem>> {
     merge(&mut contents.records);
-    let mut check = Check { apex, contents: &contents, owners: HashMap::new(), problems: Vec::new() };
+    let mut check = Check {
+        apex,
+        contents: &contents,
+        owners: HashMap::new(),
+        outside: Vec::new(),
+        problems: Vec::new(),
+    };
     check.group();
     if contents.problems.is_empty() {
         check.apex();
@@ -46,15 +56,19 @@ pub(super) fn check(apex: &Name, mut contents: Contents) -> Result<Vec<Record>, 
     for owner in check.in_order() {
         check.owner(&owner);
     }
-    let Check { problems, .. } = check;
-    contents.problems.extend(problems);
-    if !contents.problems.is_empty() {
+    let Check { owners, problems, outside, .. } = check;
+    if !problems.is_empty() || !contents.problems.is_empty() {
+        contents.problems.extend(problems);
         return Err(contents.problems);
     }
-    let mut records: Vec<Record> = contents.records.into_iter().map(|placed| placed.record).collect();
+    let warnings: Vec<Problem> = lint::warnings(apex, &contents, &owners).take(ZONE_PROBLEMS_MAX).collect();
+    contents.warnings.extend(warnings);
+    let is_inside = |placed: &Placed| outside.is_empty() || placed.record.owner.is_at_or_below(apex);
+    let inside = contents.records.into_iter().filter(is_inside);
+    let mut records: Vec<Record> = inside.map(|placed| placed.record).collect();
     // Stable: the others keep the order of the file.
     records.sort_by_key(|record| record.rtype != rtype::SOA);
-    Ok(records)
+    Ok((records, contents.warnings))
 }
 
 /// Drops duplicates and gives every RRset its lowest TTL.
@@ -77,7 +91,9 @@ struct Check<'a> {
     apex: &'a Name,
     contents: &'a Contents,
     /// The records of each owner, by its wire form in lower case, as indices in their order.
-    owners: HashMap<Vec<u8>, Vec<usize>>,
+    owners: Owners,
+    /// The records outside the zone.
+    outside: Vec<usize>,
     problems: Vec<Problem>,
 }
 
@@ -88,20 +104,18 @@ impl<'a> Check<'a> {
 
     fn refuse(&mut self, index: usize, message: String) {
         if self.problems.len() < ZONE_PROBLEMS_MAX {
-            let place = place(self.contents, self.placed(index));
+            let place = self.contents.place(self.placed(index));
             self.problems.push(Problem { place, message });
         }
     }
 
-    /// Collects the records by owner and refuses those outside the zone.
+    /// Collects the records by owner, those outside the zone apart.
     fn group(&mut self) {
         for (index, Placed { record, .. }) in self.contents.records.iter().enumerate() {
             if record.owner.is_at_or_below(self.apex) {
                 self.owners.entry(key(&record.owner)).or_default().push(index);
             } else {
-                let message =
-                    format!("{} is outside the zone {}: check its trailing dot", record.owner, self.apex);
-                self.refuse(index, message);
+                self.outside.push(index);
             }
         }
     }
@@ -123,7 +137,13 @@ impl<'a> Check<'a> {
         for (wanted, name) in [(rtype::SOA, "SOA"), (rtype::NS, "NS")] {
             if !types.contains(&wanted) {
                 let place = self.contents.files.first().cloned().unwrap_or_default();
-                let message = format!("the zone {} has no {name} record at its apex: add one", self.apex);
+                let message = match self.outside.first().map(|&index| self.placed(index)) {
+                    Some(placed) if self.owners.is_empty() => format!(
+                        "the zone {} has no {name} record: all records are outside of it, such as {}",
+                        self.apex, placed.record.owner
+                    ),
+                    _ => format!("the zone {} has no {name} record at its apex: add one", self.apex),
+                };
                 self.problems.push(Problem { place, message });
             }
         }
@@ -182,7 +202,7 @@ impl<'a> Check<'a> {
     /// Where a record stands, told to a reader who looks at record `from`.
     fn where_from(&self, index: usize, from: usize) -> String {
         let (placed, from) = (self.placed(index), self.placed(from));
-        if placed.file == from.file { format!("line {}", placed.line) } else { place(self.contents, placed) }
+        if placed.file == from.file { format!("line {}", placed.line) } else { self.contents.place(placed) }
     }
 
     /// A DNAME at a name above `owner` (RFC 6672, section 2.4).
@@ -215,13 +235,4 @@ impl<'a> Check<'a> {
         too_long.sort_unstable();
         too_long
     }
-}
-
-/// `file:line` of a record.
-fn place(contents: &Contents, placed: &Placed) -> String {
-    format!("{}:{}", contents.files[placed.file], placed.line)
-}
-
-fn key(owner: &Name) -> Vec<u8> {
-    owner.to_lowercase().as_wire().to_vec()
 }

@@ -1,6 +1,9 @@
 //! What a zone file says, before anybody has judged it.
 
+use std::collections::HashMap;
+
 use super::Record;
+use crate::dns::name::Name;
 use crate::problem::Problem;
 
 /// A record and where it was written.
@@ -23,4 +26,21 @@ pub(super) struct Contents {
     pub(super) files: Vec<String>,
     /// What was wrong.
     pub(super) problems: Vec<Problem>,
+    /// What is served, but is hardly meant.
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Contents {
+    /// `file:line` of a record.
+    pub(super) fn place(&self, placed: &Placed) -> String {
+        format!("{}:{}", self.files[placed.file], placed.line)
+    }
+}
+
+/// The records of each owner, by its [`key`], as indices of [`Contents::records`] in their order.
+pub(super) type Owners = HashMap<Vec<u8>, Vec<usize>>;
+
+/// What names are compared by: the wire form in lower case.
+pub(super) fn key(name: &Name) -> Vec<u8> {
+    name.to_lowercase().as_wire().to_vec()
 }

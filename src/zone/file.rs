@@ -1,8 +1,9 @@
 //! Zone files (RFC 1035, section 5; RFC 2308, section 4) as records, every mistake with its file, line and
 //! column.
 //!
-//! Owners, times, classes and the directives are read here; rdata is what the `domain` crate makes of it.
+//! Owners, times, classes and the directives are read here, rdata in `rdata.rs`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -10,10 +11,10 @@ use domain::base::iana::{Class, Rtype};
 
 use super::check::type_refusal;
 use super::contents::{Contents, Placed};
-use super::rewrite::{Entries, Entry, Line, Mistake, Token, column, seconds};
-use super::text::{resolve, shorten};
-use super::{Record, rdata};
-use crate::dns::consts::{TTL_MAX, class};
+use super::entries::{Entries, Entry, Mistake, Token, column, name, seconds};
+use super::text::shorten;
+use super::{Record, generate, rdata};
+use crate::dns::consts::{TTL_MAX, class, rtype};
 use crate::dns::name::Name;
 use crate::limits::{ZONE_FILE_LEN_MAX, ZONE_INCLUDE_DEPTH_MAX, ZONE_PROBLEMS_MAX, ZONE_RECORDS_MAX};
 use crate::problem::Problem;
@@ -100,6 +101,14 @@ impl Reader {
     fn read(&mut self, source: &[u8], path: &Path, mut scope: Scope) {
         scope.file = self.contents.files.len();
         self.contents.files.push(path.display().to_string());
+        if let Some(encoding) = foreign_encoding(source) {
+            let message = format!("the file is in {encoding}: save it as UTF-8, or as plain ASCII");
+            return self.contents.problems.push(Problem { place: path.display().to_string(), message });
+        }
+        // A line may end with CR alone, as it did on old Macs.
+        let is_old_mac = source.contains(&b'\r') && !source.contains(&b'\n');
+        let with_newlines = || source.iter().map(|&byte| if byte == b'\r' { b'\n' } else { byte }).collect();
+        let source = if is_old_mac { &Cow::<[u8]>::Owned(with_newlines()) } else { &Cow::Borrowed(source) };
         for entry in Entries::new(source) {
             let done = match entry {
                 Ok(entry) => self.entry(&mut scope, &entry),
@@ -147,7 +156,7 @@ impl Reader {
     }
 
     fn record(
-        &self,
+        &mut self,
         scope: &mut Scope,
         owner: Name,
         first: &Token<'_>,
@@ -159,13 +168,32 @@ impl Reader {
         if let Some(reason) = type_refusal(rtype) {
             return Err(header.rtype_token.mistake(reason));
         }
-        let rdata = read_rdata(&header, &scope.origin)?;
-        let ttl = header.ttl.or(scope.default_ttl).or(scope.last_ttl).ok_or_else(|| {
+        let rdata = rdata::read(header.rtype, header.rtype_token, header.rdata, &scope.origin)?;
+        let mut ttl = header.ttl.or(scope.default_ttl).or(scope.last_ttl);
+        if ttl.is_none() && rtype == rtype::SOA {
+            ttl = Some(self.minimum_as_ttl(scope, first, &rdata));
+        }
+        let ttl = ttl.ok_or_else(|| {
             first.mistake(
                 "the record has no TTL and there is no default: put `$TTL 1h` at the top of the file",
             )
         })?;
         Ok(Record { owner, rtype, ttl, rdata })
+    }
+
+    /// The MINIMUM of a SOA that nothing gives a TTL. It is the default of the file then, as before RFC 2308,
+    /// and as in BIND.
+    fn minimum_as_ttl(&mut self, scope: &mut Scope, first: &Token<'_>, rdata: &[u8]) -> u32 {
+        let minimum = rdata.last_chunk().map_or(0, |minimum| u32::from_be_bytes(*minimum)).min(TTL_MAX);
+        scope.default_ttl = Some(minimum);
+        self.contents.warnings.push(Problem {
+            place: format!("{}:{}", self.contents.files[scope.file], first.line),
+            message: format!(
+                "the file has no default TTL, so the {minimum} s of the SOA's MINIMUM stand in: put \
+                 `$TTL 1h` at its top"
+            ),
+        });
+        minimum
     }
 
     fn directive(
@@ -188,14 +216,34 @@ impl Reader {
                 [path, origin] => self.include(scope, path, Some(origin))?,
                 _ => return Err(directive.mistake("$INCLUDE takes a file and an optional origin")),
             },
-            "$GENERATE" => {
+            "$GENERATE" => self.generate(scope, directive, values)?,
+            _ => {
                 let message =
-                    "$GENERATE is not supported: write the records out (named-compilezone does it for you)";
+                    format!("unknown directive `{word}`: there are $TTL, $ORIGIN, $INCLUDE and $GENERATE");
                 return Err(directive.mistake(message));
             }
-            _ => {
-                let message = format!("unknown directive `{word}`: there are $TTL, $ORIGIN and $INCLUDE");
-                return Err(directive.mistake(message));
+        }
+        Ok(())
+    }
+
+    /// Reads the lines that a `$GENERATE` stands for, each as if it stood in its place.
+    fn generate(
+        &mut self,
+        scope: &mut Scope,
+        directive: &Token<'_>,
+        values: &[Token<'_>],
+    ) -> Result<(), Mistake> {
+        for line in generate::lines(directive, values)? {
+            let line = line?;
+            // No line begins with `$`: what is generated is no directive.
+            let entry =
+                Entries::new(&line).next().unwrap_or_else(|| Err(directive.mistake("the line is empty")));
+            entry.and_then(|entry| self.entry(scope, &entry)).map_err(|mistake| {
+                let line = shorten(&String::from_utf8_lossy(&line));
+                directive.mistake(format!("{}; generated: `{line}`", mistake.message))
+            })?;
+            if let Some(placed) = self.contents.records.last_mut() {
+                placed.line = directive.line;
             }
         }
         Ok(())
@@ -230,6 +278,17 @@ impl Reader {
         inner.dir = shown.parent().map_or_else(PathBuf::new, Path::to_owned);
         self.read(&source, &shown, inner);
         Ok(())
+    }
+}
+
+/// The encoding of a text in which ASCII is not one byte for a character.
+fn foreign_encoding(source: &[u8]) -> Option<&'static str> {
+    match source {
+        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some("UTF-32"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("UTF-16"),
+        // A zone file begins with ASCII, and NUL is never a part of one.
+        [0, ..] | [_, 0, ..] => Some("UTF-16"),
+        _ => None,
     }
 }
 
@@ -270,62 +329,10 @@ impl<'t, 's> Header<'t, 's> {
     }
 }
 
-fn name(token: &Token<'_>, origin: &Name) -> Result<Name, Mistake> {
-    match token.raw {
-        b"@" => Ok(origin.clone()),
-        _ if token.is_quoted() => Err(token.mistake("a name is written without quotes")),
-        _ => resolve(&token.text(), origin).map_err(|message| token.mistake(message)),
-    }
-}
-
 fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {
     let seconds = seconds(token)?;
     if seconds > TTL_MAX {
         return Err(token.mistake(format!("a TTL is at most {TTL_MAX} seconds (RFC 2181, section 8)")));
     }
     Ok(seconds)
-}
-
-/// The RDATA after `header`, in wire form.
-fn read_rdata(header: &Header<'_, '_>, origin: &Name) -> Result<Vec<u8>, Mistake> {
-    let rtype = header.rtype.to_int();
-    let line = Line::new(header.rtype, header.rtype_token, header.rdata, origin)?;
-    let rdata = rdata::from_line(line.text.as_bytes(), origin).map_err(|refusal| {
-        let (ahead, message) = explain(&refusal.message, header.rtype);
-        line.token_at(refusal.read, ahead).mistake(message)
-    })?;
-    if !rdata::is_well_formed(rtype, &rdata) {
-        // The crate reads over empty labels.
-        let dots = header.rdata.iter().find(|token| !token.is_quoted() && token.text().contains(".."));
-        return Err(match dots {
-            Some(token) => token.mistake("the name has an empty label: two consecutive dots"),
-            None => header
-                .rtype_token
-                .mistake(format!("this is not the RDATA of a record of type {}", header.rtype)),
-        });
-    }
-    Ok(rdata)
-}
-
-/// The crate's reason in our words, and whether the token after the place where it stopped is to blame.
-fn explain(reason: &str, rtype: Rtype) -> (bool, String) {
-    let words = match reason {
-        "trailing tokens" => {
-            return (true, format!("nothing may follow the rdata of a record of type {rtype}"));
-        }
-        "unexpected end of entry" | "short buffer" => {
-            format!("the {rtype} record ends too early: a value is missing")
-        }
-        "unknown record type with concrete data" => {
-            format!(r"the RDATA of type {rtype} must be written as `\# length hex` (RFC 3597)")
-        }
-        "bad name" | "long domain name" => {
-            "malformed name: a label has 1 to 63 bytes, a name at most 255".to_owned()
-        }
-        "bad charstr" => {
-            "the string is longer than 255 bytes: split it into several, each in quotes".to_owned()
-        }
-        other => format!("{other}, in the rdata of a record of type {rtype}"),
-    };
-    (false, words)
 }

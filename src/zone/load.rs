@@ -1,7 +1,8 @@
 //! From what the operator wants to a checked [`ZoneSet`], or to every mistake on the way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::builtin::{self, Card, Hostname};
@@ -10,7 +11,7 @@ use super::contents::Contents;
 use super::file::read_file;
 use super::{Identity, Service, Zone, ZoneEntry, ZoneOptions, ZoneSet, ZoneSource, name_from_text};
 use crate::dns::name::Name;
-use crate::limits::ZONES_MAX;
+use crate::limits::{ZONE_PROBLEMS_MAX, ZONES_MAX};
 use crate::problem::Problem;
 
 /// Reads and checks every zone that `options` asks for, and the hostname zones, which are always served.
@@ -47,6 +48,8 @@ struct Loader {
     set: ZoneSet,
     /// What serves each apex (in lower case) already, as the end of a sentence.
     taken: HashMap<Vec<u8>, String>,
+    /// The files that zones were read from.
+    read: HashSet<PathBuf>,
     problems: Vec<Problem>,
 }
 
@@ -86,6 +89,11 @@ impl Loader {
             );
             return self.refuse(place, message);
         }
+        if let Some(reverse) = reverse_of(apex) {
+            let message =
+                format!("{apex} is served as a name; for the reverse zone of addresses write {reverse}");
+            self.warn(Problem { place: place.to_owned(), message });
+        }
         let by = if place.is_empty() { "another zone".to_owned() } else { place.to_owned() };
         if let Some(reason) = self.take(apex, format!("is configured by {by}; remove one of the two")) {
             return self.refuse(place, format!("the zone {apex} {reason}"));
@@ -109,8 +117,11 @@ impl Loader {
             Ok(paths) => paths,
             Err(error) => return self.refuse(&dir.display().to_string(), refusal(error)),
         };
-        paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".zone"));
+        // Hidden files are what editors and package managers leave there.
+        paths.retain(|path| !file_name(path).starts_with(b"."));
         paths.sort();
+        let (paths, others): (Vec<_>, Vec<_>) =
+            paths.into_iter().partition(|path| file_name(path).ends_with(b".zone"));
         if !self.has_room_for(paths.len(), &dir.display().to_string()) {
             return;
         }
@@ -129,6 +140,20 @@ impl Loader {
                 }
             }
         }
+        self.passed_over(dir, others);
+    }
+
+    /// Says which files of a directory of zones are in none.
+    fn passed_over(&mut self, dir: &Path, mut others: Vec<PathBuf>) {
+        others.retain(|path| !self.read.contains(path) && path.is_file());
+        let [first, ..] = others.as_slice() else { return };
+        let first = String::from_utf8_lossy(file_name(first));
+        let which = match others.len() {
+            1 => format!("{first} does not end in .zone"),
+            count => format!("{count} files do not end in .zone, such as {first}"),
+        };
+        let message = format!("{which}: only files such as example.com.zone are served");
+        self.warn(Problem { place: dir.display().to_string(), message });
     }
 
     /// Whether so many zones more may be served; otherwise says so.
@@ -151,9 +176,21 @@ impl Loader {
     }
 
     fn add(&mut self, apex: Name, service: Service, contents: Contents) {
+        self.read.extend(contents.files.iter().map(PathBuf::from));
         match check(&apex, contents) {
-            Ok(records) => self.set.zones.push(Zone { apex, service, records }),
+            Ok((records, warnings)) => {
+                self.set.zones.push(Zone { apex, service, records });
+                warnings.into_iter().for_each(|warning| self.warn(warning));
+            }
             Err(problems) => self.problems.extend(problems),
+        }
+    }
+
+    fn warn(&mut self, warning: Problem) {
+        if self.set.warnings.len() < ZONE_PROBLEMS_MAX {
+            self.set.warnings.push(warning);
+        } else if self.set.warnings.len() == ZONE_PROBLEMS_MAX {
+            self.set.warnings.push(Problem::plain("too many warnings about zones: the rest is not shown"));
         }
     }
 
@@ -162,8 +199,37 @@ impl Loader {
     }
 }
 
+fn file_name(path: &Path) -> &[u8] {
+    path.file_name().map_or(b"", |name| name.as_encoded_bytes())
+}
+
 fn builtin_name(name: &str) -> Name {
     name_from_text(name).expect("the names that are built in are names")
+}
+
+/// The reverse zone of what was written as an address or a prefix. Zeros at the end of an IPv4 address that
+/// has no length do not count.
+fn reverse_of(apex: &Name) -> Option<String> {
+    let text = apex.to_string();
+    let text = text.strip_suffix('.')?;
+    let (address, len) = text.split_once('/').map_or((text, None), |(address, len)| (address, Some(len)));
+    let len: Option<usize> = len.map(str::parse).transpose().ok()?;
+    let join = |labels: Vec<String>, tree: &str| {
+        labels.into_iter().rev().chain([tree.to_owned()]).collect::<Vec<_>>().join(".")
+    };
+    Some(match address.parse().ok()? {
+        IpAddr::V4(address) => {
+            let octets = address.octets();
+            let significant = octets.iter().rposition(|&octet| octet != 0).map_or(0, |at| at + 1);
+            let count = len.map_or(significant, |len| len / 8).min(octets.len());
+            join(octets[..count].iter().map(u8::to_string).collect(), "in-addr.arpa")
+        }
+        IpAddr::V6(address) => {
+            let nibbles = address.octets().into_iter().flat_map(|octet| [octet >> 4, octet & 0xF]);
+            let count = len.unwrap_or(128) / 4;
+            join(nibbles.take(count).map(|nibble| format!("{nibble:x}")).collect(), "ip6.arpa")
+        }
+    })
 }
 
 /// The names above everything that the reverse tree and the special-use zones hold: nobody serves them by

@@ -6,12 +6,16 @@
 mod builtin;
 mod check;
 mod contents;
+mod entries;
+mod field;
 mod file;
+mod generate;
+mod lint;
 mod load;
 mod loc;
 mod print;
 mod rdata;
-mod rewrite;
+mod svcb;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -25,6 +29,7 @@ pub use print::write_zone;
 pub use text::name_from_text;
 
 use crate::dns::name::Name;
+use crate::problem::Problem;
 
 /// Which zones to serve, and with whose name.
 #[derive(Clone, Debug)]
@@ -132,4 +137,6 @@ pub struct Zone {
 pub struct ZoneSet {
     /// The zones, in the order in which they were configured.
     pub zones: Vec<Zone>,
+    /// What is served although it is hardly meant, a bounded number of it.
+    pub warnings: Vec<Problem>,
 }

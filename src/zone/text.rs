@@ -1,8 +1,10 @@
-//! Single values that people write: names and lengths of time.
+//! Single values that people write: names, numbers, bytes, and lengths of time.
 
+use std::fmt::Write;
 use std::str::FromStr;
 
 use domain::base::name::UncertainName;
+use domain::utils::base64;
 
 use crate::dns::name::Name;
 
@@ -46,6 +48,40 @@ pub(super) fn resolve(text: &str, origin: &Name) -> Result<Name, String> {
     }
     Name::from_wire(&wire)
         .map_err(|_| format!("`{}` is longer than 255 bytes with the origin `{origin}`", shorten(text)))
+}
+
+/// A number in decimal digits and nothing else, not even a sign.
+pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// The bytes that `text` says in base64, at least one.
+pub(super) fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+    base64::decode(text).ok().filter(|bytes: &Vec<u8>| !bytes.is_empty())
+}
+
+/// `bytes` in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// `bytes` as a string in quotes.
+pub(super) fn quoted(bytes: &[u8]) -> String {
+    let mut text = "\"".to_owned();
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => {
+                let _ = write!(text, "\\{byte:03}");
+            }
+        }
+    }
+    text.push('"');
+    text
 }
 
 /// The beginning of `text`, short enough for a one-line message.

@@ -139,16 +139,45 @@ pub fn in_own_network(test: &str) -> bool {
         skipped("networks of one's own take unshare and ip, and a kernel that allows them");
         return false;
     }
+    again_in("--net", MARK, test);
+    false
+}
+
+/// As [`in_own_network`], with mounts of its own, and what it takes to freeze one.
+pub fn in_own_mounts(test: &str) -> bool {
+    const MARK: &str = "AS112D_TEST_OWN_MOUNTS";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    if !may("freeze a file system") {
+        return false;
+    }
+    if !tool("unshare --mount true")
+        || !tool("mkfs.ext4 -V")
+        || !tool("fsfreeze --version")
+        || !tool("losetup -f")
+    {
+        skipped("a file system of one's own takes unshare, mkfs.ext4, fsfreeze and a loop device");
+        return false;
+    }
+    again_in("--mount", MARK, test);
+    false
+}
+
+/// Runs the test of this name again, in a namespace of its own.
+fn again_in(namespace: &str, mark: &str, test: &str) {
     let me = std::env::current_exe().expect("a test knows itself");
     let mut command = Command::new("unshare");
-    command.arg("--net").arg(me).args(["--exact", test, "--nocapture"]).env(MARK, "1");
+    command.arg(namespace).arg(me).args(["--exact", test, "--nocapture"]).env(mark, "1");
     let Output { status, stdout, stderr } = output(&mut command).expect("unshare runs");
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success() && stdout.contains(" 1 passed"), "in its own network:\n{stdout}{stderr}");
+    assert!(
+        status.success() && stdout.contains(" 1 passed"),
+        "in its own namespace ({namespace}):\n{stdout}{stderr}"
+    );
     for line in stderr.lines().filter(|line| line.starts_with("report: ") || line.starts_with("skipped: ")) {
         let _ = writeln!(io::stderr(), "{line}");
     }
-    false
 }
 
 /// As [`in_own_network`], where the loopback is up.

@@ -256,7 +256,7 @@ fn answers_tcp(to: SocketAddr, patience: Duration) -> bool {
 fn answers_http(port: u16, patience: Duration) -> bool {
     let Ok(mut stream) = TcpStream::connect((V4, port)) else { return false };
     stream.set_read_timeout(Some(patience)).expect("a time-out");
-    let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: n\r\n\r\n");
+    let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);
     answer.ends_with("ok\n")

@@ -6,6 +6,7 @@ mod common;
 mod exchange;
 mod generate;
 mod odd;
+mod rdata;
 mod rules;
 mod wire;
 

@@ -12,7 +12,7 @@ const HEAD: &str = "\
 # The metrics
 
 What `/metrics` exposes, generated from a running node by `UPDATE=1 cargo test --test drift`. Counters start
-at 0 unless the node has a history (`[history] dir`), and are never reset. In OpenMetrics, if a client asks
+at 0 unless the node has a history (`[history] dir`) and was last stopped in order. In OpenMetrics, if a client asks
 for it, the names of families lack `_total` and `_info`. Alerts are in
 [examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
 [examples/grafana/as112d.json](examples/grafana/as112d.json).
@@ -37,7 +37,7 @@ struct Family {
 fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect((V4, port)).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").expect("sent");
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer.split_once("\r\n\r\n").expect("a head").1.to_owned()

@@ -14,7 +14,7 @@ use crate::expected::{Counts, Expected, json_key, sum};
 pub fn get(http: SocketAddr, path: &str, accept: &str) -> String {
     let mut stream = TcpStream::connect(http).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\nAccept: {accept}\r\n\r\n").expect("sent");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()

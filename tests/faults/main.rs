@@ -22,6 +22,7 @@ mod confined;
 mod counters;
 mod denied;
 mod flood;
+mod frozen;
 mod host;
 mod killed;
 mod lossy;

@@ -92,9 +92,9 @@ const LOOK_BACK: &str = "/client/v4/radar/as112/timeseries_groups/QUERY_TYPE?agg
 /// Clients of HTTP that ask for the longest answers and take nothing, or never end their head.
 fn abuse_of_http(to: SocketAddr) -> Vec<TcpStream> {
     let heads = [
-        "GET /metrics HTTP/1.1\r\nHost: n\r\n\r\n".to_owned(),
-        format!("GET {LOOK_BACK} HTTP/1.1\r\nHost: n\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: n\r\nX: {}", "x".repeat(7000)),
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        format!("GET {LOOK_BACK} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}", "x".repeat(7000)),
     ];
     let deaf = |head: &String| {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");

@@ -65,7 +65,7 @@ fn a_thread_that_stands_still_is_told_by_healthz() {
         let is = |status: &str, body: &str| {
             let mut stream = TcpStream::connect(daemon.http()).expect("a connection");
             stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
             let mut answer = String::new();
             stream.read_to_string(&mut answer).expect("an answer");
             answer.starts_with(&format!("HTTP/1.1 {status} "))

@@ -113,7 +113,8 @@ fn lead(
 }
 
 impl Successor {
-    /// Leaves the history to it, with its `image` where it was in memory; and a drain that has begun. When
+    /// Leaves the history to it, with its `image` where it was in memory and the `lock` of its directory; and a
+    /// drain that has begun. When
     /// this returns, all that this process did but its connections is the successor's; with the path at which
     /// it can be controlled, or `None` if it takes longer to say.
     ///
@@ -122,9 +123,11 @@ impl Successor {
     pub fn leave(
         &self,
         image: Option<&[u8]>,
+        lock: Option<&OwnedFd>,
         draining: bool,
     ) -> Result<Option<Option<PathBuf>>, Vec<Problem>> {
-        self.line.say(&Message::Yours { image: image.is_some(), draining }, &[])?;
+        let lock: Vec<BorrowedFd<'_>> = lock.into_iter().map(AsFd::as_fd).collect();
+        self.line.say(&Message::Yours { image: image.is_some(), draining }, &lock)?;
         if let Some(image) = image {
             self.line.say_image(image)?;
         }
@@ -209,7 +212,7 @@ pub(super) mod tests {
     fn one_that_does_everything_right_serves() {
         let successor = play(&[HELLO, READY, SERVING], false, CALM).unwrap();
         assert_eq!((successor.pid, successor.version.as_str()), (7, "9.9.9"));
-        let problems = successor.leave(None, false).unwrap_err();
+        let problems = successor.leave(None, None, false).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
     }
 
@@ -222,7 +225,7 @@ pub(super) mod tests {
             String::from_utf8(said.bytes).unwrap()
         });
         let successor = Successor { line: Line(here), pid: 7, version: "9.9.9".to_owned() };
-        let problems = successor.leave(None, false).unwrap_err();
+        let problems = successor.leave(None, None, false).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
         assert!(dying.join().unwrap().contains("yours"));
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Line, Message, PROTOCOL, unexpected};
-use crate::history::Counted;
+use crate::history::{Counted, Legacy, Lock};
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_STEP_MAX};
 use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
@@ -18,8 +18,8 @@ pub struct Predecessor(Line);
 /// What it leaves.
 #[derive(Debug, Default)]
 pub struct Estate {
-    /// The history, where it was in memory.
-    pub image: Option<Vec<u8>>,
+    /// The history: what of it was in memory, and the lock of its directory.
+    pub legacy: Legacy,
     /// Whether the node is draining.
     pub draining: bool,
 }
@@ -71,12 +71,13 @@ impl Predecessor {
     /// What went wrong. Everything is ours all the same.
     pub fn serving(&self) -> Result<Estate, Vec<Problem>> {
         self.0.say(&Message::Serving, &[])?;
-        match self.hear("yours", HANDOVER_DONE_MAX)?.0 {
-            Message::Yours { image, draining } => {
+        match self.hear("yours", HANDOVER_DONE_MAX)? {
+            (Message::Yours { image, draining }, descriptors) => {
                 let image = image.then(|| self.0.hear_image(HANDOVER_DONE_MAX)).transpose()?;
-                Ok(Estate { image, draining })
+                let lock = descriptors.into_iter().next().map(Lock::inherited);
+                Ok(Estate { legacy: Legacy { image, lock }, draining })
             }
-            other => Err(unexpected("yours", &other)),
+            (other, _) => Err(unexpected("yours", &other)),
         }
     }
 
@@ -165,7 +166,7 @@ mod tests {
         let late = counted.clone();
         let giving = thread::spawn(move || {
             let successor = lead_calmly(giver, &[socket.as_fd()]).unwrap();
-            let control = successor.leave(Some(b"image"), true).unwrap();
+            let control = successor.leave(Some(b"image"), None, true).unwrap();
             assert_eq!(control, Some(Some("/run/node".into())));
             successor.order(vec!["reload".to_owned(), "shutdown".to_owned()]);
             successor.part(late);
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(taker.hello().unwrap().take_group(address).len(), 1);
         assert!(taker.ready().unwrap(), "it drains");
         let estate = taker.serving().unwrap();
-        assert_eq!((estate.image.as_deref(), estate.draining), (Some(&b"image"[..]), true));
+        assert_eq!((estate.legacy.image.as_deref(), estate.draining), (Some(&b"image"[..]), true));
         let told = RefCell::new(Vec::new());
         let obey = |word: &str| told.borrow_mut().push(word.to_owned());
         assert_eq!(taker.done(Some("/run/node".into())).wait(obey).unwrap(), counted);

@@ -103,7 +103,7 @@ fn the_thread_stores_once_more_when_it_ends() {
     drop(stop);
     drop(aggregator.run(&board, &stopped));
     let (_, bases) = open();
-    assert_eq!(bases.tcp.sum(crate::stats::counters::QUERIES), 4);
+    assert_eq!(bases.tcp.total.sum(crate::stats::counters::QUERIES), 4);
     assert_eq!(board.history.errors(), 0);
 }
 

@@ -7,6 +7,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::order::{Class, Rank};
 use super::{Closed, TcpSettings};
 use crate::dns::consts::HEADER_LEN;
 use crate::limits::{QUERY_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_UNSENT_KEPT_LEN, TCP_UNSENT_LEN_MAX};
@@ -246,13 +247,18 @@ impl Conn {
             return passed(self.taken_at, settings.write_timeout).then_some(Closed::Unread);
         }
         let rests = self.message_since.is_none() && self.finishing.is_none();
-        (rests && passed(self.active_at.max(self.taken_at), idle)).then_some(Closed::Idle)
+        (rests && passed(self.rank().since, idle)).then_some(Closed::Idle)
     }
 
-    /// The order in which connections make room for others, first to go first: those that only linger, then
-    /// by the last whole message or the accept, and those with unsent answers after all others.
-    pub(super) fn rank(&self) -> impl Ord + use<> {
-        (!self.unsent.is_empty(), self.lingers_since.is_none(), self.active_at)
+    /// Its place among those that make room for others.
+    pub(super) fn rank(&self) -> Rank {
+        if let Some(since) = self.lingers_since {
+            return Rank { class: Class::Lingers, since };
+        }
+        if self.unsent.is_empty() {
+            return Rank { class: Class::Rests, since: self.active_at.max(self.taken_at) };
+        }
+        Rank { class: Class::Unsent, since: self.active_at }
     }
 
     /// Bytes of buffers that the connection occupies.

@@ -1,6 +1,5 @@
 //! Moves the bytes: listeners, readiness, turns and deadlines, on one thread.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
@@ -10,7 +9,8 @@ use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
 use super::conn::{Conn, Ending, Slot};
-use super::table::{Entry, Table};
+use super::lists::Queue;
+use super::table::{Entry, Room, Table};
 use super::{Closed, TcpEvent, TcpHandler, TcpSettings};
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::limits::{
@@ -34,8 +34,8 @@ pub struct TcpDriver {
     /// When to accept again, after a pause.
     accept_after: Instant,
     table: Table<TcpStream>,
-    /// Keys of the connections that are due a turn, each once and in order.
-    queue: VecDeque<usize>,
+    /// Keys of the connections that are due a turn.
+    queue: Queue,
     buffers: Buffers,
     clock: WallClock,
     draining: bool,
@@ -95,7 +95,7 @@ impl TcpDriver {
             listeners,
             accept_after: Instant::now(),
             table: Table::new(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             buffers: Buffers {
                 input: Box::new([0; TCP_READ_LEN_MAX]),
                 slot: Box::new([0; TCP_REPLY_LEN_MAX]),
@@ -150,7 +150,7 @@ impl TcpDriver {
     /// Waits until something is ready, or until `tick_at`; queues the connections that are.
     fn wait(&mut self, tick_at: Instant) -> io::Result<()> {
         let now = Instant::now();
-        let until = if !self.queue.is_empty() {
+        let until = if self.queue.len() > 0 {
             now
         } else if self.listeners.iter().any(|listener| listener.ready) {
             self.accept_after.min(tick_at)
@@ -204,7 +204,7 @@ impl TcpDriver {
         }
     }
 
-    /// Adds a connection, and closes another where that exceeds a limit.
+    /// Adds a connection. Where that exceeds a limit it closes another, or this one.
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, listener: usize, handler: &mut impl TcpHandler) {
         let Ok(local) = self.listeners[listener].local.map_or_else(|| stream.local_addr(), Ok) else {
             handler.count(TcpEvent::AcceptFailed);
@@ -213,11 +213,14 @@ impl TcpDriver {
         if handler.refuses(peer.ip()) {
             return;
         }
-        if let Some((key, reason)) = self.table.in_the_way(peer.ip(), &self.settings) {
-            self.close(key, reason, handler);
-        }
-        let key = self.table.insert(Entry::new(stream, Conn::new(Instant::now()), peer, local, listener));
         handler.count(TcpEvent::Opened);
+        let now = Instant::now();
+        match self.table.room_for(peer.ip(), now, &self.settings) {
+            Room::Free => {}
+            Room::Instead(key, reason) => self.close(key, reason, handler),
+            Room::Refused => return handler.count(TcpEvent::Closed(Closed::Refused)),
+        }
+        let key = self.table.insert(Entry::new(stream, Conn::new(now), peer, local, listener));
         let entry = self.table.get_mut(key).expect("it was just inserted");
         // EPOLLOUT is requested only once a connection has had to wait for its send buffer, which is rare.
         if self.poll.registry().register(&mut entry.stream, Token(key), Interest::READABLE).is_err() {
@@ -235,7 +238,7 @@ impl TcpDriver {
             if now.duration_since(began) >= TCP_ROUND_MAX {
                 break;
             }
-            let Some(key) = self.queue.pop_front() else { break };
+            let Some(key) = self.queue.pop() else { break };
             self.take_turn(key, idle, now, handler);
             now = Instant::now();
         }
@@ -289,7 +292,7 @@ impl TcpDriver {
         // Closing the socket, its only descriptor, also ends its registration with epoll.
         if let Some(entry) = self.table.remove(key) {
             if entry.queued {
-                self.queue.retain(|&queued| queued != key);
+                self.queue.remove(key);
             }
             handler.count(TcpEvent::Closed(reason));
         }
@@ -323,26 +326,34 @@ impl TcpDriver {
     }
 }
 
-fn enqueue(queue: &mut VecDeque<usize>, key: usize, entry: &mut Entry<TcpStream>) {
+fn enqueue(queue: &mut Queue, key: usize, entry: &mut Entry<TcpStream>) {
     if !entry.queued {
         entry.queued = true;
-        queue.push_back(key);
+        queue.push(key);
     }
 }
 
 /// Whether an error of `accept` is about the connection that was to be accepted, so the next may be
-/// well (accept(2): "already-pending network errors on the new socket"). All others are about this process:
-/// no descriptors, no memory.
+/// well: accept(2) lists the network errors of a new socket, and says that a firewall's rule is EPERM. All
+/// others are about this process: no descriptors, no memory.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
-        error.kind(),
-        ErrorKind::Interrupted
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionReset
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::NetworkDown
-            | ErrorKind::TimedOut
+        error.raw_os_error(),
+        Some(
+            libc::EINTR
+                | libc::ECONNABORTED
+                | libc::ECONNRESET
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ETIMEDOUT
+        )
     )
 }
 

@@ -4,11 +4,15 @@
 //! latency of datagrams, and every limit is exact. The thread never waits for a peer: the sockets do not
 //! block, a partial message costs its bytes and nothing else, and connections take turns of bounded length.
 //!
-//! `conn.rs` is one connection without I/O, `table.rs` holds them all and decides which is closed for
+//! `conn.rs` is one connection without I/O, `table.rs` holds them all, `order.rs` knows which is closed for
 //! another, `driver.rs` moves the bytes.
 
 mod conn;
 mod driver;
+mod lists;
+mod order;
+#[cfg(test)]
+mod random;
 mod serving;
 mod table;
 
@@ -87,6 +91,8 @@ pub enum Closed {
     RoomInTable,
     /// It made room for another of the same client.
     RoomOfClient,
+    /// It was closed as it was accepted: its client has as many as it may, and uses them all.
+    Refused,
     /// It held the most of buffers that were all used up.
     Buffers,
     /// It sent what gets no answer: a length under 12, a response, or what is configured to be dropped.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{TcpEvent, TcpHandler};
+use super::{Closed, TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
 use crate::serve::published::Follower;
 use crate::serve::{Verdict, serve};
@@ -10,7 +10,7 @@ use crate::stats::account::Account;
 use crate::stats::counters::{
     DROPPED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS,
 };
-use crate::stats::labels::DROPPED_LISTED;
+use crate::stats::labels::{CLOSED_REFUSED, DROPPED_LISTED};
 use crate::stats::ledger::Ledger;
 
 /// The answers to connections.
@@ -64,6 +64,9 @@ impl TcpHandler for Serving {
         });
     }
 }
+
+// The label's values stand in the order of `Closed`.
+const _: () = assert!(Closed::Refused as usize == CLOSED_REFUSED);
 
 impl Drop for Serving {
     /// What was counted since the last fold is not lost when the thread ends.

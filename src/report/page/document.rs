@@ -448,7 +448,6 @@ fn downloads(figures: &Figures, is_live: bool) -> Markup {
                     }
                 }
                 @if is_live {
-                    li { "All counters as they stand: " a href="stats.json" { "JSON" } }
                     li {
                         "API in the format of Cloudflare Radar: "
                         a href="client/v4/radar/as112/timeseries?dateRange=7d" { "timeseries" } ", "

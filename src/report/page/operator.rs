@@ -54,7 +54,12 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
                 }
             }
         }
-        footer { p { "Totals since counting began, as in " a href="metrics" { "/metrics" } "." } }
+        footer {
+            p {
+                "Totals since counting began, as in " a href="metrics" { "/metrics" } " and "
+                a href="stats.json" { "/stats.json" } "."
+            }
+        }
     };
     shell(&reading.named.node, None, Some(NODE_VIEW_REFRESH_SECONDS), &body).into_string()
 }
@@ -92,7 +97,7 @@ fn state(reading: &Reading<'_>) -> Markup {
             ),
             true,
         ),
-        ("History", history.place.clone(), true),
+        ("History", history.place().to_string(), true),
         ("History write errors", failed, history.errors() == 0),
     ];
     html! {

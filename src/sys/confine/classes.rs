@@ -302,6 +302,7 @@ const FILES: &[Call] = &[
     with(libc::SYS_fcntl, 1, libc::F_SETFD),
     with(libc::SYS_fcntl, 1, libc::F_GETLK),
     with(libc::SYS_fcntl, 1, libc::F_SETLK),
+    with(libc::SYS_fcntl, 1, libc::F_OFD_SETLK),
     with(libc::SYS_fcntl, 1, libc::F_GETFL),
     with(libc::SYS_fcntl, 1, libc::F_DUPFD_CLOEXEC),
 ];

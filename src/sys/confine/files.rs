@@ -1,15 +1,20 @@
 //! Landlock: which files the process may open from now on, whatever its user may. What is open stays open.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, NetPort,
-    PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreated,
-    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, make_bitflags,
+    PathBeneath, RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _,
+    RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
 use super::{ConfineError, Plan, Want};
+use crate::limits::DIRECTORY_WAIT_MAX;
+use crate::sys::aside::{self, Answer};
 
 /// The newest rights that we know: those on files, on TCP ports, and to reach other processes by signal or
 /// abstract socket.
@@ -22,16 +27,13 @@ const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
 
 /// Confines the process to the plan's files and ports; says what holds it, for people.
 pub(super) fn confine(plan: &Plan, notes: &mut Vec<String>) -> Result<String, ConfineError> {
-    // As the user that will write there.
-    for dir in &plan.write {
-        // One that cannot be made cannot be written to; whoever wants to tells so.
-        let _ = fs::create_dir_all(dir);
-    }
+    // As the user that will write there. None of them is worth a start that hangs.
+    let written = aside::each(&plan.write, DIRECTORY_WAIT_MAX, |dir| open_dir(dir));
     if plan.landlock == Want::Off {
         return Ok("off (as configured)".to_owned());
     }
-    let result = restrict(plan, &mut |path| {
-        notes.push(format!("{} does not exist; it can only be used after a restart", path.display()));
+    let result = restrict(plan, written, &mut |path, why| {
+        notes.push(format!("{} {why}; it can only be used after a restart", path.display()));
     });
     let reason = match result {
         Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. }) => return Ok("on".to_owned()),
@@ -55,7 +57,24 @@ pub(super) fn confine(plan: &Plan, notes: &mut Vec<String>) -> Result<String, Co
     Ok(format!("off ({reason})"))
 }
 
-fn restrict(plan: &Plan, missing: &mut impl FnMut(&Path)) -> Result<RestrictionStatus, RulesetError> {
+/// A handle of a file or a directory, good for nothing else.
+fn look_at(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)
+}
+
+/// A handle of a directory, which is made if it is not there. One that cannot be made cannot be written to;
+/// whoever wants to tells so.
+fn open_dir(dir: &Path) -> Answer {
+    // First a look: on a file system that takes no changes for a while, to make one that is there would hang.
+    let opened = look_at(dir).or_else(|_| fs::create_dir_all(dir).and_then(|()| look_at(dir)));
+    opened.map(|file| Some(file.into())).map_err(|error| error.to_string())
+}
+
+fn restrict(
+    plan: &Plan,
+    written: Vec<Option<Answer>>,
+    missing: &mut impl FnMut(&Path, &str),
+) -> Result<RestrictionStatus, RulesetError> {
     let rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -63,8 +82,23 @@ fn restrict(plan: &Plan, missing: &mut impl FnMut(&Path)) -> Result<RestrictionS
         .scope(scopes())?
         .create()?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let rules = plan.read.iter().try_fold(rules, |rules, path| beneath(rules, path, read, missing))?;
-    let rules = plan.write.iter().try_fold(rules, |rules, path| beneath(rules, path, WRITE, missing))?;
+    let opened =
+        plan.read.iter().map(|path| (path, Some(look_at(path).map(OwnedFd::from).map_err(drop)), read));
+    let written = plan.write.iter().zip(written).map(|(path, answer)| {
+        let handle = answer.map(|answer| answer.map_err(drop).and_then(|handle| handle.ok_or(())));
+        (path, handle, WRITE)
+    });
+    let rules = opened.chain(written).try_fold(rules, |rules, (path, handle, access)| match handle {
+        Some(Ok(handle)) => beneath(rules, handle, access),
+        Some(Err(())) => {
+            missing(path, "does not exist");
+            Ok(rules)
+        }
+        None => {
+            missing(path, "does not respond");
+            Ok(rules)
+        }
+    })?;
     let connect =
         |rules: RulesetCreated, port: &u16| rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp));
     plan.connect.iter().try_fold(rules, connect)?.restrict_self()
@@ -83,14 +117,11 @@ fn scopes() -> BitFlags<Scope> {
 /// Adds a rule for a file, or for a directory with all below.
 fn beneath(
     rules: RulesetCreated,
-    path: &Path,
+    opened: OwnedFd,
     access: BitFlags<AccessFs>,
-    missing: &mut impl FnMut(&Path),
 ) -> Result<RulesetCreated, RulesetError> {
-    let Ok(opened) = PathFd::new(path) else {
-        missing(path);
-        return Ok(rules);
-    };
-    let access = if path.is_dir() { access } else { access & AccessFs::from_file(KNOWN) };
+    let opened = File::from(opened);
+    let is_dir = opened.metadata().is_ok_and(|metadata| metadata.is_dir());
+    let access = if is_dir { access } else { access & AccessFs::from_file(KNOWN) };
     rules.add_rule(PathBeneath::new(opened, access))
 }

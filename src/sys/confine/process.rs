@@ -2,6 +2,7 @@
 
 use super::classes::Class;
 use super::{ConfineError, Plan, Want, files, filter, rights};
+use crate::sys::process::threads;
 
 /// What became of a [`Plan`]; it gives the threads their filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Confined {
 /// # Errors
 /// [`ConfineError`]: it cannot be confined as it was asked for. It may be half-way and must end.
 pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
-    let threads = rights::threads();
+    let threads = threads();
     if threads > 1 {
         return Err(ConfineError::Threads(threads));
     }

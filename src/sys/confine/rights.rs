@@ -12,13 +12,6 @@ use crate::sys::user;
 /// The default user: the one that packages create, else the one that owns nothing.
 pub(super) const USERS: [&str; 2] = ["as112d", "nobody"];
 
-/// How many threads this process has; one where the kernel does not say.
-pub(super) fn threads() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let count = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
-    count.unwrap_or(1)
-}
-
 /// Becomes `wanted`, or where none is named and we are root the first of [`USERS`] that exists; says
 /// which user we are. The directory `own` becomes that user's.
 pub(super) fn become_user(

@@ -1,7 +1,7 @@
 //! The memory of a batch: its slots, and the arrays that name them to the kernel.
 //!
 //! ```text
-//! slot: | peer 64 | control 64 | payload 2112 |
+//! slot: | peer 64 | control 128 | payload 2112 |
 //! ```
 
 use std::io;
@@ -11,7 +11,7 @@ use std::ptr;
 
 use crate::limits::{MMSG_BATCH, SLOT_PAYLOAD_LEN};
 use crate::sys::address::{self, SOCKADDR_LEN_MAX};
-use crate::sys::datagram::Arrived;
+use crate::sys::datagram::{Arrived, Local};
 use crate::sys::memory::{Region, array_at, message_head};
 use crate::sys::pktinfo::{self, CONTROL_LEN};
 
@@ -102,7 +102,7 @@ impl Batch {
         let arrays = self.arrays();
         for message in &mut arrays.received[..used] {
             message.msg_hdr.msg_namelen = CONTROL_OFF as libc::socklen_t;
-            // The field's type differs between C libraries; the value is 64.
+            // The field's type differs between C libraries; the value is small.
             message.msg_hdr.msg_controllen = CONTROL_LEN as _;
         }
         let messages = arrays.received.as_mut_ptr();
@@ -118,9 +118,14 @@ impl Batch {
         Ok(received)
     }
 
-    /// Lends one message of the batch received: what it is, and the payload's room. `None` if it has no
-    /// address that could be answered.
-    pub(super) fn datagram(&mut self, message: usize, socket: usize) -> Option<(Arrived, &mut [u8])> {
+    /// Lends one message of the batch received, on a socket that may be bound to a wildcard address: what it
+    /// is, and the payload's room. `None` if it does not tell whom to answer, or from where.
+    pub(super) fn datagram(
+        &mut self,
+        message: usize,
+        socket: usize,
+        wildcard: bool,
+    ) -> Option<(Arrived, &mut [u8])> {
         let received = &self.arrays().received[message];
         let len = (received.msg_len as usize).min(SLOT_PAYLOAD_LEN);
         // Its type differs between C libraries; the kernel returns at most what it was given.
@@ -128,8 +133,8 @@ impl Batch {
         let control_len = (received.msg_hdr.msg_controllen as usize).min(CONTROL_LEN);
         let (head, payload) = self.slot(message).split_at_mut(PAYLOAD_OFF);
         let peer = address::decode(&array_at(head, 0))?;
-        let local_ip = pktinfo::read(&head[CONTROL_OFF..][..control_len]);
-        Some((Arrived { socket, peer, local_ip, len }, payload))
+        let local = Local::of(wildcard, &head[CONTROL_OFF..][..control_len])?;
+        Some((Arrived { socket, peer, local, len }, payload))
     }
 
     /// Queues the first `len` bytes of a message's payload to go back to its peer, from `source` if that is
@@ -172,8 +177,8 @@ impl Batch {
         Ok(sent)
     }
 
-    /// Gives the first queued reply up.
-    pub(super) const fn skip(&mut self) {
-        self.first_queued += 1;
+    /// Gives the first `count` queued replies up.
+    pub(super) const fn skip(&mut self, count: usize) {
+        self.first_queued += count;
     }
 }

@@ -10,7 +10,7 @@ use super::uring::Uring;
 use crate::limits::{RING_SLOTS_MAX, SHARD_SOCKETS_MAX};
 use crate::sys::datagram::{Arrived, Turn};
 use crate::sys::mmsg::Mmsg;
-use crate::sys::sockets::any_wildcard;
+use crate::sys::sockets::wildcards;
 
 /// An io_uring with its sockets. It belongs to the thread that made it.
 pub struct Ring(Box<Driver<Uring>>);
@@ -33,9 +33,9 @@ impl Ring {
         if sockets.len() > SHARD_SOCKETS_MAX {
             return Err(step(io::ErrorKind::ArgumentListTooLong.into()));
         }
-        let wildcard = any_wildcard(&sockets).map_err(step)?;
+        let wildcards = wildcards(&sockets).map_err(step)?;
         let count = sockets.len();
-        Ok(Self(Box::new(Driver::new(Uring::new(sockets, slots, wildcard, busy_poll)?, count))))
+        Ok(Self(Box::new(Driver::new(Uring::new(sockets, slots, wildcards, busy_poll)?, count))))
     }
 
     /// Bytes of one with so many slots and sockets: the slots, its queues, and what is known of each entry.

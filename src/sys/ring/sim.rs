@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::driver::Driver;
 use super::kernel::{Completion, Entered, Kernel};
 use super::slots::{Reply, Slot, Slots};
-use crate::sys::datagram::{Arrived, Turn};
+use crate::sys::datagram::{Arrived, Local, Turn};
 
 /// Datagrams that one receive takes before it lets others have their turn, as in Linux.
 const FAIR: usize = 32;
@@ -42,7 +42,7 @@ impl SimRing {
     /// No memory.
     pub fn new(sockets: usize, slots: u16, wildcard: bool, seed: Option<u64>) -> io::Result<Self> {
         let kernel = Sim {
-            slots: Slots::new(slots, wildcard)?,
+            slots: Slots::new(slots, vec![wildcard; sockets].into())?,
             buffers: (0..slots).collect(),
             submitted: VecDeque::new(),
             completed: VecDeque::new(),
@@ -56,9 +56,9 @@ impl SimRing {
         Ok(Self(Driver::new(kernel, sockets)))
     }
 
-    /// Lets a datagram arrive at a socket, for the local address `local_ip`.
-    pub fn deliver(&mut self, socket: usize, peer: SocketAddr, local_ip: Option<IpAddr>, datagram: &[u8]) {
-        let arrived = Arrived { socket, peer, local_ip, len: datagram.len() };
+    /// Lets a datagram arrive at a socket.
+    pub fn deliver(&mut self, socket: usize, peer: SocketAddr, local: Local, datagram: &[u8]) {
+        let arrived = Arrived { socket, peer, local, len: datagram.len() };
         self.0.kernel_mut().inbox[socket].push_back((arrived, datagram.to_vec()));
     }
 
@@ -296,13 +296,13 @@ mod tests {
             let [.., high, low] = id.to_be_bytes();
             let socket = dice.below(self.ring.0.kernel().armed.len());
             let peer = SocketAddr::from(([10, 0, high, low], 1024 + u16::from(low)));
-            let local_ip = wildcard.then(|| IpAddr::from([192, 0, 2, low]));
+            let local = if wildcard { Local::Told(IpAddr::from([192, 0, 2, low])) } else { Local::Fixed };
             // One in eight has no byte: it ends the receive, and only its peer tells which it was.
             let words = [0, 1, 2, 3, 4, 5, 6, 300][dice.below(8)];
             let datagram = id.to_be_bytes().repeat(words);
             let len = datagram.len().min(SLOT_PAYLOAD_LEN);
-            self.ring.deliver(socket, peer, local_ip, &datagram);
-            self.waiting.insert(id & 0xffff, Arrived { socket, peer, local_ip, len });
+            self.ring.deliver(socket, peer, local, &datagram);
+            self.waiting.insert(id & 0xffff, Arrived { socket, peer, local, len });
         }
 
         fn id_of(peer: SocketAddr) -> u64 {
@@ -336,7 +336,12 @@ mod tests {
             assert_eq!(sent.len(), sent_count as usize);
             for Sent { socket, peer, source, bytes } in sent {
                 let arrived = self.due.remove(&Self::id_of(peer)).expect("it was due, and once");
-                let expected = Arrived { socket, peer, local_ip: source, len: bytes.len() };
+                let expected = Arrived {
+                    socket,
+                    peer,
+                    local: source.map_or(Local::Fixed, Local::Told),
+                    len: bytes.len(),
+                };
                 assert_eq!(expected, arrived);
                 let id = !Self::id_of(peer);
                 assert!(
@@ -445,7 +450,7 @@ mod tests {
     fn a_reply_leaves_with_the_next_turn() {
         let mut ring = SimRing::new(1, 2, false, None).unwrap();
         let peer = "192.0.2.1:5353".parse().unwrap();
-        ring.deliver(0, peer, None, b"ping");
+        ring.deliver(0, peer, Local::Fixed, b"ping");
         let mut echo = |arrived: &Arrived, _: &mut [u8]| Some(arrived.len);
         let first = ring.turn(WAIT, &mut echo).unwrap();
         assert_eq!((first.received, first.sent), (1, 0));
@@ -462,7 +467,7 @@ mod tests {
     fn a_receive_is_begun_once_for_each_slot_that_came_back() {
         let mut ring = SimRing::new(1, 1, false, None).unwrap();
         let peer = "192.0.2.1:5353".parse().unwrap();
-        (0..10).for_each(|_| ring.deliver(0, peer, None, b"query"));
+        (0..10).for_each(|_| ring.deliver(0, peer, Local::Fixed, b"query"));
         let mut sum = Turn::default();
         for _ in 0..40 {
             sum += ring.turn(WAIT, &mut |arrived, _| Some(arrived.len)).unwrap();
@@ -479,11 +484,11 @@ mod tests {
             for quiet in [0, 1, 2] {
                 let mut ring = SimRing::new(3, slots, false, None).unwrap();
                 for round in 0..20 {
-                    ring.deliver(quiet, peer, None, b"here too");
+                    ring.deliver(quiet, peer, Local::Fixed, b"here too");
                     let mut seen = false;
                     for _ in 0..12 {
                         for flooded in (0..3).filter(|&socket| socket != quiet) {
-                            (0..2 * slots).for_each(|_| ring.deliver(flooded, peer, None, b"flood"));
+                            (0..2 * slots).for_each(|_| ring.deliver(flooded, peer, Local::Fixed, b"flood"));
                         }
                         let mut answer = |arrived: &Arrived, _: &mut [u8]| {
                             seen |= arrived.socket == quiet;

@@ -6,8 +6,8 @@
 //! on is giving it away.
 //!
 //! ```text
-//! | recvmsg_out 16 | peer 48 | control 64 | reply's msghdr 64 | reply's iovec 64 | payload 2112 |
-//! |<-------- 64 ----------->|<------- only in rings with a wildcard address -->|
+//! | recvmsg_out 16 | peer 48 | control 128 | reply's msghdr 64 | reply's iovec 64 | payload 2112 |
+//! |<-------- 64 ----------->|<------- only in rings with a wildcard address --->|
 //! ```
 
 use std::io;
@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use crate::limits::SLOT_PAYLOAD_LEN;
 use crate::sys::address::{self, SOCKADDR_LEN_MAX};
-use crate::sys::datagram::Arrived;
+use crate::sys::datagram::{Arrived, Local};
 use crate::sys::memory::{Region, array_at, message_head};
 use crate::sys::pktinfo::{self, CONTROL_LEN};
 
@@ -28,9 +28,9 @@ const OUT_LEN: usize = 16;
 const NAME_LEN: usize = 48;
 const NAME_OFF: usize = OUT_LEN;
 const CONTROL_OFF: usize = NAME_OFF + NAME_LEN;
-/// The kernel reserves the control data's length before the payload; after [`CONTROL_LEN`] the reply's head
-/// is ours.
-const CONTROL_ROOM: usize = 192;
+/// The kernel reserves the control data's length before the payload, and may fill all of it. Once that was
+/// read, what is after [`CONTROL_LEN`] is ours for the reply's head.
+const CONTROL_ROOM: usize = CONTROL_LEN + 128;
 const MSGHDR_OFF: usize = CONTROL_OFF + CONTROL_LEN;
 const IOVEC_OFF: usize = MSGHDR_OFF + 64;
 const _: () = assert!(NAME_LEN >= SOCKADDR_LEN_MAX && CONTROL_OFF == 64);
@@ -61,6 +61,8 @@ pub(crate) struct Slots {
     /// False once the kernel may still write after the ring has ended: see [`Self::keep_mapped`].
     unmap: bool,
     payload_off: usize,
+    /// By socket: whether its datagrams tell which address was asked.
+    wildcards: Box<[bool]>,
     /// Bytes from one slot to the next.
     stride: usize,
     in_kernel: Box<[bool]>,
@@ -71,9 +73,9 @@ impl Slots {
     /// Bytes of a slot and of what is known of it, at most.
     pub(super) const LEN_MAX: usize = ((CONTROL_OFF + CONTROL_ROOM + SLOT_PAYLOAD_LEN) | LINE) + 1;
 
-    /// `count` slots, all in the kernel's hands. `wildcard` makes room for the address that was asked.
-    pub(crate) fn new(count: u16, wildcard: bool) -> io::Result<Self> {
-        let payload_off = CONTROL_OFF + if wildcard { CONTROL_ROOM } else { 0 };
+    /// `count` slots, all in the kernel's hands, for sockets that may be bound to wildcard addresses.
+    pub(crate) fn new(count: u16, wildcards: Box<[bool]>) -> io::Result<Self> {
+        let payload_off = CONTROL_OFF + if wildcards.contains(&true) { CONTROL_ROOM } else { 0 };
         let count = usize::from(count);
         let stride = (payload_off + SLOT_PAYLOAD_LEN) | LINE;
         let memory = ManuallyDrop::new(Region::new(count * stride)?);
@@ -81,6 +83,7 @@ impl Slots {
             memory,
             unmap: true,
             payload_off,
+            wildcards,
             stride,
             in_kernel: vec![true; count].into_boxed_slice(),
             in_kernel_count: count,
@@ -144,24 +147,22 @@ impl Slots {
     }
 
     /// Reads the head that the kernel wrote, for a completion of `received` bytes on `socket`, and lends the
-    /// payload's room. `None` if the head is not one of a datagram of ours; then nothing is lent.
+    /// payload's room. `None` if the head is not one of a datagram, or does not tell whom to answer or from
+    /// where; then nothing is lent.
     pub(super) fn datagram(
         &mut self,
         slot: &mut Slot,
         socket: usize,
         received: usize,
     ) -> Option<(Arrived, &mut [u8])> {
-        let payload_off = self.payload_off;
+        let (payload_off, wildcard) = (self.payload_off, self.wildcards[socket]);
         let (head, payload) = self.bytes(slot).split_at_mut(payload_off);
         let len = received.checked_sub(payload_off)?.min(payload.len());
         let peer = address::decode(&array_at(head, NAME_OFF))?;
-        let local_ip = if payload_off == CONTROL_OFF {
-            None
-        } else {
-            let control_len = u32::from_ne_bytes(array_at(head, 4)) as usize;
-            pktinfo::read(&head[CONTROL_OFF..][..control_len.min(CONTROL_LEN)])
-        };
-        Some((Arrived { socket, peer, local_ip, len }, payload))
+        let control_len = u32::from_ne_bytes(array_at(head, 4)) as usize;
+        let control = &head[CONTROL_OFF..];
+        let local = Local::of(wildcard, &control[..control_len.min(control.len())])?;
+        Some((Arrived { socket, peer, local, len }, payload))
     }
 
     /// Address and length of the peer's name in a slot that was lent: where its reply goes.
@@ -205,7 +206,7 @@ impl Slots {
         let name = (&mut head[NAME_OFF..][..SOCKADDR_LEN_MAX]).try_into().expect("a name's length");
         address::encode(&arrived.peer, name);
         let mut control_len = 0;
-        if let Some(ip) = arrived.local_ip.filter(|_| payload_off > CONTROL_OFF) {
+        if let Some(ip) = arrived.local.told().filter(|_| payload_off > CONTROL_OFF) {
             let control = (&mut head[CONTROL_OFF..][..CONTROL_LEN]).try_into().expect("a control's length");
             control_len = pktinfo::write(control, ip);
             // What is written is a sender; what is received has the address 4 bytes further in IPv4.
@@ -239,9 +240,31 @@ impl Drop for Slots {
 mod tests {
     use super::*;
 
+    fn told() -> Local {
+        Local::Told("192.0.2.53".parse().unwrap())
+    }
+
+    /// A ring may have sockets of both kinds: what none means is asked of the socket.
+    #[test]
+    fn at_a_wildcard_nothing_is_lent_without_the_address_asked() {
+        let mut slots = Slots::new(1, [false, true].into()).unwrap();
+        let mut slot = slots.take_filled(0).unwrap();
+        let peer = "192.0.2.1:1024".parse().unwrap();
+        for (socket, local, expected) in [
+            (0, Local::Fixed, Some(Local::Fixed)),
+            (0, told(), Some(Local::Fixed)),
+            (1, told(), Some(told())),
+            (1, Local::Fixed, None),
+        ] {
+            let received = slots.simulate(&mut slot, &Arrived { socket, peer, local, len: 5 }, b"query");
+            let lent = slots.datagram(&mut slot, socket, received);
+            assert_eq!(lent.map(|(arrived, _)| arrived.local), expected);
+        }
+    }
+
     #[test]
     fn a_slot_is_taken_once_and_comes_back() {
-        let mut slots = Slots::new(2, false).unwrap();
+        let mut slots = Slots::new(2, [false].into()).unwrap();
         assert!(slots.take_filled(2).is_none(), "there is no such slot");
         let slot = slots.take_filled(1).unwrap();
         assert!(slots.take_filled(1).is_none(), "the kernel does not have it");
@@ -255,26 +278,26 @@ mod tests {
     fn what_was_received_is_lent_and_a_short_head_is_not() {
         for wildcard in [false, true] {
             for peer in ["192.0.2.1:1024", "[2001:db8::1]:53"] {
-                let mut slots = Slots::new(2, wildcard).unwrap();
+                let mut slots = Slots::new(2, [wildcard].into()).unwrap();
                 let mut slot = slots.take_filled(1).unwrap();
                 let peer = peer.parse().unwrap();
-                let local_ip = wildcard.then(|| "192.0.2.53".parse().unwrap());
-                let arrived = Arrived { socket: 7, peer, local_ip, len: 5 };
+                let local = if wildcard { told() } else { Local::Fixed };
+                let arrived = Arrived { socket: 0, peer, local, len: 5 };
                 let received = slots.simulate(&mut slot, &arrived, b"query");
-                let (seen, payload) = slots.datagram(&mut slot, 7, received).unwrap();
+                let (seen, payload) = slots.datagram(&mut slot, 0, received).unwrap();
                 assert_eq!(seen, arrived);
                 assert_eq!((&payload[..5], payload.len()), (&b"query"[..], SLOT_PAYLOAD_LEN));
                 assert_eq!(payload.as_ptr() as usize % 64, 0);
-                assert!(slots.datagram(&mut slot, 7, received - 6).is_none(), "not even a head");
+                assert!(slots.datagram(&mut slot, 0, received - 6).is_none(), "not even a head");
             }
         }
     }
 
     #[test]
     fn a_datagram_is_cut_to_the_slot() {
-        let mut slots = Slots::new(1, true).unwrap();
+        let mut slots = Slots::new(1, [true].into()).unwrap();
         let mut slot = slots.take_filled(0).unwrap();
-        let arrived = Arrived { socket: 0, peer: "[::1]:9".parse().unwrap(), local_ip: None, len: 0 };
+        let arrived = Arrived { socket: 0, peer: "[::1]:9".parse().unwrap(), local: told(), len: 0 };
         let received = slots.simulate(&mut slot, &arrived, &[7; 4000]);
         let (seen, payload) = slots.datagram(&mut slot, 0, received).unwrap();
         assert_eq!(seen.len, SLOT_PAYLOAD_LEN);

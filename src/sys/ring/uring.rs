@@ -75,7 +75,7 @@ impl Uring {
     pub(super) fn new(
         sockets: Vec<UdpSocket>,
         slot_count: u16,
-        wildcard: bool,
+        wildcards: Box<[bool]>,
         busy_poll: usize,
     ) -> Result<Self, RingError> {
         let step = |step| move |error| RingError::Refused { step, error };
@@ -91,7 +91,7 @@ impl Uring {
             let mut napi = Napi::new().set_busy_poll_timeout(micros);
             submitter.register_napi(&mut napi).map_err(step(NAPI))?;
         }
-        let slots = Slots::new(slot_count, wildcard).map_err(step("mmap of the slots"))?;
+        let slots = Slots::new(slot_count, wildcards).map_err(step("mmap of the slots"))?;
         let buffers = Buffers::new(&ring, slot_count, &slots).map_err(step("IORING_REGISTER_PBUF_RING"))?;
         let registered = RegisteredFd::new(&ring).map_err(step("IORING_REGISTER_RING_FDS"))?;
         if let Err(error) = submitter.register_enable_rings() {
@@ -435,7 +435,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(socket.local_addr().unwrap()).unwrap();
-        (Uring::new(vec![socket], 2, false, 0).unwrap(), client)
+        (Uring::new(vec![socket], 2, [false].into(), 0).unwrap(), client)
     }
 
     /// The result of the one completion of an entry that is pushed as it is.
@@ -484,7 +484,7 @@ mod tests {
     #[test]
     fn the_ring_polls_as_long_as_asked() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        match Uring::new(vec![socket], 2, false, 50) {
+        match Uring::new(vec![socket], 2, [false].into(), 50) {
             // The restrictions leave no way to ask the ring itself; setting it up was not refused.
             Ok(mut uring) => assert!(uring.enter(Duration::ZERO).is_ok()),
             Err(error) => assert!(error.to_string().contains("needs Linux 6.9 or later"), "{error}"),

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
+use crate::limits::TCP_IDLE_TIMEOUT_MIN;
 use harness::{Server, Toy, ask, assert_soon, breathe, expect_end, framed_query, is_over, read_reply};
 
 mod harness;
@@ -253,6 +254,13 @@ fn one_more_of_a_client_closes_its_idlest_and_no_other() {
     }
     // The beginning of a message is no activity.
     own[2].write_all(&[0]).unwrap();
+    let rested = Instant::now() + TCP_IDLE_TIMEOUT_MIN;
+    while Instant::now() < rested {
+        for stream in &mut own[..2] {
+            ask(stream, 1).unwrap();
+        }
+        breathe();
+    }
     let mut fourth = server.connect_from(2);
     ask(&mut fourth, 1).unwrap();
     assert!(is_over(&mut own[2]));
@@ -260,6 +268,53 @@ fn one_more_of_a_client_closes_its_idlest_and_no_other() {
         ask(stream, 2).unwrap();
     }
     assert_eq!((server.closed(Closed::RoomOfClient), server.closed(Closed::RoomInTable)), (1, 0));
+}
+
+#[test]
+fn one_more_of_a_client_that_uses_all_it_has_is_refused_and_no_other_is_closed() {
+    let settings = TcpSettings { connections_per_client_max: 3, ..TcpSettings::default() };
+    let server = Server::start(settings);
+    let mut own: Vec<TcpStream> = (0..3).map(|_| server.connect_from(2)).collect();
+    // Answers that wait to be taken keep a connection in use, however slow the machine is.
+    let queries: Vec<u8> = (0..400).flat_map(|id| framed_query(id, 60_000)).collect();
+    for stream in &mut own {
+        stream.write_all(&queries[..42 * 5]).unwrap();
+        assert_eq!(read_reply(stream).unwrap()[..2], [0, 0]);
+        stream.write_all(&queries[42 * 5..]).unwrap();
+    }
+    for refused in 1..20 {
+        assert!(is_over(&mut server.connect_from(2)));
+        assert_eq!(server.closed(Closed::Refused), refused);
+    }
+    ask(&mut server.connect_from(3), 1).unwrap();
+    for stream in &mut own {
+        for id in 1..400_u16 {
+            assert_eq!(read_reply(stream).unwrap()[..2], id.to_be_bytes());
+        }
+    }
+    assert_eq!(server.closed(Closed::RoomOfClient), 0);
+}
+
+/// An error of one connection that came to nothing must not keep all others waiting.
+#[test]
+fn errors_of_one_connection_are_those_that_accept_lists() {
+    let of_one = [
+        libc::ENETDOWN,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::EOPNOTSUPP,
+        libc::ENETUNREACH,
+        libc::EPERM,
+        libc::ECONNABORTED,
+        libc::EINTR,
+    ];
+    let is_of_one = |&errno: &i32| is_of_one_connection(&io::Error::from_raw_os_error(errno));
+    assert!(of_one.iter().all(is_of_one));
+    let of_all = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EBADF, libc::EINVAL];
+    assert!(!of_all.iter().any(is_of_one));
 }
 
 #[test]

@@ -1,14 +1,7 @@
-//! The one pass over a zone file before the `domain` crate reads it: the file is cut into entries and tokens
-//! (RFC 1035, section 5.1), and each record becomes one plain line of which every piece remembers its place.
-//!
-//! The crate stops at its first error, says only roughly where, and refuses what operators write: times with
-//! units, LOC in presentation form, bytes above ASCII. Here every token keeps its line and column, so a
-//! mistake is reported where it was made, and the next entry is read after it.
+//! A zone file cut into entries and tokens (RFC 1035, section 5.1). Every token keeps its line and column, so
+//! a mistake is reported where it was made, and the next entry is read after it.
 
-use domain::base::iana::Rtype;
-
-use super::text::seconds_from_text;
-use super::{loc, rdata};
+use super::text::{resolve, seconds_from_text, shorten};
 use crate::dns::name::Name;
 use crate::limits::ZONE_ENTRY_TOKENS_MAX;
 
@@ -33,7 +26,7 @@ pub(super) struct Token<'a> {
     /// The offset of its first byte in the file.
     pub(super) at: usize,
     /// No blank before it: `alpn="h2"` is two tokens that belong together.
-    glued: bool,
+    pub(super) glued: bool,
 }
 
 impl Token<'_> {
@@ -49,7 +42,7 @@ impl Token<'_> {
         while let Some(byte) = bytes.next() {
             match byte {
                 b'\\' => match bytes.next() {
-                    Some(escaped @ b' '..=b'~') => text.extend(['\\', char::from(escaped)]),
+                    Some(escaped @ b'!'..=b'~') => text.extend(['\\', char::from(escaped)]),
                     Some(escaped) => text.push_str(&format!("\\{escaped:03}")),
                     None => text.push('\\'),
                 },
@@ -58,6 +51,13 @@ impl Token<'_> {
             }
         }
         text
+    }
+
+    /// The bytes that it stands for: without its quotes, escapes resolved.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        unescape(
+            self.raw.strip_prefix(b"\"").map_or(self.raw, |rest| rest.strip_suffix(b"\"").unwrap_or(rest)),
+        )
     }
 
     /// A mistake that this token is to blame for.
@@ -217,82 +217,30 @@ impl<'a> Iterator for Entries<'a> {
 /// Parentheses within parentheses: RFC 1035 has none, other servers read a few.
 const PARENTHESES_MAX: usize = 8;
 
-/// One record as the crate reads it, and where its pieces come from.
-#[derive(Debug)]
-pub(super) struct Line<'a> {
-    /// `. 0 IN type rdata` and a line feed.
-    pub(super) text: String,
-    /// Where a piece begins in the text, and the token that it was.
-    pieces: Vec<(usize, Token<'a>)>,
-}
-
-impl<'a> Line<'a> {
-    /// The line for a record whose type stands in `rtype_token` and whose rdata in `tokens`.
-    pub(super) fn new(
-        rtype: Rtype,
-        rtype_token: Token<'a>,
-        tokens: &[Token<'a>],
-        origin: &Name,
-    ) -> Result<Self, Mistake> {
-        let mut line = Self { text: ". 0 IN".to_owned(), pieces: Vec::with_capacity(tokens.len() + 1) };
-        line.push(&shape(rtype).to_string(), Token { glued: false, ..rtype_token });
-        let is_generic = tokens.first().is_some_and(|token| token.raw == b"\\#");
-        if rtype == Rtype::LOC && !is_generic {
-            line.push_loc(rtype_token, tokens)?;
-        } else {
-            for (index, &token) in tokens.iter().enumerate() {
-                let text = match token.raw {
-                    // The crate takes `@` for a label; in types that hold strings it is one character of
-                    // text.
-                    b"@" if !matches!(rtype, Rtype::TXT | Rtype::SPF | Rtype::HINFO | Rtype::CAA) => {
-                        origin.to_string()
-                    }
-                    // MNAME, RNAME and SERIAL are what they are; the four that follow are times.
-                    _ if rtype == Rtype::SOA && !is_generic && (3..7).contains(&index) => {
-                        seconds(&token)?.to_string()
-                    }
-                    _ => token.text(),
-                };
-                line.push(&text, token);
+/// `text` with its escapes (RFC 1035, section 5.1) resolved.
+pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        (rest, _) = match (first, after) {
+            (b'\\', [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', after @ ..]) => {
+                let value =
+                    [a, b, c].into_iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+                (after, bytes.push(u8::try_from(value).unwrap_or(u8::MAX)))
             }
-        }
-        line.text.push('\n');
-        Ok(line)
+            (b'\\', [escaped, after @ ..]) => (after, bytes.push(*escaped)),
+            (byte, after) => (after, bytes.push(*byte)),
+        };
     }
-
-    fn push(&mut self, text: &str, token: Token<'a>) {
-        if !token.glued {
-            self.text.push(' ');
-        }
-        self.pieces.push((self.text.len(), token));
-        self.text.push_str(text);
-    }
-
-    fn push_loc(&mut self, rtype_token: Token<'a>, tokens: &[Token<'a>]) -> Result<(), Mistake> {
-        let texts: Vec<String> = tokens.iter().map(Token::text).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let rdata = loc::from_text(&texts).map_err(|refusal| {
-            let token = tokens.get(refusal.token).or_else(|| tokens.last()).unwrap_or(&rtype_token);
-            token.mistake(refusal.message)
-        })?;
-        self.push(&rdata::generic(&rdata), Token { glued: false, ..rtype_token });
-        Ok(())
-    }
-
-    /// The token that stopped a reader which had passed `read` bytes of the text, or did not like what `read`
-    /// begins with if `ahead`.
-    pub(super) fn token_at(&self, read: usize, ahead: bool) -> Token<'a> {
-        let passed = self.pieces.partition_point(|&(start, _)| start < read || (ahead && start == read));
-        self.pieces[passed.saturating_sub(1)].1
-    }
+    bytes
 }
 
-/// The type as whose rdata the crate shall read that of `rtype`: it knows not all that operators write.
-fn shape(rtype: Rtype) -> Rtype {
-    match rtype {
-        Rtype::AFSDB | Rtype::RT | Rtype::KX => Rtype::MX,
-        Rtype::SPF => Rtype::TXT,
-        other => other,
+/// The name that `token` says, completed by `origin`.
+pub(super) fn name(token: &Token<'_>, origin: &Name) -> Result<Name, Mistake> {
+    match token.raw {
+        b"@" => Ok(origin.clone()),
+        _ if token.is_quoted() => Err(token.mistake("a name is written without quotes")),
+        _ => resolve(&token.text(), origin).map_err(|message| token.mistake(message)),
     }
 }
 
@@ -301,7 +249,8 @@ pub(super) fn seconds(token: &Token<'_>) -> Result<u32, Mistake> {
     let text = token.text();
     seconds_from_text(&text).ok_or_else(|| {
         token.mistake(format!(
-            "`{text}` is not a time: write seconds, or numbers with units such as 1h30m or 1W"
+            "`{}` is not a time: write seconds, or numbers with units such as 1h30m or 1W",
+            shorten(&text)
         ))
     })
 }
