@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -332,10 +333,14 @@ pub enum ZonesFormat {
 #[derive(Args, Clone, Debug)]
 pub struct QueryOptions {
     /// The name to ask for
-    pub name: String,
+    #[arg(required_unless_present = "reverse")]
+    pub name: Option<String>,
     /// The type to ask for: PTR, SOA, TXT, TYPE65280 ...
-    #[arg(value_name = "TYPE")]
-    pub rtype: String,
+    #[arg(value_name = "TYPE", required_unless_present = "reverse")]
+    pub rtype: Option<String>,
+    /// Ask for the PTR record of an address
+    #[arg(short = 'x', long = "reverse", value_name = "ADDR", conflicts_with_all = ["name", "rtype"])]
+    pub reverse: Option<IpAddr>,
     /// The class: IN, or CH for the server's own identity
     #[arg(long, value_enum, ignore_case = true, default_value_t = QueryClass::In)]
     #[arg(hide_possible_values = true)]

@@ -48,8 +48,7 @@ pub const ZONE_ENTRY_TOKENS_MAX: usize = 66_000;
 /// Files within files that `$INCLUDE` opens. Operators use one or two; a file that includes itself ends here.
 pub const ZONE_INCLUDE_DEPTH_MAX: usize = 8;
 
-/// Mistakes told of one zone file. Nobody fixes more at once, and a file that is not a zone file is all
-/// mistakes.
+/// Mistakes told of one zone file: nobody fixes more at once, and what is not a zone file is all mistakes.
 pub const ZONE_PROBLEMS_MAX: usize = 100;
 
 /// Wire length of one RRset, owners counted as pointers: it must fit a reply over TCP with the question, a
@@ -134,8 +133,7 @@ const _: () = assert!(TCP_CONNECTIONS_PER_CLIENT_MAX <= TCP_CONNECTIONS_MAX);
 /// Time for a whole message from its first byte: a query fits one segment, so 2 s allow for its loss and
 /// one retransmission, and a client that drips bytes gains nothing by it.
 pub const TCP_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Idle time after which a connection is closed while the table is at most half full (RFC 7766, section
-/// 6.2.3, wants "a few seconds").
+/// Idle time for a connection while the table is at most half full (RFC 7766, 6.2.3, wants "a few seconds").
 pub const TCP_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is left of the idle time when the table is full: a round trip to anywhere and time to think. A
 /// connection that has rested for less is in use.
@@ -193,8 +191,7 @@ const _: () = assert!(RING_SLOTS <= RING_SLOTS_MAX && RING_SLOTS_MAX.is_power_of
 /// Most sockets that one shard reads: addresses of a node. Bounds the arrays of poll and of the ring's files.
 pub const SHARD_SOCKETS_MAX: usize = 1024;
 
-/// Calls into the kernel that the end of a ring makes at most before it stops waiting for its receives to
-/// end.
+/// Calls into the kernel that the end of a ring makes at most before it waits no longer for its receives.
 pub const RING_END_TURNS_MAX: usize = 16;
 
 /// Datagrams in one call of recvmmsg or sendmmsg: past 16 to 32 the cost of the call no longer shows.
@@ -222,8 +219,7 @@ pub const SELF_TEST_MS_MAX: u64 = 1000;
 /// second. It needs some 12 altogether.
 pub const SELF_TEST_LATE_TURNS_MAX: u32 = 40;
 
-/// How long a shard waits for a datagram before it looks around: for the stop, and for the second of its
-/// error cap.
+/// How long a shard waits for a datagram before it looks for the stop and the second of its error cap.
 pub const SHARD_TICK: Duration = Duration::from_millis(100);
 
 /// Connections that wait to be accepted. The kernel cuts it to `net.core.somaxconn`, 4096 by default.
@@ -284,6 +280,11 @@ pub const HTTP_STEP_MAX: Duration = Duration::from_secs(1);
 /// documents have some hundred KiB, and `/metrics` 32 KiB for each shard: honest clients never meet it.
 pub const HTTP_ANSWERS_LEN_MAX: usize = 64 << 20;
 const _: () = assert!(HTTP_ANSWERS_LEN_MAX >= SHARDS_MAX * (32 << 10));
+/// Answers about the past that are kept until the quarter of an hour is over, and their bytes: what a dashboard
+/// of some clients asks for. Others are made each time.
+pub const ANSWERS_KEPT_MAX: usize = 128;
+/// See [`ANSWERS_KEPT_MAX`].
+pub const ANSWERS_KEPT_LEN_MAX: usize = 8 << 20;
 /// The same of the public listener, which has no `/metrics`: half a MiB for each connection.
 pub const HTTP_PUBLIC_LEN_MAX: usize = HTTP_CONNECTIONS_MAX * (512 << 10);
 /// Names by which the operator's listener may be reached.
@@ -381,8 +382,7 @@ const _: () = assert!(HISTORY_READ_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_milli
 /// with a long history; each day costs four files that must reach the disk, and the next minute must be
 /// stored.
 pub const RSSAC002_DAYS_PER_MINUTE_MAX: u64 = 31;
-/// DSC files that are kept: those of three days: a presenter may be gone for a weekend, at some 5 KiB
-/// each.
+/// DSC files that are kept: those of three days, as a presenter may be gone for a weekend; of 5 KiB each.
 pub const DSC_FILES_MAX: usize = 3 * 24 * 60;
 /// Values of one dimension in a DSC file, the largest ones; what DSC's own example has for networks.
 pub const DSC_CELLS_MAX: usize = 200;
@@ -442,8 +442,7 @@ pub const PAGE_WAIT_MAX: Duration = Duration::from_millis(500);
 /// See [`PAGE_WAIT_MAX`].
 pub const PAGE_WAIT_STEP: Duration = Duration::from_millis(50);
 const _: () = assert!(PAGE_WAIT_MAX.as_millis() < HTTP_STEP_MAX.as_millis());
-/// Threads besides the event loop of HTTP: one reads the history, the other tells the next client that it is
-/// taken.
+/// Threads besides HTTP's event loop: one reads the history, one tells the next client that it is taken.
 pub const HTTP_READERS: usize = 2;
 /// Streams of live numbers at one time, of the connections that a listener has: the rest is for answers.
 pub const HTTP_STREAMS_MAX: usize = 8;
@@ -512,8 +511,7 @@ pub const TAP_TICK: Duration = Duration::from_millis(5);
 pub const TAPPED_LEN_MAX: usize = QUERY_LEN_MAX + EDNS_UDP_SIZE_MAX;
 /// The rarest copy that can be asked for.
 pub const TAP_EVERY_MAX: usize = 1 << 20;
-/// One query in so many goes to dnstap unless somebody says otherwise: what a small receiver bears of a busy
-/// node.
+/// One query in so many goes to dnstap by default: what a small receiver bears of a busy node.
 pub const DNSTAP_EVERY: u32 = 64;
 /// Bytes of frames that wait for the receiver of dnstap. What comes on top is dropped and counted.
 pub const DNSTAP_QUEUED_LEN_MAX: usize = 1 << 20;
@@ -532,12 +530,19 @@ pub const XDP_ALIVE: Duration = Duration::from_secs(3);
 /// How often the node looks at its threads for that, and takes over what XDP has counted.
 pub const XDP_BEAT: Duration = Duration::from_millis(500);
 const _: () = assert!(XDP_ALIVE.as_millis() >= 4 * XDP_BEAT.as_millis());
-/// How long a run of the program can last where the kernel does not say that all have ended: they take a
-/// tenth of a microsecond.
+/// How long a run of the program can last where the kernel does not say that all have ended.
 pub const XDP_RUN_MAX: Duration = Duration::from_millis(100);
 /// One query in so many that XDP could answer passes to the sockets, by default: at a
 /// million in a second a thousand, enough for samples of sources and to keep the way warm.
 pub const XDP_SAMPLE_EVERY: usize = 1024;
+/// How often XDP is told again what the host is like, and drivers are asked what they lost.
+pub const XDP_LOOK: Duration = Duration::from_secs(10);
+/// How long an answer of rtnetlink may take: it is there when the question returns.
+pub const NETLINK_ANSWER_MAX: Duration = Duration::from_secs(1);
+/// Bytes of one datagram of it: the kernel fills 32 KiB at most.
+pub const NETLINK_BUFFER_LEN: usize = 64 << 10;
+/// Counters of a driver that are read: with a hundred queues mlx5 has eight thousand.
+pub const DRIVER_COUNTERS_MAX: usize = 65_536;
 /// Bytes of the name of an interface: the kernel's IFNAMSIZ without the end.
 pub const INTERFACE_NAME_LEN_MAX: usize = 15;
 /// Bins of sizes that XDP counts in: it looks at messages of up to 512 bytes.

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use as112d::board::Status;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
+use as112d::board::process::Process;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
@@ -29,7 +30,7 @@ const DASHBOARD: &str = include_str!("../docs/examples/grafana/as112d.json");
 const TARGET_LABELS: [&str; 2] = ["instance", "job"];
 
 /// In the name of a family that counts what is lost, fails or is in trouble.
-const TROUBLE: [&str; 7] = ["drop", "error", "overflow", "failed", "paused", "exhausted", "lost"];
+const TROUBLE: [&str; 8] = ["drop", "error", "overflow", "failed", "paused", "exhausted", "lost", "refused"];
 
 /// Names of samples, each with its labels and their values.
 type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
@@ -75,6 +76,7 @@ fn metrics() -> Metrics {
         exports: exports.statuses(),
         observed: Observed::new(2),
         host: Host::open(),
+        process: Process::open(),
         confined: Confined::default(),
         life: Life::default(),
         reloads: Reloads::default(),
@@ -110,7 +112,7 @@ fn matcher(text: &str) -> (&str, &str, &str) {
 
 /// The metrics that an expression asks for.
 fn selectors(expression: &str) -> Vec<Selector<'_>> {
-    let starts = expression.match_indices("as112_").chain(expression.match_indices("up{"));
+    let starts = ["as112_", "process_", "up{"].into_iter().flat_map(|start| expression.match_indices(start));
     let selector = |(at, _): (usize, &str)| {
         let rest = &expression[at..];
         let (name, rest) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
@@ -250,6 +252,26 @@ fn no_loss_is_without_an_alert_and_a_panel() {
             let is_asked = selectors(text).into_iter().any(|(asked, _)| asked == name);
             assert!(is_asked, "no {what} asks for {name}");
         }
+    }
+}
+
+/// Where what was dropped is a share of all datagrams, those that XDP answers are among them: no shard sees
+/// them.
+#[test]
+fn a_share_of_all_datagrams_has_those_of_xdp() {
+    let alerts: Vec<String> = alerts().into_iter().map(|alert| alert.expression).collect();
+    let dashboard = dashboard();
+    let all = alerts.iter().map(String::as_str).chain(expressions(&dashboard));
+    let asks = |text: &str, name: &str| selectors(text).iter().any(|(asked, _)| *asked == name);
+    let is_share =
+        |text: &&str| asks(text, "as112_socket_drops_total") && asks(text, "as112_shard_datagrams_total");
+    let shares: Vec<&str> = all.filter(is_share).collect();
+    assert_eq!(shares.len(), 2, "{shares:?}");
+    for share in shares {
+        let of_xdp = selectors(share).into_iter().any(|(name, matchers)| {
+            name == "as112_datapath_queries_total" && matchers.contains(&("datapath", "=", "xdp"))
+        });
+        assert!(of_xdp, "{share}");
     }
 }
 

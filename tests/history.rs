@@ -5,7 +5,8 @@ mod common;
 #[allow(dead_code, reason = "its dice alone are needed")]
 mod mutate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +20,9 @@ use arc_swap::ArcSwap;
 use as112d::board::Status;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
+use as112d::board::process::Process;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
+use as112d::history::fault::{Cause, Fault};
 use as112d::history::uniques::UniquesOfDays;
 use as112d::history::{FILE, History, Kept};
 use as112d::log::Log;
@@ -39,7 +42,16 @@ const A_MINUTES_WORTH: u32 = 1000;
 
 /// A board of one shard, which goes on from what is stored in `dir`, with its history.
 fn open(dir: &Path, now: u64) -> (History, Board) {
-    let (history, mut bases) = History::open(dir, &Names::default(), 1, now).expect("a history");
+    let began = Instant::now();
+    let (history, mut bases) = loop {
+        match History::open(dir, &Names::default(), 1, now) {
+            // A test beside this one starts a process, which has all that is open here until it begins.
+            Err(Fault { cause: Cause::Taken(_), .. }) if began.elapsed() < PATIENCE => {
+                std::thread::yield_now();
+            }
+            opened => break opened.expect("a history"),
+        }
+    };
     let block = |base| Block {
         cpu: None,
         numa_node: None,
@@ -75,6 +87,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         exports: Vec::new(),
         observed: Observed::new(2),
         host: Host::open(),
+        process: Process::open(),
         confined: Confined::default(),
         life: Life::default(),
         reloads: Reloads::default(),
@@ -319,6 +332,150 @@ fn a_killed_daemon_loses_no_more_than_was_not_stored() {
     let found = number(&db, &query);
     assert!((stored..=stored + 20).contains(&found), "{found} after {stored}");
     assert_sound(&file, found);
+}
+
+/// The counters of a scrape, by series.
+fn counters(http: SocketAddr) -> BTreeMap<String, String> {
+    let text = get(http, "/metrics");
+    let lines = text.lines().filter(|line| line.starts_with("as112_"));
+    let samples = lines.filter_map(|line| line.rsplit_once(' '));
+    let is_counter = |series: &str| series.split('{').next().is_some_and(|name| name.ends_with("_total"));
+    samples
+        .filter(|(series, _)| is_counter(series))
+        .map(|(series, value)| (series.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// A test for promtool: whether any counter ever rises by more than 1,000 in a second, where each has these
+/// values a quarter of a minute apart.
+fn rates(scrapes: &[BTreeMap<String, String>]) -> String {
+    let all: BTreeSet<&String> = scrapes.iter().flat_map(BTreeMap::keys).collect();
+    let mut text = "evaluation_interval: 15s\ntests:\n  - interval: 15s\n    input_series:\n".to_owned();
+    for series in &all {
+        let values: Vec<&str> =
+            scrapes.iter().map(|scrape| scrape.get(*series).map_or("_", String::as_str)).collect();
+        writeln!(
+            text,
+            "      - series: '{}'\n        values: {}",
+            series.replace('\'', "''"),
+            values.join(" ")
+        )
+        .expect("text");
+    }
+    text.push_str("    promql_expr_test:\n");
+    let names: BTreeSet<&str> = all.iter().filter_map(|series| series.split('{').next()).collect();
+    for name in names {
+        for at in 1..scrapes.len() {
+            writeln!(
+                text,
+                "      - expr: count(rate({name}[5m]) > 1000) or vector(0)\n        eval_time: {}s\n        \
+                 exp_samples: [{{value: 0}}]",
+                at * 15
+            )
+            .expect("text");
+        }
+    }
+    text
+}
+
+fn promtool(rates: &str) -> bool {
+    let folder = common::folder();
+    let file = folder.path().join("rates.yml");
+    fs::write(&file, rates).expect("there is room");
+    let output = Command::new("promtool").args(["test", "rules"]).arg(&file).output().expect("it runs");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    // It has read the file, whatever it makes of the numbers.
+    assert!(output.status.success() || said.contains("got:"), "{said}");
+    output.status.success()
+}
+
+#[test]
+fn a_kill_is_no_spike_to_prometheus() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        return skipped("promtool is missing (Debian package prometheus)");
+    }
+    let folder = common::folder();
+    let config = folder.path().join("as112d.toml");
+    let asked = query("1.1.168.192.in-addr.arpa", 12);
+    let ask = |daemon: &Daemon| (0..20).for_each(|_| drop(daemon.ask_udp(V4, &asked)));
+    let (daemon, _) = start(&config, "past");
+    ask(&daemon);
+    assert!(daemon.stop().0.success());
+    // A node that has lived for long.
+    let db = Connection::open(folder.path().join("past").join(FILE)).expect("it opens");
+    db.execute("UPDATE totals SET total = total + 1000000000000", []).expect("it is ours");
+    drop(db);
+    let mut scrapes = Vec::new();
+    for kill in [true, true, false, false] {
+        let (daemon, http) = start(&config, "past");
+        scrapes.push(counters(http));
+        ask(&daemon);
+        scrapes.push(counters(http));
+        if kill {
+            daemon.signal(libc::SIGKILL);
+            daemon.wait();
+        } else {
+            assert!(daemon.stop().0.success());
+        }
+    }
+    let queries = "as112_queries_total{service=\"direct\",transport=\"udp\",family=\"ipv4\"}";
+    let seen: Vec<&str> = scrapes.iter().map(|scrape| scrape[queries].as_str()).collect();
+    assert_eq!(
+        seen,
+        ["1000000000020", "1000000000040", "0", "20", "0", "20", "20", "40"],
+        "exactly on after an end in order, at 0 after a kill"
+    );
+    assert!(promtool(&rates(&scrapes)), "a counter rises by more than it has counted");
+    // What a counter that goes on from less looks like.
+    let less = [("1000000000040"), ("1000000000020")]
+        .map(|value| BTreeMap::from([(queries.to_owned(), value.to_owned())]));
+    assert!(!promtool(&rates(&less)), "it would be seen");
+}
+
+#[test]
+fn a_directory_has_one_node_also_over_an_upgrade() {
+    let folder = common::folder();
+    let config = folder.path().join("as112d.toml");
+    let control = folder.path().join("control").display().to_string();
+    fs::write(&config, "[history]\ndir = 'past'\n").expect("there is room");
+    let path = config.display().to_string();
+    let first = Daemon::start(&["--config", &path, "--control", &control]);
+    let place = folder.path().join("past").join(FILE).display().to_string();
+    assert!(first.announcement.contains(&format!("history: {place}")));
+    let second = |owner: u32| {
+        let second = Daemon::start(&["--config", &path, "--http", "127.0.0.1:0"]);
+        let said = second.announcement.join("\n");
+        assert!(
+            said.contains(&format!(": process {owner} uses it; give each node a directory of its own")),
+            "{said}"
+        );
+        assert!(get(second.http(), "/metrics").contains("\nas112_history_in_memory 1\n"));
+        drop(second.ask_udp(V4, &query("1.1.168.192.in-addr.arpa", 12)));
+        assert!(second.stop().0.success());
+    };
+    second(first.id());
+    let check = Command::new(common::daemon::program()).args(["check", "--config", &path]).output();
+    let said = String::from_utf8(check.expect("it runs").stdout).expect("text");
+    assert!(said.contains(&format!("in use by process {}", first.id())), "{said}");
+
+    let order = |words: &[&str]| {
+        let mut command = Command::new(common::daemon::program());
+        let output = command.args(words).args(["--control", &control]).output().expect("it runs");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    order(&["upgrade"]);
+    let status: serde_json::Value = serde_json::from_str(&order(&["status", "--json"])).expect("JSON");
+    let successor = u32::try_from(status["pid"].as_u64().expect("a number")).expect("a process");
+    assert_ne!(successor, first.id());
+    assert_eq!(status["history"], place.as_str());
+    second(successor);
+    order(&["shutdown"]);
+    first.end_family();
+    // What is free again is had.
+    let third = Daemon::start(&["--config", &path]);
+    assert!(third.announcement.contains(&format!("history: {place}")), "{:?}", third.announcement);
 }
 
 #[test]

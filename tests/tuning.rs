@@ -408,7 +408,12 @@ fn in_a_namespace_it_works_for_real() {
     assert!(code == 1 && out.contains("differs: rx queues of near is 4, should be 1 ("), "{out}");
     let (code, out) = run("--apply near --cpus 0");
     assert_eq!(code, 0, "{out}");
-    assert!(shell("nft list ruleset").1.contains("udp dport 53 notrack"));
+    let rules = shell("nft list ruleset").1;
+    let (of_incoming, _) = rules.split_once("chain output").expect("two chains");
+    let notrack = of_incoming.lines().filter(|line| line.contains("notrack") && line.contains("dport"));
+    let notrack: Vec<&str> = notrack.map(str::trim).collect();
+    let local = |protocol: &str| format!("fib daddr type local {protocol} dport 53 notrack");
+    assert_eq!(notrack, [local("udp"), local("tcp")], "what is forwarded may need tracking");
     assert!(shell("ls /sys/class/net/near/queues").1.lines().eq(["rx-0", "tx-0"]));
     let (code, out) = run("--check near --cpus 0");
     assert!(code == 0 && out.ends_with("everything is as recommended\n"), "{out}");

@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use as112d::limits;
 use common::daemon::{Daemon, V4, V6, free_port, program};
 use common::skip::skipped;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
@@ -49,6 +50,18 @@ fn the_unit_leaves_little_exposed() {
     assert!(!text.contains("ignoring"), "every line is understood: {text}");
     let line = text.lines().find(|line| line.contains("Overall exposure level")).expect("it sums up");
     let _ = writeln!(std::io::stderr(), "report: {}", line.trim());
+}
+
+/// The manager keeps a socket of each address for each shard, and one of TCP; what it has no room for is gone
+/// after a crash. And a node that cannot start tries again without filling the host with its attempts.
+#[test]
+fn the_unit_has_room_for_all_sockets_and_waits_between_attempts() {
+    let text = fs::read_to_string(packaging("systemd/as112d.service")).expect("it is there");
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let kept: usize = value("FileDescriptorStoreMax").and_then(|max| max.parse().ok()).expect("a number");
+    assert!(kept >= 16 * (limits::SHARDS_MAX + 1), "{kept}");
+    let pause = value("RestartSec").and_then(|pause| pause.strip_suffix('s')?.parse::<f64>().ok());
+    assert!(pause.is_some_and(|seconds| seconds >= 1.0), "{pause:?}");
 }
 
 #[test]

@@ -107,6 +107,7 @@ const ROWS: &[Row] = &[
     ("xdp.interfaces", "interfaces = ['lo']", Restart("[xdp]")),
     ("xdp.mode", "mode = 'generic'", Restart("[xdp]")),
     ("xdp.prefixes", "prefixes = ['127.0.0.0/8']", Restart("[xdp]")),
+    ("xdp.vlans", "vlans = [7]", Restart("[xdp]")),
     ("xdp.sample", "sample = 2", Restart("[xdp]")),
     ("control.path", "path = 'other'", Restart("[control] path")),
     ("announce.router", "router = 'exabgp'", Refused("listen")),

@@ -151,6 +151,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand zones" -s c -l config -d '
 complete -c as112d -n "__fish_as112d_using_subcommand zones" -l zones -d 'A directory of zone files: example.com.zone is example.com' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand zones" -l node -d 'The node\'s name. Default: the host\'s name' -r
 complete -c as112d -n "__fish_as112d_using_subcommand zones" -s h -l help -d 'Print help'
+complete -c as112d -n "__fish_as112d_using_subcommand query" -s x -l reverse -d 'Ask for the PTR record of an address' -r
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l class -d 'The class: IN, or CH for the server\'s own identity' -r -f -a "IN\t'The Internet'
 CH\t'Chaosnet'"
 complete -c as112d -n "__fish_as112d_using_subcommand query" -s c -l config -d 'The configuration file (TOML)' -r -F

@@ -8,7 +8,7 @@ use super::tree::{Model, NO_TYPE, NameMatch, Owner, OwnerName, Tree, ZoneTree};
 use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
 use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
 use crate::dns::name::Name;
-use crate::limits::{ANSWERS_LEN_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
+use crate::limits::{ANSWERS_LEN_MAX, RRSET_LEN_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
 use crate::problem::Problem;
 use crate::stats::account::ZoneLabels;
 use crate::stats::labels::{SERVICE_HOSTNAME, SERVICE_OTHER};
@@ -202,28 +202,34 @@ impl<'t> Compiler<'t> {
         let mut types = Vec::new();
         for &qtype in &other.types {
             let model = self.tree.resolve(place, asked.name, qtype);
-            types.push((qtype, self.tail(&model, asked, true)));
+            types.push((qtype, self.tail(&model, asked)));
         }
-        let any_udp = self.tail(&self.tree.any(place, asked.name, false), asked, true);
-        let any_tcp = self.tail(&self.tree.any(place, asked.name, true), asked, false);
+        let any_udp = self.tail(&self.tree.any(place, asked.name, false), asked);
+        let any_tcp = self.all_sets(&self.tree.any(place, asked.name, true), asked).unwrap_or(any_udp);
         let span = Span { start: self.out.types.len() as u32, len: types.len() as u32 };
         self.out.types.extend(types);
         Set {
             types: span,
-            other: self.tail(&other, asked, true),
+            other: self.tail(&other, asked),
             any: [any_udp, any_tcp],
             link: self.cname_link(place, asked),
             looped: other.looped,
         }
     }
 
-    fn tail(&mut self, model: &Model<'_>, asked: Asked<'_>, over_udp: bool) -> TailId {
+    fn tail(&mut self, model: &Model<'_>, asked: Asked<'_>) -> TailId {
         let mut encoder = Encoder::new(asked.node);
         let counts = encoder.model(model);
-        if over_udp {
-            self.extent = self.extent.max(HEADER_LEN + asked.name_len_max() + 4 + encoder.bytes.len());
-        }
+        self.extent = self.extent.max(HEADER_LEN + asked.name_len_max() + 4 + encoder.bytes.len());
         self.push(encoder, counts, model.rcode, model.authoritative)
+    }
+
+    /// The answer to ANY over TCP; none where it is longer than an RRset may be, and so may not fit a message.
+    fn all_sets(&mut self, model: &Model<'_>, asked: Asked<'_>) -> Option<TailId> {
+        let mut encoder = Encoder::new(asked.node);
+        let counts = encoder.model(model);
+        let fits = encoder.bytes.len() <= RRSET_LEN_MAX;
+        fits.then(|| self.push(encoder, counts, model.rcode, model.authoritative))
     }
 
     fn push(&mut self, encoder: Encoder, counts: [u16; 3], rcode: u8, authoritative: bool) -> TailId {
@@ -315,6 +321,30 @@ mod tests {
             rdata: (number as u16).to_be_bytes().to_vec(),
         }));
         assert!(Answers::compile(&set, &mut Vec::new()).is_ok());
+    }
+
+    /// There is nothing that TC=1 over TCP could make a client do.
+    #[test]
+    fn any_over_tcp_gets_one_set_where_all_do_not_fit() {
+        for (count, is_whole) in [(5, true), (7, false)] {
+            let mut set = aliases(0);
+            let Zone { apex, records, .. } = &mut set.zones[0];
+            let apex = apex.clone();
+            records.extend((0..count).map(|number| Record {
+                owner: apex.clone(),
+                rtype: 65_280 + number,
+                ttl: 60,
+                rdata: vec![0; 10_000],
+            }));
+            let (answers, _) = Answers::compile(&set, &mut Vec::new()).unwrap();
+            let any = |over_tcp: bool| {
+                let apex = answers.nodes.iter().find(|node| node.name.len as usize == apex.as_wire().len());
+                answers.select(&apex.unwrap().exact, rtype::ANY, over_tcp)
+            };
+            let sets = 1 + 1 + count;
+            assert_eq!((any(false).counts, any(true).counts[0] == sets), ([1, 0, 0], is_whole));
+            assert!(is_whole || any(true).counts == [1, 0, 0], "{count}");
+        }
     }
 
     #[test]

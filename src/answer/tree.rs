@@ -196,7 +196,7 @@ impl<'z> Tree<'z> {
         model
     }
 
-    /// What ANY gets: everything over TCP, one set over UDP (RFC 8482): the SOA where there is one, else the
+    /// What ANY gets (RFC 8482): everything over TCP, one set over UDP, the SOA where there is one, else the
     /// lowest type.
     pub(super) fn any<'t>(
         &'t self,

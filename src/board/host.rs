@@ -76,7 +76,7 @@ impl Host {
 }
 
 /// The file from its beginning, as it is now.
-fn whole(file: &File) -> io::Result<String> {
+pub(super) fn whole(file: &File) -> io::Result<String> {
     let mut bytes = Vec::new();
     loop {
         let len = bytes.len();

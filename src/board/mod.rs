@@ -6,6 +6,7 @@
 pub mod host;
 pub mod life;
 pub mod observed;
+pub mod process;
 pub mod recent;
 pub mod remarks;
 mod status;
@@ -29,6 +30,7 @@ use crate::taps;
 use host::{Host, HostCounts};
 pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
+use process::{Process, ProcessValues};
 pub use status::Status;
 
 /// What things are called. It changes when the configuration is read again.
@@ -132,6 +134,8 @@ pub struct Board {
     pub observed: Observed,
     /// Where the kernel counts for the host.
     pub host: Host,
+    /// Where it counts for this process.
+    pub process: Process,
     /// How the process is confined.
     pub confined: Confined,
     /// What the node has to say.
@@ -187,6 +191,7 @@ impl Board {
             tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
             shards,
             host: self.host.read(),
+            process: self.process.read(),
             refused: confine::refused(),
             observation: self.observed.read(),
             uptime: self.facts.since.elapsed(),
@@ -238,7 +243,7 @@ impl Block {
     pub fn labels(&self, shard: usize) -> [(&'static str, String); 3] {
         let name =
             |number: Option<usize>| number.map_or_else(|| "any".to_owned(), |number| number.to_string());
-        [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("node", name(self.numa_node))]
+        [("shard", shard.to_string()), ("cpu", name(self.cpu)), ("numa", name(self.numa_node))]
     }
 
     /// Adds what earlier runs counted and nobody knew of yet.
@@ -284,6 +289,8 @@ pub struct Reading<'a> {
     pub tcp_connections: u64,
     /// What the host's network counts.
     pub host: HostCounts,
+    /// What the process has and takes.
+    pub process: ProcessValues,
     /// What threads were refused.
     pub refused: Vec<Refused>,
     /// What the aggregator found out.
@@ -410,6 +417,7 @@ pub(crate) mod tests {
             exports: vec![("dsc", Status::new("/dsc".to_owned()))],
             observed: Observed::new(3),
             host: Host::open(),
+            process: Process::open(),
             confined: Confined::default(),
             log: Log::silent(),
             query_log: Some(Log::silent()),

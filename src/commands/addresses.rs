@@ -54,7 +54,9 @@ pub fn addresses(options: &AddressesOptions) -> Result<String, Vec<Problem>> {
 
 /// How the kernel refuses to remove what is not there.
 fn is_gone(message: &str) -> bool {
-    let refusals = ["Cannot assign requested address", "No such process", "Cannot find device"];
+    // Newer kernels say the first as `Error: ipv4: Address not found.`, with a small letter for IPv6.
+    let refusals =
+        ["Cannot assign requested address", "ddress not found", "No such process", "Cannot find device"];
     refusals.iter().any(|refusal| message.contains(refusal))
 }
 
@@ -201,6 +203,8 @@ mod tests {
     fn what_is_not_there_needs_no_removal() {
         for (said, gone) in [
             ("RTNETLINK answers: Cannot assign requested address", true),
+            ("Error: ipv4: Address not found.", true),
+            ("Error: ipv6: address not found.", true),
             ("RTNETLINK answers: No such process", true),
             ("Cannot find device \"dummy112\"", true),
             ("RTNETLINK answers: Operation not permitted", false),

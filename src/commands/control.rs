@@ -135,6 +135,12 @@ fn status(answer: &Value, restart: &str) -> String {
     line("up", ago(&answer["started"]));
     line("web", answer["http"].as_str().map_or_else(|| "off".to_owned(), |http| format!("http://{http}/")));
     line("datapath", format!("{} ({})", text(&answer["datapath"]), text(&answer["datapath_reason"])));
+    let places: Vec<String> = answer["xdp"].as_array().into_iter().flatten().map(text).collect();
+    if !places.is_empty() {
+        let [answered, passed, lost] = ["xdp_answered", "xdp_passed", "xdp_lost"].map(|key| &answer[key]);
+        let counts = format!("{answered} answered, {passed} passed, {lost} lost since the start");
+        line("xdp", format!("{}: {counts}", places.join(", ")));
+    }
     line("shards", text(&answer["shards"]));
     line("listening on", listen.join(", "));
     // Only who is on the same host can tell; and that is who can open its socket.
@@ -186,6 +192,8 @@ mod tests {
         );
         let answer = json!({
             "node": "n", "site": "s", "state": "serving", "listen": ["127.0.0.1:53", "192.0.2.112:53"],
+            "xdp": ["eth0 (native)", "bond0 (generic)"],
+            "xdp_answered": 112, "xdp_passed": 9, "xdp_lost": 1,
             "configuration": {
                 "file": null,
                 "stale": { "since": 0, "problems": problems },
@@ -198,6 +206,8 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("warning        127."), "{text}");
+        let xdp = "eth0 (native), bond0 (generic): 112 answered, 9 passed, 1 lost since the start";
+        assert!(text.contains(&format!("\nxdp            {xdp}\n")), "{text}");
         assert!(text.contains("\nrunning an old configuration since "), "{text}");
         assert!(text.contains("\n  a.toml:1:2: wrong; fix it\n"), "{text}");
         assert!(text.ends_with("until a restart or an upgrade: [tcp]\n"), "{text}");

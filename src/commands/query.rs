@@ -1,6 +1,7 @@
 //! `as112d query NAME TYPE`: one query, answered as `run` would answer it, without a network.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use domain::base::iana::Class;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
@@ -24,7 +25,8 @@ pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
     let (config, _, snapshot) = load(options.config.config.as_deref(), &options.config.flags())?;
     let arrival = arrival(&config, options.tcp);
     let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Account::default());
-    ask(options, answer).map_err(Problem::alone)
+    let reply = ask(options, answer).map_err(Problem::alone)?;
+    Ok(reply + &hint(options).unwrap_or_default())
 }
 
 /// The query came from this host to the first address of the configuration; from a port where we do not
@@ -58,8 +60,12 @@ fn ask(options: &QueryOptions, answer: impl FnOnce(&mut [u8], usize) -> Verdict)
 
 /// The query as a packet: no recursion desired, EDNS with our own size.
 fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
-    let QueryOptions { name, rtype, .. } = options;
-    let qname = zone::name_from_text(name)
+    let (name, rtype) = match (options.reverse, &options.name, &options.rtype) {
+        (Some(address), ..) => (reverse(address), "PTR"),
+        (None, Some(name), Some(rtype)) => (name.clone(), rtype.as_str()),
+        _ => return Err("give a name and a type, or -x and an address".to_owned()),
+    };
+    let qname = zone::name_from_text(&name)
         .map_err(|message| format!("{message}; give a name as 1.0.0.10.in-addr.arpa"))?;
     let qname = Name::from_slice(qname.as_wire()).expect("a Name is well formed");
     let qtype: Rtype = rtype
@@ -81,6 +87,27 @@ fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
     Ok(builder.finish())
 }
 
+/// The name below which the PTR record of an address is.
+fn reverse(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(address) => {
+            let nibbles = address.octets().into_iter().rev().flat_map(|octet| [octet & 0xF, octet >> 4]);
+            let labels: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
+            format!("{labels}ip6.arpa")
+        }
+    }
+}
+
+/// What to say to somebody who asks for the name `192.168.1.1`.
+fn hint(options: &QueryOptions) -> Option<String> {
+    let address: IpAddr = options.name.as_ref()?.trim_end_matches('.').parse().ok()?;
+    Some(format!(";; {address} is an address: `as112d query -x {address}` asks for its PTR record\n"))
+}
+
 /// The reply in dig's style; `None` when it does not parse.
 fn print(reply: &[u8]) -> Option<String> {
     let message = Message::from_octets(reply).ok()?;
@@ -89,7 +116,27 @@ fn print(reply: &[u8]) -> Option<String> {
     if additional.any(|record| record.is_err()) {
         return None;
     }
-    Some(format!("{}\n;; MSG SIZE  rcvd: {}\n", message.display_dig_style(), reply.len()))
+    let mut out = String::new();
+    let mut questions = message.question().flatten();
+    for line in message.display_dig_style().to_string().lines() {
+        // Two lines are not as dig has them: flags as a truth value, and the class after the type.
+        let edns = message.opt().filter(|_| line.starts_with("; EDNS: version"));
+        let is_question =
+            line.starts_with("; ") && ["\tIN", "\tCH"].iter().any(|class| line.ends_with(class));
+        let question = if is_question { questions.next() } else { None };
+        let _ = match (edns, question) {
+            (Some(opt), _) => {
+                let flags = if opt.dnssec_ok() { " do" } else { "" };
+                let (version, size) = (opt.version(), opt.udp_payload_size());
+                writeln!(out, "; EDNS: version: {version}, flags:{flags}; udp: {size}")
+            }
+            (None, Some(asked)) => {
+                writeln!(out, ";{}.\t{}\t{}", asked.qname(), asked.qclass(), asked.qtype())
+            }
+            _ => writeln!(out, "{line}"),
+        };
+    }
+    Some(format!("{out}\n;; MSG SIZE  rcvd: {}\n", reply.len()))
 }
 
 #[cfg(test)]
@@ -100,8 +147,9 @@ mod tests {
     fn options(name: &str, rtype: &str) -> QueryOptions {
         QueryOptions {
             config: ConfigOptions::default(),
-            name: name.to_owned(),
-            rtype: rtype.to_owned(),
+            name: Some(name.to_owned()),
+            rtype: Some(rtype.to_owned()),
+            reverse: None,
             class: QueryClass::In,
             tcp: false,
             nsid: false,
@@ -121,6 +169,35 @@ mod tests {
         let expected =
             b"\0\0\0\0\0\x01\0\0\0\0\0\x01\0\xff\0\0\x03\0\0\x29\x04\xd0\0\0\x80\0\0\x04\0\x03\0\0";
         assert_eq!(packet(&full).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_address_is_asked_for_by_its_name() {
+        let asked = |address: &str| {
+            packet(&QueryOptions {
+                name: None,
+                rtype: None,
+                reverse: address.parse().ok(),
+                ..options("x", "A")
+            })
+        };
+        assert_eq!(asked("192.168.1.2"), packet(&options("2.1.168.192.in-addr.arpa", "PTR")));
+        let v6 = format!("1.{}8.b.d.0.1.0.0.2.ip6.arpa", "0.".repeat(23));
+        assert_eq!(asked("2001:db8::1"), packet(&options(&v6, "PTR")));
+        assert!(hint(&options("192.168.1.2", "PTR")).unwrap().contains("query -x 192.168.1.2"));
+        assert_eq!(hint(&options("2.1.168.192.in-addr.arpa", "PTR")), None);
+    }
+
+    #[test]
+    fn edns_and_the_question_are_as_dig_has_them() {
+        let mut asked = options("1.10.in-addr.arpa", "PTR");
+        let echo = |asked: &QueryOptions| ask(asked, |_, len| Verdict::Reply(len)).unwrap();
+        let text = echo(&asked);
+        assert!(text.contains("; EDNS: version: 0, flags:; udp: 1232\n"), "{text}");
+        assert!(text.contains("\n;1.10.in-addr.arpa.\tIN\tPTR\n"), "{text}");
+        (asked.class, asked.dnssec) = (QueryClass::Ch, true);
+        let text = echo(&asked);
+        assert!(text.contains("flags: do;") && text.contains("\n;1.10.in-addr.arpa.\tCH\tPTR\n"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The addresses to listen on: how they are written, and which of them get in each other's way.
 
+use std::borrow::Cow;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,6 +43,8 @@ impl Written for Listen {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
+    let scoped = scoped(text)?;
+    let text = scoped.as_ref();
     // The three forms exclude each other: what follows the colons of an IPv6 address is never taken for a
     // port.
     let forms = [text.to_owned(), format!("{text}:{DNS_PORT}"), format!("[{text}]:{DNS_PORT}")];
@@ -58,10 +61,37 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => {
             format!("is an IPv4-mapped IPv6 address; write {}", ip.to_canonical())
         }
+        IpAddr::V6(ip) if ip.is_unicast_link_local() && scope(address) == 0 => {
+            format!("is a link-local address; name its interface, such as {ip}%eth0")
+        }
+        IpAddr::V4(ip) if ip.is_broadcast() => {
+            "is the broadcast address; give a unicast address of this host".to_owned()
+        }
         ip if ip.is_multicast() => "is a multicast address; give a unicast address of this host".to_owned(),
         _ => return Ok(address),
     };
     Err(format!("`{text}` {out}"))
+}
+
+const fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
+    }
+}
+
+/// The text with the number of an interface in the place of its name after a `%`.
+fn scoped(text: &str) -> Result<Cow<'_, str>, String> {
+    let Some((ip, rest)) = text.split_once('%') else { return Ok(text.into()) };
+    let (interface, rest) = rest.split_at(rest.find(']').unwrap_or(rest.len()));
+    if interface.is_empty() || interface.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.into());
+    }
+    let index = (!interface.contains('/')).then(|| format!("/sys/class/net/{interface}/ifindex"));
+    match index.and_then(|path| fs::read_to_string(path).ok()) {
+        Some(index) => Ok(format!("{ip}%{}{rest}", index.trim()).into()),
+        None => Err(format!("`{text}` names no interface of this host; `ip link` lists them")),
+    }
 }
 
 /// The default: the loopback addresses, of IPv6 where the host has it.
@@ -126,6 +156,8 @@ mod tests {
             ("[::1]:5300", "[::1]:5300"),
             ("2001:db8::5300", "[2001:db8::5300]:53"),
             ("fe80::1%2", "[fe80::1%2]:53"),
+            ("fe80::1%lo", "[fe80::1%1]:53"),
+            ("[fe80::1%lo]:5300", "[fe80::1%1]:5300"),
             ("0.0.0.0", "0.0.0.0:53"),
         ] {
             assert_eq!(Listen::read(text), Ok(Listen(vec![address.parse().unwrap()])), "{text}");
@@ -158,6 +190,11 @@ mod tests {
             ("as112:0", "has no port from 1 to 65535"),
             ("as112:http", "has no port from 1 to 65535"),
             ("::ffff:192.0.2.1", "write 192.0.2.1"),
+            ("fe80::1", "name its interface, such as fe80::1%eth0"),
+            ("[fe80::1%0]:5300", "name its interface"),
+            ("fe80::1%none0", "names no interface of this host"),
+            ("fe80::1%../lo", "names no interface of this host"),
+            ("255.255.255.255", "is the broadcast address"),
             ("224.0.0.1", "is a multicast address"),
             ("ff02::1", "is a multicast address"),
         ] {

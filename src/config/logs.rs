@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::Spanned;
 
-use super::written::{Count, Given, Written, choice};
+use super::written::{Count, Given, Mistake, Origin, Written, choice};
 use crate::limits::{DNSTAP_EVERY, TAP_EVERY_MAX};
 use crate::log::{self, Format, Level};
 use crate::taps::{Addresses, DnstapReceiver};
@@ -64,7 +65,7 @@ impl LogSpec {
 #[serde(default, deny_unknown_fields, expecting = "a [query_log] section")]
 pub(super) struct QueryLogSpec {
     sample_every: Option<Given<TapEvery>>,
-    file: Option<PathBuf>,
+    file: Option<Spanned<PathBuf>>,
     addresses: Given<Addresses>,
 }
 
@@ -76,11 +77,19 @@ impl Default for QueryLogSpec {
 
 impl QueryLogSpec {
     /// The query log that is wanted, if one is.
-    pub(super) fn settings(self, dir: &Path) -> Option<QueryLog> {
+    pub(super) fn settings(self, dir: &Path, mistakes: &mut Vec<Mistake>) -> Option<QueryLog> {
         let Self { sample_every, file, addresses } = self;
+        let Some(sample_every) = sample_every else {
+            let mistake = |file: Spanned<PathBuf>| {
+                let message = "nothing is logged there without sample_every; give it, 1 for every query";
+                Mistake::new(Origin::File(file.span().start), message)
+            };
+            mistakes.extend(file.map(mistake));
+            return None;
+        };
         Some(QueryLog {
-            sample_every: every(sample_every?.value),
-            file: file.map(|file| dir.join(file)),
+            sample_every: every(sample_every.value),
+            file: file.map(|file| dir.join(file.into_inner())),
             addresses: addresses.value,
         })
     }

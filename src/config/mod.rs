@@ -16,7 +16,6 @@ mod spec;
 pub mod written;
 pub mod xdp;
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -306,7 +305,7 @@ impl Resolver<'_> {
             },
             confine: Wants { landlock: confine.landlock.value, seccomp: confine.seccomp.value },
             log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
-            query_log: query_log.settings(&self.source.dir),
+            query_log: query_log.settings(&self.source.dir, &mut self.mistakes),
             dnstap: dnstap.settings(&self.source.dir),
             xdp: xdp.settings(&flags.xdp),
         }
@@ -406,8 +405,8 @@ impl Resolver<'_> {
             return node.clone();
         }
         from_file.map(text).unwrap_or_else(|| {
-            // What gethostname(2) returns, without an unsafe call.
-            let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let name = rustix::system::uname();
+            let name = name.nodename().to_string_lossy();
             if name.trim().is_empty() {
                 self.mistake(Origin::Default, "this host has no hostname; name the node with --node");
             }

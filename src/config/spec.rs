@@ -312,7 +312,7 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 8] = [
+const LISTS: [(&str, &str); 9] = [
     ("drop", "drop = [\"198.51.100.0/24\"]"),
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
@@ -321,6 +321,7 @@ const LISTS: [(&str, &str); 8] = [
     ("interfaces", "interfaces = [\"eth0\"]"),
     ("rate_limit_exempt", "rate_limit_exempt = [\"192.0.2.0/24\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
+    ("vlans", "vlans = [7]"),
 ];
 
 /// The message for an operator from serde's. Ours already say what to do. Of keys that it does not know,

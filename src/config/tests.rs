@@ -1,3 +1,4 @@
+use std::fs;
 use std::time::Duration;
 
 use super::spec::EXAMPLE;
@@ -213,6 +214,7 @@ fn logs_and_taps_are_those_that_are_wanted() {
     assert_eq!((config.log.format, config.log.file), (log::Format::Text, Some("l".into())));
     for (text, fragment) in [
         ("[log]\nlevel = 'loud'", "give \"error\", \"warning\", \"info\" or \"debug\""),
+        ("[query_log]\nfile = 'q'", "give it, 1 for every query"),
         ("[query_log]\nsample_every = 0", "give a whole number from 1 to 1048576"),
         ("[dnstap]\nto = '/run/tap'", "`/run/tap` is not a dnstap receiver; give a socket such as"),
         ("[dnstap]\ntoo = 1", "unknown key `too`; did you mean `to`?"),

@@ -17,6 +17,8 @@ pub struct XdpSettings {
     pub mode: XdpMode,
     /// All of whose addresses are the node's.
     pub prefixes: Vec<IpNet>,
+    /// VLANs that are answered in, as are those that the host has an interface in.
+    pub vlans: Vec<u16>,
     /// One query in so many that could be answered there goes to the sockets; 0 for none.
     pub sample: u32,
 }
@@ -86,8 +88,12 @@ pub(super) struct XdpSpec {
     interfaces: Vec<Given<InterfaceName>>,
     mode: Given<XdpMode>,
     pub(super) prefixes: Vec<Given<IpNet>>,
+    vlans: Vec<Given<Vlan>>,
     sample: Given<Count<0, SAMPLE_EVERY_MAX>>,
 }
+
+/// The number of a VLAN: all that there are (IEEE 802.1Q).
+type Vlan = Count<1, 4094>;
 
 impl Default for XdpSpec {
     fn default() -> Self {
@@ -95,6 +101,7 @@ impl Default for XdpSpec {
             interfaces: Vec::new(),
             mode: Given::default(XdpMode::Auto),
             prefixes: Vec::new(),
+            vlans: Vec::new(),
             sample: Given::default(Count(XDP_SAMPLE_EVERY)),
         }
     }
@@ -116,6 +123,7 @@ impl XdpSpec {
             interfaces: names,
             mode: self.mode.value,
             prefixes: self.prefixes.into_iter().map(|given| given.value).collect(),
+            vlans: self.vlans.into_iter().map(|given| given.value.0 as u16).collect(),
             sample: u32::try_from(self.sample.value.0).expect("its range ends below 2^32"),
         }
     }

@@ -29,6 +29,7 @@ use crate::net::{Event, Net};
 use crate::problem::Problem;
 use crate::report::statistics;
 use crate::serve::published::Published;
+use crate::stats::counters::{QUERIES, XDP_LOST, XDP_PASSED};
 use crate::sys;
 use crate::web::Addresses;
 
@@ -396,6 +397,7 @@ impl Node {
 
     fn status(&self) -> Value {
         let facts = &self.board.facts;
+        let xdp = self.board.xdp.read_own();
         let named = self.board.named.load();
         let started = facts.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let stale = self
@@ -413,6 +415,9 @@ impl Node {
             "datapath": facts.datapath,
             "datapath_reason": facts.reason,
             "xdp": facts.xdp,
+            "xdp_answered": xdp.sum(QUERIES),
+            "xdp_passed": xdp.sum(XDP_PASSED),
+            "xdp_lost": xdp.sum(XDP_LOST),
             "shards": self.board.shards.len(),
             "listen": self.config.listen,
             "http": self.web.operator,

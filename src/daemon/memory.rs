@@ -11,9 +11,10 @@ use crate::config::Config;
 use crate::config::doors::HttpListen;
 use crate::history::sources;
 use crate::limits::{
-    DNSTAP_QUEUED_LEN_MAX, HISTORY_CACHE_LEN, HISTORY_CONNECTIONS, HISTORY_IN_MEMORY_LEN_MAX,
-    HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX, HTTP_PUBLIC_LEN_MAX, LOG_LINE_LEN_MAX,
-    LOG_QUEUED_MAX, MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
+    ANSWERS_KEPT_LEN_MAX, DNSTAP_QUEUED_LEN_MAX, HISTORY_CACHE_LEN, HISTORY_CONNECTIONS,
+    HISTORY_IN_MEMORY_LEN_MAX, HISTORY_WAITING_LEN_MAX, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX,
+    HTTP_HEAD_LEN_MAX, HTTP_PUBLIC_LEN_MAX, LOG_LINE_LEN_MAX, LOG_QUEUED_MAX, MEMORY_UNCOUNTED_LEN,
+    RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
 };
 use crate::net::{self, tcp};
 use crate::problem::Problem;
@@ -83,12 +84,14 @@ impl Bound {
         let serving = shards * net::memory_len_of_shard(config.listen.len()) + ledgers;
         let stacks = (shards + OTHER_THREADS) * THREAD_STACK_LEN;
         let mut history = HISTORY_CONNECTIONS * HISTORY_CACHE_LEN;
-        if config.history.is_none() {
-            history += usize::try_from(HISTORY_IN_MEMORY_LEN_MAX).unwrap_or(usize::MAX);
-        }
+        // While a directory cannot be used what is counted waits in memory.
+        let in_memory =
+            if config.history.is_some() { HISTORY_WAITING_LEN_MAX } else { HISTORY_IN_MEMORY_LEN_MAX };
+        history += usize::try_from(in_memory).unwrap_or(usize::MAX);
         let heads = HTTP_CONNECTIONS_MAX * 4 * HTTP_HEAD_LEN_MAX;
         let public = if config.http_public == HttpListen::Off { 0 } else { heads + HTTP_PUBLIC_LEN_MAX };
-        let http = heads + HTTP_ANSWERS_LEN_MAX + public + RADAR_VALUES_MAX * VALUE_LEN;
+        let answers = HTTP_ANSWERS_LEN_MAX + ANSWERS_KEPT_LEN_MAX;
+        let http = heads + answers + public + RADAR_VALUES_MAX * VALUE_LEN;
         // Each has a queue of its own to each thread, and dnstap what it has not written.
         let tap = threads * TAPPED_MAX * 2 * TAPPED_LEN_MAX + DNSTAP_QUEUED_LEN_MAX;
         let taps = tap * (usize::from(config.query_log.is_some()) + usize::from(config.dnstap.is_some()));
@@ -241,7 +244,8 @@ mod tests {
         assert!((100 * MIB..500 * MIB).contains(&usual), "{usual}");
         assert!(total(|config| config.tcp.buffers_len_max += 64 * MIB) >= usual + 64 * MIB);
         assert!(total(|config| config.tcp.connections_max += 10_000) > usual + MIB);
-        assert_eq!(total(|config| config.history = Some("history".into())), usual - 128 * MIB);
+        // While that cannot be used, minutes wait in memory.
+        assert_eq!(total(|config| config.history = Some("history".into())), usual - (128 - 48) * MIB);
         assert!(total(|config| config.databases.push("places.mmdb".into())) > usual + MIB);
         assert!(total(|config| config.listen.push("192.0.2.1:53".parse().unwrap())) >= usual);
         // Of each of two shards and of TCP, and the frames that nobody takes.

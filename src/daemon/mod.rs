@@ -20,6 +20,7 @@ mod taps;
 mod watched;
 mod writable;
 mod xdp;
+mod xdp_host;
 
 use crossbeam_channel::unbounded;
 

@@ -12,7 +12,7 @@ use super::succession::Elder;
 use super::xdp::Prepared;
 use crate::board::Board;
 use crate::control::orders::Order;
-use crate::net::{Event, Net};
+use crate::net::{Event, Net, THREAD_ADVICE};
 use crate::problem::Problem;
 use crate::sys::inherited::Inherited;
 use crate::sys::launcher::{Launcher, Program};
@@ -128,5 +128,5 @@ pub(super) fn left_over(inherited: &Inherited) -> Vec<String> {
 
 /// Why there is no thread for `what`.
 pub(super) fn no_thread(what: &str, error: &io::Error) -> Vec<Problem> {
-    Problem::alone(format!("cannot start a thread for {what}: {error}; free some memory"))
+    Problem::alone(format!("cannot start a thread for {what}: {error}; {THREAD_ADVICE}"))
 }

@@ -40,7 +40,7 @@ use crate::config::loaded::Loaded;
 use crate::control::orders::{self, Order};
 use crate::control::{self, Control};
 use crate::history::{self, Legacy, aggregator};
-use crate::net::{Event, Net, Plan};
+use crate::net::{Event, Net, Plan, THREAD_ADVICE};
 use crate::problem::Problem;
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
@@ -273,5 +273,5 @@ fn told(mut node: Node, lines: &Lines, draining: bool, confined: &Confined) -> R
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn no_signals(error: io::Error) -> Vec<Problem> {
-    Problem::alone(format!("cannot watch for signals: {error}"))
+    Problem::alone(format!("cannot watch for signals: {error}; {THREAD_ADVICE}"))
 }

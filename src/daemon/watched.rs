@@ -14,6 +14,7 @@ use super::placement::Placement;
 use super::taps;
 use crate::board::host::Host;
 use crate::board::observed::Observed;
+use crate::board::process::Process;
 use crate::board::{Block, Board, Facts, Life, Named, Reloads, State, Status};
 use crate::config::Config;
 use crate::history::aggregator::{Aggregator, Minutes};
@@ -77,6 +78,7 @@ fn board(
         exports: config.export.statuses(),
         observed: Observed::new(net.counters().len()),
         host: Host::open(),
+        process: Process::open(),
         confined: net.confined.clone(),
         life: Life::default(),
         reloads: Reloads::new(history::unix_time()),

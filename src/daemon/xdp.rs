@@ -5,36 +5,39 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 
 use crossbeam_channel::Sender;
 use ipnet::IpNet;
 
+use super::xdp_host::{Host, ports};
 use crate::board::{Board, State};
 use crate::config::xdp::{XdpMode, XdpSettings};
 use crate::limits::XDP_BEAT;
 use crate::net::{self, Event};
 use crate::serve::snapshot::Snapshot;
-use crate::stats::counters::Counters;
+use crate::stats::counters::{Counters, XDP_LOST};
+use crate::sys::bpf::AttachMode;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::inherited::Inherited;
-use crate::sys::interface::{Interface, interface};
-use crate::xdp::{AttachMode, Filter, Growth, Responder};
+use crate::sys::netlink::Link;
+use crate::xdp::{Growth, Responder};
 
 /// The program, attached and silent, and what is to be said of it.
 #[derive(Default)]
 pub(super) struct Prepared {
-    responder: Option<Responder>,
-    /// Interfaces on which the process before this one has its program, with its links.
-    taken_over: Vec<(Interface, OwnedFd)>,
+    /// With what it is told of the host.
+    responder: Option<(Responder, Host)>,
+    /// Interfaces on which the process before this one has its program: its links.
+    taken_over: Vec<OwnedFd>,
     /// Where the program is attached, for people.
     pub(super) places: Vec<String>,
     lines: Vec<String>,
 }
 
 impl Prepared {
-    /// Loads the program and attaches it; it answers nothing yet. This takes rights.
+    /// Loads the program, tries it and attaches it; it answers nothing yet. This takes rights.
     pub(super) fn new(
         settings: &XdpSettings,
         listeners: &[SocketAddr],
@@ -42,54 +45,80 @@ impl Prepared {
         inherited: &mut Inherited,
     ) -> Self {
         let mut prepared = Self::default();
+        if settings.interfaces.is_empty() {
+            return prepared;
+        }
+        let host = Host::new(settings, listeners);
+        if let Err(why) = host.and_then(|host| prepared.load(host, settings, snapshot, inherited)) {
+            prepared.lines.push(format!("xdp: off: {why}; the sockets answer everything"));
+        }
+        prepared
+    }
+
+    fn load(
+        &mut self,
+        mut host: Host,
+        settings: &XdpSettings,
+        snapshot: &Snapshot,
+        inherited: &mut Inherited,
+    ) -> Result<(), String> {
+        let links = host.links()?;
         let mut found = Vec::new();
         for name in &settings.interfaces {
-            match interface(name) {
-                Ok(interface) => found.push((name, interface)),
-                Err(error) => prepared.lines.push(format!("xdp: not on {name}: {error}")),
+            match Link::find(&links, name) {
+                Ok(link) => found.push(link),
+                Err(error) => self.lines.push(format!("xdp: not on {name}: {error}")),
             }
         }
         if found.is_empty() {
-            return prepared;
+            return Ok(());
         }
-        let filter = Filter {
-            interfaces: found.iter().map(|(_, interface)| *interface).collect(),
-            listeners: listeners.to_vec(),
-            prefixes: settings.prefixes.clone(),
-            sample: settings.sample,
-        };
-        match Responder::load(&filter, snapshot, Growth::Anywhere) {
-            Ok(mut responder) => {
-                for (name, interface) in found {
-                    prepared.attach(&mut responder, name, interface, settings.mode, inherited);
-                }
-                prepared.lines.extend(facts(&responder, settings, listeners));
-                prepared.responder = Some(responder).filter(|_| !prepared.places.is_empty());
-            }
-            Err(error) => prepared.lines.push(format!("xdp: off: {error}; the sockets answer everything")),
+        host.watch(found.iter().map(|link| link.index).collect());
+        let filter = host.filter(&links);
+        let mut responder = Responder::load(&filter, snapshot, Growth::Anywhere)?;
+        responder.self_test(&filter, snapshot)?;
+        for link in found {
+            self.attach(&mut responder, &host, link, &links, settings.mode, inherited);
         }
-        prepared
+        self.lines.extend(facts(&responder, settings, &host));
+        self.responder = Some((responder, host)).filter(|_| !self.places.is_empty());
+        Ok(())
     }
 
     fn attach(
         &mut self,
         responder: &mut Responder,
-        name: &str,
-        interface: Interface,
+        host: &Host,
+        link: &Link,
+        links: &[Link],
         mode: XdpMode,
         inherited: &mut Inherited,
     ) {
-        if let Some(link) = inherited.take_link(interface.index) {
-            self.taken_over.push((interface, link));
-            self.places.push(name.to_owned());
+        let name = &link.name;
+        if let Some(handle) = inherited.take_link(link.index) {
+            self.taken_over.push(handle);
+            self.places.push(place(name, link.xdp));
             return;
         }
+        let is_veth = ports(links, link).any(|port| port.kind == "veth");
         let mut refused = String::new();
-        for &place in places(mode) {
-            match responder.attach(interface.index, place) {
+        for &mode in modes(mode, is_veth) {
+            if mode == AttachMode::Native && host.loses_tags(link, links) {
+                refused = format!(
+                    "the host has VLANs on it, and it strips tags before the program sees them, so replies \
+                     would leave without; `ethtool -K {name} rxvlan off txvlan off`"
+                );
+                break;
+            }
+            match responder.attach(link.index, mode) {
                 Ok(()) => {
-                    let place = if place == AttachMode::Native { "native" } else { "generic" };
-                    self.places.push(format!("{name} ({place})"));
+                    self.places.push(place(name, Some(mode)));
+                    if is_veth && mode == AttachMode::Native {
+                        self.lines.push(format!(
+                            "xdp: {name} is a veth: in native mode its peer gets replies only if it has an \
+                             XDP program too; else set mode = \"generic\""
+                        ));
+                    }
                     return;
                 }
                 Err(error) if refused.is_empty() => refused = error,
@@ -102,9 +131,15 @@ impl Prepared {
     /// What is to be said of it, line by line.
     pub(super) fn take_lines(&mut self) -> Vec<String> {
         let mut lines = std::mem::take(&mut self.lines);
-        if let Some(responder) = &self.responder {
+        if let Some((responder, _)) = &self.responder {
             let (zones, _) = responder.zones();
-            lines.insert(0, format!("xdp: {} for {zones} zones", self.places.join(", ")));
+            let own = [
+                format!("xdp: {} for {zones} zones", self.places.join(", ")),
+                "xdp: the program passed its self-test; whether a NIC sends its replies shows only when \
+                 another host asks"
+                    .to_owned(),
+            ];
+            lines.splice(0..0, own);
         }
         lines
     }
@@ -112,12 +147,12 @@ impl Prepared {
     /// Puts the program in the place of that of the process before this one, now that this one serves; what
     /// is to be said of it. Unless the node is `draining` it answers from the first frame on.
     pub(super) fn take_over(&mut self, draining: bool) -> Vec<String> {
-        let Some(responder) = &mut self.responder else { return Vec::new() };
+        let Some((responder, _)) = &mut self.responder else { return Vec::new() };
         if !self.taken_over.is_empty() {
             responder.beat();
             responder.serve(!draining);
         }
-        let replaced = self.taken_over.drain(..).map(|(_, link)| responder.take_over(link));
+        let replaced = self.taken_over.drain(..).map(|link| responder.take_over(link));
         let told = |error: io::Error| {
             format!(
                 "xdp: the previous process's program stays attached until that process ends: \
@@ -132,24 +167,37 @@ impl Prepared {
     /// # Errors
     /// If there are no more descriptors.
     pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
-        let own = self.responder.as_ref().map_or_else(|| Ok(Vec::new()), Responder::links)?;
-        let taken_over = self.taken_over.iter().map(|(_, link)| link.try_clone());
+        let own = self.responder.as_ref().map_or_else(|| Ok(Vec::new()), |(own, _)| own.links())?;
+        let taken_over = self.taken_over.iter().map(OwnedFd::try_clone);
         own.into_iter().map(Ok).chain(taken_over).collect()
     }
 
-    /// Gives it the thread that keeps it going. Its counters are those of `board`.
+    /// Gives it the threads that keep it going. Its counters are those of `board`.
     pub(super) fn start(
         self,
         board: &Arc<Board>,
         events: &Sender<Event>,
         confined: &Confined,
     ) -> io::Result<Option<Xdp>> {
-        let Some(responder) = self.responder else { return Ok(None) };
+        let Some((responder, host)) = self.responder else { return Ok(None) };
         let (responder, stop) = (Arc::new(responder), Arc::new(AtomicBool::new(false)));
+        let lost = Arc::new(AtomicU64::new(0));
+        let looking = {
+            let (responder, stop, lost) = (Arc::clone(&responder), Arc::clone(&stop), Arc::clone(&lost));
+            let confined = confined.clone();
+            move || {
+                confined.thread(Class::XdpHost)?;
+                host.run(&responder, &lost, &stop);
+                Ok(())
+            }
+        };
+        // It asks the kernel what may wait for a driver, so the one that says that the node lives is another.
+        let looker = net::spawn("xdp-host".to_owned(), events.clone(), looking)?.thread().clone();
         let keeper = Keeper {
             responder: Arc::clone(&responder),
             board: Arc::clone(board),
             counters: Arc::clone(&board.xdp.counters),
+            lost,
             stop: Arc::clone(&stop),
         };
         let confined = confined.clone();
@@ -159,14 +207,25 @@ impl Prepared {
             Ok(())
         };
         let handle = net::spawn("xdp".to_owned(), events.clone(), keep)?;
-        let thread = handle.thread().clone();
-        Ok(Some(Xdp { responder, stop, handle, thread }))
+        let threads = [looker, handle.thread().clone()];
+        Ok(Some(Xdp { responder, stop, handle, threads }))
     }
 }
 
-/// Where to try, first things first.
-const fn places(mode: XdpMode) -> &'static [AttachMode] {
+/// Where it is attached, for people.
+fn place(name: &str, mode: Option<AttachMode>) -> String {
     match mode {
+        Some(AttachMode::Native) => format!("{name} (native)"),
+        Some(AttachMode::Generic) => format!("{name} (generic)"),
+        None => name.to_owned(),
+    }
+}
+
+/// Which modes to try, in that order. What is sent back from a veth in native mode is lost unless there is a
+/// program at its peer, which may be in another namespace: nobody can look.
+const fn modes(mode: XdpMode, is_veth: bool) -> &'static [AttachMode] {
+    match mode {
+        XdpMode::Auto if is_veth => &[AttachMode::Generic],
         XdpMode::Auto => &[AttachMode::Native, AttachMode::Generic],
         XdpMode::Native => &[AttachMode::Native],
         XdpMode::Generic => &[AttachMode::Generic],
@@ -174,7 +233,7 @@ const fn places(mode: XdpMode) -> &'static [AttachMode] {
 }
 
 /// What the operator should know of it at the start.
-fn facts(responder: &Responder, settings: &XdpSettings, listeners: &[SocketAddr]) -> Vec<String> {
+fn facts(responder: &Responder, settings: &XdpSettings, host: &Host) -> Vec<String> {
     let (zones, left) = responder.zones();
     let mut lines = Vec::new();
     if left > 0 {
@@ -185,7 +244,7 @@ fn facts(responder: &Responder, settings: &XdpSettings, listeners: &[SocketAddr]
         let of_family = |prefix: &&IpNet| prefix.addr().is_ipv4() == listener.is_ipv4();
         !listener.ip().is_unspecified() || settings.prefixes.iter().any(|prefix| of_family(&prefix))
     };
-    for listener in listeners.iter().filter(|listener| !is_covered(listener)) {
+    for listener in host.listeners().iter().filter(|listener| !is_covered(listener)) {
         lines.push(format!(
             "xdp: {listener} is a wildcard, so the node's addresses are unknown; listen on each, or list \
              them in [xdp] prefixes"
@@ -199,7 +258,7 @@ pub(super) struct Xdp {
     responder: Arc<Responder>,
     stop: Arc<AtomicBool>,
     handle: JoinHandle<()>,
-    thread: Thread,
+    threads: [Thread; 2],
 }
 
 impl Xdp {
@@ -217,7 +276,8 @@ impl Xdp {
     pub(super) fn stop(self) {
         self.responder.serve(false);
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.unpark();
+        // The one that looks at the host is not waited for: it ends when the kernel has answered.
+        self.threads.iter().for_each(Thread::unpark);
         // A panic was reported when it happened.
         let _ = self.handle.join();
     }
@@ -228,6 +288,7 @@ struct Keeper {
     responder: Arc<Responder>,
     board: Arc<Board>,
     counters: Arc<Counters>,
+    lost: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
 }
 
@@ -243,7 +304,9 @@ impl Keeper {
                 self.responder.beat();
                 seen = turns;
             }
-            self.counters.take_over(&self.responder.totals());
+            let mut totals = self.responder.totals();
+            totals.add(XDP_LOST.at([]), self.lost.load(Ordering::Relaxed));
+            self.counters.take_over(&totals);
             if is_last {
                 return;
             }

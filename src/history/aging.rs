@@ -31,7 +31,7 @@ pub(super) fn days_until(db: &Connection, now: u64) -> rusqlite::Result<u64> {
 }
 
 /// The first row from `from` on that is of less than a day.
-fn first_fine(db: &Connection, from: u64) -> rusqlite::Result<Option<u64>> {
+pub(super) fn first_fine(db: &Connection, from: u64) -> rusqlite::Result<Option<u64>> {
     let query = "SELECT min((SELECT min(start) FROM counts WHERE resolution = column1 AND start >= ?))
                    FROM (VALUES (60), (900), (3600))";
     db.prepare_cached(query)?.query_row([from], |row| row.get(0))

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 
-use super::schema::all_series;
+use super::aging::{days_until, first_fine};
+use super::schema::{DAY, all_series};
 use super::sources::{OTHER, SourceFamily, UNKNOWN};
 use crate::board::Reading;
 use crate::stats::counters::{Family, QUERIES, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
@@ -58,9 +59,12 @@ impl Dimension {
 
 /// The start of the oldest counts.
 pub fn began(db: &Connection) -> rusqlite::Result<Option<u64>> {
-    let query = "SELECT min((SELECT min(start) FROM counts WHERE resolution = column1))
-                   FROM (VALUES (60), (900), (3600), (86400))";
-    db.query_row(query, [], |row| row.get(0))
+    let fine = first_fine(db, 0)?;
+    // The row of a day that has finer ones too begins with the day, whenever counting did.
+    let query = "SELECT min(start) FROM counts WHERE resolution = 86400 AND start < ?";
+    let day: Option<u64> =
+        db.query_row(query, [fine.map_or(i64::MAX as u64, |start| start - start % DAY)], |row| row.get(0))?;
+    Ok(day.or(fine))
 }
 
 /// What was counted since the history was last stored, of the families that it keeps, by family and labels.
@@ -80,26 +84,49 @@ pub fn not_stored(db: &Connection, reading: &Reading<'_>) -> rusqlite::Result<Ve
     Ok(since.filter(|(.., count)| *count > 0).collect())
 }
 
+/// The rows that have what was counted in a span of time, each count in one of them, where `?1` to `?4` are
+/// [`cuts`] of that span.
+pub const ROWS: &str = "(
+    SELECT start, series, count FROM counts
+     WHERE resolution IN (60, 900, 3600) AND start >= ?1 AND start < ?2
+    UNION ALL SELECT start, series, count FROM counts WHERE resolution = 86400 AND start >= ?2 AND start < ?3
+    UNION ALL SELECT start, series, count FROM counts
+     WHERE resolution IN (60, 900, 3600) AND start >= ?3 AND start < ?4)";
+
+/// Where a span of time is cut: between the second and the third of these times rows of days have what is
+/// asked for by `step` seconds, before and after it finer ones. In sums and by days those are the whole days, of
+/// which there are few rows; else days of which there are no finer rows any more.
+pub fn cuts(db: &Connection, (start, end): (u64, u64), step: u64) -> rusqlite::Result<[u64; 4]> {
+    let next_day = start.next_multiple_of(DAY);
+    let (from, to) = if step < DAY {
+        (start, first_fine(db, 0)?.unwrap_or(end))
+    } else {
+        (next_day, days_until(db, end)?.min(end))
+    };
+    let to = (to - to % DAY).min(end);
+    Ok(if from < to { [start, from, to, end] } else { [start, end, end, end] })
+}
+
 /// By the start of the interval.
 pub type Counts = BTreeMap<u64, u64>;
 
 /// A family by one of its labels, or with none in sum under "": what was counted from `start` to before
-/// `end`. `floor` gives the start of the interval that a time is in.
+/// `end`. `floor` gives the start of the interval of `step` seconds that a time is in.
 pub fn counted(
     db: &Connection,
     family: &Family,
     label: Option<&str>,
-    (start, end): (u64, u64),
-    floor: impl Fn(u64) -> u64,
+    span: (u64, u64),
+    (step, floor): (u64, impl Fn(u64) -> u64),
 ) -> rusqlite::Result<BTreeMap<String, Counts>> {
+    let [start, days, rest, end] = cuts(db, span, step)?;
     // The table has its rows by time: those of other families are passed over by their number alone.
-    let mut query = db.prepare_cached(
-        "SELECT start, coalesce(labels ->> ?1, ''), sum(count) FROM counts JOIN series ON id = series
-          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3
-            AND +series IN (SELECT id FROM series WHERE family = ?4)
-          GROUP BY 1, 2",
-    )?;
-    let mut rows = query.query(params![label, start, end, family.name])?;
+    let mut query = db.prepare_cached(&format!(
+        "SELECT start, coalesce(labels ->> ?5, ''), sum(count) FROM {ROWS} JOIN series ON id = series
+          WHERE +series IN (SELECT id FROM series WHERE family = ?6)
+          GROUP BY 1, 2"
+    ))?;
+    let mut rows = query.query(params![start, days, rest, end, label, family.name])?;
     let mut groups: BTreeMap<String, Counts> = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let (start, count): (u64, u64) = (row.get(0)?, row.get(2)?);
@@ -186,16 +213,16 @@ impl Top {
 }
 
 /// The sources of queries from `start` to before `end`.
-pub fn top(db: &Connection, family: &SourceFamily, (start, end): (u64, u64)) -> rusqlite::Result<Top> {
-    let mut query = db.prepare_cached(
+pub fn top(db: &Connection, family: &SourceFamily, span: (u64, u64)) -> rusqlite::Result<Top> {
+    let [start, days, rest, end] = cuts(db, span, u64::MAX)?;
+    let mut query = db.prepare_cached(&format!(
         "SELECT place, coalesce(name, place), count FROM
-            (SELECT labels ->> ?1 AS place, sum(count) AS count FROM counts JOIN series ON id = series
-              WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?2 AND start < ?3
-                AND +series IN (SELECT id FROM series WHERE family = ?4) GROUP BY 1)
-           LEFT JOIN names ON label = ?1 AND value = place ORDER BY count DESC, place",
-    )?;
+            (SELECT labels ->> ?5 AS place, sum(count) AS count FROM {ROWS} JOIN series ON id = series
+              WHERE +series IN (SELECT id FROM series WHERE family = ?6) GROUP BY 1)
+           LEFT JOIN names ON label = ?5 AND value = place ORDER BY count DESC, place"
+    ))?;
     let rows = query
-        .query_map(params![family.label, start, end, family.name], |row| {
+        .query_map(params![start, days, rest, end, family.label, family.name], |row| {
             Ok(TopRow { value: row.get(0)?, name: row.get(1)?, count: row.get(2)? })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -36,6 +36,7 @@ use crate::stats::labels::Names;
 use db::{Db, Minute};
 use fault::{Cause, Fault};
 pub use lock::Lock;
+pub use rusqlite::InterruptHandle;
 pub use schema::{DAY, MINUTE};
 use schema::{Series, all_series};
 use sources::Row;
@@ -538,6 +539,26 @@ impl Stored {
     /// What to ask.
     pub(super) const fn connection(&self) -> &Connection {
         &self.db
+    }
+
+    /// The start of the oldest counts.
+    #[must_use]
+    pub fn began(&self) -> Option<u64> {
+        lookback::began(&self.db).ok().flatten()
+    }
+
+    /// Something that takes long.
+    #[cfg(test)]
+    pub fn count_for_ever(&self) -> rusqlite::Result<u64> {
+        let query = "WITH RECURSIVE all_numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM all_numbers)
+                     SELECT count(*) FROM all_numbers";
+        self.db.query_row(query, [], |row| row.get(0))
+    }
+
+    /// What ends a question that takes too long, from another thread.
+    #[must_use]
+    pub fn interrupt(&self) -> InterruptHandle {
+        self.db.get_interrupt_handle()
     }
 
     /// Goes to where the history is by now. Whether that is elsewhere.

@@ -570,3 +570,134 @@ fn series_are_forgotten_without_a_look_at_all_counts() {
         history.connection().query_row("PRAGMA foreign_keys", [], |row| row.get(0)).unwrap();
     assert!(!is_checked);
 }
+
+/// All that a look back sums up, by days and by quarters of an hour.
+fn looked_back(history: &History, span: (u64, u64)) -> [u64; 2] {
+    [DAY, 900].map(|step| {
+        let floor = |time: u64| time - time % step;
+        let found = lookback::counted(history.connection(), QUERIES, None, span, (step, floor)).unwrap();
+        found.values().flat_map(|counts| counts.values()).sum()
+    })
+}
+
+#[test]
+fn days_have_rows_beside_the_finer_ones_and_nothing_counts_twice() {
+    let board = board();
+    let began = BEGAN - BEGAN % DAY + DAY / 2;
+    let mut history = in_memory(&board, began);
+    // What the board has counted already, and a query in each hour of 40 days.
+    let hours = 40 * 24;
+    for hour in 1..=hours {
+        store(&mut history, &board, began + hour * 3600).unwrap();
+        count(&board, 1);
+    }
+    let end = began + hours * 3600;
+    let of_days = "SELECT count(*), sum(count) FROM counts JOIN series ON id = series
+                    WHERE resolution = 86400 AND family = ? AND labels ->> 'transport' = 'udp'";
+    let (rows, sum_of_days): (u64, u64) = history
+        .connection()
+        .query_row(of_days, [QUERIES.name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    // The first half day has what was counted before, and the last one is not over.
+    assert_eq!((rows, sum_of_days), (40, 4 + 12 - 1 + 39 * 24));
+    assert_eq!(sum(&history, 0), 8 + hours - 1, "the view has each count once");
+    for (from, to) in [(0, end), (began + DAY, end), (began + DAY + 3600, end - 7 * 3600), (end - 3600, end)]
+    {
+        let finer: u64 = history
+            .connection()
+            .query_row(
+                "SELECT coalesce(sum(count), 0) FROM counts JOIN series ON id = series
+                  WHERE resolution < 86400 AND family = ? AND start >= ? AND start < ?",
+                params![QUERIES.name, from, to],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(looked_back(&history, (from, to)), [finer, finer], "{from} to {to}");
+    }
+    assert_eq!(lookback::began(history.connection()).unwrap(), Some(began));
+    let (days, today) = (began + DAY / 2, end - end % DAY);
+    let cuts = |step| lookback::cuts(history.connection(), (began, end), step).unwrap();
+    assert_eq!((cuts(DAY), cuts(900)), ([began, days, today, end], [began, end, end, end]));
+
+    // A minute of a day that has its row already, as it has waited for long.
+    let fold = |history: &mut History, start: u64| {
+        count(&board, 7);
+        history.stored_at = start;
+        store(history, &board, end).unwrap();
+    };
+    fold(&mut history, began + 3 * DAY);
+    assert_eq!(looked_back(&history, (0, end)), [8 + hours + 7, 8 + hours + 7]);
+}
+
+#[test]
+fn a_file_of_an_earlier_version_gets_rows_of_days_a_few_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Connection::open(folder.path().join(FILE)).unwrap();
+    db.execute_batch(SCHEMA[0]).unwrap();
+    db.execute_batch(SCHEMA[1]).unwrap();
+    db.pragma_update(None, "user_version", 2).unwrap();
+    let board = board();
+    let series = all_series(&board.named.load().counted);
+    let labels = series[QUERIES.at([0, 0, 0])].labels.as_str();
+    db.execute("INSERT INTO series VALUES (1, ?, ?)", [QUERIES.name, labels]).unwrap();
+    db.execute_batch("INSERT INTO totals VALUES ('shard 0', 1, 5000)").unwrap();
+    let now = BEGAN - BEGAN % DAY + 3600;
+    db.execute_batch("BEGIN").unwrap();
+    // Days, then hours of 100 days.
+    for (resolution, start, end) in [(DAY, now - 120 * DAY, now - 100 * DAY), (3600, now - 100 * DAY, now)] {
+        let start = start - start % DAY;
+        let end = end - end % resolution;
+        for start in (start..end).step_by(resolution as usize) {
+            db.execute("INSERT INTO counts VALUES (?, ?, 1, ?)", [resolution, start, resolution / 3600])
+                .unwrap();
+        }
+    }
+    db.execute_batch("COMMIT").unwrap();
+    drop(db);
+    let (mut history, bases) = History::open(folder.path(), &board.named.load().counted, 2, now).unwrap();
+    // It does not say whether it has ended in order.
+    assert_eq!((bases.shards[0].total.sum(QUERIES), bases.shards[0].exported().sum(QUERIES)), (5000, 0));
+    board.shards[0].add_to_base(&bases.shards[0]);
+    let days = |history: &History| {
+        let query = "SELECT count(*) FROM counts WHERE resolution = 86400";
+        history.connection().query_row(query, [], |row| row.get::<_, u64>(0)).unwrap()
+    };
+    let all = 120 * 24 + 1;
+    assert_eq!((days(&history), sum(&history, 0)), (20, all));
+    assert_eq!(looked_back(&history, (0, now)), [all, all]);
+    history.stored_at = now;
+    store(&mut history, &board, now + 60).unwrap();
+    assert!((21..=40).contains(&days(&history)), "a few at a time: {}", days(&history));
+    assert_eq!(looked_back(&history, (0, now)), [all, all]);
+    for minute in 2..20 {
+        store(&mut history, &board, now + minute * 60).unwrap();
+    }
+    assert_eq!(days(&history), 120);
+    assert_eq!((sum(&history, 0), looked_back(&history, (0, now))), (all + 8, [all, all]));
+}
+
+#[test]
+fn a_log_that_a_reader_holds_makes_minutes_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = board();
+    let (mut history, _) = History::open(folder.path(), &board.named.load().counted, 2, BEGAN).unwrap();
+    store(&mut history, &board, BEGAN + 60).unwrap();
+    let reader = Connection::open(folder.path().join(FILE)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM counts").unwrap();
+    reader.query_row("SELECT count(*) FROM counts", [], |row| row.get::<_, u64>(0)).unwrap();
+    // Others write, too.
+    let other = Connection::open(folder.path().join(FILE)).unwrap();
+    other.execute_batch("CREATE TABLE ballast (bytes BLOB)").unwrap();
+    for _ in 0..70 {
+        other.execute("INSERT INTO ballast VALUES (zeroblob(1048576))", []).unwrap();
+    }
+    count(&board, 2);
+    let Ok(Kept::Waits(fault)) = store(&mut history, &board, BEGAN + 120) else { panic!("it is held") };
+    assert!(matches!(fault.cause, Cause::LogHeld(_)), "{fault}");
+    assert!(board.history.log_len() > 64 << 20 && fault.to_string().contains("; end that reader"), "{fault}");
+    reader.execute_batch("COMMIT").unwrap();
+    count(&board, 3);
+    assert_eq!(store(&mut history, &board, BEGAN + 180), Ok(Kept::Stored));
+    assert_eq!(rows(&history), [(60, BEGAN, 4), (60, BEGAN + 60, 2), (60, BEGAN + 120, 3)]);
+    assert!(board.history.log_len() < 64 << 20);
+}

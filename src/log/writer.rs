@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
@@ -13,8 +13,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::form::Form;
 use super::repeats::Repeats;
 use super::{Entry, Level, Line, Settings, State};
-use crate::limits::{LOG_TICK, LOG_WRITE_LEN_MAX};
-use crate::sys::files;
+use crate::limits::{DIRECTORY_WAIT_MAX, LOG_TICK, LOG_WRITE_LEN_MAX};
+use crate::sys::{aside, files};
 
 /// Writes what a [`Log`](super::Log) is given.
 #[derive(Debug)]
@@ -34,6 +34,17 @@ pub struct Writer {
     lost_told: u64,
 }
 
+/// Opens the file of a log; one that does not respond keeps nobody waiting.
+fn open(path: &Path) -> Result<File, String> {
+    let append =
+        |path: &&Path| files::append(path).map(|file| Some(file.into())).map_err(|error| error.to_string());
+    match aside::each(&[path], DIRECTORY_WAIT_MAX, append).into_iter().next().flatten() {
+        Some(Ok(Some(file))) => Ok(file.into()),
+        Some(Err(error)) => Err(error),
+        _ => Err("it does not respond".to_owned()),
+    }
+}
+
 impl Writer {
     pub(super) fn open(
         settings: &Settings,
@@ -46,7 +57,7 @@ impl Writer {
         let stream = std::env::var("JOURNAL_STREAM").ok();
         let form = Form::new(settings.format, settings.file.is_some(), &stderr, stream.as_deref());
         let file = match &settings.file {
-            Some(path) => files::append(path).map_err(|error| {
+            Some(path) => open(path).map_err(|error| {
                 format!("cannot log to {}: {error}; give a file that this node can write", path.display())
             })?,
             None => stderr,

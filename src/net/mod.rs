@@ -72,6 +72,10 @@ pub enum NetError {
     Ended,
 }
 
+/// What to do where no thread can be started: EAGAIN has one of these for its cause, and does not say which.
+pub const THREAD_ADVICE: &str =
+    "raise the limit of processes (ulimit -u, TasksMax=, --pids-limit) or of memory (ulimit -v)";
+
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,7 +98,7 @@ impl fmt::Display for NetError {
             Self::Socket(error) => write!(f, "{error}; raise the limit of open files (ulimit -n)"),
             Self::Ended => f.write_str("a shard ended during startup; please report this"),
             Self::Thread(error) => {
-                write!(f, "cannot start a thread: {error}; raise the limit of processes (ulimit -u)")
+                write!(f, "cannot start a thread: {error}; {THREAD_ADVICE}")
             }
         }
     }

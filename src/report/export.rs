@@ -57,7 +57,9 @@ impl Exports {
     pub fn open(settings: &Settings, stored: Stored, board: &Board, now: u64) -> Self {
         let node = &board.named.load().node;
         let dsc = settings.dsc.as_ref().map(|dir| {
-            let files = Files { dir: dir.clone(), node: file_name(node) };
+            // The collector's names have a time and nothing else: each node has a directory of its own, as
+            // presenters expect it.
+            let files = Files { dir: dir.join(file_name(node)), node: file_name(node) };
             dsc::Minutes::begin(files, settings.dsc_format, &stored, board, now)
         });
         let rssac002 = settings
@@ -83,6 +85,7 @@ impl Exports {
     /// Writes what is due at `now`, where the history has everything up to `stored_until`.
     fn minute(&mut self, board: &Board, stored_until: u64, now: u64) {
         let Self { stored, rssac002, dsc } = self;
+        stored.follow();
         let rssac002 = rssac002.as_mut().map(|days| (rssac002::NAME, days.write(stored, stored_until)));
         let dsc = dsc.as_mut().map(|minutes| (dsc::NAME, minutes.write(stored, board, now)));
         for (name, outcome) in rssac002.into_iter().chain(dsc) {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::board::Status;
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::Percentiles;
+use crate::board::process::PROCESS;
 use crate::board::talkers::{Ranking, Top};
 use crate::board::{Reading, shown, sum_of};
 use crate::stats::counters::{Family, Totals};
@@ -39,6 +40,9 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
             (family.name.to_owned(), by_family.map(|(name, count)| (*name, *count)).collect())
         })
         .collect();
+    let process = PROCESS.iter().zip(reading.process);
+    let process: Map<String, Value> =
+        process.map(|(family, value)| (family.name.to_owned(), value.into())).collect();
     let exports = reading.board.exports.iter().map(|(name, export)| ((*name).to_owned(), status(export)));
     let exports: Map<String, Value> = exports.collect();
     let lost: Map<String, Value> =
@@ -94,6 +98,7 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
         "counters": counters(reading, &reading.total),
         "shards": shards,
         "host": host,
+        "process": process,
     });
     format!("{document:#}\n")
 }
@@ -190,6 +195,7 @@ mod tests {
             assert_eq!(document.pointer(pointer), Some(&expected), "{pointer}");
         }
         assert!(document.pointer("/host/udp_in_errors/ipv4").unwrap().is_u64());
+        assert!(document.pointer("/process/process_open_fds").unwrap().as_f64().unwrap() > 3.0);
         assert_eq!(document["shards"].as_array().unwrap().len(), 2);
     }
 }

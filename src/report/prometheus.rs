@@ -7,6 +7,7 @@ use std::fmt::{Display, Write as _};
 
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::{Observation, TIME_BOUNDS};
+use crate::board::process::PROCESS;
 use crate::board::{Reading, shown, sum_of};
 use crate::limits::SERVICE_TIME_EVERY;
 use crate::stats::counters::{Family, QUERIES, Totals};
@@ -87,6 +88,12 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
             if let Some(count) = count {
                 text.sample(&name, &[("family", label)], count);
             }
+        }
+    }
+    for (family, value) in PROCESS.iter().zip(reading.process) {
+        if let Some(value) = value {
+            text.head(family.name, family.kind, family.help);
+            text.sample(family.name, &[], value);
         }
     }
     if format == Format::OpenMetrics {
@@ -359,6 +366,8 @@ mod tests {
         let board = board();
         let mut reading = board.read();
         reading.host = [[Some(1), Some(2)], [None, None], [None, None], [None, None], [Some(3), None]];
+        let some = Some(1.0);
+        reading.process = [Some(1.25), Some(12_345_678.0), None, None, some, some, some];
         render(&reading, format)
     }
 
@@ -379,13 +388,15 @@ mod tests {
             "as112_queries_by_zone_total{zone=\"10.in-addr.arpa\"} 2\n\
              as112_queries_by_zone_total{zone=\"other\"} 1\n# ",
             "# TYPE as112_queries_do_total counter\nas112_queries_do_total 0\n",
-            "as112_shard_datagrams_total{shard=\"0\",cpu=\"7\",node=\"1\"} 3\n\
-             as112_shard_datagrams_total{shard=\"1\",cpu=\"any\",node=\"any\"} 0\n",
+            "as112_shard_datagrams_total{shard=\"0\",cpu=\"7\",numa=\"1\"} 3\n\
+             as112_shard_datagrams_total{shard=\"1\",cpu=\"any\",numa=\"any\"} 0\n",
             "# TYPE as112_shard_busy_seconds_total counter\n\
-             as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\",node=\"1\"} 1.5\n",
+             as112_shard_busy_seconds_total{shard=\"0\",cpu=\"7\",numa=\"1\"} 1.5\n",
+            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes 12345678\n# HELP process_open_fds ",
+            "process_cpu_seconds_total 1.25\n# HELP process_resident_memory_bytes ",
             "as112_udp_in_errors_total{family=\"ipv4\"} 1\n\
              as112_udp_in_errors_total{family=\"ipv6\"} 2\n",
-            "as112_socket_drops_total{shard=\"0\",cpu=\"7\",node=\"1\",address=\"[::1]:53\"} 0\n",
+            "as112_socket_drops_total{shard=\"0\",cpu=\"7\",numa=\"1\",address=\"[::1]:53\"} 0\n",
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }

@@ -320,7 +320,7 @@ impl Asked {
     fn columns(&self, db: &Connection, range: Range, left: &mut usize) -> Result<Columns, Refusal> {
         let span = (range.start, range.end);
         let by = |family: &_, label: Option<&str>| {
-            counted(db, family, label, span, |time| self.interval.floor(time))
+            counted(db, family, label, span, (self.step(), |time| self.interval.floor(time)))
         };
         if let View::Top(place) = self.view {
             return Ok(top_columns(place, &top(db, place.family, span)?, self.limit.unwrap_or(RADAR_TOP)));
@@ -353,6 +353,11 @@ impl Asked {
             (name, Cell::Many(values.collect()))
         }));
         Ok(columns)
+    }
+
+    /// Seconds of an interval; of a sum, the whole time.
+    const fn step(&self) -> u64 {
+        if matches!(self.view, View::Summary(_)) { u64::MAX } else { self.interval.len }
     }
 
     /// When each interval begins.

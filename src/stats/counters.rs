@@ -173,6 +173,8 @@ families! {
         "Event loop iterations of the TCP thread: several a second unless it is stuck.",
     XDP_PASSED: "xdp_passed_total" [XDP_REASON]
         "Frames that XDP passed to the network stack, by reason: most are other traffic.",
+    XDP_LOST: "xdp_lost_total" []
+        "Replies that XDP handed to the driver and the driver reports as dropped or failed.",
     SHARD_TURNS [by_shard]: "shard_turns_total" []
         "Event loop iterations of a shard: several a second unless it is stuck.",
     SHARD_RECEIVED [by_shard]: "shard_datagrams_total" [] "Datagrams received.",

@@ -224,6 +224,7 @@ pub static XDP_REASON: Label = Label::fixed(
         "long",
         "no_room",
         "sampled",
+        "busy",
         "limited",
     ],
 );

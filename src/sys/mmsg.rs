@@ -38,12 +38,17 @@ impl Mmsg {
     ///
     /// No memory, or more than [`SHARD_SOCKETS_MAX`] sockets.
     pub fn new(sockets: Vec<UdpSocket>) -> io::Result<Self> {
+        let wildcards = wildcards(&sockets)?;
+        Self::of(sockets, wildcards)
+    }
+
+    /// As [`Self::new`], where it is known which sockets are bound to wildcard addresses.
+    pub(super) fn of(sockets: Vec<UdpSocket>, wildcards: Box<[bool]>) -> io::Result<Self> {
         if sockets.len() > SHARD_SOCKETS_MAX {
             return Err(io::ErrorKind::ArgumentListTooLong.into());
         }
         let pollfd =
             |socket: &UdpSocket| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let wildcards = wildcards(&sockets)?;
         let polled = sockets.iter().map(pollfd).collect();
         Ok(Self { sockets, wildcards, batch: Batch::new()?, polled, timeout: None, more: false })
     }

@@ -8,10 +8,13 @@ mod node;
 mod pages;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http_body_util::Either;
@@ -29,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::board::{Board, State};
-use crate::history::{Stored, lookback, unix_time};
+use crate::history::{Stored, unix_time};
 use crate::limits::{
     AGGREGATOR_STUCK_AFTER, HTTP_ACCEPT_PAUSE, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX, HTTP_HEAD_LEN_MAX,
     HTTP_PUBLIC_LEN_MAX, HTTP_READERS, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK,
@@ -46,7 +49,10 @@ pub use listeners::{Addresses, Listeners, Opened};
 
 use access::{METRICS, STATS};
 use events::Events;
-use node::{Answer, Node, Untaken, plain, response, with_policy};
+use node::{Answer, Asked, Node, Untaken, plain, response, with_policy};
+
+/// The first second of the last year with four digits: from then on nobody is served.
+const YEAR_9999: u64 = 253_370_764_800;
 
 /// One of the two listeners, which has a budget of its own: whatever the public does, the operator's is open.
 pub(super) struct Door {
@@ -103,16 +109,9 @@ pub fn run(
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
     // Once it is confined this thread may not touch the file.
-    let began = lookback::began(stored.connection()).ok().flatten().unwrap_or_else(unix_time);
+    let began = stored.began().unwrap_or_else(unix_time);
     let runtime = runtime(confined)?;
-    let node = Arc::new(Node {
-        board,
-        stored: Mutex::new(Some(stored)),
-        began,
-        all_move: AtomicBool::new(true),
-        recent: Mutex::default(),
-        kept: Mutex::default(),
-    });
+    let node = Arc::new(Node::new(board, stored, began));
     runtime.block_on(async {
         let mut progress = Progress::new(node.board.turns(), Instant::now());
         node.note();
@@ -197,6 +196,11 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, door: Arc<Do
         .max_buf_size(HTTP_HEAD_LEN_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(connection);
+    // hyper keeps a date with four digits for the year, and would rather panic than use five.
+    let connection = poll_fn(|context| {
+        if unix_time() >= YEAR_9999 { Poll::Ready(()) } else { connection.as_mut().poll(context).map(drop) }
+    });
     let patience = async {
         while timeout(HTTP_STEP_MAX, step.notified()).await.is_ok() {}
         if is_stream.load(Ordering::Relaxed) {
@@ -245,27 +249,42 @@ async fn answer(
         .unwrap_or_else(|| not_found("Try /, /node, /metrics, /stats.json, /healthz or /readyz"))
 }
 
-/// Answers from the history, outside the event loop: that takes a while where much is asked. The connection
-/// counts as open until it is done, even if the client is gone or was told that it takes too long.
+/// Answers from the history, outside the event loop: that takes a while where much is asked. It ends when it
+/// takes too long, or the client is gone; until then the connection counts as open.
 async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) -> Answer {
+    let asked = (path, query);
+    let kept = node.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&asked, unix_time());
+    if let Some((content_type, body)) = kept {
+        return response(StatusCode::OK, content_type, body);
+    }
+    let question = Asked::new(&node);
+    let (number, reader) = (question.number, Arc::clone(&node));
     let look = move || {
         let _open = open;
-        let stored = node.stored.try_lock().ok()?;
-        let stored = stored.as_ref()?;
-        Some(if path.starts_with(rssac002::ROOT) {
-            rssac002::answer(stored, &node.board.named.load().node, &path, unix_time())
-        } else {
-            radar::answer(stored, &path, &query, unix_time())
-        })
+        let now = unix_time();
+        let (path, query) = (&asked.0, &asked.1);
+        let answer = reader.answer_from_history(number, |stored| {
+            if path.starts_with(rssac002::ROOT) {
+                rssac002::answer(stored, &reader.board.named.load().node, path, now)
+            } else {
+                radar::answer(stored, path, query, now)
+            }
+        })?;
+        let (status, content_type, body) = (answer.status, answer.content_type, Bytes::from(answer.body));
+        if status == StatusCode::OK.as_u16() {
+            let mut answers = reader.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.keep(asked, now, (content_type, body.clone()));
+        }
+        Some((status, content_type, body))
     };
     let refused = |why| plain(StatusCode::SERVICE_UNAVAILABLE, why);
     match timeout(HTTP_STEP_MAX, tokio::task::spawn_blocking(look)).await {
-        Ok(Ok(Some(radar::Answer { status, content_type, body }))) => {
+        Ok(Ok(Some((status, content_type, body)))) => {
             let status = StatusCode::from_u16(status).expect("it is one of ours");
-            response(status, content_type, body.into())
+            response(status, content_type, body)
         }
         Ok(_) => refused("The history is busy: try again.\n"),
-        Err(_) => refused("The request took too long: ask for a shorter time range.\n"),
+        Err(_) => refused("The request took too long: ask for a shorter time range or a longer interval.\n"),
     }
 }
 

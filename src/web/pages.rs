@@ -65,10 +65,10 @@ impl Node {
 
     /// Reads figures and keeps them; `None` where another reads the history.
     fn figures(&self, span: Span) -> Option<rusqlite::Result<Arc<Figures>>> {
-        let stored = self.stored.try_lock().ok()?;
-        let stored = stored.as_ref()?;
         let read = Instant::now();
-        let figures = Figures::read(stored, span, unix_time(), &self.board.read()).map(Arc::new);
+        let figures = self.with_history(|stored| {
+            Figures::read(stored, span, unix_time(), &self.board.read()).map(Arc::new)
+        })?;
         if let Ok(figures) = &figures {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.insert(span, (read, Arc::clone(figures)));

@@ -5,23 +5,39 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::layout::{Control, INTERFACES, Interface, PREFIXES, Prefix, TARGET_PROBES, TARGETS, Target};
+use super::layout::{
+    Control, INTERFACES, Interface, LISTENERS, PREFIXES, Prefix, TARGET_PROBES, TARGETS, Target,
+};
 use super::memory::{Image, mix, put};
 use crate::serve::SOURCE_PORTS_REFUSED;
 use crate::stats::labels::type_value;
-use crate::sys;
 
 /// Bytes of the control block.
 pub(super) const CONTROL_LEN: usize = size_of::<Control>();
 
+/// From here on the block may change while the program runs: each word by itself is right. The words before
+/// it are the [`Responder`](super::Responder)'s.
+pub(super) const FILTER_AT: usize = offset_of!(Control, interfaces);
+
+/// An interface that frames come in at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// The address that they are for.
+    pub mac: [u8; 6],
+    /// VLANs that the node is in; frames with another tag pass.
+    pub vlans: Vec<u16>,
+}
+
 /// Which frames the program may answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// Where they come in.
-    pub interfaces: Vec<sys::interface::Interface>,
+    pub ports: Vec<Port>,
     /// The addresses that the node listens on. Which ones a wildcard stands for is unknown: those are in
     /// a prefix.
     pub listeners: Vec<SocketAddr>,
+    /// Addresses among those that are not the host's now: the kernel would take no packet to them.
+    pub absent: Vec<IpAddr>,
     /// Prefixes all of whose addresses are the node's.
     pub prefixes: Vec<IpNet>,
     /// One query in so many that it could answer passes to the sockets; 0 for none.
@@ -35,26 +51,27 @@ impl Filter {
     /// A prefix without a listening address, and more of anything than fits.
     pub(super) fn image(&self) -> Result<Image, String> {
         let mut image = vec![0; CONTROL_LEN];
-        if self.interfaces.len() > INTERFACES {
-            return Err(format!(
-                "{} interfaces, over the limit of {INTERFACES}; remove some",
-                self.interfaces.len()
-            ));
+        if self.ports.len() > INTERFACES {
+            let count = self.ports.len();
+            return Err(format!("{count} interfaces, over the limit of {INTERFACES}; remove some"));
         }
-        for (index, interface) in self.interfaces.iter().enumerate() {
+        for (index, port) in self.ports.iter().enumerate() {
             let at = offset_of!(Control, interfaces) + index * size_of::<Interface>();
-            put(&mut image, at + offset_of!(Interface, index), &u64::from(interface.index).to_le_bytes());
-            put(&mut image, at + offset_of!(Interface, mac), &interface.mac);
+            put(&mut image, at + offset_of!(Interface, mac), &port.mac);
+            let vlans_at = at + offset_of!(Interface, vlans);
+            // The first bit is for frames without a tag.
+            set_bit(&mut image, vlans_at, 0);
+            port.vlans.iter().for_each(|vlan| set_bit(&mut image, vlans_at, usize::from(vlan & 0xFFF)));
         }
         put(&mut image, offset_of!(Control, sample), &u64::from(self.sample).to_le_bytes());
         SOURCE_PORTS_REFUSED.into_iter().for_each(|port| refuse_source(&mut image, port));
         for (index, listener) in self.listeners.iter().enumerate() {
             let ip = listener.ip();
-            // Frames from outside are neither to nor from loopback addresses.
-            if ip.is_unspecified() || ip.is_loopback() || is_link_local(ip) {
+            if !comes_from_outside(ip) {
                 continue;
             }
-            if !put_target(&mut image, *listener, index) {
+            let is_here = !self.absent.contains(&ip);
+            if !put_target(&mut image, *listener, if is_here { index } else { LISTENERS }) {
                 // Without a slot the program does not know this address as ours, so frames from its port pass
                 // to the sockets.
                 refuse_source(&mut image, listener.port());
@@ -68,6 +85,25 @@ impl Filter {
             put(&mut image, at, &[type_value(qtype_counted) as u8]);
         }
         Ok(image)
+    }
+
+    /// An address of a family that frames are answered at, whether the host has it now or not, and its
+    /// listener.
+    pub(super) fn example(&self, is_ipv4: bool) -> Option<(SocketAddr, usize)> {
+        let of_family = |(_, listener): &(usize, &SocketAddr)| listener.is_ipv4() == is_ipv4;
+        let mut listeners = self.listeners.iter().enumerate().filter(of_family);
+        let own = listeners.clone().find(|(_, listener)| comes_from_outside(listener.ip()));
+        own.map(|(index, listener)| (*listener, index)).or_else(|| {
+            let prefix = self.prefixes.iter().find(|prefix| prefix.addr().is_ipv4() == is_ipv4)?;
+            let (index, listener) = listeners.find(|(_, listener)| listener.ip().is_unspecified())?;
+            Some((SocketAddr::new(prefix.network(), listener.port()), index))
+        })
+    }
+
+    /// Whether an address is the node's.
+    pub(super) fn has(&self, ip: IpAddr) -> bool {
+        self.listeners.iter().any(|listener| listener.ip() == ip)
+            || self.prefixes.iter().any(|prefix| prefix.contains(&ip))
     }
 
     fn put_prefixes(&self, image: &mut Image) -> Result<(), String> {
@@ -115,6 +151,11 @@ impl Filter {
         }
         Ok(())
     }
+}
+
+/// Whether frames from outside are to that address: neither to nor from loopback are any.
+fn comes_from_outside(ip: IpAddr) -> bool {
+    !(ip.is_unspecified() || ip.is_loopback() || is_link_local(ip))
 }
 
 /// Whether it is an address of one link, which is told from that of another only by the interface.
@@ -176,11 +217,24 @@ mod tests {
 
     fn filter(listeners: &[&str], prefixes: &[&str]) -> Filter {
         Filter {
-            interfaces: vec![sys::interface::Interface { index: 7, mac: [2, 0, 0, 0, 0, 1] }],
+            ports: vec![Port { mac: [2, 0, 0, 0, 0, 1], vlans: vec![7] }],
+            absent: Vec::new(),
             listeners: listeners.iter().map(|one| one.parse().unwrap()).collect(),
             prefixes: prefixes.iter().map(|one| one.parse().unwrap()).collect(),
             sample: 1024,
         }
+    }
+
+    #[test]
+    fn frames_without_a_tag_and_of_known_vlans_are_looked_at() {
+        let image = filter(&[], &[]).image().unwrap();
+        let vlans = |interface: usize| {
+            let at = FILTER_AT + interface * size_of::<Interface>() + offset_of!(Interface, vlans);
+            let is_set = |vlan: &usize| image[at + vlan / 8] >> (vlan % 8) & 1 == 1;
+            (0..4096).filter(is_set).collect::<Vec<usize>>()
+        };
+        assert_eq!(vlans(0), [0, 7]);
+        assert!(vlans(1).is_empty(), "a frame to 00:00:00:00:00:00 is nobody's");
     }
 
     fn targets(image: &Image) -> usize {

@@ -37,12 +37,16 @@ pub(super) const TAIL_WORDS: usize = 36;
 /// Compression pointers of a tail: its owner and the two names of a SOA.
 pub(super) const RELOCATIONS: usize = 3;
 /// Why a frame was answered (the first) or passed.
-pub(super) const REASONS: usize = 18;
+pub(super) const REASONS: usize = 19;
 /// The last of them: it does not pass either.
 pub(super) const DROPPED_REASON: usize = REASONS - 1;
+/// Room for every value of the mask that a reason is cut down to, and for hashes of a name likewise.
+const REASONS_ROOM: usize = 32;
+const HASHES_ROOM: usize = 32;
 const SERVICES: usize = 8;
 const SERIES: usize = 128;
-const LISTENERS: usize = 64;
+/// Listeners that are counted; one with this number or more is not answered for.
+pub(super) const LISTENERS: usize = 64;
 const TYPES: usize = 32;
 const BINS: usize = 64;
 
@@ -52,8 +56,9 @@ const _: () = assert!(2 * LISTEN_MAX <= TARGETS && 4 * ZONES <= SLOTS);
 
 #[repr(C)]
 pub(super) struct Interface {
-    pub(super) index: u64,
     pub(super) mac: u64,
+    /// A bit for each VLAN; the first is for frames without a tag.
+    pub(super) vlans: [u64; 4096 / 64],
 }
 
 #[repr(C)]
@@ -141,7 +146,7 @@ pub(super) type Kinds = [[[[u64; 4]; 4]; 2]; 2];
 
 #[repr(C)]
 pub(super) struct Cpu {
-    pub(super) reasons: [u64; REASONS],
+    pub(super) reasons: [u64; REASONS_ROOM],
     pub(super) kinds: [Kinds; SERVICES],
     pub(super) zones: [u64; SERIES],
     pub(super) listeners: [u64; LISTENERS],
@@ -151,8 +156,9 @@ pub(super) struct Cpu {
     pub(super) query_bins: [u64; BINS],
     pub(super) reply_bins: [u64; BINS],
     to_sample: u64,
+    pub(super) busy: u64,
     words: [u64; NAME_WORDS],
-    hashes: [u64; NAME_WORDS + 1],
+    hashes: [u64; HASHES_ROOM],
     notes: [u32; 10],
     starts: u64,
     unused: [u64; 8],

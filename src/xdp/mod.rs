@@ -9,9 +9,10 @@ mod filter;
 mod layout;
 mod limiting;
 mod memory;
+mod refusal;
 mod sets;
+mod trial;
 
-use std::error::Error;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -29,12 +30,14 @@ use crate::sys::bpf::{self, Shared};
 use crate::sys::clock;
 
 use counts::CPU_LEN;
-use filter::CONTROL_LEN;
-use layout::Control;
+use filter::{CONTROL_LEN, FILTER_AT};
+use layout::{Control, Cpu};
+use refusal::{refused, told};
 use sets::{SET_LEN, Zones};
 
 pub use crate::sys::bpf::AttachMode;
-pub use filter::Filter;
+pub use filter::{Filter, Port};
+pub use refusal::TRIED;
 
 /// The program, an ELF object built by clang.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("program/responder.o");
@@ -60,8 +63,16 @@ pub struct Responder {
     /// Its links; each is detached when this value is dropped.
     links: Vec<OwnedFd>,
     program: Ebpf,
+    zones: Mutex<Known>,
+}
+
+/// The zones of the set that is in effect.
+#[derive(Debug, Default)]
+struct Known {
     /// Empty zones that it has, and those that it leaves to the sockets.
-    zones: Mutex<(usize, usize)>,
+    counts: (usize, usize),
+    /// The name of one that it has.
+    example: Option<Vec<u8>>,
 }
 
 /// The verdict on a frame.
@@ -83,14 +94,7 @@ impl Responder {
     pub fn load(filter: &Filter, snapshot: &Snapshot, growth: Growth) -> Result<Self, String> {
         let control_image = filter.image()?;
         let cpus = possible_cpus().map_err(|error| format!("cannot count the CPUs: {error}"))?;
-        let mut loader = EbpfLoader::new();
-        // The program reads no kernel types, so BTF of the kernel is not needed.
-        loader.btf(None);
-        loader.map_max_entries("CPUS", cpus);
-        let head_only = u32::from(growth == Growth::Before);
-        loader.override_global("HEAD_ONLY", &head_only, true);
-        let mut program = loader.load(OBJECT).map_err(|error| told(&error))?;
-        Self::xdp(&mut program)?.load().map_err(|error| told(&error))?;
+        let program = load(cpus, growth)?;
         let map = |name: &str, len: usize| {
             let Some(Map::Array(array)) = program.map(name) else {
                 return Err(format!("the program has no map {name}"));
@@ -103,11 +107,50 @@ impl Responder {
             cpus: map("CPUS", cpus as usize * CPU_LEN)?,
             links: Vec::new(),
             program,
-            zones: Mutex::new((0, 0)),
+            zones: Mutex::default(),
         };
         memory::store(&responder.control, 0, &control_image);
         responder.publish(snapshot);
         Ok(responder)
+    }
+
+    /// Tries the program before it is attached: a query for each port and family of addresses gets what the
+    /// sockets would send. It says nothing of what a driver makes of the reply.
+    ///
+    /// # Errors
+    /// What came instead.
+    pub fn self_test(&mut self, filter: &Filter, snapshot: &Snapshot) -> Result<(), String> {
+        let zones = self.zones.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // With a rate limit everything passes, and where networks are dropped a trial may be of one of them.
+        let is_limited = snapshot.rate_limit().is_some() || snapshot.dropped_networks().is_some();
+        let Some(zone) = zones.example.clone().filter(|_| !is_limited) else { return Ok(()) };
+        self.refresh(&Filter { absent: Vec::new(), sample: 0, ..filter.clone() })?;
+        self.serve(true);
+        self.beat();
+        let trials = filter.ports.iter().flat_map(|port| trial::trials(filter, port, snapshot, &zone));
+        let failed = trials.collect::<Vec<_>>().into_iter().find_map(|trial| match self.run(&trial.query) {
+            Ok(Fate::Answered(reply)) if reply == trial.reply => None,
+            Ok(Fate::Answered(_)) => Some("it answers otherwise than the sockets".to_owned()),
+            Ok(Fate::Passes | Fate::Dropped) => Some("it does not answer".to_owned()),
+            Err(error) => Some(error),
+        });
+        self.serve(false);
+        // These queries are nobody's.
+        self.cpus.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.refresh(filter)?;
+        failed.map_or(Ok(()), |why| Err(format!("the program fails its self-test: {why}")))
+    }
+
+    /// Looks at the frames that `filter` names from now on.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn refresh(&self, filter: &Filter) -> Result<(), String> {
+        let image = filter.image()?;
+        let sample = memory::word(&self.control, offset_of!(Control, sample));
+        sample.store(filter.sample.into(), Ordering::Relaxed);
+        memory::store(&self.control, FILTER_AT, &image[FILTER_AT..]);
+        Ok(())
     }
 
     /// Attaches the program to an interface by its number; it is detached when this value ends, or the
@@ -144,7 +187,8 @@ impl Responder {
 
     /// Answers from `snapshot` from now on: when this returns, no answer is made from another.
     pub fn publish(&self, snapshot: &Snapshot) {
-        let Zones { mut image, taken, left } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
+        let Zones { mut image, taken, left, example } =
+            Zones::new(snapshot.answers(), snapshot.edns_udp_size());
         limiting::put_limits(&mut image, snapshot);
         // The lock: only one publisher may write to the inactive set.
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,13 +198,13 @@ impl Responder {
         in_force.store(next, Ordering::Release);
         // After this no run of the program reads the old set, which the next call overwrites.
         bpf::wait_for_runs();
-        *zones = (taken, left);
+        *zones = Known { counts: (taken, left), example };
     }
 
     /// Empty zones that it answers for, and those that it leaves to the sockets.
     #[must_use]
     pub fn zones(&self) -> (usize, usize) {
-        *self.zones.lock().unwrap_or_else(PoisonError::into_inner)
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner).counts
     }
 
     /// Answers, or passes everything.
@@ -201,6 +245,13 @@ impl Responder {
         }
     }
 
+    /// Marks every CPU as having a frame in work, or none.
+    pub fn occupy(&self, is_busy: bool) {
+        for cpu in self.cpus.words().chunks_exact(CPU_LEN / 8) {
+            cpu[offset_of!(Cpu, busy) / 8].store(u64::from(is_busy), Ordering::Relaxed);
+        }
+    }
+
     /// Instructions that the verifier processed (bpf_prog_info, Linux 5.16); `None` where the kernel does not
     /// say.
     ///
@@ -215,6 +266,26 @@ impl Responder {
         let program = program.program_mut(PROGRAM).ok_or("the object has no program")?;
         program.try_into().map_err(|error: ProgramError| error.to_string())
     }
+}
+
+/// Whether the kernel takes the program from this process: it is loaded, and gone again.
+///
+/// # Errors
+/// Why not, and what to do.
+pub fn is_loadable() -> Result<(), String> {
+    load(1, Growth::Anywhere).map(|_| ())
+}
+
+fn load(cpus: u32, growth: Growth) -> Result<Ebpf, String> {
+    let mut loader = EbpfLoader::new();
+    // The program reads no kernel types, so BTF of the kernel is not needed.
+    loader.btf(None);
+    loader.map_max_entries("CPUS", cpus);
+    let head_only = u32::from(growth == Growth::Before);
+    loader.override_global("HEAD_ONLY", &head_only, true);
+    let mut program = loader.load(OBJECT).map_err(|error| told(&error))?;
+    Responder::xdp(&mut program)?.load().map_err(|error| told(&error))?;
+    Ok(program)
 }
 
 /// Bytes that the program shares with the node, and that it takes to make a set of zones for it.
@@ -233,50 +304,6 @@ fn possible_cpus() -> io::Result<u32> {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible")?;
     let last = text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u32>().ok());
     last.map(|last| last + 1).ok_or_else(|| io::Error::other(format!("`{}` is not a CPU list", text.trim())))
-}
-
-/// Why the program cannot be loaded, in one line, and what to do.
-fn told(error: &(impl Error + 'static)) -> String {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    let causes = std::iter::from_fn(|| {
-        let this = cause?;
-        cause = this.source();
-        Some(this)
-    });
-    let is_denied = |error: &(dyn Error + 'static)| {
-        // A program that the verifier refuses is EACCES.
-        let error = error.downcast_ref::<io::Error>();
-        error.and_then(io::Error::raw_os_error) == Some(libc::EPERM)
-    };
-    if { causes }.any(is_denied) {
-        let ways_out = "start as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
-        return format!("this process may not load BPF programs; {ways_out}");
-    }
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    format!("the kernel rejected the program: {line}; Linux 5.15 or later is needed")
-}
-
-/// Why an interface does not take the program, and what to do.
-fn refused(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ResourceBusy => {
-            "another XDP program is attached, and ours cannot share the interface; detach that one \
-             (`ip link set dev IFACE xdp off`), or remove the interface"
-                .to_owned()
-        }
-        io::ErrorKind::Unsupported => {
-            "its driver does not support XDP; set `mode = \"generic\"`, or remove the interface".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "this process may not attach XDP programs; start as root, or with CAP_BPF and CAP_NET_ADMIN"
-                .to_owned()
-        }
-        _ => format!(
-            "its driver refused the program ({error}); a smaller MTU (below 3,500 bytes), no LRO, or more \
-             queues may help, or set mode = \"generic\""
-        ),
-    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub(super) struct Zones {
     pub(super) taken: usize,
     /// Empty zones that are left to the sockets: they do not fit, or something is below them that is.
     pub(super) left: usize,
+    /// The name of one of them.
+    pub(super) example: Option<Vec<u8>>,
 }
 
 impl Zones {
@@ -46,7 +48,7 @@ impl Zones {
         let empty = existing.iter().filter(|(_, one)| one.empty.is_some()).count();
         let mut builder = Builder::new(edns_udp_size, empty);
         let mut hides: HashSet<&[u8]> = HashSet::new();
-        let (mut taken, mut left) = (0, 0);
+        let (mut taken, mut left, mut example) = (0, 0, None);
         for (labels, Existing { name, empty }) in existing {
             let is_taken = empty.as_ref().is_some_and(|zone| {
                 let has_room = is_ours(zone) || room_for_others > 0;
@@ -54,6 +56,7 @@ impl Zones {
             });
             if is_taken {
                 taken += 1;
+                example.get_or_insert_with(|| name.to_vec());
                 let other = empty.as_ref().is_some_and(|zone| !is_ours(zone));
                 room_for_others -= usize::from(other);
                 continue;
@@ -66,7 +69,7 @@ impl Zones {
                 }
             }
         }
-        Self { image: builder.image, taken, left }
+        Self { image: builder.image, taken, left, example }
     }
 }
 

@@ -22,7 +22,7 @@ for it, the names of families lack `_total` and `_info`. Alerts are in
 ";
 
 /// Labels whose values are those of a node, as are all of the families that tell what a node is.
-const OF_A_NODE: [&str; 7] = ["address", "cpu", "le", "node", "prefix", "shard", "zone"];
+const OF_A_NODE: [&str; 8] = ["address", "cpu", "le", "node", "numa", "prefix", "shard", "zone"];
 
 /// A family as it is exposed.
 #[derive(Default)]
@@ -117,7 +117,8 @@ fn the_reference_is_what_a_node_exposes() {
     assert!(families.len() > 40, "{}", families.len());
     for (name, family) in &families {
         assert!(family.samples > 0, "{name} has no sample, so that its labels cannot be told");
-        assert!(name.starts_with("as112_") && !family.kind.is_empty(), "{name}");
+        let is_ours = name.starts_with("as112_") || name.starts_with("process_");
+        assert!(is_ours && !family.kind.is_empty(), "{name}");
     }
     let reference = reference(&families);
     assert!(reference.contains(

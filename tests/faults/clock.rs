@@ -2,7 +2,8 @@
 //! Debian's package faketime stands between the node and its clock; the clock that does not jump is left.
 
 use std::fs;
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -134,6 +135,41 @@ fn a_clock_that_jumps_disturbs_nobody() {
         }
         clocked.stop();
     }
+}
+
+/// HTTP has four digits for the year. What serves it must not take the node with it.
+#[test]
+fn after_the_year_9999_dns_is_served_and_http_is_not() {
+    let _turn = beside();
+    let node = Configured::new(UNCONFINED);
+    let Some(clocked) = Clocked::start(&node, &["--datapath", "mmsg"], "+0") else { return };
+    let daemon = &clocked.daemon;
+    let mut stream = TcpStream::connect(daemon.http()).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    write!(stream, "GET /events HTTP/1.1\r\nHost: n\r\n\r\n").expect("sent");
+    stream.read_exact(&mut [0; 12]).expect("the answer begins");
+    set(&clocked.file, "@9999-12-31 23:59:58");
+    let jumped = Instant::now();
+    // It is open, and sends each second.
+    let _ = stream.read_to_end(&mut Vec::new());
+    while jumped.elapsed() < Duration::from_secs(4) {
+        assert_eq!(ask(daemon.http(), "/healthz"), "");
+        assert_eq!(ping_pong(&daemon.udp(V4), 10).len(), 10);
+    }
+    set(&clocked.file, "+0");
+    assert!(ask(daemon.http(), "/healthz").ends_with("\r\n\r\nok\n"));
+    let (status, said) = clocked.daemon.stop();
+    assert_eq!(status.code(), Some(0), "{said:?}");
+}
+
+/// All that HTTP answers, if anything.
+fn ask(http: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(http).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: n\r\n\r\n");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).expect("text")
 }
 
 #[test]

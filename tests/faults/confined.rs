@@ -69,3 +69,35 @@ fn what_cannot_be_had_is_told_or_refused() {
         assert!(said.contains(&format!("with `{key} = \"auto\"` in [confine]")), "{said}");
     }
 }
+
+/// What the kernel says of the niceness of each thread of a process, by its name.
+fn niceness(process: u32) -> Vec<(String, i32)> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
+    let nice = |text: String| {
+        let (head, rest) = text.rsplit_once(") ")?;
+        let (_, name) = head.split_once('(')?;
+        Some((name.to_owned(), rest.split(' ').nth(16)?.parse().ok()?))
+    };
+    let read = |task: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.ok()?.path().join("stat")).ok().and_then(nice)
+    };
+    tasks.filter_map(read).collect()
+}
+
+#[test]
+fn what_can_wait_takes_no_cpu_that_a_shard_wants() {
+    let _turn = beside();
+    let folder = crate::common::folder();
+    let file = config(&format!("[export]\ndsc = '{}'\n", folder.path().display()));
+    let daemon = Daemon::start(&["--config", argument(file.path()), "--http", "127.0.0.1:0"]);
+    let nice = |names: &[&str]| {
+        let of_these = niceness(daemon.id()).into_iter().filter(|(name, _)| names.contains(&name.as_str()));
+        of_these.map(|(_, nice)| nice).collect::<Vec<i32>>()
+    };
+    wait_until(PATIENCE, || nice(&["http", "aggregator", "exports"]) == [19; 3]);
+    assert_eq!(nice(&["http", "aggregator", "exports"]), [19; 3], "{:?}", niceness(daemon.id()));
+    // The readers of the history.
+    assert_eq!(nice(&["tokio-rt-worker", "tokio-runtime-w"]), [19; 2], "{:?}", niceness(daemon.id()));
+    assert_eq!(nice(&["shard-0", "tcp"]), [0; 2], "{:?}", niceness(daemon.id()));
+    assert_eq!(daemon.stop().0.code(), Some(0));
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::common::daemon::{Daemon, PATIENCE, V4, program};
 use crate::common::{folder, query};
-use crate::fault::{alone, ended, in_own_mounts, tool, wait_until};
+use crate::fault::{beside, ended, in_own_mounts, tool, wait_until};
 
 /// For what has bounds of some ten seconds, on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -143,7 +143,7 @@ fn lives_without(name: &str, settings: impl Fn(&Path) -> String) {
 
 #[test]
 fn no_directory_is_waited_for() {
-    let _turn = alone();
+    let _turn = beside();
     if !in_own_mounts("frozen::no_directory_is_waited_for") {
         return;
     }
@@ -153,7 +153,7 @@ fn no_directory_is_waited_for() {
 
 #[test]
 fn a_history_that_freezes_is_told_and_nothing_waits_for_it() {
-    let _turn = alone();
+    let _turn = beside();
     if !in_own_mounts("frozen::a_history_that_freezes_is_told_and_nothing_waits_for_it") {
         return;
     }
@@ -179,7 +179,7 @@ fn a_history_that_freezes_is_told_and_nothing_waits_for_it() {
 
 #[test]
 fn exports_that_freeze_hold_up_nothing_else() {
-    let _turn = alone();
+    let _turn = beside();
     if !in_own_mounts("frozen::exports_that_freeze_hold_up_nothing_else") {
         return;
     }

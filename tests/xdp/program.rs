@@ -10,7 +10,7 @@ use as112d::limits::{NETWORKS_MAX, XDP_ALIVE};
 use as112d::serve::limiter;
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::stats::counters::XDP_PASSED;
-use as112d::xdp::{Fate, Filter, Growth, Responder};
+use as112d::xdp::{Fate, Filter, Growth, Port, Responder};
 use as112d::zone;
 
 use super::common::golden::{Case, Node};
@@ -54,7 +54,7 @@ fn names_below_empty_zones_are_answered_in_every_dress() {
     }
     for growth in [Growth::Anywhere, Growth::Before] {
         let mut rig = Rig::new(snapshot(), growth);
-        let tags = [vec![], vec![(0x8100, 7)], vec![(0x88A8, 0x2064), (0x8100, 0x0FFF)]];
+        let tags = [vec![], vec![(0x8100, 7)], vec![(0x8100, 0x2FFE)]];
         for (index, apex) in EMPTY.iter().enumerate() {
             let upper = apex.to_ascii_uppercase();
             let labels = ["a", "1.2", "a.b.c.d.e.f.g.h.i.j", &"y".repeat(63), "*", "_x.Ab"];
@@ -103,6 +103,7 @@ fn what_is_not_answered_passes_for_its_reason() {
 
 fn passing_for_how_they_come(ptr: &[u8]) -> Vec<(&'static str, Frame)> {
     let good = frame(false, ptr);
+    let tagged = |tags: &[(u16, u16)]| Frame { tags: tags.to_vec(), ..good.clone() };
     let source = |ip: &str| Frame { source: ip.parse().expect("an address"), ..frame(ip.contains(':'), ptr) };
     let to =
         |ip: &str| Frame { destination: ip.parse().expect("an address"), ..frame(ip.contains(':'), ptr) };
@@ -110,7 +111,15 @@ fn passing_for_how_they_come(ptr: &[u8]) -> Vec<(&'static str, Frame)> {
         ("elsewhere", Frame { to: [0xFF; 6], ..good.clone() }),
         ("elsewhere", Frame { to: CLIENT_MAC, ..good.clone() }),
         ("elsewhere", Frame { port: 54, ..good.clone() }),
-        ("elsewhere", Frame { tags: vec![(0x8100, 1); 3], ..good.clone() }),
+        // VLANs that the host is not in, or not on this interface; a priority alone; two tags.
+        ("elsewhere", tagged(&[(0x8100, 8)])),
+        ("elsewhere", tagged(&[(0x8100, 9)])),
+        ("elsewhere", tagged(&[(0x8100, 0x0FFF)])),
+        ("elsewhere", tagged(&[(0x8100, 0xE000)])),
+        ("elsewhere", tagged(&[(0x88A8, 7)])),
+        ("elsewhere", tagged(&[(0x88A8, 7), (0x8100, 7)])),
+        ("elsewhere", tagged(&[(0x8100, 7), (0x8100, 7)])),
+        ("elsewhere", Frame { to: [0; 6], ..good.clone() }),
         ("elsewhere", to("192.0.2.54")),
         ("elsewhere", to("192.0.2.53")),
         ("elsewhere", to("2001:db8::1")),
@@ -386,11 +395,14 @@ fn by_chance(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
         _ => dice.pick(corpus).clone(),
     };
     let mut frame = frame(is_ipv6, &payload);
-    frame.tags = (0..dice.below(3)).map(|_| (*dice.pick(&[0x8100, 0x88A8]), dice.roll() as u16)).collect();
+    let tags = if dice.once_in(16) { 2 } else { dice.below(2) };
+    frame.tags = (0..tags)
+        .map(|_| (*dice.pick(&[0x8100, 0x8100, 0x88A8]), *dice.pick(&[7, 0x6FFE, 7, 0x7007, 7, 7, 7, 9])))
+        .collect();
     frame.sum = *dice.pick(&[Sum::Right, Sum::Right, Sum::Right, Sum::Wrong, Sum::Zero]);
     frame.padding = *dice.pick(&[0, 0, 0, 1, 18, 46]);
     frame.source_port = *dice.pick(&[1024, 2000, 30_000, 40_000, 50_000, 53, 5300, 65_535, 0, 37]);
-    if dice.once_in(3) {
+    if dice.once_in(8) {
         let ips = match is_ipv6 {
             false => ["192.0.2.53", "192.175.48.77", "198.51.100.9", "127.0.0.1", "10.0.0.1"],
             true => ["2001:db8:53::1", "2620:4f:8000::77", "2001:db8:7::9", "::1", "fe80::7"],
@@ -421,7 +433,7 @@ fn a_frame_may_end_anywhere() {
     }
     let mut rig = Rig::new(snapshot(), Growth::Anywhere);
     for is_ipv6 in [false, true] {
-        for tags in [vec![], vec![(0x8100, 7)], vec![(0x88A8, 1), (0x8100, 2)]] {
+        for tags in [vec![], vec![(0x8100, 7)]] {
             let payload =
                 with_opt(query("1.2.3.168.192.in-addr.arpa", 12), 1232, 0x8000, 0, &[(10, 8), (12, 9)]);
             let whole = Frame { tags, ..frame(is_ipv6, &payload) }.bytes();
@@ -453,4 +465,78 @@ fn the_verifier_has_little_to_do() {
             assert!((1000..most).contains(&count), "{count}");
         }
     }
+}
+
+/// What the host has changed to is in force at once: another MAC, another VLAN, an address that is gone.
+#[test]
+fn a_changed_host_is_answered_for_as_it_is() {
+    if !may_load() {
+        return;
+    }
+    let mut rig = Rig::new(snapshot(), Growth::Anywhere);
+    let good = frame(false, &query("1.0.0.10.in-addr.arpa", 12));
+    let tagged = |id: u16| Frame { tags: vec![(0x8100, id)], ..good.clone() }.bytes();
+    let other = Frame { destination: "192.0.2.53".parse().expect("an address"), port: 5300, ..good.clone() };
+    let answered =
+        |rig: &mut Rig| [good.bytes(), tagged(7), tagged(8), other.bytes()].map(|f| rig.try_frame(&f));
+    assert_eq!(answered(&mut rig), [true, true, false, true]);
+    let changed = |ports: Vec<Port>, absent: &[&str]| {
+        let absent = absent.iter().map(|ip| ip.parse().expect("an address")).collect();
+        Filter { ports, absent, ..filter() }
+    };
+    let port = Port { mac: super::frames::NODE_MAC, vlans: vec![8] };
+    rig.responder.refresh(&changed(vec![port.clone()], &["192.0.2.53"])).expect("it fits");
+    assert_eq!(answered(&mut rig), [true, false, true, false]);
+    // An address that is gone is not answered for by a prefix either.
+    rig.responder.refresh(&changed(vec![port], &["192.175.48.1"])).expect("it fits");
+    assert_eq!(answered(&mut rig), [false, false, false, true]);
+    rig.responder.refresh(&changed(vec![Port { mac: CLIENT_MAC, vlans: vec![] }], &[])).expect("it fits");
+    assert_eq!(answered(&mut rig), [false; 4]);
+    rig.responder.refresh(&filter()).expect("it fits");
+    assert_eq!(answered(&mut rig), [true, true, false, true]);
+    rig.assert_counts();
+}
+
+/// A frame that comes in while another is in work on the same CPU passes.
+#[test]
+fn two_frames_do_not_share_a_cpu() {
+    if !may_load() {
+        return;
+    }
+    let mut rig = Rig::new(snapshot(), Growth::Anywhere);
+    let frame = frame(true, &query("1.0.0.10.in-addr.arpa", 12)).bytes();
+    assert!(rig.try_frame(&frame));
+    rig.responder.occupy(true);
+    assert!(!rig.try_frame(&frame));
+    assert_eq!(rig.passed_for("busy"), 1);
+    rig.responder.occupy(false);
+    assert!(rig.try_frame(&frame) && rig.try_frame(&frame));
+    rig.assert_counts();
+}
+
+/// The self-test passes, leaves no trace in the counters and nothing answering; with a program that is told
+/// something else than it is tried with, it fails.
+#[test]
+fn the_self_test_tells_a_program_that_answers_from_one_that_does_not() {
+    if !may_load() {
+        return;
+    }
+    let snapshot = snapshot();
+    let ptr = frame(false, &query("1.0.0.10.in-addr.arpa", 12)).bytes();
+    for absent in [vec![], vec!["192.175.48.1".parse().expect("an address")]] {
+        let filter = Filter { sample: 1, absent, ..filter() };
+        let mut responder = Responder::load(&filter, &snapshot, Growth::Anywhere).expect("it loads");
+        assert_eq!(responder.self_test(&filter, &snapshot), Ok(()));
+        assert_eq!(responder.totals().sum(XDP_PASSED), 0);
+        assert_eq!(responder.run(&ptr), Ok(Fate::Passes), "it does not serve yet");
+    }
+    let mut responder = Responder::load(&filter(), &snapshot, Growth::Anywhere).expect("it loads");
+    responder.occupy(true);
+    let failed = responder.self_test(&filter(), &snapshot).unwrap_err();
+    assert_eq!(failed, "the program fails its self-test: it does not answer");
+    let zones = zone::load(&options(&[])).expect("the zones load");
+    let settings = Settings { edns_udp_size: 700, listeners: filter().listeners, ..settings() };
+    let other = Snapshot::new(&zones, settings).expect("sound");
+    let failed = responder.self_test(&filter(), &other).unwrap_err();
+    assert_eq!(failed, "the program fails its self-test: it answers otherwise than the sockets");
 }

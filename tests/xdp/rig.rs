@@ -8,8 +8,7 @@ use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::counters::{Counters, DROPPED, FAMILIES, Tally, Totals, XDP_PASSED};
 use as112d::stats::labels::{DROPPED_LISTED, Values, XDP_REASON};
-use as112d::sys::interface::Interface;
-use as112d::xdp::{Fate, Filter, Growth, Responder};
+use as112d::xdp::{Fate, Filter, Growth, Port, Responder};
 use as112d::zone::{self, ZoneEntry, ZoneSource};
 
 use super::common::{options, settings};
@@ -35,8 +34,11 @@ pub struct Rig {
 
 pub fn filter() -> Filter {
     Filter {
-        // Where such frames seem to come in.
-        interfaces: vec![Interface { index: 1, mac: NODE_MAC }],
+        ports: vec![
+            Port { mac: [2, 0, 0, 0, 0, 9], vlans: vec![9] },
+            Port { mac: NODE_MAC, vlans: vec![7, 4094] },
+        ],
+        absent: Vec::new(),
         listeners: LISTEN.iter().map(|one| one.parse().expect("an address")).collect(),
         prefixes: PREFIXES.iter().map(|one| one.parse().expect("a prefix")).collect(),
         sample: 0,

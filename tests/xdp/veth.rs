@@ -1,7 +1,7 @@
 //! A node with the program on an interface: two network namespaces with a veth pair between them.
 //!
-//! The client's end has a program, too, which passes everything: without one this kernel strands about half
-//! of what is sent back to it. It is our own, of a second node that nobody asks.
+//! In native mode the client's end has a program, too, which passes everything: without one the kernel drops
+//! all that is sent back to it. It is our own, of a second node that nobody asks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,6 +17,9 @@ use super::{may_load, skipped};
 
 const NODE: [&str; 2] = ["198.18.112.1", "2001:db8:112::1"];
 const CLIENT: [&str; 2] = ["198.18.112.2", "2001:db8:112::2"];
+
+/// Until the node has looked at its host again, which it does each ten seconds.
+const LOOK: Duration = Duration::from_secs(40);
 
 fn run(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
@@ -103,10 +106,25 @@ impl Net {
         self.folder.path().join("control")
     }
 
+    /// The node with the program in native mode, and what else its configuration says.
+    fn native(&self, further: &str) -> Daemon {
+        let config = self.write(&format!("{further}\n[xdp]\ninterfaces = ['vs']\nmode = 'native'\n"));
+        self.node(&["--config", &config])
+    }
+
+    /// Writes the configuration; where it is.
+    fn write(&self, text: &str) -> String {
+        let path = self.folder.path().join("as112d.toml");
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    }
+
     /// What makes the client's end take what is sent back.
     fn catcher(&self) -> Daemon {
         let mut command = self.command(&self.client, &program());
-        command.args(["run", "--listen", "127.0.0.1:5300", "--shards", "1", "--xdp", "vc"]);
+        let config = self.folder.path().join("catcher.toml");
+        fs::write(&config, "[xdp]\ninterfaces = ['vc']\nmode = 'native'\n").expect("written");
+        command.args(["run", "--listen", "127.0.0.1:5300", "--shards", "1", "--config"]).arg(&config);
         command.args(["--http", "off", "--control", "off"]);
         let catcher = Daemon::spawn(command, 5300);
         let told = &catcher.announcement;
@@ -117,6 +135,11 @@ impl Net {
     /// Runs a client.
     fn client(&self, line: &str) -> String {
         run(&format!("ip netns exec {} {line}", self.client))
+    }
+
+    /// Runs something where the node is.
+    fn node_runs(&self, line: &str) -> String {
+        run(&format!("ip netns exec {} {line}", self.node))
     }
 
     fn start_client(&self, line: &str) -> Child {
@@ -202,9 +225,8 @@ fn figure(told: &str, label: &str) -> u64 {
 fn clients_get_every_answer_and_the_counters_add_up() {
     for mode in ["native", "generic"] {
         let Some(net) = Net::make(mode) else { return };
-        let config = net.folder.path().join("as112d.toml");
-        fs::write(&config, format!("[xdp]\nmode = '{mode}'\nsample = 0\n")).expect("written");
-        let node = net.node(&["--xdp", "vs", "--config", config.to_str().expect("text")]);
+        let config = net.write(&format!("[xdp]\nmode = '{mode}'\nsample = 0\n"));
+        let node = net.node(&["--xdp", "vs", "--config", &config]);
         let line = format!("xdp: vs ({mode}) for 22 zones");
         assert!(node.announcement.contains(&line), "{:?}", node.announcement);
         let _catcher = net.catcher();
@@ -238,11 +260,93 @@ fn clients_get_every_answer_and_the_counters_add_up() {
     }
 }
 
+/// A container, as it is made: nobody has a program at the other end, and checksums are left to be made
+/// there. In native mode all that is sent back would be lost.
+#[test]
+fn a_peer_without_a_program_gets_every_answer() {
+    let Some(net) = Net::make("plain") else { return };
+    net.client("ethtool -K vc tx on");
+    let config = net.write("[xdp]\ninterfaces = ['vs']\nsample = 0\n");
+    let node = net.node(&["--config", &config]);
+    let told = &node.announcement;
+    assert!(told.iter().any(|line| line == "xdp: vs (generic) for 22 zones"), "{told:?}");
+    let cannot_know = "whether a NIC sends its replies shows only when another host asks";
+    assert!(told.iter().any(|line| line.ends_with(cannot_know)), "{told:?}");
+    let queries = net.queries(&(0..30).map(|n| format!("{n}.2.3.10.in-addr.arpa PTR\n")).collect::<String>());
+    let told = net.client(&format!("dnsperf -s {} -d {} -n 1", NODE[0], queries.display()));
+    assert_eq!((figure(&told, "Queries completed:"), figure(&told, "Queries lost:")), (30, 0), "{told}");
+    assert_eq!(net.answered(30), [30, 0]);
+    drop(node);
+}
+
+/// What the driver took and did not send is counted, and that it may come to this is said at the start.
+#[test]
+fn what_the_driver_loses_is_counted() {
+    let Some(net) = Net::make("lost") else { return };
+    let node = net.native("");
+    let told = &node.announcement;
+    assert!(told.iter().any(|line| line.starts_with("xdp: vs is a veth: in native mode")), "{told:?}");
+    let lost = || net.stats()["counters"]["xdp_lost"].as_u64().expect("a count");
+    assert_eq!(lost(), 0);
+    let line = format!("dig +time=1 +tries=1 @{} 1.2.3.10.in-addr.arpa", NODE[0]);
+    let ask = || {
+        let mut words = line.split(' ');
+        let program = words.next().expect("a program");
+        net.command(&net.client, Path::new(program)).args(words).output().expect("dig runs").status.success()
+    };
+    // The peer drops what it gets once its ring has gone to sleep.
+    let asked = (0..5).filter(|_| !ask()).count() as u64;
+    assert!(asked > 0, "nothing is lost here");
+    let begin = Instant::now();
+    while lost() == 0 && begin.elapsed() < LOOK {
+        thread::park_timeout(Duration::from_millis(200));
+    }
+    assert_eq!(lost(), asked, "{}", net.node_runs("ethtool -S vs"));
+    drop(node);
+}
+
+/// The host changes under the node: the interface gets another MAC, and an address is taken off it.
+#[test]
+fn a_changed_host_is_noticed() {
+    let Some(net) = Net::make("host") else { return };
+    let node = net.node(&["--xdp", "vs", "--config", &net.write("[xdp]\nsample = 0\n")]);
+    let ask = |server: &str| {
+        let line = format!("dig +time=1 +tries=1 @{server} 1.2.3.10.in-addr.arpa");
+        let mut command = net.command(&net.client, Path::new("dig"));
+        command.args(line.split(' ').skip(1)).output().expect("dig runs").status.success()
+    };
+    let in_the_driver = || net.stats()["datapath_queries"]["xdp"].as_u64().expect("a count");
+    let until = |what: &str, is_so: &mut dyn FnMut() -> bool| {
+        let begin = Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < LOOK, "{what}");
+            thread::park_timeout(Duration::from_millis(200));
+        }
+    };
+    until("it answers", &mut || ask(NODE[0]) && in_the_driver() > 0);
+    net.node_runs("ip link set vs address 02:00:00:00:11:22");
+    net.client("ip neigh flush all");
+    let before = in_the_driver();
+    // By the sockets first, which lose nothing.
+    until("it answers at its new MAC", &mut || {
+        assert!(ask(NODE[0]));
+        in_the_driver() > before
+    });
+    // Another node has the address now: this one's driver must not answer for it any more.
+    net.node_runs(&format!("ip addr del {}/24 dev vs", NODE[0]));
+    net.client(&format!("ip neigh replace {} lladdr 02:00:00:00:11:22 dev vc", NODE[0]));
+    until("it is silent", &mut || !ask(NODE[0]));
+    net.node_runs(&format!("ip addr add {}/24 dev vs", NODE[0]));
+    let before = in_the_driver();
+    until("it answers again", &mut || ask(NODE[0]) && in_the_driver() > before);
+    drop(node);
+}
+
 /// Frames from the generator that needs no socket, as fast as it goes: each is answered.
 #[test]
 fn a_generator_in_the_driver_gets_every_answer() {
     let Some(net) = Net::make("kxdp") else { return };
-    let node = net.node(&["--xdp", "vs"]);
+    let node = net.native("");
     let queries = net.queries(&mixed_queries().0);
     let told = net.client(&format!("kxdpgun -t 3 -Q 20000 -b 16 -i {} -I vc {}", queries.display(), NODE[0]));
     let (sent, received) = (figure(&told, "total queries:"), figure(&told, "total replies:"));
@@ -258,11 +362,10 @@ fn a_generator_in_the_driver_gets_every_answer() {
 #[test]
 fn reloads_and_kill_under_load_lose_nothing() {
     let Some(net) = Net::make("load") else { return };
-    let config = net.folder.path().join("as112d.toml");
+    let server = |size: u32| format!("[server]\nedns_udp_size = {size}\n");
+    let node = net.native(&server(1232));
     let write =
-        |size: u32| fs::write(&config, format!("[server]\nedns_udp_size = {size}\n")).expect("written");
-    write(1232);
-    let node = net.node(&["--xdp", "vs", "--config", config.to_str().expect("text")]);
+        |size: u32| net.write(&format!("{}[xdp]\ninterfaces = ['vs']\nmode = 'native'\n", server(size)));
     let _catcher = net.catcher();
     let queries = net.queries(&mixed_queries().0);
     let load =
@@ -326,14 +429,12 @@ fn what_cannot_be_had_is_one_line_and_the_sockets_serve() {
 #[test]
 fn an_ordinary_user_goes_on_with_it() {
     let Some(net) = Net::make("user") else { return };
-    let config = net.folder.path().join("as112d.toml");
-    let write = |size: u32| {
-        fs::write(&config, format!("[server]\nuser = 'nobody'\nedns_udp_size = {size}\n")).expect("written");
-    };
-    write(1232);
+    let server = |size: u32| format!("[server]\nuser = 'nobody'\nedns_udp_size = {size}\n");
+    let write =
+        |size: u32| net.write(&format!("{}[xdp]\ninterfaces = ['vs']\nmode = 'native'\n", server(size)));
     let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("ours");
     open(net.folder.path());
-    let node = net.node(&["--xdp", "vs", "--config", config.to_str().expect("text")]);
+    let node = net.native(&server(1232));
     let _catcher = net.catcher();
     let status = fs::read_to_string(format!("/proc/{}/status", node.id())).expect("it lives");
     assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
@@ -367,7 +468,7 @@ fn an_ordinary_user_goes_on_with_it() {
 #[test]
 fn an_upgrade_replaces_the_program_in_place() {
     let Some(net) = Net::make("up") else { return };
-    let node = net.node(&["--xdp", "vs"]);
+    let node = net.native("");
     let _catcher = net.catcher();
     let ask = || {
         let told = net.client(&format!("dig +time=5 +tries=1 @{} 1.2.3.10.in-addr.arpa", NODE[0]));
@@ -389,7 +490,7 @@ fn an_upgrade_replaces_the_program_in_place() {
     ask();
     let status = net.status();
     run(&format!("{program} shutdown --control {}", net.control().display()));
-    assert!(status["xdp"].as_array().is_some_and(|places| places.len() == 1), "{status}");
+    assert_eq!(status["xdp"], serde_json::json!(["vs (native)"]), "{status}");
     let begin = Instant::now();
     while net.is_attached() && begin.elapsed() < PATIENCE {
         thread::park_timeout(Duration::from_millis(50));

@@ -23,7 +23,7 @@ use crate::cli::{DoctorOptions, NodeOptions};
 use crate::config::doors::ControlPath;
 use crate::config::{self, Config, Flags};
 use crate::daemon::placement::Placement;
-use crate::sys::interface::interface;
+use crate::sys::netlink::Netlink;
 
 use finding::{Finding, Verdict};
 use host::Host;
@@ -94,7 +94,8 @@ fn examine(host: &Host, config: &Config) -> Vec<Finding> {
     findings.push(network::addresses(host, &config.listen, network::is_here));
     findings.push(network::routes(&config.listen, network::has_route));
     findings.push(network::reverse_path(host));
-    findings.extend(network::xdp(host, config, interface, crate::sys::user::is_root()));
+    let links = Netlink::open().and_then(|mut netlink| netlink.links());
+    findings.extend(network::xdp(host, config, links, crate::xdp::is_loadable));
     findings
 }
 

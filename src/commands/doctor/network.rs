@@ -11,12 +11,13 @@ use crate::announce::service;
 use crate::config::Config;
 use crate::config::written::SizeText;
 use crate::config::xdp::XdpMode;
-use crate::sys;
+use crate::sys::netlink::Link;
 use crate::sys::topology::Interface;
 
 /// Drivers that run XDP programs, and send what they answer.
-const XDP_DRIVERS: [&str; 19] = [
+const XDP_DRIVERS: [&str; 20] = [
     "bnxt_en",
+    "bonding",
     "ena",
     "fec",
     "gve",
@@ -65,41 +66,50 @@ pub(super) fn buffers(host: &Host, config: &Config) -> Finding {
 }
 
 /// Whether what is to be answered in the driver can be: interfaces that are there, with drivers and settings
-/// that fit, and the right to load a program.
+/// that fit, and a kernel that takes the program, which `load` tries.
 pub(super) fn xdp(
     host: &Host,
     config: &Config,
-    look: impl Fn(&str) -> io::Result<sys::interface::Interface>,
-    is_root: bool,
+    links: io::Result<Vec<Link>>,
+    load: impl FnOnce() -> Result<(), String>,
 ) -> Option<Finding> {
     let names = &config.xdp.interfaces;
     if names.is_empty() {
         return None;
     }
+    let links = match links {
+        Ok(links) => links,
+        Err(error) => return Some(Finding::note("XDP", format!("the interfaces cannot be listed: {error}"))),
+    };
     let mut wrong = Vec::new();
     for name in names {
-        match look(name) {
-            Ok(_) => wrong.extend(unfit_for_xdp(host, name, config.xdp.mode)),
+        match Link::find(&links, name) {
+            Ok(link) => wrong.extend(unfit_for_xdp(host, link, config.xdp.mode)),
             Err(error) => wrong.push(format!("{name}: {error}")),
         }
     }
-    if !is_root {
-        wrong.push("loading a program needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON".to_owned());
-    }
+    wrong.extend(load().err());
     Some(if wrong.is_empty() {
-        Finding::good("XDP", format!("on {}", names.join(", ")))
+        Finding::good("XDP", format!("on {}; this kernel takes the program", names.join(", ")))
     } else {
         Finding::to_do("XDP", wrong.join("; "))
     })
 }
 
 /// What of an interface is in the way of answers in its driver.
-fn unfit_for_xdp(host: &Host, name: &str, mode: XdpMode) -> Vec<String> {
+fn unfit_for_xdp(host: &Host, link: &Link, mode: XdpMode) -> Vec<String> {
+    let name = &link.name;
+    let mut unfit = Vec::new();
+    if link.kind == "veth" && mode == XdpMode::Native {
+        unfit.push(format!(
+            "{name}: it is a veth, and in native mode its peer gets replies only if it has an XDP program \
+             too; set mode = \"generic\""
+        ));
+    }
     let driver = host.tool(&["ethtool", "-i", name]);
     let driver =
         driver.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("driver: ")));
     let is_known = driver.is_none_or(|driver| XDP_DRIVERS.contains(&driver));
-    let mut unfit = Vec::new();
     if let Some(driver) = driver.filter(|_| !is_known && mode != XdpMode::Generic) {
         unfit.push(format!(
             "{name}: its driver {driver} is not known to run XDP programs; where it does not, they run in \
@@ -337,16 +347,19 @@ mod tests {
             host(&[("tools/ethtool -i eth0", &driver), ("sys/class/net/eth0/mtu", "1500")])
         };
         let (_folder, fits) = driver("mlx5_core");
-        let there = |_: &str| Ok(sys::interface::Interface { index: 2, mac: [0; 6] });
-        let gone = |_: &str| Err(io::Error::other("it is not there"));
-        assert!(xdp(&fits, &config, there, true).is_none());
+        let link = |kind: &str| {
+            let (name, kind) = ("eth0".to_owned(), kind.to_owned());
+            Ok(vec![Link { index: 2, name, kind, mac: Some([0; 6]), ..Link::default() }])
+        };
+        let there = || link("");
+        assert!(xdp(&fits, &config, there(), || unreachable!("nothing is loaded unasked")).is_none());
         config.xdp.interfaces.push("eth0".to_owned());
-        assert_eq!(xdp(&fits, &config, there, true).unwrap().verdict, Verdict::Good);
+        assert_eq!(xdp(&fits, &config, there(), || Ok(())).unwrap().verdict, Verdict::Good);
         let (_folder, unknown) = driver("r8169");
-        let found = xdp(&unknown, &config, there, true).unwrap();
+        let found = xdp(&unknown, &config, there(), || Ok(())).unwrap();
         assert!(found.text.starts_with("eth0: its driver r8169 is not known"), "{found}");
         config.xdp.mode = XdpMode::Generic;
-        assert_eq!(xdp(&unknown, &config, there, true).unwrap().verdict, Verdict::Good);
+        assert_eq!(xdp(&unknown, &config, there(), || Ok(())).unwrap().verdict, Verdict::Good);
         let settings = "Features for eth0:\nrx-vlan-offload: on\ntx-vlan-offload: on [fixed]\n";
         let (_folder, odd) = host(&[
             ("tools/ethtool -i eth0", "driver: ice\n"),
@@ -354,13 +367,20 @@ mod tests {
             ("proc/net/vlan/config", "VLAN Dev name | VLAN ID\neth0.7 | 7 | eth0"),
             ("sys/class/net/eth0/mtu", "9000"),
         ]);
-        let found = xdp(&odd, &config, there, true).unwrap();
+        let found = xdp(&odd, &config, there(), || Ok(())).unwrap();
         assert_eq!(found.verdict, Verdict::Do);
         let told = ["`ethtool -K eth0 rxvlan off txvlan off`", "an MTU of 9000; most"];
         assert!(told.iter().all(|told| found.text.contains(told)), "{found}");
-        let found = xdp(&fits, &config, gone, false).unwrap();
+        let refused = || Err("the kernel rejected the program: R3 is out of bounds".to_owned());
+        let found = xdp(&fits, &config, Ok(Vec::new()), refused).unwrap();
         assert_eq!(found.verdict, Verdict::Do);
-        assert!(found.text.starts_with("eth0: it is not there; loading a program needs root"), "{found}");
+        let told = "eth0: no such interface; `ip link` lists them; the kernel rejected the program: R3";
+        assert!(found.text.starts_with(told), "{found}");
+        config.xdp.mode = XdpMode::Native;
+        let found = xdp(&fits, &config, link("veth"), || Ok(())).unwrap();
+        assert!(found.text.starts_with("eth0: it is a veth, and in native mode"), "{found}");
+        let found = xdp(&fits, &config, Err(io::ErrorKind::PermissionDenied.into()), refused).unwrap();
+        assert_eq!(found.verdict, Verdict::Note);
     }
 
     const LIST: &str = "Channel parameters for eth0:\nPre-set maximums:\nRX:\t\tn/a\nCombined:\t8\n\

@@ -38,5 +38,6 @@ impl Files {
 /// The node's name without what a path or a shell could take for something else.
 pub(super) fn file_name(node: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    node.chars().map(plain).collect()
+    let name: String = node.trim_start_matches('.').chars().map(plain).collect();
+    if name.is_empty() { "node".to_owned() } else { name }
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::files::Files;
+use crate::history::lookback::{ROWS, cuts};
 use crate::history::{DAY, Stored};
 use crate::limits::{HISTORY_RESOLUTIONS, RSSAC002_DAYS_PER_MINUTE_MAX};
 use crate::report::radar::Answer;
@@ -168,14 +169,14 @@ fn sums(
     day: u64,
 ) -> rusqlite::Result<Vec<(String, String, u64)>> {
     // The table has its rows by time: those of other families are passed over by their number alone.
-    let mut query = db.prepare_cached(
-        "SELECT coalesce(labels ->> ?1, ''), coalesce(labels ->> ?2, ''), sum(count)
-           FROM counts JOIN series ON id = series
-          WHERE resolution IN (60, 900, 3600, 86400) AND start >= ?3 AND start < ?4
-            AND +series IN (SELECT id FROM series WHERE family = ?5)
-          GROUP BY 1, 2",
-    )?;
-    let parameters = params![labels.0, labels.1, day, day + DAY, family.name];
+    let mut query = db.prepare_cached(&format!(
+        "SELECT coalesce(labels ->> ?5, ''), coalesce(labels ->> ?6, ''), sum(count)
+           FROM {ROWS} JOIN series ON id = series
+          WHERE +series IN (SELECT id FROM series WHERE family = ?7)
+          GROUP BY 1, 2"
+    ))?;
+    let [start, days, rest, end] = cuts(db, (day, day + DAY), DAY)?;
+    let parameters = params![start, days, rest, end, labels.0, labels.1, family.name];
     query.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 

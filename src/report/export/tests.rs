@@ -72,6 +72,11 @@ fn dsc(dir: &Path, format: dsc::Format) -> Settings {
     Settings { dsc: Some(dir.to_owned()), dsc_format: format, ..Settings::default() }
 }
 
+/// Where the node of the tests has its DSC files.
+fn of_node(dir: &Path) -> PathBuf {
+    dir.join("node-1")
+}
+
 fn errors(board: &Board) -> u64 {
     board.exports[0].1.errors()
 }
@@ -202,7 +207,7 @@ fn what_cannot_be_written_is_counted_and_tried_again() {
     for minute in 0..3 {
         exports.minute(&board, now, now + minute * 60);
         assert_eq!(errors(&board), minute + 1);
-        assert_eq!(files(&minutes).len() as u64, minute + 1, "the other export goes on");
+        assert_eq!(files(&of_node(&minutes)).len() as u64, minute + 1, "the other export goes on");
     }
     let error = board.exports[0].1.last_error().unwrap();
     assert!(error.contains("/rssac/2023/11/traffic-volume/node-1-20231114") && error.contains("irectory"));
@@ -246,7 +251,8 @@ fn a_day_is_served_over_http_once_it_is_over() {
 #[test]
 fn names_of_nodes_are_safe_in_paths_and_documents() {
     assert_eq!(file_name("as112-1.example.net"), "as112-1.example.net");
-    assert_eq!(file_name("../a b/ü"), "..-a-b--");
+    assert_eq!(file_name("../a b/ü"), "-a-b--");
+    assert_eq!(file_name(".."), "node", "it is a directory, too");
     let (board, mut history, _) = node(&Settings::default(), MIDNIGHT + 60);
     let mut named = Named::clone(&board.named.load());
     named.node = "a: \"b\" # é".to_owned();
@@ -295,12 +301,15 @@ fn a_minute_has_a_file_of_what_moved_in_it() {
         ],
     );
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 60);
-    assert_eq!((errors(&board), files(folder.path())), (0, vec!["1699920060.dscdata.xml".to_owned()]));
-    let found = fs::read_to_string(folder.path().join("1699920060.dscdata.xml")).unwrap();
+    assert_eq!(
+        (errors(&board), files(&of_node(folder.path()))),
+        (0, vec!["1699920060.dscdata.xml".to_owned()])
+    );
+    let found = fs::read_to_string(of_node(folder.path()).join("1699920060.dscdata.xml")).unwrap();
     assert_eq!(found, include_str!("tests/minute.dscdata.xml"));
     // Nothing moved; then the minute's sources did once more.
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 70);
-    let quiet = fs::read_to_string(folder.path().join("1699920070.dscdata.xml")).unwrap();
+    let quiet = fs::read_to_string(of_node(folder.path()).join("1699920070.dscdata.xml")).unwrap();
     assert!(!quiet.contains("count=") && !quiet.contains("client_subnet"), "{quiet}");
     put_sources(&exports, MIDNIGHT + 60, &[(NETWORK, "network", "192.0.2.0/24", 64)]);
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 80);
@@ -308,7 +317,7 @@ fn a_minute_has_a_file_of_what_moved_in_it() {
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 120);
     for (stop, expected) in [(80, 64), (120, 128)] {
         let name = format!("{}.dscdata.xml", MIDNIGHT + stop);
-        let found = fs::read_to_string(folder.path().join(name)).unwrap();
+        let found = fs::read_to_string(of_node(folder.path()).join(name)).unwrap();
         assert!(found.contains(&format!("val=\"192.0.2.0\" count=\"{expected}\"")), "{found}");
     }
 }
@@ -319,7 +328,7 @@ fn json_has_the_same_as_xml() {
     let (board, _history, mut exports) = node(&dsc(folder.path(), dsc::Format::Json), MIDNIGHT + 60);
     count(&board);
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 60);
-    let text = fs::read_to_string(folder.path().join("1699920060.dscdata.json")).unwrap();
+    let text = fs::read_to_string(of_node(folder.path()).join("1699920060.dscdata.json")).unwrap();
     let found: serde_json::Value = serde_json::from_str(&text).unwrap();
     let names: Vec<&str> =
         found.as_array().unwrap().iter().map(|array| array["name"].as_str().unwrap()).collect();
@@ -346,15 +355,15 @@ fn no_time_is_lost_to_a_failure_or_to_a_clock() {
     fs::remove_file(&dir).unwrap();
     count(&board);
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 120);
-    let found = fs::read_to_string(dir.join("1699920120.dscdata.xml")).unwrap();
+    let found = fs::read_to_string(of_node(&dir).join("1699920120.dscdata.xml")).unwrap();
     assert!(found.contains("start_time=\"1699920000\" stop_time=\"1699920120\""), "{found}");
     assert!(found.contains("<Qtype val=\"12\" count=\"10\"/>"), "{found}");
     // The clock goes back by an hour.
     count(&board);
     exports.minute(&board, MIDNIGHT, MIDNIGHT - 3480);
-    assert_eq!(files(&dir).len(), 1);
+    assert_eq!(files(&of_node(&dir)).len(), 1);
     exports.minute(&board, MIDNIGHT, MIDNIGHT - 3420);
-    let found = fs::read_to_string(dir.join("1699916580.dscdata.xml")).unwrap();
+    let found = fs::read_to_string(of_node(&dir).join("1699916580.dscdata.xml")).unwrap();
     assert!(
         found.contains("start_time=\"1699916520\"") && found.contains("val=\"12\" count=\"5\""),
         "{found}"
@@ -362,9 +371,9 @@ fn no_time_is_lost_to_a_failure_or_to_a_clock() {
     // A minute of no time writes nothing over that, and what was counted since is for the next one.
     count(&board);
     exports.minute(&board, MIDNIGHT, MIDNIGHT - 3420);
-    assert_eq!(fs::read_to_string(dir.join("1699916580.dscdata.xml")).unwrap(), found);
+    assert_eq!(fs::read_to_string(of_node(&dir).join("1699916580.dscdata.xml")).unwrap(), found);
     exports.minute(&board, MIDNIGHT, MIDNIGHT - 3360);
-    let found = fs::read_to_string(dir.join("1699916640.dscdata.xml")).unwrap();
+    let found = fs::read_to_string(of_node(&dir).join("1699916640.dscdata.xml")).unwrap();
     assert!(
         found.contains("start_time=\"1699916580\"") && found.contains("val=\"12\" count=\"5\""),
         "{found}"
@@ -375,17 +384,23 @@ fn no_time_is_lost_to_a_failure_or_to_a_clock() {
 fn the_oldest_files_go_and_nothing_else_does() {
     let folder = tempfile::tempdir().unwrap();
     let (board, _history, mut exports) = node(&dsc(folder.path(), dsc::Format::Xml), MIDNIGHT + 60);
+    fs::create_dir(of_node(folder.path())).unwrap();
+    // What another node has is no matter of this one.
+    let other = folder.path().join("node-2");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("1.dscdata.xml"), "").unwrap();
     for age in 1..=DSC_FILES_MAX as u64 + 1 {
         let suffix = if age % 2 == 0 { "xml" } else { "json" };
-        fs::write(folder.path().join(format!("{}.dscdata.{suffix}", MIDNIGHT - age)), "").unwrap();
+        fs::write(of_node(folder.path()).join(format!("{}.dscdata.{suffix}", MIDNIGHT - age)), "").unwrap();
     }
     let others = ["1.dscdata.xml.gz", "a.dscdata.xml", "1.xml"];
-    others.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+    others.iter().for_each(|name| fs::write(of_node(folder.path()).join(name), "").unwrap());
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 60);
     assert_eq!(errors(&board), 0);
-    let there = files(folder.path());
+    let there = files(&of_node(folder.path()));
     assert_eq!(there.len(), DSC_FILES_MAX + others.len());
     assert!(others.iter().all(|name| there.contains(&(*name).to_owned())));
+    assert_eq!(files(&other), ["1.dscdata.xml"]);
     let oldest = there.iter().find(|name| name.starts_with("1699")).unwrap();
     assert_eq!(*oldest, format!("{}.dscdata.json", MIDNIGHT - DSC_FILES_MAX as u64 + 1));
 }
@@ -403,7 +418,7 @@ fn the_largest_values_are_told_apart() {
         .collect();
     put_sources(&exports, MIDNIGHT, &counts);
     exports.minute(&board, MIDNIGHT, MIDNIGHT + 60);
-    let found = fs::read_to_string(folder.path().join("1699920060.dscdata.xml")).unwrap();
+    let found = fs::read_to_string(of_node(folder.path()).join("1699920060.dscdata.xml")).unwrap();
     assert_eq!(found.matches("<ClientSubnet val=\"10.").count(), DSC_CELLS_MAX);
     let skipped = "      <ClientSubnet val=\"-:SKIPPED:-\" count=\"2\"/>\n      \
                    <ClientSubnet val=\"-:SKIPPED_SUM:-\" count=\"6\"/>\n    </All>";

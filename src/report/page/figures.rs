@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::span::{DAY, Span};
 use crate::board::Reading;
-use crate::history::lookback::{Counts, Dimension, began, counted, groups, limited, not_stored, written};
+use crate::history::lookback::{
+    Counts, Dimension, ROWS, began, counted, cuts, groups, limited, not_stored, written,
+};
 use crate::history::sources::{FAMILIES, OTHER, SourceFamily, UNKNOWN};
 use crate::history::{MINUTE, Stored};
 use crate::limits::{SHOWN_GROUPS_MAX, SHOWN_SOURCE_QUERIES_MIN};
@@ -269,7 +271,7 @@ fn shares(groups: Vec<(String, Counts)>) -> Shares {
 fn steps(db: &Connection, span: Span, start: u64, began: u64) -> rusqlite::Result<Vec<Option<u64>>> {
     let step = span.step();
     let end = start + span.len();
-    let counts = counted(db, QUERIES, None, (start, end), |time| time - time % step)?.remove("");
+    let counts = counted(db, QUERIES, None, (start, end), (step, |time| time - time % step))?.remove("");
     let counts = counts.unwrap_or_default();
     let of_step = |time| (time + step > began).then(|| counts.get(&time).copied().unwrap_or_default());
     Ok((0..span.len() / step).map(|index| of_step(start + index * step)).collect())
@@ -340,16 +342,14 @@ struct Sums(Vec<(String, Map<String, Value>, u64)>);
 
 impl Sums {
     fn read(db: &Connection, start: u64, now: u64, reading: &Reading<'_>) -> rusqlite::Result<Self> {
-        let mut query = db.prepare_cached(
+        let mut query = db.prepare_cached(&format!(
             "SELECT family, labels, count FROM series JOIN
-               (SELECT series, sum(count) AS count FROM counts
-                 WHERE resolution IN (60, 900, 3600, 86400) AND start >= ? AND start <= ? GROUP BY series)
-              ON id = series",
-        )?;
+               (SELECT series, sum(count) AS count FROM {ROWS} GROUP BY series) ON id = series"
+        ))?;
+        let cuts = cuts(db, (start, now + 1), u64::MAX)?;
         let labels = |text: String| serde_json::from_str(&text).unwrap_or_default();
-        let rows = query.query_map(params![start, now], |row| {
-            Ok((row.get(0)?, labels(row.get::<_, String>(1)?), row.get(2)?))
-        })?;
+        let rows =
+            query.query_map(cuts, |row| Ok((row.get(0)?, labels(row.get::<_, String>(1)?), row.get(2)?)))?;
         let mut sums = rows.collect::<Result<Vec<_>, _>>()?;
         let since = not_stored(db, reading)?.into_iter();
         sums.extend(since.map(|(family, text, count)| (family, labels(text), count)));

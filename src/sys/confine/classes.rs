@@ -7,6 +7,8 @@ use std::fmt;
 
 use libc::c_long;
 
+use crate::sys::ethtool;
+
 /// What a thread is here for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -38,11 +40,13 @@ pub enum Class {
     Elder,
     /// Says to the program in the driver that the node lives, and reads its counters.
     Xdp,
+    /// Looks which addresses and VLANs the host has, and what drivers lost.
+    XdpHost,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -57,6 +61,7 @@ impl Class {
         Self::Taps,
         Self::Elder,
         Self::Xdp,
+        Self::XdpHost,
     ];
 
     /// Those that open files.
@@ -82,7 +87,13 @@ impl Class {
             Self::Taps => "taps",
             Self::Elder => "elder",
             Self::Xdp => "xdp",
+            Self::XdpHost => "xdp-host",
         }
+    }
+
+    /// Whether what it does can wait for those that answer queries.
+    pub(super) const fn is_nice(self) -> bool {
+        matches!(self, Self::Http | Self::Reader | Self::Aggregator | Self::Exports | Self::Taps)
     }
 
     /// Whether it starts threads, which are of the same class. None starts a process.
@@ -108,6 +119,7 @@ impl Class {
             Self::Elder => &[STREAMS, PASSAGE],
             // All that it shares is memory.
             Self::Xdp => &[STDERR],
+            Self::XdpHost => &[STDERR, INTERFACES],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let groups = groups.iter().flat_map(|group| group.iter());
@@ -257,12 +269,19 @@ const STREAMS: &[Call] = &[
 /// Connections that come in.
 const CONNECTIONS: &[Call] = &[any(libc::SYS_accept4), with(libc::SYS_setsockopt, 1, libc::IPPROTO_TCP)];
 
-/// What the kernel counts for the host, in files that are open.
-const HOST_COUNTS: &[Call] = &[any(libc::SYS_pread64)];
+/// Questions about interfaces, over a socket of rtnetlink that exists already.
+const INTERFACES: &[Call] =
+    &[any(libc::SYS_sendto), any(libc::SYS_recvfrom), with(libc::SYS_ioctl, 1, ethtool::SIOCETHTOOL)];
+
+/// What the kernel counts for the host and the process, in files that are open; open descriptors are the
+/// entries of a directory.
+const HOST_COUNTS: &[Call] = &[any(libc::SYS_pread64), any(libc::SYS_lseek), any(libc::SYS_getdents64)];
 
 /// Files, as far as landlock lets them be opened; what SQLite does with its own.
 const FILES: &[Call] = &[
     any(libc::SYS_openat),
+    // A reload asks for the host's name.
+    any(libc::SYS_uname),
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_open),
     any(libc::SYS_read),

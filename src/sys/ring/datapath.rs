@@ -72,7 +72,9 @@ impl Ring {
     /// As [`Self::turn`]; the sockets are closed all the same.
     pub fn end(self, answer: &mut impl FnMut(&Arrived, &mut [u8]) -> Option<usize>) -> io::Result<Turn> {
         let (mut turn, kernel) = self.0.end(answer)?;
-        turn += Mmsg::new(kernel.into_sockets())?.end(answer)?;
+        // The kernel is not asked again: a confined thread may not.
+        let (sockets, wildcards) = kernel.into_sockets();
+        turn += Mmsg::of(sockets, wildcards)?.end(answer)?;
         Ok(turn)
     }
 

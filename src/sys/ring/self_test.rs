@@ -1,12 +1,14 @@
 //! Whether this host's ring does what we rely on. Fixes of io_uring travel between kernel versions, so the
 //! version says little; a few datagrams of our own say it.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Ring, RingError};
 use crate::limits::{SELF_TEST_LATE_TURNS_MAX, SELF_TEST_MS_MAX};
 use crate::sys::datagram::Turn;
+use crate::sys::sockets::{UdpOptions, bind_udp_group};
 
 /// How the self-test ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,8 @@ pub enum SelfTest {
 }
 
 /// Sends a few datagrams through a small ring on 127.0.0.1: plain ones; an empty one, which ends the receive;
-/// and more than there are slots. Takes a few milliseconds, at most [`SELF_TEST_MS_MAX`] and a bit.
+/// and more than there are slots. Then a few through a ring with a wildcard socket, whose replies must leave
+/// from the address that was asked. Takes a few milliseconds, at most [`SELF_TEST_MS_MAX`] and a bit.
 ///
 /// # Errors
 ///
@@ -29,20 +32,15 @@ pub fn self_test() -> Result<SelfTest, RingError> {
 
 fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
     const SLOTS: u16 = 2;
-    let Ok((server, client)) = pair() else {
+    let localhost = Ipv4Addr::LOCALHOST;
+    let Ok((server, client)) = pair(|| UdpSocket::bind((localhost, 0)), localhost) else {
         let anywhere = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
         return match anywhere {
             Ok(socket) => Ring::new(vec![socket], SLOTS, 0).map(|_| SelfTest::Skipped),
             Err(error) => Err(RingError::Refused { step: "a socket for the self-test", error }),
         };
     };
-    let mut trial = Trial {
-        ring: Ring::new(vec![server], SLOTS, 0)?,
-        client,
-        deadline: Instant::now() + limit,
-        late_turns: 0,
-        sum: Turn::default(),
-    };
+    let mut trial = Trial::new(server, client, SLOTS, limit)?;
     trial.round("a datagram is answered", &[b"one"])?;
     trial.round("the receive continues after an empty datagram", &[b"two", b"", b"three"])?;
     if trial.sum.rearms.empty == 0 {
@@ -52,16 +50,31 @@ fn self_test_within(limit: Duration) -> Result<SelfTest, RingError> {
     if trial.sum.rearms.no_buffers == 0 {
         return Err(RingError::Untrusted { trial: "a multishot receive without buffers ends" });
     }
-    let Trial { ring, .. } = trial;
-    ring.end(&mut |_, _| None).map_err(|error| RingError::Refused { step: "closing the ring", error })?;
+    trial.end()?;
+    // Not the address that the kernel replies from by itself.
+    let asked = Ipv4Addr::new(127, 0, 0, 2);
+    if let Ok((server, client)) = pair(wildcard, asked) {
+        let mut trial = Trial::new(server, client, SLOTS, limit)?;
+        trial.round("a wildcard socket replies from the address that was asked", &[b"one", b"", b"two"])?;
+        trial.end()?;
+    }
     Ok(SelfTest::Passed)
 }
 
-/// Two sockets on the loopback, of which only the client is connected.
-fn pair() -> std::io::Result<(UdpSocket, UdpSocket)> {
-    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+fn wildcard() -> io::Result<UdpSocket> {
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let mut group = bind_udp_group(any, 1, &UdpOptions::default())?;
+    group.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// A socket for the ring and one that is connected to it, on the loopback, at the address `asked`.
+fn pair(
+    server: impl FnOnce() -> io::Result<UdpSocket>,
+    asked: Ipv4Addr,
+) -> io::Result<(UdpSocket, UdpSocket)> {
+    let server = server()?;
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    client.connect(server.local_addr()?)?;
+    client.connect((asked, server.local_addr()?.port()))?;
     client.set_nonblocking(true)?;
     // A loopback that is down takes an address, and loses datagrams or refuses them.
     client.send(b"anybody there?")?;
@@ -80,6 +93,16 @@ struct Trial {
 }
 
 impl Trial {
+    fn new(server: UdpSocket, client: UdpSocket, slots: u16, limit: Duration) -> Result<Self, RingError> {
+        let (ring, deadline) = (Ring::new(vec![server], slots, 0)?, Instant::now() + limit);
+        Ok(Self { ring, client, deadline, late_turns: 0, sum: Turn::default() })
+    }
+
+    fn end(self) -> Result<(), RingError> {
+        let ended = self.ring.end(&mut |_, _| None);
+        ended.map(|_| ()).map_err(|error| RingError::Refused { step: "closing the ring", error })
+    }
+
     /// Sends all `queries` at once; each must come back once, with its bytes turned over.
     fn round(&mut self, trial: &'static str, queries: &[&[u8]]) -> Result<(), RingError> {
         let untrusted = RingError::Untrusted { trial };
@@ -150,8 +173,20 @@ mod tests {
 
     #[test]
     fn a_pair_talks() {
-        let (server, client) = pair().unwrap();
+        let localhost = Ipv4Addr::LOCALHOST;
+        let (server, client) = pair(|| UdpSocket::bind((localhost, 0)), localhost).unwrap();
         client.send(b"again").unwrap();
         assert_eq!(server.recv(&mut [0; 16]).unwrap(), 5);
+    }
+
+    #[test]
+    fn a_wildcard_that_replies_from_another_address_is_noticed() {
+        let (server, client) = pair(wildcard, Ipv4Addr::new(127, 0, 0, 2)).unwrap();
+        client.send(b"from where?").unwrap();
+        let mut bytes = [0; 16];
+        let (len, peer) = server.recv_from(&mut bytes).unwrap();
+        // As a ring would that does not say from which address.
+        server.send_to(&bytes[..len], peer).unwrap();
+        assert_eq!(client.recv(&mut bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -105,6 +105,11 @@ impl Slots {
         self.payload_off
     }
 
+    /// By socket: whether it is bound to a wildcard address.
+    pub(super) fn wildcards(&self) -> &[bool] {
+        &self.wildcards
+    }
+
     /// Slots with the kernel.
     pub(super) const fn in_kernel_count(&self) -> usize {
         self.in_kernel_count

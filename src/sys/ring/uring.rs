@@ -120,10 +120,10 @@ impl Uring {
         &self.sockets
     }
 
-    /// Closes the ring and returns the sockets.
-    pub(super) fn into_sockets(mut self) -> Vec<UdpSocket> {
+    /// Closes the ring and returns the sockets, and which of them are bound to wildcard addresses.
+    pub(super) fn into_sockets(mut self) -> (Vec<UdpSocket>, Box<[bool]>) {
         self.quiesce();
-        std::mem::take(&mut self.sockets)
+        (std::mem::take(&mut self.sockets), self.slots.wildcards().into())
     }
 
     /// Queues one entry. `slot` is what it sends from.

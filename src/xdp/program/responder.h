@@ -16,21 +16,24 @@
 #define DROPS 4096
 #define LABELS 8
 #define NAME_WORDS 16
+/* One behind each word and one before the first, and room for each value of the mask that a place is cut down to. */
+#define HASHES_ROOM 32
 #define TAIL_LEN_MAX 256
 #define TAIL_WORDS 36
 #define RELOCATIONS 3
 
-/* An interface that is answered on; the last ones are 0. */
+/* An interface that is answered on; the last ones are 0. The program runs only where it was attached, but it is
+ * not told where: on a bond a frame's interface is the port. So frames are known by their address alone. */
 struct interface {
-    u64 index;
-    u64 mac; /* its bytes in their order, then zeros */
+    u64 mac;               /* its bytes in their order, then zeros */
+    u64 vlans[4096 / 64]; /* a bit for each VLAN that is answered in; bit 0 is for frames without a tag */
 };
 
 /* An address that is answered at; IPv4 is mapped into IPv6, and 0 is nobody's. */
 struct target {
     u64 address[2];
-    u32 port; /* in network order */
-    u32 listener;
+    u32 port;     /* in network order */
+    u32 listener; /* from LISTENERS on: the address is not on this host now */
 };
 
 struct prefix {
@@ -123,10 +126,13 @@ enum reason {
     LONG,     /* the reply might not fit */
     ROOM,     /* the driver has none for the reply */
     SAMPLED,
+    BUSY, /* another frame is in work on this CPU */
     LIMITED, /* there is a rate limit, which is the sockets' */
     DROPPED, /* it does not pass: its network gets nothing */
     REASONS,
 };
+/* Room for each value of the mask that a reason is cut down to. */
+#define REASONS_ROOM 32
 
 #define SERVICES 8
 #define SERIES 128
@@ -138,7 +144,7 @@ enum reason {
 
 /* What one CPU works with: nobody else writes here. */
 struct cpu {
-    u64 reasons[REASONS];
+    u64 reasons[REASONS_ROOM];
     u64 kinds[SERVICES][2][2][EDNS_KINDS][COOKIE_KINDS]; /* family, RD, EDNS and DO, cookie */
     u64 zones[SERIES];
     u64 listeners[LISTENERS];
@@ -148,9 +154,11 @@ struct cpu {
     u64 query_bins[BINS];
     u64 reply_bins[BINS];
     u64 to_sample;
+    /* Not 0 while a frame is in work: with PREEMPT_RT a thread of another queue may come in between. */
+    u64 busy;
     /* Notes of one packet. */
     u64 words[NAME_WORDS];
-    u64 hashes[NAME_WORDS + 1];
+    u64 hashes[HASHES_ROOM];
     u32 network; /* where the IP header stands */
     u32 udp;
     u32 end; /* behind the message */
