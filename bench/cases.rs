@@ -5,13 +5,17 @@ use std::num::NonZeroU32;
 
 use as112d::dns::arrival::Arrival;
 use as112d::dns::consts::HEADER_LEN;
+use as112d::dns::cookie::{Cookie, Secret, Secrets};
 use as112d::limits::{SAMPLE_EVERY, SLOT_PAYLOAD_LEN};
-use as112d::serve::snapshot::Snapshot;
-use as112d::serve::{Verdict, serve};
+use as112d::serve::limiter::{self, Limiter, RateLimit};
+use as112d::serve::snapshot::{Settings, Snapshot};
+use as112d::serve::{Cookies, Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
 
-use crate::common::{query, udp, with_opt};
+use as112d::zone;
+
+use crate::common::{options, query, settings, udp, with_opt};
 
 /// Queries of a batch: about what a busy shard finds at a time.
 pub const BATCH: usize = 32;
@@ -46,6 +50,52 @@ pub fn cases() -> [Case; 9] {
         ("REFUSED", edns(query("www.example.com", 1)), 50, 5, None),
     ]
     .map(|(name, query, len, rcode, apex_at)| Case { name, query, len, rcode, apex_at })
+}
+
+/// A node with cookies.
+pub fn node_with_cookies() -> Snapshot {
+    let cookies = Some(Cookies { secrets: secrets(), dry_run: false });
+    let zones = zone::load(&options(&[])).expect("the built-in zones load");
+    Snapshot::new(&zones, Settings { cookies, ..settings() }).expect("the settings are sound")
+}
+
+fn secrets() -> Secrets {
+    Secrets([[1; 16], [2; 16]].map(Secret::new).into_iter().collect())
+}
+
+/// What such a node gets: a client's cookie, and one of its own that is fresh.
+pub fn cookie_cases() -> [Case; 2] {
+    let arrival = udp();
+    let (fresh, _): (Cookie, _) = secrets().answer(&[7; 8], arrival.peer.ip(), arrival.unix_time);
+    [("PTR, NXDOMAIN, client cookie", &fresh[..8]), ("PTR, NXDOMAIN, server cookie", &fresh[..])].map(
+        |(name, cookie)| {
+            let option = [&[0, 10, 0, cookie.len() as u8], cookie].concat();
+            let query = with_opt(query("1.1.168.192.in-addr.arpa", 12), 1232, &option);
+            Case { name, query, len: 158, rcode: 3, apex_at: Some(4) }
+        },
+    )
+}
+
+/// A rate limit that the batch is within, and its table.
+pub fn new_limiter() -> (Limiter, RateLimit) {
+    let limit = RateLimit::new(&limiter::Settings {
+        per_second: 1_000_000,
+        dry_run: false,
+        slip: 1,
+        ipv4_prefix: 24,
+        ipv6_prefix: 56,
+        exempt: Vec::new(),
+    });
+    (Limiter::default(), limit)
+}
+
+/// What a batch costs at a rate limit, of sources in different networks: a place in the table, and a charge.
+pub fn limited(limiter: &mut Limiter, limit: &RateLimit, first: u32) {
+    for number in 0..BATCH as u32 {
+        let source = std::net::Ipv4Addr::from_bits(first.wrapping_add(number).wrapping_mul(0x9E37_79B1));
+        let claim = limiter.look(std::hint::black_box(limit), source.into());
+        limiter.charge(std::hint::black_box(&claim));
+    }
 }
 
 /// A slot with a query in it.

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use as112d::config::{self, Flags};
-use as112d::dns::arrival::{Arrival, Transport};
+use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use as112d::net::orders::Orders;
 use as112d::net::tcp::{Serving, TcpDriver, TcpSettings};
@@ -89,6 +89,8 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         version: None,
         update: UpdatePolicy::Refused,
         cookies: None,
+        rate_limit: None,
+        drop: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     };
@@ -134,7 +136,14 @@ fn answer(snapshot: &Snapshot, transport: Transport, packet: &[u8], filler: u8) 
     let mut slot = vec![filler; slot_len];
     slot[..len].copy_from_slice(&packet[..len]);
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let arrival = Arrival { transport, peer: at(40_000), local: at(5300), listener: 0, unix_time: 0 };
+    let arrival = Arrival {
+        transport,
+        peer: at(40_000),
+        local: at(5300),
+        listener: 0,
+        unix_time: 0,
+        pace: Pace::Within,
+    };
     let mut account = Account::default();
     match serve(snapshot, &arrival, &mut slot, len, &mut account) {
         Verdict::Reply(len) => Some(slot[..len].to_vec()),

@@ -2,10 +2,12 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod limiting;
 
 use std::time::Duration;
 
 pub use announce::*;
+pub use limiting::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.
@@ -32,16 +34,6 @@ pub const NSID_LEN_MAX: usize = 128;
 /// Links of a chain of CNAMEs (synthesised ones included) that an answer follows. Longer chains are an error
 /// of the zone; resolvers stop at 8 to 16.
 pub const CHAIN_LINKS_MAX: usize = 8;
-
-/// Secrets of DNS cookies: the current one, the one before it, and the next. To roll them takes no more
-/// (RFC 9018, section 5), and each is tried on a cookie that is not ours.
-pub const COOKIE_SECRETS_MAX: usize = 3;
-/// Bytes of their file: as many lines, and room for comments.
-pub const COOKIE_SECRETS_LEN_MAX: u64 = 4096;
-
-/// FORMERR and NOTIMP replies a shard sends over UDP in one second of its clock: enough for people who test,
-/// too few to make two broken programs keep each other busy.
-pub const ERROR_REPLIES_PER_SECOND_MAX: u32 = 1000;
 
 /// Zones that one node serves. Bounded so that a mistaken `dir` does not eat the memory.
 pub const ZONES_MAX: usize = 100_000;

@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use as112d::limits::TCP_REPLY_LEN_MAX;
+use as112d::serve::limiter::{self, Limiter, RateLimit};
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{LedgerSettings, ledger};
@@ -57,12 +58,24 @@ fn serve_allocates_nothing() {
     // Every source is sampled, and every query is copied out, as far as there are records.
     let taps = TapSettings { query_log: Some(NonZeroU32::MIN), dnstap: Some(NonZeroU32::MIN) };
     let (mut ledger, _stream) = ledger(&LedgerSettings { taps, ..LedgerSettings::default() });
+    let settings = limiter::Settings {
+        per_second: 2,
+        dry_run: false,
+        slip: 1,
+        ipv4_prefix: 24,
+        ipv6_prefix: 56,
+        exempt: vec!["192.0.2.0/24".parse().expect("a network")],
+    };
+    let (mut limiter, limit) = (Limiter::default(), RateLimit::new(&settings));
     for case in Case::all() {
         let node = nodes.entry(case.config.clone()).or_insert_with(|| Node::load(&case.config));
         for arrival in case.arrivals() {
             let len = case.query.len();
             slot[..len].copy_from_slice(&case.query);
             let before = ALLOCATIONS.get();
+            limiter.tick(Instant::now());
+            let claim = limiter.look(&limit, arrival.peer.ip());
+            limiter.charge(&claim);
             ledger.see(&slot, len, arrival.peer, arrival.local);
             let mut account = Account::default();
             let verdict = serve(&node.snapshot, &arrival, &mut slot, len, &mut account);

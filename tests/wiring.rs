@@ -49,6 +49,7 @@ const ROWS: &[Row] = &[
     ("server.rcvbuf", "rcvbuf = '1MiB'", Restart("[server] rcvbuf")),
     ("server.sndbuf", "sndbuf = '1MiB'", Restart("[server] sndbuf")),
     ("server.drain_time", "drain_time = '10m'", Sight(Node::drained)),
+    ("server.drop", "drop = ['127.0.0.0/8']", Sight(Node::answers_over_tcp)),
     ("identity.node", "node = 'other.example'", Reply(|| name(HOSTNAME, TXT))),
     ("identity.facility", "facility = 'Elsewhere'", Reply(|| name(HOSTNAME, TXT))),
     ("identity.location", "location = 'Nowhere'", Reply(|| name(HOSTNAME, TXT))),
@@ -77,6 +78,12 @@ const ROWS: &[Row] = &[
     ("answers.update", "update = 'notimp'", Reply(update)),
     ("answers.cookies", "cookies = 'on'", Sight(Node::sends_cookies)),
     ("answers.cookie_secrets", "cookie_secrets = 'absent'\ncookies = 'on'", Refused("absent")),
+    ("answers.rate_limit", "rate_limit = 'off'", Sight(Node::limiting)),
+    ("answers.rate_limit_dry_run", "rate_limit_dry_run = true", Sight(Node::limiting)),
+    ("answers.rate_limit_slip", "rate_limit_slip = 2", Sight(Node::limiting)),
+    ("answers.rate_limit_ipv4_prefix", "rate_limit_ipv4_prefix = 32", Sight(Node::limiting)),
+    ("answers.rate_limit_ipv6_prefix", "rate_limit_ipv6_prefix = 48", Sight(Node::limiting)),
+    ("answers.rate_limit_exempt", "rate_limit_exempt = ['192.0.2.0/24']", Sight(Node::limiting)),
     ("http.listen", "listen = 'off'", Restart("[http]")),
     ("http.public", "public = '127.0.0.1:0'", Restart("[http]")),
     ("http.allowed_hosts", "allowed_hosts = ['n.example']", Restart("[http]")),
@@ -154,7 +161,7 @@ impl Node {
             "[server]\nlisten = ['127.0.0.1:{port}']\nshards = 1\n[http]\nlisten = '127.0.0.1:0'\n\
              [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
              [dnstap]\nto = 'unix:dnstap.sock'\n\
-             [answers]\ncookie_secrets = 'secrets'\n\
+             [answers]\ncookie_secrets = 'secrets'\nrate_limit = 1000000\n\
              [[zone]]\nname = 'named.example'\nfile = 'first.zone'\n\
              [[zone]]\nname = 'template.example'\ntemplate = 'dd-empty'\n\
              [[zone]]\nname = 'in-addr.arpa'\ntemplate = 'dd-empty'\nforce = true\n"
@@ -207,6 +214,16 @@ impl Node {
         assert_ne!(look(self), before, "{key} is in force");
         assert!(is_in_force(&self.reload(&self.base)));
         assert_eq!(look(self), before, "{key} is as it was");
+    }
+
+    /// Whether a query over TCP gets an answer.
+    fn answers_over_tcp(&self) -> String {
+        self.daemon.ask_tcp(V4, &name(EMPTY, SOA)).is_some().to_string()
+    }
+
+    /// What is done about forged sources; tests/limiting.rs has what comes of it.
+    fn limiting(&self) -> String {
+        self.ask("status")["limiting"].to_string()
     }
 
     /// Whether a client's cookie gets the server's, which holds the time.

@@ -15,9 +15,10 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use as112d::limits::SLOT_PAYLOAD_LEN;
+use as112d::serve::snapshot::Snapshot;
 use as112d::stats::account::Account;
 
-use cases::{BATCH, batch, cases, new_ledger};
+use cases::{BATCH, Case, batch, cases, cookie_cases, limited, new_ledger, new_limiter, node_with_cookies};
 use common::{node, udp};
 
 /// Rounds of the two runs whose difference counts: what both do once is not in it.
@@ -28,6 +29,8 @@ const RISE_MAX: f64 = 0.05;
 const COUNTING: &str = "counting";
 const COUNTED: &str = "a batch, counted";
 const NOT_COUNTED: &str = "a batch, not counted";
+/// What a rate limit adds to a query: of networks that are in the table, and of new ones.
+const LIMITING: [&str; 2] = ["limiting, a known network", "limiting, a new network"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -59,28 +62,44 @@ fn run(name: &str, rounds: u64) {
     let node = node(&[]);
     let cases = cases();
     let (mut ledger, _stream) = new_ledger();
+    if let Some(of_new) = LIMITING.iter().position(|limiting| *limiting == name) {
+        let (mut limiter, limit) = new_limiter();
+        let step = (of_new * BATCH) as u32;
+        return (0..rounds as u32).for_each(|round| limited(&mut limiter, &limit, round * step));
+    }
+    if let Some(case) = cookie_cases().iter().find(|case| case.name == name) {
+        return answer(&node_with_cookies(), case, rounds);
+    }
     match name {
         COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], Some(&mut ledger))),
         NOT_COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], None)),
         name => {
             let case = cases.iter().find(|case| case.name == name).expect("a case of that name");
-            let arrival = udp();
-            let mut slot = [0; SLOT_PAYLOAD_LEN];
-            let mut account = Account::default();
-            for _ in 0..rounds {
-                let verdict = case.answer(&node, &arrival, black_box(&mut slot), &mut account);
-                case.check(black_box(verdict), &slot);
-            }
+            answer(&node, case, rounds);
         }
+    }
+}
+
+fn answer(node: &Snapshot, case: &Case, rounds: u64) {
+    let arrival = udp();
+    let mut slot = [0; SLOT_PAYLOAD_LEN];
+    let mut account = Account::default();
+    for _ in 0..rounds {
+        let verdict = case.answer(node, &arrival, black_box(&mut slot), &mut account);
+        case.check(black_box(verdict), &slot);
     }
 }
 
 /// The instructions of each case, by query.
 fn count_all() -> BTreeMap<String, u64> {
-    let mut counted: BTreeMap<String, u64> =
-        cases().iter().map(|case| (case.name.to_owned(), by_round(case.name))).collect();
+    let mut counted: BTreeMap<String, u64> = cases()
+        .iter()
+        .chain(&cookie_cases())
+        .map(|case| (case.name.to_owned(), by_round(case.name)))
+        .collect();
     let of_batch = |name| by_round(name) / BATCH as u64;
     counted.insert(COUNTING.to_owned(), of_batch(COUNTED) - of_batch(NOT_COUNTED));
+    counted.extend(LIMITING.map(|name| (name.to_owned(), of_batch(name))));
     counted
 }
 

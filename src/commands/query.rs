@@ -9,7 +9,7 @@ use domain::base::{Message, MessageBuilder, Name, Rtype};
 use crate::cli::{QueryClass, QueryOptions};
 use crate::config::Config;
 use crate::config::loaded::load;
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use crate::net;
 use crate::problem::Problem;
@@ -42,6 +42,7 @@ fn arrival(config: &Config, tcp: bool) -> Arrival {
         local: config.listen[0],
         listener: 0,
         unix_time: net::unix_time(),
+        pace: Pace::Within,
     }
 }
 

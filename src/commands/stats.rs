@@ -90,6 +90,10 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
     ] {
         line(format!("{title:<10} {}", shares(&of_shares.at("counters").at(key).shares())));
     }
+    let over_limit = of_shares.at("counters").at("queries_over_limit").shares();
+    if over_limit.iter().any(|(_, count)| *count > 0) {
+        line(format!("over limit {}", shares(&over_limit)));
+    }
     for (title, key) in [("networks", "networks"), ("names", "names")] {
         if let Some(Sampled { parts, samples }) = Sampled::of(now, key) {
             line(format!("{title:<10} {}", shares_of(&parts, samples)));
@@ -150,6 +154,7 @@ mod tests {
                 "queries_dropped": {"short": 0},
                 "queries_by_type": {"PTR": direct + other},
                 "queries_edns": {"0": direct}, "queries_do": other,
+                "queries_over_limit": {"truncated": other - 5, "dropped": 0},
             },
             "shards": [
                 {"cpu": 4, "counters": {
@@ -171,6 +176,7 @@ mod tests {
             "service    direct 75.0 %, other 25.0 %\n",
             "rcode      NXDOMAIN 75.0 %, REFUSED 25.0 %\n",
             "unanswered -\n",
+            "over limit truncated 100.0 %\n",
             "EDNS       75.0 %, DO 25.0 %\n",
             "shard 0            30.0/s    10.0 % busy, 0 dropped, CPU 4\n",
         ] {

@@ -4,14 +4,44 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::written::{Given, Line, Mistake, Written, choice, octets};
+use super::written::{Count, Given, Line, Mistake, Written, choice, octets};
 use crate::dns::cookie::{Secret, Secrets};
-use crate::limits::{COOKIE_SECRETS_LEN_MAX, COOKIE_SECRETS_MAX};
+use crate::limits::{
+    COOKIE_SECRETS_LEN_MAX, COOKIE_SECRETS_MAX, NETWORKS_MAX, RATE_LIMIT_CEILING, RATE_LIMIT_SLIP_MAX,
+};
 use crate::problem::Problem;
-use crate::serve::{Cookies, UpdatePolicy};
+use crate::serve::{Cookies, UpdatePolicy, limiter};
 use crate::sys::files;
+
+/// Queries a second, or no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate(Option<u32>);
+
+impl Written for Rate {
+    const EXPECTED: &'static str = "\"off\" or a number of queries per second";
+    const INTEGER: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let refused = |message: String| format!("{message}, or \"off\"");
+        Count::<1, RATE_LIMIT_CEILING>::read(text).map(|Count(rate)| Self(Some(rate as u32))).map_err(refused)
+    }
+}
+
+/// The networks of a list that is looked up by address.
+pub(super) fn networks(key: &str, given: &[Given<IpNet>], mistakes: &mut Vec<Mistake>) -> Vec<IpNet> {
+    if let Some(one) = given.get(NETWORKS_MAX) {
+        let count = given.len();
+        let message = format!("`{key}` has {count} networks, over the limit of {NETWORKS_MAX}; remove some");
+        mistakes.push(Mistake::new(one.origin, message));
+    }
+    given.iter().map(|network| network.value).collect()
+}
 
 /// What is done with DNS cookies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,11 +55,21 @@ pub enum CookieMode {
     On,
 }
 
+impl CookieMode {
+    const NAMES: [(&str, Self); 3] = [("off", Self::Off), ("dry-run", Self::DryRun), ("on", Self::On)];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+    }
+}
+
 impl Written for CookieMode {
     const EXPECTED: &'static str = "\"off\", \"dry-run\" or \"on\"";
 
     fn read(text: &str) -> Result<Self, String> {
-        choice(text, &[("off", Self::Off), ("dry-run", Self::DryRun), ("on", Self::On)])
+        choice::<Self>(text, &Self::NAMES)
     }
 }
 
@@ -105,6 +145,12 @@ pub(super) struct AnswersSpec {
     pub(super) update: Given<UpdatePolicy>,
     cookies: Given<CookieMode>,
     cookie_secrets: Option<Given<Line>>,
+    rate_limit: Given<Rate>,
+    rate_limit_dry_run: bool,
+    rate_limit_slip: Given<Count<1, RATE_LIMIT_SLIP_MAX>>,
+    rate_limit_ipv4_prefix: Given<Count<8, 32>>,
+    rate_limit_ipv6_prefix: Given<Count<16, 64>>,
+    rate_limit_exempt: Vec<Given<IpNet>>,
 }
 
 impl Default for AnswersSpec {
@@ -113,6 +159,12 @@ impl Default for AnswersSpec {
             update: Given::default(UpdatePolicy::Refused),
             cookies: Given::default(CookieMode::Off),
             cookie_secrets: None,
+            rate_limit: Given::default(Rate(None)),
+            rate_limit_dry_run: false,
+            rate_limit_slip: Given::default(Count(1)),
+            rate_limit_ipv4_prefix: Given::default(Count(24)),
+            rate_limit_ipv6_prefix: Given::default(Count(56)),
+            rate_limit_exempt: Vec::new(),
         }
     }
 }
@@ -130,6 +182,19 @@ impl AnswersSpec {
             ));
         }
         CookieSettings { mode, secrets }
+    }
+
+    /// The rate limit, unless it is off.
+    pub(super) fn rate_limit(&self, mistakes: &mut Vec<Mistake>) -> Option<limiter::Settings> {
+        let exempt = networks("rate_limit_exempt", &self.rate_limit_exempt, mistakes);
+        Some(limiter::Settings {
+            per_second: self.rate_limit.value.0?,
+            dry_run: self.rate_limit_dry_run,
+            slip: self.rate_limit_slip.value.0 as u32,
+            ipv4_prefix: self.rate_limit_ipv4_prefix.value.0 as u8,
+            ipv6_prefix: self.rate_limit_ipv6_prefix.value.0 as u8,
+            exempt,
+        })
     }
 }
 

@@ -54,6 +54,8 @@ pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapsho
         version: config.version_txt.clone(),
         update: config.update,
         cookies,
+        rate_limit: config.rate_limit.clone(),
+        drop: config.drop.clone(),
         listeners: config.listen.clone(),
         series,
     };

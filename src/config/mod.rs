@@ -21,6 +21,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
 use crate::announce::Settings as AnnounceSettings;
 use crate::limits::{
     ALLOWED_HOSTS_MAX, CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX,
@@ -30,7 +33,8 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::problem::Problem;
 use crate::report::export;
-use crate::serve::UpdatePolicy;
+use crate::serve::networks::Networks;
+use crate::serve::{UpdatePolicy, limiter};
 use crate::sys::files;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
 
@@ -82,8 +86,12 @@ pub struct Config {
     pub tcp: TcpSettings,
     /// What dynamic updates get.
     pub update: UpdatePolicy,
+    /// Networks that get nothing.
+    pub drop: Vec<IpNet>,
     /// DNS cookies.
     pub cookies: CookieSettings,
+    /// The rate limit of each network; `None` where it is off.
+    pub rate_limit: Option<limiter::Settings>,
     /// Where statistics and health are served.
     pub http: HttpListen,
     /// Where the public page alone is.
@@ -119,10 +127,33 @@ pub struct Config {
 }
 
 impl Config {
+    /// What is done about forged sources, for `status`.
+    #[must_use]
+    pub fn limiting(&self) -> Value {
+        let rate_limit = self.rate_limit.as_ref().map(|limit| {
+            json!({
+                "queries_per_second": limit.per_second,
+                "dry_run": limit.dry_run,
+                "slip": limit.slip,
+                "ipv4_prefix": limit.ipv4_prefix,
+                "ipv6_prefix": limit.ipv6_prefix,
+                "exempt": limit.exempt.len(),
+            })
+        });
+        let cookies = self.cookies.mode.name();
+        json!({ "cookies": cookies, "rate_limit": rate_limit, "drop": self.drop.len() })
+    }
+
     /// What an operator should know of, though it is not a mistake.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        self.cookies.note().into_iter().collect()
+        let drop = Networks::new(&self.drop);
+        let own = self.listen.iter().filter(|listener| drop.contains(listener.ip()));
+        let own = own.map(|listener| {
+            let ip = listener.ip();
+            format!("[server] drop has {ip}, which this node listens on: its own probes get no response")
+        });
+        own.chain(self.cookies.note()).collect()
     }
 }
 
@@ -248,7 +279,9 @@ impl Resolver<'_> {
             identity,
             tcp: self.tcp(&tcp),
             update: answers.update.value,
+            drop: answers::networks("drop", &server.drop, &mut self.mistakes),
             cookies: answers.cookies(&self.source.dir, &mut self.mistakes),
+            rate_limit: answers.rate_limit(&mut self.mistakes),
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
             http_public: self
                 .flags

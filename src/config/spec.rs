@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
@@ -76,6 +77,7 @@ pub(super) struct Server {
     pub(super) rcvbuf: Given<SocketBuffer>,
     pub(super) sndbuf: Given<SocketBuffer>,
     pub(super) drain_time: Option<Given<DrainTime>>,
+    pub(super) drop: Vec<Given<IpNet>>,
 }
 
 impl Default for Server {
@@ -92,6 +94,7 @@ impl Default for Server {
             rcvbuf: Given::default(Size(UDP_RCVBUF_LEN)),
             sndbuf: Given::default(Size(UDP_SNDBUF_LEN)),
             drain_time: None,
+            drop: Vec::new(),
         }
     }
 }
@@ -309,12 +312,14 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 7] = [
+const LISTS: [(&str, &str); 9] = [
+    ("drop", "drop = [\"198.51.100.0/24\"]"),
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
     ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
     ("allowed_hosts", "allowed_hosts = [\"node.example.net\"]"),
     ("interfaces", "interfaces = [\"eth0\"]"),
+    ("rate_limit_exempt", "rate_limit_exempt = [\"192.0.2.0/24\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
     ("vlans", "vlans = [7]"),
 ];

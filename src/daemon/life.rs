@@ -496,6 +496,7 @@ impl Node {
                 "stale": stale,
                 "need_restart": self.course.need_restart,
             },
+            "limiting": self.config.limiting(),
             "history": *self.board.history.place(),
             // Why there can be no upgrade, if there cannot.
             "upgrade_obstacle": self.succession.obstacle(),

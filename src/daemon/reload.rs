@@ -138,7 +138,9 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         zones: _,
         edns_udp_size: _,
         update: _,
+        drop: _,
         cookies: _,
+        rate_limit: _,
         databases: _,
         drain_time: _,
         // Another process has these.

@@ -15,6 +15,22 @@ pub enum Transport {
     },
 }
 
+/// What a rate limit has for a query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Its network is within the limit, or there is none.
+    #[default]
+    Within,
+    /// It is over the limit: a truncated reply, which sends a resolver to TCP.
+    Slip,
+    /// It is over the limit: no reply.
+    Drop,
+    /// It is over a limit that only counts.
+    DryRun,
+    /// It is over the limit, which is not for its network.
+    Exempt,
+}
+
 /// What an answer may know of the outside.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
@@ -28,4 +44,6 @@ pub struct Arrival {
     pub listener: usize,
     /// Seconds of Unix time, modulo 2^32: cookies have an age (RFC 9018, section 4.3).
     pub unix_time: u32,
+    /// What a rate limit has for it, unless it has a valid cookie.
+    pub pace: Pace,
 }

@@ -7,12 +7,14 @@
 use std::ops::Range;
 
 use super::consts::{option, rtype};
-use super::cookie::Cookie;
+use super::cookie::{COOKIE_LEN, Cookie};
 use super::name::Damaged;
 use super::u16_at;
 
 /// Bytes of an OPT record without options.
 pub const OPT_LEN: usize = 11;
+/// Bytes of an option with a cookie.
+pub const COOKIE_OPTION_LEN: usize = 4 + COOKIE_LEN;
 /// The DO bit in the low half of the TTL field (RFC 3225).
 const DNSSEC_OK: u8 = 0x80;
 
@@ -38,9 +40,9 @@ pub struct Opt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// Its offset.
-    pub at: usize,
+    pub at: u16,
     /// Its bytes.
-    pub len: usize,
+    pub len: u16,
 }
 
 impl Opt {
@@ -78,7 +80,8 @@ impl Opt {
             self.nsid |= code == option::NSID;
             self.keepalive |= code == option::TCP_KEEPALIVE;
             if code == option::COOKIE && self.cookie.is_none() {
-                self.cookie = Some(Span { at: at + 4, len });
+                // A packet that is read in full has 2,048 bytes at most.
+                self.cookie = Some(Span { at: (at + 4) as u16, len: len as u16 });
             }
             at += 4 + len;
         }
@@ -86,7 +89,7 @@ impl Opt {
     }
 }
 
-/// The OPT of a reply. Options are written in this order: NSID, cookie, keepalive, extended error.
+/// The OPT of a reply. Options are written in this order: NSID, keepalive, extended error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OptReply<'a> {
     /// The UDP payload that we can take, in bytes.
@@ -97,8 +100,6 @@ pub struct OptReply<'a> {
     pub dnssec_ok: bool,
     /// Who answers (RFC 5001).
     pub nsid: Option<&'a [u8]>,
-    /// The client's cookie, and ours for it (RFC 7873).
-    pub cookie: Option<&'a Cookie>,
     /// The idle time-out of the connection, in units of 100 ms (RFC 7828).
     pub keepalive: Option<u16>,
     /// An extended error without text (RFC 8914).
@@ -112,9 +113,8 @@ impl OptReply<'_> {
     #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
     pub fn len(&self) -> usize {
         let nsid = self.nsid.map_or(0, |nsid| 4 + nsid.len());
-        let cookie = self.cookie.map_or(0, |cookie| 4 + cookie.len());
         let fixed = |present: bool| if present { 6 } else { 0 };
-        OPT_LEN + nsid + cookie + fixed(self.keepalive.is_some()) + fixed(self.error.is_some())
+        OPT_LEN + nsid + fixed(self.keepalive.is_some()) + fixed(self.error.is_some())
     }
 
     /// Writes the record into `out`, which has exactly [`len`](Self::len) bytes.
@@ -133,9 +133,6 @@ impl OptReply<'_> {
         if let Some(nsid) = self.nsid {
             options = write_option(options, option::NSID, nsid);
         }
-        if let Some(cookie) = self.cookie {
-            options = write_option(options, option::COOKIE, cookie);
-        }
         if let Some(timeout) = self.keepalive {
             options = write_option(options, option::TCP_KEEPALIVE, &timeout.to_be_bytes());
         }
@@ -144,6 +141,14 @@ impl OptReply<'_> {
         }
         debug_assert!(options.is_empty());
     }
+}
+
+/// Appends a cookie to an OPT, which has all of `record` but its last [`COOKIE_OPTION_LEN`] bytes.
+pub(super) fn append_cookie(record: &mut [u8], cookie: &Cookie) {
+    let (written, option) = record.split_at_mut(record.len() - COOKIE_OPTION_LEN);
+    let options_len = (written.len() - OPT_LEN + COOKIE_OPTION_LEN) as u16;
+    written[9..11].copy_from_slice(&options_len.to_be_bytes());
+    write_option(option, option::COOKIE, cookie);
 }
 
 /// Writes one option at the beginning of `out` and returns what is left of it.

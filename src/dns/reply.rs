@@ -4,7 +4,8 @@
 use arrayvec::ArrayVec;
 
 use super::consts::{HEADER_LEN, POINTER, POINTER_TARGET_MAX, class, flag, opcode, rcode, rtype};
-use super::edns::OptReply;
+use super::cookie::Cookie;
+use super::edns::{COOKIE_OPTION_LEN, OptReply, append_cookie};
 use super::query::{Header, Tsig};
 
 /// Longest TSIG of a reply: two names, the fixed part of a record and of its rdata.
@@ -92,6 +93,14 @@ impl<'s> Reply<'s> {
         opt.write(&mut self.slot[self.end..self.end + len]);
         self.end += len;
         self.records[2] += 1;
+    }
+
+    /// Appends a cookie to `opt`, which was appended last.
+    #[cold]
+    pub fn cookie(&mut self, opt: &OptReply<'_>, cookie: &Cookie) {
+        let start = self.end - opt.len();
+        self.end += COOKIE_OPTION_LEN;
+        append_cookie(&mut self.slot[start..self.end], cookie);
     }
 
     /// Appends the TSIG made by [`bad_key`].

@@ -10,7 +10,7 @@ use domain::base::Name;
 
 use super::udp::UdpIo;
 use super::{Datapath, NetError};
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{class, rcode, rtype};
 use crate::limits::{SELF_TEST_MS_MAX, SLOT_PAYLOAD_LEN};
 use crate::serve::snapshot::Snapshot;
@@ -18,6 +18,11 @@ use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::sys::Arrived;
 use crate::sys::sockets::{UdpOptions, bind_udp_group};
+
+/// How a query comes in here.
+fn arrival(peer: SocketAddr, local: SocketAddr) -> Arrival {
+    Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0, pace: Pace::Within }
+}
 
 /// Asks the node for its name, and for the SOA of its first zone: at a socket of one address, and at one of a
 /// wildcard address, which has to answer from the address asked.
@@ -38,7 +43,7 @@ pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -
     for (server, client, local) in std::iter::once(fixed).chain(wildcard) {
         let peer = client.local_addr().map_err(|error| failed(error.to_string()))?;
         servers.push(server);
-        clients.push((client, Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 }));
+        clients.push((client, arrival(peer, local)));
     }
     let mut udp = UdpIo::new(datapath, servers, busy_poll)?;
     for (client, arrival) in clients {
@@ -145,6 +150,8 @@ mod tests {
             version: None,
             update: UpdatePolicy::Refused,
             cookies: None,
+            rate_limit: None,
+            drop: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };
@@ -169,7 +176,7 @@ mod tests {
     fn what_is_no_answer_is_told_from_one() {
         let snapshot = snapshot(true);
         let (peer, local) = ("127.0.0.1:4096".parse().unwrap(), "127.0.0.1:53".parse().unwrap());
-        let arrival = Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 };
+        let arrival = arrival(peer, local);
         let (_, unknown) = query("example.com", rtype::SOA, class::IN).unwrap();
         assert!(!answers(&answer(&snapshot, &arrival, &unknown)), "refused");
         let (_, known) = queries(&snapshot).remove(0);

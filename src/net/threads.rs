@@ -15,6 +15,7 @@ use super::tcp::{Serving, TcpDriver, TcpSettings};
 use super::udp::{Listener, Pauses, Shard, ShardSocket};
 use super::{Datapath, DatapathChoice, NetError};
 use crate::limits::{RING_SLOTS, STUCK_AFTER, THREAD_STACK_LEN};
+use crate::serve::limiter::Limiter;
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
@@ -308,7 +309,7 @@ impl Net {
 /// Bytes of a shard with so many sockets. A ring takes more than the batch of mmsg.
 #[must_use]
 pub fn memory_len_of_shard(sockets: usize) -> usize {
-    Ring::memory_len(RING_SLOTS, sockets)
+    Ring::memory_len(RING_SLOTS, sockets) + Limiter::memory_len()
 }
 
 /// Decides between the ring and mmsg before anything depends on it.

@@ -11,16 +11,18 @@ use super::drops::{Drops, Seen, SocketDrops};
 use super::orders::Orders;
 use super::wall::WallClock;
 use super::{Datapath, NetError};
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::rcode;
+use crate::dns::cookie::Standing;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
+use crate::serve::limiter::{Claim, Limiter};
 use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    DROPPED, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS, SHARD_REARMS,
-    SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS,
+    DROPPED, OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS,
+    SHARD_REARMS, SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS,
 };
 use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED};
 use crate::stats::ledger::Ledger;
@@ -138,8 +140,15 @@ impl Shard {
         let drops = Drops::new(counted, ours_from);
         let listeners = given.iter().map(|given| given.listener).collect();
         let sockets = given.into_iter().map(|given| given.socket).collect();
-        let (cap, clock) = (ErrorCap::new(), WallClock::new());
-        let answering = Answering { listeners, snapshot, ledger, cap, clock, batch_began: None };
+        let answering = Answering {
+            listeners,
+            snapshot,
+            ledger,
+            cap: ErrorCap::new(),
+            limiter: Limiter::default(),
+            clock: WallClock::new(),
+            batch_began: None,
+        };
         Self { sockets, answering, drops }
     }
 
@@ -245,6 +254,7 @@ struct Answering {
     snapshot: Follower,
     ledger: Ledger,
     cap: ErrorCap,
+    limiter: Limiter,
     clock: WallClock,
     /// When the first datagram of this turn was lent.
     batch_began: Option<Instant>,
@@ -254,15 +264,20 @@ impl Answering {
     #[inline]
     fn answer(&mut self, arrived: &Arrived, slot: &mut [u8]) -> Option<usize> {
         if self.batch_began.is_none() {
-            self.batch_began = Some(Instant::now());
+            let now = Instant::now();
+            self.batch_began = Some(now);
+            self.limiter.tick(now);
             self.snapshot.refresh();
         }
         let Listener { mut local, index: listener } = self.listeners[arrived.socket];
         if let Local::Told(ip) = arrived.local {
             local.set_ip(ip);
         }
+        let peer = arrived.peer;
+        let claim = self.snapshot.rate_limit().map(|limit| self.limiter.look(limit, peer.ip()));
+        let pace = claim.map_or(Pace::Within, |claim| claim.pace);
         let unix_time = self.clock.unix_time();
-        let arrival = Arrival { transport: Transport::Udp, peer: arrived.peer, local, listener, unix_time };
+        let arrival = Arrival { transport: Transport::Udp, peer, local, listener, unix_time, pace };
         self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
         let len = match serve(&self.snapshot, &arrival, slot, arrived.len, &mut account) {
@@ -273,8 +288,26 @@ impl Answering {
             }
             Verdict::Drop => None,
         };
-        self.ledger.post(&account, arrived.peer.ip(), len.map(|len| &slot[..len]));
+        self.ledger.post(&account, peer.ip(), len.map(|len| &slot[..len]));
+        if let Some(claim) = &claim {
+            self.settle(claim, &account, len.is_some());
+        }
         len
+    }
+}
+
+impl Answering {
+    /// Charges an answered query to its network, or counts what one over the limit got. A valid cookie shows
+    /// that nobody has forged the source: it costs the network nothing.
+    #[inline]
+    fn settle(&mut self, claim: &Claim, account: &Account, is_answered: bool) {
+        if let Some(over) = account.over_limit {
+            return self.ledger.count(OVER_LIMIT.at([over]));
+        }
+        let has_proof = account.cookie.is_some_and(Standing::is_valid) && self.snapshot.has_cookies();
+        if is_answered && claim.pace == Pace::Within && !has_proof && !account.is_probe {
+            self.limiter.charge(claim);
+        }
     }
 }
 

@@ -1,21 +1,27 @@
 //! One decision per packet. [`serve`] performs no I/O, takes no lock, allocates nothing and never waits;
 //! every transport calls it.
 
+pub mod limiter;
+pub mod networks;
 pub mod published;
 pub mod snapshot;
 
 use crate::answer::{RuleRef, Tail, dname};
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
 use crate::dns::cookie::{self, Cookie, Standing};
-use crate::dns::edns::{Opt, OptReply, Span};
+use crate::dns::edns::{COOKIE_OPTION_LEN, Opt, OptReply, Span};
 use crate::dns::name::Walk;
 use crate::dns::query::{Header, Query, Question, Reject, Tsig, parse};
 use crate::dns::reply::{Reply, bad_key};
 use crate::dns::u16_at;
 use crate::limits::TCP_REPLY_LEN_MAX;
 use crate::stats::account::{Account, Edns, ZoneLabels};
-use crate::stats::labels::{DROPPED_BAD_PORT, DROPPED_OWN_ADDRESS, DROPPED_RESPONSE, DROPPED_SHORT};
+use crate::stats::labels::{
+    DROPPED_BAD_PORT, DROPPED_LISTED, DROPPED_OWN_ADDRESS, DROPPED_RATE_LIMIT, DROPPED_RESPONSE,
+    DROPPED_SHORT, OVER_LIMIT_BADCOOKIE, OVER_LIMIT_COOKIE, OVER_LIMIT_DROPPED, OVER_LIMIT_DRY_RUN,
+    OVER_LIMIT_EXEMPT, OVER_LIMIT_TRUNCATED,
+};
 
 use snapshot::Snapshot;
 pub use snapshot::{Cookies, UpdatePolicy};
@@ -47,6 +53,10 @@ pub fn serve(
     account: &mut Account,
 ) -> Verdict {
     *account = opened(arrival, len);
+    if snapshot.drops(arrival.peer.ip()) {
+        account.dropped = Some(DROPPED_LISTED);
+        return Verdict::Drop;
+    }
     let Some(header) = Header::read(slot, len) else {
         account.dropped = Some(DROPPED_SHORT);
         return Verdict::Drop;
@@ -123,9 +133,12 @@ impl Service<'_> {
             && let Some(span) = opt.cookie
             && !self.takes_cookie(slot, span, account)
         {
-            let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::FORMERR);
-            reply.opt(&self.bare_opt(opt));
-            return Verdict::Reply(reply.finish());
+            return self.malformed_cookie(slot, question, opt);
+        }
+        if self.arrival.pace != Pace::Within
+            && let Some(verdict) = self.over_limit(slot, query, account)
+        {
+            return verdict;
         }
         if let Some(tsig) = tsig {
             return self.unknown_key(slot, question, opt.as_ref(), tsig);
@@ -171,7 +184,7 @@ impl Service<'_> {
         } else {
             reply.set(flag::TC);
         }
-        finish(reply, opt_reply.as_ref())
+        self.finish(reply, opt_reply.as_ref())
     }
 
     /// Replies with an answer that is assembled at run time: aliases are followed.
@@ -187,14 +200,14 @@ impl Service<'_> {
             reply.set(flag::TC);
         }
         reply.set(flag::AA);
-        finish(reply.rcode(ending.rcode), opt_reply.as_ref())
+        self.finish(reply.rcode(ending.rcode), opt_reply.as_ref())
     }
 
     #[cold]
     fn refuse(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>, error: Option<u16>) -> Verdict {
         let opt_reply = opt.map(|opt| OptReply { error, ..self.opt(opt) });
         let reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::REFUSED);
-        finish(reply, opt_reply.as_ref())
+        self.finish(reply, opt_reply.as_ref())
     }
 
     /// Class CH has the names of the server (RFC 4892); every other class is refused.
@@ -212,7 +225,7 @@ impl Service<'_> {
         } else {
             reply.set(flag::TC);
         }
-        finish(reply, opt_reply.as_ref())
+        self.finish(reply, opt_reply.as_ref())
     }
 
     /// A TSIG: its key is always unknown, as none is ever configured (BADKEY, RFC 8945, section 5.2.1).
@@ -227,7 +240,7 @@ impl Service<'_> {
             reply.set(flag::TC);
         }
         if let Some(opt) = opt_reply {
-            reply.opt(&opt);
+            self.append(&mut reply, &opt);
         }
         if fits {
             reply.tsig(&record);
@@ -235,14 +248,59 @@ impl Service<'_> {
         Verdict::Reply(reply.finish())
     }
 
+    /// A query of a network over its rate. What it gets instead of an answer is no longer than it, but
+    /// for the cookie that a client needs to be above the limit.
+    #[cold]
+    fn over_limit(&self, slot: &mut [u8], query: &Query, account: &mut Account) -> Option<Verdict> {
+        let over = self.over(account);
+        account.over_limit = Some(over);
+        if !matches!(over, OVER_LIMIT_TRUNCATED | OVER_LIMIT_BADCOOKIE | OVER_LIMIT_DROPPED) {
+            return None;
+        }
+        if over == OVER_LIMIT_DROPPED {
+            account.dropped = Some(DROPPED_RATE_LIMIT);
+            return Some(Verdict::Drop);
+        }
+        let Query { question, opt, .. } = query;
+        if question.qclass == class::IN {
+            let found = self.snapshot.answers.find(slot, HEADER_LEN, &question.name);
+            account.zone = found.map(|found| found.zone);
+        }
+        let mut reply = Reply::with_question(slot, &self.header, question.end);
+        let opt_reply = opt.as_ref().map(|opt| self.bare_opt(opt));
+        match opt_reply {
+            Some(opt_reply) if over == OVER_LIMIT_BADCOOKIE => Some(self.bad_cookie(reply, opt_reply)),
+            _ => {
+                reply.set(flag::TC);
+                Some(self.finish(reply, opt_reply.as_ref()))
+            }
+        }
+    }
+
+    /// What becomes of a query over the limit: a value of `OVER_LIMIT`.
+    fn over(&self, account: &Account) -> usize {
+        let has_proof = self.cookie.is_some() && account.cookie.is_some_and(Standing::is_valid);
+        match self.arrival.pace {
+            Pace::Exempt => OVER_LIMIT_EXEMPT,
+            // Who withdraws the routes when the node does not answer must not be told so by a limit.
+            _ if account.is_probe => OVER_LIMIT_EXEMPT,
+            _ if has_proof => OVER_LIMIT_COOKIE,
+            Pace::DryRun | Pace::Within => OVER_LIMIT_DRY_RUN,
+            Pace::Drop => OVER_LIMIT_DROPPED,
+            Pace::Slip if self.cookie.is_some() => OVER_LIMIT_BADCOOKIE,
+            Pace::Slip => OVER_LIMIT_TRUNCATED,
+        }
+    }
+
     /// Makes the cookie of the reply where cookies are on. Returns whether that of the query is well-formed,
     /// or nobody looks at it.
-    #[inline]
+    #[inline(never)]
     fn takes_cookie(&mut self, slot: &[u8], span: Span, account: &mut Account) -> bool {
         let Some(cookies) = &self.snapshot.cookies else { return true };
-        let is_well_formed = cookie::is_well_formed(span.len);
+        let (at, len) = (usize::from(span.at), usize::from(span.len));
+        let is_well_formed = cookie::is_well_formed(len);
         if is_well_formed {
-            let received = slot.get(span.at..span.at + span.len).unwrap_or_default();
+            let received = slot.get(at..at + len).unwrap_or_default();
             let Arrival { peer, unix_time, .. } = *self.arrival;
             let (cookie, standing) = cookies.secrets.answer(received, peer.ip(), unix_time);
             account.cookie = Some(standing);
@@ -251,13 +309,19 @@ impl Service<'_> {
         is_well_formed || cookies.dry_run
     }
 
+    #[cold]
+    fn malformed_cookie(&self, slot: &mut [u8], question: &Question, opt: &Opt) -> Verdict {
+        let reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::FORMERR);
+        self.finish(reply, Some(&self.bare_opt(opt)))
+    }
+
     /// A packet that is not a query.
     #[cold]
     fn reject(&mut self, slot: &mut [u8], reject: &Reject, account: &mut Account) -> Verdict {
         let header = &{ self.header };
         match *reject {
-            Reject::Opcode => finish(Reply::new(slot, header).rcode(rcode::NOTIMP), None),
-            Reject::Question => finish(Reply::new(slot, header).rcode(rcode::FORMERR), None),
+            Reject::Opcode => self.finish(Reply::new(slot, header).rcode(rcode::NOTIMP), None),
+            Reject::Question => self.finish(Reply::new(slot, header).rcode(rcode::FORMERR), None),
             Reject::QuestionAbsent(ref opt) => self.question_absent(slot, opt, account),
             Reject::Update { question_end } => {
                 account.zone = self.zone_to_update(slot);
@@ -266,12 +330,12 @@ impl Service<'_> {
                     UpdatePolicy::Notimp => rcode::NOTIMP,
                     UpdatePolicy::Drop => return Verdict::Drop,
                 };
-                finish(Reply::with_question(slot, header, question_end).rcode(rcode), None)
+                self.finish(Reply::with_question(slot, header, question_end).rcode(rcode), None)
             }
             Reject::Records { question_end } => {
                 account.question = question_before(slot, question_end);
                 let reply = Reply::with_question(slot, header, question_end).rcode(rcode::FORMERR);
-                finish(reply, None)
+                self.finish(reply, None)
             }
             Reject::Version { question_end, opt } => {
                 account.question = question_before(slot, question_end);
@@ -289,14 +353,28 @@ impl Service<'_> {
     fn question_absent(&mut self, slot: &mut [u8], opt: &Opt, account: &mut Account) -> Verdict {
         account.edns = Some(edns(opt));
         let is_sound = opt.cookie.is_none_or(|span| self.takes_cookie(slot, span, account));
+        let mut bare = !is_sound;
+        if self.arrival.pace != Pace::Within {
+            let over = self.over(account);
+            account.over_limit = Some(over);
+            if over == OVER_LIMIT_DROPPED {
+                account.dropped = Some(DROPPED_RATE_LIMIT);
+                return Verdict::Drop;
+            }
+            // There is nothing to truncate: it is short without the options.
+            bare |= matches!(over, OVER_LIMIT_TRUNCATED | OVER_LIMIT_BADCOOKIE);
+        }
         let reply = Reply::new(slot, &self.header);
-        let opt_reply = if is_sound { self.opt(opt) } else { self.bare_opt(opt) };
+        let opt_reply = match bare {
+            true => self.bare_opt(opt),
+            false => self.opt(opt),
+        };
         if self.cookie.is_none() {
-            return finish(reply.rcode(rcode::FORMERR), Some(&opt_reply));
+            return self.finish(reply.rcode(rcode::FORMERR), Some(&opt_reply));
         }
         match account.cookie {
-            Some(Standing::Expired | Standing::Unknown) => bad_cookie(reply, opt_reply),
-            _ => finish(reply, Some(&opt_reply)),
+            Some(Standing::Expired | Standing::Unknown) => self.bad_cookie(reply, opt_reply),
+            _ => self.finish(reply, Some(&opt_reply)),
         }
     }
 
@@ -311,7 +389,6 @@ impl Service<'_> {
     fn opt(&self, opt: &Opt) -> OptReply<'_> {
         OptReply {
             nsid: opt.nsid.then_some(&self.snapshot.nsid[..]),
-            cookie: self.cookie.as_ref(),
             keepalive: match self.arrival.transport {
                 Transport::Tcp { keepalive } if opt.keepalive => Some(keepalive),
                 _ => None,
@@ -337,30 +414,41 @@ impl Service<'_> {
                 usize::from(opt.udp_size.min(self.snapshot.edns_udp_size)).max(UDP_LEN_MAX)
             }
         };
-        whole - reply.map_or(0, OptReply::len)
+        let cookie = if self.cookie.is_some() { COOKIE_OPTION_LEN } else { 0 };
+        whole - reply.map_or(0, OptReply::len) - cookie
     }
-}
 
-/// Appends OPT and ends the reply.
-#[inline]
-fn finish(mut reply: Reply<'_>, opt: Option<&OptReply<'_>>) -> Verdict {
-    if let Some(opt) = opt {
+    /// Appends OPT and ends the reply.
+    #[inline]
+    fn finish(&self, mut reply: Reply<'_>, opt: Option<&OptReply<'_>>) -> Verdict {
+        if let Some(opt) = opt {
+            self.append(&mut reply, opt);
+        }
+        Verdict::Reply(reply.finish())
+    }
+
+    /// Appends OPT, with the cookie if there is one.
+    #[inline]
+    fn append(&self, reply: &mut Reply<'_>, opt: &OptReply<'_>) {
         reply.opt(opt);
+        if let Some(cookie) = &self.cookie {
+            reply.cookie(opt, cookie);
+        }
     }
-    Verdict::Reply(reply.finish())
-}
 
-/// Ends a reply that says that the server's part of the cookie is absent or not valid.
-#[cold]
-fn bad_cookie(reply: Reply<'_>, opt: OptReply<'_>) -> Verdict {
-    let low = (rcode::BADCOOKIE & 0xF) as u8;
-    finish(reply.rcode(low), Some(&OptReply { extended_rcode: (rcode::BADCOOKIE >> 4) as u8, ..opt }))
+    /// Ends a reply that says that the server's part of the cookie is absent or not valid.
+    #[cold]
+    fn bad_cookie(&self, reply: Reply<'_>, opt: OptReply<'_>) -> Verdict {
+        let low = (rcode::BADCOOKIE & 0xF) as u8;
+        let opt = OptReply { extended_rcode: (rcode::BADCOOKIE >> 4) as u8, ..opt };
+        self.finish(reply.rcode(low), Some(&opt))
+    }
 }
 
 /// What counts of an OPT.
 #[inline]
 fn edns(opt: &Opt) -> Edns {
-    let cookie = opt.cookie.map(|span| span.len);
+    let cookie = opt.cookie.map(|span| usize::from(span.len));
     Edns { version: opt.version, dnssec_ok: opt.dnssec_ok, nsid: opt.nsid, cookie }
 }
 
@@ -385,7 +473,7 @@ mod tests {
         let dropped = |peer: &str, transport| {
             let local = "192.175.48.6:53".parse().unwrap();
             let peer = peer.parse().unwrap();
-            let arrival = Arrival { transport, peer, local, listener: 0, unix_time: 0 };
+            let arrival = Arrival { transport, peer, local, listener: 0, unix_time: 0, pace: Pace::Within };
             let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
             let (mut slot, mut account) = ([0; TCP_REPLY_LEN_MAX], Account::default());
             slot[..query.len()].copy_from_slice(query);
@@ -404,7 +492,14 @@ mod tests {
     fn what_a_host_asks_itself_is_a_probe_but_on_loopback() {
         let is_probe = |peer: &str, local: &str| {
             let [peer, local] = [peer, local].map(|ip| SocketAddr::new(ip.parse().unwrap(), 5353));
-            is_probe(&Arrival { transport: Transport::Udp, peer, local, listener: 0, unix_time: 0 })
+            is_probe(&Arrival {
+                transport: Transport::Udp,
+                peer,
+                local,
+                listener: 0,
+                unix_time: 0,
+                pace: Pace::Within,
+            })
         };
         for own in ["192.175.48.6", "2620:4f:8000::42"] {
             assert!(is_probe(own, own), "{own}");

@@ -1,12 +1,16 @@
 //! Everything that a shard reads, in one immutable value.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
+use super::limiter::{self, RateLimit};
+use super::networks::Networks;
 use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
-use crate::dns::cookie::{COOKIE_LEN, Secrets};
-use crate::dns::edns::OPT_LEN;
+use crate::dns::cookie::Secrets;
+use crate::dns::edns::{COOKIE_OPTION_LEN, OPT_LEN};
 use crate::dns::name::eq_ignore_case;
 use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
 use crate::problem::Problem;
@@ -49,6 +53,10 @@ pub struct Settings {
     pub update: UpdatePolicy,
     /// Cookies; with `None` that option is ignored.
     pub cookies: Option<Cookies>,
+    /// The rate limit of each network, if there is one.
+    pub rate_limit: Option<limiter::Settings>,
+    /// Networks that get nothing.
+    pub drop: Vec<IpNet>,
     /// The addresses that we listen on: a packet that claims to come from one of them is dropped.
     pub listeners: Vec<SocketAddr>,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
@@ -65,6 +73,9 @@ pub struct Snapshot {
     pub(super) chaos: Chaos,
     pub(super) update: UpdatePolicy,
     pub(super) cookies: Option<Cookies>,
+    rate_limit: Option<RateLimit>,
+    /// Networks that get nothing, if there are any.
+    drop: Option<Networks>,
     listeners: Vec<SocketAddr>,
     /// The ports of the listeners, each once.
     ports: Vec<u16>,
@@ -82,7 +93,7 @@ impl Snapshot {
         let mut series = settings.series.clone();
         let (answers, extents) = Answers::compile(zones, &mut series).map_err(|problem| vec![problem])?;
         let with_cookie = settings.cookies.as_ref().is_some_and(|cookies| !cookies.dry_run);
-        let cookie_len = if with_cookie { 4 + COOKIE_LEN } else { 0 };
+        let cookie_len = if with_cookie { COOKIE_OPTION_LEN } else { 0 };
         let opt_len = OPT_LEN + 4 + settings.nsid.len() + cookie_len;
         let mut problems = settings.problems();
         let identity = extents.iter().filter(|extent| extent.service == Service::Hostname);
@@ -97,6 +108,8 @@ impl Snapshot {
             chaos: Chaos::new(&settings.node, settings.version.as_deref()),
             update: settings.update,
             cookies: settings.cookies,
+            rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
+            drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
             names: Names {
                 zones: series,
                 addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
@@ -118,16 +131,42 @@ impl Snapshot {
         &self.answers
     }
 
-    /// Whether cookies are looked at, if only to count.
-    #[must_use]
-    pub fn has_cookies(&self) -> bool {
-        self.cookies.is_some()
-    }
-
     /// The largest UDP reply, in bytes, and what our OPT says.
     #[must_use]
     pub fn edns_udp_size(&self) -> u16 {
         self.edns_udp_size
+    }
+
+    /// The rate limit of each network, if there is one.
+    #[inline]
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<&RateLimit> {
+        self.rate_limit.as_ref()
+    }
+
+    /// Whether nothing from this address gets an answer.
+    #[inline]
+    #[must_use]
+    pub fn drops(&self, address: IpAddr) -> bool {
+        self.drop.as_ref().is_some_and(|drop| drop.contains(address))
+    }
+
+    /// The networks that get nothing, if there are any.
+    #[must_use]
+    pub fn dropped_networks(&self) -> Option<&Networks> {
+        self.drop.as_ref()
+    }
+
+    /// Whether cookies are looked at, if only to count them.
+    #[must_use]
+    pub fn looks_at_cookies(&self) -> bool {
+        self.cookies.is_some()
+    }
+
+    /// Whether a query with a valid cookie is above the rate limit.
+    #[must_use]
+    pub fn has_cookies(&self) -> bool {
+        self.cookies.as_ref().is_some_and(|cookies| !cookies.dry_run)
     }
 
     /// Whether `peer` is one of our own listeners.
@@ -240,6 +279,8 @@ pub(crate) mod tests {
             version: None,
             update: UpdatePolicy::Refused,
             cookies: None,
+            rate_limit: None,
+            drop: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

@@ -62,6 +62,9 @@ pub struct Account {
     pub edns: Option<Edns>,
     /// What the server's part of the cookie was, where cookies are looked at.
     pub cookie: Option<Standing>,
+    /// A query of a network over its rate: a value of [`OVER_LIMIT`](super::labels::OVER_LIMIT). Who has the
+    /// limit counts it.
+    pub over_limit: Option<usize>,
     /// How the zone is counted, once one was found.
     pub zone: Option<ZoneLabels>,
 }

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
     ADDRESS, CLASS, CLOSED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE,
-    QUERY_BIN, RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION, Values, XDP_REASON, ZONE,
+    OVER_LIMIT as OVER_LIMIT_RESULT, QUERY_BIN, RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION,
+    Values, XDP_REASON, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -146,10 +147,13 @@ families! {
     RESPONSES: "responses_total" [RCODE] "Responses by RCODE.",
     RESPONSES_BY_TRANSPORT: "responses_by_transport_total" [TRANSPORT, FAMILY]
         "Responses by transport and address family.",
-    TRUNCATED: "responses_truncated_total" [] "Responses with the TC bit set: the answer did not fit.",
+    TRUNCATED: "responses_truncated_total" []
+        "Responses with the TC bit set: the answer did not fit, or its network was over the rate limit.",
     PROBES: "probe_queries_total" [TRANSPORT, FAMILY]
         "Queries from the node's own addresses, such as probes by `announce`: in no other count of queries.",
     DROPPED: "queries_dropped_total" [DROPPED_REASON] "Packets left unanswered, by reason.",
+    OVER_LIMIT: "queries_over_limit_total" [OVER_LIMIT_RESULT]
+        "Queries over the rate limit of their network, by what they got for it.",
     QUERY_SIZES: "query_size_bytes" [TRANSPORT, QUERY_BIN] "Query sizes in bytes.",
     QUERY_BYTES: "query_size_bytes_sum" [TRANSPORT] "Bytes of all queries.",
     REPLY_SIZES: "response_size_bytes" [TRANSPORT, REPLY_BIN] "Response sizes in bytes.",

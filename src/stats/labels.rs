@@ -159,7 +159,17 @@ pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
 pub static DROPPED: Label = Label::fixed(
     "reason",
-    &["short", "response", "bad_port", "own_address", "error_cap", "update", "unaddressed"],
+    &[
+        "short",
+        "response",
+        "bad_port",
+        "own_address",
+        "error_cap",
+        "update",
+        "unaddressed",
+        "rate_limit",
+        "drop_list",
+    ],
 );
 /// Values of [`DROPPED`].
 pub const DROPPED_SHORT: usize = 0;
@@ -175,6 +185,26 @@ pub const DROPPED_ERROR_CAP: usize = 4;
 pub const DROPPED_UPDATE: usize = 5;
 /// See [`DROPPED_SHORT`]. It came to a wildcard address, and did not tell which address was asked.
 pub const DROPPED_UNADDRESSED: usize = 6;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_RATE_LIMIT: usize = 7;
+/// See [`DROPPED_SHORT`].
+pub const DROPPED_LISTED: usize = 8;
+/// What a query over the rate limit of its network got: a truncated reply, BADCOOKIE, nothing; or an answer,
+/// because the limit only counts, or is not for its network, or it had a valid cookie.
+pub static OVER_LIMIT: Label =
+    Label::fixed("result", &["truncated", "badcookie", "dropped", "dry_run", "exempt", "cookie"]);
+/// Values of [`OVER_LIMIT`].
+pub const OVER_LIMIT_TRUNCATED: usize = 0;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_BADCOOKIE: usize = 1;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_DROPPED: usize = 2;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_DRY_RUN: usize = 3;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_EXEMPT: usize = 4;
+/// See [`OVER_LIMIT_TRUNCATED`].
+pub const OVER_LIMIT_COOKIE: usize = 5;
 /// Why a frame passed the program in the driver, as `xdp/program/responder.h` numbers it.
 pub static XDP_REASON: Label = Label::fixed(
     "reason",
@@ -195,6 +225,7 @@ pub static XDP_REASON: Label = Label::fixed(
         "no_room",
         "sampled",
         "busy",
+        "limited",
     ],
 );
 /// Why a receive was begun again.

@@ -3,15 +3,15 @@
 use std::mem::{offset_of, size_of};
 use std::sync::atomic::Ordering;
 
-use super::layout::{Cpu, Kinds, REASONS};
+use super::layout::{Cpu, DROPPED_REASON, Kinds};
 use crate::dns::consts::rcode;
 use crate::limits::XDP_BINS;
 use crate::stats::counters::{
-    Family, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
+    DROPPED, Family, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
     QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_RD, QUERY_BYTES, QUERY_SIZES,
     REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, Totals, XDP_PASSED,
 };
-use crate::stats::labels::{ADDRESS, SERVICE, TYPE, ZONE, rcode_value};
+use crate::stats::labels::{ADDRESS, DROPPED_LISTED, SERVICE, TYPE, ZONE, rcode_value};
 use crate::sys::bpf::Shared;
 
 /// Bytes of the state of one CPU.
@@ -36,8 +36,9 @@ pub(super) fn totals(cpus: &Shared) -> Totals {
             totals.add(QUERY_SIZES.at([0, bin]), at(offset_of!(Cpu, query_bins) + 8 * bin));
             totals.add(REPLY_SIZES.at([0, bin]), at(offset_of!(Cpu, reply_bins) + 8 * bin));
         }
+        totals.add(DROPPED.at([DROPPED_LISTED]), at(offset_of!(Cpu, reasons) + 8 * DROPPED_REASON));
         // The first reason is that it was answered.
-        for reason in 1..REASONS {
+        for reason in 1..DROPPED_REASON {
             totals.add(XDP_PASSED.at([reason - 1]), at(offset_of!(Cpu, reasons) + 8 * reason));
         }
     }

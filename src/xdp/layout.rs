@@ -2,7 +2,7 @@
 //! never values; they give the offset of each word.
 #![allow(dead_code, reason = "their fields are places")]
 
-use crate::limits::LISTEN_MAX;
+use crate::limits::{LISTEN_MAX, NETWORKS_MAX};
 use crate::stats::labels::{SERVICE, ZONE};
 
 /// Interfaces that one node answers on.
@@ -23,6 +23,8 @@ pub(super) const SLOT_PROBES: usize = 8;
 pub(super) const ZONES: usize = 4096;
 /// Different tails of one set.
 pub(super) const TAILS: usize = 1024;
+/// Ranges of addresses that get nothing.
+pub(super) const DROPS: usize = 4096;
 /// Labels of a zone's name.
 pub(super) const LABELS: usize = 8;
 /// Words of a zone's name.
@@ -35,7 +37,9 @@ pub(super) const TAIL_WORDS: usize = 36;
 /// Compression pointers of a tail: its owner and the two names of a SOA.
 pub(super) const RELOCATIONS: usize = 3;
 /// Why a frame was answered (the first) or passed.
-pub(super) const REASONS: usize = 17;
+pub(super) const REASONS: usize = 19;
+/// The last of them: it does not pass either.
+pub(super) const DROPPED_REASON: usize = REASONS - 1;
 /// Room for every value of the mask that a reason is cut down to, and for hashes of a name likewise.
 const REASONS_ROOM: usize = 32;
 const HASHES_ROOM: usize = 32;
@@ -47,6 +51,7 @@ const TYPES: usize = 32;
 const BINS: usize = 64;
 
 const _: () = assert!(SERVICE.len <= SERVICES && ZONE.len <= SERIES && LISTEN_MAX <= LISTENERS);
+const _: () = assert!(NETWORKS_MAX <= DROPS && DROPS.is_power_of_two());
 const _: () = assert!(2 * LISTEN_MAX <= TARGETS && 4 * ZONES <= SLOTS);
 
 #[repr(C)]
@@ -81,7 +86,6 @@ pub(super) struct Control {
     pub(super) prefixes_len: u64,
     pub(super) own: u64,
     pub(super) ports_max: u64,
-    pub(super) cookies: u64,
     pub(super) interfaces: [Interface; INTERFACES],
     pub(super) targets: [Target; TARGETS],
     pub(super) prefixes: [Prefix; PREFIXES],
@@ -118,13 +122,23 @@ pub(super) struct Tail {
 }
 
 #[repr(C)]
+pub(super) struct Range {
+    pub(super) first: [u64; 2],
+    pub(super) last: [u64; 2],
+}
+
+#[repr(C)]
 pub(super) struct Set {
+    pub(super) passes_all: u64,
+    pub(super) passes_cookies: u64,
+    pub(super) drops_len: u64,
     pub(super) depths: u64,
     pub(super) slots_mask: u64,
     pub(super) name_len_max: u64,
     pub(super) slots: [u32; SLOTS],
     pub(super) zones: [Zone; ZONES],
     pub(super) tails: [Tail; TAILS],
+    pub(super) drops: [Range; DROPS],
 }
 
 /// Family, RD, EDNS (none, without DO, with it, nothing), cookie (none, and as `labels::COOKIE`).

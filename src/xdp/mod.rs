@@ -7,6 +7,7 @@
 mod counts;
 mod filter;
 mod layout;
+mod limiting;
 mod memory;
 mod refusal;
 mod sets;
@@ -79,6 +80,8 @@ struct Known {
 pub enum Fate {
     /// XDP_PASS: it goes to the sockets, unchanged.
     Passes,
+    /// XDP_DROP: its source gets nothing.
+    Dropped,
     /// XDP_TX: this frame is sent back.
     Answered(Vec<u8>),
 }
@@ -118,7 +121,9 @@ impl Responder {
     /// What came instead.
     pub fn self_test(&mut self, filter: &Filter, snapshot: &Snapshot) -> Result<(), String> {
         let zones = self.zones.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(zone) = zones.example.clone() else { return Ok(()) };
+        // With a rate limit everything passes, and where networks are dropped a trial may be of one of them.
+        let is_limited = snapshot.rate_limit().is_some() || snapshot.dropped_networks().is_some();
+        let Some(zone) = zones.example.clone().filter(|_| !is_limited) else { return Ok(()) };
         self.refresh(&Filter { absent: Vec::new(), sample: 0, ..filter.clone() })?;
         self.serve(true);
         self.beat();
@@ -126,7 +131,7 @@ impl Responder {
         let failed = trials.collect::<Vec<_>>().into_iter().find_map(|trial| match self.run(&trial.query) {
             Ok(Fate::Answered(reply)) if reply == trial.reply => None,
             Ok(Fate::Answered(_)) => Some("it answers otherwise than the sockets".to_owned()),
-            Ok(Fate::Passes) => Some("it does not answer".to_owned()),
+            Ok(Fate::Passes | Fate::Dropped) => Some("it does not answer".to_owned()),
             Err(error) => Some(error),
         });
         self.serve(false);
@@ -182,12 +187,11 @@ impl Responder {
 
     /// Answers from `snapshot` from now on: when this returns, no answer is made from another.
     pub fn publish(&self, snapshot: &Snapshot) {
-        let Zones { image, taken, left, example } = Zones::new(snapshot.answers(), snapshot.edns_udp_size());
+        let Zones { mut image, taken, left, example } =
+            Zones::new(snapshot.answers(), snapshot.edns_udp_size());
+        limiting::put_limits(&mut image, snapshot);
         // The lock: only one publisher may write to the inactive set.
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the set: one that is new must not be answered from without them.
-        let cookies = memory::word(&self.control, offset_of!(Control, cookies));
-        cookies.store(u64::from(snapshot.has_cookies()), Ordering::Relaxed);
         let in_force = memory::word(&self.control, offset_of!(Control, set));
         let next = 1 - in_force.load(Ordering::Relaxed);
         memory::store(&self.sets, next as usize * SET_LEN, &image);
@@ -234,6 +238,7 @@ impl Responder {
         out.truncate(result.data_size_out as usize);
         match result.return_value {
             2 if out == frame => Ok(Fate::Passes),
+            1 => Ok(Fate::Dropped),
             3 => Ok(Fate::Answered(out)),
             2 => Err("a frame passed, but changed".to_owned()),
             other => Err(format!("the program returned {other}")),

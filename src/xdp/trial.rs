@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::filter::{Filter, Port};
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{class, rtype};
 use crate::limits::SLOT_PAYLOAD_LEN;
 use crate::serve::snapshot::Snapshot;
@@ -38,8 +38,14 @@ pub(super) fn trials(filter: &Filter, port: &Port, snapshot: &Snapshot, zone: &[
         let query = query(zone);
         let mut slot = vec![0; SLOT_PAYLOAD_LEN];
         slot[..query.len()].copy_from_slice(&query);
-        let arrival =
-            Arrival { transport: Transport::Udp, peer: client, local: node, listener, unix_time: 0 };
+        let arrival = Arrival {
+            transport: Transport::Udp,
+            peer: client,
+            local: node,
+            listener,
+            unix_time: 0,
+            pace: Pace::Within,
+        };
         let verdict = serve(snapshot, &arrival, &mut slot, query.len(), &mut Account::default());
         let Verdict::Reply(len) = verdict else { continue };
         trials.push(Trial {

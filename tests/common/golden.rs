@@ -3,6 +3,7 @@
 //! ```text
 //! why: NXDOMAIN for every name below an empty zone (RFC 2308, section 3)
 //! config: default                       the file of that name in tests/golden; this one if none is named
+//! pace: slip                            what a rate limit has for it over UDP: slip, drop, dry-run, exempt
 //! peer-port: 53                         the UDP source port; `peer: 127.0.0.1:5300` gives the address too
 //! counters: queries{direct,ipv4} ...    what moves, each by 1; `counters udp:` and `counters tcp:`, too
 //!
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use as112d::config::answers::{CookieMode, CookieSettings};
 use as112d::config::loaded::compile;
 use as112d::config::{self, Flags};
-use as112d::dns::arrival::{Arrival, Transport};
+use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::dns::consts::opcode;
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use as112d::serve::snapshot::Snapshot;
@@ -128,6 +129,16 @@ fn secrets(settings: &CookieSettings) -> Vec<u128> {
     digits.map(|digits| u128::from_str_radix(digits, 16).expect("hexadecimal digits")).collect()
 }
 
+fn pace(word: &str) -> Option<Pace> {
+    Some(match word {
+        "slip" => Pace::Slip,
+        "drop" => Pace::Drop,
+        "dry-run" => Pace::DryRun,
+        "exempt" => Pace::Exempt,
+        _ => return None,
+    })
+}
+
 /// The folder of the cases.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -144,6 +155,8 @@ pub struct Case {
     pub config: String,
     /// Where the query comes from, when that matters.
     pub peer: Option<SocketAddr>,
+    /// What a rate limit has for it over UDP.
+    pub pace: Pace,
     /// The names of the counters that move, by door.
     pub counters: [BTreeSet<String>; 2],
     pub query: Vec<u8>,
@@ -179,6 +192,7 @@ impl Case {
             path,
             config: "default".to_owned(),
             peer: None,
+            pace: Pace::Within,
             counters: Default::default(),
             query: packet::read(query)?,
             head: (other_keys.join("\n"), query.trim_end().to_owned()),
@@ -196,6 +210,7 @@ impl Case {
                     case.peer = Some(SocketAddr::from(([127, 0, 0, 1], port)));
                 }
                 "peer" => case.peer = Some(value.parse().map_err(|_| format!("`{value}` is no peer"))?),
+                "pace" => case.pace = pace(value).ok_or_else(|| format!("`{value}` is no pace"))?,
                 "counters" => case.counters.iter_mut().for_each(|counters| counters.extend(names())),
                 "counters udp" => case.counters[0].extend(names()),
                 "counters tcp" => case.counters[1].extend(names()),
@@ -224,6 +239,7 @@ impl Case {
             local,
             listener: 0,
             unix_time: UNIX_TIME,
+            pace: if transport == Transport::Udp { self.pace } else { Pace::Within },
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use as112d::dns::arrival::{Arrival, Transport};
+use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{UpdatePolicy, Verdict, serve};
@@ -39,6 +39,8 @@ pub fn settings() -> Settings {
         version: None,
         update: UpdatePolicy::Refused,
         cookies: None,
+        rate_limit: None,
+        drop: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     }
@@ -60,7 +62,7 @@ pub fn tcp() -> Arrival {
 
 fn arrival(transport: Transport) -> Arrival {
     let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    Arrival { transport, peer: at(40_000), local: at(5300), listener: 0, unix_time: 0 }
+    Arrival { transport, peer: at(40_000), local: at(5300), listener: 0, unix_time: 0, pace: Pace::Within }
 }
 
 /// What `node` replies to `packet`; `None` for nothing.

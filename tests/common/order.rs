@@ -6,7 +6,7 @@
 use std::hash::{Hasher as _, SipHasher};
 use std::net::{IpAddr, SocketAddr};
 
-use as112d::dns::arrival::{Arrival, Transport};
+use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::serve::UpdatePolicy;
 
 use super::decode::{
@@ -141,6 +141,9 @@ impl Asked<'_> {
             }
             _ => {}
         }
+        if let Some(expected) = self.over_limit(question, edns) {
+            return expected;
+        }
         let opt = |error| edns.map_or_else(Vec::new, |edns| self.opt(edns, 0, error));
         if let Some(tsig) = tsig {
             let fits = end + tsig.len() + opt(None).len() <= self.room(edns);
@@ -158,12 +161,37 @@ impl Asked<'_> {
         }
     }
 
+    /// What a query gets because its network is over its rate; nothing if that changes nothing.
+    fn over_limit(&self, question: Option<usize>, edns: Option<&Edns>) -> Option<Expected> {
+        let cookie = edns.and_then(|edns| self.cookie(edns));
+        if cookie.as_ref().is_some_and(|(_, is_valid)| *is_valid) {
+            return None;
+        }
+        match self.arrival.pace {
+            Pace::Within | Pace::DryRun | Pace::Exempt => return None,
+            Pace::Drop => return Some(Expected::Nothing),
+            Pace::Slip => {}
+        }
+        let (rcode, extended) = if cookie.is_some() { (BADCOOKIE & 0xF, 1) } else { (TC, 0) };
+        let bare = edns.map(|edns| Edns { cookie: edns.cookie.clone(), ..edns.bare() });
+        let opt = bare.map_or_else(Vec::new, |edns| self.opt(&edns, extended, None));
+        Some(self.exactly(rcode, question, &opt, &[]))
+    }
+
     /// No question but an OPT: with a cookie, the client asks for one.
     fn lone_opt(&self, edns: &Edns) -> Expected {
         if self.has_malformed_cookie(edns) {
             return self.exactly(FORMERR, None, &self.opt(&edns.bare(), 0, None), &[]);
         }
-        match self.cookie(edns) {
+        let cookie = self.cookie(edns);
+        let is_limited = matches!(self.arrival.pace, Pace::Slip | Pace::Drop)
+            && cookie.as_ref().is_none_or(|(_, is_valid)| !is_valid);
+        if is_limited && self.arrival.pace == Pace::Drop {
+            return Expected::Nothing;
+        }
+        let short = Edns { cookie: edns.cookie.clone(), ..edns.bare() };
+        let edns = if is_limited { &short } else { edns };
+        match cookie {
             None => self.exactly(FORMERR, None, &self.opt(edns, 0, None), &[]),
             Some((_, false)) if edns.cookie.as_ref().is_some_and(|cookie| cookie.len() > 8) => {
                 self.exactly(BADCOOKIE & 0xF, None, &self.opt(edns, (BADCOOKIE >> 4) as u8, None), &[])
@@ -250,15 +278,15 @@ impl Asked<'_> {
         if edns.nsid {
             option(3, &self.facts.nsid);
         }
-        if let Some((cookie, _)) = self.cookie(edns) {
-            option(10, &cookie);
-        }
         match self.arrival.transport {
             Transport::Tcp { keepalive } if edns.keepalive => option(11, &keepalive.to_be_bytes()),
             _ => {}
         }
         if let Some(error) = error {
             option(15, &error.to_be_bytes());
+        }
+        if let Some((cookie, _)) = self.cookie(edns) {
+            option(10, &cookie);
         }
         let mut opt = vec![0, 0, 41];
         opt.extend(self.facts.edns_udp_size.to_be_bytes());

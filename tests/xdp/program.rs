@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use as112d::limits::XDP_ALIVE;
+use as112d::limits::{NETWORKS_MAX, XDP_ALIVE};
+use as112d::serve::limiter;
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::stats::counters::XDP_PASSED;
 use as112d::xdp::{Fate, Filter, Growth, Port, Responder};
@@ -253,6 +254,105 @@ fn a_new_snapshot_is_in_force_when_it_is_published() {
         assert!(rig.try_frame(&frame), "round {round}");
     }
     rig.assert_counts();
+}
+
+/// A snapshot with the built-in zones and other settings.
+fn with(change: impl FnOnce(&mut Settings)) -> Snapshot {
+    let zones = zone::load(&options(&[])).expect("the zones load");
+    let mut settings = Settings { listeners: filter().listeners, ..settings() };
+    change(&mut settings);
+    Snapshot::new(&zones, settings).expect("sound")
+}
+
+/// With a rate limit or its dry run everything passes: the sockets have the table.
+#[test]
+fn with_a_rate_limit_the_sockets_answer() {
+    if !may_load() {
+        return;
+    }
+    let mut rig = Rig::new(with(|_| ()), Growth::Anywhere);
+    let frame = frame(false, &query("1.0.0.10.in-addr.arpa", 12)).bytes();
+    assert!(rig.try_frame(&frame));
+    for dry_run in [false, true] {
+        let exempt = Vec::new();
+        let limit = limiter::Settings {
+            per_second: 1000,
+            dry_run,
+            slip: 1,
+            ipv4_prefix: 24,
+            ipv6_prefix: 56,
+            exempt,
+        };
+        rig.responder.publish(&with(|settings| settings.rate_limit = Some(limit)));
+        assert!(!rig.try_frame(&frame));
+    }
+    assert_eq!(rig.passed_for("limited"), 2);
+    rig.responder.publish(&with(|_| ()));
+    assert!(rig.try_frame(&frame), "without one it answers again");
+    rig.assert_counts();
+}
+
+/// What the list of the node has is dropped, and nothing else, whatever the frame holds.
+#[test]
+fn networks_of_the_drop_list_are_dropped() {
+    if !may_load() {
+        return;
+    }
+    let ptr = query("1.0.0.10.in-addr.arpa", 12);
+    let from = |ip: &str| Frame { source: ip.parse().expect("an address"), ..frame(ip.contains(':'), &ptr) };
+    // As many as there can be, and some that tests ask from.
+    let many = (0..NETWORKS_MAX as u32 - 4).map(|n| {
+        let address = if n % 2 == 0 {
+            IpAddr::from((0x0B00_0000 + (n << 9)).to_be_bytes())
+        } else {
+            IpAddr::from([0x2001, 0xDB8, 0x8000, n as u16, 0, 0, 0, 0])
+        };
+        ipnet::IpNet::new(address, if n % 2 == 0 { 24 } else { 64 }).expect("a network")
+    });
+    let few = ["198.51.100.0/24", "203.0.113.7/32", "2001:db8:7::/48", "2001:db8:9::9/128"];
+    let drop: Vec<_> = many.chain(few.map(|net| net.parse().expect("a network"))).collect();
+    let mut rig = Rig::new(with(|settings| settings.drop = drop), Growth::Anywhere);
+    for dropped in [
+        "198.51.100.0",
+        "198.51.100.255",
+        "203.0.113.7",
+        "2001:db8:7::",
+        "2001:db8:7:ffff:ffff:ffff:ffff:ffff",
+        "2001:db8:9::9",
+        "11.0.0.1",
+        "11.0.4.255",
+        "2001:db8:8000:1::5",
+        "2001:db8:8000:ff1::5",
+    ] {
+        let before = rig.dropped;
+        rig.try_frame(&from(dropped).bytes());
+        assert_eq!(rig.dropped, before + 1, "{dropped}");
+    }
+    for answered in [
+        "198.51.99.255",
+        "198.51.101.0",
+        "203.0.113.6",
+        "203.0.113.8",
+        "2001:db8:6:ffff:ffff:ffff:ffff:ffff",
+        "2001:db8:8::",
+        "2001:db8:9::8",
+        "2001:db8:9::a",
+        "11.0.1.0",
+        "10.255.255.255",
+        "2001:db8:8000::5",
+        "223.255.255.255",
+        "1.0.0.1",
+        "3fff::1",
+    ] {
+        assert!(rig.try_frame(&from(answered).bytes()), "{answered}");
+    }
+    let before = rig.dropped;
+    rig.try_frame(&Frame { payload: vec![1; 20], ..from("198.51.100.1") }.bytes());
+    assert_eq!(rig.dropped, before + 1, "what it asks is of no matter");
+    rig.assert_counts();
+    rig.snapshot = with(|_| ());
+    rig.responder.publish(&rig.snapshot);
+    assert!(rig.try_frame(&from("198.51.100.1").bytes()), "without a list it is answered");
 }
 
 /// Frames by chance: good ones, damaged ones, cut ones, and ones that are nothing.

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use as112d::dns::arrival::{Arrival, Transport};
+use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Verdict, serve};
 use as112d::stats::account::Account;
-use as112d::stats::counters::{Counters, FAMILIES, Tally, Totals, XDP_PASSED};
-use as112d::stats::labels::{Values, XDP_REASON};
+use as112d::stats::counters::{Counters, DROPPED, FAMILIES, Tally, Totals, XDP_PASSED};
+use as112d::stats::labels::{DROPPED_LISTED, Values, XDP_REASON};
 use as112d::xdp::{Fate, Filter, Growth, Port, Responder};
 use as112d::zone::{self, ZoneEntry, ZoneSource};
 
@@ -29,6 +29,7 @@ pub struct Rig {
     counters: Counters,
     pub answered: u64,
     pub passed: u64,
+    pub dropped: u64,
 }
 
 pub fn filter() -> Filter {
@@ -57,6 +58,7 @@ impl Rig {
             counters: Counters::default(),
             answered: 0,
             passed: 0,
+            dropped: 0,
         }
     }
 
@@ -76,6 +78,12 @@ impl Rig {
         match self.responder.run(frame).unwrap_or_else(|error| panic!("{error}: {frame:02x?}")) {
             Fate::Passes => {
                 self.passed += 1;
+                false
+            }
+            Fate::Dropped => {
+                let asked = read(frame).expect("what is dropped has a source");
+                assert!(self.snapshot.drops(asked.source), "{frame:02x?}");
+                self.dropped += 1;
                 false
             }
             Fate::Answered(out) => {
@@ -103,7 +111,14 @@ impl Rig {
         }
         let mut slot = vec![0xEE; 2112.max(asked.payload.len())];
         slot[..asked.payload.len()].copy_from_slice(&asked.payload);
-        let arrival = Arrival { transport: Transport::Udp, peer: from, local: to, listener, unix_time: 0 };
+        let arrival = Arrival {
+            transport: Transport::Udp,
+            peer: from,
+            local: to,
+            listener,
+            unix_time: 0,
+            pace: Pace::Within,
+        };
         let mut account = Account::default();
         let Verdict::Reply(len) =
             serve(&self.snapshot, &arrival, &mut slot, asked.payload.len(), &mut account)
@@ -151,6 +166,7 @@ impl Rig {
         let mut expected = Totals::default();
         self.counters.read(&mut expected);
         let counted = self.responder.totals();
+        expected.add(DROPPED.at([DROPPED_LISTED]), self.dropped);
         for family in FAMILIES.iter().filter(|family| family.name != XDP_PASSED.name) {
             assert_eq!(family.of(&counted), family.of(&expected), "{}", family.name);
         }

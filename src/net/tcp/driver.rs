@@ -12,7 +12,7 @@ use super::conn::{Conn, Ending, Slot};
 use super::lists::Queue;
 use super::table::{Entry, Room, Table};
 use super::{Closed, TcpEvent, TcpHandler, TcpSettings};
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::limits::{
     TCP_ACCEPT_PAUSE, TCP_ACCEPTS_PER_ROUND_MAX, TCP_DRAIN_MAX, TCP_EVENTS_MAX, TCP_KERNEL_RECEIVE_LEN,
     TCP_KERNEL_SEND_LEN, TCP_READ_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_ROUND_MAX, TCP_TICK,
@@ -224,6 +224,9 @@ impl TcpDriver {
             handler.count(TcpEvent::AcceptFailed);
             return;
         };
+        if handler.refuses(peer.ip()) {
+            return;
+        }
         handler.count(TcpEvent::Opened);
         let now = Instant::now();
         match self.table.room_for(peer.ip(), now, &self.settings) {
@@ -388,6 +391,7 @@ impl Entry<TcpStream> {
             local: self.local,
             listener: self.listener,
             unix_time,
+            pace: Pace::Within,
         };
         let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, slot, len);
         self.send(&mut buffers.slot, now, &mut answer)?;

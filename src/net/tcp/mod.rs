@@ -16,6 +16,7 @@ mod random;
 mod serving;
 mod table;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::dns::arrival::Arrival;
@@ -119,6 +120,11 @@ pub enum TcpEvent {
 pub trait TcpHandler {
     /// The thread has woken up: the moment to look for a newer snapshot.
     fn woken(&mut self);
+
+    /// Whether a connection from this address is closed at once, which it counts.
+    fn refuses(&mut self, _address: IpAddr) -> bool {
+        false
+    }
 
     /// Answers the query in the first `len` bytes of `slot` in its place. `slot` has
     /// [`TCP_REPLY_LEN_MAX`](limits::TCP_REPLY_LEN_MAX) bytes; `len` is at least 12, and over

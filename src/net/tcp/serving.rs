@@ -1,5 +1,7 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
+use std::net::IpAddr;
+
 use crossbeam_channel::Sender;
 
 use super::{Closed, TcpEvent, TcpHandler};
@@ -8,8 +10,10 @@ use crate::net::drops::SocketDrops;
 use crate::serve::published::Follower;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
-use crate::stats::counters::{TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS};
-use crate::stats::labels::CLOSED_REFUSED;
+use crate::stats::counters::{
+    DROPPED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS,
+};
+use crate::stats::labels::{CLOSED_REFUSED, DROPPED_LISTED};
 use crate::stats::ledger::Ledger;
 
 /// The answers to connections.
@@ -40,6 +44,14 @@ impl TcpHandler for Serving {
         self.ledger.count(TCP_TURNS.at([]));
         self.ledger.fold();
         self.snapshot.refresh();
+    }
+
+    fn refuses(&mut self, address: IpAddr) -> bool {
+        let refuses = self.snapshot.drops(address);
+        if refuses {
+            self.ledger.count(DROPPED.at([DROPPED_LISTED]));
+        }
+        refuses
     }
 
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {

@@ -10,6 +10,7 @@ typedef unsigned long long u64;
 
 /* enum xdp_action */
 #define XDP_ABORTED 0
+#define XDP_DROP 1
 #define XDP_PASS 2
 #define XDP_TX 3
 

@@ -296,6 +296,38 @@ INLINE u32 network_layers(struct xdp_md *ctx, struct control *control, struct cp
     return is_martian(control, cpu, &addresses) ? SOURCE : ANSWERED;
 }
 
+/* Whether the source is in a network that gets nothing. */
+INLINE int is_dropped(struct xdp_md *ctx, struct set *set, struct cpu *cpu)
+{
+    u64 high = 0, low = 0, place = cpu->network;
+    if (cpu->is_ipv6) {
+        u64 *source = at(ctx, place + 8, 16);
+        if (source) {
+            high = __builtin_bswap64(source[0]);
+            low = __builtin_bswap64(source[1]);
+        }
+    } else {
+        u32 *source = at(ctx, place + 12, 4);
+        if (source)
+            low = 0xFFFF00000000ULL | __builtin_bswap32(*source);
+    }
+    u64 begin = 0, end = set->drops_len;
+    LOOP for (int i = 0; i < 13; i++) {
+        if (begin >= end)
+            return 0;
+        u64 middle = (begin + end) / 2;
+        CUT(middle, DROPS - 1);
+        struct range *range = &set->drops[middle];
+        if (high < range->first[0] || (high == range->first[0] && low < range->first[1]))
+            end = middle;
+        else if (high > range->last[0] || (high == range->last[0] && low > range->last[1]))
+            begin = middle + 1;
+        else
+            return 1;
+    }
+    return 0;
+}
+
 /*------------ What is asked ---*/
 
 INLINE u32 header(struct xdp_md *ctx, struct cpu *cpu)
@@ -343,7 +375,7 @@ INLINE u32 name(struct xdp_md *ctx, struct cpu *cpu)
 }
 
 /* The options of an OPT fill its rdata, and none of them is one that the node answers. */
-INLINE u32 options(struct xdp_md *ctx, struct control *control, struct cpu *cpu, u64 place)
+INLINE u32 options(struct xdp_md *ctx, struct set *set, struct cpu *cpu, u64 place)
 {
     LOOP for (int i = 0; i <= OPTIONS_MAX; i++) {
         if (place == cpu->end)
@@ -354,7 +386,7 @@ INLINE u32 options(struct xdp_md *ctx, struct control *control, struct cpu *cpu,
         u32 len = BE16(option[1]);
         if (option[0] == BE16(OPTION_NSID))
             return EDNS;
-        if (option[0] == BE16(OPTION_COOKIE) && control->cookies)
+        if (option[0] == BE16(OPTION_COOKIE) && set->passes_cookies)
             return EDNS;
         if (option[0] == BE16(OPTION_COOKIE) && !cpu->cookie)
             /* As the first is counted: the client's alone, with a server's, neither. */
@@ -366,7 +398,7 @@ INLINE u32 options(struct xdp_md *ctx, struct control *control, struct cpu *cpu,
     return EDNS;
 }
 
-INLINE u32 question_and_edns(struct xdp_md *ctx, struct control *control, struct cpu *cpu)
+INLINE u32 question_and_edns(struct xdp_md *ctx, struct set *set, struct cpu *cpu)
 {
     u64 place = cpu->udp + UDP_LEN + HEADER_LEN + cpu->name_len;
     u16 *question = at(ctx, place, 4);
@@ -390,7 +422,7 @@ INLINE u32 question_and_edns(struct xdp_md *ctx, struct control *control, struct
     place += OPT_LEN;
     if (place + BE16(*(u16 *)(opt + 9)) != cpu->end)
         return EDNS;
-    return options(ctx, control, cpu, place);
+    return options(ctx, set, cpu, place);
 }
 
 /*------------ Which zone it is in ---*/
@@ -725,14 +757,19 @@ INLINE void count(struct control *control, struct cpu *cpu, struct zone *zone, u
 INLINE u32 respond(struct xdp_md *ctx, struct control *control, struct cpu *cpu)
 {
     u32 reason;
-    if ((reason = link_layer(ctx, control, cpu)) || (reason = network_layers(ctx, control, cpu))
-        || (reason = header(ctx, cpu)) || (reason = name(ctx, cpu)) || (reason = question_and_edns(ctx, control, cpu)))
+    if ((reason = link_layer(ctx, control, cpu)) || (reason = network_layers(ctx, control, cpu)))
         return reason;
-
     u32 index = control->set & 1;
     struct set *set = map_lookup_elem(&SETS, &index);
     if (!set)
         return OUTSIDE;
+    if (set->drops_len && is_dropped(ctx, set, cpu))
+        return DROPPED;
+    if (set->passes_all)
+        return LIMITED;
+    if ((reason = header(ctx, cpu)) || (reason = name(ctx, cpu)) || (reason = question_and_edns(ctx, set, cpu)))
+        return reason;
+
     struct match match;
     if ((reason = look_up(ctx, set, cpu, &match)))
         return reason;
@@ -782,7 +819,7 @@ SECTION("xdp") int as112(struct xdp_md *ctx)
     }
     *busy = 1;
     u64 reason = respond(ctx, control, cpu);
-    u32 verdict = reason == ANSWERED ? XDP_TX : reason < REASONS ? XDP_PASS : XDP_ABORTED;
+    u32 verdict = reason == ANSWERED ? XDP_TX : reason == DROPPED ? XDP_DROP : reason < REASONS ? XDP_PASS : XDP_ABORTED;
     CUT(reason, REASONS_ROOM - 1);
     cpu->reasons[reason]++;
     *busy = 0;

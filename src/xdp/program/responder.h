@@ -13,6 +13,7 @@
 #define SLOT_PROBES 8
 #define ZONES 4096
 #define TAILS 1024
+#define DROPS 4096
 #define LABELS 8
 #define NAME_WORDS 16
 /* One behind each word and one before the first, and room for each value of the mask that a place is cut down to. */
@@ -50,7 +51,6 @@ struct control {
     u64 prefixes_len;
     u64 own;       /* a bit for the upper six of each target's hash */
     u64 ports_max; /* the highest source port that passes */
-    u64 cookies;   /* the node looks at cookies itself: queries with one pass */
     struct interface interfaces[INTERFACES];
     struct target targets[TARGETS]; /* by hash, at most TARGET_PROBES from their place */
     struct prefix prefixes[PREFIXES];
@@ -89,13 +89,23 @@ struct tail {
     u64 words[TAIL_WORDS];
 };
 
+/* Addresses that get nothing, from the first to the last, each as two numbers; IPv4 is mapped into IPv6. */
+struct range {
+    u64 first[2];
+    u64 last[2];
+};
+
 struct set {
+    u64 passes_all;     /* the sockets answer everything: a rate limit is in their memory */
+    u64 passes_cookies; /* and queries with a cookie */
+    u64 drops_len;
     u64 depths;        /* how many labels zones have, a byte for each number, the greatest in the lowest */
     u64 slots_mask;    /* of so many slots is made use */
     u64 name_len_max;  /* of the longest zone's name */
     u32 slots[SLOTS];  /* by hash: its upper 16 bits, and the zone's place plus one */
     struct zone zones[ZONES];
     struct tail tails[TAILS];
+    struct range drops[DROPS]; /* in order */
 };
 
 /* Why a frame passes. */
@@ -117,6 +127,8 @@ enum reason {
     ROOM,     /* the driver has none for the reply */
     SAMPLED,
     BUSY, /* another frame is in work on this CPU */
+    LIMITED, /* there is a rate limit, which is the sockets' */
+    DROPPED, /* it does not pass: its network gets nothing */
     REASONS,
 };
 /* Room for each value of the mask that a reason is cut down to. */
