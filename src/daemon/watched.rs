@@ -113,7 +113,7 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the history in its directory; in memory where that is not given or not available. It goes on
+    /// Opens the history in its directory; in memory where that is not given or not available. It continues
     /// from what a process before this one has left.
     pub(super) fn open(
         config: &Config,

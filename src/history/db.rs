@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::aging;
+use super::bases::{Bases, FILE};
 use super::fault::{Cause, Fault, with_suffix};
 use super::schema::{
     self, APPLICATION, DAY, MINUTE, SCHEMA, Series, put_count, put_late_count, put_series, put_source,
@@ -15,7 +16,6 @@ use super::schema::{
 };
 use super::sources::Row;
 use super::uniques::UniquesOfDays;
-use super::{Bases, FILE};
 use crate::board::Base;
 use crate::limits::{
     HISTORY_AGED_AT_ONCE, HISTORY_BUSY_MAX, HISTORY_HELD_LOG_LEN_MAX, HISTORY_LEN_MAX, HISTORY_LOG_LEN_MAX,

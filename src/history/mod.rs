@@ -7,6 +7,7 @@
 
 pub mod aggregator;
 mod aging;
+mod bases;
 mod db;
 pub mod fault;
 mod lock;
@@ -33,6 +34,7 @@ use crate::limits::{
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
 
+pub use bases::{Bases, FILE};
 use db::{Db, Minute};
 use fault::{Cause, Fault};
 pub use lock::Lock;
@@ -42,41 +44,6 @@ use schema::{Series, all_series};
 use sources::Row;
 pub use succession::{Closed, Counted, Legacy, totals};
 use uniques::UniquesOfDays;
-
-/// The file in the configured directory.
-pub const FILE: &str = "history.sqlite";
-
-/// What earlier runs counted.
-#[derive(Debug, Default)]
-pub struct Bases {
-    /// For each shard.
-    pub shards: Vec<Base>,
-    /// For the thread of TCP.
-    pub tcp: Base,
-    /// For what was answered in the driver.
-    pub xdp: Base,
-    /// For shards that no longer exist.
-    pub past: Base,
-    /// Who asked today and yesterday.
-    pub uniques: UniquesOfDays,
-}
-
-impl Bases {
-    /// Nothing was counted.
-    fn none(shards: usize) -> Self {
-        Self { shards: vec![Base::default(); shards], ..Self::default() }
-    }
-
-    /// In the order of [`Board::blocks`].
-    fn blocks(&self) -> impl Iterator<Item = &Base> {
-        self.shards.iter().chain([&self.tcp, &self.xdp])
-    }
-
-    /// All of them.
-    fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Base> {
-        self.shards.iter_mut().chain([&mut self.tcp, &mut self.xdp, &mut self.past])
-    }
-}
 
 /// The file of a directory, opened.
 #[derive(Debug)]
@@ -128,7 +95,7 @@ pub struct History {
     /// By where the counter stands in a block.
     series: Vec<Series>,
     /// What each block had counted when the last minute was kept, shards, TCP, XDP; and of the file's totals
-    /// what the board goes on from.
+    /// what the board continues from.
     taken: Vec<Totals>,
     known: Vec<Totals>,
     known_past: Totals,
@@ -186,7 +153,7 @@ impl History {
         Ok((history, bases))
     }
 
-    /// A history in memory that goes on from `bases`, which a file may have that cannot be used; it is moved
+    /// A history in memory that continues from `bases`, which a file may have that cannot be used; it is moved
     /// to `dir` once that can be.
     fn wait_in_memory(
         dir: Option<PathBuf>,
@@ -256,7 +223,7 @@ impl History {
     }
 
     /// Tries again to open a directory that could not be used. What its file has is added to `board` and
-    /// `uniques`, which go on from there; /metrics leaves that out.
+    /// `uniques`, which continue from there; /metrics leaves that out.
     pub fn attend(&mut self, board: &Board, uniques: &mut UniquesOfDays, now: u64) {
         let (None, Some(dir)) = (&self.file, self.dir.clone()) else { return };
         let opened = match self.opening.as_ref().map(|opening| opening.0.try_recv()) {
@@ -358,7 +325,7 @@ impl History {
         Ok(())
     }
 
-    /// What is to be told of a file that could not be written. One that is damaged is moved aside; the next
+    /// What is to be told of a file that could not be written. One that is corrupted is moved aside; the next
     /// minute begins a new one.
     fn failed(&mut self, fault: Fault, now: u64) -> Fault {
         self.trouble = match self.file.take() {
