@@ -153,8 +153,8 @@ impl History {
         Ok((history, bases))
     }
 
-    /// A history in memory that continues from `bases`, which a file may have that cannot be used; it is moved
-    /// to `dir` once that can be.
+    /// A history in memory that continues from `bases`, which a file may have that cannot be used; it is
+    /// moved to `dir` once that can be.
     fn wait_in_memory(
         dir: Option<PathBuf>,
         trouble: Option<Fault>,
