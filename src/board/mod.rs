@@ -93,8 +93,8 @@ pub struct Base {
     /// All of it.
     pub total: Totals,
     /// What of it /metrics leaves out. A run that did not end in order has counted more than is known of it,
-    /// so its counters cannot go on: a counter that falls to less than it was, but not to 0, is taken for one
-    /// that has counted all of that since.
+    /// so its counters cannot continue: a counter that falls to less than it was, but not to 0, is taken for
+    /// one that has counted all of that since.
     pub left_out: Totals,
 }
 
@@ -172,7 +172,7 @@ impl Board {
         self.read_with(|base| base.total.clone())
     }
 
-    /// The same as a scraper may see it: counters that go on exactly, or begin at 0.
+    /// The same as a scraper may see it: counters that continue exactly, or begin at 0.
     #[must_use]
     pub fn read_exported(&self) -> Reading<'_> {
         self.read_with(Base::exported)

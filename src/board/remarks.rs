@@ -23,7 +23,7 @@ impl Remarks {
         }
     }
 
-    /// Said at the first, and while it goes on once per [`REMARKS_EVERY`].
+    /// Said at the first, and while it continues once per [`REMARKS_EVERY`].
     fn of_refused(&mut self, refused: u64, now: Instant) -> Option<String> {
         let is_due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= REMARKS_EVERY);
         let new = refused.saturating_sub(self.refused);

@@ -128,6 +128,11 @@ impl Reloading {
     }
 }
 
+/// Whether the node's name is in what it writes for other programs.
+fn writes_its_name(config: &Config) -> bool {
+    config.dnstap.is_some() || config.export.folders().next().is_some()
+}
+
 /// Puts what only a restart changes back to what `running` has; which of that would have changed.
 fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> Vec<&'static str> {
     // Every setting by its name: one that is forgotten here does not compile.
@@ -204,8 +209,7 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     // Of the log the level alone is taken over.
     config.log.level = log_level;
     // Files and streams have one name from their beginning to their end.
-    let is_written = dnstap.is_some() || export.folders().next().is_some();
-    if is_written && config.identity.node != written_as {
+    if writes_its_name(running) && config.identity.node != written_as {
         changed.push("[identity] node in [export] and [dnstap]");
     }
     changed

@@ -25,7 +25,7 @@ pub fn written(config: &Config) -> (Vec<Problem>, Vec<String>) {
             Some(Err(error)) => problems.push(Problem::plain(export::cannot_write(key, dir, &error))),
             Some(Ok(_)) => {}
             None => {
-                notes.push(format!("{key}: {} does not respond; the node serves without it", dir.display()))
+                notes.push(format!("{key}: {} does not respond; the node serves without it", dir.display()));
             }
         }
     }

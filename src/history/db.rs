@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::aging;
+use super::bases::{Bases, FILE};
 use super::fault::{Cause, Fault, with_suffix};
 use super::schema::{
     self, APPLICATION, DAY, MINUTE, SCHEMA, Series, put_count, put_late_count, put_series, put_source,
@@ -15,7 +16,6 @@ use super::schema::{
 };
 use super::sources::Row;
 use super::uniques::UniquesOfDays;
-use super::{Bases, FILE};
 use crate::board::Base;
 use crate::limits::{
     HISTORY_AGED_AT_ONCE, HISTORY_BUSY_MAX, HISTORY_HELD_LOG_LEN_MAX, HISTORY_LEN_MAX, HISTORY_LOG_LEN_MAX,
@@ -53,7 +53,7 @@ pub(super) struct Minute<'a> {
     pub(super) moved: &'a Totals,
     /// All that each block has counted, and what of it /metrics leaves out.
     pub(super) blocks: &'a [(Totals, Totals)],
-    /// What threads counted that are no more.
+    /// What threads counted that have ended.
     pub(super) past: &'a Base,
     pub(super) sources: &'a [Row<'a>],
     pub(super) uniques: &'a UniquesOfDays,
@@ -75,7 +75,7 @@ impl Db {
         Ok(Self { connection, place: place.to_owned(), totals: Vec::new(), aged_to, is_new })
     }
 
-    /// The file in `dir`. One that is damaged is moved aside, and a new one begins; then why is told, too.
+    /// The file in `dir`. One that is corrupted is moved aside, and a new one begins; then why is told, too.
     pub(super) fn in_dir(dir: &Path, now: u64) -> Result<(Self, Option<Fault>), Fault> {
         let file = dir.join(FILE);
         match Self::open(&file, HISTORY_LEN_MAX, now) {
@@ -87,7 +87,7 @@ impl Db {
         }
     }
 
-    /// Begins a run, which counts on from what is returned. Counters go on exactly where the last run has
+    /// Begins a run, which counts on from what is returned. Counters continue exactly where the last run has
     /// ended in order and nobody has counted since, unless the run began before (`is_late`); else /metrics
     /// begins at 0. It is on the disk when this returns: a host that loses its power must find it there.
     pub(super) fn begin(
@@ -116,12 +116,12 @@ impl Db {
         set_mark(&self.connection, CLEAN, 1)
     }
 
-    /// Takes that back: the run goes on.
+    /// Takes that back: the run continues.
     pub(super) fn go_on(&self) -> rusqlite::Result<()> {
         self.connection.execute("DELETE FROM marks WHERE name = ?", [CLEAN]).map(drop)
     }
 
-    /// What is known of zones that have got their names since, which goes on from there.
+    /// What is known of zones that have got their names since, which continues from there.
     pub(super) fn bases(&self, series: &[Series], shards: usize) -> rusqlite::Result<Bases> {
         bases(&self.connection, series, shards)
     }
@@ -131,7 +131,7 @@ impl Db {
         &self.totals[block]
     }
 
-    /// Notes that a block goes on from so much more.
+    /// Notes that a block continues from so much more.
     pub(super) fn add_totals(&mut self, block: usize, more: &Totals) {
         self.totals[block] += more;
     }
@@ -225,7 +225,7 @@ impl Db {
     }
 }
 
-/// What the file calls threads that are no more, where it never knew them by themselves.
+/// What the file calls threads of earlier runs, where it never knew them by themselves.
 const PAST: &str = "past";
 
 /// A database in memory, filled from `image` if there is one. The connections of this process share it by its
@@ -256,7 +256,7 @@ pub(super) fn peek(dir: &Path, series: &[Series], shards: usize, now: u64) -> Op
     Some(bases)
 }
 
-/// Opens a file to read it and nothing else: nothing is made beside it.
+/// Opens a file to read it and nothing else: nothing is made next to it.
 pub(super) fn open_immutable(file: &Path) -> Option<Connection> {
     let escaped: String = file.to_str()?.chars().map(escaped).collect();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -296,12 +296,12 @@ fn known(db: &Connection, place: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Moves a file that is damaged out of the way, with what SQLite keeps beside it.
+/// Moves a corrupted file out of the way, with what SQLite keeps next to it.
 pub(super) fn move_aside(file: &Path, now: u64, fault: &Fault) -> Result<Fault, Fault> {
     let aside = with_suffix(file, &format!(".damaged-{now}"));
     for suffix in ["-wal", "-shm", ""] {
         match fs::rename(with_suffix(file, suffix), with_suffix(&aside, suffix)) {
-            Err(error) if !(error.kind() == std::io::ErrorKind::NotFound && !suffix.is_empty()) => {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound || suffix.is_empty() => {
                 return Err(Fault::of_system(&error));
             }
             _ => {}

@@ -24,9 +24,9 @@ pub enum Cause {
     Taken(Option<u32>),
     /// Another program has locked the file: its process, if it is known.
     Locked(Option<u32>),
-    /// The file is damaged, or not a database.
+    /// The file is corrupted, or not a database.
     Damaged,
-    /// The file was damaged, and is there now.
+    /// The file was corrupted, and is there now.
     MovedAside(PathBuf),
     /// A newer version of this program wrote it.
     Newer,
@@ -66,7 +66,7 @@ impl Fault {
         Self::new(cause, error)
     }
 
-    /// The same, of a damaged file that was moved.
+    /// The same, of a corrupted file that was moved.
     pub(super) fn moved_aside(&self, to: PathBuf) -> Self {
         Self { cause: Cause::MovedAside(to), error: self.error.clone() }
     }
@@ -92,7 +92,7 @@ impl Fault {
     }
 }
 
-/// A file that SQLite keeps beside another.
+/// A file that SQLite keeps next to another.
 pub(super) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);

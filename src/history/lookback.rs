@@ -95,7 +95,7 @@ pub const ROWS: &str = "(
 
 /// Where a span of time is cut: between the second and the third of these times rows of days have what is
 /// asked for by `step` seconds, before and after it finer ones. In sums and by days those are the whole days,
-/// of which there are few rows; else days of which there are no finer rows any more.
+/// of which there are few rows; else days of which the finer rows are gone.
 pub fn cuts(db: &Connection, (start, end): (u64, u64), step: u64) -> rusqlite::Result<[u64; 4]> {
     let next_day = start.next_multiple_of(DAY);
     let (from, to) = if step < DAY {

@@ -7,6 +7,7 @@
 
 pub mod aggregator;
 mod aging;
+mod bases;
 mod db;
 pub mod fault;
 mod lock;
@@ -33,6 +34,7 @@ use crate::limits::{
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
 
+pub use bases::{Bases, FILE};
 use db::{Db, Minute};
 use fault::{Cause, Fault};
 pub use lock::Lock;
@@ -42,41 +44,6 @@ use schema::{Series, all_series};
 use sources::Row;
 pub use succession::{Legacy, Lent, Untold};
 use uniques::UniquesOfDays;
-
-/// The file in the configured directory.
-pub const FILE: &str = "history.sqlite";
-
-/// What earlier runs counted.
-#[derive(Debug, Default)]
-pub struct Bases {
-    /// For each shard.
-    pub shards: Vec<Base>,
-    /// For the thread of TCP.
-    pub tcp: Base,
-    /// For what was answered in the driver.
-    pub xdp: Base,
-    /// For shards that no longer exist.
-    pub past: Base,
-    /// Who asked today and yesterday.
-    pub uniques: UniquesOfDays,
-}
-
-impl Bases {
-    /// Nothing was counted.
-    fn none(shards: usize) -> Self {
-        Self { shards: vec![Base::default(); shards], ..Self::default() }
-    }
-
-    /// In the order of [`Board::blocks`].
-    fn blocks(&self) -> impl Iterator<Item = &Base> {
-        self.shards.iter().chain([&self.tcp, &self.xdp])
-    }
-
-    /// All of them.
-    fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Base> {
-        self.shards.iter_mut().chain([&mut self.tcp, &mut self.xdp, &mut self.past])
-    }
-}
 
 /// The file of a directory, opened.
 #[derive(Debug)]
@@ -90,7 +57,7 @@ struct Opened {
 }
 
 /// Why it is not, and what earlier runs counted where that can be read all the same.
-type Unopened = (Fault, Option<Bases>);
+type Unopened = Box<(Fault, Option<Bases>)>;
 
 /// A directory that is being opened, on another thread.
 #[derive(Debug)]
@@ -128,7 +95,7 @@ pub struct History {
     /// By where the counter stands in a block.
     series: Vec<Series>,
     /// What each block had counted when the last minute was kept, shards, TCP, XDP; and of the file's totals
-    /// what the board goes on from.
+    /// what the board continues from.
     taken: Vec<Totals>,
     known: Vec<Totals>,
     known_past: Totals,
@@ -145,7 +112,8 @@ impl History {
     /// # Errors
     /// If the directory or the file cannot be written, or is not a history that this program knows.
     pub fn open(dir: &Path, names: &Names, shards: usize, now: u64) -> Result<(Self, Bases), Fault> {
-        let opened = open(dir, &all_series(names), shards, None, false, now).map_err(|(fault, _)| fault)?;
+        let opened =
+            open(dir, &all_series(names), shards, None, false, now).map_err(|unopened| unopened.0)?;
         Ok(Self::opened(dir, opened, names, now))
     }
 
@@ -186,8 +154,8 @@ impl History {
         Ok((history, bases))
     }
 
-    /// A history in memory that goes on from `bases`, which a file may have that cannot be used; it is moved
-    /// to `dir` once that can be.
+    /// A history in memory that continues from `bases`, which a file may have that cannot be used; it is
+    /// moved to `dir` once that can be.
     fn wait_in_memory(
         dir: Option<PathBuf>,
         trouble: Option<Fault>,
@@ -256,7 +224,7 @@ impl History {
     }
 
     /// Tries again to open a directory that could not be used. What its file has is added to `board` and
-    /// `uniques`, which go on from there; /metrics leaves that out.
+    /// `uniques`, which continue from there; /metrics leaves that out.
     pub fn attend(&mut self, board: &Board, uniques: &mut UniquesOfDays, now: u64) {
         let (None, Some(dir)) = (&self.file, self.dir.clone()) else { return };
         let opened = match self.opening.as_ref().map(|opening| opening.0.try_recv()) {
@@ -270,7 +238,7 @@ impl History {
         self.opening = None;
         match opened {
             Ok(opened) => self.adopt(opened, board, uniques),
-            Err((fault, _)) => self.trouble = fault,
+            Err(unopened) => self.trouble = unopened.0,
         }
     }
 
@@ -358,7 +326,7 @@ impl History {
         Ok(())
     }
 
-    /// What is to be told of a file that could not be written. One that is damaged is moved aside; the next
+    /// What is to be told of a file that could not be written. One that is corrupted is moved aside; the next
     /// minute begins a new one.
     fn failed(&mut self, fault: Fault, now: u64) -> Fault {
         self.trouble = match self.file.take() {
@@ -470,11 +438,11 @@ fn open(
     let lock = make_dir(dir)
         .map_err(|error| Fault::of_system(&error))
         .and_then(|()| lock.map_or_else(|| Lock::take(dir), |lock| Ok(Some(lock))))
-        .map_err(|fault| (fault, None))?;
+        .map_err(|fault| Box::new((fault, None)))?;
     let readable = |fault: Fault| {
         let may_be_read = matches!(fault.cause, Cause::Full | Cause::NotWritable | Cause::Other);
         let bases = may_be_read.then(|| db::peek(dir, series, shards, now)).flatten();
-        (fault, bases)
+        Box::new((fault, bases))
     };
     let (mut db, news) = Db::in_dir(dir, now).map_err(readable)?;
     let begun = db.begin(series, shards, is_late, now);

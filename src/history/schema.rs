@@ -31,8 +31,8 @@ pub const DAY: u64 = HISTORY_RESOLUTIONS[3].0;
 /// ```
 ///
 /// In the view, what was counted in any span of time is in one row, of one resolution: where it was rolled
-/// up, the finer rows are gone. In the table, whole days have a row of their own beside the finer ones, so a
-/// look back over a year reads no more than one row for each day.
+/// up, the finer rows are gone. In the table, whole days have a row of their own in addition to the finer
+/// ones, so a look back over a year reads no more than one row for each day.
 pub(super) const SCHEMA: [&str; 3] = [
     "
     -- A counter: its family as in /metrics, its labels as a JSON object.
@@ -81,8 +81,8 @@ pub(super) const SCHEMA: [&str; 3] = [
     ) STRICT;
     ",
     "
-    -- What of a total /metrics leaves out, as its run did not end in order: a counter goes on exactly, or it
-    -- begins at 0.
+    -- What of a total /metrics leaves out, as its run did not end in order: a counter continues exactly, or
+    -- it begins at 0.
     ALTER TABLE totals ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
     -- What there is one of: 'clean' is there while the last run has ended in order and no other has begun;
     -- before 'days_until' every day has its row of a day.

@@ -52,7 +52,7 @@ pub struct Legacy {
 
 impl History {
     /// Marks that the run has ended in order: the next one counts on exactly. To be called when nothing is
-    /// counted any more, and everything is stored.
+    /// counted from now on, and everything is stored.
     ///
     /// # Errors
     /// Those of the disk. The next run then begins at 0.
@@ -77,7 +77,8 @@ impl History {
         Ok(Lent { image, lock, series: self.series.clone(), told: self.taken.clone() })
     }
 
-    /// Continues, as the successor has failed. What it had counted and stored in the file is added to `board`.
+    /// Continues, as the successor has failed. What it had counted and stored in the file is added to
+    /// `board`.
     ///
     /// # Errors
     /// Those of the disk; or the successor was of a version that has changed the file, which this one then
@@ -144,7 +145,8 @@ impl History {
             }
             None => match opening.0.recv_timeout(HISTORY_OPEN_WAIT_MAX) {
                 Ok(Ok(opened)) => return Ok(Self::opened(dir, opened, names, now)),
-                Ok(Err((fault, bases))) => {
+                Ok(Err(unopened)) => {
+                    let (fault, bases) = *unopened;
                     let bases = bases.unwrap_or_else(|| Bases::none(shards));
                     return Self::wait_in_memory(Some(dir.to_owned()), Some(fault), names, bases, now);
                 }

@@ -213,6 +213,16 @@ impl Text {
         self.sample(name, &[], u8::from(reading.board.life.can_upgrade()));
         self.head("as112_tcp_connections", "gauge", "Open TCP connections.");
         self.sample("as112_tcp_connections", &[], reading.tcp_connections);
+        self.history(reading);
+        let name = "as112_export_errors_total";
+        self.head(name, "counter", "Failed writes of export files, by export.");
+        for (export, status) in &reading.board.exports {
+            self.sample(name, &[("export", export)], status.errors());
+        }
+    }
+
+    /// How the history fares.
+    fn history(&mut self, reading: &Reading<'_>) {
         let name = "as112_history_errors_total";
         self.head(name, "counter", "Failed writes to the history.");
         self.sample(name, &[], reading.board.history.errors());
@@ -226,11 +236,6 @@ impl Text {
         let name = "as112_history_log_bytes";
         self.head(name, "gauge", "Size of the write-ahead log of the history.");
         self.sample(name, &[], reading.board.history.log_len());
-        let name = "as112_export_errors_total";
-        self.head(name, "counter", "Failed writes of export files, by export.");
-        for (export, status) in &reading.board.exports {
-            self.sample(name, &[("export", export)], status.errors());
-        }
     }
 
     /// Of what the node says of itself and of queries, what was lost.

@@ -150,7 +150,7 @@ impl Node {
     }
 }
 
-/// A question about the past. When it is dropped nobody waits for the answer any more.
+/// A question about the past. When it is dropped nobody waits for the answer.
 pub(super) struct Asked {
     node: Arc<Node>,
     pub(super) number: u64,

@@ -13,8 +13,8 @@ const HEAD: &str = "\
 # The metrics
 
 What `/metrics` exposes, generated from a running node by `UPDATE=1 cargo test --test drift`. Counters start
-at 0 unless the node has a history (`[history] dir`) and was last stopped in order. In OpenMetrics, if a client asks
-for it, the names of families lack `_total` and `_info`. Alerts are in
+at 0 unless the node has a history (`[history] dir`) and was last stopped in order. In OpenMetrics, if a
+client asks for it, the names of families lack `_total` and `_info`. Alerts are in
 [examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
 [examples/grafana/as112d.json](examples/grafana/as112d.json).
 

@@ -1,6 +1,6 @@
 //! Numbers for the tests.
 
-/// SplitMix64, so that a failure can be repeated: `SEED=... cargo test`.
+/// SplitMix64, for a failure to be repeated: `SEED=... cargo test`.
 pub(super) struct Random(u64);
 
 impl Random {

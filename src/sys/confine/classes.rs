@@ -238,7 +238,7 @@ const DATAGRAMS: &[Call] = &[
     #[cfg(target_arch = "x86_64")]
     any(libc::SYS_poll),
     any(libc::SYS_getsockopt),
-    // At the end of a ring what is queued is answered with recvmmsg: which sockets are wildcards is looked up.
+    // At the end of a ring what is queued is answered with recvmmsg, which asks for the sockets' addresses.
     any(libc::SYS_getsockname),
     with(libc::SYS_setsockopt, 2, libc::SO_RCVTIMEO),
 ];
