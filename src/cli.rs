@@ -54,7 +54,7 @@ pub enum Command {
     #[command(alias = "start")]
     Run(RunOptions),
     /// Check configuration and zones: report every error, or what would be served
-    Check(ServeOptions),
+    Check(CheckOptions),
     /// Write a first configuration, or show the one in effect
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -158,6 +158,17 @@ pub struct RunOptions {
     /// Print where each shard would run, and why; open no socket
     #[arg(long, help_heading = "Serving")]
     pub dry_run: bool,
+}
+
+/// Options of `check`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CheckOptions {
+    /// What would be served, and how.
+    #[command(flatten)]
+    pub serve: ServeOptions,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// What `run` serves, and `check` tells of.

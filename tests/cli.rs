@@ -122,6 +122,25 @@ fn check_tells_what_would_be_served() {
     }
 }
 
+/// Statistics do not keep DNS from being served, so the check before a start does not fail for them.
+#[test]
+fn what_a_node_serves_without_is_a_warning_and_with_strict_an_error() {
+    let (_folder, path) = config("[sources]\ndatabases = ['absent.mmdb']\n[export]\ndsc = '/proc/dsc'\n");
+    let faults = ["absent.mmdb: ", "cannot write to /proc/dsc: "];
+    let (code, out, err) = run(as112d("check --config").arg(&path));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let warnings: Vec<&str> = out.lines().filter(|line| line.starts_with("warning ")).collect();
+    assert!(warnings.len() == 2 && faults.iter().all(|fault| out.contains(fault)), "{out}");
+    assert!(out.ends_with("\nThe configuration is valid.\n"), "{out}");
+    let (code, out, err) = run(as112d("check --strict --config").arg(&path));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.lines().count() == 2 && faults.iter().all(|fault| err.contains(fault)), "{err}");
+
+    // A mistake in what is served is an error in any case.
+    let (_folder, path) = config("[[zone]]\nname = 'example'\nfile = 'absent.zone'\n");
+    assert_eq!(run(as112d("check --config").arg(&path)).0, Some(1));
+}
+
 #[test]
 fn config_show_says_what_is_in_effect_and_where_it_came_from() {
     let (_folder, path) = config("[server]\nshards = 2\nsteer = 'cpu'\n");

@@ -134,10 +134,11 @@ fn the_daemon_writes_what_is_due() {
 fn a_folder_that_cannot_be_written_is_told_and_stops_nothing() {
     let node = node("dsc = '/proc/dsc'");
     let (code, said) = check(&node);
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(0), "the node serves without it: {said}");
     let fault = "cannot write to /proc/dsc: it does not exist and cannot be created in /proc: ";
     let way_out = "give a directory that this node can write with [export] dsc";
-    assert!(said.contains(fault) && said.contains(way_out), "{said}");
+    assert!(said.contains("\nwarning    cannot write") && said.contains(fault), "{said}");
+    assert!(said.contains(way_out), "{said}");
     assert_eq!(said.matches("cannot write to").count(), 1, "the folder of the history can be: {said}");
     let daemon = node.start();
     // Its thread says so, once it has begun.

@@ -94,6 +94,7 @@ complete -c as112d -n "__fish_as112d_using_subcommand check" -l xdp -d 'Answer i
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-format -d 'Log format: text or json' -r
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l log-file -d 'Log file. Default: standard error' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand check" -l control -d 'Control socket, or off. Default: /run/as112d/control, or as112d/control in $XDG_RUNTIME_DIR, if it is free' -r
+complete -c as112d -n "__fish_as112d_using_subcommand check" -l strict -d 'Treat warnings as errors'
 complete -c as112d -n "__fish_as112d_using_subcommand check" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand config; and not __fish_seen_subcommand_from show init help" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand config; and not __fish_seen_subcommand_from show init help" -f -a "show" -d 'Print what is configured, as a configuration file'

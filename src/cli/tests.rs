@@ -41,7 +41,8 @@ fn run_is_what_a_bare_command_means() {
 fn every_command_takes_the_configuration() {
     for command in ["check", "config show", "doctor", "zones", "query example.com A"] {
         let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
-            Command::Run(RunOptions { serve: options, .. }) | Command::Check(options) => options.config,
+            Command::Run(RunOptions { serve: options, .. })
+            | Command::Check(CheckOptions { serve: options, .. }) => options.config,
             Command::Zones(options) => options.config,
             Command::Query(options) => options.config,
             Command::Config(ConfigCommand::Show(options)) => options.serve.config,

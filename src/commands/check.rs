@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::cli::ServeOptions;
+use crate::cli::CheckOptions;
 use crate::config::loaded::Loaded;
 use crate::config::written::SizeText;
 use crate::config::{self, Config};
@@ -13,22 +13,23 @@ use crate::problem::Problem;
 use crate::sys::{confine, user};
 use crate::zone::{self, Service, ZoneSet};
 
-/// Loads everything as `run` would, and tells of it.
+/// Loads everything as `run` would, and tells of it. What `run` would serve without is a warning.
 ///
 /// # Errors
-/// All that would keep `run` from starting, and directories that it could not write to.
-pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
+/// All that would keep `run` from starting; with `--strict` every warning too.
+pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
+    let CheckOptions { serve: options, strict } = options;
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
     let (loaded, placement) = (Loaded::read(&config, Vec::new()), Placement::with_user(&config));
     let errors = [loaded.as_ref().err(), placement.as_ref().err()];
     let mut problems: Vec<Problem> = errors.into_iter().flatten().flatten().cloned().collect();
     // As who will write there, because root may more. A user that is not there was told of above.
     let is_root = user::is_root();
-    let mut notes = Vec::new();
+    let mut warnings = Vec::new();
     if !is_root || confine::become_user(config.user.as_deref()).is_ok() {
-        let (wrong, told) = written(&config);
-        problems.extend(wrong);
-        notes = told;
+        let (errors, told) = written(&config);
+        problems.extend(errors);
+        warnings = told;
     }
     let (Ok(loaded), Ok(mut placement)) = (loaded, placement) else { return Err(problems) };
     if !problems.is_empty() {
@@ -36,10 +37,13 @@ pub fn check(options: &ServeOptions) -> Result<String, Vec<Problem>> {
     }
     let memory = Bound::new(&config, placement.places.len(), Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
-    placement.notes.extend(config.notes());
-    placement.notes.extend(notes);
+    warnings.extend(config.notes().into_iter().map(Problem::plain));
+    warnings.extend(loaded.zones.warnings.iter().chain(&loaded.unread).cloned());
+    if *strict && !warnings.is_empty() {
+        return Err(warnings);
+    }
     let mut out = String::new();
-    report(&config, &loaded.zones, &placement, &memory, &mut out)
+    report(&config, &loaded.zones, &placement, &memory, &warnings, &mut out)
         .expect("a String takes all that is written");
     Ok(out)
 }
@@ -49,6 +53,7 @@ fn report(
     zones: &ZoneSet,
     placement: &Placement,
     memory: &Bound,
+    warnings: &[Problem],
     out: &mut String,
 ) -> fmt::Result {
     let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
@@ -83,9 +88,6 @@ fn report(
         line(out, "xdp", &format!("{} ({})", config.xdp.interfaces.join(" "), config.xdp.mode))?;
     }
     line(out, "zones", &count(zones))?;
-    for warning in &zones.warnings {
-        line(out, "warning", &warning.to_string())?;
-    }
 
     let identity = &config.identity;
     line(out, "node", &identity.node)?;
@@ -105,6 +107,9 @@ fn report(
     }
     for missing in zone::missing(identity) {
         line(out, "missing", &missing)?;
+    }
+    for warning in warnings {
+        line(out, "warning", &warning.to_string())?;
     }
     writeln!(out, "\nThe configuration is valid.")
 }
@@ -169,11 +174,12 @@ mod tests {
         let zone = |service| Zone { apex: Name::root(), service, records: Vec::new() };
         let zones = ZoneSet {
             zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)],
-            warnings: vec![Problem { place: "a.zone:3".to_owned(), message: "odd".to_owned() }],
+            warnings: Vec::new(),
         };
+        let warnings = [Problem { place: "a.zone:3".to_owned(), message: "odd".to_owned() }];
         let memory = Bound::new(&config, 2, Footprint::now());
         let mut out = String::new();
-        report(&config, &zones, &placement, &memory, &mut out).unwrap();
+        report(&config, &zones, &placement, &memory, &warnings, &mut out).unwrap();
         let expected = "\
 listen     192.0.2.1:53 [2001:db8::1]:53
 shards     2 (auto)
@@ -187,7 +193,6 @@ memory     MEMORY
 http       127.0.0.1:9112, if it is free
 log        info and above, as text, to standard error
 zones      3 (2 direct, 1 configured)
-warning    a.zone:3: odd
 node       node-1
 nsid       0xc0ff
 location   Lisbon, Portugal
@@ -196,6 +201,7 @@ unique_ip  192.0.2.1
 ";
         assert!(out.starts_with(&expected.replace("MEMORY", &memory.to_string())), "{out}");
         assert!(out.ends_with("\n\nThe configuration is valid.\n"), "{out}");
+        assert!(out.contains("\nwarning    a.zone:3: odd\n"), "{out}");
         let missing = zone::missing(&config.identity);
         assert_eq!(out.lines().filter(|line| line.starts_with("missing ")).count(), missing.len());
     }

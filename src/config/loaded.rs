@@ -17,20 +17,19 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// The databases of places.
     pub places: Places,
+    /// Those that cannot be read: a node that starts serves without them.
+    pub unread: Vec<Problem>,
 }
 
 impl Loaded {
     /// Reads all of it. The zones of `series` are counted already, and keep their places.
     ///
     /// # Errors
-    /// Every mistake.
+    /// Every mistake in what is served.
     pub fn read(config: &Config, series: Vec<String>) -> Result<Self, Vec<Problem>> {
-        let unreadable = |errors: Vec<String>| errors.into_iter().map(Problem::plain).collect::<Vec<_>>();
-        let places = Places::open(&config.databases).map_err(unreadable);
-        match (compile(config, series), places) {
-            (Ok((zones, snapshot)), Ok(places)) => Ok(Self { zones, snapshot, places }),
-            (zones, places) => Err(zones.err().into_iter().chain(places.err()).flatten().collect()),
-        }
+        let (zones, snapshot) = compile(config, series)?;
+        let (places, unread) = Places::open(&config.databases);
+        Ok(Self { zones, snapshot, places, unread: unread.into_iter().map(Problem::plain).collect() })
     }
 }
 

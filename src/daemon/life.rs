@@ -331,7 +331,8 @@ impl Node {
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
-        let Reloaded { config, loaded: Loaded { zones, snapshot, places }, need_restart } = reloaded;
+        let Reloaded { config, loaded: Loaded { zones, snapshot, places, unread: _ }, need_restart } =
+            reloaded;
         let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));

@@ -60,6 +60,10 @@ impl Reloaded {
         Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running, written_as);
         let loaded = Loaded::read(&config, series)?;
+        // Those that were read before are better than none.
+        if !loaded.unread.is_empty() {
+            return Err(loaded.unread);
+        }
         Ok(Self { config, loaded, need_restart })
     }
 }

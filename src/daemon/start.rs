@@ -107,7 +107,7 @@ impl Start<'_> {
     /// Why the node cannot start. Before the commit point nothing has been taken from anybody.
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
         let Found { loaded, placement, memory } = self.load()?;
-        let Loaded { zones, snapshot, places } = loaded;
+        let Loaded { zones, snapshot, places, unread } = loaded;
         let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
@@ -119,7 +119,7 @@ impl Start<'_> {
         let remembered = self.past(legacy, &shards, &placement, &confined);
         let remembered = remembered.inspect_err(|_| shards.net.stop())?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
-        doubtful.iter().for_each(|warning| lines.warn(warning.to_string()));
+        doubtful.iter().chain(&unread).for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         lines.process(&confined, &memory);

@@ -106,11 +106,9 @@ fn number<'de, D: Deserializer<'de>>(record: D) -> Result<Option<u64>, D::Error>
 }
 
 impl Places {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// For each that cannot be read, its path and why.
-    pub fn open(paths: &[PathBuf]) -> Result<Self, Vec<String>> {
+    /// Reads the files; and of each that cannot be read, its path and why.
+    #[must_use]
+    pub fn open(paths: &[PathBuf]) -> (Self, Vec<String>) {
         let (mut readers, mut errors) = (Vec::new(), Vec::new());
         for path in paths {
             match Reader::open_readfile(path) {
@@ -121,7 +119,7 @@ impl Places {
                 )),
             }
         }
-        if errors.is_empty() { Ok(Self(readers)) } else { Err(errors) }
+        (Self(readers), errors)
     }
 
     /// What each database that has the address says of it, or why its record cannot be read.
@@ -318,6 +316,12 @@ mod tests {
 
     use super::*;
 
+    fn opened(paths: &[PathBuf]) -> Places {
+        let (places, errors) = Places::open(paths);
+        assert_eq!(errors, [""; 0]);
+        places
+    }
+
     fn text(text: &str) -> Value {
         Value::String(text.to_owned())
     }
@@ -389,7 +393,7 @@ mod tests {
         let countries = database(folder.path(), "GeoLite2-Country", countries);
         let ases =
             database(folder.path(), "GeoLite2-ASN", [("192.0.2.0/24", autonomous_system(U32(64_500)))]);
-        let mut sources = Sources::new(Places::open(&[countries, ases]).unwrap());
+        let mut sources = Sources::new(opened(&[countries, ases]));
         for source in ["192.0.2.1", "192.0.2.2", "192.0.2.200", "2001:db8::1", "198.51.100.1"] {
             sources.count(source.parse().unwrap());
         }
@@ -412,7 +416,7 @@ mod tests {
         {
             let folder = tempfile::tempdir().unwrap();
             let ases = database(folder.path(), "GeoLite2-ASN", [("192.0.2.0/24", autonomous_system(number))]);
-            let mut sources = Sources::new(Places::open(&[ases]).unwrap());
+            let mut sources = Sources::new(opened(&[ases]));
             sources.count("192.0.2.1".parse().unwrap());
             let rows = sources.rows(1);
             let row = rows.iter().find(|row| row.family == &BY_AS).unwrap();
@@ -425,7 +429,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let records = [("192.0.2.0/24", autonomous_system(text("AS64500"))), ("198.51.100.0/24", text("PT"))];
         let ases = database(folder.path(), "ASN", records);
-        let mut sources = Sources::new(Places::open(std::slice::from_ref(&ases)).unwrap());
+        let mut sources = Sources::new(opened(std::slice::from_ref(&ases)));
         for source in ["192.0.2.1", "203.0.113.1", "198.51.100.1"] {
             sources.count(source.parse().unwrap());
         }
@@ -445,8 +449,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("text.mmdb");
         std::fs::write(&text, "no database").unwrap();
-        let errors = Places::open(&[text.clone(), folder.path().join("absent.mmdb")]).unwrap_err();
-        assert_eq!(errors.len(), 2);
+        let ases = database(folder.path(), "ASN", [("192.0.2.0/24", autonomous_system(U32(64_500)))]);
+        let (places, errors) = Places::open(&[text.clone(), ases, folder.path().join("absent.mmdb")]);
+        assert_eq!((places.0.len(), errors.len()), (1, 2), "what is a database is used");
         assert!(errors[0].starts_with(&format!("{}: ", text.display())), "{errors:?}");
         assert!(errors.iter().all(|error| error.ends_with("give a database in MaxMind's format (.mmdb)")));
     }
