@@ -22,6 +22,8 @@ enum Seen {
     Restart(&'static str),
     /// This query gets another reply, and the one that it had when the file is as it was.
     Reply(fn() -> Vec<u8>),
+    /// The same, and a restart takes it over elsewhere, which the reload names.
+    ReplyButFor(fn() -> Vec<u8>, &'static str),
     /// So it is with what else can be seen of the node.
     Sight(fn(&Node) -> String),
     /// The file has a mistake: the key is for nothing else.
@@ -30,7 +32,7 @@ enum Seen {
     Announce,
 }
 
-use Seen::{Announce, Refused, Reply, Restart, Sight};
+use Seen::{Announce, Refused, Reply, ReplyButFor, Restart, Sight};
 
 /// A key, the line that changes it, and what is seen then.
 type Row = (&'static str, &'static str, Seen);
@@ -50,7 +52,11 @@ const ROWS: &[Row] = &[
     ("server.sndbuf", "sndbuf = '1MiB'", Restart("[server] sndbuf")),
     ("server.drain_time", "drain_time = '10m'", Sight(Node::drained)),
     ("server.drop", "drop = ['127.0.0.0/8']", Sight(Node::answers_over_tcp)),
-    ("identity.node", "node = 'other.example'", Reply(|| name(HOSTNAME, TXT))),
+    (
+        "identity.node",
+        "node = 'other.example'",
+        ReplyButFor(|| name(HOSTNAME, TXT), "[identity] node in [export] and [dnstap]"),
+    ),
     ("identity.facility", "facility = 'Elsewhere'", Reply(|| name(HOSTNAME, TXT))),
     ("identity.location", "location = 'Nowhere'", Reply(|| name(HOSTNAME, TXT))),
     ("identity.loc", "loc = '38 43 0.000 N 9 8 0.000 W 10.00m'", Reply(|| name(HOSTNAME, LOC))),
@@ -206,11 +212,12 @@ impl Node {
         format!("{:?}", self.daemon.ask_udp(V4, query))
     }
 
-    /// With this configuration `look` sees something else, and with the old one the same again.
-    fn differs(&self, key: &str, text: &str, look: impl Fn(&Self) -> String) {
+    /// With this configuration `look` sees something else, and with the old one the same again. The reload
+    /// names what takes a `restart` besides.
+    fn differs(&self, key: &str, text: &str, restart: &[&str], look: impl Fn(&Self) -> String) {
         let before = look(self);
         let answer = self.reload(text);
-        assert!(is_in_force(&answer), "{key}: {answer}");
+        assert!(answer["ok"] == true && answer["need_restart"] == json!(restart), "{key}: {answer}");
         assert_ne!(look(self), before, "{key} is in force");
         assert!(is_in_force(&self.reload(&self.base)));
         assert_eq!(look(self), before, "{key} is as it was");
@@ -307,8 +314,9 @@ fn check(node: &Node, (key, line, seen): &Row) {
             assert_eq!(answer["need_restart"], json!([name]), "{key}: {answer}");
             assert_eq!(node.ask("status")["configuration"]["need_restart"], json!([name]), "{key}");
         }
-        Reply(query) => node.differs(key, &text, |node| node.asked(&query())),
-        Sight(look) => node.differs(key, &text, look),
+        Reply(query) => node.differs(key, &text, &[], |node| node.asked(&query())),
+        ReplyButFor(query, name) => node.differs(key, &text, &[name], |node| node.asked(&query())),
+        Sight(look) => node.differs(key, &text, &[], look),
         Refused(fragment) => {
             let answer = node.reload(&text);
             assert!(answer["ok"] == false && answer.to_string().contains(fragment), "{key}: {answer}");

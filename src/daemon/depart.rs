@@ -213,6 +213,11 @@ impl Node {
                 return Err(Problem::alone(error));
             }
         }
+        // What came in the last moment was meant for the node too.
+        let late: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
+        if began.elapsed() < KEEP_AFTER && !late.is_empty() {
+            successor.order(late);
+        }
         Ok(())
     }
 }

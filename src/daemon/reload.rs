@@ -2,7 +2,9 @@
 //! mistake anywhere leaves everything as it was.
 
 use std::path::PathBuf;
-use std::thread::{Builder, JoinHandle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
@@ -87,7 +89,10 @@ pub(super) struct Reloading {
 
 /// Reads configurations, one at a time.
 #[derive(Debug, Default)]
-pub(super) struct Reader(Option<JoinHandle<()>>);
+pub(super) struct Reader {
+    /// Whether a thread still reads.
+    is_reading: Arc<AtomicBool>,
+}
 
 impl Reader {
     /// Begins to `read`, at `now`.
@@ -101,21 +106,26 @@ impl Reader {
         read: impl FnOnce() -> Outcome + Send + 'static,
     ) -> Result<Reloading, (Vec<Client>, String)> {
         // One that was given up.
-        if self.0.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        if self.is_reading.load(Ordering::Acquire) {
             let error = "an earlier reload still waits for a file that does not respond";
             return Err((clients, error.to_owned()));
         }
         let (report, outcome) = bounded(1);
+        let is_reading = Arc::clone(&self.is_reading);
+        is_reading.store(true, Ordering::Release);
         let run = move || {
+            let outcome = read();
+            // Before it is known that there is one: whoever has it may begin the next.
+            is_reading.store(false, Ordering::Release);
             // Nobody waits for what has taken too long.
-            let _ = report.send(read());
+            let _ = report.send(outcome);
         };
         match Builder::new().name("reload".to_owned()).spawn(run) {
-            Ok(thread) => {
-                self.0 = Some(thread);
-                Ok(Reloading { clients, again: None, upgrade: None, outcome, began: now })
+            Ok(_) => Ok(Reloading { clients, again: None, upgrade: None, outcome, began: now }),
+            Err(error) => {
+                self.is_reading.store(false, Ordering::Release);
+                Err((clients, format!("cannot start a thread to read it: {error}")))
             }
-            Err(error) => Err((clients, format!("cannot start a thread to read it: {error}"))),
         }
     }
 }

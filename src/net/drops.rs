@@ -6,10 +6,8 @@
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::Receiver;
 
 use crate::stats::counters::SOCKET_DROPS;
 use crate::stats::ledger::Ledger;
@@ -19,16 +17,19 @@ use crate::sys::sockets;
 /// counted. That wraps at 2^32, as the kernel's counter does.
 pub type SocketDrops = (u64, u32);
 
-/// Up to where the process before this one has counted, by socket.
-pub(super) type Seen = Arc<HashMap<u64, u32>>;
+/// Up to where the process before this one has counted, by socket, once it has said so. Looked at on the
+/// thread that answers: it is never let go of there, which would be an atomic operation.
+pub(super) type Seen = Arc<OnceLock<HashMap<u64, u32>>>;
 
 /// The drops of the sockets of a shard.
 #[derive(Debug)]
 pub(super) struct Drops {
     asked: Instant,
     sockets: Vec<Counted>,
-    /// Where it is told from where on to count; until then drops are another process's to count.
-    ours_from: Option<Receiver<Seen>>,
+    /// What says from where on to count; until then drops are another process's to count.
+    ours_from: Option<Seen>,
+    /// Whether it counts.
+    has_begun: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Drops {
     /// Of each socket the listener whose drops these are, if they are this shard's to count.
     pub(super) fn new<'a>(
         sockets: impl Iterator<Item = (&'a UdpSocket, Option<usize>)>,
-        ours_from: Option<Receiver<Seen>>,
+        ours_from: Option<Seen>,
     ) -> Self {
         let sockets = sockets.map(|(socket, listener)| Counted {
             // A kernel without numbers for its sockets says no drops either.
@@ -52,7 +53,8 @@ impl Drops {
             listener,
             seen: sockets::drops(socket).unwrap_or_default(),
         });
-        Self { asked: Instant::now(), sockets: sockets.collect(), ours_from }
+        let has_begun = ours_from.is_none();
+        Self { asked: Instant::now(), sockets: sockets.collect(), ours_from, has_begun }
     }
 
     #[inline]
@@ -65,12 +67,12 @@ impl Drops {
 
     #[cold]
     pub(super) fn read(&mut self, sockets: &[UdpSocket], ledger: &mut Ledger) {
-        if let Some(ours_from) = &self.ours_from {
-            let Ok(seen) = ours_from.try_recv() else { return };
+        if !self.has_begun {
+            let Some(seen) = self.ours_from.as_ref().and_then(|seen| seen.get()) else { return };
             for socket in &mut self.sockets {
                 socket.seen = seen.get(&socket.cookie).copied().unwrap_or(socket.seen);
             }
-            self.ours_from = None;
+            self.has_begun = true;
         }
         for (socket, counted) in sockets.iter().zip(&mut self.sockets) {
             // A kernel without SO_MEMINFO (before Linux 4.12) leaves the count as it was.
@@ -139,7 +141,7 @@ mod tests {
     #[test]
     fn what_one_process_has_counted_the_next_one_does_not() {
         let sockets = [bind()];
-        let (here, there) = crossbeam_channel::bounded(1);
+        let told = Seen::default();
         let (mut ledgers, mut streams) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let (ledger, stream) = ledger(&LedgerSettings::default());
@@ -156,13 +158,13 @@ mod tests {
         let mut old = Drops::new(given(&sockets), None);
         let first = overfill(&sockets[0]);
         // The new one is there, and the old one still counts.
-        let mut new = Drops::new(given(&sockets), Some(there));
+        let mut new = Drops::new(given(&sockets), Some(Arc::clone(&told)));
         let second = overfill(&sockets[0]);
         assert_eq!(counted(0, &mut old), second);
         // What comes now nobody has counted when the new one takes over.
         let third = overfill(&sockets[0]);
         assert_eq!(counted(1, &mut new), 0, "they are not its to count yet");
-        here.send(Arc::new(old.seen().into_iter().collect())).unwrap();
+        told.set(old.seen().into_iter().collect()).unwrap();
         assert!(first > 0 && second > first && third > second);
         assert_eq!(counted(1, &mut new), third - second);
         assert_eq!(counted(1, &mut new), third - second);

@@ -80,7 +80,7 @@ pub struct Net {
     /// What all threads say once they have paused.
     paused: Receiver<Vec<SocketDrops>>,
     /// Where shards learn from where on drops are theirs to count.
-    drops: Vec<Sender<Seen>>,
+    drops: Seen,
     orders: Arc<Orders>,
 }
 
@@ -104,7 +104,7 @@ impl Net {
             threads: Vec::new(),
             serving,
             paused,
-            drops: Vec::new(),
+            drops: Seen::default(),
             orders: Arc::default(),
         };
         match net.start_threads(plan, serve, pauses, events) {
@@ -129,7 +129,7 @@ impl Net {
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
             let pauses = Pauses { begun: paused.clone(), over: self.new_gate() };
-            let ours_from = is_successor.then(|| self.new_drops());
+            let ours_from = is_successor.then(|| Arc::clone(&self.drops));
             let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers), ours_from);
             let (datapath, ready, serving) = (self.datapath, ready.clone(), serving.clone());
             let confined = confined.clone();
@@ -196,18 +196,9 @@ impl Net {
     }
 
     /// From now on drops of the sockets are this process's to count, from `seen` on.
-    pub fn count_drops(&mut self, seen: Vec<SocketDrops>) {
-        let seen = Arc::new(seen.into_iter().collect());
-        for drops in self.drops.drain(..) {
-            // A thread that is gone has reported it.
-            let _ = drops.send(Arc::clone(&seen));
-        }
-    }
-
-    fn new_drops(&mut self) -> Receiver<Seen> {
-        let (drops, ours_from) = bounded(1);
-        self.drops.push(drops);
-        ours_from
+    pub fn count_drops(&self, seen: Vec<SocketDrops>) {
+        // It is said once.
+        let _ = self.drops.set(seen.into_iter().collect());
     }
 
     fn new_gate(&mut self) -> Receiver<Datapath> {

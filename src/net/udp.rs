@@ -133,7 +133,7 @@ impl Shard {
         given: Vec<ShardSocket>,
         snapshot: Follower,
         ledger: Ledger,
-        ours_from: Option<Receiver<Seen>>,
+        ours_from: Option<Seen>,
     ) -> Self {
         let counted =
             given.iter().map(|given| (&given.socket, (!given.is_second).then_some(given.listener.index)));
@@ -302,7 +302,7 @@ impl Answering {
     #[inline]
     fn settle(&mut self, claim: &Claim, account: &Account, is_answered: bool) {
         if let Some(over) = account.over_limit {
-            return self.ledger.count(OVER_LIMIT.at([over]));
+            return self.ledger.count(OVER_LIMIT.at([usize::from(over)]));
         }
         let has_proof = account.cookie.is_some_and(Standing::is_valid) && self.snapshot.has_cookies();
         if is_answered && claim.pace == Pace::Within && !has_proof && !account.is_probe {

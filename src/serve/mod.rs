@@ -52,7 +52,8 @@ pub fn serve(
     len: usize,
     account: &mut Account,
 ) -> Verdict {
-    *account = opened(arrival, len);
+    let is_here = arrival.peer.ip() == arrival.local.ip();
+    *account = opened(arrival, len, is_here);
     if snapshot.drops(arrival.peer.ip()) {
         account.dropped = Some(DROPPED_LISTED);
         return Verdict::Drop;
@@ -66,7 +67,7 @@ pub fn serve(
         return Verdict::Drop;
     }
     if arrival.transport == Transport::Udp
-        && let Some(reason) = refused_source(snapshot, arrival)
+        && let Some(reason) = refused_source(snapshot, arrival, is_here)
     {
         account.dropped = Some(reason);
         return Verdict::Drop;
@@ -83,34 +84,33 @@ pub fn serve(
 
 /// The account of a packet before it is parsed.
 #[inline]
-fn opened(arrival: &Arrival, len: usize) -> Account {
+fn opened(arrival: &Arrival, len: usize, is_here: bool) -> Account {
     Account {
         transport: usize::from(arrival.transport != Transport::Udp),
         family: usize::from(arrival.peer.is_ipv6()),
-        is_probe: is_probe(arrival),
+        is_probe: is_here && is_probe(arrival),
         listener: arrival.listener,
         len,
         ..Account::default()
     }
 }
 
-/// Whether a packet comes from the address that it was sent to: that is how this host reaches itself. On
+/// Whether a packet from the address that it was sent to is a probe: that is how this host reaches itself. On
 /// loopback it means nothing, as all clients of a node that listens there come from it. No other host can
 /// send such a packet: the kernel takes none from outside with a source that is its own.
-#[inline]
+#[cold]
 fn is_probe(arrival: &Arrival) -> bool {
-    let ip = arrival.local.ip();
-    arrival.peer.ip() == ip && !ip.is_loopback()
+    !arrival.local.ip().is_loopback()
 }
 
 /// Why a datagram is dropped because of its source address or port.
 #[inline]
-fn refused_source(snapshot: &Snapshot, arrival: &Arrival) -> Option<usize> {
+fn refused_source(snapshot: &Snapshot, arrival: &Arrival, is_here: bool) -> Option<usize> {
     let port = arrival.peer.port();
     if port <= 464 && SOURCE_PORTS_REFUSED.contains(&port) {
         return Some(DROPPED_BAD_PORT);
     }
-    let is_own = arrival.peer == arrival.local || snapshot.is_listener(&arrival.peer);
+    let is_own = is_here && port == arrival.local.port() || snapshot.is_listener(&arrival.peer);
     is_own.then_some(DROPPED_OWN_ADDRESS)
 }
 
@@ -253,7 +253,7 @@ impl Service<'_> {
     #[cold]
     fn over_limit(&self, slot: &mut [u8], query: &Query, account: &mut Account) -> Option<Verdict> {
         let over = self.over(account);
-        account.over_limit = Some(over);
+        account.over_limit = Some(over as u8);
         if !matches!(over, OVER_LIMIT_TRUNCATED | OVER_LIMIT_BADCOOKIE | OVER_LIMIT_DROPPED) {
             return None;
         }
@@ -356,7 +356,7 @@ impl Service<'_> {
         let mut bare = !is_sound;
         if self.arrival.pace != Pace::Within {
             let over = self.over(account);
-            account.over_limit = Some(over);
+            account.over_limit = Some(over as u8);
             if over == OVER_LIMIT_DROPPED {
                 account.dropped = Some(DROPPED_RATE_LIMIT);
                 return Verdict::Drop;
@@ -492,14 +492,9 @@ mod tests {
     fn what_a_host_asks_itself_is_a_probe_but_on_loopback() {
         let is_probe = |peer: &str, local: &str| {
             let [peer, local] = [peer, local].map(|ip| SocketAddr::new(ip.parse().unwrap(), 5353));
-            is_probe(&Arrival {
-                transport: Transport::Udp,
-                peer,
-                local,
-                listener: 0,
-                unix_time: 0,
-                pace: Pace::Within,
-            })
+            let (transport, pace) = (Transport::Udp, Pace::Within);
+            let arrival = Arrival { transport, peer, local, listener: 0, unix_time: 0, pace };
+            opened(&arrival, 0, peer.ip() == local.ip()).is_probe
         };
         for own in ["192.175.48.6", "2620:4f:8000::42"] {
             assert!(is_probe(own, own), "{own}");

@@ -64,7 +64,7 @@ pub struct Account {
     pub cookie: Option<Standing>,
     /// A query of a network over its rate: a value of [`OVER_LIMIT`](super::labels::OVER_LIMIT). Who has the
     /// limit counts it.
-    pub over_limit: Option<usize>,
+    pub over_limit: Option<u8>,
     /// How the zone is counted, once one was found.
     pub zone: Option<ZoneLabels>,
 }

@@ -77,6 +77,7 @@ const CALLS: &[(&str, Errors)] = &[
     ("sendmmsg", &["ENOBUFS", "EAGAIN", "ENOMEM", "EPERM", "EHOSTUNREACH", "EINVAL", "EMSGSIZE", "EINTR"]),
     ("sendto", &["EPIPE", "ENOBUFS", "EINTR", "ECONNREFUSED"]),
     ("setgroups", &["EPERM"]),
+    ("setpriority", &["EPERM", "EACCES"]),
     ("setresgid", &["EAGAIN", "EPERM"]),
     ("setresuid", &["EAGAIN", "EPERM"]),
     ("setsockopt", &["ENOPROTOOPT", "EPERM", "ENOMEM", "EINVAL"]),
@@ -112,6 +113,8 @@ const LEFT_OUT: &[&str] = &[
     "set_robust_list",
     "set_tid_address",
     "sigaltstack",
+    // Of a structure that is there.
+    "uname",
 ];
 
 /// Calls that get memory. Without it the language ends the process with a line, which is all that can be

@@ -85,7 +85,7 @@ impl Clocked {
         let Self { daemon, left, .. } = self;
         let (status, said) = daemon.stop();
         assert_eq!(status.code(), Some(0), "{said:?}");
-        let expected = ["reload: serving ", "stopped after "];
+        let expected = ["reload: ordered by ", "reload: serving ", "stopped after "];
         let is_expected = |line: &String| expected.iter().any(|begin| line.starts_with(begin));
         assert!(said.iter().all(is_expected), "{said:?}");
         drop(left);

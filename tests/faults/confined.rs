@@ -98,6 +98,6 @@ fn what_can_wait_takes_no_cpu_that_a_shard_wants() {
     assert_eq!(nice(&["http", "aggregator", "exports"]), [19; 3], "{:?}", niceness(daemon.id()));
     // The readers of the history.
     assert_eq!(nice(&["tokio-rt-worker", "tokio-runtime-w"]), [19; 2], "{:?}", niceness(daemon.id()));
-    assert_eq!(nice(&["shard-0", "tcp"]), [0; 2], "{:?}", niceness(daemon.id()));
+    assert_eq!(nice(&["udp-0", "tcp"]), [0; 2], "{:?}", niceness(daemon.id()));
     assert_eq!(daemon.stop().0.code(), Some(0));
 }
