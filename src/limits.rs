@@ -298,7 +298,7 @@ pub const ANSWERS_KEPT_LEN_MAX: usize = 8 << 20;
 pub const HTTP_PUBLIC_LEN_MAX: usize = HTTP_CONNECTIONS_MAX * (512 << 10);
 /// Names by which the operator's listener may be reached.
 pub const ALLOWED_HOSTS_MAX: usize = 16;
-/// How late the HTTP thread sees the stop flag at most.
+/// How late the HTTP thread sees at most that it is to admit nobody, or to end.
 pub const HTTP_TICK: Duration = Duration::from_millis(100);
 /// How long no HTTP is accepted after the process ran out of something.
 pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);

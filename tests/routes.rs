@@ -143,7 +143,8 @@ fn addresses_are_applied_found_and_taken_back() {
         assert_eq!(behind, before);
     }
     // What is not there need not be taken away.
-    assert_eq!(addresses("--undo"), (Some(0), String::new(), String::new()));
+    let nothing = "none of the addresses is there\n".to_owned();
+    assert_eq!(addresses("--undo"), (Some(0), nothing, String::new()));
 }
 
 //------------ What is shipped ---

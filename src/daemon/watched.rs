@@ -9,7 +9,6 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, unbounded};
-use tokio::sync::watch;
 
 use super::placement::Placement;
 use super::taps;
@@ -30,7 +29,7 @@ use crate::net::{self, Event, Net};
 use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
-use crate::web::{self, Access, Admission, Listeners};
+use crate::web::{self, Access, Admission, Gate, Listeners};
 
 /// Where the numbers of this node stand. They continue from `bases`.
 fn board(
@@ -160,7 +159,7 @@ impl Remembered {
 pub(super) struct Watched {
     http: Option<JoinHandle<()>>,
     /// Whether HTTP is served.
-    admission: watch::Sender<Admission>,
+    gate: Gate,
     aggregator: Option<JoinHandle<()>>,
     /// It ends after the aggregator.
     exports: Option<JoinHandle<()>>,
@@ -227,11 +226,12 @@ impl Watched {
         let sources = Sources::new(places);
         let aggregator = Aggregator::new(streams, today, sources, uniques, history, minutes);
         let access = Access { node_view: config.node_view, allowed_hosts: config.allowed_hosts.clone() };
-        let (admission, admitted) = watch::channel(Admission::Closed);
+        let gate = Gate::default();
+        let for_clients = gate.clone();
         let for_http = Arc::clone(&board);
         let is_served = http.all().next().is_some();
         let confined = net.confined.clone();
-        let run = move || web::run(http, for_http, stored, access, admitted, &confined);
+        let run = move || web::run(http, for_http, stored, access, &for_clients, &confined);
         let http = is_served.then(|| net::spawn("http".to_owned(), events.clone(), run)).transpose()?;
         let (sender, told) = unbounded();
         let for_aggregator = Arc::clone(&board);
@@ -243,25 +243,25 @@ impl Watched {
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
         let (aggregator, told, taps) = (Some(aggregator), Some(sender), Some(taps));
-        Ok((Self { http, admission, aggregator, exports, told, taps }, board))
+        Ok((Self { http, gate, aggregator, exports, told, taps }, board))
     }
 
     /// HTTP is served from now on.
     pub(super) fn open(&self) {
-        self.admission.send_replace(Admission::Open);
+        self.gate.set(Admission::Open);
     }
 
     /// Stores what was counted, and leaves the history to a successor, which gets it from `to`. Meanwhile
     /// nobody is served over HTTP, whose numbers would be another's.
     pub(super) fn lend(&self, to: Sender<Result<Lent, String>>) {
-        self.admission.send_replace(Admission::Closed);
+        self.gate.set(Admission::Closed);
         self.tell(Told::Lend(to));
     }
 
     /// Continues, where the successor has failed.
     pub(super) fn resume(&self) {
         self.tell(Told::Resume);
-        self.admission.send_replace(Admission::Open);
+        self.gate.set(Admission::Open);
     }
 
     /// From now on sources are looked up in `places`.
@@ -291,7 +291,7 @@ impl Watched {
     /// Ends the other threads; everything that was counted is stored, unless a successor has the history.
     /// None of them is waited for longer than it may take: one that hangs ends with the process.
     pub(super) fn stop(&mut self, log: &Log) {
-        self.admission.send_replace(Admission::Over);
+        self.gate.set(Admission::Over);
         self.told = None;
         let began = Instant::now();
         for (what, thread) in [

@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -27,8 +27,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::select;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::board::{Board, State};
@@ -56,13 +55,29 @@ const YEAR_9999: u64 = 253_370_764_800;
 
 /// Whether clients are admitted: another process may have the same listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Admission {
     /// Who connects waits.
-    Closed,
+    Closed = 0,
     /// They are.
     Open,
     /// Nobody will be.
     Over,
+}
+
+/// Where that is said and read. It is looked at once in a while: to wake an event loop takes a system call.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<AtomicU8>);
+
+impl Gate {
+    /// From now on it is `admission`.
+    pub fn set(&self, admission: Admission) {
+        self.0.store(admission as u8, Ordering::Release);
+    }
+
+    fn is(&self, admission: Admission) -> bool {
+        self.0.load(Ordering::Acquire) == admission as u8
+    }
 }
 
 /// One of the two listeners, which has a budget of its own: whatever the public does, the operator's is open.
@@ -84,39 +99,13 @@ impl Door {
         Self { local, access, open: Arc::default(), streams: Arc::default(), untaken }
     }
 
-    /// Takes clients while they are admitted, for ever.
-    async fn take(
-        self: Arc<Self>,
-        listener: TcpListener,
-        node: Arc<Node>,
-        mut admission: watch::Receiver<Admission>,
-    ) {
-        loop {
-            let is_open = *admission.borrow_and_update() == Admission::Open;
-            let accepted = select! {
-                _ = admission.changed() => continue,
-                accepted = listener.accept(), if is_open => accepted,
-            };
-            match accepted {
-                // One too many is closed at once; it can tell that from an answer.
-                Ok((stream, peer)) if Arc::strong_count(&self.open) <= HTTP_CONNECTIONS_MAX => {
-                    let (node, door, open) = (Arc::clone(&node), Arc::clone(&self), Arc::clone(&self.open));
-                    tokio::spawn(exchange(stream, peer.ip(), node, door, open));
-                }
-                Ok(_) => {}
-                // Out of descriptors, it may be: so would be the next.
-                Err(_) => sleep(HTTP_ACCEPT_PAUSE).await,
-            }
-        }
-    }
-
     /// Whether somebody waits for an answer. Who has a stream does not: he asks for the next one.
     fn is_awaited(&self) -> bool {
         Arc::strong_count(&self.open) > Arc::strong_count(&self.streams)
     }
 }
 
-/// Serves as `admission` says.
+/// Serves as `gate` says.
 ///
 /// # Errors
 /// Why there can be no event loop.
@@ -125,7 +114,7 @@ pub fn run(
     board: Arc<Board>,
     stored: Stored,
     access: Access,
-    mut admission: watch::Receiver<Admission>,
+    gate: &Gate,
     confined: &Confined,
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("no event loop: {error}");
@@ -136,24 +125,32 @@ pub fn run(
     runtime.block_on(async {
         let mut progress = Progress::new(node.board.turns(), Instant::now());
         node.note();
-        let (mut doors, mut takers) = (Vec::new(), JoinSet::new());
+        let mut doors = Vec::new();
         for (opened, access) in [(listeners.operator, Some(access)), (listeners.public, None)] {
             let Some(listener) = opened.taken() else { continue };
             let listener = TcpListener::from_std(listener).map_err(failed)?;
             let door = Arc::new(Door::new(listener.local_addr().map_err(failed)?, access));
-            takers.spawn(Arc::clone(&door).take(listener, Arc::clone(&node), admission.clone()));
-            doors.push(door);
+            doors.push((listener, door));
         }
-        while *admission.borrow_and_update() != Admission::Over {
-            // Whoever says so is there until it is over.
-            let _ = timeout(HTTP_TICK, admission.changed()).await;
+        while !gate.is(Admission::Over) {
+            match timeout(HTTP_TICK, accept(&doors, gate)).await {
+                // One too many is closed at once; it can tell that from an answer.
+                Ok((door, Ok((stream, peer)))) if Arc::strong_count(&door.open) <= HTTP_CONNECTIONS_MAX => {
+                    let (node, door, open) = (Arc::clone(&node), Arc::clone(door), Arc::clone(&door.open));
+                    tokio::spawn(exchange(stream, peer.ip(), node, door, open));
+                }
+                // Out of descriptors, it may be: so would be the next.
+                Ok((_, Err(_))) => sleep(HTTP_ACCEPT_PAUSE).await,
+                Ok((_, Ok(_))) | Err(_) => {}
+            }
             if progress.is_due(Instant::now()) {
                 let all_move = progress.look(&node.board.turns(), Instant::now());
                 node.all_move.store(all_move, Ordering::Relaxed);
                 node.note();
             }
         }
-        takers.shutdown().await;
+        // From now on who connects is another process's.
+        let doors: Vec<Arc<Door>> = doors.into_iter().map(|(_, door)| door).collect();
         // Who was let in has an answer coming.
         let waited = Instant::now();
         while doors.iter().any(|door| door.is_awaited()) && waited.elapsed() < HTTP_STEP_MAX {
@@ -163,6 +160,23 @@ pub fn run(
         let close = move || drop(node.stored.lock().unwrap_or_else(PoisonError::into_inner).take());
         tokio::task::spawn_blocking(close).await.map_err(|error| error.to_string())
     })
+}
+
+/// The next client while any are admitted. The operator's listener is the first: the public does not keep it
+/// waiting.
+async fn accept<'d>(
+    doors: &'d [(TcpListener, Arc<Door>)],
+    gate: &Gate,
+) -> (&'d Arc<Door>, io::Result<(TcpStream, SocketAddr)>) {
+    poll_fn(|context| {
+        let doors = if gate.is(Admission::Open) { doors } else { &[] };
+        let accepted = doors.iter().find_map(|(listener, door)| match listener.poll_accept(context) {
+            Poll::Ready(accepted) => Some((door, accepted)),
+            Poll::Pending => None,
+        });
+        accepted.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 /// The event loop, and next to it threads that read the history. All are there and confined when it returns,
