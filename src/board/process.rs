@@ -6,9 +6,9 @@ use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::RawDir;
-use rustix::param::{clock_ticks_per_second, page_size};
 
 use super::host::whole;
+use crate::sys::units::{page_len, ticks_per_second};
 
 /// A number of the process.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Process {
             stat: open("/proc/self/stat"),
             limits: open("/proc/self/limits"),
             descriptors: open("/proc/self/fd").map(Mutex::new),
-            units: [clock_ticks_per_second() as f64, page_size() as f64],
+            units: [f64::from(ticks_per_second()), page_len() as f64],
             booted: host.and_then(|text| number_after(&text, "btime ")),
         }
     }

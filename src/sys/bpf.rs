@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
+use super::units::page_len;
 use crate::limits::XDP_RUN_MAX;
 
 // From linux/bpf.h.
@@ -175,12 +176,6 @@ impl Drop for Shared {
         let result = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert_eq!(result, 0, "a mapping of our own");
     }
-}
-
-fn page_len() -> usize {
-    // SAFETY: asks for a number.
-    let len = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(len).expect("there are pages")
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod ring;
 pub mod sockets;
 pub mod steering;
 pub mod topology;
+pub mod units;
 pub mod user;
 
 pub use datagram::{Arrived, Local, Rearms, SendErrors, Turn};
