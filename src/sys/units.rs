@@ -1,5 +1,5 @@
 //! In what the kernel counts. The C library has it from the start of the process: other ways read
-//! /proc/self/auxv before Linux 6.4, which is closed to a process that has given up root.
+//! /proc/self/auxv before Linux 6.4, which a process that has dropped root may not open.
 
 /// Bytes of a page of memory.
 #[must_use]
