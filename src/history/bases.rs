@@ -27,7 +27,7 @@ impl Bases {
         Self { shards: vec![Base::default(); shards], ..Self::default() }
     }
 
-    /// In the order of [`Board::blocks`].
+    /// In the order of [`Board::blocks`](crate::board::Board::blocks).
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Base> {
         self.shards.iter().chain([&self.tcp, &self.xdp])
     }
