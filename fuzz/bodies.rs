@@ -91,6 +91,7 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         cookies: None,
         rate_limit: None,
         drop: Vec::new(),
+        policy: as112d::policy::Policy::default(),
         listeners: Vec::new(),
         series: Vec::new(),
     };

@@ -11,11 +11,13 @@
 //! | 2 | [`log`] | lines for the operator, and the thread that writes them |
 //! | 2 | [`zone`] | what we serve: checked zones, from files and built in |
 //! | 3 | [`answer`] | zones become bytes, and the lookup |
+//! | 3 | [`policy`] | the router: the language of rules, and one decision per phase |
 //! | 3 | [`taps`] | copies of queries for the query log and dnstap |
 //! | 3 | [`announce`] | what is announced: probes, the state of each route, and how a router is told |
 //! | 4 | [`serve`] | one decision per packet |
 //! | 4 | [`board`] | the numbers of now |
 //! | 5 | [`net`] | shards: datagrams and connections |
+//! | 5 | [`work`] | what may wait: workers, the life of a query, the cache, the exchange with upstreams |
 //! | 5 | [`xdp`] | answers in the driver: a program for the kernel, and the memory it shares with us |
 //! | 5 | [`history`] | what is remembered, in SQLite |
 //! | 6 | [`report`] | forms: Prometheus, JSON, Radar, the page, exports |
@@ -40,6 +42,7 @@ pub mod zone;
 
 pub mod announce;
 pub mod answer;
+pub mod policy;
 pub mod taps;
 
 pub mod board;
@@ -47,6 +50,7 @@ pub mod serve;
 
 pub mod history;
 pub mod net;
+pub mod work;
 pub mod xdp;
 
 pub mod report;

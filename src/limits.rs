@@ -4,12 +4,14 @@
 mod announce;
 mod history;
 mod limiting;
+mod platform;
 
 use std::time::Duration;
 
 pub use announce::*;
 pub use history::*;
 pub use limiting::*;
+pub use platform::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.

@@ -70,6 +70,7 @@ fn metrics() -> Metrics {
             counted: Names {
                 zones: vec!["10.in-addr.arpa".to_owned()],
                 addresses: vec!["[::1]:53".to_owned()],
+                ..Names::default()
             },
         }),
         shards: vec![block()],

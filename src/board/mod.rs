@@ -415,6 +415,7 @@ pub(crate) mod tests {
                 counted: Names {
                     zones: vec!["10.in-addr.arpa".to_owned()],
                     addresses: vec!["[::1]:53".to_owned()],
+                    ..Names::default()
                 },
             }),
             shards: vec![

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Config, Flags};
 use crate::history::sources::Places;
+use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::serve::snapshot::{Settings, Snapshot};
 use crate::zone::{self, ZoneSet};
@@ -55,6 +56,7 @@ pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapsho
         cookies,
         rate_limit: config.rate_limit.clone(),
         drop: config.drop.clone(),
+        policy: Policy::default(),
         listeners: config.listen.clone(),
         series,
     };

@@ -152,6 +152,7 @@ mod tests {
             cookies: None,
             rate_limit: None,
             drop: Vec::new(),
+            policy: crate::policy::Policy::default(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

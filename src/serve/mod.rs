@@ -1,6 +1,7 @@
 //! One decision per packet. [`serve`] performs no I/O, takes no lock, allocates nothing and never waits;
 //! every transport calls it.
 
+pub mod job;
 pub mod limiter;
 pub mod networks;
 pub mod published;

@@ -69,9 +69,11 @@ impl Published {
 
     /// Publishes `snapshot`, and waits until every answer is made from it, at most for `patience`. Returns
     /// whether all have switched in time; a late thread switches in its next turn.
-    pub fn publish(&self, snapshot: Snapshot, patience: Duration) -> bool {
+    pub fn publish(&self, mut snapshot: Snapshot, patience: Duration) -> bool {
         let began = Instant::now();
         let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only publishers change it, and the lock lets in one at a time.
+        snapshot.serial = self.generation.load(Ordering::Relaxed) as u32 + 1;
         let old = self.newest.swap(Arc::new(snapshot));
         following.old.push(old);
         // Release: a thread that sees the new generation finds the new snapshot.

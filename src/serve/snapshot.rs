@@ -13,6 +13,7 @@ use crate::dns::cookie::Secrets;
 use crate::dns::edns::{COOKIE_OPTION_LEN, OPT_LEN};
 use crate::dns::name::eq_ignore_case;
 use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
+use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::stats::labels::Names;
 use crate::zone::{Service, ZoneSet};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub drop: Vec<IpNet>,
     /// The addresses that we listen on: a packet that claims to come from one of them is dropped.
     pub listeners: Vec<SocketAddr>,
+    /// Rules and routes.
+    pub policy: Policy,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
     /// keep their places.
     pub series: Vec<String>,
@@ -73,6 +76,9 @@ pub struct Snapshot {
     pub(super) chaos: Chaos,
     pub(super) update: UpdatePolicy,
     pub(super) cookies: Option<Cookies>,
+    policy: Policy,
+    /// The number of its publication.
+    pub(super) serial: u32,
     rate_limit: Option<RateLimit>,
     /// Networks that get nothing, if there are any.
     drop: Option<Networks>,
@@ -108,11 +114,14 @@ impl Snapshot {
             chaos: Chaos::new(&settings.node, settings.version.as_deref()),
             update: settings.update,
             cookies: settings.cookies,
+            policy: settings.policy,
+            serial: 0,
             rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
             drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
             names: Names {
                 zones: series,
                 addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
+                ..Names::default()
             },
             ports: ports(&settings.listeners),
             listeners: settings.listeners,
@@ -123,6 +132,20 @@ impl Snapshot {
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Rules and routes.
+    #[inline]
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Which of the snapshots that this process has published.
+    #[inline]
+    #[must_use]
+    pub fn serial(&self) -> u32 {
+        self.serial
     }
 
     /// What is answered.
@@ -281,6 +304,7 @@ pub(crate) mod tests {
             cookies: None,
             rate_limit: None,
             drop: Vec::new(),
+            policy: Policy::default(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

@@ -12,9 +12,10 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
-    ADDRESS, CLASS, CLOSED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO, FAMILY, Label, OPCODE,
-    OVER_LIMIT as OVER_LIMIT_RESULT, QUERY_BIN, RCODE, REARM, REPLY_BIN, SERVICE, TRANSPORT, TYPE, VERSION,
-    Values, XDP_REASON, ZONE,
+    ADDRESS, CACHE_LOOK, CLASS, CLOSED, COMPARED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO,
+    FAMILY, FORGED, Label, OPCODE, OVER_LIMIT as OVER_LIMIT_RESULT, QUERY_BIN, RCODE, REARM, REPLY_BIN,
+    ROUTE, RTT_BIN, RULE, SERVER, SERVICE, TRANSPORT, TRIAL, TYPE, VERSION, Values, WORK_REFUSAL, XDP_REASON,
+    ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -193,6 +194,28 @@ families! {
         "Replies that the kernel did not send, by errno.",
     SOCKET_DROPS [by_shard]: "socket_drops_total" [ADDRESS]
         "Datagrams dropped because the receive buffer of a socket was full.",
+    RULE_HITS: "rule_hits_total" [RULE] "Queries that a rule matched and was applied to.",
+    RULE_WOULD: "rule_would_total" [RULE] "Queries that a rule with `dry-run` matched.",
+    HANDED_OVER: "handed_over_total" [ROUTE] "Queries handed over to a worker, by the rule that did.",
+    WORK_REFUSED: "work_refused_total" [ROUTE, WORK_REFUSAL]
+        "Queries that got the fallback of their rule, by reason.",
+    DIVERTED: "diverted_total" [RULE, COMPARED]
+        "Copies of queries sent to another server, by how its answer compares with ours.",
+    UPSTREAM_QUERIES: "upstream_queries_total" [SERVER, TRIAL]
+        "Queries sent to an upstream server, by what came of them.",
+    UPSTREAM_FORGED: "upstream_forged_total" [FORGED]
+        "Datagrams at the ports of the conductor that answer no query, by what does not match.",
+    UPSTREAM_RTT: "upstream_seconds" [SERVER, RTT_BIN] "Time to the response of an upstream server.",
+    UPSTREAM_RTT_SUM: "upstream_seconds_sum" [SERVER] "Microseconds of all responses of an upstream server.",
+    COALESCED: "coalesced_total" [] "Queries that waited for the answer to an equal one.",
+    CACHE_LOOKS: "cache_lookups_total" [CACHE_LOOK] "Lookups in the cache, by result.",
+    CACHE_STORED: "cache_stored_total" [] "Responses stored in the cache.",
+    CACHE_EVICTED: "cache_evicted_total" [] "Entries evicted to make room.",
+    CACHE_PURGED: "cache_purged_total" [] "Entries purged by order.",
+    WORKER_TURNS: "worker_turns_total" []
+        "Event loop iterations of the workers: several a second unless they are stuck.",
+    WORKER_JOBS: "worker_queries_total" [] "Queries that workers took.",
+    WORKER_LOST: "worker_replies_lost_total" [] "Replies of workers that the kernel did not take.",
 }
 
 /// Gives each family its place in the block.
@@ -356,7 +379,7 @@ mod tests {
                 let values = family.values(at);
                 let labels = family.labels.iter().zip(&values).map(|(label, value)| match label.values {
                     // Without names all zones are `other`.
-                    Values::Zones | Values::Addresses => value.to_string(),
+                    Values::Zones | Values::Addresses | Values::Rules | Values::Servers => value.to_string(),
                     _ => names.value(label, *value),
                 });
                 (family.name, labels.collect::<Vec<_>>())

@@ -3,7 +3,7 @@
 
 use crate::dns::consts::{class, rcode, rtype};
 use crate::dns::cookie::Standing;
-use crate::limits::{LISTEN_MAX, ZONE_SERIES_MAX};
+use crate::limits::{LISTEN_MAX, RULE_SERIES_MAX, SERVER_SERIES_MAX, ZONE_SERIES_MAX};
 
 /// A label.
 #[derive(Debug)]
@@ -25,6 +25,12 @@ pub enum Values {
     Zones,
     /// The addresses that are listened on.
     Addresses,
+    /// The rules and routes, and `other`.
+    Rules,
+    /// The servers that are asked, and `other`.
+    Servers,
+    /// Times: the end of the bin, in seconds; the last bin is open.
+    Times,
     /// Sizes in bytes, so many to a bin; the last bin is open.
     Bins(usize),
 }
@@ -36,6 +42,10 @@ pub struct Names {
     pub zones: Vec<String>,
     /// The addresses that are listened on.
     pub addresses: Vec<String>,
+    /// The rules and routes that have a counter of their own. The first is [`RULE_NONE`], where there are any.
+    pub rules: Vec<String>,
+    /// The servers that have a counter of their own: the upstream's name, a slash, the address.
+    pub servers: Vec<String>,
 }
 
 impl Names {
@@ -45,8 +55,12 @@ impl Names {
         match label.values {
             Values::Fixed(names) => names[value].to_owned(),
             Values::Bins(len) => (value * len).to_string(),
+            Values::Times if value + 1 == label.len => "+Inf".to_owned(),
+            Values::Times => format!("{}", (RTT_BIN_FIRST_MICROS << value) as f64 / 1e6),
             Values::Zones => self.zones.get(value).map_or("other", String::as_str).to_owned(),
             Values::Addresses => self.addresses.get(value).map_or("other", String::as_str).to_owned(),
+            Values::Rules => self.rules.get(value).map_or("other", String::as_str).to_owned(),
+            Values::Servers => self.servers.get(value).map_or("other", String::as_str).to_owned(),
         }
     }
 
@@ -54,9 +68,11 @@ impl Names {
     #[must_use]
     pub fn len_in_use(&self, label: &Label) -> usize {
         match label.values {
-            Values::Fixed(_) | Values::Bins(_) => label.len,
+            Values::Fixed(_) | Values::Bins(_) | Values::Times => label.len,
             Values::Zones => self.zones.len(),
             Values::Addresses => self.addresses.len(),
+            Values::Rules => self.rules.len(),
+            Values::Servers => self.servers.len(),
         }
     }
 }
@@ -252,6 +268,72 @@ pub static CLOSED: Label = Label::fixed(
         "stop",
     ],
 );
+
+/// The rule, by its name.
+pub static RULE: Label = Label { name: "rule", len: RULE_SERIES_MAX + 1, values: Values::Rules };
+/// The rule that handed a query over.
+pub static ROUTE: Label = Label { name: "route", len: RULE_SERIES_MAX + 1, values: Values::Rules };
+/// The first value of [`RULE`]: no rule.
+pub const RULE_NONE: &str = "none";
+/// The server that was asked.
+pub static SERVER: Label = Label { name: "server", len: SERVER_SERIES_MAX + 1, values: Values::Servers };
+/// Why a query got its fallback instead of what its rule says.
+pub static WORK_REFUSAL: Label =
+    Label::fixed("reason", &["pool", "share", "tasks", "waiters", "late", "deadline", "upstream"]);
+/// Values of [`WORK_REFUSAL`]: no job was free.
+pub const WORK_REFUSED_POOL: usize = 0;
+/// The rule had its share of jobs.
+pub const WORK_REFUSED_SHARE: usize = 1;
+/// The worker had as many queries as it can have.
+pub const WORK_REFUSED_TASKS: usize = 2;
+/// As many wait for the same answer as may.
+pub const WORK_REFUSED_WAITERS: usize = 3;
+/// It had waited for too long: it is dropped, as its client has asked again.
+pub const WORK_REFUSED_LATE: usize = 4;
+/// Its time was up.
+pub const WORK_REFUSED_DEADLINE: usize = 5;
+/// No server could be asked, or none gave an answer.
+pub const WORK_REFUSED_UPSTREAM: usize = 6;
+/// What came of one try at a server.
+pub static TRIAL: Label = Label::fixed(
+    "outcome",
+    &["answered", "error", "truncated", "timeout", "unreachable", "malformed", "late"],
+);
+/// Values of [`TRIAL`]: an answer.
+pub const TRIAL_ANSWERED: usize = 0;
+/// A response code that says nothing of the name.
+pub const TRIAL_ERROR: usize = 1;
+/// Cut: it is asked again over TCP.
+pub const TRIAL_TRUNCATED: usize = 2;
+/// Nothing in time.
+pub const TRIAL_TIMEOUT: usize = 3;
+/// Its port was refused, or it could not be sent.
+pub const TRIAL_UNREACHABLE: usize = 4;
+/// It cannot be read.
+pub const TRIAL_MALFORMED: usize = 5;
+/// The answer came, but the query had another.
+pub const TRIAL_LATE: usize = 6;
+/// What did not match a query.
+pub static FORGED: Label = Label::fixed("reason", &["id", "question", "case", "cookie"]);
+/// Up to which time a response took: powers of two of [`RTT_BIN_FIRST_MICROS`].
+pub static RTT_BIN: Label = Label { name: "le", len: 16, values: Values::Times };
+/// The end of the first bin of [`RTT_BIN`], in microseconds. The last bin is open.
+pub const RTT_BIN_FIRST_MICROS: u64 = 64;
+/// The value of [`RTT_BIN`] for a time in microseconds.
+#[inline]
+#[must_use]
+pub fn rtt_bin(micros: u64) -> usize {
+    let mut bin = 0;
+    while bin < RTT_BIN.len - 1 && micros > RTT_BIN_FIRST_MICROS << bin {
+        bin += 1;
+    }
+    bin
+}
+/// What a look into the cache found.
+pub static CACHE_LOOK: Label =
+    Label::fixed("result", &["fresh", "prefetch", "stale", "failure", "expired", "miss"]);
+/// What the other server said, compared with our own answer.
+pub static COMPARED: Label = Label::fixed("result", &["same", "differs", "timeout"]);
 
 /// The types that have a counter of their own, by number.
 const TYPES: [(u16, &str); 29] = [

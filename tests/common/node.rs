@@ -41,6 +41,7 @@ pub fn settings() -> Settings {
         cookies: None,
         rate_limit: None,
         drop: Vec::new(),
+        policy: as112d::policy::Policy::default(),
         listeners: Vec::new(),
         series: Vec::new(),
     }

@@ -1,0 +1,1 @@
+//! What may wait: workers, the life of a query, the cache, and the exchange with upstreams.
