@@ -6,6 +6,7 @@ mod conductor;
 mod history;
 mod limiting;
 mod platform;
+mod work;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub use conductor::*;
 pub use history::*;
 pub use limiting::*;
 pub use platform::*;
+pub use work::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.

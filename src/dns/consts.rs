@@ -101,6 +101,8 @@ pub mod rcode {
     pub const NOERROR: u8 = 0;
     /// The query does not parse (RFC 1035).
     pub const FORMERR: u8 = 1;
+    /// The server failed (RFC 1035).
+    pub const SERVFAIL: u8 = 2;
     /// No such name (RFC 1035, RFC 8020).
     pub const NXDOMAIN: u8 = 3;
     /// The operation is not supported (RFC 1035).
