@@ -3,6 +3,7 @@
 
 mod announce;
 mod history;
+mod jobs;
 mod limiting;
 mod platform;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use announce::*;
 pub use history::*;
+pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
 

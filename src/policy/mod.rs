@@ -153,6 +153,13 @@ impl Policy {
         Decision::default()
     }
 
+    /// Whether a rule of a later phase may match a query that no route takes.
+    #[must_use]
+    pub fn may_concern(&self, facts: &Facts<'_>) -> bool {
+        let _ = facts;
+        false
+    }
+
     /// The rules, in the order in which they are asked.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
