@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::placement::Placement;
 use crate::config::loaded::Loaded;
+use crate::config::platform::Platform;
 use crate::config::{self, Config, Flags};
 use crate::control::orders::Client;
 use crate::limits::RELOAD_MAX;
@@ -160,6 +161,8 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         drop: _,
         cookies: _,
         rate_limit: _,
+        upstreams: _,
+        routes: _,
         databases: _,
         drain_time: _,
         // Another process has these.
@@ -170,6 +173,10 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         steer,
         busy_poll,
         datapath,
+        platform,
+        cache,
+        resolver,
+        trace,
         user,
         rcvbuf,
         sndbuf,
@@ -190,13 +197,20 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     } = running;
     let mut changed = Vec::new();
     let log_level = std::mem::replace(&mut config.log.level, log.level);
+    // Every one of these by its name, too.
+    let Platform { workers, jobs, share, colo: _, rules: _, query_timeout } = platform;
     macro_rules! keep {
-        ($($name:literal: $($field:ident)+;)*) => {$(
-            if $(config.$field != *$field)||+ {
+        ($($name:literal: $($($field:ident).+)+;)*) => {$(
+            if $(config.$($field).+ != *kept!($($field).+))||+ {
                 changed.push($name);
-                $(config.$field.clone_from($field);)+
+                $(config.$($field).+.clone_from(kept!($($field).+));)+
             }
         )*};
+    }
+    // What is in a section, by its name alone.
+    macro_rules! kept {
+        (platform.$field:ident) => { $field };
+        ($field:ident) => { $field };
     }
     keep! {
         "[server] listen": listen;
@@ -205,6 +219,13 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         "[server] steer": steer;
         "[server] busy_poll": busy_poll;
         "[server] datapath": datapath;
+        "[platform] workers": platform.workers;
+        "[platform] jobs": platform.jobs;
+        "[platform] share": platform.share;
+        "[platform] query_timeout": platform.query_timeout;
+        "[cache]": cache;
+        "[resolver]": resolver;
+        "[trace]": trace;
         "[server] user": user;
         "[server] rcvbuf": rcvbuf;
         "[server] sndbuf": sndbuf;
