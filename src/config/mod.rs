@@ -12,6 +12,7 @@ pub mod listen;
 pub mod loaded;
 pub mod logs;
 pub mod platform;
+pub mod rules;
 mod shown;
 mod spec;
 mod upstreams;

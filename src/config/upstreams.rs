@@ -16,7 +16,7 @@ use crate::limits::{
     UPSTREAM_SERVERS_MAX, UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS,
     UPSTREAM_TRIES, UPSTREAM_TRIES_MAX, UPSTREAMS_MAX,
 };
-use crate::policy::upstream::{Choose, Ecs, Over, Upstream};
+use crate::policy::upstream::{Choose, Ecs, Over, Roots, Upstream};
 use crate::policy::{Fallback, Route};
 
 /// The port of DNS, and that of DNS over TLS (RFC 7858).
@@ -189,7 +189,8 @@ impl UpstreamSpec {
                 Over::Udp
             }
             (Transport::Tls, Some(name)) => {
-                Over::Tls { name: text(name), ca: self.tls_ca.map(|path| dir.join(path)) }
+                let ca = self.tls_ca.map(|path| dir.join(path));
+                Over::Tls { name: text(name), ca, roots: Roots::default() }
             }
             (_, Some(given)) => {
                 mistake(given.origin, "`tls_name` is for `over = \"tls\"`; remove one of the two".to_owned());

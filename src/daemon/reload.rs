@@ -16,6 +16,7 @@ use crate::config::{self, Config, Flags};
 use crate::control::orders::Client;
 use crate::limits::RELOAD_MAX;
 use crate::problem::Problem;
+use crate::stats::labels::Names;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -46,15 +47,15 @@ pub(super) struct Reloaded {
 }
 
 impl Reloaded {
-    /// Reads and checks everything. The zones of `series` are counted already; what is written for other
-    /// programs calls the node `written_as`.
+    /// Reads and checks everything. What has its name among `counted` is counted already; what is written for
+    /// other programs calls the node `written_as`.
     ///
     /// # Errors
     /// Every mistake.
     pub(super) fn read(
         source: &Source,
         running: &Config,
-        series: Vec<String>,
+        counted: &Names,
         written_as: &str,
     ) -> Result<Self, Vec<Problem>> {
         let mut config = source.read()?;
@@ -62,7 +63,7 @@ impl Reloaded {
         // see.
         Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running, written_as);
-        let loaded = Loaded::read(&config, series)?;
+        let loaded = Loaded::read(&config, counted)?;
         // Those that were read before are better than none.
         if !loaded.unread.is_empty() {
             return Err(loaded.unread);
