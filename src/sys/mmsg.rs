@@ -15,7 +15,7 @@ use super::sockets::wildcards;
 use crate::limits::{DRAIN_BATCHES_MAX, MMSG_BATCH, SHARD_SOCKETS_MAX};
 use batch::Batch;
 
-mod batch;
+pub(super) mod batch;
 
 /// Sockets that are read with recvmmsg and answered with sendmmsg.
 pub struct Mmsg {
