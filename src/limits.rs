@@ -4,6 +4,7 @@
 mod announce;
 mod conductor;
 mod history;
+mod jobs;
 mod limiting;
 mod platform;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use announce::*;
 pub use conductor::*;
 pub use history::*;
+pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
 

@@ -12,8 +12,8 @@ use super::upstreams::Server;
 use super::written::{Count, Given, Mistake, Size, Text, Time, Written};
 use crate::limits::{
     CACHE_FAILURE_CEILING_MS, CACHE_FAILURE_FLOOR_MS, CACHE_LEN_CEILING, CACHE_LEN_FLOOR,
-    CACHE_NEGATIVE_CEILING_MS, CACHE_STALE_TTL_CEILING_MS, CACHE_TTL_CEILING_MS, JOBS, JOBS_CEILING,
-    JOBS_FLOOR, JOBS_SHARE, NSID_LEN_MAX, QUERY_TIMEOUT, QUERY_TIMEOUT_CEILING_MS, QUERY_TIMEOUT_FLOOR_MS,
+    CACHE_NEGATIVE_CEILING_MS, CACHE_STALE_TTL_CEILING_MS, CACHE_TTL_CEILING_MS, JOBS, JOBS_RANGE,
+    JOBS_SHARE, NSID_LEN_MAX, QUERY_TIMEOUT, QUERY_TIMEOUT_CEILING_MS, QUERY_TIMEOUT_FLOOR_MS,
     RESOLVER_LEN, RESOLVER_LEN_CEILING, RESOLVER_LEN_FLOOR, RESOLVER_PORT, SAMPLE_EVERY_MAX, TRACE_EVERY,
     WORKERS_MAX,
 };
@@ -74,7 +74,7 @@ pub struct Platform {
     pub query_timeout: Duration,
 }
 
-type Jobs = Count<JOBS_FLOOR, JOBS_CEILING>;
+type Jobs = Count<{ *JOBS_RANGE.start() }, { *JOBS_RANGE.end() }>;
 type QueryTimeout = Time<QUERY_TIMEOUT_FLOOR_MS, QUERY_TIMEOUT_CEILING_MS>;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -82,7 +82,7 @@ type QueryTimeout = Time<QUERY_TIMEOUT_FLOOR_MS, QUERY_TIMEOUT_CEILING_MS>;
 pub(super) struct PlatformSpec {
     workers: Given<Workers>,
     jobs: Given<Jobs>,
-    share: Given<Count<1, JOBS_CEILING>>,
+    share: Given<Count<1, { *JOBS_RANGE.end() }>>,
     colo: Option<Given<Text<NSID_LEN_MAX>>>,
     rules: Option<PathBuf>,
     query_timeout: Given<QueryTimeout>,

@@ -9,20 +9,6 @@ pub const RULE_SERIES_MAX: usize = 255;
 /// Servers that are counted by name; the others are counted together.
 pub const SERVER_SERIES_MAX: usize = 64;
 
-/// Threads for what may wait. One forwards over 100,000 queries a second; each takes a cache and sockets of
-/// its own.
-pub const WORKERS_MAX: usize = 16;
-
-/// Jobs of a thread that answers: with fewer than a batch a burst would get fallbacks, and so many wait for
-/// over 200 ms each at 80,000 queries a second.
-pub const JOBS_FLOOR: usize = 64;
-/// See [`JOBS_FLOOR`].
-pub const JOBS_CEILING: usize = 16_384;
-/// Jobs of a thread that answers: 2.3 MiB.
-pub const JOBS: usize = 1024;
-/// How many of them one rule may have: with four busy rules none of them starves another.
-pub const JOBS_SHARE: usize = 256;
-
 /// How long a query may take that is handed over: resolvers ask again after 1 to 5 s (RFC 8767 suggests
 /// 1.8 s for a stale answer).
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(2);

@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 
 pub use drops::SocketDrops;
+pub use tcp::TcpReturn;
 pub use threads::{Event, Net, Plan, memory_len_of_shard, spawn};
 pub use wall::unix_time;
 

@@ -15,16 +15,17 @@ use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::rcode;
 use crate::dns::cookie::Standing;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
+use crate::serve::job::{Desk, Taken, Way};
 use crate::serve::limiter::{Claim, Limiter};
 use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{Verdict, serve};
+use crate::serve::{Verdict, fallback, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    DROPPED, OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS,
-    SHARD_REARMS, SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS,
+    DROPPED, HANDED_OVER, OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED,
+    SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS, WORK_REFUSED,
 };
-use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED};
+use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED, WORK_REFUSED_POOL};
 use crate::stats::ledger::Ledger;
 use crate::sys::{Arrived, Local, Mmsg, Ring, Turn};
 
@@ -133,6 +134,7 @@ impl Shard {
         given: Vec<ShardSocket>,
         snapshot: Follower,
         ledger: Ledger,
+        desk: Option<Desk>,
         ours_from: Option<Seen>,
     ) -> Self {
         let counted =
@@ -147,6 +149,7 @@ impl Shard {
             cap: ErrorCap::new(),
             limiter: Limiter::default(),
             clock: WallClock::new(),
+            desk,
             batch_began: None,
         };
         Self { sockets, answering, drops }
@@ -211,7 +214,10 @@ impl Shard {
 
     /// Ends a turn, at `now`: its counts become visible to readers.
     fn fold(&mut self, turn: &Turn, now: Instant) {
-        let Answering { ledger, batch_began, snapshot, .. } = &mut self.answering;
+        let Answering { ledger, batch_began, snapshot, desk, .. } = &mut self.answering;
+        if let Some(desk) = desk {
+            desk.end_turn();
+        }
         ledger.count(SHARD_TURNS.at([]));
         if let Some(began) = batch_began.take() {
             // The replies are submitted by the next system call (io_uring) or were by the last (mmsg).
@@ -256,6 +262,8 @@ struct Answering {
     cap: ErrorCap,
     limiter: Limiter,
     clock: WallClock,
+    /// Where queries are handed over, if there are workers.
+    desk: Option<Desk>,
     /// When the first datagram of this turn was lent.
     batch_began: Option<Instant>,
 }
@@ -280,13 +288,26 @@ impl Answering {
         let arrival = Arrival { transport: Transport::Udp, peer, local, listener, unix_time, pace };
         self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
-        let len = match serve(&self.snapshot, &arrival, slot, arrived.len, &mut account) {
+        let mut verdict = serve(&self.snapshot, &arrival, slot, arrived.len, &mut account);
+        if let Verdict::HandOff(way) = verdict {
+            verdict = match self.hand_over(way, arrived, &arrival, slot, &mut account) {
+                Some(verdict) => verdict,
+                None => {
+                    // It is as good as answered.
+                    if let Some(claim) = &claim {
+                        self.settle(claim, &account, true);
+                    }
+                    return None;
+                }
+            }
+        }
+        let len = match verdict {
             Verdict::Reply(len) if self.cap.admits(slot[3] & 0xF) => Some(len),
             Verdict::Reply(_) => {
                 account.dropped = Some(DROPPED_ERROR_CAP);
                 None
             }
-            Verdict::Drop => None,
+            Verdict::Drop | Verdict::HandOff(_) => None,
         };
         self.ledger.post(&account, peer.ip(), len.map(|len| &slot[..len]));
         if let Some(claim) = &claim {
@@ -297,6 +318,34 @@ impl Answering {
 }
 
 impl Answering {
+    /// Hands a query over; where that cannot be, what it gets instead is made in its slot.
+    #[cold]
+    fn hand_over(
+        &mut self,
+        way: Way,
+        arrived: &Arrived,
+        arrival: &Arrival,
+        slot: &mut [u8],
+        account: &mut Account,
+    ) -> Option<Verdict> {
+        let label = self.snapshot.route_label(way);
+        let asked = self.batch_began.unwrap_or_else(Instant::now);
+        let packet = &slot[..arrived.len];
+        let taken =
+            Taken { arrival, socket: arrived.socket, connection: None, account, label, asked, packet };
+        let handed = self.desk.as_mut().map_or(Err(WORK_REFUSED_POOL), |desk| desk.hand_over(way, &taken));
+        match handed {
+            Ok(()) => {
+                self.ledger.count(HANDED_OVER.at([label]));
+                None
+            }
+            Err(reason) => {
+                self.ledger.count(WORK_REFUSED.at([label, reason]));
+                Some(fallback(&self.snapshot, way, arrival, slot, arrived.len, account))
+            }
+        }
+    }
+
     /// Charges an answered query to its network, or counts what one over the limit got. A valid cookie shows
     /// that nobody has forged the source: it costs the network nothing.
     #[inline]
@@ -365,7 +414,7 @@ mod tests {
         let (ledger, stream) = ledger(&LedgerSettings::default());
         let follower = Published::new(snapshot(|_, _| ()).unwrap()).follow();
         let given = vec![ShardSocket { socket, listener, is_second: false }];
-        let mut shard = Shard::new(given, follower, ledger, None);
+        let mut shard = Shard::new(given, follower, ledger, None, None);
         let udp = shard.udp(Datapath::Mmsg, 0).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], local).unwrap(), 1000));
@@ -417,7 +466,7 @@ mod tests {
                 let _end = End(orders);
                 let serving = scope.spawn(move || {
                     // A ring belongs to the thread that makes it.
-                    let mut shard = Shard::new(vec![given], follower, ledger, None);
+                    let mut shard = Shard::new(vec![given], follower, ledger, None, None);
                     let udp = shard.udp(datapath, 0).unwrap();
                     shard.serve(udp, orders, &pauses)
                 });

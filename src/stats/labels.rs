@@ -185,6 +185,7 @@ pub static DROPPED: Label = Label::fixed(
         "unaddressed",
         "rate_limit",
         "drop_list",
+        "rule",
     ],
 );
 /// Values of [`DROPPED`].
@@ -205,6 +206,8 @@ pub const DROPPED_UNADDRESSED: usize = 6;
 pub const DROPPED_RATE_LIMIT: usize = 7;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_LISTED: usize = 8;
+/// See [`DROPPED_SHORT`]. A rule drops it, or the fallback of one.
+pub const DROPPED_RULE: usize = 9;
 /// What a query over the rate limit of its network got: a truncated reply, BADCOOKIE, nothing; or an answer,
 /// because the limit only counts, or is not for its network, or it had a valid cookie.
 pub static OVER_LIMIT: Label =

@@ -151,7 +151,7 @@ impl Conn {
             slot[..query.len()].copy_from_slice(query);
             match answer(slot, query.len()) {
                 Verdict::Reply(len) => self.push(&slot[..len], now),
-                Verdict::Drop => self.finish(Closed::Protocol),
+                Verdict::Drop | Verdict::HandOff(_) => self.finish(Closed::Protocol),
             }
         }
         taken

@@ -22,7 +22,7 @@ use std::time::Duration;
 use crate::dns::arrival::Arrival;
 use crate::limits;
 use crate::serve::Verdict;
-pub use driver::TcpDriver;
+pub use driver::{TcpDriver, TcpReturn};
 pub use serving::Serving;
 pub use table::memory_len;
 

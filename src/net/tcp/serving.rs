@@ -7,8 +7,9 @@ use crossbeam_channel::Sender;
 use super::{Closed, TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
 use crate::net::drops::SocketDrops;
+use crate::serve::job::Desk;
 use crate::serve::published::Follower;
-use crate::serve::{Verdict, serve};
+use crate::serve::{Verdict, fallback, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
     DROPPED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS,
@@ -21,15 +22,17 @@ use crate::stats::ledger::Ledger;
 pub struct Serving {
     snapshot: Follower,
     ledger: Ledger,
+    /// Where queries are handed over, if there are workers.
+    desk: Option<Desk>,
     /// Where it says that it accepts nothing for now.
     paused: Option<Sender<Vec<SocketDrops>>>,
 }
 
 impl Serving {
-    /// Serves from `snapshot`, and counts with `ledger`.
+    /// Serves from `snapshot`, counts with `ledger`, and hands over at `desk`.
     #[must_use]
-    pub const fn new(snapshot: Follower, ledger: Ledger) -> Self {
-        Self { snapshot, ledger, paused: None }
+    pub const fn new(snapshot: Follower, ledger: Ledger, desk: Option<Desk>) -> Self {
+        Self { snapshot, ledger, desk, paused: None }
     }
 
     /// It says to `paused` when it accepts nothing for now.
@@ -57,10 +60,13 @@ impl TcpHandler for Serving {
     fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
         self.ledger.see(slot, len, arrival.peer, arrival.local);
         let mut account = Account::default();
-        let verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
+        let mut verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
+        if let Verdict::HandOff(way) = verdict {
+            verdict = fallback(&self.snapshot, way, arrival, slot, len, &mut account);
+        }
         let reply = match verdict {
             Verdict::Reply(len) => Some(&slot[..len]),
-            Verdict::Drop => None,
+            Verdict::Drop | Verdict::HandOff(_) => None,
         };
         self.ledger.post(&account, arrival.peer.ip(), reply);
         verdict
