@@ -107,7 +107,7 @@ fn wrong_values_say_what_to_write() {
         ("query example.com", "<TYPE>"),
         ("zones --format json", "possible values: zone"),
         ("probe --address 1.2.3", "`1.2.3` is not an address; give one such as 192.0.2.1"),
-        ("probe --timeout 5", "`5` is not a time; give a number with ms, s or m"),
+        ("probe --timeout 5", "`5` is not a time; give a number with ms, s, m, h or d"),
         ("addresses --apply --undo", "cannot be used with"),
         ("addresses as113", "possible values: as112-direct, as112-dname, as112"),
         ("query a A --class HS", "possible values: IN, CH"),

@@ -10,6 +10,7 @@ use crate::daemon::memory::{Bound, Footprint, Limit};
 use crate::daemon::placement::Placement;
 use crate::daemon::written;
 use crate::problem::Problem;
+use crate::stats::labels::Names;
 use crate::sys::{confine, user};
 use crate::zone::{self, Service, ZoneSet};
 
@@ -20,7 +21,7 @@ use crate::zone::{self, Service, ZoneSet};
 pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
     let CheckOptions { serve: options, strict } = options;
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let (loaded, placement) = (Loaded::read(&config, Vec::new()), Placement::with_user(&config));
+    let (loaded, placement) = (Loaded::read(&config, &Names::default()), Placement::with_user(&config));
     let errors = [loaded.as_ref().err(), placement.as_ref().err()];
     let mut problems: Vec<Problem> = errors.into_iter().flatten().flatten().cloned().collect();
     // As who will write there, because root may more. A user that is not there was told of above.

@@ -279,10 +279,10 @@ impl Node {
             reloading.again.get_or_insert_default().extend(clients);
             return;
         }
-        let series = self.board.named.load().counted.zones.clone();
+        let counted = self.board.named.load().counted.clone();
         let (source, running) = (self.source.clone(), self.config.clone());
         let written_as = self.course.written_as.clone();
-        let read = move || Reloaded::read(&source, &running, series, &written_as).map(Box::new);
+        let read = move || Reloaded::read(&source, &running, &counted, &written_as).map(Box::new);
         match self.course.reader.begin(clients, Instant::now(), read) {
             Ok(reloading) => self.course.reloading = Some(reloading),
             Err((clients, error)) => {

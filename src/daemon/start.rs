@@ -45,6 +45,7 @@ use crate::net::{Event, Net, Plan};
 use crate::problem::Problem;
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
+use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::sockets::{self, UdpOptions};
 
@@ -174,7 +175,7 @@ impl Start<'_> {
 /// The steps.
 impl Start<'_> {
     fn load(&self) -> Result<Found, Vec<Problem>> {
-        let loaded = Loaded::read(&self.config, Vec::new())?;
+        let loaded = Loaded::read(&self.config, &Names::default())?;
         let mut placement = Placement::with_user(&self.config)?;
         let memory = memory::Bound::new(&self.config, placement.places.len(), Footprint::now());
         placement.notes.extend(memory.within(Limit::here().as_ref())?);
