@@ -8,6 +8,7 @@ mod jobs;
 mod limiting;
 mod platform;
 mod work;
+mod policy;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
 pub use work::*;
+pub use policy::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.
