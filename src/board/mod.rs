@@ -335,9 +335,13 @@ impl Reading<'_> {
     }
 
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
-    /// those are the ones that have a name, and any that counted.
+    /// those are the ones that have a name, and any that counted; of the platform there are some where there
+    /// are rules.
     pub fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
         let names = &self.named.counted;
+        if family.is_of_platform() && !names.have_platform() {
+            return Vec::new();
+        }
         let counters = family.of(totals).iter().enumerate();
         let in_use = counters.filter_map(|(offset, &count)| {
             let values = family.values(offset);

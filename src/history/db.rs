@@ -356,10 +356,9 @@ fn put_totals(
     (total, left_out): (&Totals, &Totals),
     before: &Totals,
 ) -> rusqlite::Result<()> {
-    let counts = total.counts().iter().zip(left_out.counts()).zip(before.counts());
-    for (at, ((&total, &left_out), &before)) in counts.enumerate() {
-        if total > before {
-            put_total(transaction, source, &series[at], (total, left_out))?;
+    for (at, (series, &now)) in series.iter().zip(total.counts()).enumerate() {
+        if now > before.get(at) {
+            put_total(transaction, source, series, (now, left_out.get(at)))?;
         }
     }
     Ok(())

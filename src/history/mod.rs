@@ -375,7 +375,7 @@ impl History {
                 for totals in [&mut base.total, &mut base.left_out] {
                     let mut new = Totals::default();
                     for (at, &total) in totals.counts().iter().enumerate() {
-                        if series[at].labels != self.series[at].labels {
+                        if series[at].labels != self.series.get(at).map_or("", |known| &known.labels) {
                             new.add(at, total);
                         }
                     }

@@ -64,6 +64,12 @@ impl Names {
         }
     }
 
+    /// Whether there are rules, so that anything of the platform can count.
+    #[must_use]
+    pub const fn have_platform(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// How many values of a label are in use.
     #[must_use]
     pub fn len_in_use(&self, label: &Label) -> usize {
