@@ -144,7 +144,8 @@ impl History {
         shards: usize,
         now: u64,
     ) -> Result<(Self, Bases), Fault> {
-        let mut memory = db::in_memory(Some(image), HISTORY_IN_MEMORY_LEN_MAX, now, shards + 2)?;
+        let mut memory =
+            db::in_memory(Some(image), HISTORY_IN_MEMORY_LEN_MAX, now, Bases::blocks_of(shards))?;
         let series = all_series(names);
         let bases = memory.begin(&series, shards, false, now);
         let bases = bases.map_err(|error| Fault::of(&error, Path::new("")))?;

@@ -120,6 +120,12 @@ impl Family {
 pub struct OfPlatform(Family);
 
 impl OfPlatform {
+    /// The name of the family.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.0.name
+    }
+
     /// Where the counter with these label values stands.
     #[inline(always)]
     #[must_use]
