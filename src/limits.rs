@@ -2,6 +2,7 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod conductor;
 mod history;
 mod jobs;
 mod limiting;
@@ -10,6 +11,7 @@ mod platform;
 use std::time::Duration;
 
 pub use announce::*;
+pub use conductor::*;
 pub use history::*;
 pub use jobs::*;
 pub use limiting::*;
