@@ -2,7 +2,7 @@
 
 use super::job::Way;
 use super::route::{Routed, without_worker};
-use super::service::{Verdict, again, native};
+use super::service::{Verdict, again, native, split};
 use super::snapshot::Snapshot;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::stats::account::Account;
@@ -22,6 +22,7 @@ pub fn fallback(
     match without_worker(snapshot, way, arrival.transport != Transport::Udp) {
         Routed::Native | Routed::HandOff(_) => native(snapshot, arrival, slot, len, account),
         Routed::Answer(rcode) => {
+            account.extended_rcode = split(rcode, account.edns.is_some()).1;
             Verdict::Reply(again(snapshot, arrival, slot, len, |service, slot, query| {
                 service.code(slot, query, rcode, None)
             }))

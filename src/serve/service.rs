@@ -588,7 +588,7 @@ impl Service<'_> {
 }
 
 /// The low four bits of a response code, and those that travel in OPT.
-const fn split(rcode: u16, has_opt: bool) -> (u8, u8) {
+pub(super) const fn split(rcode: u16, has_opt: bool) -> (u8, u8) {
     if rcode > 0xF && !has_opt {
         return (rcode::SERVFAIL, 0);
     }

@@ -290,6 +290,7 @@ pub static XDP_REASON: Label = Label::fixed(
         "sampled",
         "busy",
         "limited",
+        "policy",
     ],
 );
 /// Why a receive was begun again.
