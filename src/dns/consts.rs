@@ -123,6 +123,8 @@ pub mod rcode {
     pub const NOERROR: u8 = 0;
     /// The query does not parse (RFC 1035).
     pub const FORMERR: u8 = 1;
+    /// The server failed (RFC 1035).
+    pub const SERVFAIL: u8 = 2;
     /// No such name (RFC 1035, RFC 8020).
     pub const NXDOMAIN: u8 = 3;
     /// The operation is not supported (RFC 1035).
@@ -151,6 +153,8 @@ pub mod option {
     pub const COOKIE: u16 = 10;
     /// TCP keepalive (RFC 7828).
     pub const TCP_KEEPALIVE: u16 = 11;
+    /// Padding (RFC 7830).
+    pub const PADDING: u16 = 12;
     /// Extended error (RFC 8914).
     pub const EDE: u16 = 15;
 }
@@ -173,6 +177,8 @@ pub mod flag {
     pub const RD: u16 = 0x0100;
     /// Authentic data (RFC 4035, section 3.2.3).
     pub const AD: u16 = 0x0020;
+    /// Checking disabled (RFC 4035, section 3.2.2).
+    pub const CD: u16 = 0x0010;
     /// The response code, as far as the header has it.
     pub const RCODE: u16 = 0x000F;
 }
