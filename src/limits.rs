@@ -2,6 +2,7 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod cache;
 mod history;
 mod limiting;
 mod platform;
@@ -9,6 +10,7 @@ mod platform;
 use std::time::Duration;
 
 pub use announce::*;
+pub use cache::*;
 pub use history::*;
 pub use limiting::*;
 pub use platform::*;
