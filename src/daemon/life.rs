@@ -216,6 +216,9 @@ impl Node {
                 clients.into_iter().for_each(|client| client.done(json!({ "level": level.name() })));
             }
             Wish::Upgrade => self.upgrade(clients),
+            Wish::Rules => clients.into_iter().for_each(|client| client.done(self.rules())),
+            Wish::Why(asked) => self.why(asked, clients),
+            Wish::Cache(asked) => self.cache(asked, clients),
         }
     }
 

@@ -210,8 +210,12 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     }
     // What is in a section, by its name alone.
     macro_rules! kept {
-        (platform.$field:ident) => { $field };
-        ($field:ident) => { $field };
+        (platform.$field:ident) => {
+            $field
+        };
+        ($field:ident) => {
+            $field
+        };
     }
     keep! {
         "[server] listen": listen;

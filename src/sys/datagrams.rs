@@ -179,8 +179,7 @@ pub fn take_errors(socket: &UdpSocket, take: &mut impl FnMut(SocketAddr, &[u8]))
         // What kind of error it is does not matter: none of them brings an answer.
         let mut iovec = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
         let name_len = SOCKADDR_LEN_MAX as libc::socklen_t;
-        let mut head =
-            message_head(name.as_mut_ptr().cast(), name_len, &raw mut iovec, ptr::null_mut(), 0);
+        let mut head = message_head(name.as_mut_ptr().cast(), name_len, &raw mut iovec, ptr::null_mut(), 0);
         let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
         // SAFETY: `head` names `name`, `iovec` and by it `payload`, with their lengths; all live until the end
         // of this turn of the loop, and none is borrowed while the kernel writes.

@@ -65,7 +65,8 @@ impl Confined {
         }
         let blocked = filter::set_signals(class == Class::Signals);
         blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
-        filter::apply(class, &self.wakers).map_err(|error| format!("cannot install its system call filter: {error}"))
+        filter::apply(class, &self.wakers)
+            .map_err(|error| format!("cannot install its system call filter: {error}"))
     }
 }
 
