@@ -7,6 +7,7 @@ mod history;
 mod jobs;
 mod limiting;
 mod platform;
+mod work;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub use history::*;
 pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
+pub use work::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.

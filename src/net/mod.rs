@@ -3,6 +3,7 @@
 //! The datapath is chosen once, for the whole process: all shards use the ring, or none does.
 
 mod drops;
+mod hand_over;
 pub mod orders;
 mod probe;
 pub mod tcp;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::drops::{Drops, Seen, SocketDrops};
+use super::hand_over::Handed;
 use super::orders::Orders;
 use super::wall::WallClock;
 use super::{Datapath, NetError};
@@ -15,17 +16,17 @@ use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::rcode;
 use crate::dns::cookie::Standing;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
-use crate::serve::job::{Desk, Taken, Way};
+use crate::serve::job::Desk;
 use crate::serve::limiter::{Claim, Limiter};
 use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{Verdict, fallback, serve};
+use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
-    DROPPED, HANDED_OVER, OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED,
-    SHARD_OVERFLOWS, SHARD_REARMS, SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS, WORK_REFUSED,
+    DROPPED, OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS,
+    SHARD_REARMS, SHARD_RECEIVED, SHARD_SENT, SHARD_SHORT, SHARD_TURNS,
 };
-use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED, WORK_REFUSED_POOL};
+use crate::stats::labels::{DROPPED_ERROR_CAP, DROPPED_UNADDRESSED};
 use crate::stats::ledger::Ledger;
 use crate::sys::{Arrived, Local, Mmsg, Ring, Turn};
 
@@ -290,10 +291,13 @@ impl Answering {
         let mut account = Account::default();
         let mut verdict = serve(&self.snapshot, &arrival, slot, arrived.len, &mut account);
         if let Verdict::HandOff(way) = verdict {
-            verdict = match self.hand_over(way, arrived, &arrival, slot, &mut account) {
-                Some(verdict) => verdict,
+            let (socket, len, connection) = (arrived.socket, arrived.len, None);
+            let asked = self.batch_began.unwrap_or_else(Instant::now);
+            let handed = Handed { way, arrival: &arrival, socket, connection, asked, slot, len };
+            match handed.over(self.desk.as_mut(), &self.snapshot, &mut self.ledger, &mut account) {
+                Some(instead) => verdict = instead,
                 None => {
-                    // It is as good as answered.
+                    // It is as good as answered, and counted by whoever answers it.
                     if let Some(claim) = &claim {
                         self.settle(claim, &account, true);
                     }
@@ -318,34 +322,6 @@ impl Answering {
 }
 
 impl Answering {
-    /// Hands a query over; where that cannot be, what it gets instead is made in its slot.
-    #[cold]
-    fn hand_over(
-        &mut self,
-        way: Way,
-        arrived: &Arrived,
-        arrival: &Arrival,
-        slot: &mut [u8],
-        account: &mut Account,
-    ) -> Option<Verdict> {
-        let label = self.snapshot.route_label(way);
-        let asked = self.batch_began.unwrap_or_else(Instant::now);
-        let packet = &slot[..arrived.len];
-        let taken =
-            Taken { arrival, socket: arrived.socket, connection: None, account, label, asked, packet };
-        let handed = self.desk.as_mut().map_or(Err(WORK_REFUSED_POOL), |desk| desk.hand_over(way, &taken));
-        match handed {
-            Ok(()) => {
-                self.ledger.count(HANDED_OVER.at([label]));
-                None
-            }
-            Err(reason) => {
-                self.ledger.count(WORK_REFUSED.at([label, reason]));
-                Some(fallback(&self.snapshot, way, arrival, slot, arrived.len, account))
-            }
-        }
-    }
-
     /// Charges an answered query to its network, or counts what one over the limit got. A valid cookie shows
     /// that nobody has forged the source: it costs the network nothing.
     #[inline]

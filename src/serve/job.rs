@@ -13,7 +13,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::HEADER_LEN;
 use crate::dns::name::{self, Walk};
-use crate::limits::{JOBS, JOBS_SHARE, QUERY_LEN_MAX, TCP_REPLY_LEN_MAX};
+use crate::limits::{JOBS, JOBS_SHARE, QUERY_LEN_MAX, TCP_PENDING_MAX, TCP_REPLY_LEN_MAX};
 use crate::policy::RuleId;
 use crate::policy::facts::Tags;
 use crate::policy::upstream::UpstreamId;
@@ -258,10 +258,11 @@ impl Desk {
         size_of::<Self>() + size_of::<[u32; RULE.len]>() + queues + free + settings.jobs * size_of::<Job>()
     }
 
-    /// Bytes of the replies that the jobs of one may hold, where they go back to connections.
+    /// Bytes of the replies that go back to connections: what the jobs of one may hold, and what the buffer
+    /// of one connection, which is twice there while it grows, may hold on top of what is counted for it.
     #[must_use]
     pub const fn replies_memory_len(settings: &JobSettings) -> usize {
-        settings.jobs * TCP_REPLY_LEN_MAX
+        (settings.jobs + 4 * TCP_PENDING_MAX) * TCP_REPLY_LEN_MAX
     }
 }
 

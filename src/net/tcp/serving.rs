@@ -1,15 +1,17 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
 use super::{Closed, TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
 use crate::net::drops::SocketDrops;
-use crate::serve::job::Desk;
+use crate::net::hand_over::Handed;
+use crate::serve::job::{Connection, Desk, Job};
 use crate::serve::published::Follower;
-use crate::serve::{Verdict, fallback, serve};
+use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
     DROPPED, TCP_ACCEPT_FAILED, TCP_ACCEPT_PAUSED, TCP_ACCEPTED, TCP_CLOSED, TCP_TURNS,
@@ -24,6 +26,8 @@ pub struct Serving {
     ledger: Ledger,
     /// Where queries are handed over, if there are workers.
     desk: Option<Desk>,
+    /// When the thread woke up.
+    woken: Instant,
     /// Where it says that it accepts nothing for now.
     paused: Option<Sender<Vec<SocketDrops>>>,
 }
@@ -31,8 +35,8 @@ pub struct Serving {
 impl Serving {
     /// Serves from `snapshot`, counts with `ledger`, and hands over at `desk`.
     #[must_use]
-    pub const fn new(snapshot: Follower, ledger: Ledger, desk: Option<Desk>) -> Self {
-        Self { snapshot, ledger, desk, paused: None }
+    pub fn new(snapshot: Follower, ledger: Ledger, desk: Option<Desk>) -> Self {
+        Self { snapshot, ledger, desk, woken: Instant::now(), paused: None }
     }
 
     /// It says to `paused` when it accepts nothing for now.
@@ -44,6 +48,7 @@ impl Serving {
 
 impl TcpHandler for Serving {
     fn woken(&mut self) {
+        self.woken = Instant::now();
         self.ledger.count(TCP_TURNS.at([]));
         self.ledger.fold();
         self.snapshot.refresh();
@@ -57,12 +62,17 @@ impl TcpHandler for Serving {
         refuses
     }
 
-    fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
+    fn answer(&mut self, arrival: &Arrival, connection: Connection, slot: &mut [u8], len: usize) -> Verdict {
         self.ledger.see(slot, len, arrival.peer, arrival.local);
         let mut account = Account::default();
         let mut verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
         if let Verdict::HandOff(way) = verdict {
-            verdict = fallback(&self.snapshot, way, arrival, slot, len, &mut account);
+            let (asked, connection) = (self.woken, Some(connection));
+            let handed = Handed { way, arrival, socket: 0, connection, asked, slot, len };
+            match handed.over(self.desk.as_mut(), &self.snapshot, &mut self.ledger, &mut account) {
+                Some(instead) => verdict = instead,
+                None => return verdict,
+            }
         }
         let reply = match verdict {
             Verdict::Reply(len) => Some(&slot[..len]),
@@ -70,6 +80,22 @@ impl TcpHandler for Serving {
         };
         self.ledger.post(&account, arrival.peer.ip(), reply);
         verdict
+    }
+
+    fn returned(&mut self) -> Option<Box<Job>> {
+        self.desk.as_mut()?.returned()
+    }
+
+    fn put(&mut self, job: Box<Job>) {
+        if let Some(desk) = &mut self.desk {
+            desk.put(job);
+        }
+    }
+
+    fn rests(&mut self) {
+        if let Some(desk) = &mut self.desk {
+            desk.wake();
+        }
     }
 
     fn paused(&mut self) {
