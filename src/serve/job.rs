@@ -28,7 +28,8 @@ pub const UNROUTED: RuleId = RuleId::MAX;
 /// What the router chose for a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
-    /// The rule that hands it over, or [`UNROUTED`].
+    /// The rule that hands it over: that which ends the phase, whatever its action, as a rule before it may
+    /// want a copy of the query; where none ends it the rule that wants the copy, or [`UNROUTED`].
     pub rule: RuleId,
     /// The snapshot that the rule is of.
     pub serial: u32,
@@ -193,21 +194,23 @@ impl Desk {
     /// # Errors
     /// No job is at hand, or the rule has its share of them.
     pub fn hand_over(&mut self, way: Way, taken: &Taken<'_>) -> Result<(), usize> {
-        if self.free.is_empty() {
+        let has_share =
+            |desk: &Self| desk.taken.get(taken.label).is_some_and(|of_rule| *of_rule < desk.share);
+        if self.free.is_empty() || !has_share(self) {
             self.collect();
         }
-        let of_rule = self.taken.get_mut(taken.label).ok_or(WORK_REFUSED_SHARE)?;
-        if *of_rule >= self.share {
+        if !has_share(self) {
             return Err(WORK_REFUSED_SHARE);
         }
         let worker = if self.sides.len() > 1 { home(taken.packet) as usize % self.sides.len() } else { 0 };
         let side = self.sides.get_mut(worker).filter(|side| !side.given.is_abandoned());
-        let (Some(side), Some(mut job)) = (side, self.free.pop()) else { return Err(WORK_REFUSED_POOL) };
+        let side = side.ok_or(WORK_REFUSED_POOL)?;
+        let mut job = self.free.pop().ok_or(WORK_REFUSED_POOL)?;
         job.fill(way, taken);
         let pushed = side.given.push(job);
         debug_assert!(pushed.is_ok(), "there is room for all jobs");
         side.is_due = true;
-        *of_rule += 1;
+        self.taken[taken.label] += 1;
         Ok(())
     }
 
@@ -309,3 +312,6 @@ impl Inbox {
         self.given.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::dns::consts::{HEADER_LEN, class, rcode, rtype};
 use crate::dns::query::{Header, Query};
 use crate::policy::facts::{Facts, Later, Tags};
 use crate::policy::phase::Phase;
-use crate::policy::{Action, Decision};
+use crate::policy::{Action, Fallback};
 use crate::stats::account::{Account, Ruled};
 
 /// What becomes of a query by the rules.
@@ -54,19 +54,20 @@ pub(super) fn route(
         true => Routed::Native,
         false => Routed::HandOff(Way { rule, serial: snapshot.serial() }),
     };
-    match decision {
-        // It gets no answer that a copy's could be compared with.
-        Decision { taken: Some((_, Action::Drop)), .. } => Routed::Drop,
-        Decision { taken: Some((rule, _)), divert: Some(_), .. } => hand_off(rule),
-        Decision { taken: Some((rule, action)), .. } => match action {
+    // Who passes has had no further rule of this phase, and that is all.
+    let taken = decision.taken.filter(|(_, action)| *action != Action::Pass);
+    match (taken, decision.divert) {
+        // There is no answer that a copy's could be compared with.
+        (Some((_, Action::Drop)), _) => Routed::Drop,
+        (Some((rule, _)), Some(_)) | (None, Some((rule, _))) => hand_off(rule),
+        (Some((rule, action)), None) => match action {
             Action::Answer(rcode) => Routed::Answer(rcode),
             // Over TCP the client is where it is sent to.
             Action::Truncate if !facts.is_tcp => Routed::Truncate,
             Action::Forward(_) | Action::Resolve | Action::App(_) | Action::CacheOnly => hand_off(rule),
             _ => Routed::Native,
         },
-        Decision { taken: None, divert: Some((rule, _)), .. } => hand_off(rule),
-        Decision { taken: None, divert: None, .. } => {
+        (None, None) => {
             let is_concerned = question.qclass == class::IN && !is_transfer && policy.may_concern(&facts);
             let found = is_concerned.then(|| snapshot.answers().find(slot, HEADER_LEN, &question.name));
             let Some(found) = found.flatten() else { return Routed::Native };
@@ -103,8 +104,6 @@ pub fn facts<'a>(arrival: &Arrival, header: &Header, packet: &'a [u8], query: &'
 
 /// What a query gets here, when the worker that its rule needs cannot have it.
 pub(super) fn without_worker(snapshot: &Snapshot, way: Way, is_tcp: bool) -> Routed {
-    use crate::policy::Fallback;
-
     let Some(rule) = snapshot.policy().rules().get(usize::from(way.rule)) else { return Routed::Native };
     match rule.action {
         Action::Answer(rcode) => Routed::Answer(rcode),

@@ -84,3 +84,70 @@ impl AsRawFd for Waker {
         self.0.event.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+    use std::time::Duration;
+
+    use mio::unix::SourceFd;
+    use mio::{Events, Interest, Poll, Token};
+
+    use super::*;
+
+    fn poll(waker: &Waker) -> (Poll, Events) {
+        let poll = Poll::new().unwrap();
+        poll.registry().register(&mut SourceFd(&waker.as_raw_fd()), Token(0), Interest::READABLE).unwrap();
+        (poll, Events::with_capacity(8))
+    }
+
+    fn is_rung(poll: &mut Poll, events: &mut Events) -> bool {
+        poll.poll(events, Some(Duration::ZERO)).unwrap();
+        !events.is_empty()
+    }
+
+    #[test]
+    fn only_who_sleeps_is_rung_and_each_time_that_it_does() {
+        let waker = Waker::new().unwrap();
+        let (mut poll, mut events) = poll(&waker);
+        for _ in 0..3 {
+            waker.ring();
+            assert!(!is_rung(&mut poll, &mut events), "it is awake");
+            assert!(!waker.rest(|| false), "something came: it does not sleep");
+            assert!(waker.rest(|| true));
+            waker.clone().ring();
+            assert!(is_rung(&mut poll, &mut events), "nobody has read the last time");
+            waker.awake();
+        }
+    }
+
+    /// Without the fences a thread would sleep beside what was given to it; here for an hour, were it not for
+    /// the time that the whole may take.
+    #[test]
+    fn nothing_is_given_to_a_sleeper_without_waking_it() {
+        const GIVEN: u64 = 20_000;
+        let (waker, count) = (Waker::new().unwrap(), AtomicU64::new(0));
+        let (mut poll, mut events) = poll(&waker);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut taken = 0;
+                while taken < GIVEN {
+                    let given = count.load(Ordering::Acquire);
+                    if given == taken && waker.rest(|| count.load(Ordering::Acquire) == taken) {
+                        poll.poll(&mut events, Some(Duration::from_secs(3600))).unwrap();
+                    }
+                    waker.awake();
+                    taken = given;
+                }
+            });
+            for given in 1..=GIVEN {
+                count.store(given, Ordering::Release);
+                waker.ring();
+                if given % 7 == 0 {
+                    thread::yield_now();
+                }
+            }
+        });
+    }
+}
