@@ -8,8 +8,8 @@ use super::counters::{
     RULE_WOULD, SERVER_COOKIES, TRUNCATED, Tally, UPDATES,
 };
 use super::labels::{
-    DROPPED_UPDATE, QUERY_BIN, RCODE_BADVERS, REPLY_BIN, RULE, SERVICE_OTHER, SIZE_BIN_LEN, class_value,
-    cookie_value, rcode_value, type_value,
+    DROPPED_UPDATE, OVER_LIMIT_BADCOOKIE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN, RULE,
+    SERVICE_OTHER, SIZE_BIN_LEN, class_value, cookie_value, rcode_value, type_value,
 };
 use crate::dns::consts::{flag, opcode};
 use crate::dns::cookie::Standing;
@@ -110,6 +110,8 @@ pub struct Account {
     pub zone: Option<ZoneLabels>,
     /// What rules have said of it, where any was asked.
     pub ruled: Option<Ruled>,
+    /// The bits of the response code that OPT has, where somebody else than the node has said it.
+    pub extended_rcode: u8,
 }
 
 impl Account {
@@ -173,19 +175,61 @@ impl Account {
         }
     }
 
+    /// The value of [`RCODE`](super::labels::RCODE) of a reply whose header has these flags. What the node
+    /// says by itself and only OPT has whole is known by why it says so.
+    #[inline]
+    fn rcode(&self, flags: u16) -> usize {
+        match flags & 0xF {
+            low if self.extended_rcode != 0 => rcode_value(u16::from(self.extended_rcode) << 4 | low),
+            // Of BADVERS: a reply to no version that we speak.
+            0 if self.edns.is_some_and(|edns| edns.version > 0) => RCODE_BADVERS,
+            // Of BADCOOKIE, which is for a network over its rate.
+            7 if self.over_limit.map(usize::from) == Some(OVER_LIMIT_BADCOOKIE) => RCODE_BADCOOKIE,
+            low => rcode_value(low),
+        }
+    }
+
     #[inline]
     fn post_reply(&self, reply: &[u8], tally: &mut Tally) {
         let Self { transport, family, .. } = *self;
         let flags = reply.get(2..4).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
-        let low = rcode_value((flags & 0xF) as u8);
-        // The header of BADVERS says NOERROR, but so it answers no version that we speak.
-        let is_badvers = low == 0 && self.edns.is_some_and(|edns| edns.version > 0);
-        tally.count(RESPONSES.at([if is_badvers { RCODE_BADVERS } else { low }]));
+        tally.count(RESPONSES.at([self.rcode(flags)]));
         tally.count(RESPONSES_BY_TRANSPORT.at([transport, family]));
         tally.add(REPLY_BYTES.at([transport]), reply.len() as u32);
         tally.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));
         if flags & flag::TC != 0 {
             tally.count(TRUNCATED.at([]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::consts::rcode;
+    use crate::stats::counters::{Counters, Totals};
+
+    #[test]
+    fn a_reply_is_counted_by_its_whole_response_code() {
+        let newer = Some(Edns { version: 1, dnssec_ok: false, nsid: false, cookie: None });
+        let over_limit = Some(OVER_LIMIT_BADCOOKIE as u8);
+        let replies = [
+            (Account::default(), 2, 2),
+            (Account::default(), 7, 7),
+            (Account { edns: newer, ..Account::default() }, 0, rcode::BADVERS),
+            (Account { over_limit, ..Account::default() }, 7, rcode::BADCOOKIE),
+            (Account { over_limit, ..Account::default() }, 1, 1),
+            (Account { extended_rcode: 1, ..Account::default() }, 7, rcode::BADCOOKIE),
+            (Account { extended_rcode: 1, ..Account::default() }, 1, 17),
+        ];
+        for (account, low, expected) in replies {
+            let mut tally = Tally::default();
+            account.post(Some(&[0, 0, 0x80, low, 0, 0, 0, 0, 0, 0, 0, 0]), &mut tally);
+            let (counters, mut totals) = (Counters::default(), Totals::default());
+            counters.fold(&mut tally);
+            counters.read(&mut totals);
+            let place = RESPONSES.at([rcode_value(expected)]);
+            assert_eq!((totals.get(place), totals.sum(RESPONSES)), (1, 1), "{expected}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub mod user;
 pub mod wake;
 
 pub use datagram::{Arrived, Local, Rearms, SendErrors, Turn};
-pub use memory::forget_code;
+pub use memory::{Zeroed, forget_code};
 pub use mmsg::Mmsg;
 pub use ring::{Ring, RingError, RingFeature, SelfTest, ring_features, self_test};
 

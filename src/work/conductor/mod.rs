@@ -1,7 +1,5 @@
 //! The exchange with upstream servers: who is asked, when somebody else is, and which answer is believed.
 
-mod gauges;
-
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +7,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use mio::Registry;
 
-pub use gauges::{Gauges, ServerGauges, State};
+pub use crate::stats::gauges::{Gauges, ServerGauges, State};
 
 use crate::policy::facts::Outcome;
 use crate::policy::upstream::UpstreamId;
