@@ -11,7 +11,7 @@ pub mod logging;
 pub mod memory;
 mod origin;
 pub mod placement;
-mod platform;
+pub mod platform;
 mod reload;
 mod said;
 mod start;

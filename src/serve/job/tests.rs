@@ -63,8 +63,7 @@ fn a_rule_has_its_share_and_the_others_what_is_left() {
     let settings = JobSettings { workers: 1, jobs: 8, share: 3 };
     let (mut desk, mut inboxes) = desk(&settings, &wakers(1));
     let (arrival, account, packet) = (arrival(), Account::default(), query(1, NAME));
-    let hand =
-        |desk: &mut Desk, label| desk.hand_over(way(0), &taken(&arrival, &account, label, &packet));
+    let hand = |desk: &mut Desk, label| desk.hand_over(way(0), &taken(&arrival, &account, label, &packet));
     for label in [1, 2] {
         assert!((0..3).all(|_| hand(&mut desk, label).is_ok()));
         assert_eq!(hand(&mut desk, label), Err(WORK_REFUSED_SHARE));
