@@ -2,6 +2,7 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod cache;
 mod conductor;
 mod history;
 mod jobs;
@@ -13,6 +14,7 @@ mod policy;
 use std::time::Duration;
 
 pub use announce::*;
+pub use cache::*;
 pub use conductor::*;
 pub use history::*;
 pub use jobs::*;

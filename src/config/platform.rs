@@ -13,9 +13,8 @@ use super::written::{Count, Given, Mistake, Size, Text, Time, Written};
 use crate::limits::{
     CACHE_FAILURE_CEILING_MS, CACHE_FAILURE_FLOOR_MS, CACHE_LEN_CEILING, CACHE_LEN_FLOOR,
     CACHE_NEGATIVE_CEILING_MS, CACHE_STALE_TTL_CEILING_MS, CACHE_TTL_CEILING_MS, JOBS, JOBS_RANGE,
-    JOBS_SHARE, NSID_LEN_MAX, QUERY_TIMEOUT, QUERY_TIMEOUT_CEILING_MS, QUERY_TIMEOUT_FLOOR_MS,
-    RESOLVER_LEN, RESOLVER_LEN_CEILING, RESOLVER_LEN_FLOOR, RESOLVER_PORT, SAMPLE_EVERY_MAX, TRACE_EVERY,
-    WORKERS_MAX,
+    JOBS_SHARE, NSID_LEN_MAX, QUERY_TIMEOUT, QUERY_TIMEOUT_CEILING_MS, QUERY_TIMEOUT_FLOOR_MS, RESOLVER_LEN,
+    RESOLVER_LEN_CEILING, RESOLVER_LEN_FLOOR, RESOLVER_PORT, SAMPLE_EVERY_MAX, TRACE_EVERY, WORKERS_MAX,
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Upstream};
 use crate::work::cache;
@@ -320,9 +319,10 @@ impl Written for TraceTo {
             return Ok(Self::File(path.into()));
         }
         let address = text.strip_prefix("http://").and_then(|rest| rest.parse::<SocketAddr>().ok());
-        address.filter(|address| address.port() != 0).map(Self::Otlp).ok_or_else(|| {
-            format!("`{text}` is not a place for traces; give {}", Self::EXPECTED)
-        })
+        address
+            .filter(|address| address.port() != 0)
+            .map(Self::Otlp)
+            .ok_or_else(|| format!("`{text}` is not a place for traces; give {}", Self::EXPECTED))
     }
 }
 

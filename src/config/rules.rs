@@ -99,7 +99,10 @@ fn read_file(path: &Path, len_max: u64) -> Result<RuleFile, Problem> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.split(|&byte| byte == b'\n').count();
-        Problem { place: format!("{place}:{line}"), message: "is not UTF-8 text; save it as UTF-8".to_owned() }
+        Problem {
+            place: format!("{place}:{line}"),
+            message: "is not UTF-8 text; save it as UTF-8".to_owned(),
+        }
     })?;
     Ok(RuleFile { path: place, text })
 }
@@ -141,7 +144,10 @@ mod tests {
         let two = dir(&[("a.rules", b"any\n\xff"), ("b.rules", b"\xff"), ("c.rules", b"any drop")]);
         let found = messages(two.path());
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].contains("a.rules:2: is not UTF-8") && found[1].contains("b.rules:1: "), "{found:?}");
+        assert!(
+            found[0].contains("a.rules:2: is not UTF-8") && found[1].contains("b.rules:1: "),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -402,7 +402,9 @@ mod tests {
     #[test]
     fn every_key_of_every_section_is_shown() {
         let documented = documented();
-        for section in crate::config::spec::known_keys("").iter().filter(|name| !BLOCKS.contains(&name.as_str())) {
+        for section in
+            crate::config::spec::known_keys("").iter().filter(|name| !BLOCKS.contains(&name.as_str()))
+        {
             let keys = &documented.iter().find(|one| one.name == section).expect(section).keys;
             for key in crate::config::spec::known_keys(section) {
                 assert!(keys.iter().any(|shown| shown.name == key), "[{section}] {key}");

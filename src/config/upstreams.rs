@@ -12,9 +12,9 @@ use super::platform::RESOLVER;
 use super::written::{Count, Given, Line, Mistake, Origin, Time, Written, choice};
 use super::{Source, answers, text};
 use crate::limits::{
-    PLATFORM_NAME_LEN_MAX, ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX,
-    UPSTREAM_SERVERS_MAX, UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS,
-    UPSTREAM_TRIES, UPSTREAM_TRIES_MAX, UPSTREAMS_MAX,
+    PLATFORM_NAME_LEN_MAX, ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX, UPSTREAM_SERVERS_MAX,
+    UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TRIES,
+    UPSTREAM_TRIES_MAX, UPSTREAMS_MAX,
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Roots, Upstream};
 use crate::policy::{Fallback, Route};
@@ -143,9 +143,7 @@ impl Written for Share {
 
     fn read(text: &str) -> Result<Self, String> {
         let share = text.parse().ok().filter(|share| (0.0..=UPSTREAM_EXPLORE_MAX).contains(share));
-        share
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is out of range; give 0 to {UPSTREAM_EXPLORE_MAX}"))
+        share.map(Self).ok_or_else(|| format!("`{text}` is out of range; give 0 to {UPSTREAM_EXPLORE_MAX}"))
     }
 }
 

@@ -259,7 +259,8 @@ impl Written for Nsid {
 }
 
 /// The bytes that pairs of hexadecimal digits say.
-pub(super) fn octets(digits: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn octets(digits: &[u8]) -> Option<Vec<u8>> {
     let (pairs, odd) = digits.as_chunks::<2>();
     let byte = |&[high, low]: &[u8; 2]| {
         let digit = |c: u8| char::from(c).to_digit(16);

@@ -10,6 +10,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::placement::Placement;
+use super::platform::Bounds;
 use crate::config::loaded::Loaded;
 use crate::config::platform::Platform;
 use crate::config::{self, Config, Flags};
@@ -55,6 +56,7 @@ impl Reloaded {
     pub(super) fn read(
         source: &Source,
         running: &Config,
+        bounds: &Bounds,
         counted: &Names,
         written_as: &str,
     ) -> Result<Self, Vec<Problem>> {
@@ -64,6 +66,7 @@ impl Reloaded {
         Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running, written_as);
         let loaded = Loaded::read(&config, counted)?;
+        bounds.check(loaded.snapshot.policy())?;
         // Those that were read before are better than none.
         if !loaded.unread.is_empty() {
             return Err(loaded.unread);
@@ -210,8 +213,12 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     }
     // What is in a section, by its name alone.
     macro_rules! kept {
-        (platform.$field:ident) => { $field };
-        ($field:ident) => { $field };
+        (platform.$field:ident) => {
+            $field
+        };
+        ($field:ident) => {
+            $field
+        };
     }
     keep! {
         "[server] listen": listen;

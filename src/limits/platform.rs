@@ -72,3 +72,6 @@ pub const RESOLVER_PORT: u16 = 5354;
 
 /// One query in so many that workers have is traced.
 pub const TRACE_EVERY: usize = 1024;
+
+/// How long `query --live` waits for the reply: longer than any query may take.
+pub const LIVE_TIMEOUT: Duration = Duration::from_millis(QUERY_TIMEOUT_CEILING_MS + 5_000);

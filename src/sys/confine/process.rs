@@ -44,6 +44,14 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
 }
 
 impl Confined {
+    /// Whether landlock holds the process to the ports of its plan: with its ABI 4 (Linux 6.7) it does.
+    #[must_use]
+    pub fn limits_ports(&self) -> bool {
+        let version = self.landlock.strip_prefix("on, limited to ABI version ");
+        let version = version.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        self.landlock == "on" || version.is_some_and(|version| version >= 4)
+    }
+
     /// The same for threads that write to these descriptors to wake each other.
     #[must_use]
     pub fn with_wakers(&self, wakers: Vec<RawFd>) -> Self {
@@ -65,7 +73,8 @@ impl Confined {
         }
         let blocked = filter::set_signals(class == Class::Signals);
         blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
-        filter::apply(class, &self.wakers).map_err(|error| format!("cannot install its system call filter: {error}"))
+        filter::apply(class, &self.wakers)
+            .map_err(|error| format!("cannot install its system call filter: {error}"))
     }
 }
 
