@@ -2,6 +2,7 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod cache;
 mod conductor;
 mod history;
 mod jobs;
@@ -12,6 +13,7 @@ mod work;
 use std::time::Duration;
 
 pub use announce::*;
+pub use cache::*;
 pub use conductor::*;
 pub use history::*;
 pub use jobs::*;
