@@ -8,8 +8,8 @@ mod history;
 mod jobs;
 mod limiting;
 mod platform;
-mod work;
 mod policy;
+mod work;
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub use history::*;
 pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
-pub use work::*;
 pub use policy::*;
+pub use work::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.
