@@ -13,7 +13,7 @@ mod query;
 mod random;
 mod server;
 mod table;
-mod wheel;
+pub(in crate::work) mod wheel;
 
 use std::io;
 use std::sync::Arc;
