@@ -334,7 +334,7 @@ fn client_subnets() {
     assert_eq!(seen_with("ecs = 'strip'", &subnet), None);
     assert_eq!(seen_with("ecs = 'pass'", &subnet).as_deref(), Some(&subnet[4..]));
     assert_eq!(seen_with("ecs = 'pass'", &[]), None);
-    let set = seen_with("ecs = 'set 24 56'", &[]);
+    let set = seen_with("ecs = '24/56'", &[]);
     assert_eq!(set.as_deref(), Some(&[0, 1, 24, 0, 127, 0, 0][..]));
 }
 

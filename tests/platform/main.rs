@@ -11,6 +11,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod load;
+#[path = "../common/mutate.rs"]
+#[allow(dead_code, reason = "only its dice are used")]
+mod mutate;
 mod node;
 mod servers;
 mod upstream;
@@ -21,3 +24,5 @@ mod faults;
 mod forgery;
 mod forwarding;
 mod one_question;
+mod rulebook;
+mod rules;
