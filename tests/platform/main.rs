@@ -20,9 +20,11 @@ mod upstream;
 
 mod article;
 mod basics;
+mod confined;
 mod faults;
 mod forgery;
 mod forwarding;
+mod live;
 mod one_question;
 mod rulebook;
 mod rules;

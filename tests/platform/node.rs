@@ -24,7 +24,6 @@ pub struct Setup {
     sections: String,
     /// Files of rules: name and text.
     rules: Vec<(String, String)>,
-    arguments: Vec<String>,
 }
 
 impl Setup {
@@ -65,11 +64,6 @@ impl Setup {
         self
     }
 
-    pub fn arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        self
-    }
-
     /// The configuration file's text.
     pub fn text(&self) -> String {
         let rules = if self.rules.is_empty() { "" } else { "rules = 'rules.d'\n" };
@@ -102,8 +96,7 @@ impl Setup {
         let port = free_port();
         let [config, control] =
             ["as112d.toml", "control"].map(|name| folder.path().join(name).display().to_string());
-        let mut further = vec!["--config", &config, "--control", &control, "--http", "127.0.0.1:0"];
-        further.extend(self.arguments.iter().map(String::as_str));
+        let further = ["--config", &config, "--control", &control, "--http", "127.0.0.1:0"];
         let mut command = Command::new(folder.path().join("as112d"));
         command.args(Daemon::arguments(port, &further));
         Node { daemon: Daemon::spawn(command, port), folder }
@@ -263,12 +256,6 @@ impl Answer {
     /// The TTL of the first record.
     pub fn ttl(&self) -> Option<u32> {
         self.records.first().map(|(_, ttl, _)| *ttl)
-    }
-
-    /// The text of the first TXT record.
-    pub fn text(&self) -> Option<String> {
-        let (.., rdata) = self.records.iter().find(|(rtype, ..)| *rtype == 16)?;
-        Some(String::from_utf8_lossy(rdata.get(1..)?).into_owned())
     }
 
     /// Info codes of extended errors.

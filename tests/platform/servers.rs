@@ -27,8 +27,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Nsd, Self::Knot, Self::Bind, Self::Unbound];
-
     fn program(self) -> (&'static str, &'static str) {
         match self {
             Self::Nsd => ("nsd", "nsd"),
@@ -36,11 +34,6 @@ impl Kind {
             Self::Bind => ("named", "bind9"),
             Self::Unbound => ("unbound", "unbound"),
         }
-    }
-
-    /// Knot speaks TLS from 3.3 on only.
-    pub fn speaks_tls(self) -> bool {
-        self != Self::Knot
     }
 
     /// Whether it is installed; said aloud where not.
@@ -59,7 +52,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where it speaks TLS.
     pub tls: SocketAddr,
-    pub process: Process,
+    _process: Process,
     folder: TempDir,
 }
 
@@ -88,7 +81,7 @@ impl Server {
         };
         command.arg("-c").arg(&conf);
         let process = Process::spawn(command, &path.join("said"));
-        let server = Self { address, tls, process, folder };
+        let server = Self { address, tls, _process: process, folder };
         server.wait(&zones[0].name);
         server
     }

@@ -48,11 +48,6 @@ impl Seen {
         name_at(&self.packet, 12).1 + 4
     }
 
-    pub fn qtype(&self) -> u16 {
-        let at = self.question_end() - 4;
-        u16::from_be_bytes([self.packet[at], self.packet[at + 1]])
-    }
-
     /// The data of an EDNS option; `None` without OPT or option.
     pub fn option(&self, code: u16) -> Option<Vec<u8>> {
         let message = Message::decode(&self.packet).ok()?;
@@ -160,11 +155,6 @@ impl Reply {
 
     pub fn authoritative(mut self) -> Self {
         self.packet[2] |= 4;
-        self
-    }
-
-    pub fn authentic(mut self) -> Self {
-        self.packet[3] |= 0x20;
         self
     }
 
