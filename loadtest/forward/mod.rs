@@ -1,6 +1,6 @@
 //! Forwarders beside each other: our node, dnsdist, Unbound, Knot with mod-dnsproxy, with one upstream on the
-//! generator's CPU; and what it costs our node to hand a query over. Rounds are interleaved, each run has a server
-//! that was just started, and CPU time is that of all threads.
+//! generator's CPU; and what it costs our node to hand a query over. Rounds are interleaved, each run has a
+//! server that was just started, and CPU time is that of all threads.
 
 mod servers;
 
@@ -47,6 +47,9 @@ pub struct ForwardOptions {
     /// The program that is the upstream, an as112d; without it the one that is measured
     #[arg(long, value_name = "PATH")]
     upstream: Option<PathBuf>,
+    /// A program that ours is compared with as it answers by itself: an as112d of before
+    #[arg(long, value_name = "PATH")]
+    before: Option<PathBuf>,
     /// Without our node: the peers alone
     #[arg(long)]
     peers_only: bool,
@@ -111,7 +114,12 @@ impl Campaign<'_> {
         let parts: [(&str, &str, &str, &[Subject]); 3] = [
             ("forward", "forwarded", "once", &[Forward, ForwardUnkept, Dnsdist, Subject::Unbound, Dnsproxy]),
             ("cache", "from the cache", "known", &[Forward, DnsdistCache, Subject::Unbound]),
-            ("hand-over", "answered", "known", &[Native, Subject::NativeBesideRules, HandedOver]),
+            (
+                "hand-over",
+                "answered",
+                "known",
+                &[Subject::Before, Native, Subject::NativeBesideRules, HandedOver],
+            ),
         ];
         for (part, what, file, subjects) in parts {
             if !self.has(part) {
@@ -120,7 +128,8 @@ impl Campaign<'_> {
             for turn in 0..subjects.len() {
                 let subject = subjects[(turn + round) % subjects.len()];
                 let is_ours = subject.name().starts_with("as112d");
-                if subject.is_there() && !(self.options.peers_only && is_ours) {
+                let is_wanted = subject != Subject::Before || self.options.before.is_some();
+                if is_wanted && subject.is_there() && !(self.options.peers_only && is_ours) {
                     self.saturated(what, file, subject, upstream.address)?;
                 }
             }
@@ -137,7 +146,10 @@ impl Campaign<'_> {
     }
 
     fn start(&self, subject: Subject, upstream: SocketAddr) -> Outcome<Server> {
-        let server = Server::start(subject, upstream, self.options.server_cpu)?;
+        let server = match (subject, &self.options.before) {
+            (Subject::Before, Some(before)) => Server::upstream(before, self.options.server_cpu)?,
+            _ => Server::start(subject, upstream, self.options.server_cpu)?,
+        };
         // What a start does after its first answer.
         pause(Duration::from_millis(500));
         Ok(server)
@@ -208,7 +220,8 @@ impl Campaign<'_> {
         Ok(thread?)
     }
 
-    /// Native answers alone, beside queries that wait for nobody, and those alone: what a native answer costs.
+    /// Native answers alone, beside queries that wait for nobody, and those alone: what a native answer
+    /// costs.
     fn silent(&mut self) -> Outcome<()> {
         // It is bound and never read: what comes is dropped by the kernel.
         let nobody = UdpSocket::bind((V4, 0))?;

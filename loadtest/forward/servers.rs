@@ -1,5 +1,5 @@
-//! Forwarders with one upstream: our node, dnsdist, Unbound, Knot with mod-dnsproxy; and our node as it answers by
-//! itself.
+//! Forwarders with one upstream: our node, dnsdist, Unbound, Knot with mod-dnsproxy; and our node as it
+//! answers by itself.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,6 +24,8 @@ use super::super::{Outcome, fail, pause};
 pub enum Subject {
     /// Our node, on the shard.
     Native,
+    /// Another program of ours, as it answers by itself.
+    Before,
     /// Our node, with a rule that concerns other listeners' queries only.
     NativeBesideRules,
     /// Our node: a worker answers.
@@ -45,6 +47,7 @@ impl Subject {
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "as112d, native",
+            Self::Before => "as112d before, native",
             Self::NativeBesideRules => "as112d, native beside rules",
             Self::HandedOver => "as112d, handed over",
             Self::Forward => "as112d",
@@ -241,8 +244,8 @@ fn unbound(dir: &Path, address: SocketAddr, upstream: SocketAddr) -> String {
     let dir = dir.display();
     format!(
         "server:\n  interface: {}@{}\n  directory: \"{dir}\"\n  pidfile: \"{dir}/pid\"\n  username: \"\"\n  \
-         chroot: \"\"\n  use-syslog: no\n  do-daemonize: no\n  num-threads: 1\n  module-config: \"iterator\"\n  \
-         do-not-query-localhost: no\n  access-control: 127.0.0.0/8 allow\n  unblock-lan-zones: yes\n  \
+         chroot: \"\"\n  use-syslog: no\n  do-daemonize: no\n  num-threads: 1\n  \
+         module-config: \"iterator\"\n  do-not-query-localhost: no\n  access-control: 127.0.0.0/8 allow\n  unblock-lan-zones: yes\n  \
          insecure-lan-zones: yes\n  outgoing-range: 8192\n  num-queries-per-thread: 4096\n  \
          so-rcvbuf: 4m\nremote-control:\n  control-enable: no\nforward-zone:\n  name: \".\"\n  \
          forward-addr: {}@{}\n",
@@ -259,7 +262,8 @@ fn dnsproxy(dir: &Path, address: SocketAddr, upstream: SocketAddr) -> String {
         "server:\n  listen: {}@{}\n  rundir: \"{dir}\"\n  udp-workers: 1\n  tcp-workers: 1\n  \
          background-workers: 1\nlog:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: \"{dir}\"\n\
          remote:\n  - id: up\n    address: {}@{}\nmod-dnsproxy:\n  - id: default\n    remote: up\n    \
-         fallback: off\ntemplate:\n  - id: default\n    storage: \"{dir}\"\n    global-module: mod-dnsproxy/default\n",
+         fallback: off\ntemplate:\n  - id: default\n    storage: \"{dir}\"\n    \
+         global-module: mod-dnsproxy/default\n",
         address.ip(),
         address.port(),
         upstream.ip(),

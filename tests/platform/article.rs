@@ -1,5 +1,5 @@
-//! The published text of a router and of a rule, as they stand, in a network of namespaces: a node that answers
-//! private names itself diverts them to an AS112 server where its location says so, and nowhere else.
+//! The published text of a router and of a rule, as they stand, in a network of namespaces: a node that
+//! answers private names itself diverts them to an AS112 server where its location says so, and nowhere else.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -22,7 +22,8 @@ use crate::node::{Answer, NXDOMAIN};
 /// As published.
 const ROUTER: &str = "dst in { 192.31.196.0/24 192.175.48.0/24 2001:4:112::/48 2620:4f:8000::/48 }";
 /// As published.
-const RULE: &str = "phase = post-cache and qtype in { PTR } and colo in { test1 test2 } and qname-suffix in { \
+const RULE: &str = "phase = post-cache and qtype in { PTR } and colo in { test1 test2 } and \
+qname-suffix in { \
 10.in-addr.arpa 16.172.in-addr.arpa 17.172.in-addr.arpa 18.172.in-addr.arpa 19.172.in-addr.arpa \
 20.172.in-addr.arpa 21.172.in-addr.arpa 22.172.in-addr.arpa 23.172.in-addr.arpa 24.172.in-addr.arpa \
 25.172.in-addr.arpa 26.172.in-addr.arpa 27.172.in-addr.arpa 28.172.in-addr.arpa 29.172.in-addr.arpa \

@@ -1,5 +1,5 @@
-//! What the platform may and may not do to the process that it is in; and that it is not there where nothing asks
-//! for it.
+//! What the platform may and may not do to the process that it is in; and that it is not there where nothing
+//! asks for it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -154,8 +154,8 @@ fn memory_is_within_what_was_announced() {
     assert!(node.metrics().sum("cache_evicted_total", &[]) > 5000);
 }
 
-/// The resolver's process is killed fifty times while queries go on: those for the node's own names notice nothing,
-/// and it comes back.
+/// The resolver's process is killed fifty times while queries go on: those for the node's own names notice
+/// nothing, and it comes back.
 #[test]
 fn the_resolver_dies_fifty_times() {
     let address = SocketAddr::new(V4, crate::common::daemon::free_port());

@@ -60,8 +60,8 @@ fn a_refused_port_is_known_at_once() {
     );
 }
 
-/// One of two servers is gone, or silent, or answers SERVFAIL: clients get the truth from the other one, and the
-/// ill one is soon left alone.
+/// One of two servers is gone, or silent, or answers SERVFAIL: clients get the truth from the other one, and
+/// the ill one is soon left alone.
 #[test]
 fn one_of_two_is_enough() {
     let good = Upstream::start(|seen| vec![seen.truth()]);
@@ -123,8 +123,8 @@ fn the_faster_one_is_taken() {
     });
 }
 
-/// All are dead: what is known goes on stale, the rest gets the fallback, soon and then at once. Nothing else is
-/// touched.
+/// All are dead: what is known goes on stale, the rest gets the fallback, soon and then at once. Nothing else
+/// is touched.
 #[test]
 fn all_dead_is_stale_then_fallback() {
     let servers: Vec<Upstream> =
@@ -174,8 +174,8 @@ fn a_failure_says_why() {
     assert!(again.errors().iter().any(|error| [13, 22, 23].contains(error)), "{:?}", again.errors());
 }
 
-/// More queries wait than there is room for: the others get the fallback at once, what is native is answered as
-/// ever, and afterwards there is room again.
+/// More queries wait than there is room for: the others get the fallback at once, what is native is answered
+/// as ever, and afterwards there is room again.
 #[test]
 fn no_room_is_the_fallback() {
     let server = Upstream::start(|_| vec![]);
@@ -207,7 +207,7 @@ fn no_room_is_the_fallback() {
     let [pool, share, tasks] = ["pool", "share", "tasks"]
         .map(|reason| metrics.sum("work_refused_total", &[&format!("=\"{reason}\"")]));
     println!(
-        "report: platform_no_room at once {at_once}, pool {pool}, share {share}, tasks {tasks}, native {took:?}"
+        "report: platform_no_room at once {at_once}, pool {pool}, share {share}, tasks {tasks}, {took:?}"
     );
     assert!(at_once >= 300, "{at_once} of 500 were refused at once");
     assert!(pool + share + tasks >= 300, "pool {pool}, share {share}, tasks {tasks}");
@@ -218,8 +218,8 @@ fn no_room_is_the_fallback() {
     all_are_true(&ask_many(&node, "afterwards.example", 2000, 16), "afterwards.example");
 }
 
-/// The process is stopped for a while and goes on: what has waited too long is dropped, for its client has asked
-/// again; everything works as before.
+/// The process is stopped for a while and goes on: what has waited too long is dropped, for its client has
+/// asked again; everything works as before.
 #[test]
 fn a_process_that_was_stopped() {
     let server = Upstream::start(|seen| vec![seen.truth()]);

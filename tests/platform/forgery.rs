@@ -1,5 +1,5 @@
-//! What is forged, damaged or lost on the way from an upstream: no client ever sees it, and every query ends in
-//! truth or in SERVFAIL.
+//! What is forged, damaged or lost on the way from an upstream: no client ever sees it, and every query ends
+//! in truth or in SERVFAIL.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, UdpSocket};
@@ -262,8 +262,8 @@ fn nobody_can_guess() {
     }
 }
 
-/// Cookies (RFC 7873): ours is sent, the server's is sent back, BADCOOKIE leads to another try, and a reply with
-/// another client's cookie is forged.
+/// Cookies (RFC 7873): ours is sent, the server's is sent back, BADCOOKIE leads to another try, and a reply
+/// with another client's cookie is forged.
 #[test]
 fn cookies_to_upstreams() {
     const THEIRS: [u8; 8] = *b"upstream";

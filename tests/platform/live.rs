@@ -22,8 +22,8 @@ fn rate() -> u32 {
     if is_as_shipped() { 6500 } else { 800 }
 }
 
-/// A version of the rules: each answers with a code of its own, asks a server of its own, and has more rules, in
-/// another order, around one that all have.
+/// A version of the rules: each answers with a code of its own, asks a server of its own, and has more rules,
+/// in another order, around one that all have.
 fn version(number: usize, servers: &[Upstream]) -> String {
     let mut text = String::new();
     for n in 0..number % 5 {

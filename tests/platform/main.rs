@@ -1,5 +1,5 @@
-//! The platform from outside: a node that forwards, caches and follows rules, between real servers or one that
-//! does what a script says, and clients.
+//! The platform from outside: a node that forwards, caches and follows rules, between real servers or one
+//! that does what a script says, and clients.
 //!
 //! | file | what |
 //! |---|---|
@@ -26,5 +26,6 @@ mod forgery;
 mod forwarding;
 mod live;
 mod one_question;
+mod phases;
 mod rulebook;
 mod rules;

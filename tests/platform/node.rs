@@ -24,6 +24,8 @@ pub struct Setup {
     sections: String,
     /// Files of rules: name and text.
     rules: Vec<(String, String)>,
+    /// Further arguments of `run`; `PORT` in one is the node's port.
+    arguments: Vec<String>,
 }
 
 impl Setup {
@@ -64,6 +66,12 @@ impl Setup {
         self
     }
 
+    /// Arguments of `run`; `PORT` in one is the node's port. With an address to listen on there is no other.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
     /// The configuration file's text.
     pub fn text(&self) -> String {
         let rules = if self.rules.is_empty() { "" } else { "rules = 'rules.d'\n" };
@@ -96,9 +104,16 @@ impl Setup {
         let port = free_port();
         let [config, control] =
             ["as112d.toml", "control"].map(|name| folder.path().join(name).display().to_string());
+        let own: Vec<String> =
+            self.arguments.iter().map(|word| word.replace("PORT", &port.to_string())).collect();
         let further = ["--config", &config, "--control", &control, "--http", "127.0.0.1:0"];
+        let further: Vec<&str> = further.into_iter().chain(own.iter().map(String::as_str)).collect();
         let mut command = Command::new(folder.path().join("as112d"));
-        command.args(Daemon::arguments(port, &further));
+        if own.iter().any(|word| word == "--listen") {
+            command.arg("run").args(&further);
+        } else {
+            command.args(Daemon::arguments(port, &further));
+        }
         Node { daemon: Daemon::spawn(command, port), folder }
     }
 

@@ -1,5 +1,5 @@
-//! One question goes upstream where many ask it; what is known is kept as long as it may be, and no longer; what
-//! was known helps while the upstream is away.
+//! One question goes upstream where many ask it; what is known is kept as long as it may be, and no longer;
+//! what was known helps while the upstream is away.
 
 use std::thread;
 use std::time::{Duration, Instant};

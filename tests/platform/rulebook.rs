@@ -251,8 +251,8 @@ impl Rulebook {
     pub fn lua(&self) -> String {
         let mut text = String::from(
             "function node(name) local nodes = newSuffixMatchNode() nodes:add(name) return nodes end\n\
-             function masks(all) local group = newNMG() for _, mask in ipairs(all) do group:addMask(mask) end \
-             return group end\n",
+             function masks(all) local group = newNMG() for _, mask in ipairs(all) do group:addMask(mask) \
+             end return group end\n",
         );
         for (term, code) in &self.rules {
             let _ = writeln!(text, "addAction({}, RCodeAction({}))", term.lua(), CODES[*code].1);

@@ -1,5 +1,5 @@
-//! Rules against an evaluator of our own and against dnsdist; what `--why` says against what the node does; files
-//! that are damaged.
+//! Rules against an evaluator of our own and against dnsdist; what `--why` says against what the node does;
+//! files that are damaged.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -170,8 +170,8 @@ fn dnsdist_decides_the_same() {
     }
 }
 
-/// Rules that are damaged somehow are refused with their place, or are rules that an operator could have meant:
-/// nothing crashes, and a node that has refused them goes on as before.
+/// Rules that are damaged somehow are refused with their place, or are rules that an operator could have
+/// meant: nothing crashes, and a node that has refused them goes on as before.
 #[test]
 fn damaged_rules_are_refused_with_their_place() {
     let mut dice = Dice::new(500);

@@ -103,8 +103,8 @@ impl Server {
     }
 }
 
-/// Makes an authority and a certificate of [`TLS_NAME`] in `folder`: `ca.pem`, `cert.pem`, `key.pem`; and those of
-/// another authority, `other-*.pem`.
+/// Makes an authority and a certificate of [`TLS_NAME`] in `folder`: `ca.pem`, `cert.pem`, `key.pem`; and
+/// those of another authority, `other-*.pem`.
 pub fn certificates(folder: &Path) {
     for prefix in ["", "other-"] {
         let file = |name: &str| folder.join(format!("{prefix}{name}")).display().to_string();
