@@ -243,12 +243,13 @@ fn dnsdist(subject: Subject, address: SocketAddr, upstream: SocketAddr) -> Strin
 fn unbound(dir: &Path, address: SocketAddr, upstream: SocketAddr) -> String {
     let dir = dir.display();
     format!(
-        "server:\n  interface: {}@{}\n  directory: \"{dir}\"\n  pidfile: \"{dir}/pid\"\n  username: \"\"\n  \
-         chroot: \"\"\n  use-syslog: no\n  do-daemonize: no\n  num-threads: 1\n  \
-         module-config: \"iterator\"\n  do-not-query-localhost: no\n  access-control: 127.0.0.0/8 allow\n  unblock-lan-zones: yes\n  \
-         insecure-lan-zones: yes\n  outgoing-range: 8192\n  num-queries-per-thread: 4096\n  \
-         so-rcvbuf: 4m\nremote-control:\n  control-enable: no\nforward-zone:\n  name: \".\"\n  \
-         forward-addr: {}@{}\n",
+        "server:\n  interface: {}@{}\n  directory: \"{dir}\"\n  pidfile: \"{dir}/pid\"\n  \
+         username: \"\"\n  chroot: \"\"\n  use-syslog: no\n  do-daemonize: no\n  num-threads: 1\n  \
+         module-config: \"iterator\"\n  do-not-query-localhost: no\n  \
+         access-control: 127.0.0.0/8 allow\n  unblock-lan-zones: yes\n  insecure-lan-zones: yes\n  \
+         outgoing-range: 8192\n  num-queries-per-thread: 4096\n  so-rcvbuf: 4m\n\
+         remote-control:\n  control-enable: no\n\
+         forward-zone:\n  name: \".\"\n  forward-addr: {}@{}\n",
         address.ip(),
         address.port(),
         upstream.ip(),

@@ -29,3 +29,4 @@ mod one_question;
 mod phases;
 mod rulebook;
 mod rules;
+mod streams;

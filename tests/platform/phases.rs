@@ -31,8 +31,8 @@ fn start(server: &Upstream, rules: &str) -> Node {
         .start()
 }
 
-/// Every way in and out: both datapaths, several shards and workers, both families, UDP and TCP, and from the very
-/// address that was asked, where a socket listens on all.
+/// Every way in and out: both datapaths, several shards and workers, both families, UDP and TCP, and from the
+/// very address that was asked, where a socket listens on all.
 #[test]
 fn replies_leave_as_queries_came() {
     let server = Upstream::start(|seen| vec![seen.truth()]);

@@ -160,13 +160,17 @@ fn dnsdist_decides_the_same() {
                 book.lua()
             );
         }
+        let queries: Vec<Query> = (0..1000).map(|_| Query::random(&mut dice)).collect();
+        let decided = |query: &Query| book.decide(query, "test1").map_or(SERVFAIL, |(_, code)| code);
+        let expected: Vec<u16> = queries.iter().map(decided).collect();
+        let compare = |to: SocketAddr| {
+            for (query, &expected) in queries.iter().zip(&expected) {
+                assert_eq!(ask(to, query), expected, "{query:?}\n{}", book.text());
+            }
+        };
+        compare(address);
         let node = start(&(book.text() + "any answer SERVFAIL\n"), "test1");
-        for _ in 0..1000 {
-            let query = Query::random(&mut dice);
-            let (ours, theirs) = (ask(node.address(), &query), ask(address, &query));
-            let expected = book.decide(&query, "test1").map_or(SERVFAIL, |(_, code)| code);
-            assert_eq!((ours, theirs), (expected, expected), "{query:?}\n{}", book.text());
-        }
+        compare(node.address());
     }
 }
 
