@@ -5,6 +5,7 @@ mod announce;
 mod history;
 mod limiting;
 mod platform;
+mod policy;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ pub use announce::*;
 pub use history::*;
 pub use limiting::*;
 pub use platform::*;
+pub use policy::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.
