@@ -148,7 +148,7 @@ fn answer(snapshot: &Snapshot, transport: Transport, packet: &[u8], filler: u8) 
     let mut account = Account::default();
     match serve(snapshot, &arrival, &mut slot, len, &mut account) {
         Verdict::Reply(len) => Some(slot[..len].to_vec()),
-        Verdict::Drop => None,
+        Verdict::Drop | Verdict::HandOff(_) => None,
     }
 }
 
@@ -218,7 +218,8 @@ pub fn tcp_server() -> SocketAddr {
         let address = listener.local_addr().expect("it is bound");
         let driver = TcpDriver::new(vec![listener], TcpSettings::default()).expect("it can be watched");
         std::thread::spawn(move || {
-            let mut serving = Serving::new(published().0.follow(), ledger(&LedgerSettings::default()).0);
+            let mut serving =
+                Serving::new(published().0.follow(), ledger(&LedgerSettings::default()).0, None);
             driver.run(&Orders::default(), &mut serving).expect("it never ends");
         });
         address

@@ -2,7 +2,9 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod conductor;
 mod history;
+mod jobs;
 mod limiting;
 mod platform;
 mod policy;
@@ -10,7 +12,9 @@ mod policy;
 use std::time::Duration;
 
 pub use announce::*;
+pub use conductor::*;
 pub use history::*;
+pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
 pub use policy::*;

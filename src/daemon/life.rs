@@ -337,6 +337,9 @@ impl Node {
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);
+        if let Some(xdp) = &self.xdp {
+            xdp.withhold(&snapshot);
+        }
         let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
         if let Some(xdp) = &self.xdp {
             xdp.publish(&self.published.newest());

@@ -223,6 +223,7 @@ impl Start<'_> {
             tcp: self.config.tcp.clone(),
             published: Arc::clone(&published),
             ledgers: taps::ledgers(&self.config, &today),
+            desks: Vec::new(),
             confined: confined.clone(),
             is_successor: self.origin.is_successor(),
         };

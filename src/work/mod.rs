@@ -1,1 +1,3 @@
 //! What may wait: workers, the life of a query, the cache, and the exchange with upstreams.
+
+pub mod conductor;

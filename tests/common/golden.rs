@@ -115,7 +115,7 @@ impl Node {
         let mut account = Account::default();
         let len = match serve(&self.snapshot, arrival, slot, len, &mut account) {
             Verdict::Reply(len) => Some(len),
-            Verdict::Drop => None,
+            Verdict::Drop | Verdict::HandOff(_) => None,
         };
         (len, account)
     }
