@@ -12,5 +12,6 @@ mod service;
 pub mod snapshot;
 
 pub use again::{answer_code, complete, fallback, truncated};
+pub use route::facts;
 pub use service::{SOURCE_PORTS_REFUSED, Verdict, native, serve};
 pub use snapshot::{Cookies, UpdatePolicy};

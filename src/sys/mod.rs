@@ -17,6 +17,7 @@ pub mod bpf;
 pub mod clock;
 pub mod confine;
 pub mod cpu;
+pub mod datagrams;
 pub mod ethtool;
 pub mod files;
 pub mod inherited;
