@@ -364,6 +364,14 @@ pub const TRIAL_MALFORMED: usize = 5;
 pub const TRIAL_LATE: usize = 6;
 /// What did not match a query.
 pub static FORGED: Label = Label::fixed("reason", &["id", "question", "case", "cookie"]);
+/// Values of [`FORGED`]: no query left that port with that ID, or not to that server.
+pub const FORGED_ID: usize = 0;
+/// The question is another one.
+pub const FORGED_QUESTION: usize = 1;
+/// The letter case of its name is not that of the query.
+pub const FORGED_CASE: usize = 2;
+/// The cookie is not ours, or is not there.
+pub const FORGED_COOKIE: usize = 3;
 /// Up to which time a response took: powers of two of [`RTT_BIN_FIRST_MICROS`].
 pub static RTT_BIN: Label = Label { name: "le", len: 16, values: Values::Times };
 /// The end of the first bin of [`RTT_BIN`], in microseconds. The last bin is open.
