@@ -7,7 +7,6 @@ mod directory;
 mod ended;
 mod events;
 mod exchange;
-mod gauges;
 mod judge;
 mod network;
 mod query;
@@ -22,8 +21,8 @@ use std::time::Instant;
 
 use mio::Registry;
 
+pub use crate::stats::gauges::{Gauges, ServerGauges, State};
 pub use ask::{Ask, Asked, Finished, Waiter};
-pub use gauges::{Gauges, ServerGauges, State};
 
 use crate::policy::upstream::UpstreamId;
 use crate::serve::snapshot::Snapshot;
