@@ -101,7 +101,7 @@ fn why_says_what_the_node_does() {
                 let mut command = Command::new(program());
                 let (from, to) = (query.source.to_string(), node.address().to_string());
                 command.args(["query", &query.name, query.qtype.0, "--why", "--from", &from, "--to", &to]);
-                command.args(["--colo", colo, "--listen", &to]);
+                command.args(["--colo", colo]);
                 command.arg("--config").arg(node.path("as112d.toml"));
                 command.args(query.over_tcp.then_some("--tcp"));
                 let output = command.output().expect("it runs");
