@@ -235,12 +235,7 @@ const fn modes(mode: XdpMode, is_veth: bool) -> &'static [AttachMode] {
 }
 
 /// What the operator should know of it at the start.
-fn facts(
-    responder: &Responder,
-    settings: &XdpSettings,
-    host: &Host,
-    snapshot: &Snapshot,
-) -> Vec<String> {
+fn facts(responder: &Responder, settings: &XdpSettings, host: &Host, snapshot: &Snapshot) -> Vec<String> {
     let (zones, left) = responder.zones();
     let mut lines = Vec::new();
     if left > 0 {
