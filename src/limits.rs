@@ -8,6 +8,7 @@ mod history;
 mod jobs;
 mod limiting;
 mod platform;
+mod resolver;
 mod work;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use history::*;
 pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
+pub use resolver::*;
 pub use work::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
