@@ -155,6 +155,8 @@ pub mod option {
     pub const COOKIE: u16 = 10;
     /// TCP keepalive (RFC 7828).
     pub const TCP_KEEPALIVE: u16 = 11;
+    /// Padding (RFC 7830).
+    pub const PADDING: u16 = 12;
     /// Extended error (RFC 8914).
     pub const EDE: u16 = 15;
 }

@@ -6,6 +6,7 @@
 
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -101,6 +102,16 @@ impl Job {
     pub fn query(&self) -> &[u8] {
         &self.query[..self.len]
     }
+
+    /// The same query, for who goes on with it when the job has gone back. It is no desk's.
+    #[must_use]
+    pub fn twin(&self) -> Box<Self> {
+        let mut twin = Box::new(Self::empty());
+        (twin.way, twin.arrival, twin.account) = (self.way, self.arrival, self.account);
+        (twin.tags, twin.asked, twin.len) = (self.tags, self.asked, self.len);
+        twin.query[..self.len].copy_from_slice(&self.query[..self.len]);
+        twin
+    }
 }
 
 /// What is handed over.
@@ -159,6 +170,24 @@ struct Side {
     waker: Waker,
     /// It was given something in this turn.
     is_due: bool,
+}
+
+/// Wakes the thread of TCP: it was given jobs back.
+#[derive(Clone, Debug)]
+pub struct TcpReturn(Arc<mio::Waker>);
+
+impl TcpReturn {
+    /// What wakes it.
+    #[must_use]
+    pub fn new(waker: mio::Waker) -> Self {
+        Self(Arc::new(waker))
+    }
+
+    /// Wakes it. Once for all that was given back in a turn.
+    pub fn ring(&self) {
+        // It fails only where the kernel has no memory: the thread wakes up several times a second anyway.
+        let _ = self.0.wake();
+    }
 }
 
 /// Where one worker takes the jobs of one desk.
@@ -310,6 +339,12 @@ impl Inbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.given.is_empty()
+    }
+
+    /// Whether there will never be a job again: the desk is gone.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.given.is_abandoned() && self.given.is_empty()
     }
 }
 
