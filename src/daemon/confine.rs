@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::config::certificates::SYSTEM;
 use crate::config::doors::SYSTEM_DIR;
 use crate::policy::upstream::Over;
 use crate::sys::confine::{self, Confined, Plan, Refused};
@@ -43,6 +44,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let secrets = config.cookies.secrets.iter().map(PathBuf::as_path);
     let roots = config.upstreams.iter().filter_map(|upstream| match &upstream.over {
         Over::Tls { ca: Some(ca), .. } => Some(ca.as_path()),
+        Over::Tls { ca: None, .. } => SYSTEM.iter().map(Path::new).find(|path| path.is_file()),
         _ => None,
     });
     let files = files.chain(roots);

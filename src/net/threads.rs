@@ -75,6 +75,8 @@ pub struct Net {
     drops: Seen,
     orders: Arc<Orders>,
     tcp_return: Option<TcpReturn>,
+    /// Of each shard second handles of its sockets, where queries are handed over.
+    handles: Vec<Vec<UdpSocket>>,
 }
 
 impl Net {
@@ -100,6 +102,7 @@ impl Net {
             drops: Seen::default(),
             orders: Arc::default(),
             tcp_return: None,
+            handles: Vec::new(),
         };
         match net.start_threads(plan, serve, pauses, events) {
             Ok(()) => Ok(net),
@@ -123,6 +126,10 @@ impl Net {
         let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
+            if desks.len() > 0 {
+                let handles: io::Result<_> = given.iter().map(|given| given.socket.try_clone()).collect();
+                self.handles.push(handles.map_err(NetError::Socket)?);
+            }
             let pauses = Pauses { begun: paused.clone(), over: self.new_gate() };
             let ours_from = is_successor.then(|| Arc::clone(&self.drops));
             let shard =
@@ -279,6 +286,13 @@ impl Net {
     #[must_use]
     pub fn tcp_return(&self) -> Option<TcpReturn> {
         self.tcp_return.clone()
+    }
+
+    /// Of each shard second handles of its sockets, in their order, for those who reply in its place. There
+    /// are none without desks, and none at the second call.
+    #[must_use]
+    pub fn take_handles(&mut self) -> Vec<Vec<UdpSocket>> {
+        std::mem::take(&mut self.handles)
     }
 
     /// The counters of each shard, in their order, and last those of TCP.

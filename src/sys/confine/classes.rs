@@ -37,7 +37,7 @@ pub enum Class {
     Log,
     /// Tells others of queries.
     Taps,
-    /// Waits for the process that this one succeeds.
+    /// Waits for another process: the one that this one succeeds, or the resolver.
     Elder,
     /// Says to the program in the driver that the node lives, and reads its counters.
     Xdp,
@@ -45,11 +45,13 @@ pub enum Class {
     XdpHost,
     /// Has the queries that may wait, and asks other servers.
     Worker,
+    /// Resolves, in a process of its own.
+    Resolver,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -66,6 +68,7 @@ impl Class {
         Self::Xdp,
         Self::XdpHost,
         Self::Worker,
+        Self::Resolver,
     ];
 
     /// Those that open files.
@@ -93,12 +96,18 @@ impl Class {
             Self::Xdp => "xdp",
             Self::XdpHost => "xdp-host",
             Self::Worker => "worker",
+            Self::Resolver => "resolver",
         }
     }
 
     /// Whether what it does can wait for those that answer queries.
     pub(super) const fn is_nice(self) -> bool {
         matches!(self, Self::Http | Self::Reader | Self::Aggregator | Self::Exports | Self::Taps)
+    }
+
+    /// Whether signals that others send end it, or are what it is here for.
+    pub(super) const fn takes_signals(self) -> bool {
+        matches!(self, Self::Signals | Self::Resolver)
     }
 
     /// Whether it starts threads, which are of the same class. None starts a process.
@@ -127,6 +136,7 @@ impl Class {
             Self::Xdp => &[STDERR],
             Self::XdpHost => &[STDERR, INTERFACES],
             Self::Worker => &[STDERR, UPSTREAMS],
+            Self::Resolver => &[STREAMS, CONNECTIONS, UPSTREAMS, RESOLUTION],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let wakes = matches!(self, Self::ShardRing | Self::ShardMmsg | Self::Tcp | Self::Worker);
@@ -196,6 +206,12 @@ const fn with(number: c_long, index: u8, value: i32) -> Call {
 const fn socket(domain: i32, kind: i32) -> Call {
     let kind = Argument { index: 1, mask: 0xF, value: kind.cast_unsigned() as u64 };
     Call(libc::SYS_socket, Only::Both([Argument::is(0, domain.cast_unsigned()), kind]))
+}
+
+/// This option of a socket.
+const fn option(level: i32, name: i32) -> Call {
+    let [level, name] = [level.cast_unsigned(), name.cast_unsigned()];
+    Call(libc::SYS_setsockopt, Only::Both([Argument::is(1, level), Argument::is(2, name)]))
 }
 
 /// What every thread does: memory that holds no code, time, waiting for each other, its end and that of the
@@ -365,8 +381,11 @@ const TAP_SOCKETS: &[Call] = &[
     any(libc::SYS_setsockopt),
 ];
 
-/// Replies on the sockets of shards; queries to upstreams, over sockets that it opens and does not bind. Of
-/// TCP, landlock checks the port.
+/// Sockets for single queries, each bound to a port by chance.
+const RESOLUTION: &[Call] = &[any(libc::SYS_bind), any(libc::SYS_setsockopt)];
+
+/// Replies on the sockets of shards; queries to upstreams, over sockets that it opens and binds to random
+/// ports. Of TCP, landlock checks the port that is connected to, and lets none be bound.
 const UPSTREAMS: &[Call] = &[
     any(libc::SYS_sendmmsg),
     any(libc::SYS_recvmmsg),
@@ -382,8 +401,15 @@ const UPSTREAMS: &[Call] = &[
     any(libc::SYS_getsockopt),
     any(libc::SYS_getsockname),
     any(libc::SYS_getpeername),
-    with(libc::SYS_setsockopt, 1, libc::IPPROTO_TCP),
+    option(libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    option(libc::SOL_SOCKET, libc::SO_RCVBUF),
+    option(libc::IPPROTO_IP, libc::IP_RECVERR),
+    option(libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+    // What came of datagrams that nobody took.
+    any(libc::SYS_recvmsg),
     with(libc::SYS_ioctl, 1, libc::FIONBIO as i32),
+    any(libc::SYS_bind),
     socket(libc::AF_INET, libc::SOCK_DGRAM),
     socket(libc::AF_INET6, libc::SOCK_DGRAM),
     socket(libc::AF_INET, libc::SOCK_STREAM),
