@@ -42,7 +42,7 @@ fn metrics() -> Metrics {
     let block = || Block {
         cpu: None,
         numa_node: None,
-        counters: Arc::new(Counters::default()),
+        counters: vec![Arc::new(Counters::default())],
         base: ArcSwap::default(),
     };
     let folder = Some(PathBuf::from("/"));
@@ -76,6 +76,8 @@ fn metrics() -> Metrics {
         shards: vec![block()],
         tcp: block(),
         xdp: block(),
+        workers: block(),
+        gauges: Vec::new(),
         past: ArcSwap::default(),
         history: Status::new(String::new()),
         exports: exports.statuses(),

@@ -47,7 +47,7 @@ fn board(
     let xdp = Block {
         cpu: None,
         numa_node: None,
-        counters: Arc::default(),
+        counters: vec![Arc::default()],
         base: ArcSwap::from_pointee(bases.xdp),
     };
     let blocks = blocks.zip(cpus).zip(bases_of_blocks);
@@ -55,7 +55,7 @@ fn board(
         .map(|((counters, cpu), base)| Block {
             cpu: cpu.map(|cpu| cpu.number),
             numa_node: cpu.map(|cpu| cpu.node),
-            counters,
+            counters: vec![counters],
             base: ArcSwap::from_pointee(base),
         })
         .collect();
@@ -75,6 +75,8 @@ fn board(
         shards,
         tcp,
         xdp,
+        workers: Block::of_workers(Vec::new(), bases.workers),
+        gauges: Vec::new(),
         past: ArcSwap::from_pointee(bases.past),
         history: Status::new(history),
         exports: config.export.statuses(),

@@ -198,7 +198,7 @@ impl Prepared {
         let keeper = Keeper {
             responder: Arc::clone(&responder),
             board: Arc::clone(board),
-            counters: Arc::clone(&board.xdp.counters),
+            counters: Arc::clone(&board.xdp.counters[0]),
             lost,
             stop: Arc::clone(&stop),
             rounds: Arc::clone(&rounds),

@@ -123,7 +123,7 @@ pub mod rcode {
     pub const NOERROR: u8 = 0;
     /// The query does not parse (RFC 1035).
     pub const FORMERR: u8 = 1;
-    /// The server failed (RFC 1035).
+    /// The server cannot answer now (RFC 1035).
     pub const SERVFAIL: u8 = 2;
     /// No such name (RFC 1035, RFC 8020).
     pub const NXDOMAIN: u8 = 3;
@@ -149,6 +149,8 @@ pub mod option {
     pub const NSID: u16 = 3;
     /// Client subnet (RFC 7871).
     pub const CLIENT_SUBNET: u16 = 8;
+    /// The same.
+    pub const ECS: u16 = 8;
     /// Cookie (RFC 7873).
     pub const COOKIE: u16 = 10;
     /// TCP keepalive (RFC 7828).
@@ -175,9 +177,11 @@ pub mod flag {
     pub const TC: u16 = 0x0200;
     /// Recursion desired.
     pub const RD: u16 = 0x0100;
-    /// Authentic data (RFC 4035, section 3.2.3).
+    /// Recursion available.
+    pub const RA: u16 = 0x0080;
+    /// Authentic data (RFC 4035).
     pub const AD: u16 = 0x0020;
-    /// Checking disabled (RFC 4035, section 3.2.2).
+    /// Checking disabled (RFC 4035).
     pub const CD: u16 = 0x0010;
     /// The response code, as far as the header has it.
     pub const RCODE: u16 = 0x000F;

@@ -3,6 +3,7 @@
 //! The datapath is chosen once, for the whole process: all shards use the ring, or none does.
 
 mod drops;
+mod hand_over;
 pub mod orders;
 mod probe;
 pub mod tcp;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::io;
 
 pub use drops::SocketDrops;
+pub use tcp::TcpReturn;
 pub use threads::{Event, Net, Plan, memory_len_of_shard, spawn};
 pub use wall::unix_time;
 

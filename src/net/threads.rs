@@ -11,10 +11,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::drops::{Seen, SocketDrops};
 use super::orders::Orders;
 use super::probe;
-use super::tcp::{Serving, TcpDriver, TcpSettings};
+use super::tcp::{Serving, TcpDriver, TcpReturn, TcpSettings};
 use super::udp::{Listener, Pauses, Shard, ShardSocket};
 use super::{Datapath, DatapathChoice, NetError};
 use crate::limits::{RING_SLOTS, STUCK_AFTER, THREAD_STACK_LEN};
+use crate::serve::job::Desk;
 use crate::serve::limiter::Limiter;
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
@@ -55,6 +56,8 @@ pub struct Plan {
     pub published: Arc<Published>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
+    /// Where queries are handed over: one for each shard, and last that of TCP. None without workers.
+    pub desks: Vec<Desk>,
     /// How the threads are confined.
     pub confined: Confined,
     /// Another process has the sockets, and counts their drops until [`Net::count_drops`].
@@ -82,6 +85,7 @@ pub struct Net {
     /// Where shards learn from where on drops are theirs to count.
     drops: Seen,
     orders: Arc<Orders>,
+    tcp_return: Option<TcpReturn>,
 }
 
 impl Net {
@@ -106,6 +110,7 @@ impl Net {
             paused,
             drops: Seen::default(),
             orders: Arc::default(),
+            tcp_return: None,
         };
         match net.start_threads(plan, serve, pauses, events) {
             Ok(()) => Ok(net),
@@ -125,12 +130,14 @@ impl Net {
     ) -> Result<(), NetError> {
         let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers, confined, .. } = plan;
         let is_successor = plan.is_successor;
+        let mut desks = plan.desks.into_iter();
         let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
             let pauses = Pauses { begun: paused.clone(), over: self.new_gate() };
             let ours_from = is_successor.then(|| Arc::clone(&self.drops));
-            let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers), ours_from);
+            let shard =
+                Shard::new(given, published.follow(), self.new_ledger(&ledgers), desks.next(), ours_from);
             let (datapath, ready, serving) = (self.datapath, ready.clone(), serving.clone());
             let confined = confined.clone();
             let start = Start { cpu, datapath, busy_poll, ready, pauses, serving, confined };
@@ -141,8 +148,12 @@ impl Net {
         self.gather(choice, &readies)?;
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
+        let desk = desks.next();
+        if desk.is_some() {
+            self.tcp_return = Some(driver.waker().map_err(NetError::Tcp)?);
+        }
         let gate = self.new_gate();
-        let serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
+        let serving = Serving::new(published.follow(), self.new_ledger(&ledgers), desk);
         let mut serving = serving.telling(paused);
         let orders = Arc::clone(&self.orders);
         self.spawn("tcp".to_owned(), events, move || {
@@ -273,6 +284,12 @@ impl Net {
             // A panic was reported when it happened.
             let _ = thread.join();
         }
+    }
+
+    /// What wakes the thread of TCP when it is given jobs back.
+    #[must_use]
+    pub fn tcp_return(&self) -> Option<TcpReturn> {
+        self.tcp_return.clone()
     }
 
     /// The counters of each shard, in their order, and last those of TCP.

@@ -11,6 +11,7 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod answering;
 pub mod aside;
 pub mod bpf;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod ethtool;
 pub mod files;
 pub mod inherited;
 pub mod launcher;
+pub mod limits;
 pub mod mmsg;
 pub mod netlink;
 pub mod passing;
@@ -31,9 +33,10 @@ pub mod steering;
 pub mod topology;
 pub mod units;
 pub mod user;
+pub mod wake;
 
 pub use datagram::{Arrived, Local, Rearms, SendErrors, Turn};
-pub use memory::forget_code;
+pub use memory::{Zeroed, forget_code};
 pub use mmsg::Mmsg;
 pub use ring::{Ring, RingError, RingFeature, SelfTest, ring_features, self_test};
 

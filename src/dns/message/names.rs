@@ -14,7 +14,8 @@ pub(super) type Lower = ArrayVec<u8, NAME_LEN_MAX>;
 /// Follows the name at `at` to its end, calls `label` with the place of each label's length, and `pointer`
 /// with the place and the target of each pointer. The offset after the name, where it stands.
 ///
-/// Each pointer leads to before the part of the name that it ends, so this ends too.
+/// Each pointer leads to a part that stands wholly before the one that it ends: "a prior occurrence of the same
+/// name". So this ends too, and no name depends on what stands behind it.
 fn follow(
     message: &[u8],
     at: usize,
@@ -24,6 +25,7 @@ fn follow(
     // Where the name goes on behind its first pointer is no matter of who reads on.
     let mut end = None;
     let (mut part, mut at, mut len) = (at, at, 0);
+    let mut message = message;
     loop {
         let first = usize::from(*message.get(at).ok_or(Damaged)?);
         if first <= LABEL_LEN_MAX {
@@ -45,6 +47,7 @@ fn follow(
             }
             pointer(at, target);
             end.get_or_insert(at + 2);
+            message = &message[..part];
             (part, at) = (target, target);
         }
     }

@@ -182,6 +182,14 @@ fn pointers_lead_backwards_and_to_names() {
     for (what, owner) in wrong {
         assert!(with_owner(owner).is_err(), "{what}");
     }
+    // What it leads to ends before it begins: in the rdata of one record is a label that would end in the next one.
+    let text = record(WWW, 65_280, 1, b"\x01a\x0B");
+    let at = ((RECORDS_AT + text.len() - 3) as u16 | 0xC000).to_be_bytes();
+    for (owner, is_sound) in [(at.to_vec(), false), (b"\xC0\x0C".to_vec(), true)] {
+        let next = record(&owner, rtype::A, 1, &[192, 0, 2, 1]);
+        let whole = message(RESPONSE, [&[text.clone(), next, a(1)], &[], &[]]);
+        assert_eq!(Message::read(&whole).is_ok(), is_sound);
+    }
     // A loop needs a pointer that leads forward; one in rdata does too.
     let alias =
         |rdata: &[u8]| Message::read(&message(RESPONSE, [&[record(WWW, rtype::CNAME, 1, rdata)], &[], &[]]));

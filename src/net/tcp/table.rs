@@ -38,6 +38,8 @@ pub(super) struct Entry<S> {
     pub(super) local: SocketAddr,
     /// The listener that took it, by its place.
     pub(super) listener: usize,
+    /// How many connections were added before it, modulo 2^32: keys are reused.
+    pub(super) generation: u32,
     /// The socket may have something to read.
     pub(super) readable: bool,
     /// The peer has closed or reset (EPOLLRDHUP): after the last bytes, read the end.
@@ -63,6 +65,7 @@ impl<S> Entry<S> {
             peer,
             local,
             listener,
+            generation: 0,
             readable: false,
             hung_up: false,
             waits_to_write: false,
@@ -148,6 +151,8 @@ pub(super) struct Table<S> {
     holders: BTreeSet<(usize, usize)>,
     /// Bytes of all buffers.
     buffered: usize,
+    /// Connections that were added, modulo 2^32.
+    added: u32,
 }
 
 /// Bytes of all that TCP may hold: buffers, which the allocator rounds up and which are twice there while one
@@ -177,6 +182,7 @@ impl<S> Table<S> {
             client_links: Links::default(),
             holders: BTreeSet::new(),
             buffered: 0,
+            added: 0,
         }
     }
 
@@ -199,6 +205,8 @@ impl<S> Table<S> {
         let address = client_of(entry.peer.ip());
         let new = || self.clients.insert(Client { address, open: 0, order: Order::default() });
         entry.client = *self.client_keys.entry(address).or_insert_with(new);
+        entry.generation = self.added;
+        self.added = self.added.wrapping_add(1);
         let (client, rank) = (entry.client, entry.rank);
         let key = self.entries.insert(entry);
         self.order.add(&mut self.links, key, rank);

@@ -183,7 +183,7 @@ fn sums(
 /// The values of a label that has the same on every node.
 fn values(label: &Label) -> &'static [&'static str] {
     match label.values {
-        Values::Fixed(values) => values,
+        Values::Fixed(values) | Values::Partly(values, _) => values,
         _ => &[],
     }
 }

@@ -42,14 +42,14 @@ fn count(board: &Board) {
     ] {
         tally.add(at, count);
     }
-    board.shards[0].counters.fold(&mut tally);
+    board.shards[0].counters[0].fold(&mut tally);
 }
 
 /// A node that has counted nothing yet when it starts, a minute before `now`.
 fn node(settings: &Settings, now: u64) -> (Board, History, Exports) {
     let mut board = board();
-    board.shards.iter_mut().for_each(|block| block.counters = Default::default());
-    board.tcp.counters = Default::default();
+    board.shards.iter_mut().for_each(|block| block.counters = vec![Default::default()]);
+    board.tcp.counters = vec![Default::default()];
     board.exports = settings.statuses();
     let (history, _) = History::in_memory(&board.named.load().counted, 2, now - 60).unwrap();
     let stored = history.reader().unwrap();

@@ -11,7 +11,7 @@ use std::ptr;
 
 use crate::limits::{MMSG_BATCH, SLOT_PAYLOAD_LEN};
 use crate::sys::address::{self, SOCKADDR_LEN_MAX};
-use crate::sys::datagram::{Arrived, Local};
+use crate::sys::datagram::{Arrived, Local, SendErrors};
 use crate::sys::memory::{Region, array_at, message_head};
 use crate::sys::pktinfo::{self, CONTROL_LEN};
 
@@ -44,6 +44,11 @@ pub(in crate::sys) struct Batch {
 impl Batch {
     /// Bytes of one.
     pub(in crate::sys) const MEMORY_LEN: usize = MMSG_BATCH * STRIDE + size_of::<Arrays>();
+
+    /// Bytes of one.
+    pub(in crate::sys) const fn memory_len() -> usize {
+        MMSG_BATCH * STRIDE + size_of::<Arrays>()
+    }
 
     pub(in crate::sys) fn new() -> io::Result<Self> {
         let (slots, arrays) = (Region::new(MMSG_BATCH * STRIDE)?, Region::new(size_of::<Arrays>())?);
@@ -100,7 +105,7 @@ impl Batch {
 
     /// Receives up to a batch from `fd`: recvmmsg with `flags`. Forgets replies still queued.
     pub(in crate::sys) fn receive(&mut self, fd: RawFd, flags: libc::c_int) -> io::Result<usize> {
-        self.clear();
+        self.forget();
         let used = self.used;
         let arrays = self.arrays();
         for message in &mut arrays.received[..used] {
@@ -176,6 +181,40 @@ impl Batch {
     /// Forgets what is queued.
     pub(in crate::sys) const fn clear(&mut self) {
         (self.first_queued, self.end_queued) = (0, 0);
+    }
+
+    /// Puts a reply to `peer` into a slot, to be [`queue`](Self::queue)d: at most [`SLOT_PAYLOAD_LEN`] bytes.
+    pub(in crate::sys) fn place(&mut self, message: usize, peer: &SocketAddr, reply: &[u8]) {
+        let (head, payload) = self.slot(message).split_at_mut(PAYLOAD_OFF);
+        let name = head.first_chunk_mut().expect("CONTROL_OFF bytes are enough");
+        address::encode(peer, name);
+        payload[..reply.len()].copy_from_slice(reply);
+    }
+
+    /// Forgets replies still queued.
+    pub(in crate::sys) const fn forget(&mut self) {
+        (self.first_queued, self.end_queued) = (0, 0);
+    }
+
+    /// Sends the queued replies; how many left. sendmmsg stops at the first that fails: that one is lost, and
+    /// sending continues after it. Where the send buffer is full it is full for all the others too, and each
+    /// would cost a call to hear so.
+    pub(in crate::sys) fn send_all(&mut self, fd: RawFd, errors: &mut SendErrors) -> u32 {
+        let mut all_sent = 0;
+        while self.queued() > 0 {
+            match self.send(fd) {
+                // At least one: otherwise the call fails.
+                Ok(sent) => all_sent += u32::try_from(sent).expect("at most MMSG_BATCH"),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    let lost = if errno == libc::EAGAIN { self.queued() } else { 1 };
+                    (0..lost).for_each(|_| errors.count(errno));
+                    self.skip(lost);
+                }
+            }
+        }
+        all_sent
     }
 
     /// Messages not yet sent.

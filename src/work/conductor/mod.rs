@@ -7,7 +7,6 @@ mod directory;
 mod ended;
 mod events;
 mod exchange;
-mod gauges;
 mod io;
 mod judge;
 mod network;
@@ -30,8 +29,8 @@ use std::time::Instant;
 
 use mio::Registry;
 
+pub use crate::stats::gauges::{Gauges, ServerGauges, State};
 pub use ask::{Ask, Asked, Finished, Waiter};
-pub use gauges::{Gauges, ServerGauges, State};
 
 use crate::limits::{CONDUCTOR_HOUSEKEEPING_EVERY, MMSG_BATCH, PORT_BATCHES_PER_TURN_MAX};
 use crate::policy::upstream::{Upstream, UpstreamId};

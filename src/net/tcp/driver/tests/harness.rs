@@ -29,7 +29,7 @@ impl TcpHandler for Toy {
         self.wakes.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
+    fn answer(&mut self, arrival: &Arrival, _: Connection, slot: &mut [u8], len: usize) -> Verdict {
         let Transport::Tcp { keepalive } = arrival.transport else { panic!("{arrival:?}") };
         assert!(arrival.local.ip().is_loopback() && arrival.peer.ip().is_loopback());
         if slot[2] & 0x80 != 0 {
