@@ -119,11 +119,7 @@ pub(super) fn cache(options: &CacheOptions, purges: bool) -> Result<String, Fail
     if options.control.json {
         return Ok(line);
     }
-    Ok(match answer["purged"].as_u64() {
-        Some(1) => "purged 1 entry\n".to_owned(),
-        Some(count) => format!("purged {count} entries\n"),
-        None => lines(&answer["lines"]),
-    })
+    Ok(lines(&answer["lines"]))
 }
 
 fn lines(list: &Value) -> String {
