@@ -502,6 +502,8 @@ impl Node {
             "xdp_passed": xdp.sum(XDP_PASSED),
             "xdp_lost": xdp.sum(XDP_LOST),
             "shards": self.board.shards.len(),
+            "workers": self.bounds.workers,
+            "rules": self.published.newest().policy().rules().len(),
             "listen": self.config.listen,
             "http": self.web.operator,
             "http_public": self.web.public,

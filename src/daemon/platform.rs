@@ -20,7 +20,7 @@ use crate::control::questions::{OfCache, Why};
 use crate::history::sources::Places;
 use crate::limits::CACHE_SHOWN_MAX;
 use crate::net::{Event, Net, THREAD_ADVICE};
-use crate::policy::Policy;
+use crate::policy::{Policy, Rule};
 use crate::problem::Problem;
 use crate::serve::job::{self, Desk, Inbox, JobSettings};
 use crate::serve::published::Published;
@@ -174,8 +174,8 @@ pub fn told(
     let wanted = config.platform.workers;
     let why = if workers == 0 { "no rule needs one".to_owned() } else { cpus.join(", ") };
     let mut lines = vec![("workers", format!("{workers} ({wanted}): {why}"))];
-    lines.extend(policy.notes().into_iter().map(|note| ("rule", note)));
-    lines.extend(policy.folded().iter().map(|folded| ("rule", folded.clone())));
+    let rules = policy.notes().into_iter().chain(policy.folded().iter().cloned());
+    lines.extend(rules.map(|rule| ("rule", rule.strip_prefix("rule ").unwrap_or(&rule).to_owned())));
     lines
 }
 
@@ -221,6 +221,18 @@ impl Bounds {
     }
 }
 
+/// Whether a rule does anything here.
+fn state(policy: &Policy, rule: &Rule) -> &'static str {
+    let told = format!("rule \"{}\" ", rule.name);
+    if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
+        "folded"
+    } else if rule.dry_run {
+        "dry-run"
+    } else {
+        "in force"
+    }
+}
+
 /// What operators ask.
 impl Node {
     /// Rules and routes in their order, and how often each has matched since the counts began.
@@ -236,7 +248,7 @@ impl Node {
                 "name": rule.name,
                 "place": rule.place,
                 "phase": rule.phase.name(),
-                "state": if rule.dry_run { "dry-run" } else { "in force" },
+                "state": state(policy, rule),
                 "hits": label.map(|label| hits[label]),
                 "would": label.map(|label| would[label]),
             })
