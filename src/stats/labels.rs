@@ -377,6 +377,8 @@ pub fn rtt_bin(micros: u64) -> usize {
 /// What a look into the cache found.
 pub static CACHE_LOOK: Label =
     Label::fixed("result", &["fresh", "prefetch", "stale", "failure", "expired", "miss"]);
+/// The values of [`CACHE_LOOK`] that answer a query.
+pub const CACHE_HITS: [&str; 3] = ["fresh", "prefetch", "stale"];
 /// What the other server said, compared with our own answer.
 pub static COMPARED: Label = Label::fixed("result", &["same", "differs", "timeout"]);
 
