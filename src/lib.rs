@@ -30,6 +30,8 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+extern crate alloc;
+
 pub mod limits;
 pub mod problem;
 

@@ -81,7 +81,7 @@ fn serve_allocates_nothing() {
             let verdict = serve(&node.snapshot, &arrival, &mut slot, len, &mut account);
             let reply = match verdict {
                 Verdict::Reply(len) => Some(&slot[..len]),
-                Verdict::Drop => None,
+                Verdict::Drop | Verdict::HandOff(_) => None,
             };
             ledger.post(&account, arrival.peer.ip(), reply);
             ledger.stopwatch.record(Duration::from_micros(1), 1000);

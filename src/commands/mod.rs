@@ -9,8 +9,10 @@ pub mod control;
 pub mod doctor;
 mod failure;
 pub mod init;
+mod live;
 pub mod probe;
 pub mod query;
+pub mod rules;
 pub mod run;
 pub mod show;
 pub mod site;
@@ -18,7 +20,7 @@ pub mod stats;
 pub mod top;
 pub mod zones;
 
-use crate::cli::{Command, ConfigCommand};
+use crate::cli::{CacheCommand, Command, ConfigCommand, RulesCommand};
 
 pub use failure::Failure;
 
@@ -33,7 +35,12 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Config(ConfigCommand::Show(options)) => show::show(options),
         Command::Config(ConfigCommand::Init(options)) => init::init(options),
         Command::Zones(options) => zones::zones(options),
+        Command::Query(options) if options.live => return live::why(options),
         Command::Query(options) => query::query(options),
+        Command::Rules(RulesCommand::Check(options)) => rules::check(options),
+        Command::Rules(RulesCommand::List(options)) => return live::rules(options),
+        Command::Cache(CacheCommand::Show(options)) => return live::cache(options, false),
+        Command::Cache(CacheCommand::Purge(options)) => return live::cache(options, true),
         Command::Doctor(options) => return doctor::doctor(options),
         Command::Probe(options) => probe::probe(options),
         Command::Announce(options) => announce::announce(options),

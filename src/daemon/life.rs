@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::confine;
 use super::handover::Successor;
 use super::origin::died;
+use super::platform::Bounds;
 use super::reload::{self, Reader, Reloaded, Reloading, Source};
 use super::said::Lines;
 use super::succession::{Step, Succession};
@@ -47,6 +48,8 @@ pub(super) struct Node {
     pub(super) systemd: Systemd,
     pub(super) log: Log,
     pub(super) course: Course,
+    /// What workers it has, and what they may do.
+    pub(super) bounds: Bounds,
     pub(super) succession: Succession,
     pub(super) xdp: Option<Xdp>,
     /// Where HTTP is served.
@@ -216,6 +219,9 @@ impl Node {
                 clients.into_iter().for_each(|client| client.done(json!({ "level": level.name() })));
             }
             Wish::Upgrade => self.upgrade(clients),
+            Wish::Rules => clients.into_iter().for_each(|client| client.done(self.rules())),
+            Wish::Why(asked) => self.why(asked, clients),
+            Wish::Cache(asked) => self.cache(asked, clients),
         }
     }
 
@@ -279,10 +285,10 @@ impl Node {
             reloading.again.get_or_insert_default().extend(clients);
             return;
         }
-        let series = self.board.named.load().counted.zones.clone();
+        let counted = self.board.named.load().counted.clone();
         let (source, running) = (self.source.clone(), self.config.clone());
-        let written_as = self.course.written_as.clone();
-        let read = move || Reloaded::read(&source, &running, series, &written_as).map(Box::new);
+        let (written_as, bounds) = (self.course.written_as.clone(), self.bounds.clone());
+        let read = move || Reloaded::read(&source, &running, &bounds, &counted, &written_as).map(Box::new);
         match self.course.reader.begin(clients, Instant::now(), read) {
             Ok(reloading) => self.course.reloading = Some(reloading),
             Err((clients, error)) => {
@@ -337,6 +343,9 @@ impl Node {
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.watched.change_places(places);
+        if let Some(xdp) = &self.xdp {
+            xdp.withhold(&snapshot);
+        }
         let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
         if let Some(xdp) = &self.xdp {
             xdp.publish(&self.published.newest());

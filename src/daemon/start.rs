@@ -34,7 +34,7 @@ use super::succession::{Elder, Succession};
 use super::systemd::Systemd;
 use super::watched::{Remembered, Watch, Watched};
 use super::xdp::{Prepared, Xdp};
-use super::{confine, itself, taps};
+use super::{confine, itself, platform, taps};
 use crate::board::Board;
 use crate::config::Config;
 use crate::config::loaded::Loaded;
@@ -45,6 +45,7 @@ use crate::net::{Event, Net, Plan};
 use crate::problem::Problem;
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
+use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::sockets::{self, UdpOptions};
 
@@ -63,6 +64,7 @@ struct Found {
     loaded: Loaded,
     placement: Placement,
     memory: memory::Bound,
+    workers: usize,
 }
 
 /// What is open before any thread runs.
@@ -106,12 +108,14 @@ impl Start<'_> {
     /// # Errors
     /// Why the node cannot start. Before the commit point nothing has been taken from anybody.
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
-        let Found { loaded, placement, memory } = self.load()?;
+        let Found { loaded, placement, memory, workers } = self.load()?;
         let Loaded { zones, snapshot, places, unread } = loaded;
         let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
-        let confined = self.rights(&source, &mut ports)?;
+        let open = platform::open_ports(snapshot.policy(), workers);
+        let confined = self.rights(&source, &mut ports, &open)?;
+        let bounds = platform::Bounds::new(workers, open, &confined);
         self.origin.heard()?;
         let mut shards = self.shards(&placement, snapshot, &mut ports, &confined)?;
         let legacy = self.origin.serve(&mut shards.net).inspect_err(|_| shards.net.stop())?;
@@ -163,6 +167,7 @@ impl Start<'_> {
             systemd,
             log: self.logging.log.clone(),
             course,
+            bounds,
             succession: Succession::new(self.origin.take_launcher(), handles, elder),
             xdp,
             web,
@@ -174,12 +179,13 @@ impl Start<'_> {
 /// The steps.
 impl Start<'_> {
     fn load(&self) -> Result<Found, Vec<Problem>> {
-        let loaded = Loaded::read(&self.config, Vec::new())?;
+        let loaded = Loaded::read(&self.config, &Names::default())?;
         let mut placement = Placement::with_user(&self.config)?;
-        let memory = memory::Bound::new(&self.config, placement.places.len(), Footprint::now());
+        let workers = platform::workers(&self.config, loaded.snapshot.policy())?;
+        let memory = memory::Bound::new(&self.config, placement.places.len(), workers, Footprint::now());
         placement.notes.extend(memory.within(Limit::here().as_ref())?);
         placement.notes.extend(self.config.notes());
-        Ok(Found { loaded, placement, memory })
+        Ok(Found { loaded, placement, memory, workers })
     }
 
     fn ports(&mut self, placement: &Placement, snapshot: &Snapshot) -> Result<Ports, Vec<Problem>> {
@@ -194,10 +200,15 @@ impl Start<'_> {
         Ok(Ports { doors, taps, buffers, absent, descriptors })
     }
 
-    fn rights(&mut self, source: &Source, ports: &mut Ports) -> Result<Confined, Vec<Problem>> {
+    fn rights(
+        &mut self,
+        source: &Source,
+        ports: &mut Ports,
+        upstreams: &[u16],
+    ) -> Result<Confined, Vec<Problem>> {
         let control = ports.doors.control.dir();
-        let confined =
-            confine::give_up(&self.config, source.file.as_deref(), control).map_err(Problem::alone)?;
+        let confined = confine::give_up(&self.config, source.file.as_deref(), control, upstreams)
+            .map_err(Problem::alone)?;
         // Threads come after that, and are as confined.
         if let Some(signals) = self.origin.take_signals() {
             orders::watch_signals(signals, &self.orders, &self.events, &confined).map_err(no_signals)?;
@@ -223,6 +234,7 @@ impl Start<'_> {
             tcp: self.config.tcp.clone(),
             published: Arc::clone(&published),
             ledgers: taps::ledgers(&self.config, &today),
+            desks: Vec::new(),
             confined: confined.clone(),
             is_successor: self.origin.is_successor(),
         };

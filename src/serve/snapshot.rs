@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::job::Way;
 use super::limiter::{self, RateLimit};
 use super::networks::Networks;
 use crate::answer::{Answers, Extent};
@@ -76,7 +77,7 @@ pub struct Snapshot {
     pub(super) chaos: Chaos,
     pub(super) update: UpdatePolicy,
     pub(super) cookies: Option<Cookies>,
-    policy: Policy,
+    pub(super) policy: Policy,
     /// The number of its publication.
     pub(super) serial: u32,
     rate_limit: Option<RateLimit>,
@@ -139,6 +140,12 @@ impl Snapshot {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// How the rule of a way is counted: a value of [`RULE`](crate::stats::labels::RULE).
+    #[must_use]
+    pub fn route_label(&self, way: Way) -> usize {
+        self.policy.rules().get(usize::from(way.rule)).map_or(0, |rule| usize::from(rule.label))
     }
 
     /// Which of the snapshots that this process has published.

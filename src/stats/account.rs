@@ -4,11 +4,11 @@
 use super::counters::{
     DROPPED, PROBES, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
     QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERIES_OVERSIZE, QUERIES_RD,
-    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, SERVER_COOKIES,
-    TRUNCATED, Tally, UPDATES,
+    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, RULE_HITS,
+    RULE_WOULD, SERVER_COOKIES, TRUNCATED, Tally, UPDATES,
 };
 use super::labels::{
-    DROPPED_UPDATE, OVER_LIMIT_BADCOOKIE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN,
+    DROPPED_UPDATE, OVER_LIMIT_BADCOOKIE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN, RULE,
     SERVICE_OTHER, SIZE_BIN_LEN, class_value, cookie_value, rcode_value, type_value,
 };
 use crate::dns::consts::{flag, opcode};
@@ -35,6 +35,47 @@ pub struct ZoneLabels {
     pub service: u8,
     /// A value of [`ZONE`](super::labels::ZONE).
     pub zone: u8,
+}
+
+/// A bit for each value of [`RULE`](super::labels::RULE).
+pub type RuleSet = [u64; RULE.len.div_ceil(64)];
+
+/// What rules have said of a query.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ruled {
+    /// Those that were applied to it.
+    pub hits: RuleSet,
+    /// Those that only count what they would have done.
+    pub would: RuleSet,
+    /// What it is tagged with, a bit for each tag.
+    pub tags: u64,
+    /// A rule, and the upstream that it sends a copy to.
+    pub divert: Option<(u16, u16)>,
+    /// A rule wants it traced.
+    pub is_traced: bool,
+}
+
+impl Ruled {
+    /// Notes a rule that matched, by its value of [`RULE`](super::labels::RULE).
+    pub fn note(&mut self, rule: usize, is_dry_run: bool) {
+        let set = if is_dry_run { &mut self.would } else { &mut self.hits };
+        if let Some(word) = set.get_mut(rule / 64) {
+            *word |= 1 << (rule % 64);
+        }
+    }
+
+    #[cold]
+    fn post(&self, tally: &mut Tally) {
+        for (set, family) in [(&self.hits, RULE_HITS), (&self.would, RULE_WOULD)] {
+            for (at, word) in set.iter().enumerate() {
+                let mut left = *word;
+                while left != 0 {
+                    tally.count(family.at([at * 64 + left.trailing_zeros() as usize]));
+                    left &= left - 1;
+                }
+            }
+        }
+    }
 }
 
 /// What is known of one packet.
@@ -67,6 +108,8 @@ pub struct Account {
     pub over_limit: Option<u8>,
     /// How the zone is counted, once one was found.
     pub zone: Option<ZoneLabels>,
+    /// What rules have said of it, where any was asked.
+    pub ruled: Option<Ruled>,
     /// The bits of the response code that OPT has, where somebody else than the node has said it.
     pub extended_rcode: u8,
 }
@@ -77,6 +120,9 @@ impl Account {
     /// the configuration leaves unanswered.
     #[inline]
     pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
+        if let Some(ruled) = &self.ruled {
+            ruled.post(tally);
+        }
         if let Some(reason) = self.dropped {
             tally.count(DROPPED.at([reason]));
             return false;

@@ -11,11 +11,13 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod answering;
 pub mod aside;
 pub mod bpf;
 pub mod clock;
 pub mod confine;
 pub mod cpu;
+pub mod datagrams;
 pub mod ethtool;
 pub mod files;
 pub mod inherited;
@@ -27,9 +29,11 @@ pub mod process;
 pub mod ring;
 pub mod sockets;
 pub mod steering;
+pub mod threads;
 pub mod topology;
 pub mod units;
 pub mod user;
+pub mod wake;
 
 pub use datagram::{Arrived, Local, Rearms, SendErrors, Turn};
 pub use memory::{Zeroed, forget_code};

@@ -72,7 +72,7 @@ pub fn ask(node: &Snapshot, arrival: &Arrival, packet: &[u8]) -> Option<Vec<u8>>
     slot[..packet.len()].copy_from_slice(packet);
     match serve(node, arrival, &mut slot, packet.len(), &mut Account::default()) {
         Verdict::Reply(len) => Some(slot[..len].to_vec()),
-        Verdict::Drop => None,
+        Verdict::Drop | Verdict::HandOff(_) => None,
     }
 }
 
