@@ -29,6 +29,9 @@ const NOT_PASSED_ON: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", 
 /// No descriptor of a process that just begins is above this.
 const DESCRIPTORS_BEFORE: libc::c_uint = 255;
 
+/// What a resolver says when it takes queries.
+pub const READY: &[u8] = b"ready";
+
 /// What the launcher is told.
 const LAUNCH: u8 = b'L';
 const KILL: u8 = b'K';
