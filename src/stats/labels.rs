@@ -404,8 +404,6 @@ pub const CACHE_STALE: usize = 2;
 pub const CACHE_FAILURE: usize = 3;
 /// See [`CACHE_FRESH`].
 pub const CACHE_MISS: usize = 5;
-/// The values of [`CACHE_LOOK`] that answer a query.
-pub const CACHE_HITS: [&str; 3] = ["fresh", "prefetch", "stale"];
 /// What the other server said, compared with our own answer.
 pub static COMPARED: Label = Label::fixed("result", &["same", "differs", "timeout"]);
 /// Values of [`COMPARED`].
