@@ -131,13 +131,26 @@ impl Engine {
         facts: &Facts<'_>,
         note: &mut impl FnMut(Hit),
     ) -> Decision {
+        self.decide_of(stage, |_| true, rules, facts, note)
+    }
+
+    /// The same, with only some of the rules.
+    #[inline]
+    pub(super) fn decide_of(
+        &self,
+        stage: usize,
+        is_asked: impl Fn(Entry) -> bool,
+        rules: &[Rule],
+        facts: &Facts<'_>,
+        note: &mut impl FnMut(Hit),
+    ) -> Decision {
         let mut decision = Decision { tags: facts.tags, ..Decision::default() };
         let stage = &self.stages[stage];
         let Some((candidates, place)) = self.candidates(stage, facts) else { return decision };
         for at in candidates.iter() {
             let entry = stage.entries[at];
             let asked = Asked { facts, place, tags: decision.tags };
-            if self.matches(entry, &asked).0 && apply(&mut decision, entry, rules, note) {
+            if is_asked(entry) && self.matches(entry, &asked).0 && apply(&mut decision, entry, rules, note) {
                 break;
             }
         }

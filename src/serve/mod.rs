@@ -14,5 +14,6 @@ pub mod snapshot;
 mod tests;
 
 pub use again::{answer_code, complete, fallback, truncated};
+pub use route::facts;
 pub use service::{SOURCE_PORTS_REFUSED, Verdict, native, serve};
 pub use snapshot::{Cookies, UpdatePolicy};

@@ -37,24 +37,8 @@ pub(super) fn route(
     account: &mut Account,
 ) -> Routed {
     let policy = snapshot.policy();
-    let Query { question, opt, .. } = query;
-    let mut facts = Facts {
-        packet: slot,
-        qname: &question.name,
-        qtype: question.qtype,
-        qclass: question.qclass,
-        opcode: header.opcode(),
-        recursion_desired: header.is_recursion_desired(),
-        has_edns: opt.is_some(),
-        dnssec_ok: opt.as_ref().is_some_and(|opt| opt.dnssec_ok),
-        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs.is_some()),
-        src: arrival.peer,
-        dst: arrival.local,
-        listener: arrival.listener,
-        is_tcp: arrival.transport != Transport::Udp,
-        tags: Tags::default(),
-        later: Later::default(),
-    };
+    let question = &query.question;
+    let mut facts = facts(arrival, header, slot, query);
     let mut ruled = Ruled::default();
     let label = |rule: u16| policy.rules().get(usize::from(rule)).map_or(0, |rule| usize::from(rule.label));
     let decision =
@@ -91,6 +75,30 @@ pub(super) fn route(
             account.zone = Some(found.zone);
             hand_off(UNROUTED)
         }
+    }
+}
+
+/// What rules may ask of a query that has just come in.
+#[inline]
+#[must_use]
+pub fn facts<'a>(arrival: &Arrival, header: &Header, packet: &'a [u8], query: &'a Query) -> Facts<'a> {
+    let Query { question, opt, .. } = query;
+    Facts {
+        packet,
+        qname: &question.name,
+        qtype: question.qtype,
+        qclass: question.qclass,
+        opcode: header.opcode(),
+        recursion_desired: header.is_recursion_desired(),
+        has_edns: opt.is_some(),
+        dnssec_ok: opt.as_ref().is_some_and(|opt| opt.dnssec_ok),
+        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs.is_some()),
+        src: arrival.peer,
+        dst: arrival.local,
+        listener: arrival.listener,
+        is_tcp: arrival.transport != Transport::Udp,
+        tags: Tags::default(),
+        later: Later::default(),
     }
 }
 

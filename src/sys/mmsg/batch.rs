@@ -43,6 +43,9 @@ pub(in crate::sys) struct Batch {
 
 impl Batch {
     /// Bytes of one.
+    pub(in crate::sys) const MEMORY_LEN: usize = MMSG_BATCH * STRIDE + size_of::<Arrays>();
+
+    /// Bytes of one.
     pub(in crate::sys) const fn memory_len() -> usize {
         MMSG_BATCH * STRIDE + size_of::<Arrays>()
     }
@@ -161,6 +164,25 @@ impl Batch {
         self.end_queued += 1;
     }
 
+    /// Queues a message of our own to `peer`, written by `write` into a payload's room, in the slot of that number;
+    /// those of numbers below it are queued. `write` says how many bytes it has.
+    pub(in crate::sys) fn compose(
+        &mut self,
+        message: usize,
+        peer: &SocketAddr,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) {
+        let (head, payload) = self.slot(message).split_at_mut(PAYLOAD_OFF);
+        address::encode(peer, head.first_chunk_mut().expect("a head is longer than an address"));
+        let len = write(payload).min(SLOT_PAYLOAD_LEN);
+        self.queue(message, len, None);
+    }
+
+    /// Forgets what is queued.
+    pub(in crate::sys) const fn clear(&mut self) {
+        (self.first_queued, self.end_queued) = (0, 0);
+    }
+
     /// Puts a reply to `peer` into a slot, to be [`queue`](Self::queue)d: at most [`SLOT_PAYLOAD_LEN`] bytes.
     pub(in crate::sys) fn place(&mut self, message: usize, peer: &SocketAddr, reply: &[u8]) {
         let (head, payload) = self.slot(message).split_at_mut(PAYLOAD_OFF);
@@ -195,13 +217,13 @@ impl Batch {
         all_sent
     }
 
-    /// Replies not yet sent.
-    const fn queued(&self) -> usize {
+    /// Messages not yet sent.
+    pub(in crate::sys) const fn queued(&self) -> usize {
         self.end_queued - self.first_queued
     }
 
     /// Sends queued replies until one fails; how many were sent, or the error of the very first.
-    fn send(&mut self, fd: RawFd) -> io::Result<usize> {
+    pub(in crate::sys) fn send(&mut self, fd: RawFd) -> io::Result<usize> {
         let (first, queued) = (self.first_queued, self.queued());
         let messages = self.arrays().sending[first..].as_mut_ptr();
         // SAFETY: `messages` are `queued` heads that `queue` filled in; what they point to is in `slots` and
@@ -217,7 +239,7 @@ impl Batch {
     }
 
     /// Gives the first `count` queued replies up.
-    const fn skip(&mut self, count: usize) {
+    pub(in crate::sys) const fn skip(&mut self, count: usize) {
         self.first_queued += count;
     }
 }
