@@ -37,7 +37,7 @@ pub enum Class {
     Log,
     /// Tells others of queries.
     Taps,
-    /// Waits for the process that this one succeeds.
+    /// Waits for another process: the one that this one succeeds, or the resolver.
     Elder,
     /// Says to the program in the driver that the node lives, and reads its counters.
     Xdp,
