@@ -33,7 +33,7 @@ pub use crate::stats::gauges::{Gauges, ServerGauges, State};
 pub use ask::{Ask, Asked, Finished, Waiter};
 
 use crate::limits::{CONDUCTOR_HOUSEKEEPING_EVERY, MMSG_BATCH, PORT_BATCHES_PER_TURN_MAX};
-use crate::policy::upstream::UpstreamId;
+use crate::policy::upstream::{Upstream, UpstreamId};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::ledger::Ledger;
 use crate::sys::datagrams::{self, Inbox, Received};
@@ -54,6 +54,7 @@ pub struct Conductor {
     gauges: Arc<Gauges>,
     /// The clock counts from then on.
     began: Instant,
+    now: Micros,
     first: usize,
     /// When what is no query's is looked after.
     housekeeping: Option<Micros>,
@@ -77,28 +78,45 @@ impl Conductor {
             inbox: Inbox::new()?,
             gauges: Arc::default(),
             began: now,
+            now: 0,
             first,
             housekeeping: None,
             unread: Vec::new(),
         })
     }
 
-    /// The clock of everything below: one that goes back stands still.
     fn micros(&self, at: Instant) -> Micros {
         micros(at.saturating_duration_since(self.began))
+    }
+
+    /// The clock of everything below: one that goes back stands still.
+    fn clock(&mut self, now: Instant) -> Micros {
+        self.now = self.now.max(self.micros(now));
+        self.now
     }
 
     /// Takes the servers of `snapshot`. What is known of servers that stay is kept; what is being asked is not
     /// disturbed.
     pub fn refresh(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
-        if self.table.directory.has(snapshot.serial()) {
-            return;
+        if !self.table.directory.has(snapshot.serial()) {
+            let policy = snapshot.policy();
+            let label = |upstream, place| policy.server_label(upstream, place);
+            self.take(snapshot.serial(), policy.upstreams(), &label, now);
         }
-        let policy = snapshot.policy();
-        let label = |upstream, place| policy.server_label(upstream, place);
-        self.table.directory.take(snapshot.serial(), policy.upstreams(), &label);
+    }
+
+    /// As [`refresh`](Self::refresh), where there is no snapshot: the upstreams, and how their servers are
+    /// counted.
+    pub fn take(
+        &mut self,
+        serial: u32,
+        upstreams: &[Upstream],
+        label: &dyn Fn(UpstreamId, usize) -> usize,
+        now: Instant,
+    ) {
+        self.io.now = self.clock(now);
+        self.table.directory.take(serial, upstreams, label);
         self.io.want(&self.table.directory);
-        self.io.now = self.micros(now);
         self.show();
     }
 
@@ -112,9 +130,21 @@ impl Conductor {
         ledger: &mut Ledger,
     ) -> Asked {
         self.refresh(snapshot, now);
-        let (now, deadline) = (self.micros(now), self.micros(ask.deadline));
+        self.ask_of(snapshot.serial(), ask, waiter, now, ledger)
+    }
+
+    /// As [`ask`](Self::ask), of upstreams that were taken under this number.
+    pub fn ask_of(
+        &mut self,
+        serial: u32,
+        ask: &Ask<'_>,
+        waiter: Waiter,
+        now: Instant,
+        ledger: &mut Ledger,
+    ) -> Asked {
+        let (now, deadline) = (self.clock(now), self.micros(ask.deadline));
         let (table, mut turn) = self.turn(now, ledger);
-        let asked = table.ask(snapshot.serial(), ask, deadline, waiter, &mut turn);
+        let asked = table.ask(serial, ask, deadline, waiter, &mut turn);
         self.housekeeping.get_or_insert(now.saturating_add(micros(CONDUCTOR_HOUSEKEEPING_EVERY)));
         asked
     }
@@ -133,7 +163,7 @@ impl Conductor {
     pub fn ready(&mut self, token: usize, readable: bool, writable: bool, now: Instant, ledger: &mut Ledger) {
         // Each is read to its end and written as far as it takes: which of them it was does not matter.
         let _ = (readable, writable);
-        let now = self.micros(now);
+        let now = self.clock(now);
         let Some(at) = token.checked_sub(self.first) else { return };
         if at < PORTS_IN_ALL {
             self.read_port(at as Port, now, ledger);
@@ -202,7 +232,7 @@ impl Conductor {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant, ledger: &mut Ledger) {
-        let now = self.micros(now);
+        let now = self.clock(now);
         let (table, mut turn) = self.turn(now, ledger);
         table.expire(&mut turn);
         for port in std::mem::take(&mut self.unread) {
@@ -225,7 +255,7 @@ impl Conductor {
 
     /// Sends what is queued.
     pub fn flush(&mut self, now: Instant, ledger: &mut Ledger) {
-        let now = self.micros(now);
+        let now = self.clock(now);
         self.flush_at(now, ledger);
     }
 

@@ -144,7 +144,7 @@ fn all_dead_means_one_probe_in_each_step_of_the_back_off() {
         let steps: Vec<u64> = probes.windows(2).map(|pair| (pair[1] - pair[0]) / S).collect();
         assert!((4..=8).contains(&probes.len()), "{probes:?}");
         assert!(
-            steps.windows(2).all(|pair| pair[1] >= 2 * pair[0].max(1) - 1),
+            steps.windows(2).all(|pair| pair[1] >= (2 * pair[0].max(1) - 1).min(59)),
             "doubled each time: {steps:?}"
         );
     }
@@ -214,18 +214,21 @@ fn others_are_measured_now_and_then() {
     exploring.explore = 0.1;
     let mut sim = Sim::new(exploring);
     measure(&mut sim, &[10, 200]);
-    let (mut copies, mut instead) = (0, 0);
+    let (mut copies, mut on_the_way) = (0, Vec::new());
     for number in 0..1000_u32 {
         let name = [3, b'e', (number >> 8) as u8 + 1, number as u8, 0];
         sim.ask_for(&Sim::asking(&name), number, 2 * S);
         let left = sim.left();
         assert_eq!(place(&left[0]), 0, "clients do not wait for one that is far slower");
+        assert!(left[1..].iter().all(|copy| place(copy) == 1));
         copies += left.len() - 1;
-        instead += left.iter().filter(|left| place(left) == 1).count();
+        on_the_way.extend(left.into_iter().map(|query| (sim.now + [10, 200][place(&query)] * MS, query)));
         sim.pass(10 * MS);
-        left.iter().for_each(|query| sim.respond(query, query.response(0)));
+        for (_, query) in on_the_way.extract_if(.., |(at, _)| *at <= sim.now).collect::<Vec<_>>() {
+            sim.respond(&query, query.response(0));
+        }
     }
-    assert!((60..140).contains(&copies) && instead == copies, "{copies} {instead}");
+    assert!((60..140).contains(&copies), "{copies}");
     assert_eq!(sim.done.len(), 1000, "what only measures answers nobody");
     sim.assert_nothing_is_left();
 }

@@ -143,6 +143,7 @@ pub(super) struct Sim {
     pub(super) table: Table,
     pub(super) net: Net,
     pub(super) now: Micros,
+    latest: Micros,
     pub(super) done: Vec<Done>,
     ledger: Ledger,
     stream: Stream,
@@ -174,7 +175,7 @@ impl Sim {
         table.directory.take(0, &[upstream], &|_, place| place.min(64));
         let (ledger, stream) = ledger(&LedgerSettings::default());
         let net = Net { has_ports: true, ..Net::default() };
-        Self { table, net, now: S, done: Vec::new(), ledger, stream }
+        Self { table, net, now: S, latest: S, done: Vec::new(), ledger, stream }
     }
 
     pub(super) fn asking(qname: &[u8]) -> Ask<'_> {
@@ -254,6 +255,7 @@ impl Sim {
     /// The clock says so.
     pub(super) fn at(&mut self, now: Micros) {
         self.now = now;
+        self.latest = self.latest.max(now);
         let mut turn = Turn { net: &mut self.net, ledger: &mut self.ledger, now };
         self.table.expire(&mut turn);
         self.collect();
@@ -289,6 +291,7 @@ impl Sim {
     /// Lets all that may still come not come: then nothing is left of any question.
     pub(super) fn assert_nothing_is_left(&mut self) {
         self.net.streams = Some(Queued::No);
+        self.at(self.latest);
         for _ in 0..2000 {
             self.pass(10 * MS);
         }
