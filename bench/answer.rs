@@ -103,7 +103,7 @@ fn ring(criterion: &mut Criterion) {
                 let arrival = Arrival { peer: arrived.peer, ..udp() };
                 match serve(&node, &arrival, slot, arrived.len, &mut Account::default()) {
                     Verdict::Reply(len) => Some(len),
-                    Verdict::Drop => None,
+                    Verdict::Drop | Verdict::HandOff(_) => None,
                 }
             });
             answered += turn.expect("it turns").received;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use as112d::config::{self, Flags};
 use as112d::dns::arrival::{Arrival, Pace, Transport};
+use as112d::dns::message::{self, Message};
 use as112d::limits::{QUERY_LEN_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
 use as112d::net::orders::Orders;
 use as112d::net::tcp::{Serving, TcpDriver, TcpSettings};
@@ -148,7 +149,7 @@ fn answer(snapshot: &Snapshot, transport: Transport, packet: &[u8], filler: u8) 
     let mut account = Account::default();
     match serve(snapshot, &arrival, &mut slot, len, &mut account) {
         Verdict::Reply(len) => Some(slot[..len].to_vec()),
-        Verdict::Drop => None,
+        Verdict::Drop | Verdict::HandOff(_) => None,
     }
 }
 
@@ -218,7 +219,8 @@ pub fn tcp_server() -> SocketAddr {
         let address = listener.local_addr().expect("it is bound");
         let driver = TcpDriver::new(vec![listener], TcpSettings::default()).expect("it can be watched");
         std::thread::spawn(move || {
-            let mut serving = Serving::new(published().0.follow(), ledger(&LedgerSettings::default()).0);
+            let mut serving =
+                Serving::new(published().0.follow(), ledger(&LedgerSettings::default()).0, None);
             driver.run(&Orders::default(), &mut serving).expect("it never ends");
         });
         address
@@ -264,6 +266,39 @@ pub fn zone_file(bytes: &[u8]) -> bool {
             reply(&snapshot, false, &query);
             reply(&snapshot, true, &query);
         }
+    }
+    true
+}
+
+/// A whole message: malformed, or all that is known of it is right, and it says the same without its OPT. Whether
+/// it was sound.
+pub fn message(bytes: &[u8]) -> bool {
+    let Ok(read) = Message::read(bytes) else {
+        assert!(!message::same(bytes, b"") || bytes.is_empty());
+        return false;
+    };
+    assert!(message::same(bytes, bytes));
+    assert!(read.ttls.is_sorted(), "they stand in their order");
+    let records = read.counts[1..].iter().map(|&count| usize::from(count)).sum::<usize>();
+    let with_ttl = records - usize::from(read.opt.is_some());
+    assert_eq!(read.ttls.len(), with_ttl.min(message::TTLS_MAX));
+    assert_eq!(read.has_more_ttls, with_ttl > message::TTLS_MAX);
+    let ttl = |message: &[u8], at: u16| {
+        let at = usize::from(at);
+        let ttl = u32::from_be_bytes(message[at..at + 4].try_into().expect("four bytes"));
+        if ttl >> 31 == 1 { 0 } else { ttl }
+    };
+    if !read.has_more_ttls {
+        assert_eq!(read.ttl_min, read.ttls.iter().map(|&at| ttl(bytes, at)).min());
+    }
+    let mut out = Vec::new();
+    if message::without_opt(bytes, &read, &mut out).is_ok() {
+        let without = Message::read(&out).expect("without its OPT it is sound");
+        assert_eq!(without.opt, None);
+        assert_eq!(without.ttls[..], read.ttls_without_opt().collect::<Vec<_>>());
+        assert_eq!((without.ttl_min, without.negative_ttl), (read.ttl_min, read.negative_ttl));
+        let is_plain = read.opt.as_ref().is_none_or(|opt| opt.extended_rcode == 0);
+        assert_eq!(message::same(bytes, &out), is_plain, "it says the same");
     }
     true
 }

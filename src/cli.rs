@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -62,8 +62,14 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Print the zones that `run` would serve
     Zones(ZonesOptions),
-    /// Answer one query without using the network, and print the reply
+    /// Answer one query without using the network, and print the reply or why it is that
     Query(QueryOptions),
+    /// Check rules and routes, or list those of a running node
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Show or purge what the cache of a running node has of a name
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Print the statistics of a running node
     Stats(StatsOptions),
     /// Watch a running node live, on a terminal
@@ -74,6 +80,8 @@ pub enum Command {
     Probe(ProbeOptions),
     /// Have a router announce the prefixes while the node answers
     Announce(AnnounceOptions),
+    /// Resolve for a node: a recursive resolver on a loopback address, which the node starts itself
+    Resolver(ResolverOptions),
     /// Print or run the commands that add the service addresses to this host
     Addresses(AddressesOptions),
     /// Show the state of a running node
@@ -365,9 +373,77 @@ pub struct QueryOptions {
     /// Set the DO bit: ask for DNSSEC records
     #[arg(long)]
     pub dnssec: bool,
+    /// Print the way of the query term by term: which rules are asked, and what decides
+    #[arg(long)]
+    pub why: bool,
+    /// Who asks. Default: this host
+    #[arg(long, value_name = "ADDR")]
+    pub from: Option<IpAddr>,
+    /// The address that is asked. Default: the first that the node listens on
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = address)]
+    pub to: Option<SocketAddr>,
+    /// The data centre that rules see as `colo`
+    #[arg(long, value_name = "NAME", conflicts_with = "live")]
+    pub colo: Option<String>,
+    /// With --why, ask the running node; without --from, also send it the query once
+    #[arg(long, requires = "why")]
+    pub live: bool,
+    /// The control socket of the running node. Default: as in the configuration
+    #[arg(long, value_name = "PATH", requires = "live")]
+    pub control: Option<PathBuf>,
     /// What every command takes.
     #[command(flatten)]
     pub config: ConfigOptions,
+}
+
+/// One address.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    match Listen::read(text)?.0[..] {
+        [address] => Ok(address),
+        _ => Err(format!("`{text}` is several addresses; give one of them")),
+    }
+}
+
+/// What can be done with rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Check the rules and routes of a configuration, or files of rules: report every mistake
+    Check(RulesCheckOptions),
+    /// List the rules and routes of a running node, with their hits
+    List(ControlOptions),
+}
+
+/// Options of `rules check`.
+#[derive(Args, Clone, Debug)]
+pub struct RulesCheckOptions {
+    /// Files of rules to check in the place of those that the configuration has
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What every command takes.
+    #[command(flatten)]
+    pub config: ConfigOptions,
+}
+
+/// What can be done with the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show what the cache has of a name
+    Show(CacheOptions),
+    /// Remove what the cache has of a name
+    Purge(CacheOptions),
+}
+
+/// Options of `cache show` and `cache purge`.
+#[derive(Args, Clone, Debug)]
+pub struct CacheOptions {
+    /// The name
+    pub name: String,
+    /// The names below it, too
+    #[arg(long)]
+    pub subtree: bool,
+    /// Which node.
+    #[command(flatten)]
+    pub control: ControlOptions,
 }
 
 /// Options of `stats`.
@@ -431,6 +507,25 @@ pub struct ProbeOptions {
     /// if the addresses answer
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
+}
+
+/// Options of `resolver`.
+#[derive(Args, Clone, Debug)]
+pub struct ResolverOptions {
+    /// The configuration file (TOML), with `[resolver]`
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen, UDP and TCP. Default: as in the configuration, else
+    /// 127.0.0.1:5354
+    #[arg(long, short, value_name = "ADDR:PORT")]
+    pub address: Option<SocketAddr>,
+    /// A file of root servers. Default: as in the configuration, else those of the
+    /// Internet
+    #[arg(long, value_name = "FILE")]
+    pub hints: Option<PathBuf>,
+    /// Listen on an address that is not a loopback address: open to all who reach it
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// Options of `announce`.

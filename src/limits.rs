@@ -2,18 +2,28 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod cache;
+mod conductor;
 mod history;
+mod jobs;
 mod limiting;
 mod platform;
 mod policy;
+mod resolver;
+mod work;
 
 use std::time::Duration;
 
 pub use announce::*;
+pub use cache::*;
+pub use conductor::*;
 pub use history::*;
+pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
 pub use policy::*;
+pub use resolver::*;
+pub use work::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,
 /// one with TSIG and cookies under 400; what is longer is answered FORMERR.

@@ -291,7 +291,10 @@ fn every_command_refuses_a_wrong_configuration() {
     for line in ["--config", "run --config", "zones --config", "query a A --config"] {
         let (code, out, err) = run(as112d(line).arg(&path));
         assert_eq!((code, out.as_str()), (Some(1), ""), "{line}");
-        assert!(err.contains(":2:16: `1` is not a time; give a number with ms, s or m"), "{line}: {err}");
+        assert!(
+            err.contains(":2:16: `1` is not a time; give a number with ms, s, m, h or d"),
+            "{line}: {err}"
+        );
     }
 }
 

@@ -150,6 +150,70 @@ fn packets_get_replies_without_a_fault() {
     }
 }
 
+/// Responses with all that can be in one, an OPT among other records too.
+fn responses() -> Vec<Vec<u8>> {
+    let names = ["x.dna", "chain", "www", "srv", "big", "x.sub", "nothing", "", "x.wild"];
+    let queries = names.iter().flat_map(|name| {
+        let name = format!("{name}.example.com");
+        [1, 2, 6, 15, 16, 33, 255].map(|qtype| common::query(name.trim_start_matches('.'), qtype))
+    });
+    let with_options: Vec<u8> = [
+        &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8][..],
+        &[0, 8, 0, 7, 0, 1, 24, 16, 192, 0, 2, 0, 15, 0, 2, 0, 3],
+    ]
+    .concat();
+    let mut responses = Vec::new();
+    for query in queries {
+        for (query, has_opt) in [(query.clone(), false), (common::with_opt(query, 1232, &[0, 3, 0, 0]), true)]
+        {
+            let reply = bodies::reply(bodies::node(), true, &query).expect("a reply");
+            let mut more = reply.clone();
+            // An address, an OPT with options, and a record after it that leads back to the address.
+            more.extend([1, b'n', 0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1]);
+            let at = (reply.len() as u16 | 0xC000).to_be_bytes();
+            let fields = [0, 15, 0, 1, 0, 0, 0, 7, 0, 4, 0, 1];
+            if !has_opt {
+                more.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, with_options.len() as u8]);
+                more.extend(&with_options);
+                more[11] += 1;
+            }
+            more.extend(at.iter().chain(&fields).chain(&at));
+            more[11] += 2;
+            responses.extend([reply, more]);
+        }
+    }
+    responses
+}
+
+#[test]
+fn messages_are_malformed_or_read_as_by_others() {
+    let corpus = responses();
+    for response in &corpus {
+        second_opinion(response).unwrap_or_else(|fault| panic!("{fault}: {response:02x?}"));
+        assert!(bodies::message(response), "{response:02x?}");
+    }
+    let mut sound = 0;
+    let steps = fuzz(1, |_, dice| {
+        let bytes = mutated(dice, &corpus, &[]);
+        let is_sound = bodies::message(&bytes);
+        sound += u64::from(is_sound);
+        // The strict decoder, which shares nothing with ours, takes no message that ours refuses, but for what it
+        // does not look at.
+        if !is_sound && let Ok(read) = common::decode::Message::decode(&bytes) {
+            let opts = read.records.iter().filter(|record| record.rtype == 41);
+            let is_odd = opts.clone().count() > 1
+                || opts.clone().any(|opt| opt.section != common::decode::ADDITIONAL || opt.owner != [0])
+                || opts.clone().any(|opt| bytes[opt.rdata.clone()].windows(2).any(|code| code == [0, 8]))
+                || read
+                    .records
+                    .iter()
+                    .any(|record| ![1, 2, 5, 6, 12, 15, 16, 28, 29, 33, 39, 41].contains(&record.rtype));
+            assert!(is_odd, "{bytes:02x?}");
+        }
+    });
+    assert_both_ways(sound, steps);
+}
+
 #[test]
 fn streams_get_the_replies_of_their_messages() {
     let corpus = packets();

@@ -56,7 +56,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
     let block = |base| Block {
         cpu: None,
         numa_node: None,
-        counters: Arc::new(Counters::default()),
+        counters: vec![Arc::new(Counters::default())],
         base: ArcSwap::from_pointee(base),
     };
     let facts = Facts {
@@ -85,6 +85,8 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         shards: vec![block(bases.shards.remove(0))],
         tcp: block(bases.tcp),
         xdp: block(bases.xdp),
+        workers: Block::of_workers(Vec::new(), bases.workers),
+        gauges: Vec::new(),
         past: ArcSwap::from_pointee(bases.past),
         history: Status::new(String::new()),
         exports: Vec::new(),
@@ -105,7 +107,7 @@ fn count(board: &Board, queries: u32) {
     tally.add(QUERIES_BY_TYPE.at([1]), queries / 2);
     tally.add(QUERIES_BY_TYPE.at([2]), queries - queries / 2);
     tally.add(SHARD_RECEIVED.at([]), queries);
-    board.shards[0].counters.fold(&mut tally);
+    board.shards[0].counters[0].fold(&mut tally);
 }
 
 fn number(db: &Connection, query: &str) -> u64 {

@@ -12,6 +12,7 @@ pub mod recent;
 pub mod remarks;
 mod status;
 pub mod talkers;
+pub mod work;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::stats::counters::{
     Counters, FAMILIES, Family, PROBES, QUERIES, SHARD_BUSY, SHARD_TURNS, TCP_ACCEPTED, TCP_CLOSED,
     TCP_TURNS, Totals,
 };
+use crate::stats::gauges::WorkerGauges;
 use crate::stats::labels::Names;
 use crate::sys::confine::{self, Confined, Refused};
 
@@ -35,6 +37,7 @@ pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
 use process::{Process, ProcessValues};
 pub use status::Status;
+use work::Work;
 
 /// What things are called. It changes when the configuration is read again.
 #[derive(Clone, Debug)]
@@ -74,15 +77,15 @@ pub struct Facts {
     pub since: Instant,
 }
 
-/// A thread's counters.
+/// A thread's counters, or those of several that do the same and are counted together.
 #[derive(Debug)]
 pub struct Block {
     /// The CPU that the thread is pinned to.
     pub cpu: Option<usize>,
     /// The NUMA node of that CPU.
     pub numa_node: Option<usize>,
-    /// What it counts into.
-    pub counters: Arc<Counters>,
+    /// What it counts into; of several threads what each does.
+    pub counters: Vec<Arc<Counters>>,
     /// What a thread of this place counted in earlier runs of the program.
     pub base: ArcSwap<Base>,
 }
@@ -131,6 +134,10 @@ pub struct Board {
     pub tcp: Block,
     /// What was answered in the driver.
     pub xdp: Block,
+    /// The workers, all in one.
+    pub workers: Block,
+    /// What each of them has at hand.
+    pub gauges: Vec<Arc<WorkerGauges>>,
     /// What threads counted in earlier runs that have no successor in this one.
     pub past: ArcSwap<Base>,
     /// How the history fares.
@@ -181,20 +188,23 @@ impl Board {
     fn read_with(&self, of: fn(&Base) -> Totals) -> Reading<'_> {
         let read = |block: &Block| {
             let mut totals = of(&block.base.load());
-            block.counters.read(&mut totals);
+            block.read_into(&mut totals);
             totals
         };
         let shards: Vec<Totals> = self.shards.iter().map(read).collect();
         let xdp = read(&self.xdp);
         let mut total = read(&self.tcp);
         total += &xdp;
+        total += &read(&self.workers);
         shards.iter().for_each(|shard| total += shard);
         total += &of(&self.past.load());
         // Those of earlier runs are closed, if nobody lived to count it.
         let tcp = self.tcp.read_own();
+        let named = self.named.load_full();
         Reading {
             board: self,
-            named: self.named.load_full(),
+            work: Work::read(&self.gauges, &named.counted.servers),
+            named,
             total,
             xdp,
             tcp_connections: tcp.sum(TCP_ACCEPTED).saturating_sub(tcp.sum(TCP_CLOSED)),
@@ -208,9 +218,9 @@ impl Board {
         }
     }
 
-    /// All that count: the shards in their order, TCP, and the driver.
+    /// All that count: the shards in their order, TCP, the driver, and the workers.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        self.shards.iter().chain([&self.tcp, &self.xdp])
+        self.shards.iter().chain([&self.tcp, &self.xdp, &self.workers])
     }
 
     /// The queries of this run of the program.
@@ -248,6 +258,12 @@ impl Board {
 }
 
 impl Block {
+    /// Those of all workers, who continue from `base`.
+    #[must_use]
+    pub fn of_workers(counters: Vec<Arc<Counters>>, base: Base) -> Self {
+        Self { cpu: None, numa_node: None, counters, base: ArcSwap::from_pointee(base) }
+    }
+
     /// The labels of a shard: its place among them, its CPU and NUMA node, `any` where it is not pinned.
     pub fn labels(&self, shard: usize) -> [(&'static str, String); 3] {
         let name =
@@ -268,7 +284,7 @@ impl Block {
     #[must_use]
     pub fn read(&self) -> Totals {
         let mut totals = self.base.load().total.clone();
-        self.counters.read(&mut totals);
+        self.read_into(&mut totals);
         totals
     }
 
@@ -276,8 +292,12 @@ impl Block {
     #[must_use]
     pub fn read_own(&self) -> Totals {
         let mut totals = Totals::default();
-        self.counters.read(&mut totals);
+        self.read_into(&mut totals);
         totals
+    }
+
+    fn read_into(&self, totals: &mut Totals) {
+        self.counters.iter().for_each(|counters| counters.read(totals));
     }
 }
 
@@ -294,6 +314,8 @@ pub struct Reading<'a> {
     pub shards: Vec<Totals>,
     /// What was answered in the driver.
     pub xdp: Totals,
+    /// What workers have at hand, where there are any.
+    pub work: Option<Work>,
     /// TCP connections that are open. They are counted by one thread, but read one by one.
     pub tcp_connections: u64,
     /// What the host's network counts.
@@ -334,10 +356,20 @@ impl Reading<'_> {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
+    /// The families that are shown by themselves. Those of the platform are there where there are rules.
+    pub fn shown(&self) -> impl Iterator<Item = &'static Family> + use<> {
+        let has_platform = self.named.counted.have_platform();
+        shown().filter(move |family| has_platform || !family.is_of_platform())
+    }
+
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
-    /// those are the ones that have a name, and any that counted.
+    /// those are the ones that have a name, and any that counted; of the platform there are some where there
+    /// are rules.
     pub fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
         let names = &self.named.counted;
+        if family.is_of_platform() && !names.have_platform() {
+            return Vec::new();
+        }
         let counters = family.of(totals).iter().enumerate();
         let in_use = counters.filter_map(|(offset, &count)| {
             let values = family.values(offset);
@@ -350,15 +382,15 @@ impl Reading<'_> {
     }
 }
 
-/// The families that are shown by themselves: not the sums of sizes, which are parts of histograms.
-pub fn shown() -> impl Iterator<Item = &'static Family> {
+/// The families that are shown by themselves: not the sums of sizes and times, which are parts of histograms.
+fn shown() -> impl Iterator<Item = &'static Family> {
     FAMILIES.iter().filter(|family| !family.name.ends_with("_sum"))
 }
 
-/// The family that has the sum of the sizes that `family` has the bins of.
+/// The family that has the sum of the sizes or times that `family` has the bins of.
 pub fn sum_of(family: &Family) -> &'static Family {
     let is_sum = |sum: &&Family| sum.name.strip_suffix("_sum") == Some(family.name);
-    FAMILIES.iter().find(is_sum).expect("the table has a sum for every family of sizes")
+    FAMILIES.iter().find(is_sum).expect("the table has a sum for every histogram")
 }
 
 #[cfg(test)]
@@ -376,7 +408,7 @@ pub(crate) mod tests {
             let mut tally = Tally::default();
             counts.iter().for_each(|&(at, count)| tally.add(at, count));
             counters.fold(&mut tally);
-            Block { cpu, numa_node: cpu.map(|_| 1), counters, base: ArcSwap::default() }
+            Block { cpu, numa_node: cpu.map(|_| 1), counters: vec![counters], base: ArcSwap::default() }
         };
         let first = [
             (QUERIES.at([0, 0, 0]), 3),
@@ -424,6 +456,8 @@ pub(crate) mod tests {
             ],
             tcp: block(None, &tcp),
             xdp: block(None, &[]),
+            workers: Block::of_workers(Vec::new(), Base::default()),
+            gauges: Vec::new(),
             past: ArcSwap::default(),
             history: Status::new("in memory".to_owned()),
             exports: vec![("dsc", Status::new("/dsc".to_owned()))],
@@ -462,14 +496,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_family_of_sizes_has_a_sum() {
-        let sizes: Vec<&Family> = shown().filter(|family| family.bin_len().is_some()).collect();
-        assert_eq!(sizes.len(), 2);
-        for family in sizes {
+    fn every_histogram_has_a_sum() {
+        let histograms: Vec<&Family> = shown().filter(|family| family.is_histogram()).collect();
+        assert_eq!(histograms.len(), 3);
+        for family in histograms {
             let sum = sum_of(family);
             assert_eq!(sum.labels.len() + 1, family.labels.len(), "{}", sum.name);
-            assert!(matches!(family.labels.last().unwrap().values, Values::Bins(_)));
+            let is_of_times = matches!(family.labels.last().unwrap().values, Values::Times);
+            assert_eq!((sum.is_micros(), family.bin_len().is_none()), (is_of_times, is_of_times));
         }
-        assert_eq!(shown().count() + 2, FAMILIES.len());
+        assert_eq!(shown().count() + 3, FAMILIES.len());
     }
 }

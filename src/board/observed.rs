@@ -128,9 +128,11 @@ impl Observed {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds service times of a thread.
+    /// Adds service times of a thread. Those of workers have the times of the servers in them that they ask,
+    /// and are not kept.
     pub fn add_times(&self, thread: usize, times: &TimesHistogram<u32>) {
-        let shard = &mut self.inner().shards[thread];
+        let mut inner = self.inner();
+        let Some(shard) = inner.shards.get_mut(thread) else { return };
         for one in times.iter_recorded() {
             let (value, count) = (one.value_iterated_to(), one.count_at_value().into());
             shard.all.saturating_record_n(value, count);
@@ -264,6 +266,7 @@ mod tests {
         observed.add_times(0, &times(&[1_500; 99]));
         observed.add_times(0, &times(&[150_000]));
         observed.add_times(1, &times(&[40_000]));
+        observed.add_times(2, &times(&[90_000_000]));
         observed.look(119, [1, 2, 3], 0);
         let observation = observed.read();
         let near = |value: u64, expected: u64| value.abs_diff(expected) * 100 <= expected;

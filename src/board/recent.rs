@@ -72,7 +72,7 @@ mod tests {
             let mut tally = Tally::default();
             tally.add(QUERIES.at([0, 0, 0]), second as u32);
             tally.add(SHARD_RECEIVED.at([]), 5);
-            board.shards[1].counters.fold(&mut tally);
+            board.shards[1].counters[0].fold(&mut tally);
         }
         // Between the samples of second 19 and second 29: 19 to 28 queries a second.
         let pace = recent.pace();
@@ -87,7 +87,7 @@ mod tests {
         for (block, transport, queries) in [(&board.tcp, 1, 30), (&board.xdp, 0, 1000)] {
             let mut tally = Tally::default();
             tally.add(QUERIES.at([0, transport, 0]), queries);
-            block.counters.fold(&mut tally);
+            block.counters[0].fold(&mut tally);
         }
         recent.note(&board, began + Duration::from_secs(10));
         let pace = recent.pace();

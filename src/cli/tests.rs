@@ -39,12 +39,13 @@ fn run_is_what_a_bare_command_means() {
 
 #[test]
 fn every_command_takes_the_configuration() {
-    for command in ["check", "config show", "doctor", "zones", "query example.com A"] {
+    for command in ["check", "config show", "doctor", "zones", "query example.com A", "rules check"] {
         let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
             Command::Run(RunOptions { serve: options, .. })
             | Command::Check(CheckOptions { serve: options, .. }) => options.config,
             Command::Zones(options) => options.config,
             Command::Query(options) => options.config,
+            Command::Rules(RulesCommand::Check(options)) => options.config,
             Command::Config(ConfigCommand::Show(options)) => options.serve.config,
             Command::Doctor(options) => options.serve.config,
             other => panic!("{command} is another command: {other:?}"),
@@ -66,6 +67,9 @@ fn every_client_takes_the_configuration() {
         "upgrade",
         "shutdown",
         "verbosity info",
+        "rules list",
+        "cache show a",
+        "cache purge a --subtree",
         "stats",
         "top",
         "site d",
@@ -77,6 +81,10 @@ fn every_client_takes_the_configuration() {
             | Command::Undrain(options)
             | Command::Upgrade(options)
             | Command::Shutdown(options) => options.node,
+            Command::Rules(RulesCommand::List(options)) => options.node,
+            Command::Cache(CacheCommand::Show(options) | CacheCommand::Purge(options)) => {
+                options.control.node
+            }
             Command::Verbosity(options) => options.control.node,
             Command::Stats(options) => options.node,
             Command::Top(options) => options.node,
@@ -107,10 +115,13 @@ fn wrong_values_say_what_to_write() {
         ("query example.com", "<TYPE>"),
         ("zones --format json", "possible values: zone"),
         ("probe --address 1.2.3", "`1.2.3` is not an address; give one such as 192.0.2.1"),
-        ("probe --timeout 5", "`5` is not a time; give a number with ms, s or m"),
+        ("probe --timeout 5", "`5` is not a time; give a number with ms, s, m, h or d"),
         ("addresses --apply --undo", "cannot be used with"),
         ("addresses as113", "possible values: as112-direct, as112-dname, as112"),
         ("query a A --class HS", "possible values: IN, CH"),
+        ("query a A --live", "--why"),
+        ("query a A --why --live --colo lis1", "cannot be used with"),
+        ("query a A --to as112", "`as112` is several addresses; give one of them"),
     ] {
         let message = parse(line).unwrap_err();
         assert!(message.contains(fragment), "{line}: {message}");

@@ -8,8 +8,10 @@ use crate::config::written::SizeText;
 use crate::config::{self, Config};
 use crate::daemon::memory::{Bound, Footprint, Limit};
 use crate::daemon::placement::Placement;
+use crate::daemon::platform;
 use crate::daemon::written;
 use crate::problem::Problem;
+use crate::stats::labels::Names;
 use crate::sys::{confine, user};
 use crate::zone::{self, Service, ZoneSet};
 
@@ -20,7 +22,7 @@ use crate::zone::{self, Service, ZoneSet};
 pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
     let CheckOptions { serve: options, strict } = options;
     let config = config::load(options.config.config.as_deref(), &options.flags())?;
-    let (loaded, placement) = (Loaded::read(&config, Vec::new()), Placement::with_user(&config));
+    let (loaded, placement) = (Loaded::read(&config, &Names::default()), Placement::with_user(&config));
     let errors = [loaded.as_ref().err(), placement.as_ref().err()];
     let mut problems: Vec<Problem> = errors.into_iter().flatten().flatten().cloned().collect();
     // As who will write there, because root may more. A user that is not there was told of above.
@@ -35,7 +37,9 @@ pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let memory = Bound::new(&config, placement.places.len(), Footprint::now());
+    let policy = loaded.snapshot.policy();
+    let workers = platform::workers(&config, policy)?;
+    let memory = Bound::new(&config, placement.places.len(), workers, Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
     warnings.extend(config.notes().into_iter().map(Problem::plain));
     warnings.extend(loaded.zones.warnings.iter().chain(&loaded.unread).cloned());
@@ -43,7 +47,8 @@ pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
         return Err(warnings);
     }
     let mut out = String::new();
-    report(&config, &loaded.zones, &placement, &memory, &warnings, &mut out)
+    let rules = platform::told(&config, policy, &placement, workers);
+    report(&config, &loaded.zones, &placement, &memory, &rules, &warnings, &mut out)
         .expect("a String takes all that is written");
     Ok(out)
 }
@@ -53,6 +58,7 @@ fn report(
     zones: &ZoneSet,
     placement: &Placement,
     memory: &Bound,
+    rules: &[(&str, String)],
     warnings: &[Problem],
     out: &mut String,
 ) -> fmt::Result {
@@ -69,6 +75,9 @@ fn report(
     let (rcvbuf, sndbuf) = (SizeText(config.rcvbuf), SizeText(config.sndbuf));
     line(out, "buffers", &format!("{rcvbuf} to receive, {sndbuf} to send"))?;
     line(out, "memory", &memory.to_string())?;
+    for (key, text) in rules {
+        line(out, key, text)?;
+    }
     line(out, "http", &config.http.to_string())?;
     if let Some(settings) = &config.announce {
         let nets: Vec<String> = settings.routes.iter().map(|(net, _)| net.to_string()).collect();
@@ -162,6 +171,7 @@ mod tests {
             steering: None,
             steered: "off (as configured)".to_owned(),
             notes: vec!["a note".to_owned()],
+            spare: Vec::new(),
         };
         config.nsid = vec![0xC0, 0xFF];
         config.identity = zone::Identity {
@@ -177,9 +187,10 @@ mod tests {
             warnings: Vec::new(),
         };
         let warnings = [Problem { place: "a.zone:3".to_owned(), message: "odd".to_owned() }];
-        let memory = Bound::new(&config, 2, Footprint::now());
+        let memory = Bound::new(&config, 2, 0, Footprint::now());
         let mut out = String::new();
-        report(&config, &zones, &placement, &memory, &warnings, &mut out).unwrap();
+        let rules = [("workers", "0 (auto): no rule needs one".to_owned())];
+        report(&config, &zones, &placement, &memory, &rules, &warnings, &mut out).unwrap();
         let expected = "\
 listen     192.0.2.1:53 [2001:db8::1]:53
 shards     2 (auto)
@@ -190,6 +201,7 @@ note       a note
 datapath   auto
 buffers    8MiB to receive, 4MiB to send
 memory     MEMORY
+workers    0 (auto): no rule needs one
 http       127.0.0.1:9112, if it is free
 log        info and above, as text, to standard error
 zones      3 (2 direct, 1 configured)

@@ -23,19 +23,41 @@ use crate::sys::sockets;
 /// # Errors
 /// If no node answers; if it could not do that, and why.
 pub fn ask(word: &str, options: &ControlOptions) -> Result<String, Failure> {
-    let paths = Whereabouts::of(&options.node)?.paths;
-    let (mut line, mut answer) = once(word, &paths)?;
+    let (line, answer) = asked(word, options)?;
+    Ok(if options.json { line } else { said(word, &answer) })
+}
+
+/// The same, and the answer as it came.
+///
+/// # Errors
+/// As those of [`ask`].
+pub(super) fn asked(word: &str, options: &ControlOptions) -> Result<(String, Value), Failure> {
+    let (line, answer) = exchanged(word, &Whereabouts::of(&options.node)?.paths)?;
+    if answer["ok"] != true {
+        return Err(failure(&answer, options.json.then_some(&line)));
+    }
+    Ok((line, answer))
+}
+
+/// What the node at one of these sockets answers.
+///
+/// # Errors
+/// As those of [`ask`].
+pub(super) fn asked_at(word: &str, paths: &[PathBuf]) -> Result<Value, Failure> {
+    let (_, answer) = exchanged(word, paths)?;
+    if answer["ok"] == true { Ok(answer) } else { Err(failure(&answer, None)) }
+}
+
+fn exchanged(word: &str, paths: &[PathBuf]) -> Result<(String, Value), Failure> {
+    let (mut line, mut answer) = once(word, paths)?;
     // A process that was just succeeded sends its clients to the successor, which may be succeeded in turn.
     for _ in 0..CONTROL_TRIES_MAX {
         if answer["moved"] != true {
             break;
         }
-        (line, answer) = once(word, &paths)?;
+        (line, answer) = once(word, paths)?;
     }
-    if answer["ok"] != true {
-        return Err(failure(&answer, if options.json { Some(&line) } else { None }));
-    }
-    Ok(if options.json { line } else { said(word, &answer) })
+    Ok((line, answer))
 }
 
 /// Asks once.
@@ -142,6 +164,9 @@ fn status(answer: &Value, restart: &str) -> String {
         line("xdp", format!("{}: {counts}", places.join(", ")));
     }
     line("shards", text(&answer["shards"]));
+    if answer["rules"].as_u64().is_some_and(|rules| rules > 0) {
+        line("rules", format!("{}, with {} workers", answer["rules"], answer["workers"]));
+    }
     line("listening on", listen.join(", "));
     // Only who is on the same host can tell; and that is who can open its socket.
     let addresses = listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());

@@ -9,8 +9,12 @@ pub mod control;
 pub mod doctor;
 mod failure;
 pub mod init;
+mod live;
 pub mod probe;
 pub mod query;
+#[cfg(feature = "resolver")]
+pub mod resolver;
+pub mod rules;
 pub mod run;
 pub mod show;
 pub mod site;
@@ -18,9 +22,17 @@ pub mod stats;
 pub mod top;
 pub mod zones;
 
-use crate::cli::{Command, ConfigCommand};
+use crate::cli::{CacheCommand, Command, ConfigCommand, RulesCommand};
+
+#[cfg(not(feature = "resolver"))]
+use crate::problem::Problem;
 
 pub use failure::Failure;
+
+/// What a build without the resolver says.
+#[cfg(not(feature = "resolver"))]
+const NO_RESOLVER: &str = "this program was built without its resolver; build it with `--features resolver`, or give \
+                           [resolver] the address of another one";
 
 /// Runs `command` to its end; what it prints.
 ///
@@ -33,10 +45,19 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Config(ConfigCommand::Show(options)) => show::show(options),
         Command::Config(ConfigCommand::Init(options)) => init::init(options),
         Command::Zones(options) => zones::zones(options),
+        Command::Query(options) if options.live => return live::why(options),
         Command::Query(options) => query::query(options),
+        Command::Rules(RulesCommand::Check(options)) => rules::check(options),
+        Command::Rules(RulesCommand::List(options)) => return live::rules(options),
+        Command::Cache(CacheCommand::Show(options)) => return live::cache(options, false),
+        Command::Cache(CacheCommand::Purge(options)) => return live::cache(options, true),
         Command::Doctor(options) => return doctor::doctor(options),
         Command::Probe(options) => probe::probe(options),
         Command::Announce(options) => announce::announce(options),
+        #[cfg(feature = "resolver")]
+        Command::Resolver(options) => resolver::resolver(options),
+        #[cfg(not(feature = "resolver"))]
+        Command::Resolver(_) => Err(Problem::alone(NO_RESOLVER)),
         Command::Addresses(options) => addresses::addresses(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),

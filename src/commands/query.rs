@@ -1,20 +1,20 @@
 //! `as112d query NAME TYPE`: one query, answered as `run` would answer it, without a network.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
 use domain::base::iana::Class;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 
 use crate::cli::{QueryClass, QueryOptions};
-use crate::config::Config;
-use crate::config::loaded::load;
-use crate::dns::arrival::{Arrival, Pace, Transport};
+use crate::config;
+use crate::config::loaded::compile;
+use crate::daemon::why;
 use crate::limits::{EDNS_UDP_SIZE_MAX, SLOT_PAYLOAD_LEN, TCP_REPLY_LEN_MAX};
-use crate::net;
 use crate::problem::Problem;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
+use crate::stats::labels::Names;
 use crate::zone;
 
 /// Loads everything as `run` would, answers the query, and prints the reply in dig's style.
@@ -22,28 +22,20 @@ use crate::zone;
 /// # Errors
 /// All that would keep `run` from starting, a name or type that does not exist, and that there is no reply.
 pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
-    let (config, _, snapshot) = load(options.config.config.as_deref(), &options.config.flags())?;
-    let arrival = arrival(&config, options.tcp);
+    let mut config = config::load(options.config.config.as_deref(), &options.config.flags())?;
+    if let Some(colo) = &options.colo {
+        config.platform.colo.clone_from(colo);
+    }
+    let (_, snapshot) = compile(&config, &Names::default())?;
+    let arrival = why::arrival(&config, options.tcp, options.from, options.to).map_err(Problem::alone)?;
+    if options.why {
+        let packet = packet(options).map_err(Problem::alone)?;
+        let lines = why::why(&snapshot, &arrival, &packet).map_err(Problem::alone)?;
+        return Ok(lines.join("\n") + "\n");
+    }
     let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Account::default());
     let reply = ask(options, answer).map_err(Problem::alone)?;
     Ok(reply + &hint(options).unwrap_or_default())
-}
-
-/// The query came from this host to the first address of the configuration; from a port where we do not
-/// listen, as what claims to come from ourselves gets no reply.
-fn arrival(config: &Config, tcp: bool) -> Arrival {
-    let units = config.tcp.idle_timeout.as_millis() / 100;
-    let keepalive = u16::try_from(units).expect("a time-out of TCP ends at an hour");
-    let is_ours = |port: u16| config.listen.iter().any(|listener| listener.port() == port);
-    let port = (5353..).find(|&port| !is_ours(port)).expect("there are fewer listeners than ports");
-    Arrival {
-        transport: if tcp { Transport::Tcp { keepalive } } else { Transport::Udp },
-        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        local: config.listen[0],
-        listener: 0,
-        unix_time: net::unix_time(),
-        pace: Pace::Within,
-    }
 }
 
 /// Puts the query into a slot, has it answered there, and prints what then is in it.
@@ -51,15 +43,22 @@ fn ask(options: &QueryOptions, answer: impl FnOnce(&mut [u8], usize) -> Verdict)
     let packet = packet(options)?;
     let mut slot = vec![0; if options.tcp { TCP_REPLY_LEN_MAX } else { SLOT_PAYLOAD_LEN }];
     slot[..packet.len()].copy_from_slice(&packet);
-    let Verdict::Reply(len) = answer(&mut slot, packet.len()) else {
-        return Err("the server gives no reply to this query; ask for another".to_owned());
-    };
-    print(&slot[..len])
-        .ok_or_else(|| "the reply does not parse: this is a defect of as112d; report it".to_owned())
+    match answer(&mut slot, packet.len()) {
+        Verdict::Reply(len) => shown(&slot[..len]),
+        Verdict::Drop => Err("the server gives no reply to this query; ask for another".to_owned()),
+        Verdict::HandOff(_) => {
+            Err("a rule sends this query to a worker, which may ask others; `--why` says which".to_owned())
+        }
+    }
+}
+
+/// The reply in dig's style.
+pub(super) fn shown(reply: &[u8]) -> Result<String, String> {
+    print(reply).ok_or_else(|| "the reply does not parse: this is a defect of as112d; report it".to_owned())
 }
 
 /// The query as a packet: no recursion desired, EDNS with our own size.
-fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
+pub(super) fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
     let (name, rtype) = match (options.reverse, &options.name, &options.rtype) {
         (Some(address), ..) => (reverse(address), "PTR"),
         (None, Some(name), Some(rtype)) => (name.clone(), rtype.as_str()),
@@ -154,6 +153,12 @@ mod tests {
             tcp: false,
             nsid: false,
             dnssec: false,
+            why: false,
+            from: None,
+            to: None,
+            colo: None,
+            live: false,
+            control: None,
         }
     }
 
@@ -251,16 +256,5 @@ mod tests {
         // The query itself parses; without its last byte its OPT record does not.
         let echo = |cut: usize| ask(&options("example.com", "A"), |_, len| Verdict::Reply(len - cut));
         assert!(echo(0).is_ok() && echo(1).is_err());
-    }
-
-    #[test]
-    fn arrival_is_local() {
-        let mut config = crate::config::load(None, &Default::default()).unwrap();
-        assert_eq!(arrival(&config, true).transport, Transport::Tcp { keepalive: 100 });
-        let udp = arrival(&config, false);
-        assert_eq!((udp.transport, udp.local), (Transport::Udp, config.listen[0]));
-        // Whoever asks from an address of our own gets no answer.
-        config.listen = (5353..5360).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
-        assert!(!config.listen.contains(&arrival(&config, false).peer));
     }
 }

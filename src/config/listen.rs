@@ -137,7 +137,8 @@ pub(super) fn merge(given: &[Given<Listen>], mistakes: &mut Vec<Mistake>) -> Vec
 
 /// Whether a socket at `a` would take the packets to `b`. A wildcard covers its own family: our sockets of
 /// IPv6 take no IPv4.
-pub(super) fn covers(a: SocketAddr, b: SocketAddr) -> bool {
+#[must_use]
+pub fn covers(a: SocketAddr, b: SocketAddr) -> bool {
     a == b || a.port() == b.port() && a.ip().is_unspecified() && a.is_ipv4() == b.is_ipv4()
 }
 

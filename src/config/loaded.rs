@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{Config, Flags};
+use super::{Config, Flags, rules};
 use crate::history::sources::Places;
-use crate::policy::Policy;
+use crate::policy::Series;
 use crate::problem::Problem;
 use crate::serve::snapshot::{Settings, Snapshot};
+use crate::stats::labels::Names;
 use crate::zone::{self, ZoneSet};
 
 /// What a node needs of the files that its configuration names.
@@ -23,28 +24,31 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads all of it. The zones of `series` are counted already, and keep their places.
+    /// Reads all of it. What has its name among `counted` is counted already, and keeps its place.
     ///
     /// # Errors
     /// Every mistake in what is served.
-    pub fn read(config: &Config, series: Vec<String>) -> Result<Self, Vec<Problem>> {
-        let (zones, snapshot) = compile(config, series)?;
+    pub fn read(config: &Config, counted: &Names) -> Result<Self, Vec<Problem>> {
+        let (zones, snapshot) = compile(config, counted)?;
         let (places, unread) = Places::open(&config.databases);
         Ok(Self { zones, snapshot, places, unread: unread.into_iter().map(Problem::plain).collect() })
     }
 }
 
-/// Reads and compiles the zones, with the secrets of cookies. Those of `series` are counted already, and keep
-/// their places.
+/// Reads and compiles the zones and the rules, with the secrets of cookies. What has its name among `counted`
+/// is counted already, and keeps its place.
 ///
 /// # Errors
-/// Every mistake in the zones and the secrets; if there is none, every one in what is made of them.
-pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
+/// Every mistake in the zones, the rules and the secrets; if there is none, every one in what is made of them.
+pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
     let cookies = config.cookies.load();
-    let (zones, cookies) = match (zone::load(&config.zones), cookies) {
-        (Ok(zones), Ok(cookies)) => (zones, cookies),
-        (zones, cookies) => {
-            return Err(zones.err().into_iter().flatten().chain(cookies.err()).collect());
+    let series = Series { rules: counted.rules.clone(), servers: counted.servers.clone() };
+    let policy = rules::policy(config, series);
+    let (zones, policy, cookies) = match (zone::load(&config.zones), policy, cookies) {
+        (Ok(zones), Ok(policy), Ok(cookies)) => (zones, policy, cookies),
+        (zones, policy, cookies) => {
+            let problems = zones.err().into_iter().flatten().chain(policy.err().into_iter().flatten());
+            return Err(problems.chain(cookies.err()).collect());
         }
     };
     let settings = Settings {
@@ -56,9 +60,9 @@ pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapsho
         cookies,
         rate_limit: config.rate_limit.clone(),
         drop: config.drop.clone(),
-        policy: Policy::default(),
+        policy,
         listeners: config.listen.clone(),
-        series,
+        series: counted.zones.clone(),
     };
     let snapshot = Snapshot::new(&zones, settings)?;
     Ok((zones, snapshot))
@@ -70,6 +74,6 @@ pub fn compile(config: &Config, series: Vec<String>) -> Result<(ZoneSet, Snapsho
 /// Every mistake in the configuration; if there is none, those of [`compile`].
 pub fn load(path: Option<&Path>, flags: &Flags) -> Result<(Config, ZoneSet, Snapshot), Vec<Problem>> {
     let config = super::load(path, flags)?;
-    let (zones, snapshot) = compile(&config, Vec::new())?;
+    let (zones, snapshot) = compile(&config, &Names::default())?;
     Ok((config, zones, snapshot))
 }

@@ -5,14 +5,18 @@
 
 pub mod announce;
 pub mod answers;
+pub mod certificates;
 pub mod confine;
 pub mod cpus;
 pub mod doors;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
+pub mod platform;
+pub mod rules;
 mod shown;
 mod spec;
+mod upstreams;
 pub mod written;
 pub mod xdp;
 
@@ -31,11 +35,14 @@ use crate::limits::{
 use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
+use crate::policy::Route;
+use crate::policy::upstream::Upstream;
 use crate::problem::Problem;
 use crate::report::export;
 use crate::serve::networks::Networks;
 use crate::serve::{UpdatePolicy, limiter};
 use crate::sys::files;
+use crate::work::cache;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
 
 use answers::CookieSettings;
@@ -45,6 +52,7 @@ pub use cpus::{CpuList, Cpus, Shards, Steer};
 use doors::{ControlPath, HttpListen, NodeView};
 use listen::Listen;
 use logs::{Dnstap, QueryLog};
+use platform::{Platform, Trace};
 pub use shown::{Wanted, show};
 use spec::Spec;
 use written::{Given, Line, Mistake, Origin, Template, Text, Written as _};
@@ -92,6 +100,18 @@ pub struct Config {
     pub cookies: CookieSettings,
     /// The rate limit of each network; `None` where it is off.
     pub rate_limit: Option<limiter::Settings>,
+    /// Workers, and the rules that hand queries over to them.
+    pub platform: Platform,
+    /// What the cache keeps.
+    pub cache: cache::Settings,
+    /// Who is asked for what rules forward.
+    pub upstreams: Vec<Upstream>,
+    /// Rules of the configuration file itself.
+    pub routes: Vec<Route>,
+    /// Who resolves, if anybody does.
+    pub resolver: Option<platform::Resolver>,
+    /// Which queries are traced; `None` for nobody to tell.
+    pub trace: Option<Trace>,
     /// Where statistics and health are served.
     pub http: HttpListen,
     /// Where the public page alone is.
@@ -248,6 +268,7 @@ impl Resolver<'_> {
     fn config(&mut self, spec: Spec) -> Config {
         let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
         let Spec { log, query_log, dnstap, xdp, control, announce, confine, .. } = spec;
+        let Spec { platform, cache, upstream, route, resolver, trace, .. } = spec;
         let listen = self.listen(server.listen);
         self.check_prefixes(&xdp, &listen);
         let flags = self.flags;
@@ -261,7 +282,15 @@ impl Resolver<'_> {
         // Without routes nobody is sent elsewhere by a drain, and nothing is to be waited for.
         let default_drain_time = if announce.is_some() { DRAIN_TIME } else { Duration::ZERO };
         let drain_time = server.drain_time.map_or(default_drain_time, |time| time.value.0);
+        let dir = &self.source.dir;
+        let file = (!self.source.name.is_empty()).then_some(dir.as_path());
         Config {
+            platform: platform.settings(file, &identity.node, &mut self.mistakes),
+            cache: cache.settings(&mut self.mistakes),
+            upstreams: upstreams::upstreams(upstream, dir, &listen, &mut self.mistakes),
+            routes: upstreams::routes(route, self.source, &mut self.mistakes),
+            resolver: resolver.settings(dir, &listen, &mut self.mistakes),
+            trace: trace.settings(dir),
             announce,
             listen,
             shards: shards.value,

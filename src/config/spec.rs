@@ -17,6 +17,8 @@ use super::doors::ControlPath;
 use super::doors::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::logs::{DnstapSpec, LogSpec, QueryLogSpec};
+use super::platform::{CacheSpec, PlatformSpec, ResolverSpec, TraceSpec};
+use super::upstreams::{RouteSpec, UpstreamSpec};
 use super::written::{Count, Given, Line, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
 use super::xdp::XdpSpec;
 use crate::limits::{
@@ -50,6 +52,12 @@ pub(super) struct Spec {
     pub(super) zones: Zones,
     pub(super) zone: Vec<Zone>,
     pub(super) answers: AnswersSpec,
+    pub(super) platform: PlatformSpec,
+    pub(super) cache: CacheSpec,
+    pub(super) upstream: Vec<UpstreamSpec>,
+    pub(super) route: Vec<RouteSpec>,
+    pub(super) resolver: ResolverSpec,
+    pub(super) trace: TraceSpec,
     pub(super) http: Http,
     pub(super) history: History,
     pub(super) sources: Sources,
@@ -312,7 +320,7 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 9] = [
+const LISTS: [(&str, &str); 11] = [
     ("drop", "drop = [\"198.51.100.0/24\"]"),
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
@@ -322,6 +330,8 @@ const LISTS: [(&str, &str); 9] = [
     ("rate_limit_exempt", "rate_limit_exempt = [\"192.0.2.0/24\"]"),
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
     ("vlans", "vlans = [7]"),
+    ("servers", "servers = [\"192.0.2.54\"]"),
+    ("allow", "allow = [\"192.0.2.0/24\"]"),
 ];
 
 /// The message for an operator from serde's. Ours already say what to do. Of keys that it does not know,
@@ -369,12 +379,16 @@ fn example(key: &str) -> Option<&'static str> {
     lines.find(shows)
 }
 
+/// The sections that may be repeated.
+#[cfg(test)]
+pub(super) const BLOCKS: [&str; 3] = ["zone", "upstream", "route"];
+
 /// The keys that `section` knows; with "", the sections.
 #[cfg(test)]
 pub(super) fn known_keys(section: &str) -> Vec<String> {
     let text = match section {
         "" => "\"?\" = 0".to_owned(),
-        "zone" => "[[zone]]\n\"?\" = 0".to_owned(),
+        block if BLOCKS.contains(&block) => format!("[[{block}]]\n\"?\" = 0"),
         _ => format!("[{section}]\n\"?\" = 0"),
     };
     let error = toml::from_str::<Spec>(&text).unwrap_err();

@@ -20,6 +20,8 @@ pub trait Written: Sized {
     const EXPECTED: &'static str;
     /// Whether the file may say it as an integer.
     const INTEGER: bool = false;
+    /// Whether the file may say it with a decimal point.
+    const FRACTION: bool = false;
 
     /// The value that `text` says.
     ///
@@ -84,7 +86,7 @@ impl<'de, T: Written> Deserialize<'de> for Given<T> {
     }
 }
 
-/// Hands the text of a TOML string, or of an integer where that will do, to [`Written::read`].
+/// Hands the text of a TOML string, or of a number where that will do, to [`Written::read`].
 struct Reader<T>(PhantomData<T>);
 
 impl<T: Written> Visitor<'_> for Reader<T> {
@@ -101,6 +103,13 @@ impl<T: Written> Visitor<'_> for Reader<T> {
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
         if !T::INTEGER {
             return Err(E::invalid_type(Unexpected::Signed(number), &self));
+        }
+        T::read(&number.to_string()).map_err(E::custom)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        if !T::FRACTION {
+            return Err(E::invalid_type(Unexpected::Float(number), &self));
         }
         T::read(&number.to_string()).map_err(E::custom)
     }
@@ -171,7 +180,8 @@ pub struct Time<const MIN_MS: u64, const MAX_MS: u64>(
 );
 
 /// The units of [`Time`], largest first.
-const TIME_UNITS: [(&str, u64); 3] = [("m", 60_000), ("s", 1000), ("ms", 1)];
+const TIME_UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 impl<const MIN_MS: u64, const MAX_MS: u64> Written for Time<MIN_MS, MAX_MS> {
     const EXPECTED: &'static str = "a time such as \"10s\"";
@@ -179,7 +189,7 @@ impl<const MIN_MS: u64, const MAX_MS: u64> Written for Time<MIN_MS, MAX_MS> {
 
     fn read(text: &str) -> Result<Self, String> {
         let ms = quantity(text, &TIME_UNITS).ok_or_else(|| {
-            format!("`{text}` is not a time; give a number with ms, s or m, such as \"10s\"")
+            format!("`{text}` is not a time; give a number with ms, s, m, h or d, such as \"10s\"")
         })?;
         if !(MIN_MS..=MAX_MS).contains(&ms) {
             return Err(format!("`{text}` is out of range; give {} to {}", time(MIN_MS), time(MAX_MS)));
@@ -249,7 +259,8 @@ impl Written for Nsid {
 }
 
 /// The bytes that pairs of hexadecimal digits say.
-pub(super) fn octets(digits: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn octets(digits: &[u8]) -> Option<Vec<u8>> {
     let (pairs, odd) = digits.as_chunks::<2>();
     let byte = |&[high, low]: &[u8; 2]| {
         let digit = |c: u8| char::from(c).to_digit(16);
@@ -344,13 +355,14 @@ mod tests {
         assert_eq!(small, "`4095B` is out of range; give 4KiB to 8KiB");
 
         type Timeout = Time<1000, 3_600_000>;
-        for (text, ms) in [("1000ms", 1000), ("2s", 2000), ("60m", 3_600_000)] {
+        for (text, ms) in [("1000ms", 1000), ("2s", 2000), ("60m", 3_600_000), ("1h", 3_600_000)] {
             assert_eq!(Timeout::read(text).unwrap().0, Duration::from_millis(ms));
         }
-        assert!(Timeout::read("10").unwrap_err().contains("give a number with ms, s or m"));
-        assert!(Timeout::read("999ms").unwrap_err().ends_with("give 1s to 60m"));
+        assert!(Timeout::read("10").unwrap_err().contains("give a number with ms, s, m, h or d"));
+        assert!(Timeout::read("999ms").unwrap_err().ends_with("give 1s to 1h"));
         assert!(Timeout::read("61m").is_err());
         assert!(Time::<10, 90_000>::read("2m").unwrap_err().ends_with("give 10ms to 90s"));
+        assert!(Time::<0, 604_800_000>::read("8d").unwrap_err().ends_with("give 0s to 7d"));
     }
 
     #[test]

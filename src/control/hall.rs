@@ -64,7 +64,9 @@ impl Hall {
         let mut reader = BufReader::new(reader.take(CONTROL_LINE_LEN_MAX));
         let mut line = String::new();
         timeout(CONTROL_STEP_MAX, reader.read_line(&mut line)).await??;
-        let word = line.trim_end().strip_prefix(GREETING);
+        // Of a line that is too long the end is missing, and the rest may mean something else.
+        let is_whole = line.ends_with('\n') || (line.len() as u64) < CONTROL_LINE_LEN_MAX;
+        let word = line.trim_end().strip_prefix(GREETING).filter(|_| is_whole);
         let answer = match (word, word.and_then(Wish::from_word)) {
             (Some(WATCH | ANNOUNCE), _) if Arc::strong_count(&self.watchers) > CONTROL_WATCHERS_MAX => {
                 failure("too many clients watch the node", &[])
@@ -100,7 +102,7 @@ impl Hall {
 
     /// Says who orders something, as the kernel knows him.
     fn note(&self, word: &str, wish: &Wish, peer: Option<&UCred>) {
-        if *wish == Wish::Status {
+        if wish.is_question() {
             return;
         }
         let who = peer.map_or_else(

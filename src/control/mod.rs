@@ -13,6 +13,7 @@
 pub mod client;
 mod hall;
 pub mod orders;
+pub mod questions;
 
 use std::fs;
 use std::io;

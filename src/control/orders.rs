@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use tokio::sync::oneshot;
 
+use super::questions::{OfCache, Why};
 use crate::config::written::Written as _;
 use crate::log::Level;
 use crate::net::{self, Event};
@@ -33,17 +34,24 @@ pub enum Wish {
     Verbosity(Level),
     /// Leave everything to a new process.
     Upgrade,
+    /// Show rules and routes, and how often each has matched.
+    Rules,
+    /// Show the way of a query.
+    Why(Why),
+    /// Show or remove what the cache has.
+    Cache(OfCache),
 }
 
 impl Wish {
     /// The wishes that have a word on the control socket.
-    const WORDS: [(&'static str, Self); 6] = [
+    const WORDS: [(&'static str, Self); 7] = [
         ("status", Self::Status),
         ("reload", Self::Reload),
         ("drain", Self::Drain),
         ("undrain", Self::Undrain),
         ("shutdown", Self::Stop),
         ("upgrade", Self::Upgrade),
+        ("rules", Self::Rules),
     ];
 
     /// The wish that a word stands for.
@@ -51,7 +59,18 @@ impl Wish {
         if let Some(level) = word.strip_prefix("verbosity ") {
             return Level::read(level).ok().map(Self::Verbosity);
         }
+        if let Some(words) = word.strip_prefix("why ") {
+            return Why::from_words(words).map(Self::Why);
+        }
+        if let Some(words) = word.strip_prefix("cache ") {
+            return OfCache::from_words(words).map(Self::Cache);
+        }
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wish)| wish.clone())
+    }
+
+    /// Whether it only wants to know something.
+    pub fn is_question(&self) -> bool {
+        matches!(self, Self::Status | Self::Rules | Self::Why(_) | Self::Cache(OfCache { purges: false, .. }))
     }
 
     /// The word for it, if there is one.

@@ -4,19 +4,28 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::config::certificates::SYSTEM;
 use crate::config::doors::SYSTEM_DIR;
+use crate::policy::upstream::Over;
 use crate::sys::confine::{self, Confined, Plan, Refused};
 use crate::taps::DnstapReceiver;
 
 /// Where the kernel tells of the host, and of this process.
 const KERNEL: [&str; 2] = ["/proc", "/sys"];
 
-/// Confines this process to what `config` needs.
+/// Confines this process to what `config` needs; workers may connect to these ports of upstreams.
 ///
 /// # Errors
 /// Why it cannot be, and what to do.
-pub fn give_up(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Result<Confined, String> {
-    confine::process(&plan(config, file, control)).map_err(|error| error.to_string())
+pub fn give_up(
+    config: &Config,
+    file: Option<&Path>,
+    control: Option<&Path>,
+    upstreams: &[u16],
+) -> Result<Confined, String> {
+    let mut plan = plan(config, file, control);
+    plan.connect.extend(upstreams);
+    confine::process(&plan).map_err(|error| error.to_string())
 }
 
 /// The plan for `config`, which was read from `file`: a reload reads below the directories that were known at
@@ -33,12 +42,20 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
         _ => None,
     });
     let secrets = config.cookies.secrets.iter().map(PathBuf::as_path);
+    let roots = config.upstreams.iter().filter_map(|upstream| match &upstream.over {
+        Over::Tls { ca: Some(ca), .. } => Some(ca.as_path()),
+        Over::Tls { ca: None, .. } => SYSTEM.iter().map(Path::new).find(|path| path.is_file()),
+        _ => None,
+    });
+    let files = files.chain(roots);
     let files =
         files.chain(secrets).chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
-    let read = files.chain(config.zones.dir.clone()).chain(KERNEL.map(PathBuf::from));
+    let read = files.chain(config.zones.dir.clone()).chain(config.platform.rules.clone());
+    let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
-    let logs = || config.log.file.as_deref().into_iter().chain(query_log);
+    let traces = config.trace.as_ref().map(|trace| trace.file.as_path());
+    let logs = || config.log.file.as_deref().into_iter().chain(query_log).chain(traces);
     let written = written.chain(logs().map(folder)).chain(control.map(Path::to_owned));
     let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
         DnstapReceiver::Tcp(address) => Some(address.port()),
@@ -85,7 +102,9 @@ mod tests {
         let path = folder.path().join("as112d.toml");
         let text = "[server]\nuser = 'nobody'\n[zones]\ndir = 'zones'\n[[zone]]\nname = 'example.com'\n\
                     file = 'own/example.com.zone'\n[history]\ndir = '/var/lib/history'\n[export]\n\
-                    dsc = '/var/lib/dsc'\n[sources]\ndatabases = ['geo/country.mmdb']\n[confine]\n\
+                    dsc = '/var/lib/dsc'\n[sources]\ndatabases = ['geo/country.mmdb']\n\
+                    [platform]\nrules = 'policy'\n[[upstream]]\nname = 'u'\nservers = ['192.0.2.9']\n\
+                    over = 'tls'\ntls_name = 'u.example'\ntls_ca = 'ca/roots.pem'\n[confine]\n\
                     landlock = 'required'\nseccomp = 'off'\n";
         std::fs::write(&path, text).unwrap();
         let plan = plan(
@@ -99,6 +118,8 @@ mod tests {
             below("geo"),
             below("own"),
             below("zones"),
+            below("policy"),
+            below("ca"),
             "/proc".into(),
             "/sys".into(),
         ];

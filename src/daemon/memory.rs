@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use super::platform;
 use crate::board::{observed, talkers};
 use crate::config::Config;
 use crate::config::doors::HttpListen;
@@ -18,8 +19,9 @@ use crate::limits::{
 };
 use crate::net::{self, tcp};
 use crate::problem::Problem;
+use crate::serve::job::Desk;
 use crate::stats::ledger;
-use crate::xdp;
+use crate::{work, xdp};
 
 /// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
 /// exports, signals, control, log, taps, and some to come.
@@ -76,13 +78,14 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Of a node with so many shards.
+    /// Of a node with so many shards and workers.
     #[must_use]
-    pub fn new(config: &Config, shards: usize, loaded: Footprint) -> Self {
-        let threads = shards + 1;
+    pub fn new(config: &Config, shards: usize, workers: usize, loaded: Footprint) -> Self {
+        let threads = shards + 1 + workers;
         let ledgers = threads * (ledger::memory_len() + observed::memory_len());
         let serving = shards * net::memory_len_of_shard(config.listen.len()) + ledgers;
-        let stacks = (shards + OTHER_THREADS) * THREAD_STACK_LEN;
+        let desks = (shards + 1) * desk_len(config, workers);
+        let stacks = (shards + workers + OTHER_THREADS) * THREAD_STACK_LEN;
         let mut history = HISTORY_CONNECTIONS * HISTORY_CACHE_LEN;
         // While a directory cannot be used what is counted waits in memory.
         let in_memory =
@@ -98,13 +101,14 @@ impl Bound {
         let driver = if config.xdp.interfaces.is_empty() { 0 } else { xdp::memory_len() };
         let sockets = shards * config.listen.len() * 2 * (config.rcvbuf + config.sndbuf);
         Self {
-            start: loaded.program + loaded.data + serving + stacks + MEMORY_UNCOUNTED_LEN,
+            start: loaded.program + loaded.data + serving + desks + stacks + MEMORY_UNCOUNTED_LEN,
             grown: vec![
                 ("TCP", tcp::memory_len(&config.tcp)),
                 ("history", history),
                 ("HTTP", http),
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
                 ("XDP", driver),
+                ("workers", workers_len(config, shards, workers)),
                 ("sources", sources::memory_len(!config.databases.is_empty()) + talkers::memory_len()),
                 // All that was loaded is loaded once more beside what is in use.
                 ("reload", loaded.data),
@@ -158,6 +162,22 @@ impl fmt::Display for Bound {
         grown.try_for_each(|(what, len)| write!(f, ", {what} {}", Mebibytes(*len)))?;
         write!(f, "), plus up to {} of kernel socket buffers", Mebibytes(self.kernel))
     }
+}
+
+/// What one thread that answers needs to hand queries over.
+fn desk_len(config: &Config, workers: usize) -> usize {
+    let settings = platform::job_settings(config, workers);
+    if workers == 0 { 0 } else { Desk::memory_len(&settings) }
+}
+
+/// What workers can come to hold: the cache, what they ask and what waits for that, and the replies that go
+/// back to connections.
+fn workers_len(config: &Config, shards: usize, workers: usize) -> usize {
+    if workers == 0 {
+        return 0;
+    }
+    let each = work::memory_len(shards, &platform::cache_settings(config, workers));
+    workers * each + Desk::replies_memory_len(&platform::job_settings(config, workers))
 }
 
 /// Bytes as MiB, rounded up.
@@ -233,7 +253,7 @@ mod tests {
     fn bound(change: impl FnOnce(&mut Config)) -> Bound {
         let mut config = config::load(None, &Flags::default()).unwrap();
         change(&mut config);
-        Bound::new(&config, 2, LOADED)
+        Bound::new(&config, 2, 0, LOADED)
     }
 
     #[test]
@@ -253,7 +273,7 @@ mod tests {
         let with = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             fs::write(file.path(), text).unwrap();
-            Bound::new(&config::load(Some(file.path()), &Flags::default()).unwrap(), 2, LOADED).total()
+            Bound::new(&config::load(Some(file.path()), &Flags::default()).unwrap(), 2, 0, LOADED).total()
         };
         let query_log = "[query_log]\nsample_every = 1\n";
         let dnstap = "[dnstap]\nto = 'unix:/run/dnstap.sock'\n";
@@ -266,10 +286,27 @@ mod tests {
         assert_eq!(kernel(|config| config.rcvbuf *= 2), kernel(|_| {}) + more);
     }
 
+    /// Without workers nothing of them exists; with them, everything that they may hold.
+    #[test]
+    fn workers_count_with_their_jobs_and_the_cache() {
+        let mut config = config::load(None, &Flags::default()).unwrap();
+        let total = |config: &Config, workers| Bound::new(config, 2, workers, LOADED).total();
+        let without = total(&config, 0);
+        config.platform.jobs *= 4;
+        config.cache.size *= 4;
+        assert_eq!(total(&config, 0), without);
+        let (one, two) = (total(&config, 1), total(&config, 2));
+        assert!(one > without + (4 * 64 << 20) + 3 * 4096 * 2048, "the cache and the jobs of three threads");
+        // The cache is of all together.
+        assert!(two > one && two < one + (64 << 20), "{one} {two}");
+        config.cache.size *= 2;
+        assert!(total(&config, 2) >= two + (4 * 64 << 20));
+    }
+
     #[test]
     fn what_loading_took_counts_twice_and_the_program_once() {
         let config = config::load(None, &Flags::default()).unwrap();
-        let total = |program, data| Bound::new(&config, 2, Footprint { program, data }).total();
+        let total = |program, data| Bound::new(&config, 2, 0, Footprint { program, data }).total();
         assert_eq!(total(1 << 20, 0), total(0, 0) + (1 << 20));
         assert_eq!(total(0, 1 << 20), total(0, 0) + (2 << 20));
     }

@@ -99,6 +99,8 @@ pub struct Placement {
     pub steered: String,
     /// What the operator should know of it.
     pub notes: Vec<String>,
+    /// The CPUs that no shard is on, where shards are pinned.
+    pub spare: Vec<usize>,
 }
 
 impl Placement {
@@ -106,6 +108,12 @@ impl Placement {
     #[must_use]
     pub fn cpus(&self) -> Vec<Option<usize>> {
         self.places.iter().map(|place| place.cpu.map(|cpu| cpu.number)).collect()
+    }
+
+    /// For each of so many workers the CPU that it is pinned to: one without a shard, if there are so many.
+    #[must_use]
+    pub fn worker_cpus(&self, workers: usize) -> Vec<Option<usize>> {
+        (0..workers).map(|worker| self.spare.get(worker).copied()).collect()
     }
 
     /// Places the shards that `config` wants on this host.
@@ -165,7 +173,12 @@ impl Placement {
             ));
         }
         let (steering, steered) = steer(config, host, &places, nic.as_ref().filter(|_| !cut))?;
-        Ok(Self { places, steering, steered, notes })
+        let taken =
+            |cpu: &Cpu| places.iter().any(|place| place.cpu.is_some_and(|at| at.number == cpu.number));
+        let spare = || host.common().into_iter().filter(|cpu| !taken(cpu)).map(|cpu| cpu.number).collect();
+        let is_pinned = places.iter().all(|place| place.cpu.is_some());
+        let spare = if is_pinned { spare() } else { Vec::new() };
+        Ok(Self { places, steering, steered, notes, spare })
     }
 }
 
@@ -420,7 +433,12 @@ mod tests {
         let mut config = config::load(None, &Flags::default()).unwrap();
         let last = *cpu::affinity().unwrap().last().unwrap();
         config.cpus = Some(Cpus::List(vec![last]));
-        assert_eq!(Placement::with_user(&config).unwrap().cpus(), [Some(last)]);
+        let placement = Placement::with_user(&config).unwrap();
+        assert_eq!(placement.cpus(), [Some(last)]);
+        let free: Vec<Option<usize>> = placement.spare.iter().copied().map(Some).collect();
+        assert!(!free.contains(&Some(last)), "a worker is where no shard is");
+        let more = [&free[..], &[None]].concat();
+        assert_eq!(placement.worker_cpus(more.len()), more, "what has no CPU of its own is on any");
         config.cpus = Some(Cpus::List(vec![last, 8191]));
         config.user = Some("no-such-user-here".to_owned());
         let problems = Placement::with_user(&config).unwrap_err();

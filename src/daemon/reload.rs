@@ -10,11 +10,14 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::placement::Placement;
+use super::platform::Bounds;
 use crate::config::loaded::Loaded;
+use crate::config::platform::Platform;
 use crate::config::{self, Config, Flags};
 use crate::control::orders::Client;
 use crate::limits::RELOAD_MAX;
 use crate::problem::Problem;
+use crate::stats::labels::Names;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -45,15 +48,16 @@ pub(super) struct Reloaded {
 }
 
 impl Reloaded {
-    /// Reads and checks everything. The zones of `series` are counted already; what is written for other
-    /// programs calls the node `written_as`.
+    /// Reads and checks everything. What has its name among `counted` is counted already; what is written for
+    /// other programs calls the node `written_as`.
     ///
     /// # Errors
     /// Every mistake.
     pub(super) fn read(
         source: &Source,
         running: &Config,
-        series: Vec<String>,
+        bounds: &Bounds,
+        counted: &Names,
         written_as: &str,
     ) -> Result<Self, Vec<Problem>> {
         let mut config = source.read()?;
@@ -61,7 +65,8 @@ impl Reloaded {
         // see.
         Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running, written_as);
-        let loaded = Loaded::read(&config, series)?;
+        let loaded = Loaded::read(&config, counted)?;
+        bounds.check(loaded.snapshot.policy())?;
         // Those that were read before are better than none.
         if !loaded.unread.is_empty() {
             return Err(loaded.unread);
@@ -160,6 +165,8 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         drop: _,
         cookies: _,
         rate_limit: _,
+        upstreams: _,
+        routes: _,
         databases: _,
         drain_time: _,
         // Another process has these.
@@ -170,6 +177,10 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         steer,
         busy_poll,
         datapath,
+        platform,
+        cache,
+        resolver,
+        trace,
         user,
         rcvbuf,
         sndbuf,
@@ -190,13 +201,24 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     } = running;
     let mut changed = Vec::new();
     let log_level = std::mem::replace(&mut config.log.level, log.level);
+    // Every one of these by its name, too.
+    let Platform { workers, jobs, share, colo: _, rules: _, query_timeout } = platform;
     macro_rules! keep {
-        ($($name:literal: $($field:ident)+;)*) => {$(
-            if $(config.$field != *$field)||+ {
+        ($($name:literal: $($($field:ident).+)+;)*) => {$(
+            if $(config.$($field).+ != *kept!($($field).+))||+ {
                 changed.push($name);
-                $(config.$field.clone_from($field);)+
+                $(config.$($field).+.clone_from(kept!($($field).+));)+
             }
         )*};
+    }
+    // What is in a section, by its name alone.
+    macro_rules! kept {
+        (platform.$field:ident) => {
+            $field
+        };
+        ($field:ident) => {
+            $field
+        };
     }
     keep! {
         "[server] listen": listen;
@@ -205,6 +227,13 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         "[server] steer": steer;
         "[server] busy_poll": busy_poll;
         "[server] datapath": datapath;
+        "[platform] workers": platform.workers;
+        "[platform] jobs": platform.jobs;
+        "[platform] share": platform.share;
+        "[platform] query_timeout": platform.query_timeout;
+        "[cache]": cache;
+        "[resolver]": resolver;
+        "[trace]": trace;
         "[server] user": user;
         "[server] rcvbuf": rcvbuf;
         "[server] sndbuf": sndbuf;

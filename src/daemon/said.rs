@@ -162,7 +162,7 @@ mod tests {
     fn memory_is_what_is_held_before_what_it_may_become() {
         let mut lines = Lines::default();
         let config = crate::config::load(None, &crate::config::Flags::default()).unwrap();
-        lines.process(&Confined::default(), &Bound::new(&config, 1, Footprint::now()));
+        lines.process(&Confined::default(), &Bound::new(&config, 1, 0, Footprint::now()));
         let (now, rest) = texts(&lines)[1].split_once(" MiB now; bounded at ").unwrap();
         let now: usize = now.strip_prefix("memory: ").unwrap().parse().unwrap();
         assert!((1..1000).contains(&now), "{now}");

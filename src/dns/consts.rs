@@ -27,6 +27,10 @@ pub mod rtype {
     pub const CNAME: u16 = 5;
     /// Start of authority (RFC 1035).
     pub const SOA: u16 = 6;
+    /// Mail destination (RFC 1035, obsolete).
+    pub const MD: u16 = 3;
+    /// Mail forwarder (RFC 1035, obsolete).
+    pub const MF: u16 = 4;
     /// Mailbox (RFC 1035, obsolete).
     pub const MB: u16 = 7;
     /// Mail group member (RFC 1035, obsolete).
@@ -35,16 +39,34 @@ pub mod rtype {
     pub const MR: u16 = 9;
     /// Pointer (RFC 1035).
     pub const PTR: u16 = 12;
+    /// Mailbox information (RFC 1035, obsolete).
+    pub const MINFO: u16 = 14;
     /// Mail exchange (RFC 1035).
     pub const MX: u16 = 15;
     /// Text (RFC 1035).
     pub const TXT: u16 = 16;
+    /// Responsible person (RFC 1183).
+    pub const RP: u16 = 17;
+    /// Server of the Andrew file system (RFC 1183).
+    pub const AFSDB: u16 = 18;
+    /// Route through (RFC 1183).
+    pub const RT: u16 = 21;
+    /// Signature (RFC 2535, obsolete but for SIG(0)).
+    pub const SIG: u16 = 24;
+    /// Pointer to X.400 (RFC 2163).
+    pub const PX: u16 = 26;
     /// IPv6 host address (RFC 3596).
     pub const AAAA: u16 = 28;
     /// Location (RFC 1876).
     pub const LOC: u16 = 29;
+    /// Next name (RFC 2535, obsolete).
+    pub const NXT: u16 = 30;
     /// Service (RFC 2782).
     pub const SRV: u16 = 33;
+    /// Naming authority pointer (RFC 3403).
+    pub const NAPTR: u16 = 35;
+    /// Key exchanger (RFC 2230).
+    pub const KX: u16 = 36;
     /// Redirection of a subtree (RFC 6672).
     pub const DNAME: u16 = 39;
     /// EDNS pseudo-record (RFC 6891).
@@ -101,6 +123,8 @@ pub mod rcode {
     pub const NOERROR: u8 = 0;
     /// The query does not parse (RFC 1035).
     pub const FORMERR: u8 = 1;
+    /// The server cannot answer now (RFC 1035).
+    pub const SERVFAIL: u8 = 2;
     /// No such name (RFC 1035, RFC 8020).
     pub const NXDOMAIN: u8 = 3;
     /// The operation is not supported (RFC 1035).
@@ -123,10 +147,16 @@ pub mod rcode {
 pub mod option {
     /// Name server identifier (RFC 5001).
     pub const NSID: u16 = 3;
+    /// Client subnet (RFC 7871).
+    pub const CLIENT_SUBNET: u16 = 8;
+    /// The same.
+    pub const ECS: u16 = 8;
     /// Cookie (RFC 7873).
     pub const COOKIE: u16 = 10;
     /// TCP keepalive (RFC 7828).
     pub const TCP_KEEPALIVE: u16 = 11;
+    /// Padding (RFC 7830).
+    pub const PADDING: u16 = 12;
     /// Extended error (RFC 8914).
     pub const EDE: u16 = 15;
 }
@@ -147,4 +177,12 @@ pub mod flag {
     pub const TC: u16 = 0x0200;
     /// Recursion desired.
     pub const RD: u16 = 0x0100;
+    /// Recursion available.
+    pub const RA: u16 = 0x0080;
+    /// Authentic data (RFC 4035).
+    pub const AD: u16 = 0x0020;
+    /// Checking disabled (RFC 4035).
+    pub const CD: u16 = 0x0010;
+    /// The response code, as far as the header has it.
+    pub const RCODE: u16 = 0x000F;
 }

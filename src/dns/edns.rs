@@ -34,6 +34,8 @@ pub struct Opt {
     /// Where the cookie stands in the packet (RFC 7873), if one was sent. It is not looked into, and of
     /// several only the first counts.
     pub cookie: Option<Span>,
+    /// Where the client subnet stands in the packet (RFC 7871), if one was sent; of several the last.
+    pub ecs: Option<Span>,
 }
 
 /// A part of the packet.
@@ -62,6 +64,7 @@ impl Opt {
             nsid: false,
             keepalive: false,
             cookie: None,
+            ecs: None,
         })
     }
 
@@ -82,6 +85,9 @@ impl Opt {
             if code == option::COOKIE && self.cookie.is_none() {
                 // A packet that is read in full has 2,048 bytes at most.
                 self.cookie = Some(Span { at: (at + 4) as u16, len: len as u16 });
+            }
+            if code == option::ECS {
+                self.ecs = Some(Span { at: (at + 4) as u16, len: len as u16 });
             }
             at += 4 + len;
         }

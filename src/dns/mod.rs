@@ -4,6 +4,7 @@ pub mod arrival;
 pub mod consts;
 pub mod cookie;
 pub mod edns;
+pub mod message;
 pub mod name;
 pub mod query;
 pub mod reply;

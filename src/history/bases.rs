@@ -15,6 +15,8 @@ pub struct Bases {
     pub tcp: Base,
     /// For what was answered in the driver.
     pub xdp: Base,
+    /// For the workers.
+    pub workers: Base,
     /// For shards that no longer exist.
     pub past: Base,
     /// Who asked today and yesterday.
@@ -22,6 +24,11 @@ pub struct Bases {
 }
 
 impl Bases {
+    /// How many blocks a node of so many shards has.
+    pub(super) const fn blocks_of(shards: usize) -> usize {
+        shards + 3
+    }
+
     /// Nothing was counted.
     pub(super) fn none(shards: usize) -> Self {
         Self { shards: vec![Base::default(); shards], ..Self::default() }
@@ -29,11 +36,11 @@ impl Bases {
 
     /// In the order of [`Board::blocks`](crate::board::Board::blocks).
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Base> {
-        self.shards.iter().chain([&self.tcp, &self.xdp])
+        self.shards.iter().chain([&self.tcp, &self.xdp, &self.workers])
     }
 
     /// All of them.
     pub(super) fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Base> {
-        self.shards.iter_mut().chain([&mut self.tcp, &mut self.xdp, &mut self.past])
+        self.shards.iter_mut().chain([&mut self.tcp, &mut self.xdp, &mut self.workers, &mut self.past])
     }
 }

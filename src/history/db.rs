@@ -174,7 +174,7 @@ impl Db {
         let aged_to = now.min(self.aged_to + HISTORY_AGED_AT_ONCE.as_secs());
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let days_until = aging::days_until(&transaction, now)?;
-        let shards = blocks.len() - 2;
+        let shards = blocks.len() - Bases::blocks_of(0);
         for (index, ((total, left_out), before)) in blocks.iter().zip(&self.totals).enumerate() {
             put_totals(&transaction, &source(index, shards), series, (total, left_out), before)?;
         }
@@ -344,7 +344,7 @@ pub(super) fn sort_in_memory(db: &Connection) -> rusqlite::Result<()> {
 
 /// What the file calls the thread of this index: shards first, then the others.
 fn source(index: usize, shards: usize) -> String {
-    let beside = index.checked_sub(shards).and_then(|place| ["tcp", "xdp"].get(place));
+    let beside = index.checked_sub(shards).and_then(|place| ["tcp", "xdp", "workers"].get(place));
     beside.map_or_else(|| format!("shard {index}"), |name| (*name).to_owned())
 }
 
@@ -356,10 +356,9 @@ fn put_totals(
     (total, left_out): (&Totals, &Totals),
     before: &Totals,
 ) -> rusqlite::Result<()> {
-    let counts = total.counts().iter().zip(left_out.counts()).zip(before.counts());
-    for (at, ((&total, &left_out), &before)) in counts.enumerate() {
-        if total > before {
-            put_total(transaction, source, &series[at], (total, left_out))?;
+    for (at, (series, &now)) in series.iter().zip(total.counts()).enumerate() {
+        if now > before.get(at) {
+            put_total(transaction, source, series, (now, left_out.get(at)))?;
         }
     }
     Ok(())
@@ -404,7 +403,7 @@ fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<
     let places: HashMap<(&str, &str), usize> =
         series.iter().enumerate().map(|(at, series)| ((series.family, series.labels.as_str()), at)).collect();
     let sources: HashMap<String, usize> =
-        (0..shards + 2).map(|index| (source(index, shards), index)).collect();
+        (0..Bases::blocks_of(shards)).map(|index| (source(index, shards), index)).collect();
     let mut bases = Bases { shards: vec![Base::default(); shards], ..Bases::default() };
     let mut query =
         db.prepare("SELECT source, family, labels, total, left_out FROM totals JOIN series ON id = series")?;
@@ -414,9 +413,7 @@ fn bases(db: &Connection, series: &[Series], shards: usize) -> rusqlite::Result<
         // A zone or an address that is no more has nothing to go on.
         let Some(&at) = places.get(&(family.as_str(), labels.as_str())) else { continue };
         let base = match sources.get(&row.get::<_, String>(0)?) {
-            Some(&index) if index == shards => &mut bases.tcp,
-            Some(&index) if index > shards => &mut bases.xdp,
-            Some(&index) => &mut bases.shards[index],
+            Some(&index) => bases.blocks_mut().nth(index).expect("there is a base for each block"),
             None => &mut bases.past,
         };
         base.total.add(at, row.get(3)?);

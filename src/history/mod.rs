@@ -144,7 +144,8 @@ impl History {
         shards: usize,
         now: u64,
     ) -> Result<(Self, Bases), Fault> {
-        let mut memory = db::in_memory(Some(image), HISTORY_IN_MEMORY_LEN_MAX, now, shards + 2)?;
+        let mut memory =
+            db::in_memory(Some(image), HISTORY_IN_MEMORY_LEN_MAX, now, Bases::blocks_of(shards))?;
         let series = all_series(names);
         let bases = memory.begin(&series, shards, false, now);
         let bases = bases.map_err(|error| Fault::of(&error, Path::new("")))?;
@@ -375,7 +376,7 @@ impl History {
                 for totals in [&mut base.total, &mut base.left_out] {
                     let mut new = Totals::default();
                     for (at, &total) in totals.counts().iter().enumerate() {
-                        if series[at].labels != self.series[at].labels {
+                        if series[at].labels != self.series.get(at).map_or("", |known| &known.labels) {
                             new.add(at, total);
                         }
                     }

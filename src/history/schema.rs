@@ -10,9 +10,9 @@ use super::sources::Row;
 use super::uniques::Sketches;
 use crate::limits::HISTORY_RESOLUTIONS;
 use crate::stats::counters::{
-    COUNTERS, DROPPED, FAMILIES, QUERIES, QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERIES_DO, QUERIES_EDNS,
-    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, TRUNCATED,
-    UPDATES,
+    CACHE_LOOKS, DIVERTED, DROPPED, FAMILIES, QUERIES, QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERIES_DO,
+    QUERIES_EDNS, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT,
+    RULE_HITS, TRUNCATED, UPDATES, UPSTREAM_QUERIES,
 };
 use crate::stats::labels::Names;
 use crate::stats::uniques::KINDS;
@@ -42,7 +42,7 @@ pub(super) const SCHEMA: [&str; 3] = [
         labels TEXT NOT NULL,
         UNIQUE (family, labels)
     ) STRICT;
-    -- All that a thread ever counted; source is 'shard 0' and so on, 'tcp' or 'xdp'.
+    -- All that a thread ever counted; source is 'shard 0' and so on, 'tcp', 'xdp' or 'workers'.
     CREATE TABLE totals (
         source TEXT NOT NULL,
         series INTEGER NOT NULL REFERENCES series,
@@ -99,8 +99,9 @@ pub(super) const SCHEMA: [&str; 3] = [
 /// What a file of ours says that it is (`PRAGMA application_id`): "a112".
 pub(super) const APPLICATION: u32 = 0x6131_3132;
 
-/// The families that have a history. The others have totals alone.
-pub(super) const KEPT: [&str; 14] = [
+/// The families that have a history. The others have totals alone: of the platform how long servers take and
+/// why queries got a fallback, which matter while they happen, and have a series for each bin or pair.
+pub(super) const KEPT: [&str; 18] = [
     QUERIES.name,
     QUERIES_BY_TYPE.name,
     QUERIES_BY_ZONE.name,
@@ -115,6 +116,10 @@ pub(super) const KEPT: [&str; 14] = [
     REPLY_SIZES.name,
     QUERY_BYTES.name,
     REPLY_BYTES.name,
+    RULE_HITS.name(),
+    DIVERTED.name(),
+    UPSTREAM_QUERIES.name(),
+    CACHE_LOOKS.name(),
 ];
 
 /// A counter as the file names it.
@@ -140,9 +145,10 @@ pub(super) fn set_mark(db: &Connection, name: &str, value: u64) -> rusqlite::Res
     db.prepare_cached("INSERT OR REPLACE INTO marks VALUES (?, ?)")?.execute(params![name, value]).map(|_| ())
 }
 
-/// Every counter's name, by where it stands in a block.
+/// Every counter's name, by where it stands in a block; those of the platform where there is one.
 pub(super) fn all_series(names: &Names) -> Vec<Series> {
-    let of_family = FAMILIES.iter().flat_map(|family| {
+    let families = FAMILIES.iter().filter(|family| !family.is_of_platform() || names.have_platform());
+    let of_family = families.flat_map(|family| {
         (0..family.len()).map(|offset| {
             let values = family.labels.iter().zip(family.values(offset));
             let labels: Map<String, Value> = values
@@ -155,9 +161,7 @@ pub(super) fn all_series(names: &Names) -> Vec<Series> {
             }
         })
     });
-    let series: Vec<Series> = of_family.collect();
-    debug_assert_eq!(series.len(), COUNTERS);
-    series
+    of_family.collect()
 }
 
 pub(super) fn put_series(transaction: &Transaction<'_>, family: &str, labels: &str) -> rusqlite::Result<()> {

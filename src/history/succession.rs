@@ -35,7 +35,7 @@ pub struct Lent {
 /// What was counted that no history has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Untold {
-    /// By the threads that serve.
+    /// By the threads that serve, and by workers.
     pub sockets: Vec<Counted>,
     /// In the driver.
     pub xdp: Vec<Counted>,
@@ -160,7 +160,8 @@ impl History {
 
 /// What waited in the memory of the process before this one, and what that had counted.
 fn waiting(image: &[u8], names: &Names, shards: usize, now: u64) -> Option<(Db, Bases)> {
-    let mut memory = db::in_memory(Some(image), HISTORY_WAITING_LEN_MAX, now, shards + 2).ok()?;
+    let mut memory =
+        db::in_memory(Some(image), HISTORY_WAITING_LEN_MAX, now, Bases::blocks_of(shards)).ok()?;
     let bases = memory.begin(&all_series(names), shards, false, now).ok()?;
     Some((memory, bases))
 }
@@ -199,9 +200,11 @@ impl Lent {
             counted.map(|(series, count)| (series.family.to_owned(), series.labels.clone(), *count)).collect()
         };
         let mut sockets = Totals::default();
-        let (xdp, others) = since.split_last().expect("the driver has a block, and the last");
-        others.iter().for_each(|totals| sockets += totals);
-        Untold { sockets: named(&sockets), xdp: named(xdp) }
+        // After the shards come TCP, the driver and the workers.
+        let of_driver = board.shards.len() + 1;
+        let of_sockets = since.iter().enumerate().filter(|(block, _)| *block != of_driver);
+        of_sockets.for_each(|(_, totals)| sockets += totals);
+        Untold { sockets: named(&sockets), xdp: named(&since[of_driver]) }
     }
 }
 
@@ -247,7 +250,7 @@ mod tests {
     fn count(block: &Block, at: usize, count: u32) {
         let mut tally = Tally::default();
         tally.add(at, count);
-        block.counters.fold(&mut tally);
+        block.counters[0].fold(&mut tally);
     }
 
     #[test]

@@ -8,7 +8,10 @@ use super::*;
 use crate::board::tests::board;
 use crate::board::{Block, Named};
 use crate::limits::{HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
-use crate::stats::counters::{QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, SHARD_RECEIVED, TCP_ACCEPTED, Tally};
+use crate::stats::counters::{
+    CACHE_LOOKS, CACHE_STORED, Counters, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, RULE_HITS, SHARD_RECEIVED,
+    TCP_ACCEPTED, Tally,
+};
 use crate::stats::uniques::Uniques;
 
 /// A minute somewhere in 2023.
@@ -18,7 +21,7 @@ const BEGAN: u64 = 1_699_999_260;
 fn count(board: &Board, queries: u32) {
     let mut tally = Tally::default();
     tally.add(QUERIES.at([0, 0, 0]), queries);
-    board.shards[0].counters.fold(&mut tally);
+    board.shards[0].counters[0].fold(&mut tally);
 }
 
 /// All that the history has of queries, in rows that begin at `from` or later.
@@ -193,7 +196,7 @@ fn a_zone_that_comes_later_goes_on_from_what_it_had() {
     let count = |block: &Block| {
         let mut tally = Tally::default();
         tally.add(QUERIES_BY_ZONE.at([1]), 5);
-        block.counters.fold(&mut tally);
+        block.counters[0].fold(&mut tally);
     };
     let first = board();
     rename(&first);
@@ -224,6 +227,68 @@ fn a_zone_that_comes_later_goes_on_from_what_it_had() {
         (QUERIES_BY_ZONE.of(&bases.shards[0].total)[1], QUERIES_BY_ZONE.of(&bases.past.total)[1]),
         (10, 5)
     );
+}
+
+/// Rules come with a reload, to a node that had none; workers are counted together, however many there are.
+#[test]
+fn rules_and_workers_go_on_from_what_they_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_rules = |board: &Board, rules: &[&str]| {
+        let mut named = Named::clone(&board.named.load());
+        named.counted.rules = rules.iter().map(|&rule| rule.to_owned()).collect();
+        board.named.store(named.into());
+    };
+    let count = |counters: &Counters, rule| {
+        let mut tally = Tally::default();
+        tally.add(RULE_HITS.at([rule]), 3);
+        tally.add(CACHE_LOOKS.at([0]), 2);
+        tally.add(CACHE_STORED.at([]), 1);
+        counters.fold(&mut tally);
+    };
+    let now_has = |board: &Board, rule: usize| {
+        let total = board.read_exported().total;
+        (RULE_HITS.of(&total)[rule], total.sum(CACHE_LOOKS), total.sum(CACHE_STORED))
+    };
+    let run = |board: &mut Board, workers: usize, now| {
+        let names = board.named.load().counted.clone();
+        let (history, bases) = History::open(folder.path(), &names, 2, now).unwrap();
+        let counters: Vec<Arc<Counters>> = (0..workers).map(|_| Arc::default()).collect();
+        board.workers = Block::of_workers(counters, bases.workers.clone());
+        board
+            .shards
+            .iter()
+            .zip(&bases.shards)
+            .for_each(|(block, base)| block.base.store(base.clone().into()));
+        history
+    };
+    let mut first = board();
+    let mut history = run(&mut first, 2, BEGAN);
+    store(&mut history, &first, BEGAN + 60).unwrap();
+    with_rules(&first, &["none", "forward"]);
+    count(&first.shards[0].counters[0], 1);
+    first.workers.counters.iter().for_each(|worker| count(worker, 1));
+    assert_eq!(now_has(&first, 1), (9, 6, 3));
+    store(&mut history, &first, BEGAN + 120).unwrap();
+    let kept = |family: &str| -> u64 {
+        let query = "SELECT coalesce(sum(count), 0) FROM history WHERE family = ?";
+        history.connection().query_row(query, [family], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((kept(RULE_HITS.name), kept(CACHE_LOOKS.name)), (9, 6));
+    assert_eq!(kept(CACHE_STORED.name), 0, "it has a total alone");
+    history.end().unwrap();
+    drop(history);
+
+    // The rule stands elsewhere by now, and comes with a reload.
+    let mut second = board();
+    let mut history = run(&mut second, 1, BEGAN + 180);
+    assert_eq!(now_has(&second, 2), (0, 0, 0));
+    with_rules(&second, &["none", "new", "forward"]);
+    store(&mut history, &second, BEGAN + 240).unwrap();
+    assert_eq!(now_has(&second, 2), (9, 6, 3));
+    count(&second.workers.counters[0], 2);
+    store(&mut history, &second, BEGAN + 300).unwrap();
+    assert_eq!(now_has(&second, 2), (12, 8, 4));
+    assert_eq!(RULE_HITS.of(&second.workers.read())[2], 9, "both workers' and its own");
 }
 
 #[test]

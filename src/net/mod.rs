@@ -3,6 +3,7 @@
 //! The datapath is chosen once, for the whole process: all shards use the ring, or none does.
 
 mod drops;
+mod hand_over;
 pub mod orders;
 mod probe;
 pub mod tcp;
@@ -13,8 +14,9 @@ mod wall;
 use std::fmt;
 use std::io;
 
+pub use crate::sys::threads::{Event, spawn};
 pub use drops::SocketDrops;
-pub use threads::{Event, Net, Plan, memory_len_of_shard, spawn};
+pub use threads::{Net, Plan, memory_len_of_shard};
 pub use wall::unix_time;
 
 /// How datagrams are received and sent.

@@ -14,7 +14,7 @@ use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{class, rcode, rtype};
 use crate::limits::{SELF_TEST_MS_MAX, SLOT_PAYLOAD_LEN};
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{Verdict, serve};
+use crate::serve::{Verdict, native};
 use crate::stats::account::Account;
 use crate::sys::Arrived;
 use crate::sys::sockets::{UdpOptions, bind_udp_group};
@@ -28,7 +28,7 @@ fn arrival(peer: SocketAddr, local: SocketAddr) -> Arrival {
 /// wildcard address, which has to answer from the address asked.
 ///
 /// # Errors
-/// If there can be no such datapath, or it does not answer as [`serve`] does. A host without a loopback, or
+/// If there can be no such datapath, or it does not answer as [`native`] does. A host without a loopback, or
 /// with one that is down, passes.
 pub(super) fn probe(datapath: Datapath, busy_poll: usize, snapshot: &Snapshot) -> Result<(), NetError> {
     let failed = |reason: String| NetError::Datapath { datapath, reason };
@@ -102,9 +102,9 @@ fn answers(reply: &[u8]) -> bool {
 fn answer(snapshot: &Snapshot, arrival: &Arrival, query: &[u8]) -> Vec<u8> {
     let mut slot = vec![0; SLOT_PAYLOAD_LEN];
     slot[..query.len()].copy_from_slice(query);
-    match serve(snapshot, arrival, &mut slot, query.len(), &mut Account::default()) {
+    match native(snapshot, arrival, &mut slot, query.len(), &mut Account::default()) {
         Verdict::Reply(len) => slot[..len].to_vec(),
-        Verdict::Drop => Vec::new(),
+        Verdict::Drop | Verdict::HandOff(_) => Vec::new(),
     }
 }
 
@@ -120,7 +120,7 @@ fn ask(
     let mut reply = vec![0; SLOT_PAYLOAD_LEN];
     while Instant::now() < until {
         udp.turn(Duration::from_millis(5), &mut |arrived: &Arrived, slot: &mut [u8]| {
-            let verdict = serve(snapshot, arrival, slot, arrived.len, &mut Account::default());
+            let verdict = native(snapshot, arrival, slot, arrived.len, &mut Account::default());
             match verdict {
                 Verdict::Reply(len) if arrived.peer == arrival.peer => Some(len),
                 _ => None,

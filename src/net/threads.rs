@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -14,25 +14,15 @@ use super::probe;
 use super::tcp::{Serving, TcpDriver, TcpSettings};
 use super::udp::{Listener, Pauses, Shard, ShardSocket};
 use super::{Datapath, DatapathChoice, NetError};
-use crate::limits::{RING_SLOTS, STUCK_AFTER, THREAD_STACK_LEN};
+use crate::limits::{RING_SLOTS, STUCK_AFTER};
+use crate::serve::job::{Desk, TcpReturn};
 use crate::serve::limiter::Limiter;
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::confine::{Class, Confined};
+use crate::sys::threads::{Event, spawn};
 use crate::sys::{self, Ring, SelfTest, cpu};
-
-/// What the threads report once they run.
-#[derive(Debug)]
-pub enum Event {
-    /// A thread ended by itself: the process must end too, and not run without it.
-    Died {
-        /// The thread's name.
-        thread: String,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// What the threads are made from.
 #[derive(Debug)]
@@ -55,6 +45,8 @@ pub struct Plan {
     pub published: Arc<Published>,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
+    /// Where queries are handed over: one for each shard, and last that of TCP. None without workers.
+    pub desks: Vec<Desk>,
     /// How the threads are confined.
     pub confined: Confined,
     /// Another process has the sockets, and counts their drops until [`Net::count_drops`].
@@ -82,6 +74,9 @@ pub struct Net {
     /// Where shards learn from where on drops are theirs to count.
     drops: Seen,
     orders: Arc<Orders>,
+    tcp_return: Option<TcpReturn>,
+    /// Of each shard second handles of its sockets, where queries are handed over.
+    handles: Vec<Vec<UdpSocket>>,
 }
 
 impl Net {
@@ -106,6 +101,8 @@ impl Net {
             paused,
             drops: Seen::default(),
             orders: Arc::default(),
+            tcp_return: None,
+            handles: Vec::new(),
         };
         match net.start_threads(plan, serve, pauses, events) {
             Ok(()) => Ok(net),
@@ -125,12 +122,18 @@ impl Net {
     ) -> Result<(), NetError> {
         let Plan { choice, busy_poll, cpus, groups, listeners, tcp, published, ledgers, confined, .. } = plan;
         let is_successor = plan.is_successor;
+        let mut desks = plan.desks.into_iter();
         let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
+            if desks.len() > 0 {
+                let handles: io::Result<_> = given.iter().map(|given| given.socket.try_clone()).collect();
+                self.handles.push(handles.map_err(NetError::Socket)?);
+            }
             let pauses = Pauses { begun: paused.clone(), over: self.new_gate() };
             let ours_from = is_successor.then(|| Arc::clone(&self.drops));
-            let shard = Shard::new(given, published.follow(), self.new_ledger(&ledgers), ours_from);
+            let shard =
+                Shard::new(given, published.follow(), self.new_ledger(&ledgers), desks.next(), ours_from);
             let (datapath, ready, serving) = (self.datapath, ready.clone(), serving.clone());
             let confined = confined.clone();
             let start = Start { cpu, datapath, busy_poll, ready, pauses, serving, confined };
@@ -141,8 +144,12 @@ impl Net {
         self.gather(choice, &readies)?;
 
         let driver = TcpDriver::new(listeners, tcp).map_err(NetError::Tcp)?;
+        let desk = desks.next();
+        if desk.is_some() {
+            self.tcp_return = Some(driver.waker().map_err(NetError::Tcp)?);
+        }
         let gate = self.new_gate();
-        let serving = Serving::new(published.follow(), self.new_ledger(&ledgers));
+        let serving = Serving::new(published.follow(), self.new_ledger(&ledgers), desk);
         let mut serving = serving.telling(paused);
         let orders = Arc::clone(&self.orders);
         self.spawn("tcp".to_owned(), events, move || {
@@ -275,6 +282,19 @@ impl Net {
         }
     }
 
+    /// What wakes the thread of TCP when it is given jobs back.
+    #[must_use]
+    pub fn tcp_return(&self) -> Option<TcpReturn> {
+        self.tcp_return.clone()
+    }
+
+    /// Of each shard second handles of its sockets, in their order, for those who reply in its place. There
+    /// are none without desks, and none at the second call.
+    #[must_use]
+    pub fn take_handles(&mut self) -> Vec<Vec<UdpSocket>> {
+        std::mem::take(&mut self.handles)
+    }
+
     /// The counters of each shard, in their order, and last those of TCP.
     #[must_use]
     pub fn counters(&self) -> &[Arc<Counters>] {
@@ -390,42 +410,6 @@ impl Start {
 fn pin(cpu: Option<usize>) -> Result<(), NetError> {
     let Some(cpu) = cpu else { return Ok(()) };
     cpu::pin(cpu).map_err(|error| NetError::Pin { cpu, error })
-}
-
-/// Starts a thread whose unexpected end is reported.
-///
-/// # Errors
-/// If there can be no further thread.
-pub fn spawn(
-    name: String,
-    events: Sender<Event>,
-    run: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let thread = name.clone();
-    Builder::new().name(name).stack_size(THREAD_STACK_LEN).spawn(move || {
-        let mut obituary = Obituary { thread, reason: "it panicked".to_owned(), events: Some(events) };
-        match run() {
-            Ok(()) => obituary.events = None,
-            Err(reason) => obituary.reason = reason,
-        }
-    })
-}
-
-/// Reports the end of a thread when it is dropped, also by a panic.
-struct Obituary {
-    thread: String,
-    reason: String,
-    events: Option<Sender<Event>>,
-}
-
-impl Drop for Obituary {
-    fn drop(&mut self) {
-        if let Some(events) = &self.events {
-            let event = Event::Died { thread: self.thread.clone(), reason: self.reason.clone() };
-            // There is no receiver when the process ends.
-            let _ = events.send(event);
-        }
-    }
 }
 
 #[cfg(test)]

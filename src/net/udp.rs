@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::drops::{Drops, Seen, SocketDrops};
+use super::hand_over::Handed;
 use super::orders::Orders;
 use super::wall::WallClock;
 use super::{Datapath, NetError};
@@ -15,6 +16,7 @@ use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::rcode;
 use crate::dns::cookie::Standing;
 use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
+use crate::serve::job::Desk;
 use crate::serve::limiter::{Claim, Limiter};
 use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
@@ -133,6 +135,7 @@ impl Shard {
         given: Vec<ShardSocket>,
         snapshot: Follower,
         ledger: Ledger,
+        desk: Option<Desk>,
         ours_from: Option<Seen>,
     ) -> Self {
         let counted =
@@ -147,6 +150,7 @@ impl Shard {
             cap: ErrorCap::new(),
             limiter: Limiter::default(),
             clock: WallClock::new(),
+            desk,
             batch_began: None,
         };
         Self { sockets, answering, drops }
@@ -211,7 +215,10 @@ impl Shard {
 
     /// Ends a turn, at `now`: its counts become visible to readers.
     fn fold(&mut self, turn: &Turn, now: Instant) {
-        let Answering { ledger, batch_began, snapshot, .. } = &mut self.answering;
+        let Answering { ledger, batch_began, snapshot, desk, .. } = &mut self.answering;
+        if let Some(desk) = desk {
+            desk.end_turn();
+        }
         ledger.count(SHARD_TURNS.at([]));
         if let Some(began) = batch_began.take() {
             // The replies are submitted by the next system call (io_uring) or were by the last (mmsg).
@@ -256,6 +263,8 @@ struct Answering {
     cap: ErrorCap,
     limiter: Limiter,
     clock: WallClock,
+    /// Where queries are handed over, if there are workers.
+    desk: Option<Desk>,
     /// When the first datagram of this turn was lent.
     batch_began: Option<Instant>,
 }
@@ -280,13 +289,29 @@ impl Answering {
         let arrival = Arrival { transport: Transport::Udp, peer, local, listener, unix_time, pace };
         self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
         let mut account = Account::default();
-        let len = match serve(&self.snapshot, &arrival, slot, arrived.len, &mut account) {
+        let mut verdict = serve(&self.snapshot, &arrival, slot, arrived.len, &mut account);
+        if let Verdict::HandOff(way) = verdict {
+            let (socket, len, connection) = (arrived.socket, arrived.len, None);
+            let asked = self.batch_began.unwrap_or_else(Instant::now);
+            let handed = Handed { way, arrival: &arrival, socket, connection, asked, slot, len };
+            match handed.over(self.desk.as_mut(), &self.snapshot, &mut self.ledger, &mut account) {
+                Some(instead) => verdict = instead,
+                None => {
+                    // It is as good as answered, and counted by whoever answers it.
+                    if let Some(claim) = &claim {
+                        self.settle(claim, &account, true);
+                    }
+                    return None;
+                }
+            }
+        }
+        let len = match verdict {
             Verdict::Reply(len) if self.cap.admits(slot[3] & 0xF) => Some(len),
             Verdict::Reply(_) => {
                 account.dropped = Some(DROPPED_ERROR_CAP);
                 None
             }
-            Verdict::Drop => None,
+            Verdict::Drop | Verdict::HandOff(_) => None,
         };
         self.ledger.post(&account, peer.ip(), len.map(|len| &slot[..len]));
         if let Some(claim) = &claim {
@@ -365,7 +390,7 @@ mod tests {
         let (ledger, stream) = ledger(&LedgerSettings::default());
         let follower = Published::new(snapshot(|_, _| ()).unwrap()).follow();
         let given = vec![ShardSocket { socket, listener, is_second: false }];
-        let mut shard = Shard::new(given, follower, ledger, None);
+        let mut shard = Shard::new(given, follower, ledger, None, None);
         let udp = shard.udp(Datapath::Mmsg, 0).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         (0..100).for_each(|_| assert_eq!(client.send_to(&[0; 1000], local).unwrap(), 1000));
@@ -417,7 +442,7 @@ mod tests {
                 let _end = End(orders);
                 let serving = scope.spawn(move || {
                     // A ring belongs to the thread that makes it.
-                    let mut shard = Shard::new(vec![given], follower, ledger, None);
+                    let mut shard = Shard::new(vec![given], follower, ledger, None, None);
                     let udp = shard.udp(datapath, 0).unwrap();
                     shard.serve(udp, orders, &pauses)
                 });

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::engine::{Engine, LATER};
 use super::facts::Facts;
 use super::phase::Phase;
-use super::rule::{Decision, Hit, Rule};
+use super::rule::{Decision, Hit, Rule, RuleId};
 use super::upstream::{Upstream, UpstreamId};
 use super::world::Series;
 use crate::limits::SERVER_SERIES_MAX;
@@ -41,6 +41,18 @@ impl Policy {
     #[must_use]
     pub fn decide(&self, phase: Phase, facts: &Facts<'_>, note: &mut impl FnMut(Hit)) -> Decision {
         self.engine.decide(phase as usize, &self.rules, facts, note)
+    }
+
+    /// What a phase comes to without a rule and those before it.
+    #[must_use]
+    pub fn decide_after(
+        &self,
+        phase: Phase,
+        rule: RuleId,
+        facts: &Facts<'_>,
+        note: &mut impl FnMut(Hit),
+    ) -> Decision {
+        self.engine.decide_of(phase as usize, |entry| entry.rule > rule, &self.rules, facts, note)
     }
 
     /// Whether a rule of a later phase may match a query that no route takes, as far as a shard can know.

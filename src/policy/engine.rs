@@ -136,11 +136,24 @@ impl Engine {
         facts: &Facts<'_>,
         note: &mut impl FnMut(Hit),
     ) -> Decision {
+        self.decide_of(stage, |_| true, rules, facts, note)
+    }
+
+    /// The same, with only some of the rules.
+    #[inline]
+    pub(super) fn decide_of(
+        &self,
+        stage: usize,
+        is_asked: impl Fn(Entry) -> bool,
+        rules: &[Rule],
+        facts: &Facts<'_>,
+        note: &mut impl FnMut(Hit),
+    ) -> Decision {
         let mut decision = Decision { tags: facts.tags, ..Decision::default() };
         let stage = &self.stages[stage];
         self.each_candidate(stage, facts, |entry, place| {
             let asked = Asked { facts, place, tags: decision.tags };
-            self.matches(entry, &asked).0 && apply(&mut decision, entry, rules, note)
+            is_asked(entry) && self.matches(entry, &asked).0 && apply(&mut decision, entry, rules, note)
         });
         decision
     }

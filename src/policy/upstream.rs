@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An upstream, by its place in the policy.
@@ -45,8 +46,15 @@ pub enum Over {
         name: String,
         /// Who may have signed it: certificates in PEM. Without it those of the system.
         ca: Option<PathBuf>,
+        /// What was read there.
+        roots: Roots,
     },
 }
+
+/// Certificates of those who may sign those of servers, in DER. Whoever reads the file checks them; copies
+/// share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roots(pub Arc<Vec<Vec<u8>>>);
 
 /// Which server is asked first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 use super::counters::{
     DROPPED, PROBES, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
     QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERIES_OVERSIZE, QUERIES_RD,
-    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, SERVER_COOKIES,
-    TRUNCATED, Tally, UPDATES,
+    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, RULE_HITS,
+    RULE_WOULD, SERVER_COOKIES, TRUNCATED, Tally, UPDATES,
 };
 use super::labels::{
-    DROPPED_UPDATE, QUERY_BIN, RCODE_BADVERS, REPLY_BIN, SERVICE_OTHER, SIZE_BIN_LEN, class_value,
-    cookie_value, rcode_value, type_value,
+    DROPPED_UPDATE, OVER_LIMIT_BADCOOKIE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN, RULE,
+    SERVICE_OTHER, SIZE_BIN_LEN, class_value, cookie_value, rcode_value, type_value,
 };
 use crate::dns::consts::{flag, opcode};
 use crate::dns::cookie::Standing;
@@ -35,6 +35,47 @@ pub struct ZoneLabels {
     pub service: u8,
     /// A value of [`ZONE`](super::labels::ZONE).
     pub zone: u8,
+}
+
+/// A bit for each value of [`RULE`](super::labels::RULE).
+pub type RuleSet = [u64; RULE.len.div_ceil(64)];
+
+/// What rules have said of a query.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ruled {
+    /// Those that were applied to it.
+    pub hits: RuleSet,
+    /// Those that only count what they would have done.
+    pub would: RuleSet,
+    /// What it is tagged with, a bit for each tag.
+    pub tags: u64,
+    /// A rule, and the upstream that it sends a copy to.
+    pub divert: Option<(u16, u16)>,
+    /// A rule wants it traced.
+    pub is_traced: bool,
+}
+
+impl Ruled {
+    /// Notes a rule that matched, by its value of [`RULE`](super::labels::RULE).
+    pub fn note(&mut self, rule: usize, is_dry_run: bool) {
+        let set = if is_dry_run { &mut self.would } else { &mut self.hits };
+        if let Some(word) = set.get_mut(rule / 64) {
+            *word |= 1 << (rule % 64);
+        }
+    }
+
+    #[cold]
+    fn post(&self, tally: &mut Tally) {
+        for (set, family) in [(&self.hits, RULE_HITS), (&self.would, RULE_WOULD)] {
+            for (at, word) in set.iter().enumerate() {
+                let mut left = *word;
+                while left != 0 {
+                    tally.count(family.at([at * 64 + left.trailing_zeros() as usize]));
+                    left &= left - 1;
+                }
+            }
+        }
+    }
 }
 
 /// What is known of one packet.
@@ -67,6 +108,10 @@ pub struct Account {
     pub over_limit: Option<u8>,
     /// How the zone is counted, once one was found.
     pub zone: Option<ZoneLabels>,
+    /// What rules have said of it, where any was asked.
+    pub ruled: Option<Ruled>,
+    /// The bits of the response code that OPT has, where somebody else than the node has said it.
+    pub extended_rcode: u8,
 }
 
 impl Account {
@@ -75,6 +120,9 @@ impl Account {
     /// the configuration leaves unanswered.
     #[inline]
     pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
+        if let Some(ruled) = &self.ruled {
+            ruled.post(tally);
+        }
         if let Some(reason) = self.dropped {
             tally.count(DROPPED.at([reason]));
             return false;
@@ -127,19 +175,61 @@ impl Account {
         }
     }
 
+    /// The value of [`RCODE`](super::labels::RCODE) of a reply whose header has these flags. What the node
+    /// says by itself and only OPT has whole is known by why it says so.
+    #[inline]
+    fn rcode(&self, flags: u16) -> usize {
+        match flags & 0xF {
+            low if self.extended_rcode != 0 => rcode_value(u16::from(self.extended_rcode) << 4 | low),
+            // Of BADVERS: a reply to no version that we speak.
+            0 if self.edns.is_some_and(|edns| edns.version > 0) => RCODE_BADVERS,
+            // Of BADCOOKIE, which is for a network over its rate.
+            7 if self.over_limit.map(usize::from) == Some(OVER_LIMIT_BADCOOKIE) => RCODE_BADCOOKIE,
+            low => rcode_value(low),
+        }
+    }
+
     #[inline]
     fn post_reply(&self, reply: &[u8], tally: &mut Tally) {
         let Self { transport, family, .. } = *self;
         let flags = reply.get(2..4).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
-        let low = rcode_value((flags & 0xF) as u8);
-        // The header of BADVERS says NOERROR, but so it answers no version that we speak.
-        let is_badvers = low == 0 && self.edns.is_some_and(|edns| edns.version > 0);
-        tally.count(RESPONSES.at([if is_badvers { RCODE_BADVERS } else { low }]));
+        tally.count(RESPONSES.at([self.rcode(flags)]));
         tally.count(RESPONSES_BY_TRANSPORT.at([transport, family]));
         tally.add(REPLY_BYTES.at([transport]), reply.len() as u32);
         tally.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));
         if flags & flag::TC != 0 {
             tally.count(TRUNCATED.at([]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::consts::rcode;
+    use crate::stats::counters::{Counters, Totals};
+
+    #[test]
+    fn a_reply_is_counted_by_its_whole_response_code() {
+        let newer = Some(Edns { version: 1, dnssec_ok: false, nsid: false, cookie: None });
+        let over_limit = Some(OVER_LIMIT_BADCOOKIE as u8);
+        let replies = [
+            (Account::default(), 2, 2),
+            (Account::default(), 7, 7),
+            (Account { edns: newer, ..Account::default() }, 0, rcode::BADVERS),
+            (Account { over_limit, ..Account::default() }, 7, rcode::BADCOOKIE),
+            (Account { over_limit, ..Account::default() }, 1, 1),
+            (Account { extended_rcode: 1, ..Account::default() }, 7, rcode::BADCOOKIE),
+            (Account { extended_rcode: 1, ..Account::default() }, 1, 17),
+        ];
+        for (account, low, expected) in replies {
+            let mut tally = Tally::default();
+            account.post(Some(&[0, 0, 0x80, low, 0, 0, 0, 0, 0, 0, 0, 0]), &mut tally);
+            let (counters, mut totals) = (Counters::default(), Totals::default());
+            counters.fold(&mut tally);
+            counters.read(&mut totals);
+            let place = RESPONSES.at([rcode_value(expected)]);
+            assert_eq!((totals.get(place), totals.sum(RESPONSES)), (1, 1), "{expected}");
         }
     }
 }

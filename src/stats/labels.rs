@@ -21,6 +21,8 @@ pub struct Label {
 pub enum Values {
     /// The same on every node.
     Fixed(&'static [&'static str]),
+    /// The same on every node; after the first so many they are in use only where there are rules.
+    Partly(&'static [&'static str], usize),
     /// The zones that are served, and `other`.
     Zones,
     /// The addresses that are listened on.
@@ -53,7 +55,7 @@ impl Names {
     #[must_use]
     pub fn value(&self, label: &Label, value: usize) -> String {
         match label.values {
-            Values::Fixed(names) => names[value].to_owned(),
+            Values::Fixed(names) | Values::Partly(names, _) => names[value].to_owned(),
             Values::Bins(len) => (value * len).to_string(),
             Values::Times if value + 1 == label.len => "+Inf".to_owned(),
             Values::Times => format!("{}", (RTT_BIN_FIRST_MICROS << value) as f64 / 1e6),
@@ -64,11 +66,18 @@ impl Names {
         }
     }
 
+    /// Whether there are rules, so that anything of the platform can count.
+    #[must_use]
+    pub const fn have_platform(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// How many values of a label are in use.
     #[must_use]
     pub fn len_in_use(&self, label: &Label) -> usize {
         match label.values {
-            Values::Fixed(_) | Values::Bins(_) | Values::Times => label.len,
+            Values::Partly(_, own) if !self.have_platform() => own,
+            Values::Fixed(_) | Values::Partly(..) | Values::Bins(_) | Values::Times => label.len,
             Values::Zones => self.zones.len(),
             Values::Addresses => self.addresses.len(),
             Values::Rules => self.rules.len(),
@@ -116,29 +125,35 @@ pub static OPCODE: Label = Label::fixed(
         "14", "15",
     ],
 );
-/// The response codes that we send.
-pub static RCODE: Label = Label::fixed(
-    "rcode",
-    &["NOERROR", "FORMERR", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH", "BADVERS", "BADCOOKIE"],
-);
-/// The value of [`RCODE`] for the low four bits of a response code, as headers have it.
-#[inline]
-#[must_use]
-pub const fn rcode_value(rcode: u8) -> usize {
-    match rcode {
-        rcode::NOERROR => 0,
-        rcode::FORMERR => 1,
-        rcode::NXDOMAIN => 2,
-        rcode::NOTIMP => 3,
-        rcode::REFUSED => 4,
-        rcode::YXDOMAIN => 5,
-        // The low bits of BADCOOKIE; nothing else that we send has them.
-        7 => RCODE_BADCOOKIE,
-        _ => 6,
-    }
-}
-/// The response codes by number.
-pub const RCODE_NUMBERS: [u16; 9] = [
+/// The response codes: the first [`RCODES_OWN`] are those that the node gives by itself, the others those that
+/// the servers may say which it asks.
+pub static RCODE: Label =
+    Label { name: "rcode", len: RCODE_NAMES.len(), values: Values::Partly(&RCODE_NAMES, RCODES_OWN) };
+const RCODE_NAMES: [&str; RCODE_NUMBERS.len() + 1] = [
+    "NOERROR",
+    "FORMERR",
+    "NXDOMAIN",
+    "NOTIMP",
+    "REFUSED",
+    "YXDOMAIN",
+    "NOTAUTH",
+    "BADVERS",
+    "BADCOOKIE",
+    "SERVFAIL",
+    "YXRRSET",
+    "NXRRSET",
+    "NOTZONE",
+    "DSOTYPENI",
+    "12",
+    "13",
+    "14",
+    "15",
+    "other",
+];
+/// See [`RCODE`].
+const RCODES_OWN: usize = 9;
+/// The response codes by number; what comes after them is counted together.
+pub const RCODE_NUMBERS: [u16; 18] = [
     rcode::NOERROR as u16,
     rcode::FORMERR as u16,
     rcode::NXDOMAIN as u16,
@@ -148,12 +163,42 @@ pub const RCODE_NUMBERS: [u16; 9] = [
     rcode::NOTAUTH as u16,
     rcode::BADVERS,
     rcode::BADCOOKIE,
+    2,
+    7,
+    8,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
 ];
-const _: () = assert!(RCODE.len == RCODE_NUMBERS.len());
-/// The value of [`RCODE`] for the low four bits of a response code, as headers have it, where EDNS has the
-/// rest.
+/// The values of [`RCODE`] for the numbers that a header can hold.
+static RCODE_VALUES: [u8; 16] = {
+    let mut values = [0; 16];
+    let mut at = 0;
+    while at < RCODE_NUMBERS.len() {
+        if RCODE_NUMBERS[at] < 16 {
+            values[RCODE_NUMBERS[at] as usize] = at as u8;
+        }
+        at += 1;
+    }
+    values
+};
+/// The value of [`RCODE`] for a response code, with the bits that EDNS has of it.
+#[inline]
+#[must_use]
+pub const fn rcode_value(rcode: u16) -> usize {
+    match rcode {
+        0..16 => RCODE_VALUES[rcode as usize] as usize,
+        rcode::BADVERS => RCODE_BADVERS,
+        rcode::BADCOOKIE => RCODE_BADCOOKIE,
+        _ => RCODE_NUMBERS.len(),
+    }
+}
+/// The value of [`RCODE`] for BADVERS.
 pub const RCODE_BADVERS: usize = 7;
-/// See [`RCODE_BADVERS`].
+/// The value of [`RCODE`] for BADCOOKIE.
 pub const RCODE_BADCOOKIE: usize = 8;
 /// What a cookie is by its length (RFC 7873, section 4): the client's alone, with a server's, or neither.
 pub static COOKIE: Label = Label::fixed("state", &["client", "server", "malformed"]);
@@ -185,6 +230,8 @@ pub static DROPPED: Label = Label::fixed(
         "unaddressed",
         "rate_limit",
         "drop_list",
+        "rule",
+        "late",
     ],
 );
 /// Values of [`DROPPED`].
@@ -205,6 +252,10 @@ pub const DROPPED_UNADDRESSED: usize = 6;
 pub const DROPPED_RATE_LIMIT: usize = 7;
 /// See [`DROPPED_SHORT`].
 pub const DROPPED_LISTED: usize = 8;
+/// See [`DROPPED_SHORT`]. A rule drops it, or the fallback of one.
+pub const DROPPED_RULE: usize = 9;
+/// See [`DROPPED_SHORT`]. It waited for a worker for so long that its client has asked again.
+pub const DROPPED_LATE: usize = 10;
 /// What a query over the rate limit of its network got: a truncated reply, BADCOOKIE, nothing; or an answer,
 /// because the limit only counts, or is not for its network, or it had a valid cookie.
 pub static OVER_LIMIT: Label =
@@ -242,6 +293,7 @@ pub static XDP_REASON: Label = Label::fixed(
         "sampled",
         "busy",
         "limited",
+        "policy",
     ],
 );
 /// Why a receive was begun again.
@@ -315,6 +367,14 @@ pub const TRIAL_MALFORMED: usize = 5;
 pub const TRIAL_LATE: usize = 6;
 /// What did not match a query.
 pub static FORGED: Label = Label::fixed("reason", &["id", "question", "case", "cookie"]);
+/// Values of [`FORGED`]: no query left that port with that ID, or not to that server.
+pub const FORGED_ID: usize = 0;
+/// The question is another one.
+pub const FORGED_QUESTION: usize = 1;
+/// The letter case of its name is not that of the query.
+pub const FORGED_CASE: usize = 2;
+/// The cookie is not ours, or is not there.
+pub const FORGED_COOKIE: usize = 3;
 /// Up to which time a response took: powers of two of [`RTT_BIN_FIRST_MICROS`].
 pub static RTT_BIN: Label = Label { name: "le", len: 16, values: Values::Times };
 /// The end of the first bin of [`RTT_BIN`], in microseconds. The last bin is open.
@@ -332,8 +392,26 @@ pub fn rtt_bin(micros: u64) -> usize {
 /// What a look into the cache found.
 pub static CACHE_LOOK: Label =
     Label::fixed("result", &["fresh", "prefetch", "stale", "failure", "expired", "miss"]);
+/// The values of [`CACHE_LOOK`] that answer a query.
+pub const CACHE_HITS: [&str; 3] = ["fresh", "prefetch", "stale"];
+/// Values of [`CACHE_LOOK`].
+pub const CACHE_FRESH: usize = 0;
+/// See [`CACHE_FRESH`].
+pub const CACHE_PREFETCH: usize = 1;
+/// See [`CACHE_FRESH`].
+pub const CACHE_STALE: usize = 2;
+/// See [`CACHE_FRESH`].
+pub const CACHE_FAILURE: usize = 3;
+/// See [`CACHE_FRESH`].
+pub const CACHE_MISS: usize = 5;
 /// What the other server said, compared with our own answer.
 pub static COMPARED: Label = Label::fixed("result", &["same", "differs", "timeout"]);
+/// Values of [`COMPARED`].
+pub const COMPARED_SAME: usize = 0;
+/// See [`COMPARED_SAME`].
+pub const COMPARED_DIFFERS: usize = 1;
+/// See [`COMPARED_SAME`].
+pub const COMPARED_TIMEOUT: usize = 2;
 
 /// The types that have a counter of their own, by number.
 const TYPES: [(u16, &str); 29] = [
@@ -416,5 +494,30 @@ pub const fn class_value(qclass: u16) -> usize {
         254 => 3,
         class::ANY => 4,
         _ => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_response_code_has_a_value_that_says_its_number() {
+        for number in 0..0x1000 {
+            let value = rcode_value(number);
+            let known = RCODE_NUMBERS.get(value);
+            assert!(known.map_or(number > 16, |known| *known == number), "{number}");
+        }
+        assert_eq!(RCODE_NAMES[rcode_value(2)], "SERVFAIL");
+        assert_eq!(RCODE_NAMES[RCODE_BADVERS], "BADVERS");
+        assert_eq!(RCODE_NAMES[RCODE_BADCOOKIE], "BADCOOKIE");
+    }
+
+    #[test]
+    fn what_only_others_say_is_in_use_where_they_are_asked() {
+        let mut names = Names::default();
+        assert_eq!(names.len_in_use(&RCODE), 9);
+        names.rules.push(RULE_NONE.to_owned());
+        assert_eq!(names.len_in_use(&RCODE), RCODE.len);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::account::Account;
-use super::counters::{Counters, SAMPLES, SAMPLES_DROPPED, TAPPED, TAPPED_DROPPED, Tally};
+use super::counters::{Counters, Place, SAMPLES, SAMPLES_DROPPED, TAPPED, TAPPED_DROPPED, Tally};
 use super::qname::Qname;
 use super::tap::{self, Passed, Taken, Tap, TapSettings};
 use super::times::{self, Stopwatch, Times};
@@ -97,7 +97,7 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
 pub fn memory_len() -> usize {
     let histograms = 2 * times::histogram::<u32>().distinct_values() * size_of::<u32>();
     let samples = SAMPLES_QUEUED_MAX * size_of::<IpAddr>() + NAMES_QUEUED_MAX * size_of::<Qname>();
-    size_of::<Counters>() + Tally::memory_len() + size_of::<Uniques>() + samples + histograms
+    Counters::memory_len() + Tally::memory_len() + size_of::<Uniques>() + samples + histograms
 }
 
 impl Ledger {
@@ -154,13 +154,13 @@ impl Ledger {
 
     /// Counts one.
     #[inline]
-    pub fn count(&mut self, at: usize) {
+    pub fn count(&mut self, at: impl Place) {
         self.tally.count(at);
     }
 
     /// Counts several.
     #[inline]
-    pub fn add(&mut self, at: usize, count: u32) {
+    pub fn add(&mut self, at: impl Place, count: u32) {
         self.tally.add(at, count);
     }
 

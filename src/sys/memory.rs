@@ -1,10 +1,15 @@
 //! Memory that the kernel and we both touch: pages of our own, never moved, never on the heap; and the pages
 //! of the program itself.
 
+use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::{c_int, c_void};
-use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
-use std::slice;
+use std::sync::atomic::AtomicU64;
+use std::{fmt, io, slice};
+
+use super::units::page_len;
 
 /// The largest pages of any host: 64 KiB.
 const PAGE_LEN_MAX: usize = 64 << 10;
@@ -20,10 +25,19 @@ pub(super) struct Region {
 impl Region {
     /// Maps `len` bytes. Fails with ENOMEM, and with EINVAL if `len` is zero.
     pub(super) fn new(len: usize) -> io::Result<Self> {
-        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // Populated now: the first datagrams take no page fault, and a node without memory learns it at its
         // start.
-        let flags = flags | libc::MAP_POPULATE;
+        Self::map(len, libc::MAP_POPULATE)
+    }
+
+    /// The same of memory that is taken page by page, by whoever writes to it first.
+    fn unpopulated(len: usize) -> io::Result<Self> {
+        Self::map(len, 0)
+    }
+
+    fn map(len: usize, flags: c_int) -> io::Result<Self> {
+        let (prot, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let flags = flags | private;
         // SAFETY: a new anonymous mapping where the kernel likes; it touches no memory that exists.
         let base = unsafe { libc::mmap(ptr::null_mut(), len, prot, flags, -1, 0) };
         if base == libc::MAP_FAILED {
@@ -49,6 +63,70 @@ impl Drop for Region {
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
         // It is a mapping of our own, so that the kernel can only lack memory to end it: then it stays until
         // the process ends.
+    }
+}
+
+/// A type of which a value has all bits zero, and which needs no drop.
+///
+/// # Safety
+///
+/// That is so.
+pub unsafe trait Zeroable {}
+// SAFETY: zero.
+unsafe impl Zeroable for u32 {}
+// SAFETY: zero; it has the representation of a `u64`.
+unsafe impl Zeroable for AtomicU64 {}
+
+/// Values that are zero at first, and take no memory before one is written to. The pages are nobody else's.
+pub struct Zeroed<T: Zeroable> {
+    region: Region,
+    len: usize,
+    values: PhantomData<Box<[T]>>,
+}
+
+// SAFETY: it owns its values as a `Box<[T]>` does.
+unsafe impl<T: Zeroable + Send> Send for Zeroed<T> {}
+// SAFETY: it lends its values as a `Box<[T]>` does.
+unsafe impl<T: Zeroable + Sync> Sync for Zeroed<T> {}
+
+impl<T: Zeroable> Zeroed<T> {
+    /// So many of them. Where there is no memory, the process ends as with any allocation.
+    #[must_use]
+    pub fn new(len: usize) -> Self {
+        let layout = Layout::array::<T>(len).expect("callers have constants");
+        let region = Region::unpopulated(layout.size()).unwrap_or_else(|_| handle_alloc_error(layout));
+        Self { region, len, values: PhantomData }
+    }
+
+    /// Bytes of so many.
+    #[must_use]
+    pub fn memory_len(len: usize) -> usize {
+        (len * size_of::<T>()).next_multiple_of(page_len())
+    }
+}
+
+impl<T: Zeroable> Deref for Zeroed<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the region is mapped for as long as `self` lives, `len` values long (`new`), aligned to a
+        // page, zeroed and so initialised, and used by nobody but through `self`.
+        unsafe { slice::from_raw_parts(self.region.base.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Zeroable> DerefMut for Zeroed<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`; `self` is borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(self.region.base.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Zeroable> fmt::Debug for Zeroed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Zeroed").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -121,6 +199,26 @@ mod tests {
         assert_eq!(unsafe { region.at(4999, 1).read() }, 0);
         assert!(Region::new(0).is_err());
         assert!(std::panic::catch_unwind(|| region.at(4999, 2)).is_err());
+    }
+
+    #[test]
+    fn zeroed_values_take_memory_once_they_are_written_to() {
+        let resident = || {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let pages = |column| statm.split(' ').nth(column).unwrap().parse::<usize>().unwrap();
+            // What is shared is of files.
+            (pages(1) - pages(2)) * page_len()
+        };
+        let len = (256 << 20) / size_of::<u32>();
+        let before = resident();
+        let mut values = Zeroed::<u32>::new(len);
+        assert_eq!((values.len(), values.iter().max()), (len, Some(&0)));
+        assert!(resident() < before + (128 << 20), "what is read only takes nothing");
+        values.fill(7);
+        assert!(resident() > before + (128 << 20));
+        assert_eq!(values.as_ptr() as usize % page_len(), 0);
+        assert_eq!((values[0], values[len - 1]), (7, 7));
+        assert_eq!(Zeroed::<u32>::memory_len(1), page_len());
     }
 
     #[test]

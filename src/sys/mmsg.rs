@@ -15,7 +15,7 @@ use super::sockets::wildcards;
 use crate::limits::{DRAIN_BATCHES_MAX, MMSG_BATCH, SHARD_SOCKETS_MAX};
 use batch::Batch;
 
-mod batch;
+pub(super) mod batch;
 
 /// Sockets that are read with recvmmsg and answered with sendmmsg.
 pub struct Mmsg {
@@ -133,7 +133,7 @@ impl Mmsg {
                 self.batch.queue(message, len, arrived.local.told());
             }
         }
-        self.send(fd, turn);
+        turn.sent += self.batch.send_all(fd, &mut turn.send_errors);
         Ok(received == MMSG_BATCH)
     }
 
@@ -145,25 +145,6 @@ impl Mmsg {
                 Some(libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS | libc::ECONNREFUSED) => Ok(0),
                 _ => Err(error),
             },
-        }
-    }
-
-    /// Sends the queued replies. sendmmsg stops at the first that fails: that one is lost, and sending
-    /// continues after it. Where the send buffer is full it is full for all the others too, and each would
-    /// cost a call to hear so.
-    fn send(&mut self, fd: RawFd, turn: &mut Turn) {
-        while self.batch.queued() > 0 {
-            match self.batch.send(fd) {
-                // At least one: otherwise the call fails.
-                Ok(sent) => turn.sent += u32::try_from(sent).expect("at most MMSG_BATCH"),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let errno = error.raw_os_error().unwrap_or(0);
-                    let lost = if errno == libc::EAGAIN { self.batch.queued() } else { 1 };
-                    (0..lost).for_each(|_| turn.send_errors.count(errno));
-                    self.batch.skip(lost);
-                }
-            }
         }
     }
 

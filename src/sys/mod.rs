@@ -11,15 +11,18 @@ mod datagram;
 mod memory;
 mod pktinfo;
 
+pub mod answering;
 pub mod aside;
 pub mod bpf;
 pub mod clock;
 pub mod confine;
 pub mod cpu;
+pub mod datagrams;
 pub mod ethtool;
 pub mod files;
 pub mod inherited;
 pub mod launcher;
+pub mod limits;
 pub mod mmsg;
 pub mod netlink;
 pub mod passing;
@@ -27,12 +30,14 @@ pub mod process;
 pub mod ring;
 pub mod sockets;
 pub mod steering;
+pub mod threads;
 pub mod topology;
 pub mod units;
 pub mod user;
+pub mod wake;
 
 pub use datagram::{Arrived, Local, Rearms, SendErrors, Turn};
-pub use memory::forget_code;
+pub use memory::{Zeroed, forget_code};
 pub use mmsg::Mmsg;
 pub use ring::{Ring, RingError, RingFeature, SelfTest, ring_features, self_test};
 

@@ -59,7 +59,7 @@ fn add_queries(totals: &mut Totals, count: impl Fn(usize) -> u64) {
         totals.add(RESPONSES_BY_TRANSPORT.at([0, family]), queries);
         totals.add(QUERIES_BY_OPCODE.at([0]), queries);
         totals.add(QUERIES_BY_CLASS.at([0]), queries);
-        totals.add(RESPONSES.at([rcode_value(rcode::NXDOMAIN)]), queries);
+        totals.add(RESPONSES.at([rcode_value(rcode::NXDOMAIN.into())]), queries);
         if rd == 1 {
             totals.add(QUERIES_RD.at([]), queries);
         }

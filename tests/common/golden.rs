@@ -60,7 +60,7 @@ impl Node {
             panic!("{name}: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         };
         let config = config::load(Some(&path), &Flags::default()).unwrap_or_else(|problems| told(problems));
-        let (zones, snapshot) = compile(&config, Vec::new()).unwrap_or_else(|problems| told(problems));
+        let (zones, snapshot) = compile(&config, &Names::default()).unwrap_or_else(|problems| told(problems));
         let facts = Facts {
             zones: zones.zones.iter().map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
             edns_udp_size: config.edns_udp_size,
@@ -115,7 +115,7 @@ impl Node {
         let mut account = Account::default();
         let len = match serve(&self.snapshot, arrival, slot, len, &mut account) {
             Verdict::Reply(len) => Some(len),
-            Verdict::Drop => None,
+            Verdict::Drop | Verdict::HandOff(_) => None,
         };
         (len, account)
     }

@@ -79,6 +79,7 @@ impl Server {
             tcp: TcpSettings::default(),
             published: Published::new(node(&[])),
             ledgers: LedgerSettings::default(),
+            desks: Vec::new(),
             confined: Confined::default(),
             is_successor: false,
         };

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use super::order::{Class, Rank};
 use super::{Closed, TcpSettings};
 use crate::dns::consts::HEADER_LEN;
-use crate::limits::{QUERY_LEN_MAX, TCP_REPLY_LEN_MAX, TCP_UNSENT_KEPT_LEN, TCP_UNSENT_LEN_MAX};
+use crate::limits::{
+    QUERY_LEN_MAX, TCP_PENDING_MAX, TCP_PENDING_TIMEOUT, TCP_REPLY_LEN_MAX, TCP_UNSENT_KEPT_LEN,
+    TCP_UNSENT_LEN_MAX,
+};
 use crate::serve::Verdict;
 
 /// Bytes of the length before each message.
@@ -41,8 +44,10 @@ pub(super) struct Conn {
     held: Vec<u8>,
     /// Bytes of the message at the beginning of `held` that were thrown away because it is too long.
     skipped: usize,
-    /// There were too many unsent answers to look at what is held.
+    /// There were too many answers unsent, or pending, to look at what is held.
     stalled: bool,
+    /// Queries that were handed over, and whose replies are made elsewhere.
+    pending: usize,
     /// Answers, each after its length, that the client has not taken.
     unsent: Vec<u8>,
     /// Why the connection is to be closed when the answers are sent; nothing more is answered.
@@ -65,6 +70,7 @@ impl Conn {
             held: Vec::new(),
             skipped: 0,
             stalled: false,
+            pending: 0,
             unsent: Vec::new(),
             finishing: None,
             input_ended: false,
@@ -75,7 +81,7 @@ impl Conn {
         }
     }
 
-    /// Whether the connection should be read from: not while its answers pile up, nor while it finishes, but
+    /// Whether the connection should be read from: not while its answers pile up here or elsewhere, nor while it finishes, but
     /// again when it lingers.
     pub(super) const fn wants_input(&self) -> bool {
         match self.finishing {
@@ -152,9 +158,20 @@ impl Conn {
             match answer(slot, query.len()) {
                 Verdict::Reply(len) => self.push(&slot[..len], now),
                 Verdict::Drop => self.finish(Closed::Protocol),
+                Verdict::HandOff(_) => self.pending += 1,
             }
         }
         taken
+    }
+
+    /// Takes the reply to a query that was handed over: none closes the connection, as it does here. Replies
+    /// leave in the order in which they are made (RFC 7766, section 6.2.1.1).
+    pub(super) fn reply(&mut self, reply: Option<&[u8]>, now: Instant) {
+        self.pending = self.pending.saturating_sub(1);
+        match reply {
+            Some(reply) => self.push(reply, now),
+            None => self.finish(Closed::Protocol),
+        }
     }
 
     /// Keeps what was not answered: everything when stalled, else the beginning of a message without its
@@ -210,13 +227,18 @@ impl Conn {
     }
 
     const fn is_full(&self) -> bool {
-        self.unsent.len() >= TCP_UNSENT_LEN_MAX
+        self.unsent.len() >= TCP_UNSENT_LEN_MAX || self.pending >= TCP_PENDING_MAX
+    }
+
+    /// Whether the client has all the answers to what was read.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.unsent.is_empty() && self.pending == 0
     }
 
     /// To be asked when everything possible was sent: whether the connection has come to its end.
     pub(super) fn ending(&mut self, now: Instant) -> Option<Ending> {
         let reason = self.finishing?;
-        if !self.unsent.is_empty() {
+        if !self.is_settled() {
             return None;
         }
         if self.input_ended {
@@ -246,6 +268,9 @@ impl Conn {
         if !self.unsent.is_empty() {
             return passed(self.taken_at, settings.write_timeout).then_some(Closed::Unread);
         }
+        if self.pending > 0 {
+            return passed(self.active_at, TCP_PENDING_TIMEOUT).then_some(Closed::Idle);
+        }
         let rests = self.message_since.is_none() && self.finishing.is_none();
         (rests && passed(self.rank().since, idle)).then_some(Closed::Idle)
     }
@@ -255,7 +280,7 @@ impl Conn {
         if let Some(since) = self.lingers_since {
             return Rank { class: Class::Lingers, since };
         }
-        if self.unsent.is_empty() {
+        if self.is_settled() {
             return Rank { class: Class::Rests, since: self.active_at.max(self.taken_at) };
         }
         Rank { class: Class::Unsent, since: self.active_at }

@@ -2,9 +2,11 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
@@ -20,9 +22,13 @@ use crate::limits::{
 use crate::net::orders::Orders;
 use crate::net::wall::WallClock;
 use crate::serve::Verdict;
+use crate::serve::job::{Connection, TcpReturn};
 
 /// The token of the first listener; those of connections are their keys in the table, far below.
 const FIRST_LISTENER: usize = usize::MAX / 2;
+
+/// The token of what wakes the thread when replies have been made elsewhere.
+const RETURN: usize = FIRST_LISTENER - 1;
 
 /// The TCP side of the server: all listeners and all connections.
 #[derive(Debug)]
@@ -108,6 +114,17 @@ impl TcpDriver {
         })
     }
 
+    /// What wakes its thread from elsewhere.
+    ///
+    /// # Errors
+    /// No descriptor, or no memory.
+    pub fn waker(&self) -> io::Result<TcpReturn> {
+        let waker = TcpReturn::new()?;
+        let fd = waker.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Token(RETURN), Interest::READABLE)?;
+        Ok(waker)
+    }
+
     /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To pause is to accept
     /// nothing for now; to retire is to accept nothing more, and to serve the connections that are there
     /// until they close or fall idle, for at most the configured time. Then, or when it is to stop, it sends
@@ -142,8 +159,10 @@ impl TcpDriver {
         while goes_on(self) {
             self.wait(tick_at)?;
             handler.woken();
+            self.take_returned(handler);
             self.accept(handler);
             self.take_turns(handler);
+            handler.rests();
             let now = Instant::now();
             if now >= tick_at {
                 self.close_overdue(now, handler);
@@ -189,6 +208,30 @@ impl TcpDriver {
             }
         }
         Ok(())
+    }
+
+    /// Gives the replies that were made elsewhere to their connections; those of connections that are gone
+    /// fall. There are no more than were handed over.
+    fn take_returned(&mut self, handler: &mut impl TcpHandler) {
+        let now = Instant::now();
+        while let Some(job) = handler.returned() {
+            if let Some(Connection { key, generation }) = job.connection
+                && let Some(entry) = self.table.get_mut(key).filter(|entry| entry.generation == generation)
+            {
+                entry.conn.reply(Some(&job.reply[..]).filter(|reply| !reply.is_empty()), now);
+                enqueue(&mut self.queue, key, entry);
+                self.keep_to_budget(key, handler);
+            }
+            handler.put(job);
+        }
+    }
+
+    /// Learns what a connection holds; while all together hold too much, closes the largest.
+    fn keep_to_budget(&mut self, key: usize, handler: &mut impl TcpHandler) {
+        self.table.settle(key);
+        while let Some(largest) = self.table.over_budget(&self.settings) {
+            self.close(largest, Closed::Buffers, handler);
+        }
     }
 
     /// Accepts a bounded number of connections from each listener.
@@ -264,7 +307,7 @@ impl TcpDriver {
         let waited = entry.waits_to_write;
         self.clock.tick(now);
         let time = Time { now, unix_time: self.clock.unix_time(), idle };
-        let turn = entry.turn(&mut self.buffers, &time, handler).and_then(|()| {
+        let turn = entry.turn(key, &mut self.buffers, &time, handler).and_then(|()| {
             if waited || !entry.waits_to_write {
                 return Ok(());
             }
@@ -278,10 +321,7 @@ impl TcpDriver {
                 if entry.readable && entry.conn.wants_input() {
                     enqueue(&mut self.queue, key, entry);
                 }
-                self.table.settle(key);
-                while let Some(largest) = self.table.over_budget(&self.settings) {
-                    self.close(largest, Closed::Buffers, handler);
-                }
+                self.keep_to_budget(key, handler);
             }
         }
     }
@@ -326,7 +366,7 @@ impl TcpDriver {
         loop {
             self.take_turns(handler);
             let late = Instant::now() >= until;
-            let done = |entry: &Entry<TcpStream>| !entry.queued && entry.conn.unsent().is_empty();
+            let done = |entry: &Entry<TcpStream>| !entry.queued && entry.conn.is_settled();
             let keys = self.table.iter().filter(|(_, entry)| late || done(entry)).map(|(key, _)| key);
             for key in keys.collect::<Vec<_>>() {
                 self.close(key, Closed::Stop, handler);
@@ -334,8 +374,10 @@ impl TcpDriver {
             if self.table.open() == 0 {
                 return Ok(());
             }
+            handler.rests();
             self.wait(until)?;
             handler.woken();
+            self.take_returned(handler);
         }
     }
 }
@@ -378,6 +420,7 @@ impl Entry<TcpStream> {
     /// Why the connection is to be closed.
     fn turn(
         &mut self,
+        key: usize,
         buffers: &mut Buffers,
         time: &Time,
         handler: &mut impl TcpHandler,
@@ -393,7 +436,8 @@ impl Entry<TcpStream> {
             unix_time,
             pace: Pace::Within,
         };
-        let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, slot, len);
+        let connection = Connection { key, generation: self.generation };
+        let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, connection, slot, len);
         self.send(&mut buffers.slot, now, &mut answer)?;
         if self.readable && self.conn.wants_input() {
             let len = self.read(&mut buffers.input[..])?;

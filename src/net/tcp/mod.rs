@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::dns::arrival::Arrival;
 use crate::limits;
 use crate::serve::Verdict;
+use crate::serve::job::{Connection, Job};
 pub use driver::TcpDriver;
 pub use serving::Serving;
 pub use table::memory_len;
@@ -129,8 +130,20 @@ pub trait TcpHandler {
     /// Answers the query in the first `len` bytes of `slot` in its place. `slot` has
     /// [`TCP_REPLY_LEN_MAX`](limits::TCP_REPLY_LEN_MAX) bytes; `len` is at least 12, and over
     /// [`QUERY_LEN_MAX`](limits::QUERY_LEN_MAX) (by one) when the query was longer than that. After
-    /// [`Verdict::Drop`] the connection is closed, once the answers already due are sent.
-    fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict;
+    /// [`Verdict::Drop`] the connection is closed, once the answers already due are sent. With
+    /// [`Verdict::HandOff`] it was handed over: a job [`returned`](Self::returned) will have its reply.
+    fn answer(&mut self, arrival: &Arrival, connection: Connection, slot: &mut [u8], len: usize) -> Verdict;
+
+    /// The next job that came back.
+    fn returned(&mut self) -> Option<Box<Job>> {
+        None
+    }
+
+    /// Takes back a job whose reply was used.
+    fn put(&mut self, _job: Box<Job>) {}
+
+    /// The thread is about to sleep: the moment to wake those that were handed something.
+    fn rests(&mut self) {}
 
     /// From now on nothing is accepted.
     fn paused(&mut self) {}

@@ -1,12 +1,15 @@
 //! What connections are served with: the same [`serve`] as datagrams, and counters of their own.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
 use super::{Closed, TcpEvent, TcpHandler};
 use crate::dns::arrival::Arrival;
 use crate::net::drops::SocketDrops;
+use crate::net::hand_over::Handed;
+use crate::serve::job::{Connection, Desk, Job};
 use crate::serve::published::Follower;
 use crate::serve::{Verdict, serve};
 use crate::stats::account::Account;
@@ -21,15 +24,19 @@ use crate::stats::ledger::Ledger;
 pub struct Serving {
     snapshot: Follower,
     ledger: Ledger,
+    /// Where queries are handed over, if there are workers.
+    desk: Option<Desk>,
+    /// When the thread woke up.
+    woken: Instant,
     /// Where it says that it accepts nothing for now.
     paused: Option<Sender<Vec<SocketDrops>>>,
 }
 
 impl Serving {
-    /// Serves from `snapshot`, and counts with `ledger`.
+    /// Serves from `snapshot`, counts with `ledger`, and hands over at `desk`.
     #[must_use]
-    pub const fn new(snapshot: Follower, ledger: Ledger) -> Self {
-        Self { snapshot, ledger, paused: None }
+    pub fn new(snapshot: Follower, ledger: Ledger, desk: Option<Desk>) -> Self {
+        Self { snapshot, ledger, desk, woken: Instant::now(), paused: None }
     }
 
     /// It says to `paused` when it accepts nothing for now.
@@ -41,6 +48,7 @@ impl Serving {
 
 impl TcpHandler for Serving {
     fn woken(&mut self) {
+        self.woken = Instant::now();
         self.ledger.count(TCP_TURNS.at([]));
         self.ledger.fold();
         self.snapshot.refresh();
@@ -54,16 +62,40 @@ impl TcpHandler for Serving {
         refuses
     }
 
-    fn answer(&mut self, arrival: &Arrival, slot: &mut [u8], len: usize) -> Verdict {
+    fn answer(&mut self, arrival: &Arrival, connection: Connection, slot: &mut [u8], len: usize) -> Verdict {
         self.ledger.see(slot, len, arrival.peer, arrival.local);
         let mut account = Account::default();
-        let verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
+        let mut verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
+        if let Verdict::HandOff(way) = verdict {
+            let (asked, connection) = (self.woken, Some(connection));
+            let handed = Handed { way, arrival, socket: 0, connection, asked, slot, len };
+            match handed.over(self.desk.as_mut(), &self.snapshot, &mut self.ledger, &mut account) {
+                Some(instead) => verdict = instead,
+                None => return verdict,
+            }
+        }
         let reply = match verdict {
             Verdict::Reply(len) => Some(&slot[..len]),
-            Verdict::Drop => None,
+            Verdict::Drop | Verdict::HandOff(_) => None,
         };
         self.ledger.post(&account, arrival.peer.ip(), reply);
         verdict
+    }
+
+    fn returned(&mut self) -> Option<Box<Job>> {
+        self.desk.as_mut()?.returned()
+    }
+
+    fn put(&mut self, job: Box<Job>) {
+        if let Some(desk) = &mut self.desk {
+            desk.put(job);
+        }
+    }
+
+    fn rests(&mut self) {
+        if let Some(desk) = &mut self.desk {
+            desk.wake();
+        }
     }
 
     fn paused(&mut self) {

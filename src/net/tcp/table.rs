@@ -38,6 +38,8 @@ pub(super) struct Entry<S> {
     pub(super) local: SocketAddr,
     /// The listener that took it, by its place.
     pub(super) listener: usize,
+    /// How many connections were added before it, modulo 2^32: keys are reused.
+    pub(super) generation: u32,
     /// The socket may have something to read.
     pub(super) readable: bool,
     /// The peer has closed or reset (EPOLLRDHUP): after the last bytes, read the end.
@@ -63,6 +65,7 @@ impl<S> Entry<S> {
             peer,
             local,
             listener,
+            generation: 0,
             readable: false,
             hung_up: false,
             waits_to_write: false,
@@ -148,6 +151,8 @@ pub(super) struct Table<S> {
     holders: BTreeSet<(usize, usize)>,
     /// Bytes of all buffers.
     buffered: usize,
+    /// Connections that were added, modulo 2^32.
+    added: u32,
 }
 
 /// Bytes of all that TCP may hold: buffers, which the allocator rounds up and which are twice there while one
@@ -177,6 +182,7 @@ impl<S> Table<S> {
             client_links: Links::default(),
             holders: BTreeSet::new(),
             buffered: 0,
+            added: 0,
         }
     }
 
@@ -199,6 +205,8 @@ impl<S> Table<S> {
         let address = client_of(entry.peer.ip());
         let new = || self.clients.insert(Client { address, open: 0, order: Order::default() });
         entry.client = *self.client_keys.entry(address).or_insert_with(new);
+        entry.generation = self.added;
+        self.added = self.added.wrapping_add(1);
         let (client, rank) = (entry.client, entry.rank);
         let key = self.entries.insert(entry);
         self.order.add(&mut self.links, key, rank);
@@ -281,6 +289,7 @@ mod tests {
     use crate::net::tcp::order::Class;
     use crate::net::tcp::random::Random;
     use crate::serve::Verdict;
+    use crate::serve::job::Way;
 
     struct Bench {
         table: Table<()>,
@@ -312,6 +321,26 @@ mod tests {
             let mut slot = Box::new([0; TCP_REPLY_LEN_MAX]);
             let conn = &mut self.table.get_mut(key).unwrap().conn;
             conn.receive(bytes, now, &mut slot, &mut |_, _| Verdict::Reply(reply_len));
+            self.table.settle(key);
+        }
+
+        /// Receives a message at `second` that is handed over.
+        fn hand_over(&mut self, key: usize, second: u64) {
+            let now = self.at(second);
+            let mut slot = Box::new([0; TCP_REPLY_LEN_MAX]);
+            let way = Way { rule: 0, serial: 0 };
+            let conn = &mut self.table.get_mut(key).unwrap().conn;
+            conn.receive(&QUERY, now, &mut slot, &mut |_, _| Verdict::HandOff(way));
+            self.table.settle(key);
+        }
+
+        /// A reply to one of those comes, if there is any.
+        fn reply(&mut self, key: usize, second: u64) {
+            let now = self.at(second);
+            let conn = &mut self.table.get_mut(key).unwrap().conn;
+            if !conn.is_settled() && conn.unsent().is_empty() {
+                conn.reply(Some(&[0; 12]), now);
+            }
             self.table.settle(key);
         }
 
@@ -394,7 +423,7 @@ mod tests {
             let of_client = |address: IpNet| client.is_none_or(|client| client == address);
             let rank = |entry: &Entry<()>| {
                 let conn = &entry.conn;
-                (!conn.unsent().is_empty(), conn.rank().class != Class::Lingers, conn.rank().since)
+                (!conn.is_settled(), conn.rank().class != Class::Lingers, conn.rank().since)
             };
             let entries = self.table.iter().filter(|(_, entry)| of_client(client_of(entry.peer.ip())));
             entries.min_by_key(|(_, entry)| rank(entry)).map(|(key, _)| key)
@@ -415,7 +444,7 @@ mod tests {
         for second in 0..40_000 {
             let key = random.below(60);
             let address = format!("192.0.2.{}", random.below(5));
-            match random.below(9) {
+            match random.below(11) {
                 _ if bench.table.get_mut(key).is_none() => {
                     bench.insert(second, &address);
                 }
@@ -424,6 +453,8 @@ mod tests {
                 3..6 => bench.receive(key, second, &QUERY, 12 + random.len(60_000)),
                 6 => bench.send_all(key, second),
                 7 => bench.receive(key, second, &[0, 0], 12),
+                8 => bench.hand_over(key, second),
+                9 => bench.reply(key, second),
                 _ => {
                     let now = bench.at(second);
                     let conn = &mut bench.table.get_mut(key).unwrap().conn;
@@ -442,7 +473,7 @@ mod tests {
                 let entry = &bench.table.entries.get(key).unwrap();
                 *classes.entry(entry.rank.class as usize).or_insert(0) += 1;
                 let room = bench.room(second + 1, &address);
-                let is_unsent = !entry.conn.unsent().is_empty();
+                let is_unsent = !entry.conn.is_settled();
                 let instead = instead(expected, Closed::RoomOfClient);
                 assert_eq!(room, if is_unsent { Room::Refused } else { instead });
                 chosen += 1;

@@ -75,10 +75,7 @@ impl Minutes {
         }
         let in_history = |error: rusqlite::Error| format!("the history: {error}");
         let totals = board.read().total;
-        let mut moved = Totals::default();
-        for (at, (&total, &before)) in totals.counts().iter().zip(self.before.counts()).enumerate() {
-            moved.add(at, total - before);
-        }
+        let moved = totals.since(&self.before);
         let mut of_sources = sources(stored, self.since).map_err(in_history)?;
         for (source, count) in &mut of_sources {
             *count = count.saturating_sub(*self.seen.get(source).unwrap_or(&0));

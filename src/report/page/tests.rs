@@ -25,7 +25,7 @@ fn store(history: &mut History, board: &Board, now: u64) {
 fn count(board: &Board, queries: u32) {
     let mut tally = Tally::default();
     tally.add(QUERIES.at([0, 0, 0]), queries);
-    board.shards[0].counters.fold(&mut tally);
+    board.shards[0].counters[0].fold(&mut tally);
 }
 
 fn read(stored: &Stored, board: &Board, span: Span, now: u64) -> Figures {

@@ -31,7 +31,7 @@ fn stored(hours: u64) -> (History, Stored) {
         ] {
             tally.add(at, count);
         }
-        board.shards[0].counters.fold(&mut tally);
+        board.shards[0].counters[0].fold(&mut tally);
         history.store(&board, &[], &UniquesOfDays::default(), began + (hour + 1) * 3600).unwrap();
     }
     let stored = history.reader().unwrap();

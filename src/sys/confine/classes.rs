@@ -4,6 +4,7 @@
 //! could do more than it is here for is bound to the arguments that we use.
 
 use std::fmt;
+use std::os::fd::RawFd;
 
 use libc::c_long;
 
@@ -36,17 +37,21 @@ pub enum Class {
     Log,
     /// Tells others of queries.
     Taps,
-    /// Waits for the process that this one succeeds.
+    /// Waits for another process: the one that this one succeeds, or the resolver.
     Elder,
     /// Says to the program in the driver that the node lives, and reads its counters.
     Xdp,
     /// Looks which addresses and VLANs the host has, and what drivers lost.
     XdpHost,
+    /// Has the queries that may wait, and asks other servers.
+    Worker,
+    /// Resolves, in a process of its own.
+    Resolver,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -62,6 +67,8 @@ impl Class {
         Self::Elder,
         Self::Xdp,
         Self::XdpHost,
+        Self::Worker,
+        Self::Resolver,
     ];
 
     /// Those that open files.
@@ -88,6 +95,8 @@ impl Class {
             Self::Elder => "elder",
             Self::Xdp => "xdp",
             Self::XdpHost => "xdp-host",
+            Self::Worker => "worker",
+            Self::Resolver => "resolver",
         }
     }
 
@@ -96,13 +105,19 @@ impl Class {
         matches!(self, Self::Http | Self::Reader | Self::Aggregator | Self::Exports | Self::Taps)
     }
 
+    /// Whether signals that others send end it, or are what it is here for.
+    pub(super) const fn takes_signals(self) -> bool {
+        matches!(self, Self::Signals | Self::Resolver)
+    }
+
     /// Whether it starts threads, which are of the same class. None starts a process.
     pub(super) const fn starts_threads(self) -> bool {
         matches!(self, Self::Main)
     }
 
-    /// What it may call. Of several entries for one call, any will do.
-    pub(super) fn calls(self) -> Vec<Call> {
+    /// What it may call. Of several entries for one call, any will do. Threads that hand queries over, and
+    /// those that give them back, wake each other by writing to `wakers`.
+    pub(super) fn calls(self, wakers: &[RawFd]) -> Vec<Call> {
         let groups: &[&[Call]] = match self {
             Self::Main => &[FILES, STREAMS, THREADS, PASSAGE, PROGRAMS],
             Self::Signals => &[STDERR, STREAMS],
@@ -120,10 +135,15 @@ impl Class {
             // All that it shares is memory.
             Self::Xdp => &[STDERR],
             Self::XdpHost => &[STDERR, INTERFACES],
+            Self::Worker => &[STDERR, UPSTREAMS],
+            Self::Resolver => &[STREAMS, CONNECTIONS, UPSTREAMS, RESOLUTION],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
+        let wakes = matches!(self, Self::ShardRing | Self::ShardMmsg | Self::Tcp | Self::Worker);
+        let wakers = wakers.iter().filter(|_| wakes);
+        let wakers = wakers.map(|fd| Call(libc::SYS_write, Only::is(0, fd.cast_unsigned())));
         let groups = groups.iter().flat_map(|group| group.iter());
-        RUNTIME.iter().chain(groups).copied().chain([own]).collect()
+        RUNTIME.iter().chain(groups).copied().chain([own]).chain(wakers).collect()
     }
 }
 
@@ -141,23 +161,35 @@ pub(super) struct Call(pub(super) c_long, pub(super) Only);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Only {
     Any,
-    /// Where the bits of `mask` in an argument's low 32 bits are those of `value`.
-    Argument {
-        index: u8,
-        mask: u64,
-        value: u64,
-    },
+    /// Where an argument is as it should be.
+    One(Argument),
+    /// Where both are.
+    Both([Argument; 2]),
+}
+
+/// The bits of `mask` in an argument's low 32 bits are those of `value`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Argument {
+    pub(super) index: u8,
+    pub(super) mask: u64,
+    pub(super) value: u64,
+}
+
+impl Argument {
+    const fn is(index: u8, value: u32) -> Self {
+        Self { index, mask: u32::MAX as u64, value: value as u64 }
+    }
 }
 
 impl Only {
     /// Where the argument is that value.
     const fn is(index: u8, value: u32) -> Self {
-        Self::Argument { index, mask: u32::MAX as u64, value: value as u64 }
+        Self::One(Argument::is(index, value))
     }
 
     /// Where the argument has none of those bits.
     const fn without(index: u8, bits: i32) -> Self {
-        Self::Argument { index, mask: bits.cast_unsigned() as u64, value: 0 }
+        Self::One(Argument { index, mask: bits.cast_unsigned() as u64, value: 0 })
     }
 }
 
@@ -168,6 +200,18 @@ const fn any(number: c_long) -> Call {
 /// A call whose argument `index` must be `value`.
 const fn with(number: c_long, index: u8, value: i32) -> Call {
     Call(number, Only::is(index, value.cast_unsigned()))
+}
+
+/// A socket of that domain and type, whatever flags come with the type.
+const fn socket(domain: i32, kind: i32) -> Call {
+    let kind = Argument { index: 1, mask: 0xF, value: kind.cast_unsigned() as u64 };
+    Call(libc::SYS_socket, Only::Both([Argument::is(0, domain.cast_unsigned()), kind]))
+}
+
+/// This option of a socket.
+const fn option(level: i32, name: i32) -> Call {
+    let [level, name] = [level.cast_unsigned(), name.cast_unsigned()];
+    Call(libc::SYS_setsockopt, Only::Both([Argument::is(1, level), Argument::is(2, name)]))
 }
 
 /// What every thread does: memory that holds no code, time, waiting for each other, its end and that of the
@@ -335,4 +379,40 @@ const TAP_SOCKETS: &[Call] = &[
     with(libc::SYS_socket, 0, libc::AF_INET6),
     any(libc::SYS_connect),
     any(libc::SYS_setsockopt),
+];
+
+/// Sockets for single queries, each bound to a port by chance.
+const RESOLUTION: &[Call] = &[any(libc::SYS_bind), any(libc::SYS_setsockopt)];
+
+/// Replies on the sockets of shards; queries to upstreams, over sockets that it opens and binds to random
+/// ports. Of TCP, landlock checks the port that is connected to, and lets none be bound.
+const UPSTREAMS: &[Call] = &[
+    any(libc::SYS_sendmmsg),
+    any(libc::SYS_recvmmsg),
+    any(libc::SYS_recvfrom),
+    any(libc::SYS_sendto),
+    any(libc::SYS_readv),
+    any(libc::SYS_writev),
+    any(libc::SYS_shutdown),
+    any(libc::SYS_epoll_pwait),
+    #[cfg(target_arch = "x86_64")]
+    any(libc::SYS_epoll_wait),
+    any(libc::SYS_epoll_ctl),
+    any(libc::SYS_getsockopt),
+    any(libc::SYS_getsockname),
+    any(libc::SYS_getpeername),
+    option(libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    option(libc::SOL_SOCKET, libc::SO_RCVBUF),
+    option(libc::IPPROTO_IP, libc::IP_RECVERR),
+    option(libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+    // What came of datagrams that nobody took.
+    any(libc::SYS_recvmsg),
+    with(libc::SYS_ioctl, 1, libc::FIONBIO as i32),
+    any(libc::SYS_bind),
+    socket(libc::AF_INET, libc::SOCK_DGRAM),
+    socket(libc::AF_INET6, libc::SOCK_DGRAM),
+    socket(libc::AF_INET, libc::SOCK_STREAM),
+    socket(libc::AF_INET6, libc::SOCK_STREAM),
+    any(libc::SYS_connect),
 ];

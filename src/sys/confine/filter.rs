@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
+use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,7 +18,7 @@ use seccompiler::{
 };
 use syscalls::Sysno;
 
-use super::classes::{Call, Class, Only};
+use super::classes::{Argument, Call, Class, Only};
 use super::{ConfineError, Want};
 use crate::limits::SYSCALLS_MAX;
 
@@ -98,9 +99,9 @@ fn try_available() -> io::Result<()> {
 
 static SECCOMP_RET_TRAP_WORD: u32 = SECCOMP_RET_TRAP;
 
-/// Puts the filter of `class` on the calling thread.
-pub(super) fn apply(class: Class) -> io::Result<()> {
-    let mut program = compile(class);
+/// Puts the filter of `class` on the calling thread, which may write to `wakers`.
+pub(super) fn apply(class: Class, wakers: &[RawFd]) -> io::Result<()> {
+    let mut program = compile(class, wakers);
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).expect("seccompiler keeps to the kernel's 4096 instructions"),
         filter: program.as_mut_ptr().cast(),
@@ -166,20 +167,25 @@ const CLONE_MASK: libc::c_int = OF_A_THREAD
     | libc::CLONE_NEWNET;
 
 /// The filter of a class: its calls pass, all others raise SIGSYS with the class as its data.
-fn compile(class: Class) -> BpfProgram {
+fn compile(class: Class, wakers: &[RawFd]) -> BpfProgram {
     let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
-    for Call(number, only) in class.calls() {
+    for Call(number, only) in class.calls(wakers) {
         let allowed = rules.entry(number).or_default();
-        match only {
+        let arguments = match &only {
             // No rule is no condition.
-            Only::Any => allowed.clear(),
-            Only::Argument { index, mask, value } => {
-                let operator = SeccompCmpOp::MaskedEq(mask);
-                let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
-                    .expect("a call has six arguments");
-                allowed.push(SeccompRule::new(vec![condition]).expect("one condition"));
+            Only::Any => {
+                allowed.clear();
+                continue;
             }
-        }
+            Only::One(argument) => std::slice::from_ref(argument),
+            Only::Both(arguments) => arguments,
+        };
+        let conditions = arguments.iter().map(|&Argument { index, mask, value }| {
+            let operator = SeccompCmpOp::MaskedEq(mask);
+            let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value);
+            condition.expect("a call has six arguments")
+        });
+        allowed.push(SeccompRule::new(conditions.collect()).expect("one condition at least"));
     }
     let arch = std::env::consts::ARCH.try_into().expect("one of those that `give` knows");
     let filter = SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, arch);

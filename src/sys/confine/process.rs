@@ -1,5 +1,7 @@
 //! The steps in which a process is confined, and then each of its threads.
 
+use std::os::fd::RawFd;
+
 use super::classes::Class;
 use super::{ConfineError, Plan, Want, files, filter, rights};
 use crate::sys::process::threads;
@@ -16,6 +18,8 @@ pub struct Confined {
     /// What was asked for and is not there, or is weaker than one might think: a sentence each.
     pub notes: Vec<String>,
     has_filters: bool,
+    /// What threads write to that wake each other.
+    wakers: Vec<RawFd>,
 }
 
 /// Confines this process for good. Open everything that takes rights before, and start threads after.
@@ -40,6 +44,20 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
 }
 
 impl Confined {
+    /// Whether landlock holds the process to the ports of its plan: with its ABI 4 (Linux 6.7) it does.
+    #[must_use]
+    pub fn limits_ports(&self) -> bool {
+        let version = self.landlock.strip_prefix("on, limited to ABI version ");
+        let version = version.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        self.landlock == "on" || version.is_some_and(|version| version >= 4)
+    }
+
+    /// The same for threads that write to these descriptors to wake each other.
+    #[must_use]
+    pub fn with_wakers(&self, wakers: Vec<RawFd>) -> Self {
+        Self { wakers, ..self.clone() }
+    }
+
     /// Takes from the calling thread every system call but those of its class. A call that is refused gets
     /// EPERM and is counted ([`refused`](super::refused)). Signals that others send are left to the thread
     /// that is here for them: a handler makes calls that the class of the thread it interrupts does not.
@@ -53,9 +71,10 @@ impl Confined {
         if !self.has_filters {
             return Ok(());
         }
-        let blocked = filter::set_signals(class == Class::Signals);
+        let blocked = filter::set_signals(class.takes_signals());
         blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
-        filter::apply(class).map_err(|error| format!("cannot install its system call filter: {error}"))
+        filter::apply(class, &self.wakers)
+            .map_err(|error| format!("cannot install its system call filter: {error}"))
     }
 }
 

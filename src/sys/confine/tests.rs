@@ -248,7 +248,6 @@ fn refused_calls(class: Class) -> Vec<(&'static str, io::Result<()>)> {
     let mut calls = vec![
         ("execve", libc::SYS_execve, [path, 0, 0, 0]),
         ("socket", libc::SYS_socket, [netlink, raw, 0, 0]),
-        ("bind", libc::SYS_bind, [0, 0, 0, 0]),
         ("io_uring_setup", libc::SYS_io_uring_setup, [8, 0, 0, 0]),
         ("mmap", libc::SYS_mmap, [0, 4096, exec, private]),
         ("kill", libc::SYS_kill, [1, 0, 0, 0]),
@@ -258,8 +257,16 @@ fn refused_calls(class: Class) -> Vec<(&'static str, io::Result<()>)> {
         ("bpf", libc::SYS_bpf, [0, 0, 0, 0]),
         ("memfd_create", libc::SYS_memfd_create, [path, 0, 0, 0]),
     ];
-    if class != Class::Taps {
+    if class == Class::Worker {
+        let timestamps = libc::SO_TIMESTAMP as usize;
+        calls.push(("setsockopt", libc::SYS_setsockopt, [0, libc::SOL_SOCKET as usize, timestamps, 0]));
+        calls.push(("socket", libc::SYS_socket, [inet, raw, 0, 0]));
+        calls.push(("socket", libc::SYS_socket, [libc::AF_UNIX as usize, stream, 0, 0]));
+    } else if class != Class::Taps {
         calls.push(("socket", libc::SYS_socket, [inet, stream, 0, 0]));
+    }
+    if class != Class::Worker {
+        calls.push(("bind", libc::SYS_bind, [0, 0, 0, 0]));
     }
     if !Class::FILES.contains(&class) {
         calls.push(("openat", libc::SYS_openat, [usize::MAX, path, 0, 0]));
@@ -298,6 +305,61 @@ fn a_refused_call_is_an_error_and_is_counted() {
             fs::File::open("/proc/self/status").unwrap();
         });
     }
+}
+
+/// A thread that hands queries over writes to the descriptors of those who take them, and to no others.
+#[test]
+fn those_who_wake_each_other_write_to_the_wakers_alone() {
+    in_a_child(|| {
+        let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
+        if confined.seccomp != "on" {
+            eprintln!("skipped: seccomp is {}", confined.seccomp);
+            return;
+        }
+        let event = || {
+            // SAFETY: plain numbers.
+            let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK) };
+            assert!(fd > 2);
+            fd
+        };
+        let (waker, other) = (event(), event());
+        for class in [Class::ShardRing, Class::ShardMmsg, Class::Worker, Class::Aggregator, Class::Taps] {
+            let confined = confined.with_wakers(vec![waker]);
+            let wrote = std::thread::spawn(move || {
+                confined.thread(class).unwrap();
+                [waker, other].map(|fd| {
+                    let one = 1_u64.to_ne_bytes();
+                    // SAFETY: `one` is read during the call.
+                    unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) == 8 }
+                })
+            });
+            // Those that write to files and sockets may write to any descriptor.
+            let expected = [true, matches!(class, Class::Aggregator | Class::Taps)];
+            assert_eq!(wrote.join().unwrap(), expected, "{class}");
+        }
+    });
+}
+
+#[test]
+fn a_worker_asks_over_udp_and_tcp() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    in_a_child(move || {
+        let confined = process(&Plan { connect: vec![at.port()], ..Plan::default() }).unwrap();
+        let asked = std::thread::spawn(move || {
+            confined.thread(Class::Worker).unwrap();
+            let mut stream = TcpStream::connect(at)?;
+            stream.set_nodelay(true)?;
+            stream.write_all(b"query")?;
+            crate::sys::datagrams::open(false, 1 << 16)?;
+            // A host may have no IPv6.
+            let ipv6 = crate::sys::datagrams::open(true, 1 << 16).map(|_| ());
+            assert_ne!(errno(ipv6), libc::EPERM);
+            io::Result::Ok(())
+        });
+        asked.join().unwrap().unwrap();
+        assert_eq!(refused(), []);
+    });
 }
 
 #[test]

@@ -5,13 +5,13 @@
 //! ```
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::ptr;
 
 use crate::limits::{MMSG_BATCH, SLOT_PAYLOAD_LEN};
 use crate::sys::address::{self, SOCKADDR_LEN_MAX};
-use crate::sys::datagram::{Arrived, Local};
+use crate::sys::datagram::{Arrived, Local, SendErrors};
 use crate::sys::memory::{Region, array_at, message_head};
 use crate::sys::pktinfo::{self, CONTROL_LEN};
 
@@ -31,7 +31,7 @@ struct Arrays {
 
 /// One batch of slots. Message `i` of a batch received is in slot `i`; the replies queued are a subset, in
 /// order.
-pub(super) struct Batch {
+pub(in crate::sys) struct Batch {
     slots: Region,
     arrays: Region,
     /// Messages whose lengths the kernel has overwritten since they were set.
@@ -42,7 +42,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Bytes of one.
+    pub(in crate::sys) const MEMORY_LEN: usize = MMSG_BATCH * STRIDE + size_of::<Arrays>();
+
+    /// Bytes of one.
+    pub(in crate::sys) const fn memory_len() -> usize {
+        MMSG_BATCH * STRIDE + size_of::<Arrays>()
+    }
+
+    pub(in crate::sys) fn new() -> io::Result<Self> {
         let (slots, arrays) = (Region::new(MMSG_BATCH * STRIDE)?, Region::new(size_of::<Arrays>())?);
         let mut batch = Self { slots, arrays, used: 0, first_queued: 0, end_queued: 0 };
         let base = batch.arrays.at(0, size_of::<Arrays>()).cast::<Arrays>();
@@ -96,8 +104,8 @@ impl Batch {
     }
 
     /// Receives up to a batch from `fd`: recvmmsg with `flags`. Forgets replies still queued.
-    pub(super) fn receive(&mut self, fd: RawFd, flags: libc::c_int) -> io::Result<usize> {
-        (self.first_queued, self.end_queued) = (0, 0);
+    pub(in crate::sys) fn receive(&mut self, fd: RawFd, flags: libc::c_int) -> io::Result<usize> {
+        self.forget();
         let used = self.used;
         let arrays = self.arrays();
         for message in &mut arrays.received[..used] {
@@ -120,7 +128,7 @@ impl Batch {
 
     /// Lends one message of the batch received, on a socket that may be bound to a wildcard address: what it
     /// is, and the payload's room. `None` if it does not tell whom to answer, or from where.
-    pub(super) fn datagram(
+    pub(in crate::sys) fn datagram(
         &mut self,
         message: usize,
         socket: usize,
@@ -139,7 +147,7 @@ impl Batch {
 
     /// Queues the first `len` bytes of a message's payload to go back to its peer, from `source` if that is
     /// given.
-    pub(super) fn queue(&mut self, message: usize, len: usize, source: Option<IpAddr>) {
+    pub(in crate::sys) fn queue(&mut self, message: usize, len: usize, source: Option<IpAddr>) {
         let head = self.slot(message);
         let name_len = address::len_of_family(array_at(head, 0)) as libc::socklen_t;
         let control_len = source.map_or(0, |source| {
@@ -156,13 +164,66 @@ impl Batch {
         self.end_queued += 1;
     }
 
-    /// Replies not yet sent.
-    pub(super) const fn queued(&self) -> usize {
+    /// Queues a message of our own to `peer`, written by `write` into a payload's room, in the slot of that number;
+    /// those of numbers below it are queued. `write` says how many bytes it has.
+    pub(in crate::sys) fn compose(
+        &mut self,
+        message: usize,
+        peer: &SocketAddr,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) {
+        let (head, payload) = self.slot(message).split_at_mut(PAYLOAD_OFF);
+        address::encode(peer, head.first_chunk_mut().expect("a head is longer than an address"));
+        let len = write(payload).min(SLOT_PAYLOAD_LEN);
+        self.queue(message, len, None);
+    }
+
+    /// Forgets what is queued.
+    pub(in crate::sys) const fn clear(&mut self) {
+        (self.first_queued, self.end_queued) = (0, 0);
+    }
+
+    /// Puts a reply to `peer` into a slot, to be [`queue`](Self::queue)d: at most [`SLOT_PAYLOAD_LEN`] bytes.
+    pub(in crate::sys) fn place(&mut self, message: usize, peer: &SocketAddr, reply: &[u8]) {
+        let (head, payload) = self.slot(message).split_at_mut(PAYLOAD_OFF);
+        let name = head.first_chunk_mut().expect("CONTROL_OFF bytes are enough");
+        address::encode(peer, name);
+        payload[..reply.len()].copy_from_slice(reply);
+    }
+
+    /// Forgets replies still queued.
+    pub(in crate::sys) const fn forget(&mut self) {
+        (self.first_queued, self.end_queued) = (0, 0);
+    }
+
+    /// Sends the queued replies; how many left. sendmmsg stops at the first that fails: that one is lost, and
+    /// sending continues after it. Where the send buffer is full it is full for all the others too, and each
+    /// would cost a call to hear so.
+    pub(in crate::sys) fn send_all(&mut self, fd: RawFd, errors: &mut SendErrors) -> u32 {
+        let mut all_sent = 0;
+        while self.queued() > 0 {
+            match self.send(fd) {
+                // At least one: otherwise the call fails.
+                Ok(sent) => all_sent += u32::try_from(sent).expect("at most MMSG_BATCH"),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    let lost = if errno == libc::EAGAIN { self.queued() } else { 1 };
+                    (0..lost).for_each(|_| errors.count(errno));
+                    self.skip(lost);
+                }
+            }
+        }
+        all_sent
+    }
+
+    /// Messages not yet sent.
+    pub(in crate::sys) const fn queued(&self) -> usize {
         self.end_queued - self.first_queued
     }
 
     /// Sends queued replies until one fails; how many were sent, or the error of the very first.
-    pub(super) fn send(&mut self, fd: RawFd) -> io::Result<usize> {
+    pub(in crate::sys) fn send(&mut self, fd: RawFd) -> io::Result<usize> {
         let (first, queued) = (self.first_queued, self.queued());
         let messages = self.arrays().sending[first..].as_mut_ptr();
         // SAFETY: `messages` are `queued` heads that `queue` filled in; what they point to is in `slots` and
@@ -178,7 +239,7 @@ impl Batch {
     }
 
     /// Gives the first `count` queued replies up.
-    pub(super) const fn skip(&mut self, count: usize) {
+    pub(in crate::sys) const fn skip(&mut self, count: usize) {
         self.first_queued += count;
     }
 }

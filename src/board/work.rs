@@ -1,0 +1,141 @@
+//! What workers have at hand now, and the servers that they ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::stats::gauges::{State, WorkerGauges};
+
+/// A server that workers ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// What it is called where it is counted.
+    pub name: String,
+    /// Whether it is asked: the worst that any worker says.
+    pub state: State,
+    /// How long it takes to answer, smoothed: the mean of the workers that know it.
+    pub srtt: Option<Duration>,
+    /// Queries that it has not answered yet.
+    pub in_flight: u64,
+}
+
+/// What all workers have at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// How many workers there are.
+    pub workers: usize,
+    /// Queries that they have not answered yet.
+    pub tasks: u64,
+    /// Entries of their caches.
+    pub cache_entries: u64,
+    /// Bytes of their caches.
+    pub cache_bytes: u64,
+    /// The servers, in the order of their labels.
+    pub servers: Vec<Server>,
+}
+
+impl Work {
+    /// What `gauges` say now, of servers with these names; nothing without workers.
+    pub(super) fn read(gauges: &[Arc<WorkerGauges>], servers: &[String]) -> Option<Self> {
+        let sum = |of: fn(&WorkerGauges) -> u64| gauges.iter().map(|worker| of(worker)).sum();
+        (!gauges.is_empty()).then(|| Self {
+            workers: gauges.len(),
+            tasks: sum(WorkerGauges::tasks),
+            cache_entries: sum(WorkerGauges::cache_entries),
+            cache_bytes: sum(WorkerGauges::cache_bytes),
+            servers: servers.iter().enumerate().map(|(label, name)| server(gauges, label, name)).collect(),
+        })
+    }
+}
+
+fn server(gauges: &[Arc<WorkerGauges>], label: usize, name: &str) -> Server {
+    let said = || gauges.iter().map(|worker| worker.servers.server(label));
+    let times: Vec<Duration> = said().map(|server| server.srtt()).filter(|srtt| !srtt.is_zero()).collect();
+    let known = u32::try_from(times.len()).unwrap_or(u32::MAX);
+    Server {
+        name: name.to_owned(),
+        state: said().map(|server| server.state()).max().unwrap_or_default(),
+        srtt: times.iter().sum::<Duration>().checked_div(known),
+        in_flight: said().map(|server| u64::from(server.in_flight())).sum(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::board::tests::board;
+    use crate::board::{Base, Block, Board, Named};
+    use crate::stats::counters::{
+        CACHE_LOOKS, COALESCED, Counters, HANDED_OVER, PlatformPlace, QUERIES, RESPONSES, RULE_HITS, Tally,
+        UPSTREAM_QUERIES, UPSTREAM_RTT, UPSTREAM_RTT_SUM, WORK_REFUSED, WORKER_JOBS,
+    };
+    use crate::stats::gauges::Gauges;
+    use crate::stats::labels::{RULE_NONE, rcode_value, rtt_bin};
+
+    /// A board with rules, two upstream servers, and a worker that has asked them.
+    pub(crate) fn board_with_workers() -> Board {
+        let mut board = board();
+        let mut named = Named::clone(&board.named.load());
+        named.counted.rules = [RULE_NONE, "lan", "no-\"quotes\""].map(str::to_owned).to_vec();
+        named.counted.servers = ["lan/192.0.2.53:53", "lan/[2001:db8::53]:53"].map(str::to_owned).to_vec();
+        board.named.store(named.into());
+        let count = |counts: &[(PlatformPlace, u32)], more: &[(usize, u32)]| {
+            let (counters, mut tally) = (Arc::<Counters>::default(), Tally::default());
+            counts.iter().for_each(|&(place, count)| tally.add(place, count));
+            more.iter().for_each(|&(place, count)| tally.add(place, count));
+            counters.fold(&mut tally);
+            counters
+        };
+        let of_shard = [(RULE_HITS.at([1]), 9), (HANDED_OVER.at([1]), 9), (WORK_REFUSED.at([1, 0]), 2)];
+        board.shards[1].counters.push(count(&of_shard, &[]));
+        let of_worker = [
+            (UPSTREAM_QUERIES.at([0, 0]), 4),
+            (UPSTREAM_QUERIES.at([1, 3]), 1),
+            (UPSTREAM_RTT.at([0, rtt_bin(100)]), 3),
+            (UPSTREAM_RTT.at([0, rtt_bin(5_000_000)]), 1),
+            (UPSTREAM_RTT_SUM.at([0]), 5_000_300),
+            (CACHE_LOOKS.at([0]), 6),
+            (CACHE_LOOKS.at([5]), 3),
+            (COALESCED.at([]), 1),
+            (WORKER_JOBS.at([]), 9),
+        ];
+        let replies = [(QUERIES.at([4, 0, 0]), 7), (RESPONSES.at([rcode_value(2)]), 7)];
+        board.workers = Block::of_workers(vec![count(&of_worker, &replies)], Base::default());
+        let servers = Arc::<Gauges>::default();
+        servers.server(0).set(State::Closed, Duration::from_micros(1500), 3);
+        servers.server(1).set(State::Open, Duration::ZERO, 0);
+        let gauges = WorkerGauges::new(servers);
+        gauges.set(5, 7, 1000);
+        board.gauges = vec![Arc::new(gauges)];
+        board
+    }
+
+    #[test]
+    fn workers_add_up_and_the_worst_state_counts() {
+        let worker = |number: u64| {
+            let servers = Arc::<Gauges>::default();
+            let millis = Duration::from_millis;
+            servers.server(0).set(State::Closed, millis(10 * number), 3);
+            let (state, srtt) = if number == 2 { (State::Open, millis(40)) } else { Default::default() };
+            servers.server(1).set(state, srtt, 0);
+            let gauges = WorkerGauges::new(servers);
+            gauges.set(5, 7, 1000);
+            Arc::new(gauges)
+        };
+        let names = ["a/192.0.2.1:53", "b/192.0.2.2:53", "b/192.0.2.3:53"].map(str::to_owned);
+        let work = Work::read(&[worker(1), worker(2)], &names).unwrap();
+        assert_eq!((work.workers, work.tasks, work.cache_entries, work.cache_bytes), (2, 10, 14, 2000));
+        let server = |at: usize, state, srtt: Option<u64>, in_flight| Server {
+            name: names[at].clone(),
+            state,
+            srtt: srtt.map(Duration::from_millis),
+            in_flight,
+        };
+        let expected = [
+            server(0, State::Closed, Some(15), 6),
+            server(1, State::Open, Some(40), 0),
+            server(2, State::Closed, None, 0),
+        ];
+        assert_eq!(work.servers, expected);
+        assert_eq!(Work::read(&[], &names), None);
+    }
+}

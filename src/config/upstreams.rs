@@ -1,0 +1,314 @@
+//! Who is asked for what this node does not answer itself, and which queries go there: `[[upstream]]` and
+//! `[[route]]`.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::platform::RESOLVER;
+use super::written::{Count, Given, Line, Mistake, Origin, Time, Written, choice};
+use super::{Source, answers, text};
+use crate::limits::{
+    PLATFORM_NAME_LEN_MAX, ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX, UPSTREAM_SERVERS_MAX,
+    UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TRIES,
+    UPSTREAM_TRIES_MAX, UPSTREAMS_MAX,
+};
+use crate::policy::upstream::{Choose, Ecs, Over, Roots, Upstream};
+use crate::policy::{Fallback, Route};
+
+/// The port of DNS, and that of DNS over TLS (RFC 7858).
+const DNS_PORT: u16 = 53;
+const TLS_PORT: u16 = 853;
+
+/// A server: its address, and the port where another is meant than the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    ip: IpAddr,
+    port: Option<u16>,
+}
+
+impl Server {
+    /// With the usual port.
+    pub(super) fn at(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port.unwrap_or(port))
+    }
+}
+
+impl Written for Server {
+    const EXPECTED: &'static str = "an address such as \"192.0.2.54\" or \"[2001:db8::54]:53\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let bare = text.parse::<IpAddr>().ok().map(|ip| Self { ip, port: None });
+        let whole = || text.parse::<SocketAddr>().ok();
+        let whole = || whole().map(|at| Self { ip: at.ip(), port: Some(at.port()) });
+        let server = bare.or_else(whole).ok_or_else(|| format!("`{text}` is not {}", Self::EXPECTED))?;
+        match server.ip {
+            _ if server.port == Some(0) => Err(format!("`{text}` has port 0; give a port from 1 to 65535")),
+            ip if ip.is_unspecified() || ip.is_multicast() => {
+                Err(format!("`{text}` is not the address of a server; give {}", Self::EXPECTED))
+            }
+            _ => Ok(server),
+        }
+    }
+}
+
+/// What an upstream or a route is called: it stands in rules and in labels.
+#[derive(Clone, Debug)]
+struct Label(String);
+
+impl Written for Label {
+    const EXPECTED: &'static str = "a name such as \"lan\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let is_name = (1..=PLATFORM_NAME_LEN_MAX).contains(&text.len()) && text.chars().all(is_part);
+        is_name.then(|| Self(text.to_owned())).ok_or_else(|| {
+            format!(
+                "`{text}` is not a name; give 1 to {PLATFORM_NAME_LEN_MAX} letters, digits, hyphens, dots \
+                 or underscores"
+            )
+        })
+    }
+}
+
+/// How servers are asked, without what belongs to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Transport {
+    #[default]
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Written for Transport {
+    const EXPECTED: &'static str = "\"udp\", \"tcp\" or \"tls\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        choice(text, &[("udp", Self::Udp), ("tcp", Self::Tcp), ("tls", Self::Tls)])
+    }
+}
+
+impl Written for Choose {
+    const EXPECTED: &'static str = "\"fastest\", \"order\" or \"hash\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        choice(text, &[("fastest", Self::Fastest), ("order", Self::Order), ("hash", Self::Hash)])
+    }
+}
+
+impl Written for Ecs {
+    const EXPECTED: &'static str = "\"strip\", \"pass\" or prefix lengths such as \"24/56\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let lengths = || {
+            let (ipv4, ipv6) = text.split_once('/')?;
+            let (ipv4, ipv6) = (ipv4.parse().ok()?, ipv6.parse().ok()?);
+            (ipv4 <= 32 && ipv6 <= 128).then_some(Self::Set { ipv4, ipv6 })
+        };
+        match text {
+            "strip" => Ok(Self::Strip),
+            "pass" => Ok(Self::Pass),
+            _ => lengths().ok_or_else(|| format!("`{text}` is not a valid value; give {}", Self::EXPECTED)),
+        }
+    }
+}
+
+impl Written for Fallback {
+    const EXPECTED: &'static str = "\"fail\", \"refuse\", \"native\", \"drop\", \"next\" or \"stale\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let names = [
+            ("fail", Self::Fail),
+            ("refuse", Self::Refuse),
+            ("native", Self::Native),
+            ("drop", Self::Drop),
+            ("next", Self::Next),
+            ("stale", Self::Stale),
+        ];
+        choice(text, &names)
+    }
+}
+
+/// A share of queries.
+#[derive(Clone, Copy, Debug)]
+struct Share(f32);
+
+impl Written for Share {
+    const EXPECTED: &'static str = "a share such as 0.02";
+    const INTEGER: bool = true;
+    const FRACTION: bool = true;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let share = text.parse().ok().filter(|share| (0.0..=UPSTREAM_EXPLORE_MAX).contains(share));
+        share.map(Self).ok_or_else(|| format!("`{text}` is out of range; give 0 to {UPSTREAM_EXPLORE_MAX}"))
+    }
+}
+
+//------------ Upstreams ---
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a [[upstream]] block")]
+pub(super) struct UpstreamSpec {
+    name: Given<Label>,
+    servers: Vec<Given<Server>>,
+    over: Option<Given<Transport>>,
+    tls_name: Option<Given<Line>>,
+    tls_ca: Option<PathBuf>,
+    choose: Option<Given<Choose>>,
+    timeout: Option<Given<Time<UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TIMEOUT_CEILING_MS>>>,
+    tries: Option<Given<Count<1, UPSTREAM_TRIES_MAX>>>,
+    explore: Option<Given<Share>>,
+    #[serde(default = "yes")]
+    case_randomization: bool,
+    #[serde(default = "yes")]
+    cookies: bool,
+    ecs: Option<Given<Ecs>>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl UpstreamSpec {
+    fn upstream(self, dir: &Path, listen: &[SocketAddr], mistakes: &mut Vec<Mistake>) -> Upstream {
+        let Given { value: Label(name), origin } = self.name;
+        let mut mistake = |origin: Origin, message: String| mistakes.push(Mistake::new(origin, message));
+        let transport = self.over.as_ref().map(|over| over.value).unwrap_or_default();
+        let over = match (transport, self.tls_name) {
+            (Transport::Tls, None) => {
+                let message = format!(
+                    "upstream `{name}` is asked over TLS, and nothing says whose certificate it must have; \
+                     give `tls_name`"
+                );
+                mistake(self.over.as_ref().map_or(origin, |over| over.origin), message);
+                Over::Udp
+            }
+            (Transport::Tls, Some(name)) => {
+                let ca = self.tls_ca.map(|path| dir.join(path));
+                Over::Tls { name: text(name), ca, roots: Roots::default() }
+            }
+            (_, Some(given)) => {
+                mistake(given.origin, "`tls_name` is for `over = \"tls\"`; remove one of the two".to_owned());
+                Over::Udp
+            }
+            (_, None) if self.tls_ca.is_some() => {
+                mistake(origin, format!("`tls_ca` of upstream `{name}` is for `over = \"tls\"`"));
+                Over::Udp
+            }
+            (Transport::Tcp, None) => Over::Tcp,
+            (Transport::Udp, None) => Over::Udp,
+        };
+        if name == RESOLVER {
+            mistake(origin, format!("`{RESOLVER}` is what [resolver] is called; choose another name"));
+        }
+        if self.servers.is_empty() {
+            mistake(origin, format!("upstream `{name}` has no servers; list one in `servers`"));
+        }
+        if let Some(one) = self.servers.get(UPSTREAM_SERVERS_MAX) {
+            mistake(one.origin, format!("more than {UPSTREAM_SERVERS_MAX} servers; remove some"));
+        }
+        let port = if transport == Transport::Tls { TLS_PORT } else { DNS_PORT };
+        let mut servers: Vec<SocketAddr> = Vec::new();
+        for Given { value, origin } in self.servers.into_iter().take(UPSTREAM_SERVERS_MAX) {
+            let at = value.at(port);
+            if servers.contains(&at) {
+                mistake(origin, format!("{at} is listed twice; remove one"));
+            }
+            if listen.contains(&at) {
+                mistake(origin, format!("{at} is this node itself, which would ask itself; remove it"));
+            }
+            servers.push(at);
+        }
+        Upstream {
+            name,
+            servers,
+            over,
+            choose: self.choose.map(|choose| choose.value).unwrap_or_default(),
+            timeout: self.timeout.map_or(UPSTREAM_TIMEOUT, |timeout| timeout.value.0),
+            tries: self.tries.map_or(UPSTREAM_TRIES, |tries| tries.value.0) as u8,
+            explore: self.explore.map_or(UPSTREAM_EXPLORE, |explore| explore.value.0),
+            case_randomization: self.case_randomization,
+            cookies: self.cookies,
+            ecs: self.ecs.map(|ecs| ecs.value).unwrap_or_default(),
+        }
+    }
+}
+
+/// All upstreams. Paths begin in `dir`; the node itself listens on `listen`.
+pub(super) fn upstreams(
+    specs: Vec<UpstreamSpec>,
+    dir: &Path,
+    listen: &[SocketAddr],
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Upstream> {
+    if let Some(one) = specs.get(UPSTREAMS_MAX) {
+        mistakes.push(Mistake::new(one.name.origin, format!("more than {UPSTREAMS_MAX} upstreams")));
+    }
+    let mut names = BTreeSet::new();
+    let mut all = Vec::new();
+    for spec in specs.into_iter().take(UPSTREAMS_MAX) {
+        is_new(&mut names, &spec.name, "upstream", mistakes);
+        all.push(spec.upstream(dir, listen, mistakes));
+    }
+    all
+}
+
+/// Notes a name that another block has too.
+fn is_new(names: &mut BTreeSet<String>, name: &Given<Label>, what: &str, mistakes: &mut Vec<Mistake>) {
+    let Given { value: Label(name), origin } = name;
+    if !names.insert(name.clone()) {
+        let message = format!("another {what} is called `{name}`; choose another name");
+        mistakes.push(Mistake::new(*origin, message));
+    }
+}
+
+//------------ Routes ---
+
+/// A text in the language of rules, of any number of lines. What is wrong with it is found where rules are
+/// read.
+#[derive(Clone, Debug)]
+struct Statement(String);
+
+impl Written for Statement {
+    const EXPECTED: &'static str = "a quoted string";
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a [[route]] block")]
+pub(super) struct RouteSpec {
+    name: Given<Label>,
+    when: Given<Statement>,
+    then: Given<Statement>,
+    #[serde(default)]
+    allow: Vec<Given<IpNet>>,
+    fallback_action: Option<Given<Fallback>>,
+}
+
+/// All routes, with their places in the file.
+pub(super) fn routes(specs: Vec<RouteSpec>, source: &Source, mistakes: &mut Vec<Mistake>) -> Vec<Route> {
+    if let Some(one) = specs.get(ROUTES_MAX) {
+        let message = format!("more than {ROUTES_MAX} routes; put some together");
+        mistakes.push(Mistake::new(one.name.origin, message));
+    }
+    let mut names = BTreeSet::new();
+    let mut all = Vec::new();
+    for RouteSpec { name, when, then, allow, fallback_action } in specs.into_iter().take(ROUTES_MAX) {
+        is_new(&mut names, &name, "route", mistakes);
+        all.push(Route {
+            place: source.place(when.origin),
+            name: name.value.0,
+            when: when.value.0,
+            then: then.value.0,
+            allow: answers::networks("allow", &allow, mistakes),
+            fallback: fallback_action.map(|fallback| fallback.value).unwrap_or_default(),
+        });
+    }
+    all
+}

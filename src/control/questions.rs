@@ -1,0 +1,135 @@
+//! What a client asks about rules and the cache, as words of the control socket.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use crate::config::written::octets;
+use crate::zone::name_from_text;
+
+/// A query whose way is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// It comes over TCP.
+    pub is_tcp: bool,
+    /// Who asks; without it this host.
+    pub from: Option<IpAddr>,
+    /// The address that is asked; without it the first that the node listens on.
+    pub to: Option<SocketAddr>,
+    /// The query.
+    pub packet: Vec<u8>,
+}
+
+impl Why {
+    /// The question that the words after `why ` are.
+    pub(super) fn from_words(words: &str) -> Option<Self> {
+        let mut words = words.split(' ');
+        let is_tcp = match words.next()? {
+            "tcp" => true,
+            "udp" => false,
+            _ => return None,
+        };
+        let from = given(words.next()?)?;
+        let to = given(words.next()?)?;
+        let packet = octets(words.next()?.as_bytes())?;
+        words.next().is_none().then_some(Self { is_tcp, from, to, packet })
+    }
+}
+
+/// What stands for nothing.
+const NOTHING: &str = "-";
+
+/// A value, or what stands for none.
+fn given<T: FromStr>(word: &str) -> Option<Option<T>> {
+    if word == NOTHING { Some(None) } else { word.parse().ok().map(Some) }
+}
+
+/// As it is asked.
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let over = if self.is_tcp { "tcp" } else { "udp" };
+        let from = self.from.map_or_else(|| NOTHING.to_owned(), |from| from.to_string());
+        let to = self.to.map_or_else(|| NOTHING.to_owned(), |to| to.to_string());
+        write!(f, "why {over} {from} {to} ")?;
+        self.packet.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What is wanted of the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfCache {
+    /// It is to be removed, and not shown.
+    pub purges: bool,
+    /// Of the names below it, too.
+    pub subtree: bool,
+    /// The name in wire form.
+    pub name: Vec<u8>,
+}
+
+impl OfCache {
+    /// What the words after `cache ` ask for.
+    pub(super) fn from_words(words: &str) -> Option<Self> {
+        let (what, rest) = words.split_once(' ')?;
+        let purges = match what {
+            "purge" => true,
+            "show" => false,
+            _ => return None,
+        };
+        let (subtree, name) = rest.strip_prefix("subtree ").map_or((false, rest), |name| (true, name));
+        let name = name_from_text(name).ok()?.as_wire().to_vec();
+        Some(Self { purges, subtree, name })
+    }
+
+    /// The words that ask for it, of a name as it is written.
+    #[must_use]
+    pub fn words(purges: bool, subtree: bool, name: &str) -> String {
+        let (what, subtree) = (if purges { "purge" } else { "show" }, if subtree { "subtree " } else { "" });
+        format!("cache {what} {subtree}{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_read_as_they_are_asked() {
+        let asked = Why {
+            is_tcp: true,
+            from: "2001:db8::1".parse().ok(),
+            to: "192.175.48.1:53".parse().ok(),
+            packet: vec![0, 0xAB, 0x10],
+        };
+        assert_eq!(asked.to_string(), "why tcp 2001:db8::1 192.175.48.1:53 00ab10");
+        for asked in [asked.clone(), Why { is_tcp: false, from: None, to: None, packet: vec![], ..asked }] {
+            assert_eq!(Why::from_words(asked.to_string().strip_prefix("why ").unwrap()), Some(asked));
+        }
+        for wrong in ["", "tls 192.0.2.1 - 00", "udp 192.0.2.1:1 - 00", "udp 192.0.2.1 x 00", "udp - -"] {
+            assert_eq!(Why::from_words(wrong), None, "{wrong}");
+        }
+        for wrong in ["udp - - 0", "udp - - 0g", "udp - - 00 00"] {
+            assert_eq!(Why::from_words(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_cache_is_asked_for_a_name_or_for_a_subtree() {
+        let read = |purges, subtree, name: &str| {
+            OfCache::from_words(OfCache::words(purges, subtree, name).strip_prefix("cache ").unwrap())
+        };
+        let name = b"\x01a\x07example\0".to_vec();
+        for purges in [false, true] {
+            for subtree in [false, true] {
+                assert_eq!(
+                    read(purges, subtree, "a.example."),
+                    Some(OfCache { purges, subtree, name: name.clone() })
+                );
+            }
+        }
+        // Nothing but the name itself, be it called so.
+        assert_eq!(read(true, false, "subtree").map(|asked| asked.subtree), Some(false));
+        for wrong in ["", "show", "show ", "show a..b", "drop a", "show a b"] {
+            assert_eq!(OfCache::from_words(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What waits in this node: workers, as many as rules need, and what operators ask of them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+use serde_json::{Value, json};
+
+use super::life::Node;
+use super::placement::Placement;
+use super::why::{arrival, why};
+use crate::config::Config;
+use crate::config::platform::Workers as Wanted;
+use crate::control::orders::Client;
+use crate::control::questions::{OfCache, Why};
+use crate::history::sources::Places;
+use crate::limits::CACHE_SHOWN_MAX;
+use crate::net::{Event, Net, THREAD_ADVICE};
+use crate::policy::{Policy, Rule};
+use crate::problem::Problem;
+use crate::serve::job::{self, Desk, Inbox, JobSettings};
+use crate::serve::published::Published;
+use crate::stats::counters::{RULE_HITS, RULE_WOULD};
+use crate::stats::labels::RULE;
+use crate::stats::ledger::LedgerSettings;
+use crate::sys::confine::Confined;
+use crate::sys::wake::Waker;
+use crate::work::trace::Tracing;
+use crate::work::{self, CacheOrder, CacheOrderKind, Plan, Workers, cache};
+
+/// The ports of DNS, and of DNS over TLS: workers may connect to them whatever the rules are at the start.
+const USUAL_PORTS: [u16; 2] = [53, 853];
+
+/// How many workers a node has with these rules.
+///
+/// # Errors
+/// If they need one, and there are to be none.
+pub fn workers(config: &Config, policy: &Policy) -> Result<usize, Vec<Problem>> {
+    match config.platform.workers {
+        Wanted::Auto => Ok(usize::from(policy.needs_workers())),
+        Wanted::Count(0) if policy.needs_workers() => Err(Problem::alone(
+            "a rule or route hands queries over to workers, and [platform] workers is 0; set it to \"auto\" \
+             or a number, or remove the rule",
+        )),
+        Wanted::Count(count) => Ok(count),
+    }
+}
+
+/// How much can be handed over.
+pub(super) fn job_settings(config: &Config, workers: usize) -> JobSettings {
+    JobSettings { workers, jobs: config.platform.jobs, share: config.platform.share }
+}
+
+/// The cache of one of so many workers: together they have what is configured.
+pub(super) fn cache_settings(config: &Config, workers: usize) -> cache::Settings {
+    cache::Settings { size: config.cache.size / workers.max(1), ..config.cache.clone() }
+}
+
+/// The ports of the servers that rules may ask.
+fn ports(policy: &Policy) -> BTreeSet<u16> {
+    policy.upstreams().iter().flat_map(|upstream| &upstream.servers).map(SocketAddr::port).collect()
+}
+
+/// What workers may connect to, where there are any.
+pub(super) fn open_ports(policy: &Policy, workers: usize) -> Vec<u16> {
+    if workers == 0 {
+        return Vec::new();
+    }
+    ports(policy).into_iter().chain(USUAL_PORTS).collect()
+}
+
+/// What threads that answer and workers share, before any of them is there.
+#[derive(Default)]
+pub(super) struct Hired {
+    /// One for each shard, and last that of TCP; none without workers.
+    pub(super) desks: Vec<Desk>,
+    inboxes: Vec<Vec<Inbox>>,
+    wakers: Vec<Waker>,
+}
+
+impl Hired {
+    /// For so many of them.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub(super) fn new(config: &Config, shards: usize, workers: usize) -> io::Result<Self> {
+        if workers == 0 {
+            return Ok(Self::default());
+        }
+        let wakers: Vec<Waker> = (0..workers).map(|_| Waker::new()).collect::<io::Result<_>>()?;
+        let settings = job_settings(config, workers);
+        let mut inboxes: Vec<Vec<Inbox>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut desks = Vec::new();
+        for _ in 0..=shards {
+            let (desk, of_desk) = job::desk(&settings, &wakers);
+            desks.push(desk);
+            inboxes.iter_mut().zip(of_desk).for_each(|(inboxes, inbox)| inboxes.push(inbox));
+        }
+        Ok(Self { desks, inboxes, wakers })
+    }
+
+    /// What threads that answer wake workers with.
+    pub(super) fn wakers(&self) -> Vec<RawFd> {
+        self.wakers.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// Why they cannot be; none is left.
+    pub(super) fn start(self, tools: Tools<'_>, events: &Sender<Event>) -> Result<Workers, String> {
+        let Tools { config, placement, net, published, ledgers, places, trace, confined } = tools;
+        let workers = self.wakers.len();
+        if workers == 0 {
+            return Ok(Workers::default());
+        }
+        let tcp = net.tcp_return();
+        let plan = Plan {
+            cpus: placement.worker_cpus(workers),
+            inboxes: self.inboxes,
+            wakers: self.wakers,
+            sockets: net.take_handles(),
+            confined: confined.with_wakers(tcp.iter().map(AsRawFd::as_raw_fd).collect()),
+            tcp,
+            published,
+            cache: cache_settings(config, workers),
+            query_timeout: config.platform.query_timeout,
+            ledgers,
+            places: look_in(places),
+            trace,
+        };
+        Workers::start(plan, events)
+            .map_err(|error| format!("cannot start a worker: {error}; {THREAD_ADVICE}"))
+    }
+}
+
+/// What workers are given.
+pub(super) struct Tools<'a> {
+    pub(super) config: &'a Config,
+    pub(super) placement: &'a Placement,
+    pub(super) net: &'a mut Net,
+    pub(super) published: Arc<Published>,
+    pub(super) ledgers: LedgerSettings,
+    pub(super) places: Arc<ArcSwap<Places>>,
+    pub(super) trace: Tracing,
+    pub(super) confined: &'a Confined,
+}
+
+/// Workers look clients up in the databases of the last reload.
+fn look_in(places: Arc<ArcSwap<Places>>) -> work::Places {
+    work::Places::new(move |address| {
+        let (country, asn) = places.load().look(address);
+        work::Place { country, asn }
+    })
+}
+
+/// Workers and rules, for a person: a word and a text each.
+#[must_use]
+pub fn told(
+    config: &Config,
+    policy: &Policy,
+    placement: &Placement,
+    workers: usize,
+) -> Vec<(&'static str, String)> {
+    let cpus: Vec<String> = placement
+        .worker_cpus(workers)
+        .iter()
+        .map(|cpu| cpu.map_or_else(|| "any CPU".to_owned(), |cpu| format!("CPU {cpu}")))
+        .collect();
+    let wanted = config.platform.workers;
+    let why = if workers == 0 { "no rule needs one".to_owned() } else { cpus.join(", ") };
+    let mut lines = vec![("workers", format!("{workers} ({wanted}): {why}"))];
+    let rules = policy.notes().into_iter().chain(policy.folded().iter().cloned());
+    lines.extend(rules.map(|rule| ("rule", rule.strip_prefix("rule ").unwrap_or(&rule).to_owned())));
+    lines
+}
+
+/// What this process was started with, and cannot get more of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounds {
+    /// How many workers it has.
+    pub(super) workers: usize,
+    /// The ports that they may connect to; `None` where nothing limits that.
+    ports: Option<Vec<u16>>,
+}
+
+impl Bounds {
+    pub(super) fn new(workers: usize, ports: Vec<u16>, confined: &Confined) -> Self {
+        Self { workers, ports: confined.limits_ports().then_some(ports) }
+    }
+
+    /// Whether rules that were read again can be in force in this process.
+    ///
+    /// # Errors
+    /// What of them needs another.
+    pub(super) fn check(&self, policy: &Policy) -> Result<(), Vec<Problem>> {
+        if !policy.needs_workers() {
+            return Ok(());
+        }
+        if self.workers == 0 {
+            return Err(Problem::alone(
+                "a rule or route hands queries over to workers, and this process was started without: \
+                 restart it, or `as112d upgrade` it, which loses no query",
+            ));
+        }
+        let Some(open) = &self.ports else { return Ok(()) };
+        let closed = ports(policy).into_iter().filter(|port| !open.contains(port));
+        let problems: Vec<Problem> = closed
+            .map(|port| {
+                Problem::plain(format!(
+                    "a rule asks a server on port {port}, which this process may not connect to (landlock): \
+                     restart it, or `as112d upgrade` it, which loses no query"
+                ))
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// Whether a rule does anything here.
+fn state(policy: &Policy, rule: &Rule) -> &'static str {
+    let told = format!("rule \"{}\" ", rule.name);
+    if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
+        "folded"
+    } else if rule.dry_run {
+        "dry-run"
+    } else {
+        "in force"
+    }
+}
+
+/// What operators ask.
+impl Node {
+    /// Rules and routes in their order, and how often each has matched since the counts began.
+    pub(super) fn rules(&self) -> Value {
+        let snapshot = self.published.newest();
+        let policy = snapshot.policy();
+        let totals = self.board.read().total;
+        let (hits, would) = (RULE_HITS.of(&totals), RULE_WOULD.of(&totals));
+        let rules = policy.rules().iter().map(|rule| {
+            // The last value is of all that have no counter of their own.
+            let label = Some(usize::from(rule.label)).filter(|label| *label < RULE.len - 1);
+            json!({
+                "name": rule.name,
+                "place": rule.place,
+                "phase": rule.phase.name(),
+                "state": state(policy, rule),
+                "hits": label.map(|label| hits[label]),
+                "would": label.map(|label| would[label]),
+            })
+        });
+        json!({ "rules": rules.collect::<Vec<_>>(), "folded": policy.folded() })
+    }
+
+    /// The way of a query, by what is served now.
+    pub(super) fn why(&self, asked: &Why, clients: Vec<Client>) {
+        let to = asked.to.unwrap_or(self.config.listen[0]);
+        let told = arrival(&self.config, asked.is_tcp, asked.from, Some(to))
+            .and_then(|arrival| why(&self.published.newest(), &arrival, &asked.packet));
+        for client in clients {
+            match &told {
+                Ok(lines) => client.done(json!({ "lines": lines, "to": to })),
+                Err(error) => client.failed(error, &[]),
+            }
+        }
+    }
+
+    /// Shows or removes what the cache has.
+    pub(super) fn cache(&self, asked: &OfCache, clients: Vec<Client>) {
+        if self.bounds.workers == 0 {
+            let error = "this node has no cache: it has no worker, because no rule needs one";
+            return clients.into_iter().for_each(|client| client.failed(error, &[]));
+        }
+        let OfCache { purges, subtree, name } = asked.clone();
+        let kind = if purges { CacheOrderKind::Purge } else { CacheOrderKind::Show(CACHE_SHOWN_MAX) };
+        let lines = self.workers.order(&CacheOrder { name, subtree, kind });
+        for client in clients {
+            client.done(json!({ "lines": lines }));
+        }
+    }
+}

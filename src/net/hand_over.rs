@@ -1,0 +1,58 @@
+//! How a thread that answers hands a query over: at its desk, or else it makes the fallback in the slot.
+
+use std::time::Instant;
+
+use crate::dns::arrival::Arrival;
+use crate::serve::job::{Connection, Desk, Taken, Way};
+use crate::serve::snapshot::Snapshot;
+use crate::serve::{Verdict, fallback};
+use crate::stats::account::Account;
+use crate::stats::counters::{HANDED_OVER, WORK_REFUSED};
+use crate::stats::labels::WORK_REFUSED_POOL;
+use crate::stats::ledger::Ledger;
+
+/// A query that is to be handed over.
+pub(super) struct Handed<'a> {
+    pub(super) way: Way,
+    pub(super) arrival: &'a Arrival,
+    /// Which of the sockets of its shard.
+    pub(super) socket: usize,
+    /// The connection, if it came over one.
+    pub(super) connection: Option<Connection>,
+    /// When it was taken in: with its batch, as the clock is not asked for each.
+    pub(super) asked: Instant,
+    /// It is in the first `len` bytes of `slot`.
+    pub(super) slot: &'a mut [u8],
+    pub(super) len: usize,
+}
+
+impl Handed<'_> {
+    /// Hands it over; where that cannot be, what it gets instead, made in its slot. Without workers there is
+    /// no desk.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn over(
+        self,
+        desk: Option<&mut Desk>,
+        snapshot: &Snapshot,
+        ledger: &mut Ledger,
+        account: &mut Account,
+    ) -> Option<Verdict> {
+        let Self { way, arrival, socket, connection, asked, slot, len } = self;
+        let label = snapshot.route_label(way);
+        let taken = Taken { arrival, socket, connection, account, label, asked, packet: &slot[..len] };
+        match desk.map_or(Err(WORK_REFUSED_POOL), |desk| desk.hand_over(way, &taken)) {
+            Ok(()) => {
+                ledger.count(HANDED_OVER.at([label]));
+                None
+            }
+            Err(reason) => {
+                ledger.count(WORK_REFUSED.at([label, reason]));
+                Some(fallback(snapshot, way, arrival, slot, len, account))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

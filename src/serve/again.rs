@@ -1,0 +1,128 @@
+//! Replies to queries that have been parsed before: on the way to a worker, or there.
+
+use super::job::Way;
+use super::route::{Routed, without_worker};
+use super::service::{Service, Verdict, again, native, split};
+use super::snapshot::Snapshot;
+use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::consts::{HEADER_LEN, flag, rcode};
+use crate::dns::edns::OptReply;
+use crate::dns::name::eq_ignore_case;
+use crate::dns::query::{Header, Query, Question};
+use crate::dns::reply::Reply;
+use crate::stats::account::Account;
+use crate::stats::labels::DROPPED_RULE;
+
+/// What the query in the first `len` bytes of `slot` gets when it cannot be handed over: the fallback of its
+/// rule, made in the slot. Nothing is handed over: [`Verdict::HandOff`] is not among what it returns.
+#[cold]
+pub fn fallback(
+    snapshot: &Snapshot,
+    way: Way,
+    arrival: &Arrival,
+    slot: &mut [u8],
+    len: usize,
+    account: &mut Account,
+) -> Verdict {
+    match without_worker(snapshot, way, arrival.transport != Transport::Udp) {
+        Routed::Native | Routed::HandOff(_) => native(snapshot, arrival, slot, len, account),
+        Routed::Answer(rcode) => {
+            Verdict::Reply(again(snapshot, arrival, slot, len, |service, slot, query| {
+                service.code(slot, query, rcode, None)
+            }))
+        }
+        Routed::Truncate => Verdict::Reply(again(snapshot, arrival, slot, len, |service, slot, query| {
+            service.truncated(slot, query)
+        })),
+        Routed::Drop => {
+            account.dropped = Some(DROPPED_RULE);
+            Verdict::Drop
+        }
+    }
+}
+
+/// Makes a reply to `query` without records in `out`, which is a slot: its response code, with the bits of
+/// EDNS, and an extended error (RFC 8914) for clients with EDNS. Returns its length.
+pub fn answer_code(
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    query: &[u8],
+    rcode: u16,
+    error: Option<u16>,
+    out: &mut [u8],
+) -> usize {
+    let len = copy(query, out);
+    again(snapshot, arrival, out, len, |service, out, query| service.code(out, query, rcode, error))
+}
+
+/// Makes a truncated reply to `query` in `out`, which is a slot. Returns its length.
+pub fn truncated(snapshot: &Snapshot, arrival: &Arrival, query: &[u8], out: &mut [u8]) -> usize {
+    let len = copy(query, out);
+    again(snapshot, arrival, out, len, |service, out, query| service.truncated(out, query))
+}
+
+/// Makes `message` (header, question, records; no OPT) the reply to `query`, in `out`, which is a slot.
+/// Returns its length. AA, RA and AD are the message's; ID, RD, CD, the bytes of the question, OPT, NSID,
+/// cookie and keepalive are the client's and ours. Records that do not fit what the client can take are left
+/// out, with TC. A message with another question is none: then the reply is SERVFAIL.
+pub fn complete(
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    query: &[u8],
+    message: &[u8],
+    rcode: u16,
+    error: Option<u16>,
+    out: &mut [u8],
+) -> usize {
+    let len = copy(query, out);
+    again(snapshot, arrival, out, len, |service, out, query| {
+        completed(service, out, query, message, rcode, error)
+    })
+}
+
+fn completed(
+    service: &Service<'_>,
+    slot: &mut [u8],
+    query: &Query,
+    message: &[u8],
+    rcode: u16,
+    error: Option<u16>,
+) -> usize {
+    let Query { question, opt, .. } = query;
+    // Its pointers count from its beginning, so what it repeats of the query has to be as long.
+    let made = Header::read(message, message.len())
+        .filter(|made| made.questions == 1 && is_same(slot, message, question))
+        .zip(message.get(question.end..));
+    let Some((made, records)) = made else {
+        return service.code(slot, query, u16::from(rcode::SERVFAIL), error);
+    };
+    let (low, extended_rcode) = split(rcode, opt.is_some());
+    let opt_reply = opt.as_ref().map(|opt| OptReply { error, extended_rcode, ..service.opt(opt) });
+    let room = service.room(opt.as_ref(), opt_reply.as_ref());
+    let mut reply = Reply::with_question(slot, &service.header, question.end).rcode(low);
+    reply.set(made.flags & (flag::AA | flag::RA | flag::AD) | service.header.flags & flag::CD);
+    if question.end + records.len() <= room {
+        reply.append(records, made.records);
+    } else {
+        reply.set(flag::TC);
+    }
+    service.end(reply, opt_reply.as_ref())
+}
+
+/// Whether `message` has the question of the query in `slot`, but for the case of letters.
+fn is_same(slot: &[u8], message: &[u8], question: &Question) -> bool {
+    let (ours, theirs) = (slot.get(HEADER_LEN..question.end), message.get(HEADER_LEN..question.end));
+    let is_same = |(ours, theirs): (&[u8], &[u8])| {
+        let ((name, rest), (their_name, their_rest)) =
+            (ours.split_at(question.name.len()), theirs.split_at(question.name.len()));
+        eq_ignore_case(name, their_name) && rest == their_rest
+    };
+    ours.zip(theirs).is_some_and(is_same)
+}
+
+/// Copies a query to the beginning of a slot, as far as there is room.
+fn copy(query: &[u8], out: &mut [u8]) -> usize {
+    let len = query.len().min(out.len());
+    out[..len].copy_from_slice(&query[..len]);
+    len
+}

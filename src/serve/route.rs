@@ -1,0 +1,120 @@
+//! What rules of the phase `route` make of a query, before anything else answers it.
+
+use super::job::{UNROUTED, Way};
+use super::snapshot::Snapshot;
+use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::consts::{HEADER_LEN, class, rcode, rtype};
+use crate::dns::query::{Header, Query};
+use crate::policy::facts::{Facts, Later, Tags};
+use crate::policy::phase::Phase;
+use crate::policy::{Action, Fallback};
+use crate::stats::account::{Account, Ruled};
+
+/// What becomes of a query by the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Routed {
+    /// What it gets without them.
+    Native,
+    /// A reply with this response code and no records.
+    Answer(u16),
+    /// A truncated reply.
+    Truncate,
+    /// No reply.
+    Drop,
+    /// A worker makes the reply.
+    HandOff(Way),
+}
+
+/// Asks the rules, and notes in `account` those that matched. Where none ends the phase, and rules of later
+/// phases may concern the query, it is handed over all the same, if the name is one of the node's own: unless
+/// one of them takes it, it is answered from there.
+pub(super) fn route(
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    header: &Header,
+    slot: &[u8],
+    query: &Query,
+    account: &mut Account,
+) -> Routed {
+    let policy = snapshot.policy();
+    let question = &query.question;
+    let mut facts = facts(arrival, header, slot, query);
+    let mut ruled = Ruled::default();
+    let label = |rule: u16| policy.rules().get(usize::from(rule)).map_or(0, |rule| usize::from(rule.label));
+    let decision =
+        policy.decide(Phase::Route, &facts, &mut |hit| ruled.note(label(hit.rule), hit.is_dry_run));
+    facts.tags = decision.tags;
+    ruled.tags = decision.tags.0;
+    ruled.divert = decision.divert;
+    ruled.is_traced = decision.is_traced;
+    account.ruled = Some(ruled);
+
+    let is_transfer = matches!(question.qtype, rtype::AXFR | rtype::IXFR);
+    let hand_off = |rule| match is_transfer {
+        true => Routed::Native,
+        false => Routed::HandOff(Way { rule, serial: snapshot.serial() }),
+    };
+    // Who passes has had no further rule of this phase, and that is all.
+    let taken = decision.taken.filter(|(_, action)| *action != Action::Pass);
+    match (taken, decision.divert) {
+        // There is no answer that a copy's could be compared with.
+        (Some((_, Action::Drop)), _) => Routed::Drop,
+        (Some((rule, _)), Some(_)) | (None, Some((rule, _))) => hand_off(rule),
+        (Some((rule, action)), None) => match action {
+            Action::Answer(rcode) => Routed::Answer(rcode),
+            // Over TCP the client is where it is sent to.
+            Action::Truncate if !facts.is_tcp => Routed::Truncate,
+            Action::Forward(_) | Action::Resolve | Action::App(_) | Action::CacheOnly => hand_off(rule),
+            _ => Routed::Native,
+        },
+        (None, None) => {
+            let is_concerned = question.qclass == class::IN && !is_transfer && policy.may_concern(&facts);
+            let found = is_concerned.then(|| snapshot.answers().find(slot, HEADER_LEN, &question.name));
+            let Some(found) = found.flatten() else { return Routed::Native };
+            // Whoever answers, it is a query of this zone.
+            account.zone = Some(found.zone);
+            hand_off(UNROUTED)
+        }
+    }
+}
+
+/// What rules may ask of a query that has just come in.
+#[inline]
+#[must_use]
+pub fn facts<'a>(arrival: &Arrival, header: &Header, packet: &'a [u8], query: &'a Query) -> Facts<'a> {
+    let Query { question, opt, .. } = query;
+    Facts {
+        packet,
+        qname: &question.name,
+        qtype: question.qtype,
+        qclass: question.qclass,
+        opcode: header.opcode(),
+        recursion_desired: header.is_recursion_desired(),
+        has_edns: opt.is_some(),
+        dnssec_ok: opt.as_ref().is_some_and(|opt| opt.dnssec_ok),
+        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs.is_some()),
+        src: arrival.peer,
+        dst: arrival.local,
+        listener: arrival.listener,
+        is_tcp: arrival.transport != Transport::Udp,
+        tags: Tags::default(),
+        later: Later::default(),
+    }
+}
+
+/// What a query gets here, when the worker that its rule needs cannot have it.
+pub(super) fn without_worker(snapshot: &Snapshot, way: Way, is_tcp: bool) -> Routed {
+    let Some(rule) = snapshot.policy().rules().get(usize::from(way.rule)) else { return Routed::Native };
+    match rule.action {
+        Action::Answer(rcode) => Routed::Answer(rcode),
+        Action::Drop => Routed::Drop,
+        Action::Truncate if !is_tcp => Routed::Truncate,
+        Action::Forward(_) | Action::Resolve | Action::App(_) | Action::CacheOnly => match rule.fallback {
+            Fallback::Fail | Fallback::Stale => Routed::Answer(u16::from(rcode::SERVFAIL)),
+            Fallback::Refuse => Routed::Answer(u16::from(rcode::REFUSED)),
+            Fallback::Native | Fallback::Next => Routed::Native,
+            Fallback::Drop => Routed::Drop,
+        },
+        _ => Routed::Native,
+    }
+}

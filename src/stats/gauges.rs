@@ -1,0 +1,134 @@
+//! What other threads can see of a worker now, and of the servers that it asks, by the label of each: one
+//! writer, and nobody waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::labels::SERVER;
+
+/// Whether a server is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum State {
+    /// It is.
+    #[default]
+    Closed,
+    /// One query finds out.
+    HalfOpen,
+    /// Not for now: it has failed too often.
+    Open,
+}
+
+impl State {
+    /// As it is shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// The servers with labels of their own, and `other`.
+#[derive(Debug)]
+pub struct Gauges([ServerGauges; SERVER.len]);
+
+/// Those of one label.
+#[derive(Debug, Default)]
+pub struct ServerGauges {
+    state: AtomicU8,
+    srtt_micros: AtomicU32,
+    in_flight: AtomicU32,
+}
+
+impl Default for Gauges {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| ServerGauges::default()))
+    }
+}
+
+impl Gauges {
+    /// Those of a value of [`SERVER`].
+    #[must_use]
+    pub fn server(&self, label: usize) -> &ServerGauges {
+        &self.0[label]
+    }
+}
+
+impl ServerGauges {
+    /// Whether it is asked.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::Closed,
+            1 => State::HalfOpen,
+            _ => State::Open,
+        }
+    }
+
+    /// How long it takes to answer, smoothed (RFC 6298); zero while that is not known.
+    #[must_use]
+    pub fn srtt(&self) -> Duration {
+        Duration::from_micros(self.srtt_micros.load(Ordering::Relaxed).into())
+    }
+
+    /// Queries that it has not answered yet.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Only the thread that asks it may call this.
+    pub fn set(&self, state: State, srtt: Duration, in_flight: u32) {
+        self.state.store(state as u8, Ordering::Relaxed);
+        let micros = u32::try_from(srtt.as_micros()).unwrap_or(u32::MAX);
+        self.srtt_micros.store(micros, Ordering::Relaxed);
+        self.in_flight.store(in_flight, Ordering::Relaxed);
+    }
+}
+
+/// What a worker has at hand.
+#[derive(Debug, Default)]
+pub struct WorkerGauges {
+    /// The servers that it asks: the gauges of its conductor.
+    pub servers: Arc<Gauges>,
+    tasks: AtomicU64,
+    cache_entries: AtomicU64,
+    cache_bytes: AtomicU64,
+}
+
+impl WorkerGauges {
+    /// Those of a worker with a conductor that has these.
+    #[must_use]
+    pub fn new(servers: Arc<Gauges>) -> Self {
+        Self { servers, ..Self::default() }
+    }
+
+    /// Queries that it has not answered yet.
+    #[must_use]
+    pub fn tasks(&self) -> u64 {
+        self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// Entries of its cache.
+    #[must_use]
+    pub fn cache_entries(&self) -> u64 {
+        self.cache_entries.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of its cache.
+    #[must_use]
+    pub fn cache_bytes(&self) -> u64 {
+        self.cache_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Only the worker may call this.
+    pub fn set(&self, tasks: usize, cache_entries: usize, cache_bytes: usize) {
+        self.tasks.store(tasks as u64, Ordering::Relaxed);
+        self.cache_entries.store(cache_entries as u64, Ordering::Relaxed);
+        self.cache_bytes.store(cache_bytes as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,75 @@
+//! What was purged, and when: so a purge takes no time, however much it concerns.
+
+use std::collections::HashMap;
+
+use crate::dns::name::Walk;
+use crate::limits::CACHE_PURGES_MAX;
+
+/// The purges since the last time that all entries were compared with them.
+#[derive(Debug, Default)]
+pub(super) struct Purges {
+    /// How many there were.
+    generation: u64,
+    by_name: HashMap<Box<[u8]>, Last>,
+}
+
+/// The last purge of a name alone, and of it with all names below it; 0 for none.
+#[derive(Debug, Default)]
+struct Last {
+    name: u64,
+    subtree: u64,
+}
+
+impl Purges {
+    /// How many there were.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether there is no room for one more.
+    pub(super) fn is_full(&self) -> bool {
+        self.by_name.len() >= CACHE_PURGES_MAX
+    }
+
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Forgets them all: no entry is left that they concern.
+    pub(super) fn clear(&mut self) {
+        self.by_name.clear();
+    }
+
+    /// Notes one. `qname` is in lower case.
+    pub(super) fn add(&mut self, qname: &[u8], subtree: bool) {
+        self.generation += 1;
+        let last = self.by_name.entry(qname.into()).or_default();
+        *(if subtree { &mut last.subtree } else { &mut last.name }) = self.generation;
+    }
+
+    /// Whether one concerns what was kept of a name when there had been `since` of them.
+    pub(super) fn concerns(&self, qname: &[u8], since: u64) -> bool {
+        if since == self.generation || self.by_name.is_empty() {
+            return false;
+        }
+        if self.by_name.get(qname).is_some_and(|last| last.name > since) {
+            return true;
+        }
+        let Ok(walk) = Walk::new(qname, 0) else { return false };
+        (0..=walk.labels()).any(|labels| {
+            let suffix = &qname[walk.suffix_start(labels)..];
+            self.by_name.get(suffix).is_some_and(|last| last.subtree > since)
+        })
+    }
+}
+
+/// Whether a name is `apex`, or with `subtree` below it; both in lower case.
+pub(super) fn is_within(qname: &[u8], apex: &[u8], subtree: bool) -> bool {
+    if !subtree || qname.len() <= apex.len() {
+        return qname == apex;
+    }
+    let Ok(walk) = Walk::new(qname, 0) else { return false };
+    (0..=walk.labels()).any(|labels| qname[walk.suffix_start(labels)..] == *apex)
+}

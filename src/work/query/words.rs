@@ -1,0 +1,135 @@
+//! What a query is told, and what it says.
+
+use std::time::Duration;
+
+use crate::policy::facts::Outcome;
+use crate::policy::phase::Phase;
+use crate::policy::upstream::UpstreamId;
+use crate::policy::{Decision, Rule, RuleId};
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::work) enum Event {
+    /// It begins.
+    Begin,
+    /// What a phase comes to: after [`Effect::Decide`].
+    Decided(Decision),
+    /// What the cache has: after [`Effect::LookUp`].
+    Looked(Looked),
+    /// The exchange has begun: after [`Effect::Ask`].
+    Asked,
+    /// Nobody can be asked, by a value of `WORK_REFUSAL`: after [`Effect::Ask`].
+    NotAsked(usize),
+    /// The exchange has ended.
+    Finished(Response),
+    /// The reply is made, with this response code; or there is none: after [`Effect::Make`].
+    Made(Option<u16>),
+    /// That is done: after any other effect.
+    Done,
+    /// It is time to answer with what is stale.
+    StaleDue,
+    /// Its time is up; the exchange was cancelled.
+    Deadline,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::work) enum Effect {
+    /// Ask the rules of a phase; with a rule, only those after it.
+    Decide(Phase, Option<RuleId>),
+    /// Look into the cache, where it keeps what comes from this upstream; without one, what rules of phase
+    /// `post-cache` have got for queries that no route takes.
+    LookUp(Option<UpstreamId>),
+    /// Ask this upstream.
+    Ask(UpstreamId),
+    /// Send a copy to this upstream, and compare, for this rule.
+    Copy(RuleId, UpstreamId),
+    /// Store the response where the cache was looked into.
+    Store,
+    /// Note there that asking has failed.
+    Fail,
+    /// Count that the query gets the fallback of this rule, by a value of `WORK_REFUSAL`.
+    Refused(Option<RuleId>, usize),
+    /// Make the reply.
+    Make(Reply),
+    /// Send it, if there is one, and give the job back.
+    Send,
+    /// Nothing, until something happens.
+    Wait,
+    /// Nothing any more.
+    End,
+}
+
+/// What the cache has for a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::work) enum Looked {
+    /// An answer.
+    Fresh,
+    /// One whose time has passed.
+    Stale,
+    /// One whose time has passed, and servers are not to be asked for a fresh one yet.
+    Held,
+    /// It is known that asking has failed a short while ago.
+    Failure,
+    /// Nothing.
+    Miss,
+}
+
+/// What came of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::work) struct Response {
+    /// In a word.
+    pub(in crate::work) outcome: Outcome,
+    /// Its response code, if there is a response.
+    pub(in crate::work) rcode: Option<u16>,
+    /// How long it took.
+    pub(in crate::work) rtt: Option<Duration>,
+}
+
+/// What a reply is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::work) enum Reply {
+    /// The node's own zones.
+    Native,
+    /// What the cache had when it was looked into.
+    Cached,
+    /// The same, but its time has passed. It is given because servers were asked in vain, or in time, if so.
+    Stale {
+        /// See there.
+        is_tried: bool,
+    },
+    /// The response.
+    Response,
+    /// A response code, and what is wrong (RFC 8914).
+    Code(u16, Option<u16>),
+    /// The question with TC.
+    Truncated,
+    /// There is none.
+    None,
+}
+
+/// What is asked of the policy here.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::work) struct Rules<'a> {
+    /// All rules.
+    pub(in crate::work) rules: &'a [Rule],
+    /// The upstream that is the resolver.
+    pub(in crate::work) resolver: Option<UpstreamId>,
+    /// There are rules of phase `post-cache`.
+    pub(in crate::work) has_post_cache: bool,
+}
+
+impl Rules<'_> {
+    pub(super) fn rule(&self, id: RuleId) -> Option<&Rule> {
+        self.rules.get(usize::from(id))
+    }
+}
+
+/// How long queries may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::work) struct Patience {
+    /// Until they get their fallback, unless their rule says otherwise.
+    pub(in crate::work) query: Duration,
+    /// Until they get what is stale, if there is something.
+    pub(in crate::work) stale: Duration,
+}
