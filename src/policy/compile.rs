@@ -228,7 +228,7 @@ fn few_enough(asking: &[Asking], rules: &[Rule], problems: &mut Vec<Problem>) {
         let most = if phase == Phase::Route { ROUTE_RULES_MAX } else { PHASE_RULES_MAX };
         if let Some(first_over) = asking.iter().filter(|asking| asking.phase == phase).nth(most) {
             let message = format!(
-                "there are more than {most} rules in the phase `{}`; one rule can list many names and networks",
+                "there are more than {most} rules in the phase `{}`; one can list many names and networks",
                 phase.name()
             );
             let place = rules[usize::from(first_over.rule)].place.clone();

@@ -75,8 +75,8 @@ fn flags(facts: &Facts<'_>) -> usize {
 }
 
 impl Engine {
-    /// Gives each rule of a stage that may match to `ask`, in order, with what was looked up of the query, until
-    /// that says that it is enough. Fields that are dear to look up come last, when some rule is left.
+    /// Gives each rule of a stage that may match to `ask`, in order, with what was looked up of the query,
+    /// until `ask` has had enough. Fields that are expensive to look up come last, if any rule is left.
     #[inline(always)]
     fn each_candidate(&self, stage: &Stage, facts: &Facts<'_>, mut ask: impl FnMut(Entry, Place) -> bool) {
         let words = stage.words;

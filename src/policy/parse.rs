@@ -131,8 +131,8 @@ impl<'t> Parser<'t> {
         Ok(is_here)
     }
 
-    /// From a mistake to where another rule seems to begin: at the first word of a line that nothing before it
-    /// asks for.
+    /// From a mistake to where another rule seems to begin: at the first word of a line, unless what stands
+    /// before it asks for one.
     fn skip(&mut self, from: usize) {
         let mut goes_on = false;
         loop {

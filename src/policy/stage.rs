@@ -19,7 +19,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// A row for each of so many classes, full for so many rules.
+    /// Full rows for a number of classes, each of a number of rules.
     pub(super) fn full(classes: usize, rules: usize) -> Self {
         let mut rows = Self { bits: Vec::with_capacity(classes * words(rules)) };
         for _ in 0..classes {
@@ -62,7 +62,7 @@ impl Rows {
     }
 }
 
-/// Words for the bits of so many rules.
+/// Words for the bits of a number of rules.
 pub(super) const fn words(rules: usize) -> usize {
     rules.div_ceil(64)
 }
