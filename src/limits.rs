@@ -8,6 +8,7 @@ mod history;
 mod jobs;
 mod limiting;
 mod platform;
+mod policy;
 mod resolver;
 mod work;
 
@@ -20,6 +21,7 @@ pub use history::*;
 pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
+pub use policy::*;
 pub use resolver::*;
 pub use work::*;
 

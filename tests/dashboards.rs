@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use as112d::announce::report::{Report, Route};
@@ -20,6 +20,7 @@ use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
 use as112d::report::prometheus::{Format, render};
 use as112d::stats::counters::{Counters, FAMILIES};
+use as112d::stats::gauges::{Gauges, State, WorkerGauges};
 use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
 use serde_json::Value;
@@ -32,7 +33,8 @@ const DASHBOARD: &str = include_str!("../docs/examples/grafana/as112d.json");
 const TARGET_LABELS: [&str; 2] = ["instance", "job"];
 
 /// In the name of a family that counts what is lost, fails or is in trouble.
-const TROUBLE: [&str; 8] = ["drop", "error", "overflow", "failed", "paused", "exhausted", "lost", "refused"];
+const TROUBLE: [&str; 9] =
+    ["drop", "error", "overflow", "failed", "forged", "paused", "exhausted", "lost", "refused"];
 
 /// Names of samples, each with its labels and their values.
 type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
@@ -45,6 +47,8 @@ fn metrics() -> Metrics {
         counters: vec![Arc::new(Counters::default())],
         base: ArcSwap::default(),
     };
+    let servers = Arc::<Gauges>::default();
+    servers.server(0).set(State::Closed, Duration::from_millis(1), 0);
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
     let board = Board {
@@ -70,14 +74,15 @@ fn metrics() -> Metrics {
             counted: Names {
                 zones: vec!["10.in-addr.arpa".to_owned()],
                 addresses: vec!["[::1]:53".to_owned()],
-                ..Names::default()
+                rules: vec!["none".to_owned(), "lan".to_owned()],
+                servers: vec!["lan/192.0.2.53:53".to_owned()],
             },
         }),
         shards: vec![block()],
         tcp: block(),
         xdp: block(),
         workers: block(),
-        gauges: Vec::new(),
+        gauges: vec![Arc::new(WorkerGauges::new(servers))],
         past: ArcSwap::default(),
         history: Status::new(String::new()),
         exports: exports.statuses(),

@@ -356,6 +356,12 @@ impl Reading<'_> {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
+    /// The families that are shown by themselves. Those of the platform are there where there are rules.
+    pub fn shown(&self) -> impl Iterator<Item = &'static Family> + use<> {
+        let has_platform = self.named.counted.have_platform();
+        shown().filter(move |family| has_platform || !family.is_of_platform())
+    }
+
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
     /// those are the ones that have a name, and any that counted; of the platform there are some where there
     /// are rules.
@@ -376,15 +382,15 @@ impl Reading<'_> {
     }
 }
 
-/// The families that are shown by themselves: not the sums of sizes, which are parts of histograms.
-pub fn shown() -> impl Iterator<Item = &'static Family> {
+/// The families that are shown by themselves: not the sums of sizes and times, which are parts of histograms.
+fn shown() -> impl Iterator<Item = &'static Family> {
     FAMILIES.iter().filter(|family| !family.name.ends_with("_sum"))
 }
 
-/// The family that has the sum of the sizes that `family` has the bins of.
+/// The family that has the sum of the sizes or times that `family` has the bins of.
 pub fn sum_of(family: &Family) -> &'static Family {
     let is_sum = |sum: &&Family| sum.name.strip_suffix("_sum") == Some(family.name);
-    FAMILIES.iter().find(is_sum).expect("the table has a sum for every family of sizes")
+    FAMILIES.iter().find(is_sum).expect("the table has a sum for every histogram")
 }
 
 #[cfg(test)]
@@ -490,14 +496,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_family_of_sizes_has_a_sum() {
-        let sizes: Vec<&Family> = shown().filter(|family| family.bin_len().is_some()).collect();
-        assert_eq!(sizes.len(), 2);
-        for family in sizes {
+    fn every_histogram_has_a_sum() {
+        let histograms: Vec<&Family> = shown().filter(|family| family.is_histogram()).collect();
+        assert_eq!(histograms.len(), 3);
+        for family in histograms {
             let sum = sum_of(family);
             assert_eq!(sum.labels.len() + 1, family.labels.len(), "{}", sum.name);
-            assert!(matches!(family.labels.last().unwrap().values, Values::Bins(_)));
+            let is_of_times = matches!(family.labels.last().unwrap().values, Values::Times);
+            assert_eq!((sum.is_micros(), family.bin_len().is_none()), (is_of_times, is_of_times));
         }
-        assert_eq!(shown().count() + 2, FAMILIES.len());
+        assert_eq!(shown().count() + 3, FAMILIES.len());
     }
 }

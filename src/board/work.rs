@@ -60,9 +60,54 @@ fn server(gauges: &[Arc<WorkerGauges>], label: usize, name: &str) -> Server {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::board::tests::board;
+    use crate::board::{Base, Block, Board, Named};
+    use crate::stats::counters::{
+        CACHE_LOOKS, COALESCED, Counters, HANDED_OVER, PlatformPlace, QUERIES, RESPONSES, RULE_HITS, Tally,
+        UPSTREAM_QUERIES, UPSTREAM_RTT, UPSTREAM_RTT_SUM, WORK_REFUSED, WORKER_JOBS,
+    };
     use crate::stats::gauges::Gauges;
+    use crate::stats::labels::{RULE_NONE, rcode_value, rtt_bin};
+
+    /// A board with rules, two upstream servers, and a worker that has asked them.
+    pub(crate) fn board_with_workers() -> Board {
+        let mut board = board();
+        let mut named = Named::clone(&board.named.load());
+        named.counted.rules = [RULE_NONE, "lan", "no-\"quotes\""].map(str::to_owned).to_vec();
+        named.counted.servers = ["lan/192.0.2.53:53", "lan/[2001:db8::53]:53"].map(str::to_owned).to_vec();
+        board.named.store(named.into());
+        let count = |counts: &[(PlatformPlace, u32)], more: &[(usize, u32)]| {
+            let (counters, mut tally) = (Arc::<Counters>::default(), Tally::default());
+            counts.iter().for_each(|&(place, count)| tally.add(place, count));
+            more.iter().for_each(|&(place, count)| tally.add(place, count));
+            counters.fold(&mut tally);
+            counters
+        };
+        let of_shard = [(RULE_HITS.at([1]), 9), (HANDED_OVER.at([1]), 9), (WORK_REFUSED.at([1, 0]), 2)];
+        board.shards[1].counters.push(count(&of_shard, &[]));
+        let of_worker = [
+            (UPSTREAM_QUERIES.at([0, 0]), 4),
+            (UPSTREAM_QUERIES.at([1, 3]), 1),
+            (UPSTREAM_RTT.at([0, rtt_bin(100)]), 3),
+            (UPSTREAM_RTT.at([0, rtt_bin(5_000_000)]), 1),
+            (UPSTREAM_RTT_SUM.at([0]), 5_000_300),
+            (CACHE_LOOKS.at([0]), 6),
+            (CACHE_LOOKS.at([5]), 3),
+            (COALESCED.at([]), 1),
+            (WORKER_JOBS.at([]), 9),
+        ];
+        let replies = [(QUERIES.at([4, 0, 0]), 7), (RESPONSES.at([rcode_value(2)]), 7)];
+        board.workers = Block::of_workers(vec![count(&of_worker, &replies)], Base::default());
+        let servers = Arc::<Gauges>::default();
+        servers.server(0).set(State::Closed, Duration::from_micros(1500), 3);
+        servers.server(1).set(State::Open, Duration::ZERO, 0);
+        let gauges = WorkerGauges::new(servers);
+        gauges.set(5, 7, 1000);
+        board.gauges = vec![Arc::new(gauges)];
+        board
+    }
 
     #[test]
     fn workers_add_up_and_the_worst_state_counts() {

@@ -15,6 +15,7 @@ use crate::announce::probe::reachable;
 use crate::cli::{CacheOptions, ControlOptions, NodeOptions, QueryOptions};
 use crate::control::questions::{OfCache, Why};
 use crate::limits::{LIVE_TIMEOUT, SLOT_PAYLOAD_LEN};
+use crate::zone::name_from_text;
 
 /// The way of a query through the running node; and, unless it is somebody else's, what that answers to it.
 ///
@@ -114,16 +115,14 @@ fn table(answer: &Value) -> String {
 /// # Errors
 /// If no node answers, or it has no cache.
 pub(super) fn cache(options: &CacheOptions, purges: bool) -> Result<String, Failure> {
+    name_from_text(&options.name).map_err(|message| format!("{message}; give a name such as example.com"))?;
     let words = OfCache::words(purges, options.subtree, &options.name);
     let (line, answer) = asked(&words, &options.control)?;
     if options.control.json {
         return Ok(line);
     }
-    Ok(match answer["purged"].as_u64() {
-        Some(1) => "purged 1 entry\n".to_owned(),
-        Some(count) => format!("purged {count} entries\n"),
-        None => lines(&answer["lines"]),
-    })
+    let lines = lines(&answer["lines"]);
+    Ok(if lines.is_empty() { format!("nothing is kept of {}\n", options.name) } else { lines })
 }
 
 fn lines(list: &Value) -> String {

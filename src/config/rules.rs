@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Config;
+use super::certificates::with_roots;
 use crate::limits::{RULE_FILES_MAX, RULES_LEN_MAX};
 use crate::policy::{Policy, Series, Source, World};
 use crate::problem::Problem;
@@ -36,13 +37,14 @@ pub fn policy(config: &Config, series: Series) -> Result<Policy, Vec<Problem>> {
 /// # Errors
 /// Every mistake in them.
 pub fn compile(config: &Config, files: &[RuleFile], series: Series) -> Result<Policy, Vec<Problem>> {
+    let upstreams = with_roots(&config.upstreams)?;
     let sources: Vec<Source<'_>> =
         files.iter().map(|file| Source { path: &file.path, text: &file.text }).collect();
     let world = World {
         colo: &config.platform.colo,
         node: &config.identity.node,
         listeners: &config.listen,
-        upstreams: &config.upstreams,
+        upstreams: &upstreams,
         apps: &[],
         resolver: config.resolver.as_ref().map(|resolver| resolver.upstream(config.platform.query_timeout)),
         series,

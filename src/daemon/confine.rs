@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::config::certificates::SYSTEM;
 use crate::config::doors::SYSTEM_DIR;
 use crate::policy::upstream::Over;
 use crate::sys::confine::{self, Confined, Plan, Refused};
@@ -43,6 +44,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let secrets = config.cookies.secrets.iter().map(PathBuf::as_path);
     let roots = config.upstreams.iter().filter_map(|upstream| match &upstream.over {
         Over::Tls { ca: Some(ca), .. } => Some(ca.as_path()),
+        Over::Tls { ca: None, .. } => SYSTEM.iter().map(Path::new).find(|path| path.is_file()),
         _ => None,
     });
     let files = files.chain(roots);
@@ -52,7 +54,8 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
-    let logs = || config.log.file.as_deref().into_iter().chain(query_log);
+    let traces = config.trace.as_ref().map(|trace| trace.file.as_path());
+    let logs = || config.log.file.as_deref().into_iter().chain(query_log).chain(traces);
     let written = written.chain(logs().map(folder)).chain(control.map(Path::to_owned));
     let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
         DnstapReceiver::Tcp(address) => Some(address.port()),

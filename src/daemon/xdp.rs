@@ -81,7 +81,7 @@ impl Prepared {
         for link in found {
             self.attach(&mut responder, &host, link, &links, settings.mode, inherited);
         }
-        self.lines.extend(facts(&responder, settings, &host));
+        self.lines.extend(facts(&responder, settings, &host, snapshot));
         self.responder = Some((responder, host)).filter(|_| !self.places.is_empty());
         Ok(())
     }
@@ -235,7 +235,7 @@ const fn modes(mode: XdpMode, is_veth: bool) -> &'static [AttachMode] {
 }
 
 /// What the operator should know of it at the start.
-fn facts(responder: &Responder, settings: &XdpSettings, host: &Host) -> Vec<String> {
+fn facts(responder: &Responder, settings: &XdpSettings, host: &Host, snapshot: &Snapshot) -> Vec<String> {
     let (zones, left) = responder.zones();
     let mut lines = Vec::new();
     if left > 0 {
@@ -251,6 +251,10 @@ fn facts(responder: &Responder, settings: &XdpSettings, host: &Host) -> Vec<Stri
             "xdp: {listener} is a wildcard, so the node's addresses are unknown; listen on each, or list \
              them in [xdp] prefixes"
         ));
+    }
+    let is_ruled = |(index, _): &(usize, &SocketAddr)| !snapshot.policy().is_free(*index);
+    for (_, listener) in host.listeners().iter().enumerate().filter(is_ruled) {
+        lines.push(format!("xdp: rules concern queries to {listener}; the sockets answer those"));
     }
     lines
 }
@@ -269,6 +273,11 @@ impl Xdp {
     /// Answers as long as the node wants to be asked.
     pub(super) fn change(&self, state: State) {
         self.responder.serve(state == State::Serving);
+    }
+
+    /// Leaves to the sockets what rules of `snapshot` may concern, which is about to be published.
+    pub(super) fn withhold(&self, snapshot: &Snapshot) {
+        self.responder.withhold(snapshot);
     }
 
     /// Answers from `snapshot` when this returns.

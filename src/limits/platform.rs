@@ -75,3 +75,9 @@ pub const TRACE_EVERY: usize = 1024;
 
 /// How long `query --live` waits for the reply: longer than any query may take.
 pub const LIVE_TIMEOUT: Duration = Duration::from_millis(QUERY_TIMEOUT_CEILING_MS + 5_000);
+
+/// Bytes of a file of certificates: those of a system have 220 KB.
+pub const CERTIFICATES_LEN_MAX: u64 = 4 << 20;
+
+/// Lines that `cache show` gets of each worker: what a person reads, and far below the bytes of an answer.
+pub const CACHE_SHOWN_MAX: usize = 1000;

@@ -30,5 +30,6 @@ pub const RESOLVER_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long it may take from its start until it listens: it reads the configuration and a file of hints.
 pub const RESOLVER_START_MAX: Duration = Duration::from_secs(10);
 
-/// How long it may take to end when it is told to.
-pub const RESOLVER_END_MAX: Duration = Duration::from_secs(1);
+/// How long after an upgrade the resolver of the old process is ended: that of the new one takes queries long before,
+/// and what the old one had is answered.
+pub const RESOLVER_LEAVE_AFTER: Duration = Duration::from_secs(5);

@@ -30,3 +30,9 @@ pub const WORK_ORDERS_MAX: usize = 16;
 pub const WORK_SHOWN_MAX: usize = 1000;
 /// Traces that wait to be written.
 pub const TRACES_QUEUED_MAX: usize = 1024;
+/// Steps of a query that are noted: three exchanges, and all phases as often as they are asked again.
+pub const TRACE_STEPS_MAX: usize = 32;
+/// Entries of the cache that a worker begins to fetch again in one turn.
+pub const WORK_PREFETCHES_A_TURN: usize = 16;
+/// Events of sockets that one look takes.
+pub const WORK_EVENTS_MAX: usize = 256;

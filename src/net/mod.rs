@@ -14,9 +14,9 @@ mod wall;
 use std::fmt;
 use std::io;
 
+pub use crate::sys::threads::{Event, spawn};
 pub use drops::SocketDrops;
-pub use tcp::TcpReturn;
-pub use threads::{Event, Net, Plan, memory_len_of_shard, spawn};
+pub use threads::{Net, Plan, memory_len_of_shard};
 pub use wall::unix_time;
 
 /// How datagrams are received and sent.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -11,29 +11,18 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::drops::{Seen, SocketDrops};
 use super::orders::Orders;
 use super::probe;
-use super::tcp::{Serving, TcpDriver, TcpReturn, TcpSettings};
+use super::tcp::{Serving, TcpDriver, TcpSettings};
 use super::udp::{Listener, Pauses, Shard, ShardSocket};
 use super::{Datapath, DatapathChoice, NetError};
-use crate::limits::{RING_SLOTS, STUCK_AFTER, THREAD_STACK_LEN};
-use crate::serve::job::Desk;
+use crate::limits::{RING_SLOTS, STUCK_AFTER};
+use crate::serve::job::{Desk, TcpReturn};
 use crate::serve::limiter::Limiter;
 use crate::serve::published::Published;
 use crate::stats::counters::{Counters, Totals};
 use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::sys::confine::{Class, Confined};
+use crate::sys::threads::{Event, spawn};
 use crate::sys::{self, Ring, SelfTest, cpu};
-
-/// What the threads report once they run.
-#[derive(Debug)]
-pub enum Event {
-    /// A thread ended by itself: the process must end too, and not run without it.
-    Died {
-        /// The thread's name.
-        thread: String,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// What the threads are made from.
 #[derive(Debug)]
@@ -86,6 +75,8 @@ pub struct Net {
     drops: Seen,
     orders: Arc<Orders>,
     tcp_return: Option<TcpReturn>,
+    /// Of each shard second handles of its sockets, where queries are handed over.
+    handles: Vec<Vec<UdpSocket>>,
 }
 
 impl Net {
@@ -111,6 +102,7 @@ impl Net {
             drops: Seen::default(),
             orders: Arc::default(),
             tcp_return: None,
+            handles: Vec::new(),
         };
         match net.start_threads(plan, serve, pauses, events) {
             Ok(()) => Ok(net),
@@ -134,6 +126,10 @@ impl Net {
         let dealt = deal(groups, cpus.len()).map_err(NetError::Socket)?;
         let (ready, readies) = bounded(cpus.len());
         for (index, (given, cpu)) in dealt.into_iter().zip(cpus).enumerate() {
+            if desks.len() > 0 {
+                let handles: io::Result<_> = given.iter().map(|given| given.socket.try_clone()).collect();
+                self.handles.push(handles.map_err(NetError::Socket)?);
+            }
             let pauses = Pauses { begun: paused.clone(), over: self.new_gate() };
             let ours_from = is_successor.then(|| Arc::clone(&self.drops));
             let shard =
@@ -292,6 +288,13 @@ impl Net {
         self.tcp_return.clone()
     }
 
+    /// Of each shard second handles of its sockets, in their order, for those who reply in its place. There
+    /// are none without desks, and none at the second call.
+    #[must_use]
+    pub fn take_handles(&mut self) -> Vec<Vec<UdpSocket>> {
+        std::mem::take(&mut self.handles)
+    }
+
     /// The counters of each shard, in their order, and last those of TCP.
     #[must_use]
     pub fn counters(&self) -> &[Arc<Counters>] {
@@ -407,42 +410,6 @@ impl Start {
 fn pin(cpu: Option<usize>) -> Result<(), NetError> {
     let Some(cpu) = cpu else { return Ok(()) };
     cpu::pin(cpu).map_err(|error| NetError::Pin { cpu, error })
-}
-
-/// Starts a thread whose unexpected end is reported.
-///
-/// # Errors
-/// If there can be no further thread.
-pub fn spawn(
-    name: String,
-    events: Sender<Event>,
-    run: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let thread = name.clone();
-    Builder::new().name(name).stack_size(THREAD_STACK_LEN).spawn(move || {
-        let mut obituary = Obituary { thread, reason: "it panicked".to_owned(), events: Some(events) };
-        match run() {
-            Ok(()) => obituary.events = None,
-            Err(reason) => obituary.reason = reason,
-        }
-    })
-}
-
-/// Reports the end of a thread when it is dropped, also by a panic.
-struct Obituary {
-    thread: String,
-    reason: String,
-    events: Option<Sender<Event>>,
-}
-
-impl Drop for Obituary {
-    fn drop(&mut self) {
-        if let Some(events) = &self.events {
-            let event = Event::Died { thread: self.thread.clone(), reason: self.reason.clone() };
-            // There is no receiver when the process ends.
-            let _ = events.send(event);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,65 +1,87 @@
-//! The rules of a node.
+//! The rules of a node, compiled.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::engine::{Engine, LATER};
 use super::facts::Facts;
 use super::phase::Phase;
-use super::rule::{Decision, Hit, Route, Rule};
+use super::rule::{Decision, Hit, Rule, RuleId};
 use super::upstream::{Upstream, UpstreamId};
-use super::world::{Series, Source, World};
-use crate::problem::Problem;
+use super::world::Series;
+use crate::limits::SERVER_SERIES_MAX;
 
 /// All rules and routes of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    rules: Vec<Rule>,
-    upstreams: Vec<Upstream>,
-    resolver: Option<UpstreamId>,
-    series: Series,
-    folded: Vec<String>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) resolver: Option<UpstreamId>,
+    pub(super) series: Series,
+    /// The label of each server of each upstream.
+    pub(super) labels: Vec<Vec<u8>>,
+    /// The names of tags, by their bits.
+    pub(super) tags: Vec<String>,
+    /// How many names and networks each rule lists.
+    pub(super) listed: Vec<[usize; 2]>,
+    pub(super) engine: Engine,
+    pub(super) folded: Vec<String>,
 }
 
 impl Policy {
-    /// Compiles rules and routes.
-    ///
-    /// # Errors
-    /// Every mistake, with its place.
-    pub fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<Self, Vec<Problem>> {
-        let _ = (files, routes);
-        Ok(Self { series: world.series.clone(), ..Self::default() })
-    }
-
     /// Whether no rule concerns a query that came to this listener.
     #[inline]
     #[must_use]
     pub fn is_free(&self, listener: usize) -> bool {
-        let _ = listener;
-        self.rules.is_empty()
+        self.engine.busy >> (listener & 63) & 1 == 0
     }
 
     /// What a phase comes to. Rules that match are given to `note`.
+    #[inline]
     #[must_use]
     pub fn decide(&self, phase: Phase, facts: &Facts<'_>, note: &mut impl FnMut(Hit)) -> Decision {
-        let _ = (phase, facts, note);
-        Decision::default()
+        self.engine.decide(phase as usize, &self.rules, facts, note)
     }
 
-    /// Whether a rule of a later phase may match a query that no route takes.
+    /// What a phase comes to without a rule and those before it.
+    #[must_use]
+    pub fn decide_after(
+        &self,
+        phase: Phase,
+        rule: RuleId,
+        facts: &Facts<'_>,
+        note: &mut impl FnMut(Hit),
+    ) -> Decision {
+        self.engine.decide_of(phase as usize, |entry| entry.rule > rule, &self.rules, facts, note)
+    }
+
+    /// Whether a rule of a later phase may match a query that no route takes, as far as a shard can know.
+    #[inline]
     #[must_use]
     pub fn may_concern(&self, facts: &Facts<'_>) -> bool {
-        let _ = facts;
-        false
+        self.engine.any_matches(LATER, facts)
     }
 
     /// Whether any rule is asked in a phase.
+    #[inline]
     #[must_use]
     pub fn has_rules(&self, phase: Phase) -> bool {
-        let _ = phase;
-        false
+        !self.engine.stages[phase as usize].entries.is_empty()
     }
 
     /// Whether a rule may hand a query over.
     #[must_use]
     pub fn needs_workers(&self) -> bool {
-        false
+        self.has_rules_of(LATER) || self.asked(Phase::Route as usize).any(Rule::waits)
+    }
+
+    fn has_rules_of(&self, stage: usize) -> bool {
+        !self.engine.stages[stage].entries.is_empty()
+    }
+
+    /// The rules that are asked in a stage.
+    fn asked(&self, stage: usize) -> impl Iterator<Item = &Rule> {
+        self.engine.stages[stage].entries.iter().map(|entry| &self.rules[usize::from(entry.rule)])
     }
 
     /// What is counted by name.
@@ -68,7 +90,7 @@ impl Policy {
         &self.series
     }
 
-    /// The rules, in the order in which they are asked.
+    /// The rules, in the order in which they are asked. Those that cannot be true here are among them.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -87,28 +109,16 @@ impl Policy {
     }
 
     /// How a server of an upstream is counted: a value of the label of servers.
+    #[inline]
     #[must_use]
     pub fn server_label(&self, upstream: UpstreamId, server: usize) -> usize {
-        let _ = (upstream, server);
-        crate::limits::SERVER_SERIES_MAX
-    }
-
-    /// Each rule that a phase asks, whether it matches, and the term that decides: lines for an operator.
-    #[must_use]
-    pub fn explain(&self, phase: Phase, facts: &Facts<'_>) -> Vec<String> {
-        let _ = (phase, facts);
-        Vec::new()
+        let label = self.labels.get(usize::from(upstream)).and_then(|labels| labels.get(server));
+        label.map_or(SERVER_SERIES_MAX, |label| usize::from(*label))
     }
 
     /// Rules that cannot be true here, and why: lines for an operator.
     #[must_use]
     pub fn folded(&self) -> &[String] {
         &self.folded
-    }
-
-    /// Where each rule is asked and what it takes: lines for an operator.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        Vec::new()
     }
 }

@@ -1,9 +1,10 @@
 //! What rules are asked about.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::upstream::UpstreamId;
+use crate::dns::consts::HEADER_LEN;
 use crate::dns::name::Walk;
 
 /// The tags of a query, a bit for each.
@@ -43,6 +44,14 @@ pub struct Facts<'a> {
     pub tags: Tags,
     /// What is known on a worker only.
     pub later: Later,
+}
+
+impl<'a> Facts<'a> {
+    /// The name that is asked for, as it came.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        self.packet.get(HEADER_LEN..HEADER_LEN + self.qname.len()).unwrap_or_default()
+    }
 }
 
 /// What is known of a query from the phase `request` on; each `None` until it is.

@@ -2,12 +2,32 @@
 //!
 //! No I/O, no clock; nothing here allocates once a [`Policy`] is made.
 
+mod build;
+mod check;
+mod classes;
+mod compile;
 mod compiled;
+mod engine;
+mod explain;
+mod expr;
 pub mod facts;
+mod language;
+mod lexer;
+mod lower;
+mod names;
+mod networks;
+mod parse;
 pub mod phase;
+mod problems;
 mod reference;
 mod rule;
+mod stage;
+mod term;
+#[cfg(test)]
+mod tests;
+mod tree;
 pub mod upstream;
+mod values;
 mod world;
 
 pub use compiled::Policy;

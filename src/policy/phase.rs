@@ -34,4 +34,17 @@ impl Phase {
             Self::Done => "done",
         }
     }
+
+    /// When it is, in a few words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Route => "a query has come; on the shard",
+            Self::Request => "a worker has it, before the cache is looked at",
+            Self::PostCache => "the cache has nothing fresh",
+            Self::Response => "a server has responded, or has not in time",
+            Self::Reply => "there is a reply, from wherever; what is done to it is not stored",
+            Self::Done => "the reply has been sent",
+        }
+    }
 }

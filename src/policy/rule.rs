@@ -62,6 +62,24 @@ pub enum Fallback {
     Stale,
 }
 
+impl Fallback {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Fail, Self::Refuse, Self::Native, Self::Drop, Self::Next, Self::Stale];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Refuse => "refuse",
+            Self::Native => "native",
+            Self::Drop => "drop",
+            Self::Next => "next",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// What a phase comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
@@ -107,6 +125,18 @@ pub struct Rule {
     pub dry_run: bool,
     /// How it is counted: a value of the label of rules.
     pub label: u8,
+}
+
+impl Rule {
+    /// Whether what it does in the phase `route` may wait, so that a worker does it.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        let is_of_worker = matches!(
+            self.action,
+            Action::Forward(_) | Action::Resolve | Action::App(_) | Action::CacheOnly | Action::Divert(_)
+        );
+        is_of_worker && !self.dry_run
+    }
 }
 
 /// A route of the configuration.

@@ -8,13 +8,15 @@ use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::Percentiles;
 use crate::board::process::PROCESS;
 use crate::board::talkers::{Ranking, Top};
-use crate::board::{Reading, shown, sum_of};
+use crate::board::work::Work;
+use crate::board::{Reading, sum_of};
 use crate::stats::counters::{Family, Totals};
 use crate::stats::uniques::KINDS;
 
 /// The document of `/stats.json`.
 ///
-/// `counters` has the sums over all threads, `shards` each shard's own. Sizes are keyed by the least size of
+/// `counters` has the sums over all threads, `shards` each shard's own, without what rules and workers do,
+/// `platform` what workers have at hand, where there are any. Sizes are keyed by the least size of
 /// a bin of 16 bytes, as RSSAC002 has them, and bins without a packet are left out. `top` is for the operator
 /// alone: it names networks however little they ask.
 #[must_use]
@@ -28,7 +30,7 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
                 "cpu": block.cpu,
                 "busy_ratio": reading.observation.busy[index],
                 "service_time": percentiles(&reading.observation.shards[index]),
-                "counters": counters(reading, totals),
+                "counters": counters(reading, totals, |family| !family.is_of_platform()),
             })
         })
         .collect();
@@ -46,7 +48,7 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
         .map(|refused| json!({"thread": refused.class.name(), "call": refused.call, "count": refused.count}))
         .collect();
     let (succeeded, failed) = reading.board.reloads.counts();
-    let document = json!({
+    let mut document = json!({
         "node": reading.named.node,
         "site": reading.named.site,
         "version": facts.version,
@@ -84,11 +86,14 @@ pub fn render(reading: &Reading<'_>, top: Option<&Top>) -> String {
         "unique_sources": uniques,
         "top": top.map(|top| json!({"networks": ranking(&top.networks), "names": ranking(&top.names)})),
         "source_sample_every": facts.sample_every,
-        "counters": counters(reading, &reading.total),
+        "counters": counters(reading, &reading.total, |_| true),
         "shards": shards,
         "host": host(reading),
         "process": process(reading),
     });
+    if let Some(work) = &reading.work {
+        document["platform"] = platform(work);
+    }
     format!("{document:#}\n")
 }
 
@@ -126,11 +131,29 @@ fn percentiles(of: &Percentiles) -> Value {
     json!({"samples": samples, "p50": p50, "p90": p90, "p99": p99, "p999": p999, "max": max})
 }
 
-fn counters(reading: &Reading<'_>, totals: &Totals) -> Value {
+/// What workers have at hand.
+fn platform(work: &Work) -> Value {
+    let upstreams = work.servers.iter().map(|server| {
+        let now = json!({
+            "state": server.state.name(),
+            "srtt_seconds": server.srtt.map(|srtt| srtt.as_secs_f64()),
+            "in_flight": server.in_flight,
+        });
+        (server.name.clone(), now)
+    });
+    json!({
+        "workers": work.workers,
+        "tasks": work.tasks,
+        "cache": {"entries": work.cache_entries, "bytes": work.cache_bytes},
+        "upstreams": upstreams.collect::<Map<String, Value>>(),
+    })
+}
+
+fn counters(reading: &Reading<'_>, totals: &Totals, is_wanted: fn(&Family) -> bool) -> Value {
     let mut all = Map::new();
-    for family in shown() {
+    for family in reading.shown().filter(|family| is_wanted(family)) {
         all.insert(key(family).to_owned(), nested(reading, family, totals));
-        if family.bin_len().is_some() {
+        if family.is_histogram() {
             let sum = sum_of(family);
             all.insert(key(sum).to_owned(), nested(reading, sum, totals));
         }
@@ -147,11 +170,11 @@ fn key(family: &Family) -> &'static str {
 fn nested(reading: &Reading<'_>, family: &Family, totals: &Totals) -> Value {
     let mut root = if family.labels.is_empty() { Value::from(0) } else { Value::Object(Map::new()) };
     for (labels, count) in reading.series(family, totals) {
-        if count == 0 && family.bin_len().is_some() {
+        if count == 0 && family.is_histogram() {
             continue;
         }
         let leaf = labels.into_iter().fold(&mut root, |at, label| &mut at[label]);
-        *leaf = count.into();
+        *leaf = if family.is_micros() { (count as f64 / 1e6).into() } else { count.into() };
     }
     root
 }
@@ -160,6 +183,33 @@ fn nested(reading: &Reading<'_>, family: &Family, totals: &Totals) -> Value {
 mod tests {
     use super::*;
     use crate::board::tests::board;
+    use crate::board::work::tests::board_with_workers;
+
+    #[test]
+    fn what_rules_and_workers_do_is_there_where_there_are_any() {
+        let with = board_with_workers();
+        let document: Value = serde_json::from_str(&render(&with.read(), None)).unwrap();
+        let server = "lan/192.0.2.53:53";
+        assert_eq!(document["counters"]["rule_hits"], json!({"none": 0, "lan": 9, "no-\"quotes\"": 0}));
+        assert_eq!(document["counters"]["work_refused"]["lan"]["pool"], json!(2));
+        assert_eq!(document["counters"]["upstream_seconds"], json!({server: {"0.000128": 3, "+Inf": 1}}));
+        assert_eq!(document["counters"]["upstream_seconds_sum"][server], json!(5.0003));
+        assert_eq!(
+            document["platform"],
+            json!({
+                "workers": 1, "tasks": 5, "cache": {"entries": 7, "bytes": 1000},
+                "upstreams": {
+                    server: {"state": "closed", "srtt_seconds": 0.0015, "in_flight": 3},
+                    "lan/[2001:db8::53]:53": {"state": "open", "srtt_seconds": null, "in_flight": 0},
+                },
+            })
+        );
+        assert_eq!(document["shards"][1]["counters"].get("rule_hits"), None);
+        let without = render(&board().read(), None);
+        for part in ["rule_", "upstream", "worker", "cache_", "platform", "SERVFAIL"] {
+            assert!(!without.contains(part), "{part}");
+        }
+    }
 
     #[test]
     fn the_document_has_facts_sums_and_shards() {

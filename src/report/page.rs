@@ -10,6 +10,7 @@ mod document;
 mod figures;
 mod numbers;
 pub mod operator;
+mod platform;
 mod span;
 #[cfg(test)]
 mod tests;

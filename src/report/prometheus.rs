@@ -9,7 +9,8 @@ use crate::announce::report::Route;
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::{Observation, TIME_BOUNDS};
 use crate::board::process::PROCESS;
-use crate::board::{Reading, shown, sum_of};
+use crate::board::work::{Server, Work};
+use crate::board::{Reading, sum_of};
 use crate::limits::SERVICE_TIME_EVERY;
 use crate::stats::counters::{Family, QUERIES, Totals};
 use crate::stats::uniques::KINDS;
@@ -73,9 +74,13 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
     text.routes(reading);
     text.observation(reading);
     text.shards(reading);
-    for family in shown() {
+    if let Some(work) = &reading.work {
+        text.work(work);
+    }
+    for family in reading.shown() {
         match family.bin_len() {
             Some(bin_len) => text.histogram(reading, family, bin_len),
+            None if family.is_histogram() => text.times(reading, family),
             None if family.by_shard => text.by_shard(reading, family),
             None => {
                 text.head(family.name, "counter", family.help);
@@ -318,6 +323,45 @@ impl Text {
         }
     }
 
+    /// What workers have at hand.
+    fn work(&mut self, work: &Work) {
+        let gauges: [(&str, &str, u64); 3] = [
+            ("as112_worker_tasks", "Queries that workers have taken and not answered yet.", work.tasks),
+            ("as112_cache_entries", "Entries of the cache.", work.cache_entries),
+            ("as112_cache_bytes", "Bytes that the cache takes.", work.cache_bytes),
+        ];
+        for (name, help, value) in gauges {
+            self.head(name, "gauge", help);
+            self.sample(name, &[], value);
+        }
+        type Value = fn(&Server) -> Option<f64>;
+        let of_servers: [(&str, &str, Value); 3] = [
+            (
+                "as112_upstream_state",
+                "Whether an upstream server is asked: 0 it is, 1 one query finds out, 2 it is not.",
+                |server| Some(f64::from(server.state as u8)),
+            ),
+            (
+                "as112_upstream_srtt_seconds",
+                "Smoothed time to the response of an upstream server, where it is known.",
+                |server| server.srtt.map(|srtt| srtt.as_secs_f64()),
+            ),
+            (
+                "as112_upstream_in_flight",
+                "Queries sent to an upstream server that it has not answered yet.",
+                |server| Some(server.in_flight as f64),
+            ),
+        ];
+        for (name, help, value) in of_servers {
+            self.head(name, "gauge", help);
+            for server in &work.servers {
+                if let Some(value) = value(server) {
+                    self.sample(name, &[("server", &server.name)], value);
+                }
+            }
+        }
+    }
+
     /// The lines before the samples of a family. `kind` is OpenMetrics' word; the older format has no infos.
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let (family, kind) = match (self.format, kind) {
@@ -367,6 +411,31 @@ impl Text {
         }
     }
 
+    /// One cumulative histogram of times for each value of the label before the bins that is in use.
+    fn times(&mut self, reading: &Reading<'_>, family: &Family) {
+        let [label, bins] = family.labels else {
+            unreachable!("families of times have one label and the bins")
+        };
+        self.head(family.name, "histogram", family.help);
+        let names = &reading.named.counted;
+        let sums = sum_of(family).of(&reading.total);
+        let (bucket, sum_name) = (format!("{}_bucket", family.name), format!("{}_sum", family.name));
+        for (index, (counts, sum)) in family.of(&reading.total).chunks(bins.len).zip(sums).enumerate() {
+            let mut count = 0;
+            if index >= names.len_in_use(label) && counts.iter().all(|count| *count == 0) {
+                continue;
+            }
+            let value = names.value(label, index);
+            let own = (label.name, value.as_str());
+            for (bin, in_bin) in counts.iter().enumerate() {
+                count += in_bin;
+                self.sample(&bucket, &[own, (bins.name, &names.value(bins, bin))], count);
+            }
+            self.sample(&sum_name, &[own], *sum as f64 / 1e6);
+            self.sample(&format!("{}_count", family.name), &[own], count);
+        }
+    }
+
     /// One cumulative histogram for each value of the label before the bins.
     fn histogram(&mut self, reading: &Reading<'_>, family: &Family, bin_len: usize) {
         let [label, bins] = family.labels else {
@@ -396,6 +465,7 @@ impl Text {
 mod tests {
     use super::*;
     use crate::board::tests::board;
+    use crate::board::work::tests::board_with_workers;
 
     fn rendered(format: Format) -> String {
         let board = board();
@@ -456,6 +526,41 @@ mod tests {
         assert!(text.contains("as112_query_size_bytes_sum{transport=\"udp\"} 2128\n"));
         assert!(text.contains("as112_query_size_bytes_count{transport=\"udp\"} 3\n"));
         assert!(text.contains("as112_response_size_bytes_bucket{transport=\"tcp\",le=\"4095.0\"} 0\n"));
+    }
+
+    #[test]
+    fn what_rules_and_workers_do_is_there_where_there_are_any() {
+        let board = board_with_workers();
+        let text = render(&board.read(), Format::Text);
+        for part in [
+            "# TYPE as112_upstream_state gauge\nas112_upstream_state{server=\"lan/192.0.2.53:53\"} 0\n\
+             as112_upstream_state{server=\"lan/[2001:db8::53]:53\"} 2\n",
+            "# TYPE as112_upstream_srtt_seconds gauge\n\
+             as112_upstream_srtt_seconds{server=\"lan/192.0.2.53:53\"} 0.0015\n# HELP",
+            "as112_upstream_in_flight{server=\"lan/192.0.2.53:53\"} 3\n",
+            "\nas112_worker_tasks 5\n",
+            "\nas112_cache_entries 7\n",
+            "\nas112_cache_bytes 1000\n",
+            "# TYPE as112_rule_hits_total counter\nas112_rule_hits_total{rule=\"none\"} 0\n\
+             as112_rule_hits_total{rule=\"lan\"} 9\nas112_rule_hits_total{rule=\"no-\\\"quotes\\\"\"} 0\n# ",
+            "as112_work_refused_total{route=\"lan\",reason=\"pool\"} 2\n",
+            "as112_upstream_queries_total{server=\"lan/192.0.2.53:53\",outcome=\"answered\"} 4\n",
+            "# TYPE as112_upstream_seconds histogram\n\
+             as112_upstream_seconds_bucket{server=\"lan/192.0.2.53:53\",le=\"0.000064\"} 0\n\
+             as112_upstream_seconds_bucket{server=\"lan/192.0.2.53:53\",le=\"0.000128\"} 3\n",
+            "as112_upstream_seconds_bucket{server=\"lan/192.0.2.53:53\",le=\"+Inf\"} 4\n\
+             as112_upstream_seconds_sum{server=\"lan/192.0.2.53:53\"} 5.0003\n\
+             as112_upstream_seconds_count{server=\"lan/192.0.2.53:53\"} 4\n",
+            "as112_cache_lookups_total{result=\"fresh\"} 6\n",
+            "as112_responses_total{rcode=\"SERVFAIL\"} 7\n",
+        ] {
+            assert!(text.contains(part), "{part}\n---\n{text}");
+        }
+        assert_eq!(text.matches("as112_upstream_seconds_bucket").count(), 2 * 16, "no other server has any");
+        let without = rendered(Format::Text);
+        for part in ["rule", "upstream", "worker", "cache_", "coalesced", "SERVFAIL", "divert"] {
+            assert!(!without.contains(part), "{part}");
+        }
     }
 
     #[test]

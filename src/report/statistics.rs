@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::board::{Board, shown};
+use crate::board::Board;
 use crate::log::Log;
 use crate::stats::counters::QUERIES;
 
-/// Logs a line of what matters most, and one for each family that counted something. Sizes are left out.
+/// Logs a line of what matters most, and one for each family that counted something. Sizes and times are left out.
 pub fn tell(board: &Board, log: &Log) {
     let reading = board.read();
     log.each(
@@ -21,7 +21,7 @@ pub fn tell(board: &Board, log: &Log) {
             ("log_lines_lost", log.lost().into()),
         ],
     );
-    for family in shown().filter(|family| family.bin_len().is_none()) {
+    for family in reading.shown().filter(|family| !family.is_histogram()) {
         let series = reading.series(family, &reading.total).into_iter().filter(|(_, count)| *count > 0);
         let counts: Map<String, Value> =
             series.map(|(labels, count)| (labels.join("/"), count.into())).collect();

@@ -2,9 +2,14 @@
 
 use super::job::Way;
 use super::route::{Routed, without_worker};
-use super::service::{Verdict, again, native};
+use super::service::{Service, Verdict, again, native, split};
 use super::snapshot::Snapshot;
 use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::consts::{HEADER_LEN, flag, rcode};
+use crate::dns::edns::OptReply;
+use crate::dns::name::eq_ignore_case;
+use crate::dns::query::{Header, Query, Question};
+use crate::dns::reply::Reply;
 use crate::stats::account::Account;
 use crate::stats::labels::DROPPED_RULE;
 
@@ -71,8 +76,48 @@ pub fn complete(
 ) -> usize {
     let len = copy(query, out);
     again(snapshot, arrival, out, len, |service, out, query| {
-        service.complete(out, query, message, rcode, error)
+        completed(service, out, query, message, rcode, error)
     })
+}
+
+fn completed(
+    service: &Service<'_>,
+    slot: &mut [u8],
+    query: &Query,
+    message: &[u8],
+    rcode: u16,
+    error: Option<u16>,
+) -> usize {
+    let Query { question, opt, .. } = query;
+    // Its pointers count from its beginning, so what it repeats of the query has to be as long.
+    let made = Header::read(message, message.len())
+        .filter(|made| made.questions == 1 && is_same(slot, message, question))
+        .zip(message.get(question.end..));
+    let Some((made, records)) = made else {
+        return service.code(slot, query, u16::from(rcode::SERVFAIL), error);
+    };
+    let (low, extended_rcode) = split(rcode, opt.is_some());
+    let opt_reply = opt.as_ref().map(|opt| OptReply { error, extended_rcode, ..service.opt(opt) });
+    let room = service.room(opt.as_ref(), opt_reply.as_ref());
+    let mut reply = Reply::with_question(slot, &service.header, question.end).rcode(low);
+    reply.set(made.flags & (flag::AA | flag::RA | flag::AD) | service.header.flags & flag::CD);
+    if question.end + records.len() <= room {
+        reply.append(records, made.records);
+    } else {
+        reply.set(flag::TC);
+    }
+    service.end(reply, opt_reply.as_ref())
+}
+
+/// Whether `message` has the question of the query in `slot`, but for the case of letters.
+fn is_same(slot: &[u8], message: &[u8], question: &Question) -> bool {
+    let (ours, theirs) = (slot.get(HEADER_LEN..question.end), message.get(HEADER_LEN..question.end));
+    let is_same = |(ours, theirs): (&[u8], &[u8])| {
+        let ((name, rest), (their_name, their_rest)) =
+            (ours.split_at(question.name.len()), theirs.split_at(question.name.len()));
+        eq_ignore_case(name, their_name) && rest == their_rest
+    };
+    ours.zip(theirs).is_some_and(is_same)
 }
 
 /// Copies a query to the beginning of a slot, as far as there is room.

@@ -4,8 +4,10 @@
 //! queues in which neither waits. With none at hand, or when a rule has its share of them, the query gets the
 //! rule's fallback in its slot.
 
+use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -101,6 +103,16 @@ impl Job {
     pub fn query(&self) -> &[u8] {
         &self.query[..self.len]
     }
+
+    /// The same query, for who goes on with it when the job has gone back. It is no desk's.
+    #[must_use]
+    pub fn twin(&self) -> Box<Self> {
+        let mut twin = Box::new(Self::empty());
+        (twin.way, twin.arrival, twin.account) = (self.way, self.arrival, self.account);
+        (twin.tags, twin.asked, twin.len) = (self.tags, self.asked, self.len);
+        twin.query[..self.len].copy_from_slice(&self.query[..self.len]);
+        twin
+    }
 }
 
 /// What is handed over.
@@ -159,6 +171,34 @@ struct Side {
     waker: Waker,
     /// It was given something in this turn.
     is_due: bool,
+}
+
+/// Wakes the thread of TCP: it was given jobs back.
+#[derive(Clone, Debug)]
+pub struct TcpReturn(Waker);
+
+impl TcpReturn {
+    /// What wakes it, whatever it does.
+    ///
+    /// # Errors
+    /// No descriptor, or no memory.
+    pub fn new() -> io::Result<Self> {
+        let waker = Waker::new()?;
+        // It never says that it is awake.
+        let _ = waker.rest(|| true);
+        Ok(Self(waker))
+    }
+
+    /// Wakes it. Once for all that was given back in a turn.
+    pub fn ring(&self) {
+        self.0.ring();
+    }
+}
+
+impl AsRawFd for TcpReturn {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
 }
 
 /// Where one worker takes the jobs of one desk.
@@ -310,6 +350,12 @@ impl Inbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.given.is_empty()
+    }
+
+    /// Whether there will never be a job again: the desk is gone.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.given.is_abandoned() && self.given.is_empty()
     }
 }
 

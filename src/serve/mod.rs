@@ -10,6 +10,8 @@ pub mod published;
 mod route;
 mod service;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use again::{answer_code, complete, fallback, truncated};
 pub use route::facts;

@@ -109,6 +109,12 @@ impl Follower {
         }
     }
 
+    /// The snapshot that it serves, for who goes on with it after it was replaced.
+    #[must_use]
+    pub fn current(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
     #[cold]
     #[inline(never)]
     fn change_over(&mut self) {

@@ -5,7 +5,7 @@ use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
 use crate::dns::cookie::{self, Cookie, Standing};
 use crate::dns::edns::{COOKIE_OPTION_LEN, Opt, OptReply, Span};
-use crate::dns::name::{Walk, eq_ignore_case};
+use crate::dns::name::Walk;
 use crate::dns::query::{Header, Query, Question, Reject, Tsig, parse};
 use crate::dns::reply::{Reply, bad_key};
 use crate::dns::u16_at;
@@ -263,39 +263,6 @@ impl Service<'_> {
         self.end(reply, opt_reply.as_ref())
     }
 
-    /// Makes `message`, which has the same question and no OPT, the reply: its records, AA, RA and AD are
-    /// those of the message. What does not fit is left out whole, with TC. A message that has another
-    /// question is none: then the reply is SERVFAIL.
-    #[cold]
-    pub(super) fn complete(
-        &self,
-        slot: &mut [u8],
-        query: &Query,
-        message: &[u8],
-        rcode: u16,
-        error: Option<u16>,
-    ) -> usize {
-        let Query { question, opt, .. } = query;
-        // Its pointers count from its beginning, so what it repeats of the query has to be as long.
-        let made = Header::read(message, message.len())
-            .filter(|made| made.questions == 1)
-            .zip(message.get(question.end..));
-        let Some((made, records)) = made.filter(|_| same_question(slot, message, question)) else {
-            return self.code(slot, query, u16::from(rcode::SERVFAIL), error);
-        };
-        let (low, extended_rcode) = split(rcode, opt.is_some());
-        let opt_reply = opt.as_ref().map(|opt| OptReply { error, extended_rcode, ..self.opt(opt) });
-        let room = self.room(opt.as_ref(), opt_reply.as_ref());
-        let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(low);
-        reply.set(made.flags & (flag::AA | flag::RA | flag::AD) | self.header.flags & flag::CD);
-        if question.end + records.len() <= room {
-            reply.append(records, made.records);
-        } else {
-            reply.set(flag::TC);
-        }
-        self.end(reply, opt_reply.as_ref())
-    }
-
     /// Replies with a compiled tail.
     #[inline]
     fn compiled(
@@ -519,7 +486,7 @@ impl Service<'_> {
 
     /// The OPT that answers `opt`.
     #[inline]
-    fn opt(&self, opt: &Opt) -> OptReply<'_> {
+    pub(super) fn opt(&self, opt: &Opt) -> OptReply<'_> {
         OptReply {
             nsid: opt.nsid.then_some(&self.snapshot.nsid[..]),
             keepalive: match self.arrival.transport {
@@ -539,7 +506,7 @@ impl Service<'_> {
 
     /// How long the reply may be before its OPT.
     #[inline]
-    fn room(&self, opt: Option<&Opt>, reply: Option<&OptReply<'_>>) -> usize {
+    pub(super) fn room(&self, opt: Option<&Opt>, reply: Option<&OptReply<'_>>) -> usize {
         let whole = match (self.arrival.transport, opt) {
             (Transport::Tcp { .. }, _) => TCP_REPLY_LEN_MAX,
             (Transport::Udp, None) => UDP_LEN_MAX,
@@ -559,7 +526,7 @@ impl Service<'_> {
 
     /// Appends OPT and ends the reply, whose length it returns.
     #[inline]
-    fn end(&self, mut reply: Reply<'_>, opt: Option<&OptReply<'_>>) -> usize {
+    pub(super) fn end(&self, mut reply: Reply<'_>, opt: Option<&OptReply<'_>>) -> usize {
         if let Some(opt) = opt {
             self.append(&mut reply, opt);
         }
@@ -585,21 +552,11 @@ impl Service<'_> {
 }
 
 /// The low four bits of a response code, and those that travel in OPT.
-const fn split(rcode: u16, has_opt: bool) -> (u8, u8) {
+pub(super) const fn split(rcode: u16, has_opt: bool) -> (u8, u8) {
     if rcode > 0xF && !has_opt {
         return (rcode::SERVFAIL, 0);
     }
     ((rcode & 0xF) as u8, (rcode >> 4) as u8)
-}
-
-/// Whether `message` has the question of the query in `slot`, but for the case of letters.
-fn same_question(slot: &[u8], message: &[u8], question: &Question) -> bool {
-    let [ours, theirs] = [slot, message].map(|packet| packet.get(HEADER_LEN..question.end));
-    ours.zip(theirs).is_some_and(|(ours, theirs)| {
-        let ((name, rest), (same, other)) =
-            (ours.split_at(question.name.len()), theirs.split_at(question.name.len()));
-        eq_ignore_case(name, same) && rest == other
-    })
 }
 
 /// What counts of an OPT.
@@ -615,55 +572,4 @@ fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::serve::snapshot::tests::snapshot;
-
-    /// A wildcard listener has no address by which its own packets could be known: the one that the packet
-    /// was sent to tells it.
-    #[test]
-    fn at_a_wildcard_a_packet_from_the_address_that_it_was_sent_to_gets_nothing() {
-        let wildcard = snapshot(|_, settings| settings.listeners = vec!["0.0.0.0:53".parse().unwrap()]);
-        let wildcard = wildcard.unwrap();
-        let dropped = |peer: &str, transport| {
-            let local = "192.175.48.6:53".parse().unwrap();
-            let peer = peer.parse().unwrap();
-            let arrival = Arrival { transport, peer, local, listener: 0, unix_time: 0, pace: Pace::Within };
-            let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
-            let (mut slot, mut account) = ([0; TCP_REPLY_LEN_MAX], Account::default());
-            slot[..query.len()].copy_from_slice(query);
-            let verdict = serve(&wildcard, &arrival, &mut slot, query.len(), &mut account);
-            assert_eq!(verdict == Verdict::Drop, account.dropped.is_some());
-            account.dropped
-        };
-        assert_eq!(dropped("192.175.48.6:53", Transport::Udp), Some(DROPPED_OWN_ADDRESS));
-        for other in ["192.175.48.6:5353", "192.175.48.42:53"] {
-            assert_eq!(dropped(other, Transport::Udp), None, "{other}");
-        }
-        assert_eq!(dropped("192.175.48.6:53", Transport::Tcp { keepalive: 0 }), None);
-    }
-
-    #[test]
-    fn what_a_host_asks_itself_is_a_probe_but_on_loopback() {
-        let is_probe = |peer: &str, local: &str| {
-            let [peer, local] = [peer, local].map(|ip| SocketAddr::new(ip.parse().unwrap(), 5353));
-            let (transport, pace) = (Transport::Udp, Pace::Within);
-            let arrival = Arrival { transport, peer, local, listener: 0, unix_time: 0, pace };
-            opened(&arrival, 0, peer.ip() == local.ip()).is_probe
-        };
-        for own in ["192.175.48.6", "2620:4f:8000::42"] {
-            assert!(is_probe(own, own), "{own}");
-        }
-        for (peer, local) in [
-            ("192.175.48.42", "192.175.48.6"),
-            ("2620:4f:8000::6", "2620:4f:8000::42"),
-            ("192.0.2.1", "0.0.0.0"),
-            ("127.0.0.1", "127.0.0.1"),
-            ("::1", "::1"),
-        ] {
-            assert!(!is_probe(peer, local), "{peer} asks {local}");
-        }
-    }
-}
+mod tests;

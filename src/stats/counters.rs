@@ -102,6 +102,18 @@ impl Family {
         }
     }
 
+    /// Whether it counts by bins of sizes or times: then the last label is the bin.
+    #[must_use]
+    pub fn is_histogram(&self) -> bool {
+        self.labels.last().is_some_and(|label| matches!(label.values, Values::Bins(_) | Values::Times))
+    }
+
+    /// Whether it counts microseconds, which are shown as seconds.
+    #[must_use]
+    pub fn is_micros(&self) -> bool {
+        self.name.ends_with("_seconds_sum")
+    }
+
     /// The counters of this family in a block that was read.
     #[must_use]
     pub fn of<'t>(&self, totals: &'t Totals) -> &'t [u64] {

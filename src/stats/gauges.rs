@@ -20,6 +20,18 @@ pub enum State {
     Open,
 }
 
+impl State {
+    /// As it is shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// The servers with labels of their own, and `other`.
 #[derive(Debug)]
 pub struct Gauges([ServerGauges; SERVER.len]);

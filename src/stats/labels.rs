@@ -231,6 +231,7 @@ pub static DROPPED: Label = Label::fixed(
         "rate_limit",
         "drop_list",
         "rule",
+        "late",
     ],
 );
 /// Values of [`DROPPED`].
@@ -253,6 +254,8 @@ pub const DROPPED_RATE_LIMIT: usize = 7;
 pub const DROPPED_LISTED: usize = 8;
 /// See [`DROPPED_SHORT`]. A rule drops it, or the fallback of one.
 pub const DROPPED_RULE: usize = 9;
+/// See [`DROPPED_SHORT`]. It waited for a worker for so long that its client has asked again.
+pub const DROPPED_LATE: usize = 10;
 /// What a query over the rate limit of its network got: a truncated reply, BADCOOKIE, nothing; or an answer,
 /// because the limit only counts, or is not for its network, or it had a valid cookie.
 pub static OVER_LIMIT: Label =
@@ -290,6 +293,7 @@ pub static XDP_REASON: Label = Label::fixed(
         "sampled",
         "busy",
         "limited",
+        "policy",
     ],
 );
 /// Why a receive was begun again.
@@ -388,8 +392,26 @@ pub fn rtt_bin(micros: u64) -> usize {
 /// What a look into the cache found.
 pub static CACHE_LOOK: Label =
     Label::fixed("result", &["fresh", "prefetch", "stale", "failure", "expired", "miss"]);
+/// The values of [`CACHE_LOOK`] that answer a query.
+pub const CACHE_HITS: [&str; 3] = ["fresh", "prefetch", "stale"];
+/// Values of [`CACHE_LOOK`].
+pub const CACHE_FRESH: usize = 0;
+/// See [`CACHE_FRESH`].
+pub const CACHE_PREFETCH: usize = 1;
+/// See [`CACHE_FRESH`].
+pub const CACHE_STALE: usize = 2;
+/// See [`CACHE_FRESH`].
+pub const CACHE_FAILURE: usize = 3;
+/// See [`CACHE_FRESH`].
+pub const CACHE_MISS: usize = 5;
 /// What the other server said, compared with our own answer.
 pub static COMPARED: Label = Label::fixed("result", &["same", "differs", "timeout"]);
+/// Values of [`COMPARED`].
+pub const COMPARED_SAME: usize = 0;
+/// See [`COMPARED_SAME`].
+pub const COMPARED_DIFFERS: usize = 1;
+/// See [`COMPARED_SAME`].
+pub const COMPARED_TIMEOUT: usize = 2;
 
 /// The types that have a counter of their own, by number.
 const TYPES: [(u16, &str); 29] = [

@@ -30,6 +30,7 @@ pub mod process;
 pub mod ring;
 pub mod sockets;
 pub mod steering;
+pub mod threads;
 pub mod topology;
 pub mod units;
 pub mod user;

@@ -37,7 +37,7 @@ pub(super) const TAIL_WORDS: usize = 36;
 /// Compression pointers of a tail: its owner and the two names of a SOA.
 pub(super) const RELOCATIONS: usize = 3;
 /// Why a frame was answered (the first) or passed.
-pub(super) const REASONS: usize = 19;
+pub(super) const REASONS: usize = 20;
 /// The last of them: it does not pass either.
 pub(super) const DROPPED_REASON: usize = REASONS - 1;
 /// Room for every value of the mask that a reason is cut down to, and for hashes of a name likewise.
@@ -131,6 +131,7 @@ pub(super) struct Range {
 pub(super) struct Set {
     pub(super) passes_all: u64,
     pub(super) passes_cookies: u64,
+    pub(super) ruled: u64,
     pub(super) drops_len: u64,
     pub(super) depths: u64,
     pub(super) slots_mask: u64,

@@ -31,7 +31,7 @@ use crate::sys::clock;
 
 use counts::CPU_LEN;
 use filter::{CONTROL_LEN, FILTER_AT};
-use layout::{Control, Cpu};
+use layout::{Control, Cpu, Set};
 use refusal::{refused, told};
 use sets::{SET_LEN, Zones};
 
@@ -199,6 +199,17 @@ impl Responder {
         // After this no run of the program reads the old set, which the next call overwrites.
         bpf::wait_for_runs();
         *zones = Known { counts: (taken, left), example };
+    }
+
+    /// From now on leaves to the sockets what rules of `snapshot` may concern, which is about to be published:
+    /// no query is answered here that a rule decides there.
+    pub fn withhold(&self, snapshot: &Snapshot) {
+        // The lock: nobody changes over meanwhile.
+        let _zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = memory::word(&self.control, offset_of!(Control, set)).load(Ordering::Relaxed);
+        let ruled = memory::word(&self.sets, set as usize * SET_LEN + offset_of!(Set, ruled));
+        ruled.store(ruled.load(Ordering::Relaxed) | limiting::ruled(snapshot), Ordering::Relaxed);
+        bpf::wait_for_runs();
     }
 
     /// Empty zones that it answers for, and those that it leaves to the sockets.

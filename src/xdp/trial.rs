@@ -35,6 +35,9 @@ pub(super) fn trials(filter: &Filter, port: &Port, snapshot: &Snapshot, zone: &[
         let is_free = |ip: &&IpAddr| ip.is_ipv4() == is_ipv4 && !filter.has(**ip);
         let client = CLIENTS.iter().find(is_free).map(|ip| SocketAddr::new(*ip, CLIENT_PORT));
         let (Some((node, listener)), Some(client)) = (node, client) else { continue };
+        if !snapshot.policy().is_free(listener) {
+            continue; // The sockets answer there.
+        }
         let query = query(zone);
         let mut slot = vec![0; SLOT_PAYLOAD_LEN];
         slot[..query.len()].copy_from_slice(&query);

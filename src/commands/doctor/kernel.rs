@@ -279,6 +279,7 @@ mod tests {
             steering: None,
             steered: "off".to_owned(),
             notes: notes.iter().map(|note| (*note).to_owned()).collect(),
+            spare: Vec::new(),
         };
         assert_eq!(shards(Ok(placement(&[]))).verdict, Verdict::Good);
         assert_eq!(shards(Ok(placement(&["raise the quota"]))).verdict, Verdict::Do);

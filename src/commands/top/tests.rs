@@ -144,6 +144,64 @@ fn networks_and_names_are_shown_below_the_shares_or_on_request_above() {
 }
 
 #[test]
+fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
+    let [mut first, mut second] = recorded();
+    for (numbers, count) in [(&mut first, 0), (&mut second, 1)] {
+        let counters = json!({
+            "rule_hits": {"none": 0, "lan": 3000 * count, "divert-test": 1000 * count},
+            "cache_lookups": {"fresh": 600 * count, "prefetch": 0, "stale": 200 * count, "miss": 200 * count},
+            "work_refused": {"lan": {"pool": 8 * count}},
+            "worker_queries": 4000 * count,
+            "upstream_queries": {"lan/192.0.2.53:53": {"answered": 180 * count, "timeout": 20 * count}},
+        });
+        numbers["counters"].as_object_mut().unwrap().extend(counters.as_object().unwrap().clone());
+        numbers["platform"] = json!({
+            "workers": 1, "tasks": 12, "cache": {"entries": 7, "bytes": 1000},
+            "upstreams": {
+                "lan/192.0.2.53:53": {"state": "closed", "srtt_seconds": 0.0015, "in_flight": 3},
+                "lan/[2001:db8::53]:53": {"state": "half-open", "srtt_seconds": 0.02, "in_flight": 1},
+                "other/192.0.2.1:53": {"state": "open", "srtt_seconds": null, "in_flight": 0},
+            },
+        });
+    }
+    let mut state = State::new("http://node", first);
+    let before = screen(&mut state, 80, 24);
+    assert_has(
+        &before,
+        &["workers    -/s   waiting 12   cache hits -   fallbacks -/s", "up     1.50 ms      -/s"],
+    );
+    state.take(Ok(second), Instant::now());
+    let buffer = drawn(&mut state, 80, 24);
+    let lines = text(&buffer);
+    assert_has(
+        &lines,
+        &[
+            "workers    1,920/s   waiting 12   cache hits 80.0 %   fallbacks 3.8/s",
+            " rule ────────",
+            " upstream ──────",
+            "lan         ████████",
+            "divert-test ██",
+            "75.0 %  lan/192.0.2.53:53     up     1.50 ms   96.0/s",
+            "trying",
+            "down",
+            " type ──",
+            "0  CPU any",
+        ],
+    );
+    assert_eq!(style(&buffer, "down "), (Color::Red, false));
+    assert_eq!(style(&buffer, "3.8/s"), (Color::Red, true));
+    let wide = screen(&mut state, 120, 40);
+    assert_has(&wide, &["lan/[2001:db8::53]:53  ", "other/192.0.2.1:53  "]);
+    let without = screen(&mut live(), 120, 40);
+    assert!(without.iter().all(|line| !line.contains("upstream") && !line.starts_with("workers")));
+    for columns in [1, 2, 9, 30, 47, 79, 170] {
+        for lines in [1, 2, 5, 8, 13, 21, 50] {
+            drawn(&mut state, columns, lines);
+        }
+    }
+}
+
+#[test]
 fn what_is_small_shows_what_matters() {
     let lines = screen(&mut live(), 60, 8);
     assert_has(&lines, &["queries    7,330/s", "lost       nothing", "0  CPU any", "1  CPU any", "q quit"]);

@@ -1,7 +1,9 @@
 //! The screen of `as112d top`. All of it fits 80 columns and 24 lines for two shards; what is smaller shows
 //! less, the least important first, and what is larger shows more.
 
+mod parts;
 mod plan;
+mod platform;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,17 +12,14 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Borders, Paragraph, RenderDirection, Row, Sparkline, SparklineBar, Table};
+use ratatui::widgets::{Paragraph, RenderDirection, Row, Sparkline, SparklineBar, Table};
 use serde_json::Value;
 
 use super::state::State;
 use crate::commands::change::{Change, Sampled, ordered, span};
+use parts::{BAD, GOOD, ODD, Share, bar, grouped, is_moving, nanoseconds, per_second, ruled, titled};
 use plan::{Plan, Wanted};
-
-/// What is good, what deserves a look, and what is bad.
-const GOOD: Color = Color::Green;
-const ODD: Color = Color::Yellow;
-const BAD: Color = Color::Red;
+use platform::Platform;
 
 /// Draws the node.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
@@ -29,6 +28,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
     let (shares, talkers) = (Shares::of(change), talkers(change));
     let (times, sources) = (times(change, area.width), sources(change));
     let shards = change.now["shards"].as_array().map_or(0, Vec::len);
+    let platform = Platform::of(change);
     let plan = Plan::new(
         area,
         &Wanted {
@@ -38,6 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
             shares: shares.0.iter().map(|share| share.parts.len()).collect(),
             talkers: talkers.iter().map(|share| share.parts.len()).max().unwrap_or_default(),
             are_talkers_first: state.are_talkers_first,
+            platform: platform.as_ref().map(Platform::len),
         },
     );
     let shown = usize::from(plan.shards.height.saturating_sub(1));
@@ -52,6 +53,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
             frame.render_widget(line, place);
         }
     }
+    if let Some(platform) = platform {
+        platform.draw(frame, plan.workers, &plan.platform);
+    }
     chart(frame, state, plan.chart);
     for (share, place) in shares.0.iter().zip(&plan.shares).chain(talkers.iter().zip(&plan.talkers)) {
         share.draw(frame, *place);
@@ -63,13 +67,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
 }
 
 //------------ Lines ---
-
-/// A line that begins with what it is about.
-fn titled(title: &str, spans: impl IntoIterator<Item = Span<'static>>) -> Line<'static> {
-    let mut line = Line::from(Span::from(format!("{title:<11}")).bold());
-    line.extend(spans);
-    line
-}
 
 /// Who the node is, and how it stands with us.
 fn head(state: &State, width: u16) -> Paragraph<'static> {
@@ -209,11 +206,6 @@ fn foot(state: &State, has_talkers: bool, are_shards_hidden: bool) -> Line<'stat
     line
 }
 
-/// A title with a line after it.
-fn ruled(title: String) -> Block<'static> {
-    Block::new().borders(Borders::TOP).border_style(Style::new().dark_gray()).title(title)
-}
-
 //------------ The chart ---
 
 /// Queries a second, the newest at the right.
@@ -234,15 +226,6 @@ fn chart(frame: &mut Frame<'_>, state: &State, area: Rect) {
 }
 
 //------------ Shares ---
-
-/// The parts of something that was counted.
-struct Share {
-    title: &'static str,
-    /// Each with its count, the largest first.
-    parts: Vec<(String, u64)>,
-    /// What is 100 per cent.
-    all: u64,
-}
 
 /// All that are shown, the most important first.
 struct Shares(Vec<Share>);
@@ -297,55 +280,6 @@ fn by_transport(queries: Change<'_>) -> Vec<(String, u64)> {
         }
     }
     ordered(counts.into_iter())
-}
-
-/// Cells of `100.0 %` and of a space before it.
-const PERCENTAGE_LEN: usize = 8;
-/// A bar that is shorter says nothing.
-const BAR_LEN_MIN: usize = 5;
-
-impl Share {
-    fn draw(&self, frame: &mut Frame<'_>, area: Rect) {
-        let block = ruled(format!(" {} ", self.title));
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
-        let width = usize::from(inner.width);
-        let longest = self.parts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        let name_len = longest.min(width.saturating_sub(PERCENTAGE_LEN));
-        let bar_len = width.saturating_sub(name_len + PERCENTAGE_LEN + 1);
-        let lines = self.parts.iter().map(|(name, count)| {
-            let part = *count as f64 * 100.0 / self.all.max(1) as f64;
-            let percentage = format!("{:>PERCENTAGE_LEN$}", format!("{part:.1} %"));
-            let bar =
-                if bar_len < BAR_LEN_MIN { " ".repeat(bar_len + 1) } else { bar(*count, self.all, bar_len) };
-            Line::from(vec![
-                shortened(name, name_len).into(),
-                Span::from(bar).fg(Color::Cyan),
-                percentage.into(),
-            ])
-        });
-        let mut lines: Vec<Line<'_>> = lines.take(inner.height.into()).collect();
-        if lines.is_empty() {
-            lines.push(Line::from("-").dark_gray());
-        }
-        frame.render_widget(Paragraph::new(lines), inner);
-    }
-}
-
-/// A space, and a bar that takes its part of `len` cells, in eighths.
-fn bar(part: u64, all: u64, len: usize) -> String {
-    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let (part, all) = (u128::from(part.min(all)), u128::from(all.max(1)));
-    let filled = usize::try_from((part * 8 * len as u128 + all / 2) / all).expect("at most 8 a cell");
-    let bar = "█".repeat(filled / 8) + EIGHTHS[filled % 8];
-    format!(" {bar:<len$}")
-}
-
-fn shortened(text: &str, len: usize) -> String {
-    if text.chars().count() <= len {
-        return format!("{text:<len$}");
-    }
-    text.chars().take(len.saturating_sub(1)).chain(['…']).take(len).collect()
 }
 
 //------------ Shards ---
@@ -445,44 +379,3 @@ fn columns(change: Change<'_>, count: usize) -> Vec<Column<'_>> {
 
 /// Cells of the bar of a shard's load.
 const SHARD_BAR_LEN: usize = 16;
-
-//------------ Numbers ---
-
-/// Whether it counts now.
-fn is_moving(part: Change<'_>) -> bool {
-    !part.is_since_start() && part.count() > 0
-}
-
-/// A rate; with one answer of the node there is none yet.
-fn per_second(of: Change<'_>) -> String {
-    if of.is_since_start() { "-/s".to_owned() } else { format!("{}/s", grouped(of.rate())) }
-}
-
-/// A number with its thousands apart, and tenths where it is small and has some.
-fn grouped(number: f64) -> String {
-    if number < 100.0 && number.fract() > 0.0 {
-        return format!("{number:.1}");
-    }
-    let digits = format!("{number:.0}");
-    let mut out = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A time for people, of three digits.
-fn nanoseconds(count: u64) -> String {
-    let time = Duration::from_nanos(count);
-    let (value, unit) = match count {
-        0..1_000 => return format!("{count} ns"),
-        1_000..1_000_000 => (time.as_secs_f64() * 1e6, "µs"),
-        1_000_000..1_000_000_000 => (time.as_secs_f64() * 1e3, "ms"),
-        _ => (time.as_secs_f64(), "s"),
-    };
-    let tenths = usize::from(value < 10.0) + usize::from(value < 100.0);
-    format!("{value:.tenths$} {unit}")
-}

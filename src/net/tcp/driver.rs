@@ -2,11 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
 use super::conn::{Conn, Ending, Slot};
@@ -21,25 +22,13 @@ use crate::limits::{
 use crate::net::orders::Orders;
 use crate::net::wall::WallClock;
 use crate::serve::Verdict;
-use crate::serve::job::Connection;
+use crate::serve::job::{Connection, TcpReturn};
 
 /// The token of the first listener; those of connections are their keys in the table, far below.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 
 /// The token of what wakes the thread when replies have been made elsewhere.
 const RETURN: usize = FIRST_LISTENER - 1;
-
-/// Wakes the thread of TCP: jobs with replies have been given back.
-#[derive(Clone, Debug)]
-pub struct TcpReturn(Arc<Waker>);
-
-impl TcpReturn {
-    /// Wakes it. Once for all that was given back in a turn.
-    pub fn ring(&self) {
-        // It fails only where the kernel has no memory: the thread wakes up several times a second anyway.
-        let _ = self.0.wake();
-    }
-}
 
 /// The TCP side of the server: all listeners and all connections.
 #[derive(Debug)]
@@ -130,7 +119,10 @@ impl TcpDriver {
     /// # Errors
     /// No descriptor, or no memory.
     pub fn waker(&self) -> io::Result<TcpReturn> {
-        Waker::new(self.poll.registry(), Token(RETURN)).map(|waker| TcpReturn(Arc::new(waker)))
+        let waker = TcpReturn::new()?;
+        let fd = waker.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Token(RETURN), Interest::READABLE)?;
+        Ok(waker)
     }
 
     /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To pause is to accept

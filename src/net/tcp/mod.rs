@@ -23,7 +23,7 @@ use crate::dns::arrival::Arrival;
 use crate::limits;
 use crate::serve::Verdict;
 use crate::serve::job::{Connection, Job};
-pub use driver::{TcpDriver, TcpReturn};
+pub use driver::TcpDriver;
 pub use serving::Serving;
 pub use table::memory_len;
 

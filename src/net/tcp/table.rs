@@ -289,6 +289,7 @@ mod tests {
     use crate::net::tcp::order::Class;
     use crate::net::tcp::random::Random;
     use crate::serve::Verdict;
+    use crate::serve::job::Way;
 
     struct Bench {
         table: Table<()>,
@@ -320,6 +321,26 @@ mod tests {
             let mut slot = Box::new([0; TCP_REPLY_LEN_MAX]);
             let conn = &mut self.table.get_mut(key).unwrap().conn;
             conn.receive(bytes, now, &mut slot, &mut |_, _| Verdict::Reply(reply_len));
+            self.table.settle(key);
+        }
+
+        /// Receives a message at `second` that is handed over.
+        fn hand_over(&mut self, key: usize, second: u64) {
+            let now = self.at(second);
+            let mut slot = Box::new([0; TCP_REPLY_LEN_MAX]);
+            let way = Way { rule: 0, serial: 0 };
+            let conn = &mut self.table.get_mut(key).unwrap().conn;
+            conn.receive(&QUERY, now, &mut slot, &mut |_, _| Verdict::HandOff(way));
+            self.table.settle(key);
+        }
+
+        /// A reply to one of those comes, if there is any.
+        fn reply(&mut self, key: usize, second: u64) {
+            let now = self.at(second);
+            let conn = &mut self.table.get_mut(key).unwrap().conn;
+            if !conn.is_settled() && conn.unsent().is_empty() {
+                conn.reply(Some(&[0; 12]), now);
+            }
             self.table.settle(key);
         }
 
@@ -402,7 +423,7 @@ mod tests {
             let of_client = |address: IpNet| client.is_none_or(|client| client == address);
             let rank = |entry: &Entry<()>| {
                 let conn = &entry.conn;
-                (!conn.unsent().is_empty(), conn.rank().class != Class::Lingers, conn.rank().since)
+                (!conn.is_settled(), conn.rank().class != Class::Lingers, conn.rank().since)
             };
             let entries = self.table.iter().filter(|(_, entry)| of_client(client_of(entry.peer.ip())));
             entries.min_by_key(|(_, entry)| rank(entry)).map(|(key, _)| key)
@@ -423,7 +444,7 @@ mod tests {
         for second in 0..40_000 {
             let key = random.below(60);
             let address = format!("192.0.2.{}", random.below(5));
-            match random.below(9) {
+            match random.below(11) {
                 _ if bench.table.get_mut(key).is_none() => {
                     bench.insert(second, &address);
                 }
@@ -432,6 +453,8 @@ mod tests {
                 3..6 => bench.receive(key, second, &QUERY, 12 + random.len(60_000)),
                 6 => bench.send_all(key, second),
                 7 => bench.receive(key, second, &[0, 0], 12),
+                8 => bench.hand_over(key, second),
+                9 => bench.reply(key, second),
                 _ => {
                     let now = bench.at(second);
                     let conn = &mut bench.table.get_mut(key).unwrap().conn;
@@ -450,7 +473,7 @@ mod tests {
                 let entry = &bench.table.entries.get(key).unwrap();
                 *classes.entry(entry.rank.class as usize).or_insert(0) += 1;
                 let room = bench.room(second + 1, &address);
-                let is_unsent = !entry.conn.unsent().is_empty();
+                let is_unsent = !entry.conn.is_settled();
                 let instead = instead(expected, Closed::RoomOfClient);
                 assert_eq!(room, if is_unsent { Room::Refused } else { instead });
                 chosen += 1;

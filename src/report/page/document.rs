@@ -332,6 +332,16 @@ pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> Marku
     }
 }
 
+/// A table that may be wider than the document.
+pub(super) fn table_card(title: &str, drawn: &Markup) -> Markup {
+    html! {
+        figure.card {
+            @if !title.is_empty() { figcaption { h3 { (title) } } }
+            div.scroll tabindex="0" role="region" aria-label=(title) { (drawn) }
+        }
+    }
+}
+
 pub(super) fn rows_of(head: &[&str], rows: &[Vec<String>]) -> Markup {
     html! {
         table {

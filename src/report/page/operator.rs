@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::charts::{Told, bars, shares_told};
-use super::document::{rows_of, shell};
+use super::document::{rows_of, shell, table_card};
 use super::numbers::{NOTHING, exact, percent, si, si_small, span};
+use super::platform;
 use crate::announce::report::{Report, Route};
 use crate::board::Reading;
 use crate::board::announcers::Announcer;
@@ -46,13 +47,14 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
             (state(reading))
             (balance(reading, pace))
             (times(reading))
-            section aria-labelledby="rings" { h2 #rings { "Rings and sockets" } (card("", &health(reading))) }
+            (platform::section(reading))
+            section aria-labelledby="rings" { h2 #rings { "Rings and sockets" } (table_card("", &health(reading))) }
             section aria-labelledby="lost" {
                 h2 #lost { "Unanswered and dropped" }
                 div.cards {
-                    (card("Unanswered packets", &series(reading, DROPPED, "Reason")))
-                    (card("TCP connections closed", &series(reading, TCP_CLOSED, "Reason")))
-                    (card("UDP counters of this host", &host(reading)))
+                    (table_card("Unanswered packets", &series(reading, DROPPED, "Reason")))
+                    (table_card("TCP connections closed", &series(reading, TCP_CLOSED, "Reason")))
+                    (table_card("UDP counters of this host", &host(reading)))
                 }
             }
         }
@@ -64,15 +66,6 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
         }
     };
     shell(&reading.named.node, None, Some(NODE_VIEW_REFRESH_SECONDS), &body).into_string()
-}
-
-fn card(title: &str, drawn: &Markup) -> Markup {
-    html! {
-        figure.card {
-            @if !title.is_empty() { figcaption { h3 { (title) } } }
-            div.scroll tabindex="0" role="region" aria-label=(title) { (drawn) }
-        }
-    }
 }
 
 fn state(reading: &Reading<'_>) -> Markup {
@@ -177,7 +170,7 @@ fn balance(reading: &Reading<'_>, pace: &Pace) -> Markup {
                 figcaption { h3 { "Balance" } p.note { "Datagrams since counting began" } }
                 @if all == 0 { p.empty { "No datagrams yet." } } @else { (bars(&told, &shares, all)) }
             }
-            (card("", &rows_of(&head, &rows)))
+            (table_card("", &rows_of(&head, &rows)))
         }
     }
 }

@@ -37,7 +37,7 @@ pub enum Class {
     Log,
     /// Tells others of queries.
     Taps,
-    /// Waits for the process that this one succeeds.
+    /// Waits for another process: the one that this one succeeds, or the resolver.
     Elder,
     /// Says to the program in the driver that the node lives, and reads its counters.
     Xdp,
@@ -206,6 +206,12 @@ const fn with(number: c_long, index: u8, value: i32) -> Call {
 const fn socket(domain: i32, kind: i32) -> Call {
     let kind = Argument { index: 1, mask: 0xF, value: kind.cast_unsigned() as u64 };
     Call(libc::SYS_socket, Only::Both([Argument::is(0, domain.cast_unsigned()), kind]))
+}
+
+/// This option of a socket.
+const fn option(level: i32, name: i32) -> Call {
+    let [level, name] = [level.cast_unsigned(), name.cast_unsigned()];
+    Call(libc::SYS_setsockopt, Only::Both([Argument::is(1, level), Argument::is(2, name)]))
 }
 
 /// What every thread does: memory that holds no code, time, waiting for each other, its end and that of the
@@ -378,8 +384,8 @@ const TAP_SOCKETS: &[Call] = &[
 /// Sockets for single queries, each bound to a port by chance.
 const RESOLUTION: &[Call] = &[any(libc::SYS_bind), any(libc::SYS_setsockopt)];
 
-/// Replies on the sockets of shards; queries to upstreams, over sockets that it opens and does not bind. Of
-/// TCP, landlock checks the port.
+/// Replies on the sockets of shards; queries to upstreams, over sockets that it opens and binds to random
+/// ports. Of TCP, landlock checks the port that is connected to, and lets none be bound.
 const UPSTREAMS: &[Call] = &[
     any(libc::SYS_sendmmsg),
     any(libc::SYS_recvmmsg),
@@ -395,8 +401,15 @@ const UPSTREAMS: &[Call] = &[
     any(libc::SYS_getsockopt),
     any(libc::SYS_getsockname),
     any(libc::SYS_getpeername),
-    with(libc::SYS_setsockopt, 1, libc::IPPROTO_TCP),
+    option(libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    option(libc::SOL_SOCKET, libc::SO_RCVBUF),
+    option(libc::IPPROTO_IP, libc::IP_RECVERR),
+    option(libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+    // What came of datagrams that nobody took.
+    any(libc::SYS_recvmsg),
     with(libc::SYS_ioctl, 1, libc::FIONBIO as i32),
+    any(libc::SYS_bind),
     socket(libc::AF_INET, libc::SOCK_DGRAM),
     socket(libc::AF_INET6, libc::SOCK_DGRAM),
     socket(libc::AF_INET, libc::SOCK_STREAM),

@@ -18,7 +18,7 @@ mod stream;
 mod streams;
 mod table;
 pub mod tls;
-mod wheel;
+pub(in crate::work) mod wheel;
 
 #[cfg(test)]
 mod tests;

@@ -767,6 +767,8 @@ INLINE u32 respond(struct xdp_md *ctx, struct control *control, struct cpu *cpu)
         return DROPPED;
     if (set->passes_all)
         return LIMITED;
+    if (set->ruled >> (cpu->listener & (LISTENERS - 1)) & 1)
+        return POLICY;
     if ((reason = header(ctx, cpu)) || (reason = name(ctx, cpu)) || (reason = question_and_edns(ctx, set, cpu)))
         return reason;
 

@@ -98,6 +98,7 @@ struct range {
 struct set {
     u64 passes_all;     /* the sockets answer everything: a rate limit is in their memory */
     u64 passes_cookies; /* and queries with a cookie */
+    u64 ruled;          /* a bit for each listener whose queries rules may concern: the sockets ask them */
     u64 drops_len;
     u64 depths;        /* how many labels zones have, a byte for each number, the greatest in the lowest */
     u64 slots_mask;    /* of so many slots is made use */
@@ -128,6 +129,7 @@ enum reason {
     SAMPLED,
     BUSY, /* another frame is in work on this CPU */
     LIMITED, /* there is a rate limit, which is the sockets' */
+    POLICY,  /* rules may concern it */
     DROPPED, /* it does not pass: its network gets nothing */
     REASONS,
 };

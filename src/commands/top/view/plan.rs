@@ -14,6 +14,8 @@ pub(super) struct Wanted {
     /// How many networks or names there are, and whether they matter more than the shares.
     pub(super) talkers: usize,
     pub(super) are_talkers_first: bool,
+    /// How many rules or upstream servers there are, where there are workers.
+    pub(super) platform: Option<usize>,
 }
 
 /// A place for each; those that have none are empty.
@@ -21,12 +23,15 @@ pub(super) struct Wanted {
 pub(super) struct Plan {
     pub(super) head: Rect,
     pub(super) rates: Rect,
+    pub(super) workers: Rect,
     pub(super) dropped: Rect,
     pub(super) lost: Rect,
     pub(super) times: Rect,
     pub(super) sources: Rect,
     pub(super) chart: Rect,
     pub(super) shares: Vec<Rect>,
+    /// Rules, and upstream servers.
+    pub(super) platform: Vec<Rect>,
     pub(super) talkers: Vec<Rect>,
     pub(super) shards: Rect,
     pub(super) foot: Rect,
@@ -51,9 +56,12 @@ impl Plan {
             got
         };
         let [rates, foot, lost, head, dropped] = [(); 5].map(|()| take(1, 1));
+        let workers = if wanted.platform.is_some() { take(1, 1) } else { 0 };
         let all_shards = u16::try_from(wanted.shards).unwrap_or(u16::MAX);
         let mut shards = take(1 + all_shards.min(SHARDS_GOOD), 2);
         let mut chart = take(CHART_MIN, CHART_MIN);
+        let most_platform = wanted.platform.filter(|len| *len > 0).map_or(0, |len| longest(&[len]));
+        let mut platform = take(most_platform.min(SHARE_GOOD), SHARE_MIN);
         // Whole rows of shares: the first ones matter most.
         let columns = columns(area.width);
         let lens: Vec<u16> = wanted.shares.chunks(columns.len()).map(longest).collect();
@@ -73,15 +81,30 @@ impl Plan {
         for (row, len) in rows.iter_mut().zip(lens).filter(|(row, _)| **row > 0) {
             *row += take(len.saturating_sub(*row), 1);
         }
+        platform += if platform > 0 { take(most_platform - platform, 1) } else { 0 };
         talkers += if talkers > 0 { take(most_talkers - talkers, 1) } else { 0 };
         chart += if chart > 0 { take(u16::MAX, 1) } else { 0 };
 
-        let heights = [head, rates, times, dropped, lost, sources, chart];
+        let heights = [head, rates, workers, times, dropped, lost, sources, chart, platform];
         let heights: Vec<u16> =
             heights.into_iter().chain(rows).chain([talkers, shards, left, foot]).collect();
         let places = Layout::vertical(heights.into_iter().map(Constraint::Length)).split(area);
-        let [head, rates, times, dropped, lost, sources, chart, rows @ .., talkers, shards, _, foot] =
-            &places[..]
+        let [
+            head,
+            rates,
+            workers,
+            times,
+            dropped,
+            lost,
+            sources,
+            chart,
+            platform,
+            rows @ ..,
+            talkers,
+            shards,
+            _,
+            foot,
+        ] = &places[..]
         else {
             unreachable!("there are as many places as heights")
         };
@@ -89,6 +112,8 @@ impl Plan {
         Self {
             shares: rows.take(wanted.shares.len()).collect(),
             talkers: Layout::horizontal(SIDE_BY_SIDE).spacing(2).split(*talkers).to_vec(),
+            platform: Layout::horizontal(SIDE_BY_SIDE).spacing(2).split(*platform).to_vec(),
+            workers: *workers,
             head: *head,
             rates: *rates,
             times: *times,
@@ -102,7 +127,7 @@ impl Plan {
     }
 }
 
-/// The widths of networks and names.
+/// The widths of networks and names, and of rules and servers.
 const SIDE_BY_SIDE: [Constraint; 2] = [Constraint::Fill(3), Constraint::Fill(4)];
 
 /// The lines that a row of shares takes where there is room, with its title.

@@ -1,5 +1,7 @@
 //! The connection byte by byte, with a clock of the tests' own.
 
+mod pending;
+
 use super::*;
 use crate::net::tcp::random::Random;
 

@@ -9,6 +9,7 @@ use crate::limits::TCP_IDLE_TIMEOUT_MIN;
 use harness::{Server, Toy, ask, assert_soon, breathe, expect_end, framed_query, is_over, read_reply};
 
 mod harness;
+mod pending;
 mod retire;
 
 #[test]

@@ -62,6 +62,21 @@ impl Server {
 
     /// One whose listener another process has as well: that handle.
     pub(super) fn start_beside(settings: TcpSettings) -> (Self, std::net::TcpListener) {
+        Self::start_all(settings, |_, toy| toy)
+    }
+
+    /// One with the handler that `make` makes.
+    pub(super) fn start_with<H: TcpHandler + Send + 'static>(
+        settings: TcpSettings,
+        make: impl FnOnce(&TcpDriver, Toy) -> H,
+    ) -> Self {
+        Self::start_all(settings, make).0
+    }
+
+    fn start_all<H: TcpHandler + Send + 'static>(
+        settings: TcpSettings,
+        make: impl FnOnce(&TcpDriver, Toy) -> H,
+    ) -> (Self, std::net::TcpListener) {
         // The standard library's own backlog of 128 is too short for thousands of connections at once.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -71,7 +86,7 @@ impl Server {
         let other = listener.try_clone().unwrap();
         let driver = TcpDriver::new(vec![listener], settings).unwrap();
         let (toy, orders) = (Toy::default(), Arc::new(Orders::default()));
-        let (mut handler, told) = (toy.clone(), Arc::clone(&orders));
+        let (mut handler, told) = (make(&driver, toy.clone()), Arc::clone(&orders));
         let thread = std::thread::spawn(move || driver.run(&told, &mut handler));
         (Self { address, toy, orders, thread: Some(thread) }, other)
     }

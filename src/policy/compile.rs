@@ -1,0 +1,337 @@
+//! Files and routes become a [`Policy`]; every mistake in them is found.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::HashMap;
+
+use super::build::{Asking, build};
+use super::check::{Wrong, phases, says_for_whom};
+use super::compiled::Policy;
+use super::expr::Expr;
+use super::language::{ActionId, Kind};
+use super::lower::{Known, Lowering, app, upstream};
+use super::parse;
+use super::phase::Phase;
+use super::problems::Origin;
+use super::rule::{Action, Route, Rule, RuleId};
+use super::tree::{Argument, At, Chosen, Cond, Doing, Mistake};
+use super::upstream::{Choose, Ecs, Over, Upstream, UpstreamId};
+use super::values;
+use super::world::{Series, Source, World};
+use crate::dns::consts::rcode;
+use crate::limits::{
+    PHASE_RULES_MAX, ROUTE_RULES_MAX, RULE_PROBLEMS_MAX, RULE_SERIES_MAX, SERVER_SERIES_MAX, TAGS_MAX,
+};
+use crate::problem::Problem;
+use crate::stats::labels::RULE_NONE;
+
+/// The name of the upstream that is the resolver.
+pub(super) const RESOLVER: &str = "resolver";
+
+/// A rule or a route that has been read.
+#[derive(Debug)]
+struct Draft<'a> {
+    origin: Origin<'a>,
+    /// The text of the action; the same as that of the condition in a file.
+    action_origin: Origin<'a>,
+    name: At<String>,
+    at: usize,
+    cond: Cond,
+    doing: Doing,
+    options: Chosen,
+    route: Option<&'a Route>,
+}
+
+impl Policy {
+    /// Compiles rules and routes: files in their order, then routes.
+    ///
+    /// # Errors
+    /// Every mistake, with its place.
+    pub fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<Self, Vec<Problem>> {
+        compile(files, routes, world)
+    }
+}
+
+fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<Policy, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut drafts = Vec::new();
+    files.iter().for_each(|file| read_file(*file, &mut drafts, &mut problems));
+    routes.iter().for_each(|route| read_route(route, &mut drafts, &mut problems));
+    names_differ(&drafts, &mut problems);
+    let upstreams = upstreams(&drafts, world);
+    let known = Known {
+        colo: world.colo,
+        node: world.node,
+        listeners: world.listeners,
+        upstreams: upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+        apps: world.apps,
+        tags: tags(&drafts, &mut problems),
+        has_databases: world.has_databases,
+    };
+    let mut lowering = Lowering::default();
+    let (mut rules, mut asking) = (Vec::new(), Vec::new());
+    for draft in &drafts {
+        match draft.lowered(&mut lowering, &known, world) {
+            Ok((rule, asked)) => {
+                let id = rules.len() as RuleId;
+                asking.extend(asked.into_iter().map(|(phase, expr)| Asking { rule: id, phase, expr }));
+                rules.push(rule);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    few_enough(&asking, &rules, &mut problems);
+    if !problems.is_empty() {
+        problems.truncate(RULE_PROBLEMS_MAX);
+        return Err(problems);
+    }
+    let (series, labels) = count_by_name(&mut rules, &upstreams, world.series.clone());
+    let resolver = world.resolver.as_ref().map(|_| world.upstreams.len() as UpstreamId);
+    let built = build(&rules, &asking, lowering, world.listeners);
+    Ok(Policy {
+        listed: drafts.iter().map(Draft::listed).collect(),
+        tags: known.tags,
+        rules,
+        upstreams,
+        resolver,
+        series,
+        labels,
+        engine: built.engine,
+        folded: built.folded,
+    })
+}
+
+fn read_file<'a>(file: Source<'a>, drafts: &mut Vec<Draft<'a>>, problems: &mut Vec<Problem>) {
+    let origin = Origin { path: file.path, text: file.text, key: None };
+    let (rules, mistakes) = parse::rules(file.text);
+    problems.extend(mistakes.iter().map(|mistake| origin.problem(mistake)));
+    let file_name = file.path.rsplit('/').next().unwrap_or(file.path);
+    drafts.extend(rules.into_iter().map(|rule| {
+        let line = origin.line_and_column(rule.at).0;
+        let name = rule.name.unwrap_or_else(|| At { at: rule.at, it: format!("{file_name}:{line}") });
+        let (cond, doing, options) = (rule.cond, rule.doing, rule.options);
+        Draft { origin, action_origin: origin, name, at: rule.at, cond, doing, options, route: None }
+    }));
+}
+
+fn read_route<'a>(route: &'a Route, drafts: &mut Vec<Draft<'a>>, problems: &mut Vec<Problem>) {
+    let origin = |key, text| Origin { path: &route.place, text, key: Some(key) };
+    let (when, then) = (origin("when", &*route.when), origin("then", &*route.then));
+    let cond = parse::condition(&route.when).map_err(|mistake| problems.push(when.problem(&mistake)));
+    let action = parse::action(&route.then).map_err(|mistake| problems.push(then.problem(&mistake)));
+    let name = origin("name", &*route.name);
+    let is_named = values::rule_name(&route.name, 0).map_err(|mistake| problems.push(name.problem(&mistake)));
+    let (Ok(cond), Ok((doing, options)), Ok(name)) = (cond, action, is_named) else { return };
+    if let Some(fallback) = &options.fallback {
+        let mistake = Mistake::new(fallback.at, "the fallback of a route is its `fallback_action`");
+        problems.push(then.problem(&mistake));
+        return;
+    }
+    let name = At { at: 0, it: name };
+    drafts.push(Draft {
+        origin: when,
+        action_origin: then,
+        name,
+        at: 0,
+        cond,
+        doing,
+        options,
+        route: Some(route),
+    });
+}
+
+fn names_differ(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
+    let mut places: HashMap<&str, String> = HashMap::new();
+    for draft in drafts {
+        let place = draft.origin.place(draft.name.at);
+        match places.get(&*draft.name.it) {
+            Some(first) => {
+                let message = format!("the name `{}` is taken by the rule at {first}", draft.name.it);
+                problems.push(Problem { place, message });
+            }
+            None => drop(places.insert(&draft.name.it, place)),
+        }
+    }
+}
+
+/// Those that are configured, the resolver, and those that rules name by address.
+fn upstreams(drafts: &[Draft<'_>], world: &World<'_>) -> Vec<Upstream> {
+    let mut upstreams = world.upstreams.to_vec();
+    upstreams
+        .extend(world.resolver.clone().map(|resolver| Upstream { name: RESOLVER.to_owned(), ..resolver }));
+    for draft in drafts {
+        if let Argument::Servers(servers) = &draft.doing.argument.it {
+            let name = unnamed(servers);
+            if upstreams.iter().all(|upstream| upstream.name != name) {
+                upstreams.push(Upstream::of_servers(name, servers.clone()));
+            }
+        }
+    }
+    upstreams
+}
+
+/// What an upstream is called that a rule names by its servers.
+fn unnamed(servers: &[SocketAddr]) -> String {
+    servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
+}
+
+impl Upstream {
+    /// One that has only servers, and the defaults of the configuration.
+    #[must_use]
+    pub fn of_servers(name: String, servers: Vec<SocketAddr>) -> Self {
+        Self {
+            name,
+            servers,
+            over: Over::Udp,
+            choose: Choose::default(),
+            timeout: Duration::from_millis(400),
+            tries: 3,
+            explore: 0.02,
+            case_randomization: true,
+            cookies: true,
+            ecs: Ecs::default(),
+        }
+    }
+}
+
+/// The tags that rules set, by their bits.
+fn tags(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) -> Vec<String> {
+    let mut tags: Vec<String> = Vec::new();
+    for draft in drafts {
+        if let (ActionId::Tag, Argument::Name(tag)) = (draft.doing.id, &draft.doing.argument.it)
+            && !tags.contains(tag)
+        {
+            if tags.len() == TAGS_MAX {
+                let message = format!("there are more than {TAGS_MAX} tags");
+                problems.push(draft.action_origin.problem(&Mistake::new(draft.doing.at, message)));
+                return tags;
+            }
+            tags.push(tag.clone());
+        }
+    }
+    tags
+}
+
+fn few_enough(asking: &[Asking], rules: &[Rule], problems: &mut Vec<Problem>) {
+    for phase in Phase::ALL {
+        let most = if phase == Phase::Route { ROUTE_RULES_MAX } else { PHASE_RULES_MAX };
+        if let Some(first_over) = asking.iter().filter(|asking| asking.phase == phase).nth(most) {
+            let message = format!(
+                "there are more than {most} rules in the phase `{}`; one rule can list many names and networks",
+                phase.name()
+            );
+            let place = rules[usize::from(first_over.rule)].place.clone();
+            problems.push(Problem { place, message });
+        }
+    }
+}
+
+/// Gives rules and servers their labels: those that have one keep it.
+fn count_by_name(rules: &mut [Rule], upstreams: &[Upstream], mut series: Series) -> (Series, Vec<Vec<u8>>) {
+    let place = |names: &mut Vec<String>, name: &str, most: usize| {
+        names.iter().position(|known| known == name).unwrap_or_else(|| {
+            if names.len() < most {
+                names.push(name.to_owned());
+                return names.len() - 1;
+            }
+            most
+        }) as u8
+    };
+    if !rules.is_empty() {
+        place(&mut series.rules, RULE_NONE, RULE_SERIES_MAX);
+    }
+    for rule in rules {
+        rule.label = place(&mut series.rules, &rule.name, RULE_SERIES_MAX);
+    }
+    let mut labels = Vec::new();
+    for upstream in upstreams {
+        let name = |server: &SocketAddr| format!("{}/{server}", upstream.name);
+        let servers = upstream.servers.iter();
+        let of_server = |server| place(&mut series.servers, &name(server), SERVER_SERIES_MAX);
+        labels.push(servers.map(of_server).collect());
+    }
+    (series, labels)
+}
+
+impl Draft<'_> {
+    /// How many names and networks it lists.
+    fn listed(&self) -> [usize; 2] {
+        let mut listed = [0, self.route.map_or(0, |route| route.allow.len())];
+        self.cond.each(&mut |test| match test.field.row().kind {
+            Kind::Name => listed[0] += test.values.len(),
+            Kind::Network => listed[1] += test.values.len(),
+            _ => {}
+        });
+        listed
+    }
+
+    /// The rule, and where it is asked what.
+    fn lowered(
+        &self,
+        lowering: &mut Lowering,
+        known: &Known<'_>,
+        world: &World<'_>,
+    ) -> Result<(Rule, Vec<(Phase, Expr)>), Problem> {
+        let in_cond = |mistake: Mistake| self.origin.problem(&mistake);
+        let in_action = |mistake: Mistake| self.action_origin.problem(&mistake);
+        let action = self.action(known, world).map_err(in_action)?;
+        let mut expr = lowering.cond(&self.cond, known).map_err(in_cond)?;
+        if let Some(allow) = self.route.map(|route| &route.allow).filter(|allow| !allow.is_empty()) {
+            expr = Expr::And(vec![lowering.allowed(allow, 0).map_err(in_cond)?, expr]);
+        }
+        let terms = &lowering.terms;
+        let wrong =
+            |wrong: Wrong| if wrong.in_action { in_action(wrong.mistake) } else { in_cond(wrong.mistake) };
+        // A route is a rule of the phase `route`, whatever else could do what it does.
+        let only = self.route.map(|_| Phase::Route);
+        let asked = phases(&self.cond, &expr, terms, &self.doing, only).map_err(wrong)?;
+        says_for_whom(&asked, terms, &self.doing, self.route.is_some()).map_err(wrong)?;
+        let timeout = self.options.timeout.map(Duration::from_micros);
+        let fallback = self.route.map(|route| route.fallback);
+        let rule = Rule {
+            name: self.name.it.clone(),
+            place: self.origin.place(self.at),
+            phase: asked.first().map_or(Phase::Route, |(phase, _)| *phase),
+            action,
+            fallback: fallback.or(self.options.fallback.as_ref().map(|chosen| chosen.it)).unwrap_or_default(),
+            timeout,
+            log: self.options.log,
+            dry_run: self.options.dry_run,
+            label: 0,
+        };
+        Ok((rule, asked))
+    }
+
+    fn action(&self, known: &Known<'_>, world: &World<'_>) -> Result<Action, Mistake> {
+        let At { at, it: argument } = &self.doing.argument;
+        let upstream_id = |name: &str| upstream(name, *at, &known.upstreams).map(|id| id as UpstreamId);
+        Ok(match (self.doing.id, argument) {
+            (ActionId::Native, _) => Action::Native,
+            (ActionId::Answer, Argument::Code(code)) => Action::Answer(*code),
+            (ActionId::Answer | ActionId::Refuse, _) => Action::Answer(rcode::REFUSED.into()),
+            (ActionId::Drop, _) => Action::Drop,
+            (ActionId::Truncate, _) => Action::Truncate,
+            (ActionId::Resolve, _) if world.resolver.is_none() => {
+                let message = "there is no resolver: `[resolver]` says where one is, or starts it";
+                return Err(Mistake::new(self.doing.at, message));
+            }
+            (ActionId::Resolve, _) => Action::Resolve,
+            (ActionId::CacheOnly, _) => Action::CacheOnly,
+            (ActionId::Pass, _) => Action::Pass,
+            (ActionId::NoStore, _) => Action::NoStore,
+            (ActionId::Forward, Argument::Name(name)) => Action::Forward(upstream_id(name)?),
+            (ActionId::Forward, Argument::Servers(servers)) => {
+                Action::Forward(upstream_id(&unnamed(servers))?)
+            }
+            (ActionId::Divert, Argument::Servers(servers)) => Action::Divert(upstream_id(&unnamed(servers))?),
+            (ActionId::Retry, Argument::Name(name)) => Action::Retry(upstream_id(name)?),
+            (ActionId::App, Argument::Name(name)) => Action::App(app(name, *at, known.apps)? as u16),
+            (ActionId::Tag, Argument::Name(name)) => {
+                Action::Tag(known.tags.iter().position(|tag| tag == name).unwrap_or_default() as u8)
+            }
+            (ActionId::Forward | ActionId::Divert | ActionId::Retry | ActionId::App | ActionId::Tag, _) => {
+                return Err(Mistake::new(*at, "the action is not whole"));
+            }
+        })
+    }
+}

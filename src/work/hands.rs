@@ -1,0 +1,552 @@
+//! What a worker does for a query: the effects of its life, and what comes of each.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::cache::{Cache, Found, Stored};
+use super::conductor::wheel::Wheel;
+use super::conductor::{Asked, Conductor, Waiter};
+use super::divert::Copy;
+use super::places::{Place, Places};
+use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
+use super::question::Question;
+use super::replies::{Bench, Material, with_room};
+use super::responses::Ended;
+use super::tasks::Tasks;
+use super::trace::{Steps, Tracing};
+use crate::dns::arrival::Arrival;
+use crate::limits::{WORK_COPIES_MAX, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, WORK_TASKS_MAX};
+use crate::policy::phase::Phase;
+use crate::policy::upstream::UpstreamId;
+use crate::policy::{Decision, Hit, Policy, RuleId};
+use crate::serve::job::{Inbox, Job};
+use crate::serve::snapshot::Snapshot;
+use crate::stats::counters::{
+    CACHE_LOOKS, CACHE_STORED, COALESCED, DIVERTED, RULE_HITS, RULE_WOULD, WORK_REFUSED, WORKER_JOBS,
+};
+use crate::stats::labels::{
+    CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
+    WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
+};
+use crate::stats::ledger::Ledger;
+use crate::sys::answering::Answering;
+
+/// A query that a worker has.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) query: Query,
+    job: Box<Job>,
+    /// The desk that the job goes back to. Without one it is nobody's.
+    desk: Option<usize>,
+    snapshot: Arc<Snapshot>,
+    /// Its number, if it has waited.
+    number: Option<u32>,
+    /// The number of its copy, if one was sent.
+    copy: Option<u32>,
+    place: Option<Place>,
+    steps: Option<Box<Steps>>,
+    /// What its reply is made of.
+    reply: Reply,
+    reply_len: Option<usize>,
+}
+
+/// What waits for an answer, or a timer.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Query(Task),
+    Copy(Copy),
+}
+
+/// All that a worker does it with.
+pub(super) struct Hands {
+    pub(super) inboxes: Vec<Inbox>,
+    pub(super) answering: Vec<Answering>,
+    pub(super) cache: Cache,
+    pub(super) conductor: Conductor,
+    pub(super) ledger: Ledger,
+    pub(super) tasks: Tasks<Waiting>,
+    /// Some of the tasks are copies.
+    pub(super) copies: usize,
+    pub(super) wheel: Wheel,
+    /// What the wheel counts from.
+    pub(super) began: Instant,
+    pub(super) patience: Patience,
+    pub(super) places: Places,
+    pub(super) tracing: Tracing,
+    /// Queries until the next one that is traced.
+    pub(super) to_trace: u32,
+    pub(super) bench: Bench,
+    /// What the cache had for the query that was looked up last.
+    pub(super) found: Vec<u8>,
+    /// Queries without a client that are to begin.
+    pub(super) prefetches: Vec<Task>,
+    /// The thread of TCP was given something back.
+    pub(super) has_returned: bool,
+}
+
+impl Hands {
+    /// Takes a job of a desk.
+    pub(super) fn begin(
+        &mut self,
+        job: Box<Job>,
+        desk: usize,
+        snapshot: Option<&Arc<Snapshot>>,
+        now: Instant,
+    ) {
+        self.ledger.count(WORKER_JOBS.at([]));
+        let is_late = now.saturating_duration_since(job.asked) > WORK_LATE_AFTER;
+        let Some(snapshot) = snapshot.filter(|_| !is_late) else {
+            return self.drop_late(job, desk, snapshot);
+        };
+        let steps = self.is_sampled(&job).then(Steps::new);
+        let query = Query::new(job.asked, self.patience);
+        let task = Task { steps, ..Task::new(query, job, Some(desk), snapshot) };
+        self.carry(task, Event::Begin, None, now);
+    }
+
+    /// Its client has asked again, or given up.
+    fn drop_late(&mut self, mut job: Box<Job>, desk: usize, snapshot: Option<&Arc<Snapshot>>) {
+        let rule = snapshot.map_or(0, |snapshot| snapshot.route_label(job.way));
+        self.ledger.count(WORK_REFUSED.at([rule, WORK_REFUSED_LATE]));
+        job.account.dropped = Some(DROPPED_LATE);
+        self.ledger.post(&job.account, job.arrival.peer.ip(), None);
+        self.give_back(job, desk);
+    }
+
+    fn is_sampled(&mut self, job: &Job) -> bool {
+        let (Some(_), every) = (&self.tracing.to, self.tracing.sample_every) else { return false };
+        let Some(every) = every else { return job.is_traced };
+        self.to_trace = self.to_trace.checked_sub(1).unwrap_or(every.get() - 1);
+        self.to_trace == 0 || job.is_traced
+    }
+
+    /// Goes on with a query, until it waits or ends.
+    pub(super) fn carry(
+        &mut self,
+        mut task: Task,
+        event: Event,
+        mut ended: Option<&mut Ended>,
+        now: Instant,
+    ) {
+        let snapshot = Arc::clone(&task.snapshot);
+        let policy = snapshot.policy();
+        let rules = rules(policy);
+        let mut effect = task.query.step(event, &rules);
+        loop {
+            if let Some(steps) = &mut task.steps {
+                steps.note(name(effect), task.job.asked);
+            }
+            let event = match effect {
+                Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, policy, phase, after)),
+                Effect::LookUp(view) => Event::Looked(self.look_up(&task, policy, view, now)),
+                Effect::Ask(upstream) => self.ask(&mut task, &rules, upstream, now),
+                Effect::Copy(rule, upstream) => self.copy(&mut task, policy, (rule, upstream), now),
+                Effect::Store => self.store(&task, policy, ended.as_deref_mut(), now),
+                Effect::Fail => self.fail(&task, policy, now),
+                Effect::Refused(rule, reason) => {
+                    self.ledger.count(WORK_REFUSED.at([label(policy, rule), reason]));
+                    Event::Done
+                }
+                Effect::Make(reply) => self.make(&mut task, reply, ended.as_deref_mut(), now),
+                Effect::Send => self.send(&mut task, ended.as_deref_mut()),
+                Effect::Wait => return self.park(task, &rules),
+                Effect::End => return self.end(task),
+            };
+            effect = task.query.step(event, &rules);
+        }
+    }
+
+    fn decide(&mut self, task: &mut Task, policy: &Policy, phase: Phase, after: Option<RuleId>) -> Decision {
+        let Task { query, job, place, .. } = task;
+        if phase == Phase::Route && after.is_none() {
+            // The shard has decided.
+            let rule = policy.rules().get(usize::from(job.way.rule));
+            return Decision {
+                taken: rule.map(|rule| (job.way.rule, rule.action)),
+                divert: job.divert,
+                tags: job.tags,
+                is_traced: job.is_traced,
+                ..Decision::default()
+            };
+        }
+        let unchanged = Decision { tags: query.tags(), ..Decision::default() };
+        if !policy.has_rules(phase) {
+            return unchanged;
+        }
+        let Some(question) = Question::read(job) else { return unchanged };
+        let mut later = query.later();
+        if phase != Phase::Route {
+            let place = *place.get_or_insert_with(|| self.places.look(job.arrival.peer.ip()));
+            (later.country, later.asn) = (place.country, place.asn);
+        }
+        let facts = question.facts(&job.arrival, query.tags(), later);
+        let ledger = &mut self.ledger;
+        let mut note = |hit: Hit| {
+            let family = if hit.is_dry_run { RULE_WOULD } else { RULE_HITS };
+            ledger.count(family.at([label(policy, Some(hit.rule))]));
+        };
+        match after {
+            Some(after) => policy.decide_after(phase, after, &facts, &mut note),
+            None => policy.decide(phase, &facts, &mut note),
+        }
+    }
+
+    fn look_up(&mut self, task: &Task, policy: &Policy, view: Option<UpstreamId>, now: Instant) -> Looked {
+        let Some(question) = Question::read(&task.job) else { return Looked::Miss };
+        let key = question.key(policy, view, task.client());
+        let found = self.cache.look(&key, now, &mut self.found);
+        let (counted, looked) = match found {
+            Found::Fresh => (CACHE_FRESH, Looked::Fresh),
+            Found::Prefetch => (CACHE_PREFETCH, Looked::Fresh),
+            Found::Stale => (CACHE_STALE, Looked::Stale),
+            Found::Held => (CACHE_STALE, Looked::Held),
+            Found::Failure => (CACHE_FAILURE, Looked::Failure),
+            Found::Miss => (CACHE_MISS, Looked::Miss),
+        };
+        self.ledger.count(CACHE_LOOKS.at([counted]));
+        if found == Found::Prefetch
+            && self.prefetches.len() < WORK_PREFETCHES_A_TURN
+            && let Some(query) = task.query.prefetch(now)
+        {
+            let twin = task.job.twin();
+            self.prefetches.push(Task { place: task.place, ..Task::new(query, twin, None, &task.snapshot) });
+        }
+        looked
+    }
+
+    fn ask(&mut self, task: &mut Task, rules: &Rules<'_>, upstream: UpstreamId, now: Instant) -> Event {
+        let Some(number) = task.number.or_else(|| self.tasks.reserve(WORK_TASKS_MAX + self.copies)) else {
+            return Event::NotAsked(WORK_REFUSED_TASKS);
+        };
+        task.number = Some(number);
+        let Some(question) = Question::read(&task.job) else { return Event::NotAsked(WORK_REFUSED_TASKS) };
+        let (policy, deadline) = (task.snapshot.policy(), task.query.deadline(rules));
+        let ask = question.ask(policy, upstream, task.client(), deadline, false);
+        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), now, &mut self.ledger) {
+            Asked::Waiting => Event::Asked,
+            Asked::Joined => {
+                self.ledger.count(COALESCED.at([]));
+                Event::Asked
+            }
+            Asked::Refused(reason) => Event::NotAsked(reason),
+        }
+    }
+
+    /// Sends a copy. Where there is no room for it, that is all.
+    fn copy(&mut self, task: &mut Task, policy: &Policy, to: (RuleId, UpstreamId), now: Instant) -> Event {
+        let most = if self.copies < WORK_COPIES_MAX { usize::MAX } else { 0 };
+        let (rule, upstream) = to;
+        if let Some(question) = Question::read(&task.job)
+            && let Some(number) = self.tasks.reserve(most)
+        {
+            let deadline = now + self.patience.query;
+            let ask = question.ask(policy, upstream, task.client(), deadline, true);
+            let mut copy = Copy::new(label(policy, Some(rule)));
+            match self.conductor.ask(&task.snapshot, &ask, Waiter(number), now, &mut self.ledger) {
+                Asked::Refused(_) => drop(copy.theirs(&[])),
+                Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
+            }
+            self.copies += 1;
+            self.tasks.put(number, Waiting::Copy(copy));
+            task.copy = Some(number);
+        }
+        Event::Done
+    }
+
+    fn store(&mut self, task: &Task, policy: &Policy, ended: Option<&mut Ended>, now: Instant) -> Event {
+        let Some((ended, question)) = ended.zip(Question::read(&task.job)) else { return Event::Done };
+        let view = task.query.view().flatten();
+        let key = question.key(policy, view, task.client());
+        // All who waited for it have asked the same.
+        if ended.stored.replace(key.view) != Some(key.view) {
+            match self.cache.store(&key, &ended.message, ended.scope, now) {
+                Stored::Positive | Stored::Negative => self.ledger.count(CACHE_STORED.at([])),
+                Stored::Failure | Stored::No(_) => {}
+            }
+        }
+        Event::Done
+    }
+
+    fn fail(&mut self, task: &Task, policy: &Policy, now: Instant) -> Event {
+        if let Some(question) = Question::read(&task.job) {
+            let view = task.query.view().flatten();
+            self.cache.fail(&question.key(policy, view, task.client()), now);
+        }
+        Event::Done
+    }
+
+    fn make(&mut self, task: &mut Task, reply: Reply, ended: Option<&mut Ended>, now: Instant) -> Event {
+        task.reply = reply;
+        if reply == (Reply::Stale { is_tried: true })
+            && let Some(question) = Question::read(&task.job)
+        {
+            let view = task.query.view().flatten();
+            self.cache.stale_tried(&question.key(task.snapshot.policy(), view, task.client()), now);
+        }
+        let arrival = task.job.arrival;
+        let rcode = self.make_for(task, &arrival, ended);
+        if rcode.is_none() {
+            task.job.account.dropped.get_or_insert(DROPPED_RULE);
+        }
+        Event::Made(rcode)
+    }
+
+    /// Makes the reply of a query as if it had arrived so.
+    fn make_for(&mut self, task: &mut Task, arrival: &Arrival, ended: Option<&mut Ended>) -> Option<u16> {
+        let Task { query, job, snapshot, reply, .. } = task;
+        let wants_authentic = Question::read(job).is_some_and(|question| question.wants_authentic());
+        let mut account = job.account;
+        let (response, rcode) = match ended {
+            Some(ended) => (&mut ended.bare[..], ended.rcode.unwrap_or_default()),
+            None => (&mut [][..], 0),
+        };
+        let upstream = match reply {
+            Reply::Response => query.later().upstream,
+            _ => query.view().flatten(),
+        };
+        let mut with = Material {
+            snapshot,
+            arrival,
+            packet: job.query(),
+            cached: &mut self.found,
+            response,
+            rcode,
+            is_routed: query.view().flatten().is_some(),
+            wants_authentic,
+            upstream,
+        };
+        let rcode = self.bench.make(*reply, &mut with, &mut account);
+        job.account = account;
+        rcode
+    }
+
+    /// Sends the reply that was made last, and counts the query.
+    fn send(&mut self, task: &mut Task, ended: Option<&mut Ended>) -> Event {
+        let Task { job, desk, .. } = task;
+        let arrival = job.arrival;
+        let reply = Some(self.bench.reply()).filter(|reply| !reply.is_empty());
+        if let Some(reply) = reply {
+            if job.connection.is_some() {
+                job.reply.extend_from_slice(reply);
+            } else if let Some(answering) = desk.and_then(|desk| self.answering.get_mut(desk)) {
+                answering.push(job.socket, &arrival.peer, arrival.local.ip(), reply);
+            }
+        }
+        self.ledger.see(&job.query, job.len, arrival.peer, arrival.local);
+        self.ledger.post(&job.account, arrival.peer.ip(), reply);
+        task.reply_len = reply.map(<[u8]>::len);
+        if let Some(number) = task.copy.take() {
+            self.compare(number, task, ended);
+        }
+        Event::Done
+    }
+
+    /// The client has its reply: the copy can be compared with it. It is compared with the whole of it, however
+    /// little the client can take.
+    fn compare(&mut self, number: u32, task: &mut Task, ended: Option<&mut Ended>) {
+        if self.bench.is_truncated() && task.reply != Reply::Truncated {
+            let (account, roomy) = (task.job.account, with_room(&task.job.arrival));
+            self.make_for(task, &roomy, ended);
+            task.job.account = account;
+        }
+        let reply = self.bench.reply();
+        let Some(Waiting::Copy(copy)) = self.tasks.get_mut(number) else { return };
+        if reply.is_empty() {
+            // There is nothing to compare.
+            self.conductor.cancel(Waiter(number));
+            return self.drop_copy(number);
+        }
+        if let Some(result) = copy.ours(reply) {
+            self.compared(number, result);
+        }
+    }
+
+    /// A copy has its answer; an empty one if there is none.
+    pub(super) fn copy_answered(&mut self, number: u32, message: &[u8]) {
+        self.wheel.stop(number);
+        let Some(Waiting::Copy(copy)) = self.tasks.get_mut(number) else { return };
+        if let Some(result) = copy.theirs(message) {
+            self.compared(number, result);
+        }
+    }
+
+    fn compared(&mut self, number: u32, result: usize) {
+        if let Some(Waiting::Copy(copy)) = self.tasks.get_mut(number) {
+            self.ledger.count(DIVERTED.at([copy.rule, result]));
+        }
+        self.drop_copy(number);
+    }
+
+    fn drop_copy(&mut self, number: u32) {
+        self.wheel.stop(number);
+        self.tasks.release(number);
+        self.copies -= 1;
+    }
+
+    /// The query waits. Without a client it does so without the job, which others need.
+    fn park(&mut self, mut task: Task, rules: &Rules<'_>) {
+        let Some(number) = task.number else { return self.end(task) };
+        if !task.query.has_client()
+            && let Some(desk) = task.desk.take()
+        {
+            let twin = task.job.twin();
+            self.give_back(std::mem::replace(&mut task.job, twin), desk);
+        }
+        if let Some((at, _)) = task.query.timer(rules) {
+            self.wheel.set(number, self.micros(at));
+        }
+        self.tasks.put(number, Waiting::Query(task));
+    }
+
+    fn end(&mut self, mut task: Task) {
+        if let Some(number) = task.number {
+            self.wheel.stop(number);
+            self.tasks.release(number);
+        }
+        self.trace(&mut task);
+        if let Some(desk) = task.desk {
+            self.give_back(task.job, desk);
+        }
+    }
+
+    /// Tells what became of a query, if somebody wants to know; where they are late, it is lost.
+    fn trace(&mut self, task: &mut Task) {
+        let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_traced()) else { return };
+        let (later, rule) = (task.query.later(), task.query.rule());
+        let steps = task.steps.take().unwrap_or_else(Steps::new);
+        let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
+        let _ = to.try_send(Box::new(trace));
+    }
+
+    fn give_back(&mut self, job: Box<Job>, desk: usize) {
+        self.has_returned |= job.connection.is_some();
+        if let Some(inbox) = self.inboxes.get_mut(desk) {
+            inbox.give_back(job);
+        }
+    }
+
+    /// As the wheel counts.
+    pub(super) fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The timer of a number is due, or what it is for was moved.
+    pub(super) fn timer(&mut self, number: u32, now: Instant) {
+        match self.tasks.take(number) {
+            Some(Waiting::Query(task)) => {
+                let timer = task.query.timer(&rules(task.snapshot.policy()));
+                match timer.filter(|(at, _)| *at <= now) {
+                    Some((_, event)) => self.due(number, task, event, now),
+                    None => {
+                        if let Some((at, _)) = timer {
+                            self.wheel.set(number, self.micros(at));
+                        }
+                        self.tasks.put(number, Waiting::Query(task));
+                    }
+                }
+            }
+            Some(copy @ Waiting::Copy(_)) => {
+                self.tasks.put(number, copy);
+                self.conductor.cancel(Waiter(number));
+                self.copy_answered(number, &[]);
+            }
+            None => {}
+        }
+    }
+
+    fn due(&mut self, number: u32, task: Task, event: Event, now: Instant) {
+        if event == Event::Deadline {
+            self.conductor.cancel(Waiter(number));
+        }
+        self.carry(task, event, None, now);
+    }
+
+    /// Ends all that waits, now.
+    pub(super) fn end_all(&mut self, now: Instant) {
+        let numbers: Vec<u32> = self.tasks.numbers().collect();
+        for number in numbers {
+            match self.tasks.take(number) {
+                Some(Waiting::Query(task)) => self.due(number, task, Event::Deadline, now),
+                Some(Waiting::Copy(_)) => {
+                    self.conductor.cancel(Waiter(number));
+                    self.drop_copy(number);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// An exchange has ended.
+    pub(super) fn ended(&mut self, ended: &mut Ended, now: Instant) {
+        let waiters = std::mem::take(&mut ended.waiters);
+        for Waiter(number) in &waiters {
+            match self.tasks.take(*number) {
+                Some(Waiting::Query(task)) => {
+                    self.wheel.stop(*number);
+                    self.carry(task, Event::Finished(ended.response()), Some(ended), now);
+                }
+                Some(copy @ Waiting::Copy(_)) => {
+                    self.tasks.put(*number, copy);
+                    self.copy_answered(*number, &ended.message);
+                }
+                None => {}
+            }
+        }
+        ended.waiters = waiters;
+    }
+
+    /// Begins what is to be fetched again.
+    pub(super) fn prefetch(&mut self, now: Instant) {
+        while let Some(task) = self.prefetches.pop() {
+            self.carry(task, Event::Begin, None, now);
+        }
+    }
+}
+
+impl Task {
+    fn new(query: Query, job: Box<Job>, desk: Option<usize>, snapshot: &Arc<Snapshot>) -> Self {
+        let (number, copy, place, steps, reply_len) = (None, None, None, None, None);
+        let snapshot = Arc::clone(snapshot);
+        Self { query, job, desk, snapshot, number, copy, place, steps, reply: Reply::None, reply_len }
+    }
+
+    fn client(&self) -> IpAddr {
+        self.job.arrival.peer.ip()
+    }
+
+    fn is_traced(&self) -> bool {
+        self.steps.is_some() || self.query.is_traced()
+    }
+}
+
+fn rules(policy: &Policy) -> Rules<'_> {
+    Rules {
+        rules: policy.rules(),
+        resolver: policy.resolver(),
+        has_post_cache: policy.has_rules(Phase::PostCache),
+    }
+}
+
+/// How a rule is counted.
+fn label(policy: &Policy, rule: Option<RuleId>) -> usize {
+    let rule = rule.and_then(|rule| policy.rules().get(usize::from(rule)));
+    rule.map_or(0, |rule| usize::from(rule.label))
+}
+
+/// What a step is called in a trace.
+const fn name(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Decide(phase, _) => phase.name(),
+        Effect::LookUp(_) => "lookup",
+        Effect::Ask(_) => "ask",
+        Effect::Copy(..) => "copy",
+        Effect::Store => "store",
+        Effect::Fail => "fail",
+        Effect::Refused(..) => "fallback",
+        Effect::Make(_) => "make",
+        Effect::Send => "send",
+        Effect::Wait => "wait",
+        Effect::End => "end",
+    }
+}

@@ -1,0 +1,154 @@
+//! What a query asks, read again from its packet: to decide, to look up, to ask others.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
+
+use ipnet::IpNet;
+
+use super::cache::Key;
+use super::conductor::Ask;
+use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::consts::{HEADER_LEN, flag};
+use crate::dns::query::{Header, Query, parse};
+use crate::dns::u16_at;
+use crate::policy::Policy;
+use crate::policy::facts::{Facts, Later, Tags};
+use crate::policy::upstream::{Ecs, UpstreamId};
+use crate::serve::job::Job;
+
+/// The query of a job.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    packet: &'a [u8],
+    header: Header,
+    query: Query,
+}
+
+impl<'a> Question<'a> {
+    /// Reads it. It was parsed before it was handed over.
+    pub(super) fn read(job: &'a Job) -> Option<Self> {
+        let header = Header::read(&job.query, job.len)?;
+        let mut query = Query::default();
+        parse(&job.query, job.len, &header, &mut query).ok()?;
+        Some(Self { packet: &job.query, header, query })
+    }
+
+    fn qname(&self) -> &'a [u8] {
+        &self.packet[HEADER_LEN..HEADER_LEN + self.query.question.name.len()]
+    }
+
+    fn has(&self, flag: u16) -> bool {
+        self.header.flags & flag != 0
+    }
+
+    fn dnssec_ok(&self) -> bool {
+        self.query.opt.as_ref().is_some_and(|opt| opt.dnssec_ok)
+    }
+
+    /// Whether the client wants to know if the answer is authentic (RFC 6840, sections 5.7 and 5.8).
+    pub(super) fn wants_authentic(&self) -> bool {
+        self.has(flag::AD) || self.dnssec_ok()
+    }
+
+    /// What rules may know.
+    pub(super) fn facts(&'a self, arrival: &Arrival, tags: Tags, later: Later) -> Facts<'a> {
+        let Query { question, opt, .. } = &self.query;
+        Facts {
+            packet: self.packet,
+            qname: &question.name,
+            qtype: question.qtype,
+            qclass: question.qclass,
+            opcode: self.header.opcode(),
+            recursion_desired: self.header.is_recursion_desired(),
+            has_edns: opt.is_some(),
+            dnssec_ok: self.dnssec_ok(),
+            has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs.is_some()),
+            src: arrival.peer,
+            dst: arrival.local,
+            listener: arrival.listener,
+            is_tcp: arrival.transport != Transport::Udp,
+            tags,
+            later,
+        }
+    }
+
+    /// Where the cache keeps what comes from an upstream; without one, what queries got that no route takes.
+    pub(super) fn key(&self, policy: &Policy, upstream: Option<UpstreamId>, client: IpAddr) -> Key<'a> {
+        Key {
+            view: upstream.map_or(0, |upstream| view(policy, upstream)),
+            qname: self.qname(),
+            qtype: self.query.question.qtype,
+            qclass: self.query.question.qclass,
+            dnssec_ok: self.dnssec_ok(),
+            checking_disabled: self.has(flag::CD),
+            subnet: upstream.and_then(|upstream| self.subnet(policy, upstream, client)),
+        }
+    }
+
+    /// What an upstream is asked.
+    pub(super) fn ask(
+        &self,
+        policy: &Policy,
+        upstream: UpstreamId,
+        client: IpAddr,
+        deadline: Instant,
+        is_alone: bool,
+    ) -> Ask<'a> {
+        Ask {
+            upstream,
+            qname: self.qname(),
+            qtype: self.query.question.qtype,
+            qclass: self.query.question.qclass,
+            recursion_desired: self.has(flag::RD),
+            checking_disabled: self.has(flag::CD),
+            authentic_data: self.has(flag::AD),
+            dnssec_ok: self.dnssec_ok(),
+            subnet: self.subnet(policy, upstream, client),
+            deadline,
+            is_alone,
+        }
+    }
+
+    /// What an upstream is told of the client.
+    fn subnet(&self, policy: &Policy, upstream: UpstreamId, client: IpAddr) -> Option<IpNet> {
+        match policy.upstreams().get(usize::from(upstream))?.ecs {
+            Ecs::Strip => None,
+            Ecs::Pass => self.own_subnet(),
+            Ecs::Set { ipv4, ipv6 } => {
+                let client = client.to_canonical();
+                let bits = if client.is_ipv4() { ipv4 } else { ipv6 };
+                IpNet::new(client, bits).ok().map(|net| net.trunc())
+            }
+        }
+    }
+
+    /// What the client says itself (RFC 7871, section 6): family, bits of its network and of the scope, the
+    /// address as far as those go.
+    fn own_subnet(&self) -> Option<IpNet> {
+        let span = self.query.opt.as_ref()?.ecs?;
+        let at = usize::from(span.at);
+        let option = self.packet.get(at..at + usize::from(span.len))?;
+        let bits = *option.get(2)?;
+        let given = option.get(4..)?;
+        let address = match u16_at(option, 0)? {
+            1 => IpAddr::from(Ipv4Addr::from(padded(given)?)),
+            2 => IpAddr::from(Ipv6Addr::from(padded(given)?)),
+            _ => return None,
+        };
+        IpNet::new(address, bits).ok().map(|net| net.trunc())
+    }
+}
+
+fn padded<const N: usize>(given: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    bytes.get_mut(..given.len())?.copy_from_slice(given);
+    Some(bytes)
+}
+
+/// The number of an upstream in the cache: made of its name, so that it stays the same over reloads; never 0
+/// (FNV-1a).
+fn view(policy: &Policy, upstream: UpstreamId) -> u32 {
+    let name = policy.upstreams().get(usize::from(upstream)).map_or("", |upstream| &upstream.name);
+    let add = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    name.bytes().fold(0x811C_9DC5, add).max(1)
+}

@@ -1,0 +1,1 @@
+//! Workers that ask a server.
