@@ -80,6 +80,8 @@ pub enum Command {
     Probe(ProbeOptions),
     /// Have a router announce the prefixes while the node answers
     Announce(AnnounceOptions),
+    /// Resolve for a node: a recursive resolver on a loopback address, which the node starts itself
+    Resolver(ResolverOptions),
     /// Print or run the commands that add the service addresses to this host
     Addresses(AddressesOptions),
     /// Show the state of a running node
@@ -505,6 +507,25 @@ pub struct ProbeOptions {
     /// if the addresses answer
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
+}
+
+/// Options of `resolver`.
+#[derive(Args, Clone, Debug)]
+pub struct ResolverOptions {
+    /// The configuration file (TOML), with `[resolver]`
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen, UDP and TCP. Default: as in the configuration, else
+    /// 127.0.0.1:5354
+    #[arg(long, short, value_name = "ADDR:PORT")]
+    pub address: Option<SocketAddr>,
+    /// A file of root servers. Default: as in the configuration, else those of the
+    /// Internet
+    #[arg(long, value_name = "FILE")]
+    pub hints: Option<PathBuf>,
+    /// Listen on an address that is not a loopback address: open to all who reach it
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// Options of `announce`.

@@ -9,6 +9,7 @@ mod jobs;
 mod limiting;
 mod platform;
 mod policy;
+mod resolver;
 mod work;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use jobs::*;
 pub use limiting::*;
 pub use platform::*;
 pub use policy::*;
+pub use resolver::*;
 pub use work::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,

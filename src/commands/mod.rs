@@ -12,6 +12,8 @@ pub mod init;
 mod live;
 pub mod probe;
 pub mod query;
+#[cfg(feature = "resolver")]
+pub mod resolver;
 pub mod rules;
 pub mod run;
 pub mod show;
@@ -22,7 +24,15 @@ pub mod zones;
 
 use crate::cli::{CacheCommand, Command, ConfigCommand, RulesCommand};
 
+#[cfg(not(feature = "resolver"))]
+use crate::problem::Problem;
+
 pub use failure::Failure;
+
+/// What a build without the resolver says.
+#[cfg(not(feature = "resolver"))]
+const NO_RESOLVER: &str = "this program was built without its resolver; build it with `--features resolver`, or give \
+                           [resolver] the address of another one";
 
 /// Runs `command` to its end; what it prints.
 ///
@@ -44,6 +54,10 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Doctor(options) => return doctor::doctor(options),
         Command::Probe(options) => probe::probe(options),
         Command::Announce(options) => announce::announce(options),
+        #[cfg(feature = "resolver")]
+        Command::Resolver(options) => resolver::resolver(options),
+        #[cfg(not(feature = "resolver"))]
+        Command::Resolver(_) => Err(Problem::alone(NO_RESOLVER)),
         Command::Addresses(options) => addresses::addresses(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),

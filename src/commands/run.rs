@@ -22,7 +22,7 @@ pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
         return dry_run(&source);
     }
     // What this process is given, and who will start the one after it.
-    let mut origin = Origin::find()?;
+    let mut origin = Origin::find(source.file.as_deref())?;
     let config = origin.tell(source.read())?;
     let logging = Logging::open(&config.log);
     let logging = logging.map_err(Problem::alone);

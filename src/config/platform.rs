@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::upstreams::Server;
-use super::written::{Count, Given, Mistake, Size, Text, Time, Written};
+use super::written::{Count, Given, Mistake, Origin, Size, Text, Time, Written};
 use crate::limits::{
     CACHE_FAILURE_CEILING_MS, CACHE_FAILURE_FLOOR_MS, CACHE_LEN_CEILING, CACHE_LEN_FLOOR,
     CACHE_NEGATIVE_CEILING_MS, CACHE_STALE_TTL_CEILING_MS, CACHE_TTL_CEILING_MS, JOBS, JOBS_RANGE,
@@ -270,6 +270,11 @@ impl ResolverSpec {
         let Self { enabled, address, hints, memory } = self;
         if !enabled && address.is_none() {
             return None;
+        }
+        if enabled && !cfg!(feature = "resolver") {
+            let message = "`enabled` in [resolver]: this program was built without its resolver; give the address of another one, or build \
+                           it with `--features resolver`";
+            mistakes.push(Mistake::new(Origin::Default, message));
         }
         if let Some(Given { value, origin }) = &address {
             let at = value.at(RESOLVER_PORT);

@@ -138,6 +138,9 @@ impl Node {
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }
+        if let Some(resolver) = self.resolver.take() {
+            resolver.leave();
+        }
         successor.tell(lent.untold(&self.board));
         let mut told: Vec<String> = orders.try_iter().filter_map(Order::leave).map(str::to_owned).collect();
         told.extend(std::mem::take(&mut self.succession.owes_reload).then(|| "reload".to_owned()));

@@ -13,6 +13,7 @@ use super::handover::Successor;
 use super::origin::died;
 use super::platform::Bounds;
 use super::reload::{self, Reader, Reloaded, Reloading, Source};
+use super::resolver::Supervisor;
 use super::said::Lines;
 use super::succession::{Step, Succession};
 use super::systemd::Systemd;
@@ -58,6 +59,8 @@ pub(super) struct Node {
     pub(super) bounds: Bounds,
     pub(super) succession: Succession,
     pub(super) xdp: Option<Xdp>,
+    /// Who sees to the resolver, if this node runs one.
+    pub(super) resolver: Option<Supervisor>,
     /// Where HTTP is served.
     pub(super) web: Addresses,
 }
@@ -463,6 +466,7 @@ impl Node {
         self.workers.stop();
         self.net.stop();
         self.watched.stop_taps();
+        drop(self.resolver.take());
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }

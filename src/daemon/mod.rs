@@ -13,6 +13,7 @@ mod origin;
 pub mod placement;
 pub mod platform;
 mod reload;
+pub mod resolver;
 mod said;
 mod start;
 mod succession;

@@ -1,7 +1,7 @@
 //! Where a process comes from: what it is given at its birth, and by whom.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, select};
@@ -32,11 +32,11 @@ pub struct Origin {
 
 impl Origin {
     /// Finds all that out, and forks the launcher, while this process is small and whole: it has no thread,
-    /// opened nothing, and has all rights that it was started with.
+    /// opened nothing, and has all rights that it was started with. `config` is the file that a resolver reads.
     ///
     /// # Errors
     /// If there is a process to succeed that cannot be reached; or if signals cannot be watched.
-    pub fn find() -> Result<Self, Vec<Problem>> {
+    pub fn find(config: Option<&Path>) -> Result<Self, Vec<Problem>> {
         let signals = Some(orders::early_signals().map_err(no_signals)?);
         let kept = Inherited::from_service_manager();
         let predecessor = Predecessor::find()?;
@@ -44,7 +44,8 @@ impl Origin {
             Err("this is process 1 of a container, which ends with it: run it under an init process"
                 .to_owned())
         } else {
-            let launcher = Program::this().and_then(|program| Launcher::fork(&program));
+            let programs = Program::this().and_then(|this| Ok((this, Program::resolver(config)?)));
+            let launcher = programs.and_then(|(this, resolver)| Launcher::fork(&this, &resolver));
             launcher.map_err(|error| error.to_string())
         };
         Ok(Self { kept, predecessor, launcher, signals })

@@ -31,6 +31,7 @@ use super::origin::{Origin, left_over, no_signals, no_thread};
 use super::placement::Placement;
 use super::platform::{Hired, Tools};
 use super::reload::Source;
+use super::resolver::Supervisor;
 use super::said::Lines;
 use super::succession::{Elder, Succession};
 use super::systemd::Systemd;
@@ -169,6 +170,11 @@ impl Start<'_> {
         lines.try_it(self.config.listen[0], elder.is_none() && self.logging.has_reader());
         let Watching { board, watched, control } = watching;
         let course = Course::new(Instant::now(), &self.config);
+        let succession = Succession::new(self.origin.take_launcher(), handles, elder);
+        let resolver = self.resolver(&succession, &confined).unwrap_or_else(|error| {
+            lines.warn(format!("the resolver cannot be started: {error}"));
+            None
+        });
         let node = Node {
             source,
             config: self.config,
@@ -184,8 +190,9 @@ impl Start<'_> {
             log: self.logging.log.clone(),
             course,
             bounds,
-            succession: Succession::new(self.origin.take_launcher(), handles, elder),
+            succession,
             xdp,
+            resolver,
             web,
         };
         told(node, &lines, estate.draining, &confined)
@@ -341,6 +348,16 @@ impl Start<'_> {
         };
         let asked: Vec<SocketAddr> = self.config.listen.iter().copied().filter(is_asked).collect();
         itself::ask(&asked).map_err(Problem::alone)
+    }
+
+    /// The resolver is nobody's concern but of those whose queries go to it.
+    fn resolver(&self, succession: &Succession, confined: &Confined) -> Result<Option<Supervisor>, String> {
+        if !self.config.resolver.as_ref().is_some_and(|resolver| resolver.enabled) {
+            return Ok(None);
+        }
+        let launcher = succession.launcher()?;
+        let started = Supervisor::start(launcher, confined, &self.events, &self.logging.log);
+        started.map(Some).map_err(|error| error.to_string())
     }
 
     /// The commit point.

@@ -63,6 +63,11 @@ impl Succession {
         Self { launcher, handles, elder, under_way: None, owes_reload: false }
     }
 
+    /// Who starts programs; or why nobody can.
+    pub(super) fn launcher(&self) -> Result<Arc<Launcher>, String> {
+        self.launcher.clone()
+    }
+
     /// Why there can be no successor, if there cannot.
     pub(super) fn obstacle(&self) -> Option<String> {
         match &self.launcher {

@@ -3,8 +3,9 @@
 //! It is forked before this process has threads, opens anything or drops any privilege, and waits. When it is
 //! told to, it starts the program that this one was started from, by the same path and with the same
 //! arguments, as the file may hold a newer version by then. What this process may no longer do, its
-//! successor then may: bind low ports, read as root, set up its own confinement. Nothing that the launcher is
-//! told can change what it starts. It ends with its daemon.
+//! successor then may: bind low ports, read as root, set up its own confinement. It also starts the resolver, which
+//! is the same program by its subcommand, with the same configuration. Nothing that the launcher is told can change
+//! what it starts. It ends with its daemon.
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -29,9 +30,14 @@ const NOT_PASSED_ON: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", 
 /// No descriptor of a process that just begins is above this.
 const DESCRIPTORS_BEFORE: libc::c_uint = 255;
 
+/// What a resolver says when it takes queries.
+pub const READY: &[u8] = b"ready";
+
 /// What the launcher is told.
 const LAUNCH: u8 = b'L';
 const KILL: u8 = b'K';
+const LAUNCH_RESOLVER: u8 = b'R';
+const KILL_RESOLVER: u8 = b'E';
 
 /// The bytes of a question: what, and its number.
 const QUESTION_LEN: usize = 5;
@@ -80,6 +86,16 @@ impl Program {
         let called = arguments.next().map(PathBuf::from).filter(|path| path.components().count() > 1);
         let path = called.map_or_else(std::env::current_exe, std::path::absolute)?;
         Ok(Self { path, arguments: arguments.collect() })
+    }
+
+    /// The resolver of this program, with the configuration in that file.
+    ///
+    /// # Errors
+    /// If nothing tells the path.
+    pub fn resolver(config: Option<&Path>) -> io::Result<Self> {
+        let file = config.iter().flat_map(|path| ["--config".into(), path.as_os_str().to_owned()]);
+        let arguments = iter::once("resolver".into()).chain(file).collect();
+        Ok(Self { path: Self::this()?.path, arguments })
     }
 
     /// Where it is.
@@ -162,12 +178,12 @@ impl Image {
 }
 
 impl Launcher {
-    /// Forks the launcher of `program`. The new process holds no descriptors but standard input, output and
+    /// Forks the launcher of `program` and its `resolver`. The new process holds no descriptors but standard input, output and
     /// error, and the pair to this one.
     ///
     /// # Errors
     /// If this process already has threads, or may not have a child.
-    pub fn fork(program: &Program) -> io::Result<Self> {
+    pub fn fork(program: &Program, resolver: &Program) -> io::Result<Self> {
         if std::fs::read_dir("/proc/self/task")?.count() != 1 {
             return Err(io::Error::other("this process already has threads"));
         }
@@ -178,7 +194,7 @@ impl Launcher {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 let there = settle(there);
-                wait_and_launch(&there, program);
+                wait_and_launch(&there, program, resolver);
                 // SAFETY: ends this process at once, without the destructors and buffers of its parent.
                 unsafe { libc::_exit(0) }
             }
@@ -192,8 +208,21 @@ impl Launcher {
     /// Why it cannot be started; or if there are no more descriptors, or the launcher is gone or does not
     /// answer.
     pub fn launch(&self) -> io::Result<Passage> {
+        self.have_launched(LAUNCH)
+    }
+
+    /// Starts the resolver. The end that is returned leads to it; it says [`READY`] when it takes queries, and ends
+    /// when this end is closed.
+    ///
+    /// # Errors
+    /// As those of [`launch`](Self::launch).
+    pub fn launch_resolver(&self) -> io::Result<Passage> {
+        self.have_launched(LAUNCH_RESOLVER)
+    }
+
+    fn have_launched(&self, what: u8) -> io::Result<Passage> {
         let (here, there) = Passage::pair()?;
-        match self.ask(LAUNCH, &[there.as_fd()])? {
+        match self.ask(what, &[there.as_fd()])? {
             why_not if why_not.is_empty() => Ok(here),
             why_not => Err(io::Error::other(why_not)),
         }
@@ -205,6 +234,14 @@ impl Launcher {
     /// If the launcher is gone or does not answer.
     pub fn kill(&self) -> io::Result<String> {
         self.ask(KILL, &[])
+    }
+
+    /// Kills the resolver; how it ended, which it may have done before.
+    ///
+    /// # Errors
+    /// If the launcher is gone or does not answer.
+    pub fn kill_resolver(&self) -> io::Result<String> {
+        self.ask(KILL_RESOLVER, &[])
     }
 
     /// Whether it is there, as far as one can tell without asking.
@@ -269,8 +306,8 @@ pub(super) fn close_others(kept: libc::c_uint) {
 }
 
 /// The launcher's life. It ends when the daemon closes the line, as it does by its own end.
-fn wait_and_launch(line: &Passage, program: &Program) {
-    let mut started = Started::default();
+fn wait_and_launch(line: &Passage, program: &Program, resolver: &Program) {
+    let (mut started, mut resolving) = (Started::default(), Started::default());
     // It waits as long as the node lives, and mostly for nothing.
     forget_code();
     while let Ok(parcel) = line.receive(QUESTION_LEN, None) {
@@ -280,6 +317,8 @@ fn wait_and_launch(line: &Passage, program: &Program) {
         let answer = match (what, parcel.descriptors.into_iter().next()) {
             (LAUNCH, Some(successor)) => started.launch(program, successor),
             (KILL, _) => started.kill(),
+            (LAUNCH_RESOLVER, Some(resolver_line)) => resolving.launch(resolver, resolver_line),
+            (KILL_RESOLVER, _) => resolving.kill(),
             _ => return,
         };
         if line.send(&[number, answer.as_bytes()].concat(), &[]).is_err() {
@@ -288,7 +327,7 @@ fn wait_and_launch(line: &Passage, program: &Program) {
     }
 }
 
-/// What a launcher has started. Never two at a time, nor two within a moment: whoever is able to tell it to
+/// What a launcher has started of a program. Never two at a time, nor two within a moment: whoever is able to tell it to
 /// launch, a daemon that was taken over, say, cannot make it fill the host with processes.
 #[derive(Default)]
 struct Started {
@@ -379,7 +418,9 @@ mod tests {
     fn launcher(path: &str, script: &str) -> Launcher {
         let (here, there) = Passage::pair().unwrap();
         let program = Program { path: path.into(), arguments: vec!["-c".into(), script.into()] };
-        std::thread::spawn(move || wait_and_launch(&there, &program));
+        let resolver =
+            Program { arguments: vec!["-c".into(), "read forever <&3; exit 3".into()], ..program.clone() };
+        std::thread::spawn(move || wait_and_launch(&there, &program, &resolver));
         Launcher::new(here)
     }
 
@@ -475,10 +516,34 @@ mod tests {
     }
 
     #[test]
+    fn a_resolver_is_started_beside_a_successor_and_ends_with_its_line() {
+        let launcher = launcher("/bin/sh", "read forever <&3");
+        assert_eq!(launcher.kill_resolver().unwrap(), "it never ran");
+        let (successor, resolver) = (launcher.launch().unwrap(), launcher.launch_resolver().unwrap());
+        assert!(launcher.launch_resolver().is_err(), "one at a time");
+        drop(resolver);
+        assert_eq!(launcher.kill_resolver().unwrap(), "exit status: 3");
+        assert!(!successor.has_ended());
+        let again = launcher.launch_resolver().unwrap();
+        assert_eq!(launcher.kill_resolver().unwrap(), "signal: 9 (SIGKILL)");
+        assert!(again.await_end(ANSWER_MAX));
+        assert_eq!(launcher.kill().unwrap(), "signal: 9 (SIGKILL)", "that was the successor's");
+    }
+
+    #[test]
+    fn a_resolver_gets_the_configuration_and_nothing_else() {
+        let arguments = |config: Option<&str>| Program::resolver(config.map(Path::new)).unwrap().arguments;
+        assert_eq!(arguments(None), ["resolver"]);
+        assert_eq!(arguments(Some("a b.toml")), ["resolver", "--config", "a b.toml"]);
+        assert_eq!(Program::resolver(None).unwrap().path(), Program::this().unwrap().path());
+    }
+
+    #[test]
     fn a_process_with_threads_is_not_forked() {
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let other = std::thread::spawn(move || stopped.recv());
-        assert!(Launcher::fork(&Program::this().unwrap()).is_err());
+        let this = Program::this().unwrap();
+        assert!(Launcher::fork(&this, &this).is_err());
         drop(stop);
         assert!(other.join().unwrap().is_err());
     }

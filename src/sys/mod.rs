@@ -22,6 +22,7 @@ pub mod ethtool;
 pub mod files;
 pub mod inherited;
 pub mod launcher;
+pub mod limits;
 pub mod mmsg;
 pub mod netlink;
 pub mod passing;

@@ -213,6 +213,12 @@ impl Passage {
         let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 
+    /// This end alone: bytes, and no messages any more.
+    #[must_use]
+    pub fn into_stream(self) -> UnixStream {
+        self.0
+    }
+
     /// A second handle of the same end.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub enum Class {
     Log,
     /// Tells others of queries.
     Taps,
-    /// Waits for the process that this one succeeds.
+    /// Waits for another process: the one that this one succeeds, or the resolver.
     Elder,
     /// Says to the program in the driver that the node lives, and reads its counters.
     Xdp,
@@ -45,11 +45,13 @@ pub enum Class {
     XdpHost,
     /// Has the queries that may wait, and asks other servers.
     Worker,
+    /// Resolves, in a process of its own.
+    Resolver,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -66,6 +68,7 @@ impl Class {
         Self::Xdp,
         Self::XdpHost,
         Self::Worker,
+        Self::Resolver,
     ];
 
     /// Those that open files.
@@ -93,12 +96,18 @@ impl Class {
             Self::Xdp => "xdp",
             Self::XdpHost => "xdp-host",
             Self::Worker => "worker",
+            Self::Resolver => "resolver",
         }
     }
 
     /// Whether what it does can wait for those that answer queries.
     pub(super) const fn is_nice(self) -> bool {
         matches!(self, Self::Http | Self::Reader | Self::Aggregator | Self::Exports | Self::Taps)
+    }
+
+    /// Whether signals that others send end it, or are what it is here for.
+    pub(super) const fn takes_signals(self) -> bool {
+        matches!(self, Self::Signals | Self::Resolver)
     }
 
     /// Whether it starts threads, which are of the same class. None starts a process.
@@ -127,6 +136,7 @@ impl Class {
             Self::Xdp => &[STDERR],
             Self::XdpHost => &[STDERR, INTERFACES],
             Self::Worker => &[STDERR, UPSTREAMS],
+            Self::Resolver => &[STREAMS, CONNECTIONS, UPSTREAMS, RESOLUTION],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let wakes = matches!(self, Self::ShardRing | Self::ShardMmsg | Self::Tcp | Self::Worker);
@@ -370,6 +380,9 @@ const TAP_SOCKETS: &[Call] = &[
     any(libc::SYS_connect),
     any(libc::SYS_setsockopt),
 ];
+
+/// Sockets for single queries, each bound to a port by chance.
+const RESOLUTION: &[Call] = &[any(libc::SYS_bind), any(libc::SYS_setsockopt)];
 
 /// Replies on the sockets of shards; queries to upstreams, over sockets that it opens and binds to random
 /// ports. Of TCP, landlock checks the port that is connected to, and lets none be bound.

@@ -71,7 +71,7 @@ impl Confined {
         if !self.has_filters {
             return Ok(());
         }
-        let blocked = filter::set_signals(class == Class::Signals);
+        let blocked = filter::set_signals(class.takes_signals());
         blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
         filter::apply(class, &self.wakers)
             .map_err(|error| format!("cannot install its system call filter: {error}"))

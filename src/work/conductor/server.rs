@@ -1,13 +1,14 @@
 //! What is known of one server: how fast it is, how good its answers are, whether it can be asked at all. No
 //! I/O, a clock passed in.
 
+use arrayvec::ArrayVec;
+
 use super::wheel::Micros;
 use crate::limits::{
     CIRCUIT_FAILURES, CIRCUIT_OPEN_MAX, CIRCUIT_OPEN_MIN, CIRCUIT_SILENCE, EDNS_RETRY_EVERY,
     IN_FLIGHT_PER_SERVER_MAX, TRY_TIMEOUT_MAX, TRY_TIMEOUT_MIN,
 };
 use crate::stats::gauges::State;
-use arrayvec::ArrayVec;
 
 /// The longest server's part of a cookie (RFC 7873, section 4).
 pub(super) const SERVER_COOKIE_LEN_MAX: usize = 32;
