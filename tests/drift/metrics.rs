@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-use crate::common;
 use crate::common::daemon::{Daemon, PATIENCE, V4, wait_until};
+use crate::{common, echo};
 
 const HEAD: &str = "\
 # The metrics
@@ -49,34 +49,13 @@ fn get(port: u16, path: &str) -> String {
     answer.split_once("\r\n\r\n").expect("a head").1.to_owned()
 }
 
-/// A server that answers what it is asked: there is no such record.
-fn upstream() -> SocketAddr {
-    let socket = UdpSocket::bind((V4, 0)).expect("a port");
-    let address = socket.local_addr().expect("it is bound");
-    // It ends with the test.
-    std::thread::spawn(move || {
-        let mut packet = [0; 512];
-        while let Ok((len, peer)) = socket.recv_from(&mut packet) {
-            // The question alone is sent back.
-            let end = 12 + packet[12..len].iter().position(|byte| *byte == 0).unwrap_or(0) + 5;
-            packet[2..12].copy_from_slice(&[0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-            let _ = socket.send_to(&packet[..end], peer);
-        }
-    });
-    address
-}
-
 /// A scrape of a node on which everything that can be configured is.
 fn scrape() -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("as112d.toml");
-    let text = format!(
-        "[[upstream]]\nname = 'lan'\nservers = ['{}']\n[[route]]\nname = 'lan'\n\
-         when = 'qname-suffix = example'\nthen = 'forward upstream lan'\nallow = ['127.0.0.0/8']\n{}",
-        upstream(),
-        "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n\
-                [query_log]\nsample_every = 1000\nfile = 'queries.log'\n[dnstap]\nto = 'unix:dnstap.sock'\n"
-    );
+    let text = echo::forwarded()
+        + "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n\
+                [query_log]\nsample_every = 1000\nfile = 'queries.log'\n[dnstap]\nto = 'unix:dnstap.sock'\n";
     fs::write(&path, text).expect("written");
     let port = std::net::TcpListener::bind((V4, 0)).and_then(|one| one.local_addr()).expect("a port").port();
     let http = format!("127.0.0.1:{port}");
