@@ -16,9 +16,9 @@ const HEAD: &str = "\
 What `/metrics` exposes, generated from a running node by `UPDATE=1 cargo test --test drift`. Counters start
 at 0 unless the node has a history (`[history] dir`) and was last stopped in order. In OpenMetrics, if a
 client asks for it, the names of families lack `_total` and `_info`. What rules, workers, upstream servers and
-the cache count (from `as112_worker_tasks` to `as112_upstream_in_flight`, and from `as112_rule_hits_total` to
-`as112_worker_replies_lost_total`) is there only on a node with rules or routes, as are the response codes from
-SERVFAIL on ([platform.md](platform.md)). Alerts are in
+the cache count, from `as112_worker_tasks` to `as112_upstream_in_flight` and from `as112_rule_hits_total` to
+`as112_worker_replies_lost_total`, is there only on a node with rules or routes, as are the response codes
+from SERVFAIL on ([platform.md](platform.md)). Alerts are in
 [examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
 [examples/grafana/as112d.json](examples/grafana/as112d.json).
 
