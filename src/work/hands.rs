@@ -1,6 +1,5 @@
 //! What a worker does for a query: the effects of its life, and what comes of each.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +12,7 @@ use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
 use super::question::Question;
 use super::replies::{Bench, Material, with_room};
 use super::responses::Ended;
+use super::task::{Task, Waiting, Wants, label, name, rules};
 use super::tasks::Tasks;
 use super::trace::{Steps, Tracing};
 use crate::dns::arrival::Arrival;
@@ -32,32 +32,6 @@ use crate::stats::labels::{
 use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
 
-/// A query that a worker has.
-#[derive(Debug)]
-pub(super) struct Task {
-    pub(super) query: Query,
-    job: Box<Job>,
-    /// The desk that the job goes back to. Without one it is nobody's.
-    desk: Option<usize>,
-    snapshot: Arc<Snapshot>,
-    /// Its number, if it has waited.
-    number: Option<u32>,
-    /// The number of its copy, if one was sent.
-    copy: Option<u32>,
-    place: Option<Place>,
-    steps: Option<Box<Steps>>,
-    /// What its reply is made of.
-    reply: Reply,
-    reply_len: Option<usize>,
-}
-
-/// What waits for an answer, or a timer.
-#[derive(Debug)]
-pub(super) enum Waiting {
-    Query(Task),
-    Copy(Copy),
-}
-
 /// All that a worker does it with.
 pub(super) struct Hands {
     pub(super) inboxes: Vec<Inbox>,
@@ -76,6 +50,9 @@ pub(super) struct Hands {
     pub(super) tracing: Tracing,
     /// Queries until the next one that is traced.
     pub(super) to_trace: u32,
+    pub(super) wants: Wants,
+    /// Where the steps of the next query are noted that may be traced.
+    pub(super) spare_steps: Option<Box<Steps>>,
     pub(super) bench: Bench,
     /// What the cache had for the query that was looked up last.
     pub(super) found: Vec<u8>,
@@ -99,9 +76,12 @@ impl Hands {
         let Some(snapshot) = snapshot.filter(|_| !is_late) else {
             return self.drop_late(job, desk, snapshot);
         };
-        let steps = self.is_sampled(&job).then(Steps::new);
+        self.wants.see(snapshot);
+        let is_sampled = self.is_sampled() || job.is_traced;
+        let steps = self.tracing.to.as_ref().filter(|_| is_sampled || self.wants.traces);
+        let steps = steps.map(|_| self.spare_steps.take().unwrap_or_else(Steps::new));
         let query = Query::new(job.asked, self.patience);
-        let task = Task { steps, ..Task::new(query, job, Some(desk), snapshot) };
+        let task = Task { steps, is_sampled, ..Task::new(query, job, Some(desk), snapshot) };
         self.carry(task, Event::Begin, None, now);
     }
 
@@ -114,11 +94,11 @@ impl Hands {
         self.give_back(job, desk);
     }
 
-    fn is_sampled(&mut self, job: &Job) -> bool {
-        let (Some(_), every) = (&self.tracing.to, self.tracing.sample_every) else { return false };
-        let Some(every) = every else { return job.is_traced };
+    /// Whether it is the turn of this query to be traced.
+    fn is_sampled(&mut self) -> bool {
+        let Some(every) = self.tracing.sample_every else { return false };
         self.to_trace = self.to_trace.checked_sub(1).unwrap_or(every.get() - 1);
-        self.to_trace == 0 || job.is_traced
+        self.to_trace == 0
     }
 
     /// Goes on with a query, until it waits or ends.
@@ -130,6 +110,7 @@ impl Hands {
         now: Instant,
     ) {
         let snapshot = Arc::clone(&task.snapshot);
+        self.wants.see(&snapshot);
         let policy = snapshot.policy();
         let rules = rules(policy);
         let Some(question) = Question::read(&task.job) else { return self.unreadable(task) };
@@ -195,7 +176,8 @@ impl Hands {
         }
         let mut later = query.later();
         if phase != Phase::Route {
-            let place = *place.get_or_insert_with(|| self.places.look(job.arrival.peer.ip()));
+            let look = || self.places.look(job.arrival.peer.ip());
+            let place = if self.wants.places { *place.get_or_insert_with(look) } else { Place::default() };
             (later.country, later.asn) = (place.country, place.asn);
         }
         let facts = about.question.facts(job, query.tags(), later);
@@ -414,11 +396,14 @@ impl Hands {
 
     /// Tells what became of a query, if somebody wants to know; where they are late, it is lost.
     fn trace(&mut self, task: &mut Task) {
-        let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_traced()) else { return };
-        let (later, rule) = (task.query.later(), task.query.rule());
-        let steps = task.steps.take().unwrap_or_else(Steps::new);
-        let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
-        let _ = to.try_send(Box::new(trace));
+        let Some(mut steps) = task.steps.take() else { return };
+        if let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_sampled || task.query.is_traced()) {
+            let (later, rule) = (task.query.later(), task.query.rule());
+            let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
+            let _ = to.try_send(Box::new(trace));
+        }
+        steps.clear();
+        self.spare_steps = Some(steps);
     }
 
     fn give_back(&mut self, job: Box<Job>, desk: usize) {
@@ -517,52 +502,5 @@ impl About<'_> {
     /// Where the cache was looked into.
     fn key<'j>(&self, task: &'j Task) -> Key<'j> {
         self.question.key(self.policy, task.query.view().flatten(), &task.job)
-    }
-}
-
-impl Task {
-    fn new(query: Query, job: Box<Job>, desk: Option<usize>, snapshot: &Arc<Snapshot>) -> Self {
-        let (number, copy, place, steps, reply_len) = (None, None, None, None, None);
-        let snapshot = Arc::clone(snapshot);
-        Self { query, job, desk, snapshot, number, copy, place, steps, reply: Reply::None, reply_len }
-    }
-
-    fn client(&self) -> IpAddr {
-        self.job.arrival.peer.ip()
-    }
-
-    fn is_traced(&self) -> bool {
-        self.steps.is_some() || self.query.is_traced()
-    }
-}
-
-fn rules(policy: &Policy) -> Rules<'_> {
-    Rules {
-        rules: policy.rules(),
-        resolver: policy.resolver(),
-        has_post_cache: policy.has_rules(Phase::PostCache),
-    }
-}
-
-/// How a rule is counted.
-fn label(policy: &Policy, rule: Option<RuleId>) -> usize {
-    let rule = rule.and_then(|rule| policy.rules().get(usize::from(rule)));
-    rule.map_or(0, |rule| usize::from(rule.label))
-}
-
-/// What a step is called in a trace.
-const fn name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Decide(phase, _) => phase.name(),
-        Effect::LookUp(_) => "lookup",
-        Effect::Ask(_) => "ask",
-        Effect::Copy(..) => "copy",
-        Effect::Store => "store",
-        Effect::Fail => "fail",
-        Effect::Refused(..) => "fallback",
-        Effect::Make(_) => "make",
-        Effect::Send => "send",
-        Effect::Wait => "wait",
-        Effect::End => "end",
     }
 }
