@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::platform::RESOLVER;
+use super::answers;
 use super::written::{Count, Given, Line, Mistake, Origin, Time, Written, choice};
-use super::{Source, answers, text};
 use crate::limits::{
     PLATFORM_NAME_LEN_MAX, ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX, UPSTREAM_SERVERS_MAX,
     UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TRIES,
@@ -18,6 +18,9 @@ use crate::limits::{
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Roots, Upstream};
 use crate::policy::{Fallback, Route};
+
+/// The name of the upstream that the resolver is.
+pub(super) const RESOLVER: &str = "resolver";
 
 /// The port of DNS, and that of DNS over TLS (RFC 7858).
 const DNS_PORT: u16 = 53;
@@ -91,11 +94,14 @@ impl Written for Transport {
     }
 }
 
+const CHOICES: [(&str, Choose); 3] =
+    [("fastest", Choose::Fastest), ("order", Choose::Order), ("hash", Choose::Hash)];
+
 impl Written for Choose {
     const EXPECTED: &'static str = "\"fastest\", \"order\" or \"hash\"";
 
     fn read(text: &str) -> Result<Self, String> {
-        choice(text, &[("fastest", Self::Fastest), ("order", Self::Order), ("hash", Self::Hash)])
+        choice(text, &CHOICES)
     }
 }
 
@@ -116,19 +122,55 @@ impl Written for Ecs {
     }
 }
 
+const FALLBACKS: [(&str, Fallback); 6] = [
+    ("fail", Fallback::Fail),
+    ("refuse", Fallback::Refuse),
+    ("native", Fallback::Native),
+    ("drop", Fallback::Drop),
+    ("next", Fallback::Next),
+    ("stale", Fallback::Stale),
+];
+
+/// A fallback as it is written.
+#[must_use]
+pub fn fallback_name(fallback: Fallback) -> &'static str {
+    FALLBACKS.iter().find(|(_, known)| *known == fallback).map_or("", |(name, _)| name)
+}
+
+/// An upstream as it is in effect, with its keys.
+#[must_use]
+pub fn as_json(upstream: &Upstream) -> Value {
+    let (over, tls_name) = match &upstream.over {
+        Over::Udp => ("udp", None),
+        Over::Tcp => ("tcp", None),
+        Over::Tls { name, .. } => ("tls", Some(name)),
+    };
+    let choose = CHOICES.iter().find(|(_, known)| *known == upstream.choose).map(|(name, _)| name);
+    let ecs = match upstream.ecs {
+        Ecs::Strip => "strip".to_owned(),
+        Ecs::Pass => "pass".to_owned(),
+        Ecs::Set { ipv4, ipv6 } => format!("{ipv4}/{ipv6}"),
+    };
+    json!({
+        "name": upstream.name,
+        "servers": upstream.servers,
+        "over": over,
+        "tls_name": tls_name,
+        "choose": choose,
+        "timeout_ms": upstream.timeout.as_secs_f64() * 1000.0,
+        "tries": upstream.tries,
+        "explore": upstream.explore,
+        "case_randomization": upstream.case_randomization,
+        "cookies": upstream.cookies,
+        "ecs": ecs,
+    })
+}
+
 impl Written for Fallback {
     const EXPECTED: &'static str = "\"fail\", \"refuse\", \"native\", \"drop\", \"next\" or \"stale\"";
 
     fn read(text: &str) -> Result<Self, String> {
-        let names = [
-            ("fail", Self::Fail),
-            ("refuse", Self::Refuse),
-            ("native", Self::Native),
-            ("drop", Self::Drop),
-            ("next", Self::Next),
-            ("stale", Self::Stale),
-        ];
-        choice(text, &names)
+        choice(text, &FALLBACKS)
     }
 }
 
@@ -188,7 +230,7 @@ impl UpstreamSpec {
             }
             (Transport::Tls, Some(name)) => {
                 let ca = self.tls_ca.map(|path| dir.join(path));
-                Over::Tls { name: text(name), ca, roots: Roots::default() }
+                Over::Tls { name: name.value.0, ca, roots: Roots::default() }
             }
             (_, Some(given)) => {
                 mistake(given.origin, "`tls_name` is for `over = \"tls\"`; remove one of the two".to_owned());
@@ -292,7 +334,11 @@ pub(super) struct RouteSpec {
 }
 
 /// All routes, with their places in the file.
-pub(super) fn routes(specs: Vec<RouteSpec>, source: &Source, mistakes: &mut Vec<Mistake>) -> Vec<Route> {
+pub(super) fn routes(
+    specs: Vec<RouteSpec>,
+    place: impl Fn(Origin) -> String,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Route> {
     if let Some(one) = specs.get(ROUTES_MAX) {
         let message = format!("more than {ROUTES_MAX} routes; put some together");
         mistakes.push(Mistake::new(one.name.origin, message));
@@ -302,7 +348,7 @@ pub(super) fn routes(specs: Vec<RouteSpec>, source: &Source, mistakes: &mut Vec<
     for RouteSpec { name, when, then, allow, fallback_action } in specs.into_iter().take(ROUTES_MAX) {
         is_new(&mut names, &name, "route", mistakes);
         all.push(Route {
-            place: source.place(when.origin),
+            place: place(when.origin),
             name: name.value.0,
             when: when.value.0,
             then: then.value.0,
