@@ -21,8 +21,8 @@ pub const RESOLVER_RESPONSE_LEN: usize = 16 << 10;
 /// Delegations that are kept.
 pub const RESOLVER_DELEGATIONS_MAX: usize = 4096;
 
-/// How long after its end the resolver is started again, after the first time and at the most. One that has run for so
-/// long as it was waited for begins at the first again.
+/// How long after its end the resolver is started again: at first, and at the most. After one that took queries for a
+/// second it is the first again: somebody kills it, or a query does, and others want answers.
 pub const RESOLVER_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See [`RESOLVER_WAIT_MIN`].
 pub const RESOLVER_WAIT_MAX: Duration = Duration::from_secs(60);
