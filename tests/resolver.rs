@@ -1,5 +1,5 @@
-//! `as112d resolver`: it resolves from a root of the test's own, whose zones real servers have, and a node keeps it
-//! running.
+//! `as112d resolver`: it resolves from a root of the test's own, whose zones real servers have, and a node
+//! keeps it running.
 #![cfg(feature = "resolver")]
 
 mod common;
