@@ -5,6 +5,7 @@
 //! main.rs      the command line
 //! campaign/    the sections, round by round: start the servers, drive them, keep samples
 //! servers.rs   our node, echoes, NSD, Knot, BIND
+//! forward/     forwarders beside each other
 //! frames.rs    what our program in the driver takes
 //! netns.rs     where they run: the loopback, or a namespace behind a veth pair
 //! queries.rs   seeded query sets
@@ -26,6 +27,7 @@ mod bounds;
 mod campaign;
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod forward;
 mod frames;
 mod generator;
 mod host;
@@ -100,6 +102,8 @@ enum Command {
     /// Write a seeded query set in the forms of dnsperf: text and binary (-B)
     #[command(long_flag = "make-queries")]
     MakeQueries(QueriesOptions),
+    /// Measure our node as a forwarder beside dnsdist, Unbound and Knot
+    Forward(forward::ForwardOptions),
     /// Serve as a bare echo
     #[command(hide = true)]
     Echo {
@@ -217,6 +221,7 @@ fn run(cli: Cli) -> Outcome<()> {
         None => campaign::run(&cli.test, &stop),
         Some(Command::Generate(options)) => generate(&options, &stop),
         Some(Command::MakeQueries(options)) => make_queries(&options),
+        Some(Command::Forward(options)) => forward::run(&options, &stop),
         Some(Command::Echo { engine, listen }) => servers::echo(engine, listen, &stop),
     }
 }

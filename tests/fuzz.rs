@@ -10,6 +10,8 @@ mod common;
 mod bodies;
 #[path = "common/mutate.rs"]
 mod mutate;
+#[path = "../fuzz/rules.rs"]
+mod rules;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::UdpSocket;
@@ -249,6 +251,42 @@ fn zone_files_are_refused_with_reasons_or_served_without_a_fault() {
     ];
     let mut taken = 0;
     let steps = fuzz(100, |_, dice| taken += u64::from(bodies::zone_file(&mutated(dice, &corpus, &words))));
+    assert_both_ways(taken, steps);
+}
+
+#[test]
+fn rules_are_refused_with_places_or_decide_as_they_explain() {
+    let reference = as112d::policy::reference();
+    let examples = reference.split("```rules\n").skip(1);
+    let mut corpus: Vec<Vec<u8>> =
+        examples.map(|rest| rest.split("```").next().unwrap_or_default().as_bytes().to_vec()).collect();
+    corpus.push(b"a: any tag t\nb: tag = t and (rd = yes or not qtype in { A, PTR }) native log\n".to_vec());
+    corpus
+        .push(b"asn in { 112 } or country = PT and sample = 1/2 pass\nphase = reply drop dry-run\n".to_vec());
+    let words: [&[u8]; 20] = [
+        b" and ",
+        b" or ",
+        b" not ",
+        b"(",
+        b")",
+        b" in { ",
+        b" }",
+        b",",
+        b"#",
+        b"\n",
+        b": ",
+        b"\\",
+        b"any drop\n",
+        b"phase = ",
+        b" = ",
+        b"qname-suffix = . ",
+        b"listener = 1 ",
+        b"192.0.2.0/24",
+        b" forward upstream lan ",
+        b" fallback stale",
+    ];
+    let mut taken = 0;
+    let steps = fuzz(100, |_, dice| taken += u64::from(rules::rules(&mutated(dice, &corpus, &words))));
     assert_both_ways(taken, steps);
 }
 

@@ -1,5 +1,5 @@
-//! `serve` allocates nothing: all golden queries, by both doors, under an allocator that counts. Nor does a look-up in
-//! a worker's cache.
+//! `serve` allocates nothing, nor does the hand-over: all golden queries, by both doors, without rules and with
+//! them, under an allocator that counts. Nor does a look-up in a worker's cache.
 
 mod common;
 
@@ -12,14 +12,19 @@ use std::time::{Duration, Instant};
 
 use as112d::dns::message::Message;
 use as112d::limits::TCP_REPLY_LEN_MAX;
+use as112d::serve::job::{JobSettings, Taken, desk};
 use as112d::serve::limiter::{self, Limiter, RateLimit};
-use as112d::serve::{Verdict, serve};
+use as112d::serve::snapshot::{Settings, Snapshot};
+use as112d::serve::{Verdict, answer_code, fallback, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{LedgerSettings, ledger};
 use as112d::stats::tap::TapSettings;
-use as112d::work::cache::{Cache, Found, Key, Settings, Stored};
+use as112d::sys::wake::Waker;
+use as112d::work::cache::{self, Cache, Found, Key, Stored};
+use as112d::zone;
 
 use common::golden::{Case, Node};
+use common::{options, policy, settings};
 
 thread_local! {
     /// Allocations of this thread. Constant and without a destructor, so that counting itself allocates
@@ -98,7 +103,7 @@ fn serve_allocates_nothing() {
 
 #[test]
 fn a_look_up_in_the_cache_allocates_nothing() {
-    let mut cache = Cache::new(&Settings { size: 1 << 20, ..Settings::default() });
+    let mut cache = Cache::new(&cache::Settings { size: 1 << 20, ..cache::Settings::default() });
     let qname = b"\x03www\x07example\x03org\0";
     let key = |qtype| Key {
         view: 1,
@@ -130,4 +135,70 @@ fn a_look_up_in_the_cache_allocates_nothing() {
         found,
         [fresh, fresh, Found::Prefetch, fresh, Found::Stale, Found::Failure, miss, miss, Found::Held]
     );
+}
+
+/// One of each kind: what is decided in the slot, what is handed over, and what a later phase may concern.
+const RULES: &str = "phase = post-cache and qname-suffix in { 10.in-addr.arpa } forward 192.0.2.1:53
+    qtype in { TXT } and not qname-suffix in { as112.net } truncate
+    qtype in { AAAA } answer NXDOMAIN
+    qtype in { SOA } tag soa
+    sample = 1/3 and qtype in { NS } drop
+    src in { 0.0.0.0/0 ::/0 } and qname-suffix in { example.com 168.192.in-addr.arpa } forward 192.0.2.1:53";
+
+#[test]
+fn rules_and_the_hand_over_allocate_nothing() {
+    let zones = zone::load(&options(&[])).expect("the zones load");
+    let node = Snapshot::new(&zones, Settings { policy: policy(RULES, &[]), ..settings() }).expect("sound");
+    let wakers = [Waker::new().expect("a descriptor")];
+    // So few that some are refused, as what was handed over stays out for a while.
+    let (mut desk, mut inboxes) = desk(&JobSettings { workers: 1, jobs: 8, share: 6 }, &wakers);
+    let inbox = &mut inboxes[0];
+    let mut slot = vec![0; TCP_REPLY_LEN_MAX];
+    let mut out = vec![0; TCP_REPLY_LEN_MAX];
+    let (mut ledger, _stream) = ledger(&LedgerSettings::default());
+    let (mut handed, mut refused, mut ruled) = (0, 0, 0);
+    for (number, case) in Case::all().iter().enumerate() {
+        for arrival in case.arrivals() {
+            let len = case.query.len();
+            slot[..len].copy_from_slice(&case.query);
+            let asked = Instant::now();
+            let before = ALLOCATIONS.get();
+            let mut account = Account::default();
+            let mut verdict = serve(&node, &arrival, &mut slot, len, &mut account);
+            if let Verdict::HandOff(way) = verdict {
+                let (label, packet) = (node.route_label(way), &slot[..len]);
+                let (account_now, connection) = (account, None);
+                let taken = Taken {
+                    arrival: &arrival,
+                    socket: 0,
+                    connection,
+                    account: &account_now,
+                    label,
+                    asked,
+                    packet,
+                };
+                if desk.hand_over(way, &taken).is_ok() {
+                    handed += 1;
+                } else {
+                    refused += 1;
+                    verdict = fallback(&node, way, &arrival, &mut slot, len, &mut account);
+                }
+            }
+            if let Verdict::Reply(len) = verdict {
+                ledger.post(&account, arrival.peer.ip(), Some(&slot[..len]));
+            }
+            if number % 16 == 0 {
+                while let Some(job) = inbox.take() {
+                    answer_code(&node, &job.arrival, job.query(), 2, None, &mut out);
+                    inbox.give_back(job);
+                }
+            }
+            desk.end_turn();
+            ledger.fold();
+            let allocations = ALLOCATIONS.get() - before;
+            assert_eq!(allocations, 0, "{}: {verdict:?} {account:?}", case.name());
+            ruled += u64::from(account.ruled.is_some());
+        }
+    }
+    assert!(handed > 20 && refused > 20 && ruled > 400, "{handed} {refused} {ruled}");
 }

@@ -164,6 +164,9 @@ fn status(answer: &Value, restart: &str) -> String {
         line("xdp", format!("{}: {counts}", places.join(", ")));
     }
     line("shards", text(&answer["shards"]));
+    if answer["rules"].as_u64().is_some_and(|rules| rules > 0) {
+        line("rules", format!("{}, with {} workers", answer["rules"], answer["workers"]));
+    }
     line("listening on", listen.join(", "));
     // Only who is on the same host can tell; and that is who can open its socket.
     let addresses = listen.iter().filter_map(|text| text.parse::<SocketAddr>().ok());

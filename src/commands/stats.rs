@@ -12,6 +12,7 @@ use super::change::{Change, Sampled, span};
 use super::failure::Failure;
 use crate::cli::StatsOptions;
 use crate::limits::{STATS_RATE_OVER, STATS_WATCH_EVERY};
+use crate::stats::labels::CACHE_HITS;
 
 /// Asks the node twice, and prints rates in between and shares of all; with `--watch` it continues, with
 /// shares in between as well, until the node does not answer. Numbers for programs are those of one answer.
@@ -99,6 +100,7 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
             line(format!("{title:<10} {}", shares_of(&parts, samples)));
         }
     }
+    platform(change, of_shares).into_iter().for_each(&mut line);
     let all = of_shares.at("counters").at("queries").count();
     let part = |key: &str| percent(of_shares.at("counters").at(key).count(), all);
     line(format!("EDNS       {}, DO {}", part("queries_edns"), part("queries_do")));
@@ -111,6 +113,45 @@ fn screen(now: &Value, earlier: Option<&Value>, shares_since: Option<&Value>) ->
         line(format!("shard {index:<4} {received:>12.1}/s   {busy:>5.1} % busy, {lost} dropped, {cpu}"));
     }
     out
+}
+
+/// What rules and workers do, where there are any.
+fn platform(change: Change<'_>, of_shares: Change<'_>) -> Vec<String> {
+    let (counters, of_shares) = (change.at("counters"), of_shares.at("counters"));
+    let mut lines = Vec::new();
+    if counters.now["rule_hits"].is_object() {
+        lines.push(format!("rule       {}", shares(&of_shares.at("rule_hits").shares())));
+    }
+    let now = &change.now["platform"];
+    if !now.is_object() {
+        return lines;
+    }
+    let looks = of_shares.at("cache_lookups");
+    let hits = CACHE_HITS.map(|result| looks.at(result).count()).iter().sum();
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    lines.push(format!(
+        "workers    {:>12.1}/s   {} waiting, {:.1}/s got a fallback",
+        counters.at("worker_queries").rate(),
+        number(&now["tasks"]),
+        counters.at("work_refused").rate(),
+    ));
+    lines.push(format!(
+        "cache      {} of lookups answered, {} entries, {:.1} MiB",
+        percent(hits, looks.count()),
+        number(&now["cache"]["entries"]),
+        number(&now["cache"]["bytes"]) as f64 / f64::from(1 << 20),
+    ));
+    for (name, server) in now["upstreams"].as_object().into_iter().flatten() {
+        let state = match server["state"].as_str() {
+            Some("closed") => "up",
+            Some("half-open") => "trying",
+            _ => "down",
+        };
+        let srtt = server["srtt_seconds"].as_f64().map(|srtt| format!("{:.1} ms", srtt * 1e3));
+        let rate = counters.at("upstream_queries").at(name.as_str()).rate();
+        lines.push(format!("upstream   {rate:>12.1}/s   {name} {state} {}", srtt.unwrap_or_default()));
+    }
+    lines
 }
 
 /// A part in per cent of all, where there is any.
@@ -206,6 +247,39 @@ mod tests {
             shown.contains("networks   2001:db8:1::/48 27.5 %, 192.0.2.0/24 22.5 %\nnames      -\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn what_rules_and_workers_do_is_shown_where_there_are_any() {
+        let mut now = document(100.5, 3015, 1005, 10_050_000_000);
+        assert!(!screen(&now, None, None).contains("rule"));
+        let counters = json!({
+            "rule_hits": {"none": 0, "lan": 30, "block": 10}, "worker_queries": 201, "work_refused": {"lan": {"pool": 0}},
+            "cache_lookups": {"fresh": 100, "stale": 50, "miss": 50},
+            "upstream_queries": {"lan/192.0.2.53:53": {"answered": 402}},
+        });
+        now["counters"].as_object_mut().unwrap().extend(counters.as_object().unwrap().clone());
+        let shown = screen(&now, None, None);
+        assert!(
+            shown.contains("rule       lan 75.0 %, block 25.0 %\n") && !shown.contains("workers"),
+            "{shown}"
+        );
+        now["platform"] = json!({
+            "workers": 1, "tasks": 12, "cache": {"entries": 7, "bytes": 3 << 19},
+            "upstreams": {
+                "lan/192.0.2.53:53": {"state": "closed", "srtt_seconds": 0.0015, "in_flight": 3},
+                "lan/192.0.2.54:53": {"state": "open", "srtt_seconds": null, "in_flight": 0},
+            },
+        });
+        let shown = screen(&now, None, None);
+        for line in [
+            "workers             2.0/s   12 waiting, 0.0/s got a fallback\n",
+            "cache      75.0 % of lookups answered, 7 entries, 1.5 MiB\n",
+            "upstream            4.0/s   lan/192.0.2.53:53 up 1.5 ms\n",
+            "upstream            0.0/s   lan/192.0.2.54:53 down\n",
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
     }
 
     #[test]

@@ -298,52 +298,33 @@ impl ResolverSpec {
 
 //------------ Traces ---
 
-/// Where traces go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TraceTo {
-    /// A file, an object a line.
-    File(PathBuf),
-    /// A collector of OpenTelemetry, over HTTP in JSON.
-    Otlp(SocketAddr),
-}
-
-impl fmt::Display for TraceTo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "file:{}", path.display()),
-            Self::Otlp(address) => write!(f, "http://{address}"),
-        }
-    }
-}
-
-impl Written for TraceTo {
-    const EXPECTED: &'static str = "\"file:traces.json\" or a collector such as \"http://127.0.0.1:4318\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("file:").filter(|path| !path.is_empty()) {
-            return Ok(Self::File(path.into()));
-        }
-        let address = text.strip_prefix("http://").and_then(|rest| rest.parse::<SocketAddr>().ok());
-        address
-            .filter(|address| address.port() != 0)
-            .map(Self::Otlp)
-            .ok_or_else(|| format!("`{text}` is not a place for traces; give {}", Self::EXPECTED))
-    }
-}
-
 /// Which queries are traced besides those of rules with `log`, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// Where to.
-    pub to: TraceTo,
+    /// The file.
+    pub file: PathBuf,
     /// One query in so many that workers have.
     pub sample_every: NonZeroU32,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug)]
+struct TraceFile(PathBuf);
+
+impl Written for TraceFile {
+    const EXPECTED: &'static str = "a file such as \"file:traces.json\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let path = text.strip_prefix("file:").filter(|path| !path.is_empty());
+        path.map(|path| Self(path.into()))
+            .ok_or_else(|| format!("`{text}` is not a place for traces; give {}", Self::EXPECTED))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a [trace] section")]
 pub(super) struct TraceSpec {
-    to: Option<Given<TraceTo>>,
+    to: Option<Given<TraceFile>>,
     sample_every: Given<Count<1, SAMPLE_EVERY_MAX>>,
 }
 
@@ -356,11 +337,8 @@ impl Default for TraceSpec {
 impl TraceSpec {
     /// Traces, if somebody gets them. Paths begin in `dir`.
     pub(super) fn settings(self, dir: &Path) -> Option<Trace> {
-        let to = match self.to?.value {
-            TraceTo::File(path) => TraceTo::File(dir.join(path)),
-            otlp @ TraceTo::Otlp(_) => otlp,
-        };
+        let file = dir.join(self.to?.value.0);
         let sample_every = u32::try_from(self.sample_every.value.0).ok().and_then(NonZeroU32::new);
-        Some(Trace { to, sample_every: sample_every.expect("its range begins at 1 and ends below 2^32") })
+        Some(Trace { file, sample_every: sample_every.expect("its range begins at 1 and ends below 2^32") })
     }
 }

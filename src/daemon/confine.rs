@@ -54,7 +54,8 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
-    let logs = || config.log.file.as_deref().into_iter().chain(query_log);
+    let traces = config.trace.as_ref().map(|trace| trace.file.as_path());
+    let logs = || config.log.file.as_deref().into_iter().chain(query_log).chain(traces);
     let written = written.chain(logs().map(folder)).chain(control.map(Path::to_owned));
     let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
         DnstapReceiver::Tcp(address) => Some(address.port()),

@@ -134,6 +134,7 @@ impl Node {
         self.control.leave();
         self.control.left_to(successor.control.as_deref());
         self.net.retire();
+        self.workers.retire();
         if let Some(xdp) = self.xdp.take() {
             xdp.stop();
         }
@@ -167,6 +168,7 @@ impl Node {
         if !ends {
             self.linger(successor, orders, is_known)?;
         }
+        self.workers.stop();
         self.net.stop();
         drop(self.succession.elder.take());
         successor.tell(lent.untold(&self.board));
@@ -188,6 +190,7 @@ impl Node {
     ) -> Result<(), Vec<Problem>> {
         let (began, pid) = (Instant::now(), successor.pid);
         while !self.net.is_over()
+            || !self.workers.is_over()
             || self.succession.elder.as_ref().is_some_and(Elder::is_there)
             || !is_known && began.elapsed() < HANDOVER_DONE_MAX
         {
@@ -210,6 +213,7 @@ impl Node {
             if successor.has_ended() {
                 let error = format!("process {pid}, which replaced this one, has ended");
                 self.log.error(&error);
+                self.workers.stop();
                 self.net.stop();
                 self.watched.stop_taps();
                 // Who started this one starts another, once this is gone as well.

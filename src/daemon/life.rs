@@ -4,6 +4,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, after, never, select};
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::Control;
 use crate::control::orders::{Client, Order, Wish, problems_as_json};
+use crate::history::sources::Places;
 use crate::history::{Lent, unix_time};
 use crate::limits::{
     DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX, RELOAD_MAX,
@@ -35,6 +37,7 @@ use crate::serve::published::Published;
 use crate::stats::counters::{QUERIES, XDP_LOST, XDP_PASSED};
 use crate::sys;
 use crate::web::Addresses;
+use crate::work::Workers;
 
 /// A node that serves, and all that belongs to it.
 pub(super) struct Node {
@@ -42,6 +45,9 @@ pub(super) struct Node {
     pub(super) config: Config,
     pub(super) zones: usize,
     pub(super) net: Net,
+    pub(super) workers: Workers,
+    /// Where workers look clients up.
+    pub(super) places: Arc<ArcSwap<Places>>,
     pub(super) published: Arc<Published>,
     pub(super) board: Arc<Board>,
     pub(super) watched: Watched,
@@ -345,6 +351,7 @@ impl Node {
         let (zones, doubtful) = (zones.zones.len(), zones.warnings);
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
+        self.places.store(Arc::new(places.clone()));
         self.watched.change_places(places);
         if let Some(xdp) = &self.xdp {
             xdp.withhold(&snapshot);
@@ -455,6 +462,8 @@ impl Node {
         self.change(State::Stopping);
         // The sockets close when their threads have answered.
         self.succession.handles = Arc::default();
+        // What was handed over is answered while those are there who pass it on.
+        self.workers.stop();
         self.net.stop();
         self.watched.stop_taps();
         drop(self.resolver.take());
@@ -497,6 +506,8 @@ impl Node {
             "xdp_passed": xdp.sum(XDP_PASSED),
             "xdp_lost": xdp.sum(XDP_LOST),
             "shards": self.board.shards.len(),
+            "workers": self.bounds.workers,
+            "rules": self.published.newest().policy().rules().len(),
             "listen": self.config.listen,
             "http": self.web.operator,
             "http_public": self.web.public,

@@ -21,9 +21,7 @@ use crate::net::{self, tcp};
 use crate::problem::Problem;
 use crate::serve::job::Desk;
 use crate::stats::ledger;
-use crate::work::cache::Cache;
-use crate::work::conductor::Conductor;
-use crate::xdp;
+use crate::{work, xdp};
 
 /// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
 /// exports, signals, control, log, taps, and some to come.
@@ -110,7 +108,7 @@ impl Bound {
                 ("HTTP", http),
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
                 ("XDP", driver),
-                ("workers", workers_len(config, workers)),
+                ("workers", workers_len(config, shards, workers)),
                 ("sources", sources::memory_len(!config.databases.is_empty()) + talkers::memory_len()),
                 // All that was loaded is loaded once more beside what is in use.
                 ("reload", loaded.data),
@@ -174,11 +172,11 @@ fn desk_len(config: &Config, workers: usize) -> usize {
 
 /// What workers can come to hold: the cache, what they ask and what waits for that, and the replies that go
 /// back to connections.
-fn workers_len(config: &Config, workers: usize) -> usize {
+fn workers_len(config: &Config, shards: usize, workers: usize) -> usize {
     if workers == 0 {
         return 0;
     }
-    let each = Cache::memory_len(&platform::cache_settings(config, workers)) + Conductor::memory_len();
+    let each = work::memory_len(shards, &platform::cache_settings(config, workers));
     workers * each + Desk::replies_memory_len(&platform::job_settings(config, workers))
 }
 

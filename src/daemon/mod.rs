@@ -19,6 +19,7 @@ mod start;
 mod succession;
 mod systemd;
 mod taps;
+mod traces;
 mod watched;
 pub mod why;
 mod writable;

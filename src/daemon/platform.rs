@@ -1,8 +1,13 @@
 //! What waits in this node: workers, as many as rules need, and what operators ask of them.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
 use serde_json::{Value, json};
 
 use super::life::Node;
@@ -10,15 +15,23 @@ use super::placement::Placement;
 use super::why::{arrival, why};
 use crate::config::Config;
 use crate::config::platform::Workers as Wanted;
+use crate::config::upstreams::{self, fallback_name};
 use crate::control::orders::Client;
 use crate::control::questions::{OfCache, Why};
-use crate::policy::Policy;
+use crate::history::sources::Places;
+use crate::limits::CACHE_SHOWN_MAX;
+use crate::net::{Event, Net, THREAD_ADVICE};
+use crate::policy::{Policy, Rule};
 use crate::problem::Problem;
-use crate::serve::job::JobSettings;
+use crate::serve::job::{self, Desk, Inbox, JobSettings};
+use crate::serve::published::Published;
 use crate::stats::counters::{RULE_HITS, RULE_WOULD};
 use crate::stats::labels::RULE;
+use crate::stats::ledger::LedgerSettings;
 use crate::sys::confine::Confined;
-use crate::work::cache;
+use crate::sys::wake::Waker;
+use crate::work::trace::Tracing;
+use crate::work::{self, CacheOrder, CacheOrderKind, Plan, Workers, cache};
 
 /// The ports of DNS, and of DNS over TLS: workers may connect to them whatever the rules are at the start.
 const USUAL_PORTS: [u16; 2] = [53, 853];
@@ -61,6 +74,91 @@ pub(super) fn open_ports(policy: &Policy, workers: usize) -> Vec<u16> {
     ports(policy).into_iter().chain(USUAL_PORTS).collect()
 }
 
+/// What threads that answer and workers share, before any of them is there.
+#[derive(Default)]
+pub(super) struct Hired {
+    /// One for each shard, and last that of TCP; none without workers.
+    pub(super) desks: Vec<Desk>,
+    inboxes: Vec<Vec<Inbox>>,
+    wakers: Vec<Waker>,
+}
+
+impl Hired {
+    /// For so many of them.
+    ///
+    /// # Errors
+    /// If there are no more descriptors.
+    pub(super) fn new(config: &Config, shards: usize, workers: usize) -> io::Result<Self> {
+        if workers == 0 {
+            return Ok(Self::default());
+        }
+        let wakers: Vec<Waker> = (0..workers).map(|_| Waker::new()).collect::<io::Result<_>>()?;
+        let settings = job_settings(config, workers);
+        let mut inboxes: Vec<Vec<Inbox>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut desks = Vec::new();
+        for _ in 0..=shards {
+            let (desk, of_desk) = job::desk(&settings, &wakers);
+            desks.push(desk);
+            inboxes.iter_mut().zip(of_desk).for_each(|(inboxes, inbox)| inboxes.push(inbox));
+        }
+        Ok(Self { desks, inboxes, wakers })
+    }
+
+    /// What threads that answer wake workers with.
+    pub(super) fn wakers(&self) -> Vec<RawFd> {
+        self.wakers.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// Why they cannot be; none is left.
+    pub(super) fn start(self, tools: Tools<'_>, events: &Sender<Event>) -> Result<Workers, String> {
+        let Tools { config, placement, net, published, ledgers, places, trace, confined } = tools;
+        let workers = self.wakers.len();
+        if workers == 0 {
+            return Ok(Workers::default());
+        }
+        let tcp = net.tcp_return();
+        let plan = Plan {
+            cpus: placement.worker_cpus(workers),
+            inboxes: self.inboxes,
+            wakers: self.wakers,
+            sockets: net.take_handles(),
+            confined: confined.with_wakers(tcp.iter().map(AsRawFd::as_raw_fd).collect()),
+            tcp,
+            published,
+            cache: cache_settings(config, workers),
+            query_timeout: config.platform.query_timeout,
+            ledgers,
+            places: look_in(places),
+            trace,
+        };
+        Workers::start(plan, events)
+            .map_err(|error| format!("cannot start a worker: {error}; {THREAD_ADVICE}"))
+    }
+}
+
+/// What workers are given.
+pub(super) struct Tools<'a> {
+    pub(super) config: &'a Config,
+    pub(super) placement: &'a Placement,
+    pub(super) net: &'a mut Net,
+    pub(super) published: Arc<Published>,
+    pub(super) ledgers: LedgerSettings,
+    pub(super) places: Arc<ArcSwap<Places>>,
+    pub(super) trace: Tracing,
+    pub(super) confined: &'a Confined,
+}
+
+/// Workers look clients up in the databases of the last reload.
+fn look_in(places: Arc<ArcSwap<Places>>) -> work::Places {
+    work::Places::new(move |address| {
+        let (country, asn) = places.load().look(address);
+        work::Place { country, asn }
+    })
+}
+
 /// Workers and rules, for a person: a word and a text each.
 #[must_use]
 pub fn told(
@@ -77,8 +175,8 @@ pub fn told(
     let wanted = config.platform.workers;
     let why = if workers == 0 { "no rule needs one".to_owned() } else { cpus.join(", ") };
     let mut lines = vec![("workers", format!("{workers} ({wanted}): {why}"))];
-    lines.extend(policy.notes().into_iter().map(|note| ("rule", note)));
-    lines.extend(policy.folded().iter().map(|folded| ("rule", folded.clone())));
+    let rules = policy.notes().into_iter().chain(policy.folded().iter().cloned());
+    lines.extend(rules.map(|rule| ("rule", rule.strip_prefix("rule ").unwrap_or(&rule).to_owned())));
     lines
 }
 
@@ -124,6 +222,18 @@ impl Bounds {
     }
 }
 
+/// Whether a rule does anything here.
+fn state(policy: &Policy, rule: &Rule) -> &'static str {
+    let told = format!("rule \"{}\" ", rule.name);
+    if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
+        "folded"
+    } else if rule.dry_run {
+        "dry-run"
+    } else {
+        "in force"
+    }
+}
+
 /// What operators ask.
 impl Node {
     /// Rules and routes in their order, and how often each has matched since the counts began.
@@ -139,12 +249,18 @@ impl Node {
                 "name": rule.name,
                 "place": rule.place,
                 "phase": rule.phase.name(),
-                "state": if rule.dry_run { "dry-run" } else { "in force" },
+                "action": policy.done(rule),
+                "fallback": fallback_name(rule.fallback),
+                "state": state(policy, rule),
                 "hits": label.map(|label| hits[label]),
                 "would": label.map(|label| would[label]),
             })
         });
-        json!({ "rules": rules.collect::<Vec<_>>(), "folded": policy.folded() })
+        json!({
+            "rules": rules.collect::<Vec<_>>(),
+            "folded": policy.folded(),
+            "upstreams": policy.upstreams().iter().map(upstreams::as_json).collect::<Vec<_>>(),
+        })
     }
 
     /// The way of a query, by what is served now.
@@ -162,9 +278,15 @@ impl Node {
 
     /// Shows or removes what the cache has.
     pub(super) fn cache(&self, asked: &OfCache, clients: Vec<Client>) {
-        let _ = asked;
+        if self.bounds.workers == 0 {
+            let error = "this node has no cache: it has no worker, because no rule needs one";
+            return clients.into_iter().for_each(|client| client.failed(error, &[]));
+        }
+        let OfCache { purges, subtree, name } = asked.clone();
+        let kind = if purges { CacheOrderKind::Purge } else { CacheOrderKind::Show(CACHE_SHOWN_MAX) };
+        let lines = self.workers.order(&CacheOrder { name, subtree, kind });
         for client in clients {
-            client.failed("this node has no cache: no rule needs a worker", &[]);
+            client.done(json!({ "lines": lines }));
         }
     }
 }

@@ -19,6 +19,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::bound::{Bound, Doors};
@@ -28,6 +29,7 @@ use super::logging::Logging;
 use super::memory::{self, Footprint, Limit};
 use super::origin::{Origin, left_over, no_signals, no_thread};
 use super::placement::Placement;
+use super::platform::{Hired, Tools};
 use super::reload::Source;
 use super::resolver::Supervisor;
 use super::said::Lines;
@@ -41,6 +43,7 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::orders::{self, Order};
 use crate::control::{self, Control};
+use crate::history::sources::Places;
 use crate::history::{self, Legacy, aggregator};
 use crate::net::{Event, Net, Plan};
 use crate::problem::Problem;
@@ -49,6 +52,7 @@ use crate::serve::snapshot::Snapshot;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::sockets::{self, UdpOptions};
+use crate::work::Workers;
 
 /// A start, and what it is made from.
 pub(super) struct Start<'a> {
@@ -82,8 +86,18 @@ struct Ports {
 /// What serves, or is about to.
 struct Shards {
     net: Net,
+    workers: Workers,
+    /// Where workers look clients up.
+    places: Arc<ArcSwap<Places>>,
     published: Arc<Published>,
     today: Arc<AtomicU64>,
+}
+
+impl Shards {
+    fn stop(&mut self) {
+        self.workers.stop();
+        self.net.stop();
+    }
 }
 
 /// What people look at and give orders through.
@@ -118,11 +132,11 @@ impl Start<'_> {
         let confined = self.rights(&source, &mut ports, &open)?;
         let bounds = platform::Bounds::new(workers, open, &confined);
         self.origin.heard()?;
-        let mut shards = self.shards(&placement, snapshot, &mut ports, &confined)?;
-        let legacy = self.origin.serve(&mut shards.net).inspect_err(|_| shards.net.stop())?;
+        let mut shards = self.shards(&placement, snapshot, &mut ports, &confined, workers, &places)?;
+        let legacy = self.origin.serve(&mut shards.net).inspect_err(|_| shards.stop())?;
 
         let remembered = self.past(legacy, &shards, &placement, &confined);
-        let remembered = remembered.inspect_err(|_| shards.net.stop())?;
+        let remembered = remembered.inspect_err(|_| shards.stop())?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
         doubtful.iter().chain(&unread).for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
@@ -142,14 +156,14 @@ impl Start<'_> {
             taps: ports.taps,
             xdp: xdp.places.clone(),
         };
-        let watching = self.doors(watch, control, &mut shards.net, &placement);
-        let mut watching = watching.inspect_err(|_| shards.net.stop())?;
+        let watching = self.doors(watch, control, &mut shards, &placement);
+        let mut watching = watching.inspect_err(|_| shards.stop())?;
 
         let proven = self.prove(&systemd, &placement, &confined);
         let taken = proven.and_then(|()| self.commit(&watching, &bound, xdp, &placement, &mut shards.net));
         // What was read is answered, and what was counted is stored, for a process that continues.
         let Taken { estate, xdp, elder, notes } = taken.inspect_err(|_| {
-            shards.net.stop();
+            shards.stop();
             watching.watched.stop(&self.logging.log);
         })?;
         notes.into_iter().for_each(|note| lines.warn(note));
@@ -166,6 +180,8 @@ impl Start<'_> {
             config: self.config,
             zones,
             net: shards.net,
+            workers: shards.workers,
+            places: shards.places,
             published: shards.published,
             board,
             watched,
@@ -229,9 +245,15 @@ impl Start<'_> {
         snapshot: Snapshot,
         ports: &mut Ports,
         confined: &Confined,
+        workers: usize,
+        places: &Places,
     ) -> Result<Shards, Vec<Problem>> {
         let today = Arc::new(AtomicU64::new(aggregator::day_of(history::unix_time())));
         let published = Published::new(snapshot);
+        let hired = Hired::new(&self.config, placement.places.len(), workers);
+        let mut hired =
+            hired.map_err(|error| Problem::alone(format!("{error}; raise the limit of open files")))?;
+        let ledgers = taps::ledgers(&self.config, &today);
         let plan = Plan {
             choice: self.config.datapath,
             busy_poll: self.config.busy_poll,
@@ -240,13 +262,26 @@ impl Start<'_> {
             listeners: std::mem::take(&mut ports.doors.bound.listeners),
             tcp: self.config.tcp.clone(),
             published: Arc::clone(&published),
-            ledgers: taps::ledgers(&self.config, &today),
-            desks: Vec::new(),
-            confined: confined.clone(),
+            ledgers: ledgers.clone(),
+            desks: std::mem::take(&mut hired.desks),
+            confined: confined.with_wakers(hired.wakers()),
             is_successor: self.origin.is_successor(),
         };
-        let net = Net::start(plan, &self.events).map_err(|error| Problem::alone(error.to_string()))?;
-        Ok(Shards { net, published, today })
+        let mut net = Net::start(plan, &self.events).map_err(|error| Problem::alone(error.to_string()))?;
+        let places = Arc::new(ArcSwap::from_pointee(places.clone()));
+        let tools = Tools {
+            config: &self.config,
+            placement,
+            net: &mut net,
+            published: Arc::clone(&published),
+            ledgers,
+            places: Arc::clone(&places),
+            trace: ports.taps.traces.tracing.clone(),
+            confined,
+        };
+        let workers = hired.start(tools, &self.events).map_err(Problem::alone);
+        let workers = workers.inspect_err(|_| net.stop())?;
+        Ok(Shards { net, workers, places, published, today })
     }
 
     fn past(
@@ -265,12 +300,13 @@ impl Start<'_> {
         &mut self,
         watch: Watch,
         control: control::Opened,
-        net: &mut Net,
+        shards: &mut Shards,
         placement: &Placement,
     ) -> Result<Watching, Vec<Problem>> {
+        let Shards { net, workers, .. } = shards;
         let confined = net.confined.clone();
         self.logging.start(&self.events, &confined).map_err(|error| no_thread("the log", &error))?;
-        let watched = Watched::start(watch, &self.config, net, placement, &self.events);
+        let watched = Watched::start(watch, &self.config, net, workers, placement, &self.events);
         let (watched, board) = watched.map_err(|error| no_thread("statistics", &error))?;
         let control = Control::start(control, self.orders.clone(), &self.events, &board);
         let control = control.map_err(|error| no_thread("control", &error))?;

@@ -1,4 +1,4 @@
-//! The threads of the query log and of dnstap, where somebody wants them.
+//! The threads of the query log, of dnstap and of traces, where somebody wants them.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::logging;
+use super::{logging, traces};
 use crate::config::Config;
 use crate::log::{self, Level, Log, Writer};
 use crate::net::{self, Event};
@@ -27,6 +27,8 @@ pub(super) struct Opened {
     writer: Option<Writer>,
     /// How dnstap fares, where somebody gets it.
     pub(super) dnstap: Option<Arc<DnstapStatus>>,
+    /// Traces, where they are wanted.
+    pub(super) traces: traces::Opened,
 }
 
 /// Opens the file of the query log, if it has one of its own.
@@ -36,13 +38,13 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config, log: &Log) -> Result<Opened, String> {
     let file = config.query_log.as_ref().and_then(|query_log| query_log.file.clone());
     let dnstap = config.dnstap.as_ref().map(|_| Arc::default());
-    let log = log.clone();
+    let (log, traces) = (log.clone(), traces::open(config)?);
     if file.is_none() {
-        return Ok(Opened { query_log: log.clone(), log, writer: None, dnstap });
+        return Ok(Opened { query_log: log.clone(), log, writer: None, dnstap, traces });
     }
     let settings = log::Settings { level: Level::Info, format: config.log.format, file };
     let (query_log, writer) = log::open(&settings)?;
-    Ok(Opened { log, query_log, writer: Some(writer), dnstap })
+    Ok(Opened { log, query_log, writer: Some(writer), dnstap, traces })
 }
 
 /// What threads that answer count with, and what they copy out.
@@ -61,6 +63,7 @@ pub(super) struct Running {
     /// They end when this is dropped.
     stop: Option<Sender<()>>,
     query_log: Log,
+    traces: traces::Running,
 }
 
 impl Opened {
@@ -81,7 +84,8 @@ impl Opened {
         confined: &Confined,
     ) -> io::Result<Running> {
         let (stop, stopped) = bounded(0);
-        let Self { log, query_log, writer, dnstap: status } = self;
+        let Self { log, query_log, writer, dnstap: status, traces } = self;
+        let traces = traces.start(events, confined)?;
         if let Some(writer) = writer {
             logging::start(writer, "query-log", events, confined)?;
         }
@@ -105,7 +109,7 @@ impl Opened {
                 Some(net::spawn("taps".to_owned(), events.clone(), run)?)
             }
         };
-        Ok(Running { taps, stop: Some(stop), query_log })
+        Ok(Running { taps, stop: Some(stop), query_log, traces })
     }
 }
 
@@ -113,11 +117,13 @@ impl Running {
     /// Reopens the file of the query log, after it was rotated.
     pub(super) fn reopen(&self) {
         self.query_log.reopen();
+        self.traces.reopen();
     }
 
     /// Tells what was copied out, and ends. A reader who has stopped holds it up for a second at most.
     pub(super) fn stop(&mut self) {
         self.stop = None;
+        self.traces.stop();
         // A panic was reported when it happened.
         let _ = self.taps.take().map(JoinHandle::join);
         self.query_log.flush();

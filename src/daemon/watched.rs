@@ -30,6 +30,7 @@ use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
 use crate::web::{self, Access, Admission, Gate, Listeners};
+use crate::work::Workers;
 
 /// Where the numbers of this node stand. They continue from `bases`.
 fn board(
@@ -40,6 +41,7 @@ fn board(
     bases: Bases,
     history: String,
     taps: &taps::Opened,
+    workers: &Workers,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -75,8 +77,8 @@ fn board(
         shards,
         tcp,
         xdp,
-        workers: Block::of_workers(Vec::new(), bases.workers),
-        gauges: Vec::new(),
+        workers: Block::of_workers(workers.counters().to_vec(), bases.workers),
+        gauges: workers.gauges(),
         past: ArcSwap::from_pointee(bases.past),
         history: Status::new(history),
         exports: config.export.statuses(),
@@ -210,18 +212,21 @@ impl Watched {
         watch: Watch,
         config: &Config,
         net: &mut Net,
+        workers: &mut Workers,
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
         let Watch { http, places, today, remembered, names, taps, xdp } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, lost, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let mut board = board(config, net, placement, names, bases, place, &taps);
+        let mut board = board(config, net, placement, names, bases, place, &taps, workers);
         board.facts.xdp = xdp;
         board.history.set_waits(history.trouble().is_some());
         lost.iter().for_each(|fault| board.history.failed(fault));
         let board = Arc::new(board);
+        // Those of workers come last: their times are not those of shards.
         let mut streams = net.take_streams();
+        streams.extend(workers.take_streams());
         let taps = taps.start(config, &mut streams, events, &net.confined)?;
         let confined = net.confined.clone();
         let (minutes, exports) = exports(config, for_exports, &board, events, confined)?.unzip();

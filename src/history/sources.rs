@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use maxminddb::Reader;
@@ -54,8 +55,8 @@ pub const OTHER: &str = "other";
 pub const UNKNOWN: &str = "unknown";
 
 /// The databases of places, open.
-#[derive(Debug, Default)]
-pub struct Places(Vec<Database>);
+#[derive(Clone, Debug, Default)]
+pub struct Places(Arc<Vec<Database>>);
 
 #[derive(Debug)]
 struct Database {
@@ -119,7 +120,19 @@ impl Places {
                 )),
             }
         }
-        (Self(readers), errors)
+        (Self(Arc::new(readers)), errors)
+    }
+
+    /// The country of an address by ISO 3166, and its autonomous system, as far as the databases know.
+    #[must_use]
+    pub fn look(&self, address: IpAddr) -> (Option<[u8; 2]>, Option<u32>) {
+        let (mut country, mut asn) = (None, None);
+        for record in self.records(address).flatten() {
+            let code = record.country.iso_code.and_then(|code| code.as_bytes().try_into().ok());
+            country = country.or(code);
+            asn = asn.or(record.autonomous_system_number.and_then(|number| u32::try_from(number).ok()));
+        }
+        (country, asn)
     }
 
     /// What each database that has the address says of it, or why its record cannot be read.

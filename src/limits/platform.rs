@@ -78,3 +78,6 @@ pub const LIVE_TIMEOUT: Duration = Duration::from_millis(QUERY_TIMEOUT_CEILING_M
 
 /// Bytes of a file of certificates: those of a system have 220 KB.
 pub const CERTIFICATES_LEN_MAX: u64 = 4 << 20;
+
+/// Lines that `cache show` gets of each worker: what a person reads, and far below the bytes of an answer.
+pub const CACHE_SHOWN_MAX: usize = 1000;

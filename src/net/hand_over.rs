@@ -53,3 +53,6 @@ impl Handed<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

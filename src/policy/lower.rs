@@ -51,7 +51,8 @@ impl Lowering {
             parts.iter().map(|part| self.cond(part, known)).collect()
         };
         Ok(match cond {
-            Cond::Any => Expr::Const(true),
+            // A term as others: what is never true is told of with it.
+            Cond::Any => Expr::Term(self.term(Check::Constant(true), false, FieldId::Colo, "any".into())),
             Cond::Test(test) => {
                 let check = self.check(test, known)?;
                 Expr::Term(self.term(check, test.is_negated, test.field, test.text.clone()))

@@ -23,6 +23,8 @@ mod reference;
 mod rule;
 mod stage;
 mod term;
+#[cfg(test)]
+mod tests;
 mod tree;
 pub mod upstream;
 mod values;

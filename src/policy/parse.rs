@@ -31,8 +31,8 @@ pub(super) fn rules(text: &str) -> (Vec<Statement>, Vec<Mistake>) {
         match parser.rule() {
             Ok(rule) => rules.push(rule),
             Err(mistake) => {
+                parser.skip(mistake.at);
                 mistakes.push(mistake);
-                parser.skip();
             }
         }
     }
@@ -131,22 +131,23 @@ impl<'t> Parser<'t> {
         Ok(is_here)
     }
 
-    /// To where another rule seems to begin: at the first word of a line that nothing before it asks for.
-    fn skip(&mut self) {
+    /// From a mistake to where another rule seems to begin: at the first word of a line that nothing before it
+    /// asks for.
+    fn skip(&mut self, from: usize) {
+        let mut goes_on = false;
         loop {
-            let goes_on = match self.lexer.token {
-                Token::Word(word) => matches!(word, "and" | "or" | "not" | "in"),
-                Token::Sign(sign) => !matches!(sign, "}" | ")"),
+            match self.lexer.token {
                 Token::End => return,
-            };
-            self.lexer.advance_over_mistakes();
-            if let Token::Word(word) = self.lexer.token
-                && self.lexer.is_first
-                && !goes_on
-                && (word.contains(':') || begins_condition(word))
-            {
-                return;
+                Token::Word(word) => {
+                    let begins = word.contains(':') || begins_condition(word);
+                    if self.lexer.at > from && self.lexer.is_first && begins && !goes_on {
+                        return;
+                    }
+                    goes_on = matches!(word, "and" | "or" | "not" | "in");
+                }
+                Token::Sign(sign) => goes_on = !matches!(sign, "}" | ")"),
             }
+            self.lexer.advance_over_mistakes();
         }
     }
 
@@ -243,7 +244,11 @@ impl<'t> Parser<'t> {
         if self.takes("any")? {
             return Ok(Cond::Any);
         }
-        let At { at, it: word } = self.word("a field, `not`, `(` or `any`")?;
+        let wanted = "a field, `not`, `(` or `any`";
+        if let Token::Word("and" | "or" | "not" | "in") = self.lexer.token {
+            return Err(self.unexpected(wanted));
+        }
+        let At { at, it: word } = self.word(wanted)?;
         let Some(field) = FIELDS.iter().find(|field| field.name == word) else {
             return Err(unknown_field(word, at));
         };

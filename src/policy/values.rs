@@ -109,7 +109,7 @@ const RCODES: Codes = Codes {
 };
 
 fn rcode_name(code: u16) -> Option<&'static str> {
-    OptRcode::checked_from_int(code)?.to_mnemonic_str()
+    OptRcode::masked_from_int(code).to_mnemonic_str()
 }
 
 fn code(word: &str, at: usize, codes: &Codes) -> Result<Value, Mistake> {

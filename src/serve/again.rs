@@ -27,7 +27,6 @@ pub fn fallback(
     match without_worker(snapshot, way, arrival.transport != Transport::Udp) {
         Routed::Native | Routed::HandOff(_) => native(snapshot, arrival, slot, len, account),
         Routed::Answer(rcode) => {
-            account.extended_rcode = split(rcode, account.edns.is_some()).1;
             Verdict::Reply(again(snapshot, arrival, slot, len, |service, slot, query| {
                 service.code(slot, query, rcode, None)
             }))

@@ -4,9 +4,10 @@
 //! queues in which neither waits. With none at hand, or when a rule has its share of them, the query gets the
 //! rule's fallback in its slot.
 
+use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -174,19 +175,29 @@ struct Side {
 
 /// Wakes the thread of TCP: it was given jobs back.
 #[derive(Clone, Debug)]
-pub struct TcpReturn(Arc<mio::Waker>);
+pub struct TcpReturn(Waker);
 
 impl TcpReturn {
-    /// What wakes it.
-    #[must_use]
-    pub fn new(waker: mio::Waker) -> Self {
-        Self(Arc::new(waker))
+    /// What wakes it, whatever it does.
+    ///
+    /// # Errors
+    /// No descriptor, or no memory.
+    pub fn new() -> io::Result<Self> {
+        let waker = Waker::new()?;
+        // It never says that it is awake.
+        let _ = waker.rest(|| true);
+        Ok(Self(waker))
     }
 
     /// Wakes it. Once for all that was given back in a turn.
     pub fn ring(&self) {
-        // It fails only where the kernel has no memory: the thread wakes up several times a second anyway.
-        let _ = self.0.wake();
+        self.0.ring();
+    }
+}
+
+impl AsRawFd for TcpReturn {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

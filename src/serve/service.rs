@@ -232,10 +232,7 @@ impl Service<'_> {
     fn routed(&self, slot: &mut [u8], query: &Query, account: &mut Account) -> Option<Verdict> {
         match route::route(self.snapshot, self.arrival, &self.header, slot, query, account) {
             Routed::Native => None,
-            Routed::Answer(rcode) => {
-                account.extended_rcode = split(rcode, query.opt.is_some()).1;
-                Some(Verdict::Reply(self.code(slot, query, rcode, None)))
-            }
+            Routed::Answer(rcode) => Some(Verdict::Reply(self.code(slot, query, rcode, None))),
             Routed::Truncate => Some(Verdict::Reply(self.truncated(slot, query))),
             Routed::Drop => {
                 account.dropped = Some(DROPPED_RULE);

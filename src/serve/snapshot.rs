@@ -14,7 +14,7 @@ use crate::dns::cookie::Secrets;
 use crate::dns::edns::{COOKIE_OPTION_LEN, OPT_LEN};
 use crate::dns::name::eq_ignore_case;
 use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
-use crate::policy::Policy;
+use crate::policy::{Policy, Series};
 use crate::problem::Problem;
 use crate::stats::labels::Names;
 use crate::zone::{Service, ZoneSet};
@@ -108,6 +108,13 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let Series { rules, servers } = settings.policy.series();
+        let names = Names {
+            zones: series,
+            addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
+            rules: rules.clone(),
+            servers: servers.clone(),
+        };
         Ok(Self {
             answers,
             edns_udp_size: settings.edns_udp_size,
@@ -119,11 +126,7 @@ impl Snapshot {
             serial: 0,
             rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
             drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
-            names: Names {
-                zones: series,
-                addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
-                ..Names::default()
-            },
+            names,
             ports: ports(&settings.listeners),
             listeners: settings.listeners,
         })

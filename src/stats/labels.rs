@@ -392,6 +392,8 @@ pub fn rtt_bin(micros: u64) -> usize {
 /// What a look into the cache found.
 pub static CACHE_LOOK: Label =
     Label::fixed("result", &["fresh", "prefetch", "stale", "failure", "expired", "miss"]);
+/// The values of [`CACHE_LOOK`] that answer a query.
+pub const CACHE_HITS: [&str; 3] = ["fresh", "prefetch", "stale"];
 /// Values of [`CACHE_LOOK`].
 pub const CACHE_FRESH: usize = 0;
 /// See [`CACHE_FRESH`].

@@ -125,9 +125,10 @@ impl Outbox {
     }
 
     /// Sends what waits. `lost` is called with the place in the batch of each datagram that the kernel does
-    /// not take, and why.
-    pub fn send(&mut self, socket: &UdpSocket, lost: &mut impl FnMut(usize, i32)) {
+    /// not take, and why. True if there may be errors in the socket: see [`take_errors`].
+    pub fn send(&mut self, socket: &UdpSocket, lost: &mut impl FnMut(usize, i32)) -> bool {
         let all = self.len();
+        let mut has_errors = false;
         // An error that waits in the socket is told once, by whatever is called next, and is not about what is
         // sent now: each datagram is tried again once.
         let mut is_again = false;
@@ -137,7 +138,7 @@ impl Outbox {
                 Ok(_) => is_again = false,
                 Err(error) => match error.raw_os_error().unwrap_or(0) {
                     libc::EINTR => {}
-                    _ if !is_again => is_again = true,
+                    _ if !is_again => (is_again, has_errors) = (true, true),
                     errno => {
                         let count = if errno == libc::EAGAIN { self.len() } else { 1 };
                         (at..at + count).for_each(|message| lost(message, errno));
@@ -148,6 +149,7 @@ impl Outbox {
             }
         }
         self.0.clear();
+        has_errors
     }
 }
 

@@ -1,1 +1,7 @@
-//! Workers with real sockets.
+//! Workers with real sockets: the test plays the shard and the clients, and a server that does what names tell
+//! it.
+
+mod forwarding;
+mod harness;
+mod native;
+mod upstream;

@@ -343,7 +343,7 @@ fn pause() {
 //------------ Namespaces and processes ---
 
 /// A network namespace that goes when it is dropped.
-pub struct Namespace(String);
+pub struct Namespace(pub String);
 
 impl Namespace {
     /// `None` where there can be none.
@@ -374,14 +374,15 @@ impl Namespace {
         other.run(&format!("ip -6 route add default via {}", v6(number, 1)));
     }
 
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    /// A command that runs here.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.env("PATH", path()).args(["netns", "exec", &self.0]).arg(program);
         command
     }
 
     /// Runs words to their end; what they printed.
-    fn run(&self, line: &str) -> String {
+    pub fn run(&self, line: &str) -> String {
         printed(&mut self.line(line))
     }
 
@@ -393,7 +394,8 @@ impl Namespace {
         command
     }
 
-    fn sh(&self, script: &str) -> String {
+    /// Runs a script to its end; what it printed.
+    pub fn sh(&self, script: &str) -> String {
         printed(self.command("sh").args(["-e", "-c", script]))
     }
 }
@@ -416,10 +418,14 @@ pub fn printed(command: &mut Command) -> String {
 pub struct Process(Child);
 
 impl Process {
-    fn spawn(mut command: Command, said: &Path) -> Self {
+    pub fn spawn(mut command: Command, said: &Path) -> Self {
         let said = fs::File::options().create(true).append(true).open(said).expect("a file");
         command.stdin(Stdio::piped()).stdout(said.try_clone().expect("a second handle")).stderr(said);
         Self(command.spawn().expect("the program starts"))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// Sends a signal.

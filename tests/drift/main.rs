@@ -9,6 +9,7 @@ mod commands;
 mod configuration;
 mod man;
 mod metrics;
+mod rules;
 
 use std::fs;
 use std::path::{Path, PathBuf};

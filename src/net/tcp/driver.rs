@@ -2,10 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
 use super::conn::{Conn, Ending, Slot};
@@ -117,7 +119,10 @@ impl TcpDriver {
     /// # Errors
     /// No descriptor, or no memory.
     pub fn waker(&self) -> io::Result<TcpReturn> {
-        Waker::new(self.poll.registry(), Token(RETURN)).map(TcpReturn::new)
+        let waker = TcpReturn::new()?;
+        let fd = waker.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Token(RETURN), Interest::READABLE)?;
+        Ok(waker)
     }
 
     /// Serves until the orders say otherwise, which is seen within [`TCP_TICK`]. To pause is to accept

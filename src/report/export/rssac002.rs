@@ -211,7 +211,10 @@ fn traffic_volume(db: &Connection, day: u64) -> rusqlite::Result<String> {
 fn rcode_volume(db: &Connection, day: u64) -> rusqlite::Result<String> {
     let counts = sums(db, RESPONSES, (RCODE.name, None), day)?;
     let mut text = String::new();
-    for (name, number) in values(&RCODE).iter().zip(RCODE_NUMBERS) {
+    // What is counted together has no number, and no line.
+    let mut numbers: Vec<_> = values(&RCODE).iter().zip(RCODE_NUMBERS).collect();
+    numbers.sort_unstable_by_key(|(_, number)| *number);
+    for (name, number) in numbers {
         if let Some((_, _, count)) = counts.iter().find(|(rcode, _, _)| rcode == name) {
             line(&mut text, &number.to_string(), *count);
         }

@@ -12,6 +12,8 @@ use crate::stats::counters::{
     RESPONSES, RESPONSES_BY_TRANSPORT, Tally,
 };
 
+use crate::stats::labels::{RCODE, rcode_value};
+
 /// 2023-11-14, 00:00 UTC.
 const MIDNIGHT: u64 = 1_699_920_000;
 
@@ -37,6 +39,8 @@ fn count(board: &Board) {
         (REPLY_SIZES.at([0, 10]), 1),
         (RESPONSES.at([2]), 4),
         (RESPONSES.at([7]), 1),
+        (RESPONSES.at([rcode_value(2)]), 3),
+        (RESPONSES.at([RCODE.len - 1]), 5),
         (RESPONSES_BY_TRANSPORT.at([0, 0]), 3),
         (RESPONSES_BY_TRANSPORT.at([0, 1]), 2),
     ] {
@@ -98,7 +102,7 @@ const DOCUMENTS: [(&str, &str); 4] = [
          dns-udp-responses-sent-ipv4: 3\ndns-udp-responses-sent-ipv6: 2\n\
          dns-tcp-responses-sent-ipv4: 0\ndns-tcp-responses-sent-ipv6: 0\n",
     ),
-    ("rcode-volume", "3: 4\n16: 1\n"),
+    ("rcode-volume", "2: 3\n3: 4\n16: 1\n"),
     (
         "traffic-sizes",
         "udp-request-sizes:\n  32-47: 5\n  2048-: 1\nudp-response-sizes:\n  112-127: 4\n  160-175: 1\n\
@@ -338,7 +342,10 @@ fn json_has_the_same_as_xml() {
     );
     let expected = serde_json::json!({
         "name": "rcode", "start_time": MIDNIGHT, "stop_time": MIDNIGHT + 60, "dimensions": ["All", "Rcode"],
-        "data": [{"All": "ALL", "Rcode": [{"val": "3", "count": 4}, {"val": "16", "count": 1}]}],
+        "data": [{"All": "ALL", "Rcode": [
+            {"val": "3", "count": 4}, {"val": "2", "count": 3}, {"val": "16", "count": 1},
+            {"val": "-:SKIPPED:-", "count": 1}, {"val": "-:SKIPPED_SUM:-", "count": 5},
+        ]}],
     });
     assert_eq!(found[1], expected);
 }

@@ -12,10 +12,7 @@ use crate::stats::counters::{
     RULE_HITS, RULE_WOULD, UPSTREAM_FORGED, UPSTREAM_QUERIES, WORK_REFUSED, WORKER_JOBS, WORKER_LOST,
 };
 use crate::stats::gauges::State;
-use crate::stats::labels::{CACHE_LOOK, TRIAL_ANSWERED, TRIAL_TIMEOUT, TRIAL_TRUNCATED};
-
-/// The results of lookups in the cache that answer a query.
-const HITS: [&str; 3] = ["fresh", "prefetch", "stale"];
+use crate::stats::labels::{CACHE_HITS, CACHE_LOOK, TRIAL_ANSWERED, TRIAL_TIMEOUT, TRIAL_TRUNCATED};
 
 /// The section; nothing on a node without rules.
 pub(super) fn section(reading: &Reading<'_>) -> Markup {
@@ -95,7 +92,8 @@ fn cache(reading: &Reading<'_>, work: &Work) -> Markup {
     let shares: Vec<(String, u64)> = looks.map(|(labels, count)| (labels.concat(), count)).collect();
     debug_assert_eq!(shares.len(), CACHE_LOOK.len);
     let all = shares.iter().map(|(_, count)| count).sum();
-    let hits = shares.iter().filter(|(name, _)| HITS.contains(&name.as_str())).map(|(_, count)| count).sum();
+    let hits =
+        shares.iter().filter(|(name, _)| CACHE_HITS.contains(&name.as_str())).map(|(_, count)| count).sum();
     let told = Told { id: "cache", title: "Lookups in the cache", what: shares_told(&shares, all) };
     html! {
         figure.card {

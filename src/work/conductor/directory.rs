@@ -216,7 +216,7 @@ impl Directory {
     }
 
     /// Those that are known.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> + Clone {
         self.addresses.iter().flatten()
     }
 }

@@ -177,7 +177,7 @@ mod tests {
         };
         let (bytes, message) = written(&outgoing);
         assert_eq!(&bytes[..12], b"\x12\x34\x01\x30\0\x01\0\0\0\0\0\x01");
-        assert_eq!(&bytes[12..28], b"\x01A\x07eXample\0\0\x0c\0\x01");
+        assert_eq!(&bytes[12..27], b"\x01A\x07eXample\0\0\x0c\0\x01");
         let edns = message.edns.unwrap();
         assert!(edns.flags().dnssec_ok && edns.max_payload() == 1232 && edns.version() == 0);
         let Some(EdnsOption::Subnet(subnet)) = edns.option(EdnsCode::Subnet) else { panic!("no subnet") };
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(written(&outgoing).0.len(), 128, "padded to a block");
         outgoing.has_edns = false;
         let (bytes, message) = written(&outgoing);
-        assert!(bytes.len() == 28 && message.edns.is_none());
+        assert!(bytes.len() == 27 && message.edns.is_none());
     }
 
     #[test]
@@ -218,11 +218,11 @@ mod tests {
         assert_eq!(message(&|_| {}), Question::Same);
         assert_eq!(message(&|bytes| bytes[13] = b'a'), Question::OtherCase);
         assert_eq!(message(&|bytes| bytes[13] = b'b'), Question::Other);
-        assert_eq!(message(&|bytes| bytes[25] = 1), Question::Other);
-        assert_eq!(message(&|bytes| bytes[27] = 3), Question::Other);
+        assert_eq!(message(&|bytes| bytes[24] = 1), Question::Other);
+        assert_eq!(message(&|bytes| bytes[26] = 3), Question::Other);
         assert_eq!(message(&|bytes| bytes[5] = 2), Question::Other);
         assert_eq!(message(&|bytes| bytes[5] = 0), Question::Absent);
-        for len in 12..28 {
+        for len in 12..27 {
             assert_eq!(message(&|bytes| bytes.truncate(len)), Question::Other, "{len}");
         }
     }

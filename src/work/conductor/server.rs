@@ -1,13 +1,14 @@
 //! What is known of one server: how fast it is, how good its answers are, whether it can be asked at all. No
 //! I/O, a clock passed in.
 
+use arrayvec::ArrayVec;
+
 use super::wheel::Micros;
 use crate::limits::{
     CIRCUIT_FAILURES, CIRCUIT_OPEN_MAX, CIRCUIT_OPEN_MIN, CIRCUIT_SILENCE, EDNS_RETRY_EVERY,
     IN_FLIGHT_PER_SERVER_MAX, TRY_TIMEOUT_MAX, TRY_TIMEOUT_MIN,
 };
 use crate::stats::gauges::State;
-use arrayvec::ArrayVec;
 
 /// The longest server's part of a cookie (RFC 7873, section 4).
 pub(super) const SERVER_COOKIE_LEN_MAX: usize = 32;
@@ -17,17 +18,6 @@ pub(super) const SERVER_COOKIE_LEN_MAX: usize = 32;
 const PENALTY: f64 = TRY_TIMEOUT_MAX.as_micros() as f64;
 /// The weight of the newest answer in the share of good ones.
 const GOODNESS_WEIGHT: f64 = 1.0 / 16.0;
-
-/// Whether a server understands EDNS (RFC 6891).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Edns {
-    /// Nobody knows: it is tried.
-    Unknown,
-    /// An answer had an OPT.
-    Ok,
-    /// It did not, and answered without; it is tried again from then on.
-    Not(Micros),
-}
 
 /// Whether a server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +43,8 @@ pub(super) struct Server {
     failures: u32,
     /// When it answered last, or was asked for the first time.
     alive: Option<Micros>,
-    edns: Edns,
+    /// It has not understood EDNS (RFC 6891), and is not tried with it until then.
+    plain_until: Micros,
     /// Our part of the cookie, and what it gave us.
     pub(super) client_cookie: [u8; 8],
     server_cookie: ArrayVec<u8, SERVER_COOKIE_LEN_MAX>,
@@ -70,7 +61,7 @@ impl Server {
             opened_for: 0,
             failures: 0,
             alive: None,
-            edns: Edns::Unknown,
+            plain_until: 0,
             client_cookie,
             server_cookie: ArrayVec::new(),
             in_flight: 0,
@@ -179,23 +170,18 @@ impl Server {
     }
 
     /// Whether a query may have an OPT.
-    pub(super) fn takes_edns(&self, now: Micros) -> bool {
-        !matches!(self.edns, Edns::Not(until) if now < until)
-    }
-
-    /// Whether it has shown that it understands EDNS.
-    pub(super) fn has_edns(&self) -> bool {
-        self.edns == Edns::Ok
+    pub(super) const fn takes_edns(&self, now: Micros) -> bool {
+        now >= self.plain_until
     }
 
     /// It has answered with an OPT.
-    pub(super) fn edns_seen(&mut self) {
-        self.edns = Edns::Ok;
+    pub(super) const fn edns_seen(&mut self) {
+        self.plain_until = 0;
     }
 
     /// It has refused a query with an OPT and answered the same one without.
     pub(super) fn edns_refused(&mut self, now: Micros) {
-        self.edns = Edns::Not(now.saturating_add(micros(EDNS_RETRY_EVERY)));
+        self.plain_until = now.saturating_add(micros(EDNS_RETRY_EVERY));
     }
 
     /// The server's part of the cookie; empty while there is none.

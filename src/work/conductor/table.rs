@@ -114,7 +114,7 @@ impl Table {
     /// Whether no server can be asked now.
     pub(super) fn is_down(&self, serial: u32, upstream: UpstreamId, now: Micros) -> bool {
         let target = self.directory.find(serial, upstream);
-        target.is_none_or(|target| self.directory.choice(target, 0, now).is_down())
+        target.is_some_and(|target| self.directory.choice(target, 0, now).is_down())
     }
 
     /// Gives up what has ended.

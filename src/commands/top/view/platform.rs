@@ -10,6 +10,7 @@ use super::parts::{
     BAD, GOOD, ODD, Share, grouped, is_moving, nanoseconds, per_second, ruled, shortened, titled,
 };
 use crate::commands::change::Change;
+use crate::stats::labels::CACHE_HITS;
 
 /// All that is shown of it.
 pub(super) struct Platform {
@@ -84,7 +85,7 @@ fn server(change: Change<'_>, name: &str, of: Change<'_>) -> Server {
 fn workers(change: Change<'_>) -> Line<'static> {
     let counters = change.at("counters");
     let looks = counters.at("cache_lookups");
-    let hits: u64 = ["fresh", "prefetch", "stale"].map(|result| looks.at(result).count()).iter().sum();
+    let hits: u64 = CACHE_HITS.map(|result| looks.at(result).count()).iter().sum();
     let hit_rate = match looks.count() {
         0 => "-".to_owned(),
         all => format!("{:.1} %", hits as f64 * 100.0 / all as f64),

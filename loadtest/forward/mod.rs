@@ -1,0 +1,279 @@
+//! Forwarders beside each other: our node, dnsdist, Unbound, Knot with mod-dnsproxy, with one upstream on the
+//! generator's CPU; and what it costs our node to hand a query over. Rounds are interleaved, each run has a
+//! server that was just started, and CPU time is that of all threads.
+
+mod servers;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::bounds::{ROUNDS_MAX, SECONDS_MAX, SOCKETS, TIMEOUT};
+use super::common::daemon::{V4, program};
+use super::generator::{self, Judge, Load};
+use super::measure::Summary;
+use super::queries::QuerySet;
+use super::tools::{Run, dnsperf};
+use super::{Outcome, at_most, fail, pause, progress_bar};
+use servers::{Server, Subject};
+
+/// Names that are asked for once: more than any run gets to.
+const NAMES: usize = 1_500_000;
+/// Names that caches have.
+const KNOWN: usize = 1000;
+/// Queries a second for which latency is measured.
+const STEADY: u64 = 20_000;
+/// Queries a second with an upstream that never answers.
+const SILENT: u64 = 50_000;
+
+#[derive(Args)]
+pub struct ForwardOptions {
+    /// Interleaved rounds; an odd number has a median
+    #[arg(long, default_value_t = 7, value_parser = at_most(ROUNDS_MAX))]
+    rounds: usize,
+    /// Seconds of one run
+    #[arg(long, default_value_t = 3, value_parser = at_most(SECONDS_MAX as usize))]
+    seconds: usize,
+    /// The parts to run
+    #[arg(long, value_delimiter = ',', default_value = "forward,cache,hand-over,latency,silent")]
+    parts: Vec<String>,
+    /// The program that is the upstream, an as112d; without it the one that is measured
+    #[arg(long, value_name = "PATH")]
+    upstream: Option<PathBuf>,
+    /// A program that ours is compared with as it answers by itself: an as112d of before
+    #[arg(long, value_name = "PATH")]
+    before: Option<PathBuf>,
+    /// Without our node: the peers alone
+    #[arg(long)]
+    peers_only: bool,
+    /// The CPU of the servers
+    #[arg(long, default_value_t = 0)]
+    server_cpu: usize,
+    /// The CPU of the generator and the upstream
+    #[arg(long, default_value_t = 1)]
+    generator_cpu: usize,
+}
+
+/// Figures by what they are and whose, in the order of rounds.
+type Figures = BTreeMap<(String, &'static str), Vec<f64>>;
+
+struct Campaign<'a> {
+    options: &'a ForwardOptions,
+    files: tempfile::TempDir,
+    figures: Figures,
+    stop: &'a AtomicBool,
+}
+
+/// Runs the parts and prints a table.
+///
+/// # Errors
+/// A server or a tool does not start or work.
+pub fn run(options: &ForwardOptions, stop: &AtomicBool) -> Outcome<()> {
+    if super::tools::DNSPERF.find().is_none() {
+        return fail("dnsperf is not installed");
+    }
+    let files = tempfile::tempdir()?;
+    fs::write(files.path().join("once"), names(0, NAMES))?;
+    fs::write(files.path().join("known"), names(NAMES, KNOWN))?;
+    fs::write(files.path().join("silent"), "silent.example A\n")?;
+    let mut campaign = Campaign { options, files, figures: Figures::new(), stop };
+    for round in 0..options.rounds {
+        eprintln!("round {} of {}", round + 1, options.rounds);
+        campaign.round(round)?;
+    }
+    print!("{}", table(&campaign.figures));
+    Ok(())
+}
+
+/// Names below 10.in-addr.arpa in an order without locality.
+fn names(from: usize, count: usize) -> String {
+    let mut text = String::new();
+    for n in from..from + count {
+        let [_, b, c, d] = ((n as u32).wrapping_mul(2_654_435_761) >> 8).to_be_bytes();
+        let _ = writeln!(text, "{d}.{c}.{b}.10.in-addr.arpa PTR");
+    }
+    text
+}
+
+impl Campaign<'_> {
+    fn has(&self, part: &str) -> bool {
+        self.options.parts.iter().any(|given| given == part)
+    }
+
+    fn round(&mut self, round: usize) -> Outcome<()> {
+        use Subject::{Dnsdist, DnsdistCache, Dnsproxy, Forward, ForwardUnkept, HandedOver, Native};
+        let upstream = self.options.upstream.clone().unwrap_or_else(program);
+        let upstream = Server::upstream(&upstream, self.options.generator_cpu)?;
+        let parts: [(&str, &str, &str, &[Subject]); 3] = [
+            ("forward", "forwarded", "once", &[Forward, ForwardUnkept, Dnsdist, Subject::Unbound, Dnsproxy]),
+            ("cache", "from the cache", "known", &[Forward, DnsdistCache, Subject::Unbound]),
+            (
+                "hand-over",
+                "answered",
+                "known",
+                &[Subject::Before, Native, Subject::NativeBesideRules, HandedOver],
+            ),
+        ];
+        for (part, what, file, subjects) in parts {
+            if !self.has(part) {
+                continue;
+            }
+            for turn in 0..subjects.len() {
+                let subject = subjects[(turn + round) % subjects.len()];
+                let is_ours = subject.name().starts_with("as112d");
+                let is_wanted = subject != Subject::Before || self.options.before.is_some();
+                if is_wanted && subject.is_there() && !(self.options.peers_only && is_ours) {
+                    self.saturated(what, file, subject, upstream.address)?;
+                }
+            }
+        }
+        if self.has("latency") && !self.options.peers_only {
+            for subject in [Native, HandedOver] {
+                self.latency(subject, upstream.address)?;
+            }
+        }
+        if self.has("silent") && !self.options.peers_only {
+            self.silent()?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, subject: Subject, upstream: SocketAddr) -> Outcome<Server> {
+        let server = match (subject, &self.options.before) {
+            (Subject::Before, Some(before)) => Server::upstream(before, self.options.server_cpu)?,
+            _ => Server::start(subject, upstream, self.options.server_cpu)?,
+        };
+        // What a start does after its first answer.
+        pause(Duration::from_millis(500));
+        Ok(server)
+    }
+
+    fn keep(&mut self, what: impl Into<String>, name: &'static str, value: f64) {
+        self.figures.entry((what.into(), name)).or_default().push(value);
+    }
+
+    fn dnsperf(&self, file: &Path, target: SocketAddr, seconds: usize, more: &[&str]) -> Command {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &self.options.generator_cpu.to_string(), "dnsperf"]);
+        command.args(["-s", "127.0.0.1", "-p", &target.port().to_string(), "-l", &seconds.to_string()]);
+        command.args(["-T", "1", "-c", "4", "-t", "2"]).args(more).arg("-d").arg(file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    }
+
+    /// As many queries as it takes, with 200 under way.
+    fn saturated(&mut self, what: &str, file: &str, subject: Subject, upstream: SocketAddr) -> Outcome<()> {
+        let server = self.start(subject, upstream)?;
+        let file = self.files.path().join(file);
+        if what != "forwarded" {
+            self.dnsperf(&file, server.address, 1, &["-q", "200"]).output()?;
+        }
+        let before = server.cpu_nanoseconds();
+        let output = self.dnsperf(&file, server.address, self.options.seconds, &["-q", "200"]).output()?;
+        let used = server.cpu_nanoseconds() - before;
+        let run: Run = dnsperf::parse(&String::from_utf8_lossy(&output.stdout))?;
+        let right = run.rcodes.get("NXDOMAIN").copied().unwrap_or(0);
+        let failed = run.sent.saturating_sub(right);
+        let name = subject.name();
+        self.keep(format!("{what}: CPU, us"), name, used as f64 / 1e3 / right.max(1) as f64);
+        self.keep(format!("{what}: a second"), name, right as f64 / run.seconds);
+        self.keep(format!("{what}: lost or wrong, %"), name, failed as f64 * 100.0 / run.sent.max(1) as f64);
+        Ok(())
+    }
+
+    fn latency(&mut self, subject: Subject, upstream: SocketAddr) -> Outcome<()> {
+        let server = self.start(subject, upstream)?;
+        let harvest = self.steady(&server, STEADY)?;
+        self.keep("p50 at 20,000 a second, us", subject.name(), harvest.latency_ms(0.5) * 1e3);
+        self.keep("p99 at 20,000 a second, us", subject.name(), harvest.latency_ms(0.99) * 1e3);
+        self.keep("lost at 20,000 a second", subject.name(), (harvest.lost + harvest.wrong) as f64);
+        Ok(())
+    }
+
+    fn steady(&self, server: &Server, rate: u64) -> Outcome<generator::Harvest> {
+        let queries = QuerySet::ordinary(112, 50_000);
+        let load = Load {
+            target: server.address,
+            rate,
+            duration: Duration::from_secs(self.options.seconds as u64),
+            sockets: SOCKETS,
+            queries: &queries,
+            judge: Judge::Ours,
+            timeout: TIMEOUT,
+        };
+        let cpu = self.options.generator_cpu;
+        let stop = self.stop;
+        let thread = std::thread::scope(|scope| {
+            let run = scope.spawn(|| {
+                as112d::sys::cpu::pin(cpu).map_err(|error| error.to_string())?;
+                generator::run(&load, &progress_bar(), stop).map_err(|error| error.to_string())
+            });
+            run.join().expect("the generator does not panic")
+        });
+        Ok(thread?)
+    }
+
+    /// Native answers alone, beside queries that wait for nobody, and those alone: what a native answer
+    /// costs.
+    fn silent(&mut self) -> Outcome<()> {
+        // It is bound and never read: what comes is dropped by the kernel.
+        let nobody = UdpSocket::bind((V4, 0))?;
+        let mut cpu = [0.0; 2];
+        for (at, is_beside) in [false, true].into_iter().enumerate() {
+            let server = Server::silent(nobody.local_addr()?, self.options.server_cpu)?;
+            pause(Duration::from_millis(500));
+            let file = self.files.path().join("silent");
+            let rate = SILENT.to_string();
+            let mut aside = None;
+            let mut alone = 0.0;
+            if is_beside {
+                let seconds = 2 * self.options.seconds + 3;
+                let more = ["-Q", &rate, "-q", "65000"];
+                let mut both = self.dnsperf(&file, server.address, seconds, &more).spawn()?;
+                pause(Duration::from_secs(1));
+                let before = server.cpu_nanoseconds();
+                pause(Duration::from_secs(self.options.seconds as u64));
+                alone = (server.cpu_nanoseconds() - before) as f64;
+                if both.try_wait()?.is_some() {
+                    return fail("dnsperf ended early");
+                }
+                aside = Some(both);
+            }
+            let before = server.cpu_nanoseconds();
+            let harvest = self.steady(&server, STEADY)?;
+            let used = (server.cpu_nanoseconds() - before) as f64 - alone;
+            cpu[at] = used / 1e3 / harvest.answered.max(1) as f64;
+            if let Some(mut both) = aside {
+                both.wait()?;
+            }
+            let name = if is_beside { "as112d, beside 50,000 that wait" } else { "as112d, alone" };
+            for (what, value) in [
+                ("native answer, us CPU", cpu[at]),
+                ("native answer, p50, us", harvest.latency_ms(0.5) * 1e3),
+                ("native answer, p99, us", harvest.latency_ms(0.99) * 1e3),
+                ("native answers lost", (harvest.lost + harvest.wrong) as f64),
+            ] {
+                self.keep(what, name, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn table(figures: &Figures) -> String {
+    let mut text =
+        String::from("| what | server | median | least | most | rounds |\n|---|---|---|---|---|---|\n");
+    for ((what, name), values) in figures {
+        let Some(summary) = Summary::of(values.iter().copied()) else { continue };
+        let Summary { median, min, max, count } = summary;
+        let _ = writeln!(text, "| {what} | {name} | {median:.2} | {min:.2} | {max:.2} | {count} |");
+    }
+    text
+}

@@ -1,0 +1,124 @@
+//! Workers whose rules ask nobody.
+
+use std::time::Duration;
+
+use super::harness::{Floor, Start, wire};
+use crate::dns::arrival::{Arrival, Pace, Transport};
+use crate::limits::SLOT_PAYLOAD_LEN;
+use crate::serve::{Verdict, native};
+use crate::stats::account::Account;
+use crate::stats::counters::{DROPPED, QUERIES, RULE_HITS, WORK_REFUSED, WORKER_JOBS};
+use crate::work::{CacheOrder, CacheOrderKind};
+
+/// What the shard would answer.
+fn native_reply(floor: &Floor, query: &[u8]) -> Vec<u8> {
+    let snapshot = floor.published.newest();
+    let (peer, local) = ("127.0.0.1:4000".parse().unwrap(), "127.0.0.1:53".parse().unwrap());
+    let transport = Transport::Udp;
+    let arrival = Arrival { transport, peer, local, listener: 0, unix_time: 0, pace: Pace::Within };
+    let mut slot = vec![0; SLOT_PAYLOAD_LEN];
+    slot[..query.len()].copy_from_slice(query);
+    let verdict = native(&snapshot, &arrival, &mut slot, query.len(), &mut Account::default());
+    let Verdict::Reply(len) = verdict else { panic!("{verdict:?}") };
+    slot[..len].to_vec()
+}
+
+#[test]
+fn what_no_rule_takes_is_answered_as_on_the_shard() {
+    let rules = "later: phase = request and qtype = TXT and country = DE answer REFUSED";
+    let mut floor = Floor::start(&Start::with(rules, &[]));
+    for qtype in [16, 1, 12, 6, 2] {
+        let query = floor.query("1.2.10.in-addr.arpa", qtype);
+        let at_once = floor.hand_over(&query, None);
+        let reply = at_once.clone().or_else(|| floor.receive()).unwrap();
+        assert_eq!(reply, native_reply(&floor, &query), "type {qtype}");
+        assert_eq!(at_once.is_none(), qtype == 16, "only what a rule may concern is handed over");
+    }
+    floor.idle();
+    floor.counted(QUERIES, 1);
+    floor.counted(WORKER_JOBS, 1);
+}
+
+#[test]
+fn rules_of_every_phase_answer() {
+    let rules = "
+        one: phase = request and qname = one.10.in-addr.arpa answer NOTIMP
+        two: phase = request and qname = two.10.in-addr.arpa drop
+        three: phase = post-cache and qname = three.10.in-addr.arpa refuse
+        four: phase = reply and qname = four.10.in-addr.arpa and rcode = NXDOMAIN answer SERVFAIL
+        five: phase = request and qname = five.10.in-addr.arpa and country = PT and asn = AS112 truncate
+        six: phase = done and qname = six.10.in-addr.arpa pass log
+        seven: phase = request and qname = seven.10.in-addr.arpa tag blue
+        eight: phase = reply and tag = blue refuse
+    ";
+    let mut floor = Floor::start(&Start::with(rules, &[]));
+    let mut result = |label: &str| floor.result(&format!("{label}.10.in-addr.arpa"));
+    assert_eq!(result("one"), Some((4, 0)));
+    assert_eq!(result("two"), None);
+    assert_eq!(result("three"), Some((5, 0)));
+    assert_eq!(result("four"), Some((2, 0)));
+    assert_eq!(result("six"), Some((3, 0)));
+    assert_eq!(result("seven"), Some((5, 0)));
+    let truncated = floor.ask("five.10.in-addr.arpa").unwrap();
+    assert_eq!(truncated[2] & 2, 2, "TC");
+    floor.idle();
+    let hits = floor.counted(RULE_HITS, 8);
+    assert_eq!(hits[1..9], [1; 8], "each of them once");
+    let trace = floor.traces.try_recv().unwrap();
+    assert_eq!(trace.question[12..], [&wire("six.10.in-addr.arpa")[..], &[0, 1, 0, 1]].concat());
+    assert!(floor.traces.try_recv().is_err(), "nobody else is traced");
+}
+
+#[test]
+fn replies_over_tcp_go_back_with_their_jobs() {
+    let rules = "
+        one: phase = request and qname = drop.10.in-addr.arpa drop
+        two: phase = request and qname = keep.10.in-addr.arpa pass
+    ";
+    let mut floor = Floor::start(&Start::with(rules, &[]));
+    let reply = floor.ask_tcp("keep.10.in-addr.arpa");
+    assert_eq!(reply[3] & 0xF, 3);
+    assert_eq!(floor.ask_tcp("drop.10.in-addr.arpa"), [0_u8; 0], "the connection is closed");
+    floor.idle();
+}
+
+#[test]
+fn workers_end_when_told_or_when_nobody_hands_over_any_more() {
+    let rules = "later: phase = request and qname-suffix = 10.in-addr.arpa refuse";
+    let mut floor = Floor::start(&Start { workers: 2, ..Start::with(rules, &[]) });
+    for nth in 0..20 {
+        assert_eq!(floor.result(&format!("{nth}.10.in-addr.arpa")), Some((5, 0)));
+    }
+    floor.workers.retire();
+    assert_eq!(floor.result("still.10.in-addr.arpa"), Some((5, 0)), "somebody hands over still");
+    floor.idle();
+    floor.close_desks();
+    floor.until("they end", |floor| floor.workers.is_over());
+
+    let mut floor = Floor::start(&Start::with(rules, &[]));
+    floor.workers.stop();
+    assert!(floor.workers.is_over());
+}
+
+#[test]
+fn orders_are_answered_by_every_worker() {
+    let rules = "later: phase = request and qname-suffix = 10.in-addr.arpa refuse";
+    let mut floor = Floor::start(&Start { workers: 3, ..Start::with(rules, &[]) });
+    let order = CacheOrder { name: wire("example"), subtree: true, kind: CacheOrderKind::Purge };
+    assert_eq!(floor.workers.order(&order).len(), 3);
+    let caches = floor.workers.caches();
+    floor.workers.stop();
+    let gone = [0, 1, 2].map(|index| format!("worker {index} does not answer"));
+    assert_eq!(caches.order(&order), gone);
+}
+
+#[test]
+fn a_job_that_waited_for_too_long_is_dropped() {
+    let rules = "later: phase = request and qname-suffix = 10.in-addr.arpa refuse";
+    let mut floor = Floor::start(&Start::with(rules, &[]));
+    floor.age = Duration::from_secs(1);
+    assert_eq!(floor.result("1.10.in-addr.arpa"), None);
+    assert_eq!(floor.counted(WORK_REFUSED, 1)[4], 1, "of no route, as late");
+    assert_eq!(floor.counted(DROPPED, 1)[10], 1);
+    floor.idle();
+}
