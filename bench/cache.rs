@@ -98,7 +98,7 @@ fn cache(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    config = Criterion::default().measurement_time(Duration::from_secs(2));
     targets = cache
 }
 criterion_main!(benches);

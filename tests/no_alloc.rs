@@ -1,5 +1,5 @@
 //! `serve` allocates nothing, nor does the hand-over: all golden queries, by both doors, without rules and with
-//! them, under an allocator that counts. Nor does a look-up in a worker's cache.
+//! them, under an allocator that counts. Nor does a lookup in a worker's cache.
 
 mod common;
 
@@ -102,7 +102,7 @@ fn serve_allocates_nothing() {
 }
 
 #[test]
-fn a_look_up_in_the_cache_allocates_nothing() {
+fn a_lookup_in_the_cache_allocates_nothing() {
     let mut cache = Cache::new(&cache::Settings { size: 1 << 20, ..cache::Settings::default() });
     let qname = b"\x03www\x07example\x03org\0";
     let key = |qtype| Key {

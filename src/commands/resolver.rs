@@ -124,8 +124,8 @@ fn settings(options: &ResolverOptions, config: &Config) -> Result<Settings, Vec<
     Ok(settings)
 }
 
-/// Limits the memory of this process, and runs the program again, so that its allocator begins with the
-/// limit. Only if that cannot be it returns, and says why.
+/// Limits the memory of this process, and runs the program again: its allocator then begins with the limit.
+/// It returns only if that fails, and says why.
 fn limit_and_begin_again(settings: &Settings) -> String {
     if let Err(error) = limits::limit_memory(settings.memory).and_then(|()| limits::no_core()) {
         return format!("cannot limit its memory to {} bytes: {error}", settings.memory);

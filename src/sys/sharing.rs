@@ -12,7 +12,7 @@ use super::sockets::{common_options, retried};
 ///
 /// # Errors
 ///
-/// If they cannot be had there.
+/// If the address is not available.
 pub fn bind_shared(address: SocketAddr, backlog: i32) -> io::Result<(UdpSocket, TcpListener)> {
     let shared = |of_type, protocol| {
         let socket = Socket::new(Domain::for_address(address), of_type, Some(protocol))?;

@@ -51,7 +51,7 @@ impl Serving {
 /// Serves datagrams, for ever.
 ///
 /// # Errors
-/// If the socket is of no use any more.
+/// If the socket has failed for good.
 pub(super) async fn datagrams(serving: Arc<Serving>, socket: UdpSocket) -> io::Result<()> {
     let socket = Arc::new(socket);
     let mut bytes = vec![0; QUERY_LEN_MAX];
@@ -82,7 +82,7 @@ async fn send(socket: &UdpSocket, peer: SocketAddr, reply: Option<Vec<u8>>) {
 /// Serves connections, for ever.
 ///
 /// # Errors
-/// If the listener is of no use any more.
+/// If the listener has failed for good.
 pub(super) async fn connections(serving: Arc<Serving>, listener: TcpListener) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(RESOLVER_CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {

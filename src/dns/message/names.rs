@@ -15,7 +15,7 @@ pub(super) type Lower = ArrayVec<u8, NAME_LEN_MAX>;
 /// with the place and the target of each pointer. The offset after the name, where it stands.
 ///
 /// Each pointer leads to a part that stands wholly before the one that it ends: "a prior occurrence of the
-/// same name". So this ends too, and no name depends on what stands behind it.
+/// same name". So this ends too, and no name depends on what stands after it.
 fn follow(
     message: &[u8],
     at: usize,

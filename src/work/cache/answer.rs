@@ -36,7 +36,7 @@ pub(super) enum Freshness {
 }
 
 impl Answer {
-    /// Packs `message`, which has no OPT any more. TTLs are between `least` and `most`.
+    /// Packs `message`, whose OPT was taken out. TTLs are between `least` and `most`.
     pub(super) fn new(
         message: &[u8],
         read: &Message,
@@ -112,7 +112,7 @@ impl Answer {
         }
     }
 
-    /// Writes it behind what `out` has, with what is left of its TTLs.
+    /// Writes it with what is left of its TTLs.
     pub(super) fn write(&self, now: Millis, out: &mut Vec<u8>) {
         let age = self.age(now).min(TTL_MAX.into()) as u32;
         self.write_with(out, |ttl| ttl.saturating_sub(age));

@@ -1,8 +1,8 @@
 //! What upstreams have said, for as long as it may be said again. Each worker has a cache of its own.
 //!
 //! An answer is kept as the packet that it came in, without its OPT. Its TTLs are those that were left when
-//! it was stored; a look-up takes from each what has passed since. Entries are kept by what was asked and of
-//! whom; an entry has the answers for all client subnets, so that the best one is found at once.
+//! it was stored; a lookup takes from each what has passed since. Entries are kept by what was asked and of
+//! whom; an entry has the answers for all client subnets: the best one is found at once.
 
 mod answer;
 mod entry;
@@ -238,7 +238,7 @@ impl Cache {
         }
         entry.put(scope, answer);
         if !self.insert(&probe, entry) {
-            return Stored::No("there is no room for it");
+            return Stored::No("the cache is full");
         }
         if life.is_negative { Stored::Negative } else { Stored::Positive }
     }

@@ -274,7 +274,7 @@ fn what_is_no_answer_to_the_question_is_not_kept() {
     let message = response(&key, NOERROR, &huge);
     let mut small = Bench::new(|settings| settings.size = 64 << 10);
     let stored = small.cache.store(&key, &message, None, small.now);
-    assert_eq!(stored, Stored::No("there is no room for it"));
+    assert_eq!(stored, Stored::No("the cache is full"));
     assert_eq!(small.look(&key), Found::Miss);
     let mut none = Bench::new(|settings| settings.size = 0);
     assert!(matches!(none.cache.store(&key, &good, None, none.now), Stored::No(_)));
