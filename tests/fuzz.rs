@@ -136,6 +136,7 @@ fn packets_get_replies_without_a_fault() {
         let replies = bodies::packet(&a_packet(dice, &corpus));
         for reply in replies.iter().flatten() {
             second_opinion(reply).unwrap_or_else(|fault| panic!("{fault}: {reply:02x?}"));
+            assert!(bodies::message(reply), "it is sound: {reply:02x?}");
         }
         seen.extend(replies.iter().flatten().map(|reply| (reply[3] & 0xF, reply[2] & 6)));
     });
