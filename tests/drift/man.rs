@@ -219,6 +219,20 @@ health checkers.",
         see_also: &["as112d-announce", "as112d-addresses"],
     },
     Page {
+        command: "resolver",
+        description: "\
+Resolves names from the root on, for routes and rules that `resolve`: a recursive resolver with validation,
+in a process of its own. The node starts it if [resolver] has `enabled = true`, starts it again when it has
+ended, and ends it with itself. Its memory is limited, its system calls are filtered, and it opens no files
+but its configuration and hints.\n\
+\n\
+A file of hints is one as IANA publishes it: NS records of the root, and the addresses of the servers. If
+the servers are not those of the Internet, only what its DNSKEY records sign is validated, and servers may
+have private addresses.",
+        exit: &[(0, "The node that started it has ended."), (1, "It cannot resolve."), USAGE],
+        see_also: &["as112d-run"],
+    },
+    Page {
         command: "announce",
         description: "\
 Probes every service address twice a second, and has a router announce each prefix while all its
