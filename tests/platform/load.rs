@@ -102,7 +102,7 @@ pub fn open_loop(
                         continue;
                     };
                     if let Err(why) = judge(number, &reply[..len], at) {
-                        tally.is_wrong(format!("query {number}: {why}"));
+                        tally.is_wrong(format!("query {number}, after {:?}: {why}", at.elapsed()));
                     }
                     tally.answered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -133,6 +133,8 @@ pub fn all_of(
     let socket = UdpSocket::bind((V4, 0)).expect("a socket");
     socket.connect(to).expect("connected");
     socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a time-out");
+    // Only root may have so much.
+    let _ = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(8 << 20));
     let mut got: Vec<Option<Vec<u8>>> = vec![None; count];
     let mut pending = HashMap::<u16, Instant>::new();
     let (mut next, mut reply) = (0, vec![0; 65_535]);
