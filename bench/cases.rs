@@ -2,20 +2,22 @@
 #![allow(dead_code, reason = "each bench uses a part")]
 
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use as112d::dns::arrival::Arrival;
 use as112d::dns::consts::HEADER_LEN;
 use as112d::dns::cookie::{Cookie, Secret, Secrets};
 use as112d::limits::{SAMPLE_EVERY, SLOT_PAYLOAD_LEN};
+use as112d::serve::job::{Desk, Inbox, JobSettings, Taken, desk};
 use as112d::serve::limiter::{self, Limiter, RateLimit};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{Cookies, Verdict, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
-
+use as112d::sys::wake::Waker;
 use as112d::zone;
 
-use crate::common::{options, query, settings, udp, with_opt};
+use crate::common::{options, policy, query, settings, udp, with_opt};
 
 /// Queries of a batch: about what a busy shard finds at a time.
 pub const BATCH: usize = 32;
@@ -74,6 +76,59 @@ pub fn cookie_cases() -> [Case; 2] {
             Case { name, query, len: 158, rcode: 3, apex_at: Some(4) }
         },
     )
+}
+
+/// A node with rules: none concerns the listener that is asked, or they do.
+pub fn node_with_rules(rules: &str) -> Snapshot {
+    let listeners = [udp().local, "192.0.2.1:53".parse().expect("an address")];
+    let policy = policy(rules, &listeners);
+    let zones = zone::load(&options(&[])).expect("the built-in zones load");
+    Snapshot::new(&zones, Settings { policy, ..settings() }).expect("the settings are sound")
+}
+
+/// Rules, and the usual query or another that they concern or not.
+pub fn ruled_cases() -> [(&'static str, Case); 4] {
+    let [usual, .., refused] = cases();
+    let elsewhere = "dst in { 192.0.2.1 } refuse";
+    let suffix = "qname-suffix in { example.com } answer NXDOMAIN";
+    let named = |name, case: &Case| Case { name, query: case.query.clone(), ..*case };
+    [
+        (elsewhere, named("rules elsewhere", &usual)),
+        (suffix, named("rules, none takes it", &usual)),
+        (suffix, Case { len: refused.len - 6, rcode: 3, ..named("a rule answers", &refused) }),
+        (HANDED, named("handed over", &usual)),
+    ]
+}
+
+/// Hands over the usual query.
+const HANDED: &str =
+    "src in { 127.0.0.0/8 } and qname-suffix in { 168.192.in-addr.arpa } forward 192.0.2.1:53";
+
+/// A batch of the usual query, handed over and given back.
+pub fn handed(node: &Snapshot, usual: &Case, desk: &mut Desk, inbox: &mut Inbox) {
+    let arrival = udp();
+    let mut slot = [0; SLOT_PAYLOAD_LEN];
+    let asked = Instant::now();
+    for _ in 0..BATCH {
+        let mut account = Account::default();
+        let verdict = usual.answer(node, &arrival, std::hint::black_box(&mut slot), &mut account);
+        let Verdict::HandOff(way) = verdict else { panic!("{verdict:?}") };
+        let (label, packet) = (node.route_label(way), &slot[..usual.query.len()]);
+        let (arrival, account, connection) = (&arrival, &account, None);
+        let taken = Taken { arrival, socket: 0, connection, account, label, asked, packet };
+        assert_eq!(desk.hand_over(way, std::hint::black_box(&taken)), Ok(()));
+    }
+    desk.end_turn();
+    while let Some(job) = inbox.take() {
+        inbox.give_back(job);
+    }
+}
+
+/// Where it is handed over.
+pub fn new_desk() -> (Desk, Inbox) {
+    let wakers = [Waker::new().expect("a descriptor")];
+    let (desk, mut inboxes) = desk(&JobSettings::default(), &wakers);
+    (desk, inboxes.remove(0))
 }
 
 /// A rate limit that the batch is within, and its table.

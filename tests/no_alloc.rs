@@ -11,7 +11,6 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use as112d::limits::TCP_REPLY_LEN_MAX;
-use as112d::policy::{Policy, Series, Source, World};
 use as112d::serve::job::{JobSettings, Taken, desk};
 use as112d::serve::limiter::{self, Limiter, RateLimit};
 use as112d::serve::snapshot::{Settings, Snapshot};
@@ -23,7 +22,7 @@ use as112d::sys::wake::Waker;
 use as112d::zone;
 
 use common::golden::{Case, Node};
-use common::{NODE, options, settings};
+use common::{options, policy, settings};
 
 thread_local! {
     /// Allocations of this thread. Constant and without a destructor, so that counting itself allocates
@@ -110,20 +109,8 @@ const RULES: &str = "phase = post-cache and qname-suffix in { 10.in-addr.arpa } 
 
 #[test]
 fn rules_and_the_hand_over_allocate_nothing() {
-    let world = World {
-        colo: "test1",
-        node: NODE,
-        listeners: &[],
-        upstreams: &[],
-        apps: &[],
-        resolver: None,
-        series: Series::default(),
-        has_databases: false,
-    };
-    let rules = Source { path: "test.rules", text: RULES };
-    let policy = Policy::compile(&[rules], &[], &world).expect("the rules are sound");
     let zones = zone::load(&options(&[])).expect("the zones load");
-    let node = Snapshot::new(&zones, Settings { policy, ..settings() }).expect("sound");
+    let node = Snapshot::new(&zones, Settings { policy: policy(RULES, &[]), ..settings() }).expect("sound");
     let wakers = [Waker::new().expect("a descriptor")];
     // So few that some are refused, as what was handed over stays out for a while.
     let (mut desk, mut inboxes) = desk(&JobSettings { workers: 1, jobs: 8, share: 6 }, &wakers);

@@ -18,7 +18,10 @@ use as112d::limits::SLOT_PAYLOAD_LEN;
 use as112d::serve::snapshot::Snapshot;
 use as112d::stats::account::Account;
 
-use cases::{BATCH, Case, batch, cases, cookie_cases, limited, new_ledger, new_limiter, node_with_cookies};
+use cases::{
+    BATCH, Case, batch, cases, cookie_cases, handed, limited, new_desk, new_ledger, new_limiter,
+    node_with_cookies, node_with_rules, ruled_cases,
+};
 use common::{node, udp};
 
 /// Rounds of the two runs whose difference counts: what both do once is not in it.
@@ -29,6 +32,8 @@ const RISE_MAX: f64 = 0.05;
 const COUNTING: &str = "counting";
 const COUNTED: &str = "a batch, counted";
 const NOT_COUNTED: &str = "a batch, not counted";
+/// A query that a rule hands over: by the shard, and the turning over of its job by a worker.
+const HANDED_OVER: &str = "handed over";
 /// What a rate limit adds to a query: of networks that are in the table, and of new ones.
 const LIMITING: [&str; 2] = ["limiting, a known network", "limiting, a new network"];
 
@@ -70,6 +75,14 @@ fn run(name: &str, rounds: u64) {
     if let Some(case) = cookie_cases().iter().find(|case| case.name == name) {
         return answer(&node_with_cookies(), case, rounds);
     }
+    if let Some((rules, case)) = ruled_cases().iter().find(|(_, case)| case.name == name) {
+        let node = node_with_rules(rules);
+        if name != HANDED_OVER {
+            return answer(&node, case, rounds);
+        }
+        let (mut desk, mut inbox) = new_desk();
+        return (0..rounds).for_each(|_| handed(&node, case, &mut desk, &mut inbox));
+    }
     match name {
         COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], Some(&mut ledger))),
         NOT_COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], None)),
@@ -95,10 +108,12 @@ fn count_all() -> BTreeMap<String, u64> {
     let mut counted: BTreeMap<String, u64> = cases()
         .iter()
         .chain(&cookie_cases())
+        .chain(ruled_cases().iter().map(|(_, case)| case).filter(|case| case.name != HANDED_OVER))
         .map(|case| (case.name.to_owned(), by_round(case.name)))
         .collect();
     let of_batch = |name| by_round(name) / BATCH as u64;
     counted.insert(COUNTING.to_owned(), of_batch(COUNTED) - of_batch(NOT_COUNTED));
+    counted.insert(HANDED_OVER.to_owned(), of_batch(HANDED_OVER));
     counted.extend(LIMITING.map(|name| (name.to_owned(), of_batch(name))));
     counted
 }

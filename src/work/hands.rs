@@ -23,7 +23,7 @@ use crate::policy::{Decision, Hit, Policy, RuleId};
 use crate::serve::job::{Inbox, Job};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{
-    CACHE_LOOKS, CACHE_STORED, COALESCED, DIVERTED, RULE_HITS, RULE_WOULD, WORK_REFUSED, WORKER_JOBS,
+    CACHE_LOOKS, CACHE_STORED, DIVERTED, RULE_HITS, RULE_WOULD, WORK_REFUSED, WORKER_JOBS,
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
@@ -224,11 +224,7 @@ impl Hands {
         let (policy, deadline) = (task.snapshot.policy(), task.query.deadline(rules));
         let ask = question.ask(policy, upstream, task.client(), deadline, false);
         match self.conductor.ask(&task.snapshot, &ask, Waiter(number), now, &mut self.ledger) {
-            Asked::Waiting => Event::Asked,
-            Asked::Joined => {
-                self.ledger.count(COALESCED.at([]));
-                Event::Asked
-            }
+            Asked::Waiting | Asked::Joined => Event::Asked,
             Asked::Refused(reason) => Event::NotAsked(reason),
         }
     }

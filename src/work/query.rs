@@ -72,7 +72,7 @@ enum State {
 }
 
 /// One query.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Query {
     state: State,
     /// Somebody waits for the reply. Without a client it only fills the cache.
@@ -167,11 +167,6 @@ impl Query {
     /// Where the cache was looked into, if it was.
     pub(super) fn view(&self) -> Option<Option<UpstreamId>> {
         self.view
-    }
-
-    /// The reply comes from an upstream, or might have: recursion is available.
-    pub(super) fn is_routed(&self) -> bool {
-        self.takers.iter().any(Option::is_some) || self.cache_only.is_some()
     }
 
     /// The rule that decides where the answer comes from.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::limits::TCP_REPLY_LEN_MAX;
+use as112d::policy::{Policy, Series, Source, World};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{UpdatePolicy, Verdict, serve};
 use as112d::stats::account::Account;
@@ -41,10 +42,26 @@ pub fn settings() -> Settings {
         cookies: None,
         rate_limit: None,
         drop: Vec::new(),
-        policy: as112d::policy::Policy::default(),
+        policy: Policy::default(),
         listeners: Vec::new(),
         series: Vec::new(),
     }
+}
+
+/// These rules, for a node in `test1` that listens on `listeners`.
+pub fn policy(rules: &str, listeners: &[SocketAddr]) -> Policy {
+    let world = World {
+        colo: "test1",
+        node: NODE,
+        listeners,
+        upstreams: &[],
+        apps: &[],
+        resolver: None,
+        series: Series::default(),
+        has_databases: false,
+    };
+    let rules = Source { path: "test.rules", text: rules };
+    Policy::compile(&[rules], &[], &world).expect("the rules are sound")
 }
 
 /// A node with the built-in zones and `files`.

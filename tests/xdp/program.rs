@@ -14,7 +14,7 @@ use as112d::xdp::{Fate, Filter, Growth, Port, Responder};
 use as112d::zone;
 
 use super::common::golden::{Case, Node};
-use super::common::{options, query, settings};
+use super::common::{options, policy, query, settings};
 use super::frames::{CLIENT_MAC, Frame, Sum};
 use super::may_load;
 use super::mutate::{Dice, mutated};
@@ -289,6 +289,48 @@ fn with_a_rate_limit_the_sockets_answer() {
     assert_eq!(rig.passed_for("limited"), 2);
     rig.responder.publish(&with(|_| ()));
     assert!(rig.try_frame(&frame), "without one it answers again");
+    rig.assert_counts();
+}
+
+/// Where rules may concern a listener the sockets answer, as they ask the rules; elsewhere nothing changes.
+#[test]
+fn where_rules_may_decide_the_sockets_answer() {
+    if !may_load() {
+        return;
+    }
+    let ruled = |text: &str| with(|settings| settings.policy = policy(text, &settings.listeners));
+    let mut rig = Rig::new(with(|_| ()), Growth::Anywhere);
+    let frames = [false, true].map(|is_ipv6| frame(is_ipv6, &query("1.0.0.10.in-addr.arpa", 12)).bytes());
+    let answered = |rig: &mut Rig| frames.each_ref().map(|frame| rig.try_frame(frame));
+    assert_eq!(answered(&mut rig), [true, true]);
+    // Rules of a later phase may concern these names too.
+    let later = "phase = post-cache and qtype in { PTR } and qname-suffix in { 10.in-addr.arpa } \
+                 forward 192.0.2.1:53";
+    for rules in ["any refuse", later] {
+        rig.responder.publish(&ruled(rules));
+        assert_eq!(answered(&mut rig), [false, false], "{rules}");
+    }
+    assert_eq!(rig.passed_for("policy"), 4);
+    let on_one = ruled("dst in { 192.175.48.1 } refuse");
+    rig.responder.publish(&on_one);
+    assert_eq!(answered(&mut rig), [false, true], "each listener by itself");
+    for rules in ["", "colo in { elsewhere } refuse", "dst in { 192.0.2.99 } refuse"] {
+        rig.responder.publish(&ruled(rules));
+        assert_eq!(answered(&mut rig), [true, true], "{rules}");
+    }
+    // Before a snapshot is anywhere, what its rules may concern passes, and what the old ones may still does.
+    rig.responder.withhold(&on_one);
+    assert_eq!(answered(&mut rig), [false, true]);
+    rig.responder.withhold(&ruled("dst in { 2620:4f:8000::1 } refuse"));
+    assert_eq!(answered(&mut rig), [false, false]);
+    rig.responder.publish(&on_one);
+    assert_eq!(answered(&mut rig), [false, true]);
+    // The self-test asks where nothing is in the way.
+    for rules in ["any refuse", "dst in { 192.175.48.1 } refuse", ""] {
+        let node = ruled(rules);
+        let mut responder = Responder::load(&filter(), &node, Growth::Anywhere).expect("it loads");
+        assert_eq!(responder.self_test(&filter(), &node), Ok(()), "{rules}");
+    }
     rig.assert_counts();
 }
 

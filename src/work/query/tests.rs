@@ -162,7 +162,7 @@ impl Ways<'_> {
             }
             let mut other = query;
             let effect = other.step(event, &self.rules);
-            assert_eq!(format!("{other:?}"), format!("{query:?}"), "{event:?} changes something");
+            assert!(other == query, "{event:?} changes something: {query:?}");
             assert!(matches!(effect, Effect::Wait | Effect::End), "{event:?} has an effect");
         }
     }
@@ -184,7 +184,7 @@ fn some_rules(seed: usize) -> Vec<Rule> {
 
 #[test]
 fn every_way_ends_with_one_reply_and_nothing_leads_in_circles() {
-    for seed in 0..12 {
+    for seed in 0..8 {
         let chosen = some_rules(seed);
         let mut ways = Ways { rules: rules(&chosen), seen: HashMap::new(), ends: 0 };
         let query = Query::new(Instant::now(), PATIENCE);

@@ -126,7 +126,7 @@ impl Rules<'_> {
 }
 
 /// How long queries may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::work) struct Patience {
     /// Until they get their fallback, unless their rule says otherwise.
     pub(in crate::work) query: Duration,
