@@ -1,5 +1,7 @@
 //! The command line.
 
+mod resolver;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -17,6 +19,8 @@ use crate::limits::{NSID_LEN_MAX, TEXT_LEN_MAX};
 use crate::log;
 use crate::net::DatapathChoice;
 use crate::zone::Service;
+
+pub use resolver::ResolverOptions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -507,25 +511,6 @@ pub struct ProbeOptions {
     /// if the addresses answer
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
-}
-
-/// Options of `resolver`.
-#[derive(Args, Clone, Debug)]
-pub struct ResolverOptions {
-    /// The configuration file (TOML), with `[resolver]`
-    #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where to listen, UDP and TCP. Default: as in the configuration, else
-    /// 127.0.0.1:5354
-    #[arg(long, short, value_name = "ADDR:PORT")]
-    pub address: Option<SocketAddr>,
-    /// A file of root servers. Default: as in the configuration, else those of the
-    /// Internet
-    #[arg(long, value_name = "FILE")]
-    pub hints: Option<PathBuf>,
-    /// Listen on an address that is not a loopback address: open to all who reach it
-    #[arg(long)]
-    pub open: bool,
 }
 
 /// Options of `announce`.

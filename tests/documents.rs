@@ -199,6 +199,70 @@ fn habits_are_found_and_right_uses_are_not() {
     }
 }
 
+/// What the program prints in the directory of an example.
+fn printed(example: &str, arguments: &[&str]) -> String {
+    let directory = root().join("docs/examples/platform").join(example);
+    let output = std::process::Command::new(common::daemon::program())
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{example}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[test]
+fn the_examples_of_the_platform_are_valid_and_do_what_its_page_says() {
+    let checked = |example: &str, rules: &[&str]| {
+        let said = printed(example, &["check", "--config", "as112d.toml"]);
+        let of_rules: Vec<&str> = said.lines().filter(|line| line.starts_with("rule ")).collect();
+        assert_eq!(of_rules.len(), rules.len(), "{said}");
+        for (line, rule) in of_rules.iter().zip(rules) {
+            assert!(line.contains(rule), "{line}: {rule}");
+        }
+    };
+    checked(
+        "forward",
+        &["\"corp\": phase route, listeners 8-9, 2 names, 4 networks, forward corp, on a worker"],
+    );
+    checked(
+        "resolver",
+        &[
+            "\"private\": phase route, listeners 8-9, 20 names, 2 networks, native, decided on the shard",
+            "\"resolver\": phase route, listeners 8-9, 4 networks, resolve, on a worker",
+            "\"strangers\": phase route, listeners 8-9, 2 networks, answer REFUSED, decided on the shard",
+        ],
+    );
+    checked(
+        "divert",
+        &[
+            "\"shadow\": phase request, listeners 0-7, divert 192.0.2.112:53",
+            "\"real\": phase post-cache, listeners 0-7, 19 names, dry-run, would be forward 192.0.2.112:53",
+        ],
+    );
+
+    let page = fs::read_to_string(root().join("docs/platform.md")).expect("it is there");
+    let block = |begin: &str| {
+        let (_, rest) = page.split_once(begin).unwrap_or_else(|| panic!("a block {begin}"));
+        rest.split_once("```").expect("its end").0
+    };
+    let example =
+        fs::read_to_string(root().join("docs/examples/platform/forward/as112d.toml")).expect("text");
+    for line in block("```toml\n").lines().filter(|line| !line.is_empty()) {
+        assert!(example.lines().any(|of_example| of_example == line), "{line}");
+    }
+    let why = |from: &str, to: &str, name: &str| {
+        let arguments = ["--why", "--from", from, "--to", to, "--config", "as112d.toml"];
+        printed("forward", &[&["query", name, "A"][..], &arguments].concat())
+    };
+    let way = why("192.0.2.9", "192.0.2.53", "www.corp.example");
+    assert_eq!(way.trim(), format!(";; www{}", block("```\n;; www")).trim());
+    // Whom the route is not for gets what the node knows.
+    let way = why("198.51.100.9", "192.0.2.53", "www.corp.example");
+    assert!(way.contains("native") && way.contains("REFUSED"), "{way}");
+}
+
 /// A line of the start without what is of one host: numbers, names, and what the kernel has.
 fn shape(line: &str) -> String {
     let mut shape = String::new();

@@ -197,8 +197,8 @@ fn messages_are_malformed_or_read_as_by_others() {
         let bytes = mutated(dice, &corpus, &[]);
         let is_sound = bodies::message(&bytes);
         sound += u64::from(is_sound);
-        // The strict decoder, which shares nothing with ours, takes no message that ours refuses, but for what it
-        // does not look at.
+        // The strict decoder, which shares nothing with ours, takes no message that ours refuses, but for
+        // what it does not look at.
         if !is_sound && let Ok(read) = common::decode::Message::decode(&bytes) {
             let opts = read.records.iter().filter(|record| record.rtype == 41);
             let is_odd = opts.clone().count() > 1

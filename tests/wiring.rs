@@ -30,9 +30,11 @@ enum Seen {
     Refused(&'static str),
     /// It is for `as112d announce`, a process of its own; the node goes on as it was.
     Announce,
+    /// It is of something that this node does not have.
+    InForce,
 }
 
-use Seen::{Announce, Refused, Reply, ReplyButFor, Restart, Sight};
+use Seen::{Announce, InForce, Refused, Reply, ReplyButFor, Restart, Sight};
 
 /// A key, the line that changes it, and what is seen then.
 type Row = (&'static str, &'static str, Seen);
@@ -105,24 +107,24 @@ const ROWS: &[Row] = &[
     ("cache.stale_after", "stale_after = '1s'", Restart("[cache]")),
     ("cache.stale_ttl", "stale_ttl = '1s'", Restart("[cache]")),
     ("cache.prefetch", "prefetch = false", Restart("[cache]")),
-    // Who is asked, and how, is in the rules that are in force; tests/platform has what comes of it.
-    ("upstream.name", "name = 'other'", Refused("other")),
-    ("upstream.servers", "servers = ['127.0.0.1:53']", Sight(Node::asked_servers)),
-    ("upstream.over", "over = 'tls'", Refused("tls_name")),
-    ("upstream.tls_name", "tls_name = 'dns.example'", Refused("tls_name")),
-    ("upstream.tls_ca", "tls_ca = 'absent.pem'", Refused("tls_ca")),
-    ("upstream.choose", "choose = 'order'", InForce),
-    ("upstream.timeout", "timeout = '1s'", InForce),
-    ("upstream.tries", "tries = 2", InForce),
-    ("upstream.explore", "explore = 0", InForce),
-    ("upstream.case_randomization", "case_randomization = false", InForce),
-    ("upstream.cookies", "cookies = false", InForce),
-    ("upstream.ecs", "ecs = 'pass'", InForce),
-    ("route.name", "name = 'renamed'", Sight(|node| node.ask("rules").to_string())),
+    // What comes of each is in tests/platform.
+    ("upstream.name", "name = 'other'", Refused("lan")),
+    ("upstream.servers", "servers = ['127.0.0.1:53']", Sight(Node::upstreams)),
+    ("upstream.over", "over = 'tcp'", Refused("tls_name")),
+    ("upstream.tls_name", "tls_name = 'other.example'", Sight(Node::upstreams)),
+    ("upstream.tls_ca", "tls_ca = 'absent.pem'", Refused("absent.pem")),
+    ("upstream.choose", "choose = 'order'", Sight(Node::upstreams)),
+    ("upstream.timeout", "timeout = '1s'", Sight(Node::upstreams)),
+    ("upstream.tries", "tries = 2", Sight(Node::upstreams)),
+    ("upstream.explore", "explore = 0", Sight(Node::upstreams)),
+    ("upstream.case_randomization", "case_randomization = false", Sight(Node::upstreams)),
+    ("upstream.cookies", "cookies = false", Sight(Node::upstreams)),
+    ("upstream.ecs", "ecs = 'pass'", Sight(Node::upstreams)),
+    ("route.name", "name = 'renamed'", Sight(|node| node.ask("rules")["rules"].to_string())),
     ("route.when", "when = 'qname = elsewhere.example'", Reply(|| name("routed.example", SOA))),
-    ("route.then", "then = 'refuse'", Reply(|| name("routed.example", SOA))),
+    ("route.then", "then = 'answer YXDOMAIN'", Reply(|| name("routed.example", SOA))),
     ("route.allow", "allow = ['192.0.2.0/24']", Reply(|| name("routed.example", SOA))),
-    ("route.fallback_action", "fallback_action = 'native'", Sight(Node::route)),
+    ("route.fallback_action", "fallback_action = 'native'", Sight(|node| node.ask("rules")["rules"].to_string())),
     ("resolver.enabled", "enabled = true", Restart("[resolver]")),
     ("resolver.address", "address = '127.0.0.1:5355'", Restart("[resolver]")),
     ("resolver.hints", "hints = 'absent'", InForce),
@@ -169,6 +171,22 @@ const ROWS: &[Row] = &[
     ("confine.seccomp", "seccomp = 'off'", Restart("[confine]")),
 ];
 
+/// One that signs itself, for nobody.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBdDCCARugAwIBAgIUNUI8DeZWdKu0V9V9afSz9XR7+sowCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjkxODA1MjBaGA8yMTI2MTEwNTE4MDUy\n\
+MFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNZH\n\
+JkoLHku/QHOqkZgToqZ80JWhDykNjJkTl5l5U1R6htawoRnz5QWbUqKWD6M/jHNK\n\
+f9nAs6qE4d3pmMDG7a+jUzBRMB0GA1UdDgQWBBQ5ycQmKwQoT1umBHv8gFQLLEyW\n\
+3TAfBgNVHSMEGDAWgBQ5ycQmKwQoT1umBHv8gFQLLEyW3TAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIDKYMa3cpDprgtm660pMi3ZT96W1end2LWLx\n\
+jZvR30LvAiAsW3GwenwXLNmbNDQMNvDfbRS41fK3sfka8crXgVqrlA==\n\
+-----END CERTIFICATE-----\n";
+
+/// The sections that may be repeated.
+const BLOCKS: [&str; 3] = ["zone", "upstream", "route"];
+
 /// Says who the node is.
 const HOSTNAME: &str = "hostname.as112.net";
 /// One of the zones that every node has.
@@ -207,6 +225,13 @@ impl Node {
              [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
              [dnstap]\nto = 'unix:dnstap.sock'\n\
              [answers]\ncookie_secrets = 'secrets'\nrate_limit = 1000000\n\
+             [platform]\ncolo = 'here'\nrules = 'rules.d'\nworkers = 1\n\
+             [[upstream]]\nname = 'lan'\nservers = ['127.0.0.1:9']\nchoose = 'hash'\ntimeout = '2s'\n\
+             tries = 4\nexplore = 0.1\ncase_randomization = true\ncookies = true\necs = '24/56'\n\
+             [[upstream]]\nname = 'dot'\nservers = ['127.0.0.1:9']\nover = 'tls'\n\
+             tls_name = 'dns.example'\ntls_ca = 'ca.pem'\n\
+             [[route]]\nname = 'routed'\nwhen = 'qname = routed.example'\nthen = 'answer NOTIMP'\n\
+             allow = ['127.0.0.0/8']\nfallback_action = 'refuse'\n\
              [[zone]]\nname = 'named.example'\nfile = 'first.zone'\n\
              [[zone]]\nname = 'template.example'\ntemplate = 'dd-empty'\n\
              [[zone]]\nname = 'in-addr.arpa'\ntemplate = 'dd-empty'\nforce = true\n"
@@ -220,6 +245,18 @@ impl Node {
             fs::write(configured.path(file), zone(text)).expect("there is room");
         }
         fs::write(configured.path("secrets"), "0".repeat(32)).expect("there is room");
+        fs::write(configured.path("ca.pem"), CERTIFICATE).expect("there is room");
+        for (dir, text) in [
+            (
+                "rules.d",
+                "colo = here and qname = colo.example answer NOTIMP\nqname = rules.example refuse\n\
+                         qname = asked.example and src in { 127.0.0.0/8 } forward upstream lan\n",
+            ),
+            ("others.d", "qname = rules.example answer NOTIMP\n"),
+        ] {
+            fs::create_dir(configured.path(dir)).expect("there is room");
+            fs::write(configured.path(dir).join("10.rules"), text).expect("there is room");
+        }
         fs::create_dir(configured.path("more")).expect("there is room");
         fs::write(configured.path("more/more.example.zone"), zone("more")).expect("there is room");
         let mut command = Command::new(program());
@@ -262,6 +299,11 @@ impl Node {
         assert_eq!(look(self), before, "{key} is as it was");
     }
 
+    /// The upstreams as rules have them.
+    fn upstreams(&self) -> String {
+        self.ask("rules")["upstreams"].to_string()
+    }
+
     /// Whether a query over TCP gets an answer.
     fn answers_over_tcp(&self) -> String {
         self.daemon.ask_tcp(V4, &name(EMPTY, SOA)).is_some().to_string()
@@ -302,7 +344,7 @@ fn answer(stream: UnixStream) -> Value {
 /// A configuration in which the first line of this key is another, or has one more at the end of the section.
 fn changed(base: &str, key: &str, line: &str) -> String {
     let (section, key) = key.split_once('.').expect("a section and a key");
-    let header = if section == "zone" { "[[zone]]".to_owned() } else { format!("[{section}]") };
+    let header = if BLOCKS.contains(&section) { format!("[[{section}]]") } else { format!("[{section}]") };
     let (mut lines, mut here, mut is_done) = (Vec::new(), false, false);
     for old in base.lines() {
         here = if old.starts_with('[') { old == header } else { here };
@@ -360,7 +402,7 @@ fn check(node: &Node, (key, line, seen): &Row) {
             let answer = node.reload(&text);
             assert!(answer["ok"] == false && answer.to_string().contains(fragment), "{key}: {answer}");
         }
-        Announce => {
+        Announce | InForce => {
             let answer = node.reload(&text);
             assert!(is_in_force(&answer), "{key}: {answer}");
         }

@@ -82,16 +82,24 @@ fn table(answer: &Value) -> String {
     let rows = answer["rules"].as_array().into_iter().flatten().map(|rule| {
         let counts = [count(&rule["hits"]), count(&rule["would"])];
         let [hits, would] = counts;
-        [text(&rule["name"]), text(&rule["phase"]), text(&rule["state"]), hits, would, text(&rule["place"])]
+        [
+            text(&rule["name"]),
+            text(&rule["phase"]),
+            text(&rule["state"]),
+            hits,
+            would,
+            text(&rule["action"]),
+            text(&rule["place"]),
+        ]
     });
-    let head = ["rule", "phase", "state", "hits", "would", "place"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
+    let head = ["rule", "phase", "state", "hits", "would", "does", "place"].map(str::to_owned);
+    let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
     let mut out = String::new();
     if rows.len() == 1 {
         out.push_str("no rule is in force\n");
     } else {
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..5).map(width).collect();
+        let widths: Vec<usize> = (0..6).map(width).collect();
         for row in &rows {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 // Numbers end where they end.
@@ -100,7 +108,7 @@ fn table(answer: &Value) -> String {
                     _ => write!(out, "{cell:<width$}  "),
                 };
             }
-            out.push_str(&row[5]);
+            out.push_str(&row[6]);
             out.push('\n');
         }
     }
@@ -142,15 +150,15 @@ mod tests {
     #[test]
     fn rules_are_a_table_and_those_without_a_counter_have_no_number() {
         let rule = |name: &str, hits: Value| {
-            json!({ "name": name, "phase": "route", "state": "in force", "hits": hits, "would": 0,
+            json!({ "name": name, "phase": "route", "state": "in force", "hits": hits, "would": 0, "action": "refuse",
                     "place": "rules.d/10.rules:3:1" })
         };
         let answer = json!({ "rules": [rule("first", json!(1112)), rule("second-one", Value::Null)],
                              "folded": ["third: colo is another"] });
         let expected = "\
-rule        phase  state     hits  would  place
-first       route  in force  1112      0  rules.d/10.rules:3:1
-second-one  route  in force     -      0  rules.d/10.rules:3:1
+rule        phase  state     hits  would  does    place
+first       route  in force  1112      0  refuse  rules.d/10.rules:3:1
+second-one  route  in force     -      0  refuse  rules.d/10.rules:3:1
 folded: third: colo is another
 ";
         assert_eq!(table(&answer), expected);

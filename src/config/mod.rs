@@ -16,7 +16,7 @@ pub mod platform;
 pub mod rules;
 mod shown;
 mod spec;
-mod upstreams;
+pub mod upstreams;
 pub mod written;
 pub mod xdp;
 

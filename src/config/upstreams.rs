@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::platform::RESOLVER;
 use super::written::{Count, Given, Line, Mistake, Origin, Time, Written, choice};
@@ -91,11 +92,14 @@ impl Written for Transport {
     }
 }
 
+const CHOICES: [(&str, Choose); 3] =
+    [("fastest", Choose::Fastest), ("order", Choose::Order), ("hash", Choose::Hash)];
+
 impl Written for Choose {
     const EXPECTED: &'static str = "\"fastest\", \"order\" or \"hash\"";
 
     fn read(text: &str) -> Result<Self, String> {
-        choice(text, &[("fastest", Self::Fastest), ("order", Self::Order), ("hash", Self::Hash)])
+        choice(text, &CHOICES)
     }
 }
 
@@ -116,19 +120,55 @@ impl Written for Ecs {
     }
 }
 
+const FALLBACKS: [(&str, Fallback); 6] = [
+    ("fail", Fallback::Fail),
+    ("refuse", Fallback::Refuse),
+    ("native", Fallback::Native),
+    ("drop", Fallback::Drop),
+    ("next", Fallback::Next),
+    ("stale", Fallback::Stale),
+];
+
+/// A fallback as it is written.
+#[must_use]
+pub fn fallback_name(fallback: Fallback) -> &'static str {
+    FALLBACKS.iter().find(|(_, known)| *known == fallback).map_or("", |(name, _)| name)
+}
+
+/// An upstream as it is in effect, with its keys.
+#[must_use]
+pub fn as_json(upstream: &Upstream) -> Value {
+    let (over, tls_name) = match &upstream.over {
+        Over::Udp => ("udp", None),
+        Over::Tcp => ("tcp", None),
+        Over::Tls { name, .. } => ("tls", Some(name)),
+    };
+    let choose = CHOICES.iter().find(|(_, known)| *known == upstream.choose).map(|(name, _)| name);
+    let ecs = match upstream.ecs {
+        Ecs::Strip => "strip".to_owned(),
+        Ecs::Pass => "pass".to_owned(),
+        Ecs::Set { ipv4, ipv6 } => format!("{ipv4}/{ipv6}"),
+    };
+    json!({
+        "name": upstream.name,
+        "servers": upstream.servers,
+        "over": over,
+        "tls_name": tls_name,
+        "choose": choose,
+        "timeout_ms": upstream.timeout.as_secs_f64() * 1000.0,
+        "tries": upstream.tries,
+        "explore": upstream.explore,
+        "case_randomization": upstream.case_randomization,
+        "cookies": upstream.cookies,
+        "ecs": ecs,
+    })
+}
+
 impl Written for Fallback {
     const EXPECTED: &'static str = "\"fail\", \"refuse\", \"native\", \"drop\", \"next\" or \"stale\"";
 
     fn read(text: &str) -> Result<Self, String> {
-        let names = [
-            ("fail", Self::Fail),
-            ("refuse", Self::Refuse),
-            ("native", Self::Native),
-            ("drop", Self::Drop),
-            ("next", Self::Next),
-            ("stale", Self::Stale),
-        ];
-        choice(text, &names)
+        choice(text, &FALLBACKS)
     }
 }
 

@@ -15,6 +15,7 @@ use super::placement::Placement;
 use super::why::{arrival, why};
 use crate::config::Config;
 use crate::config::platform::Workers as Wanted;
+use crate::config::upstreams::{self, fallback_name};
 use crate::control::orders::Client;
 use crate::control::questions::{OfCache, Why};
 use crate::history::sources::Places;
@@ -248,12 +249,18 @@ impl Node {
                 "name": rule.name,
                 "place": rule.place,
                 "phase": rule.phase.name(),
+                "action": policy.done(rule),
+                "fallback": fallback_name(rule.fallback),
                 "state": state(policy, rule),
                 "hits": label.map(|label| hits[label]),
                 "would": label.map(|label| would[label]),
             })
         });
-        json!({ "rules": rules.collect::<Vec<_>>(), "folded": policy.folded() })
+        json!({
+            "rules": rules.collect::<Vec<_>>(),
+            "folded": policy.folded(),
+            "upstreams": policy.upstreams().iter().map(upstreams::as_json).collect::<Vec<_>>(),
+        })
     }
 
     /// The way of a query, by what is served now.

@@ -1,7 +1,7 @@
 //! The resolver, a process that the launcher starts: it is watched, and started again when it has ended.
 //!
-//! Two of them may share the address for a moment: at an upgrade the new process starts its own before that of the
-//! old one is ended, so there is always one.
+//! Two of them may share the address for a moment: at an upgrade the new process starts its own before that
+//! of the old one is ended, so there is always one.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,9 +60,9 @@ impl Phase {
 struct Waits(Duration);
 
 impl Waits {
-    /// After an end of what has taken queries for so long, or has not at all.
+    /// After the end of one that took queries for so long, or did not come so far.
     fn after(&mut self, ran: Option<Duration>) -> Duration {
-        let has_recovered = ran.is_some_and(|ran| ran >= self.0);
+        let has_recovered = ran.is_some_and(|ran| ran >= RESOLVER_WAIT_MIN);
         let doubled = if has_recovered { Duration::ZERO } else { self.0 * 2 };
         self.0 = doubled.clamp(RESOLVER_WAIT_MIN, RESOLVER_WAIT_MAX);
         self.0
@@ -196,11 +196,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_until_one_has_run_as_long() {
+    fn waits_double_until_one_has_run_for_a_while() {
         let mut waits = Waits::default();
-        let mut after = |ran: Option<u64>| waits.after(ran.map(Duration::from_secs)).as_secs();
-        assert_eq!([None, None, None, Some(3), Some(8), None].map(&mut after), [1, 2, 4, 8, 1, 2]);
+        let mut after = |ran: Option<u64>| waits.after(ran.map(Duration::from_millis)).as_secs();
+        assert_eq!([None, None, Some(999), None].map(&mut after), [1, 2, 4, 8]);
+        assert_eq!([Some(1000), None, Some(60_000), Some(0)].map(&mut after), [1, 2, 1, 2]);
         assert_eq!([None; 7].map(&mut after), [4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!([Some(59), Some(60), Some(1)].map(&mut after), [60, 1, 1]);
     }
 }

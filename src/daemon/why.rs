@@ -129,10 +129,8 @@ impl Way<'_> {
 
     /// The rules of a phase, and what it comes to.
     fn phase(&mut self, phase: Phase, known: &mut Facts<'_>) -> Decision {
-        for explained in self.policy.explain(phase, known) {
-            self.line(phase.name(), explained);
-        }
-        let decision = self.policy.decide(phase, known, &mut |_| ());
+        let (decision, explained) = self.policy.explained(phase, known);
+        explained.iter().for_each(|explained| self.line(phase.name(), explained));
         known.tags = decision.tags;
         if let Some((_, upstream)) = decision.divert {
             let copy = format!("a copy goes to {}, and the answers are compared", self.upstream(upstream));

@@ -33,7 +33,8 @@ impl Policy {
     }
 
     /// What a rule does, as an operator is told of it.
-    fn done(&self, rule: &Rule) -> String {
+    #[must_use]
+    pub fn done(&self, rule: &Rule) -> String {
         let upstream = |id: UpstreamId| self.upstreams.get(usize::from(id)).map_or("", |known| &*known.name);
         let (id, argument) = match rule.action {
             Action::Native => (ActionId::Native, String::new()),

@@ -47,8 +47,9 @@ pub enum Kind {
 pub struct Peer {
     child: Child,
     pub kind: Kind,
-    /// The port on 127.0.0.1.
+    /// The port.
     pub port: u16,
+    address: SocketAddr,
     /// Its configuration, its files and what it said.
     dir: TempDir,
 }
@@ -57,11 +58,16 @@ impl Peer {
     /// Starts a server with `zones`, one process or thread to answer UDP, and waits until it answers for each
     /// zone.
     pub fn start(kind: Kind, zones: &[ZoneFile]) -> Self {
+        Self::start_at(kind, SocketAddr::new(V4, free_port()), zones)
+    }
+
+    /// As [`start`](Self::start), at an address.
+    pub fn start_at(kind: Kind, address: SocketAddr, zones: &[ZoneFile]) -> Self {
         let dir = TempDir::new().expect("a folder");
-        let port = free_port();
+        let port = address.port();
         let (program, configuration) = match kind {
-            Kind::Nsd => ("nsd", nsd_configuration(dir.path(), SocketAddr::new(V4, port), zones)),
-            Kind::Knot => ("knotd", knot_configuration(dir.path(), SocketAddr::new(V4, port), zones)),
+            Kind::Nsd => ("nsd", nsd_configuration(dir.path(), address, zones)),
+            Kind::Knot => ("knotd", knot_configuration(dir.path(), address, zones)),
         };
         let path = dir.path().join("conf");
         std::fs::write(&path, configuration).expect("the configuration is written");
@@ -78,13 +84,13 @@ impl Peer {
         // A group of its own: NSD forks, and what it forked must end too and counts as its work.
         let child = command.process_group(0).spawn();
         let child = child.unwrap_or_else(|error| panic!("{program} starts: {error}"));
-        let peer = Self { child, kind, port, dir };
+        let peer = Self { child, kind, port, address, dir };
         peer.wait_for(zones);
         peer
     }
 
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(V4, self.port)
+        self.address
     }
 
     /// The group of its processes.

@@ -102,8 +102,8 @@ pub(super) async fn connections(serving: Arc<Serving>, listener: TcpListener) ->
     Ok(())
 }
 
-/// Answers may overtake each other (RFC 7766, section 6.2.1.1). What waits to be sent is bounded by the room for
-/// queries.
+/// Answers may overtake each other (RFC 7766, section 6.2.1.1). What waits to be sent is bounded by the room
+/// for queries.
 async fn connection(serving: Arc<Serving>, stream: TcpStream) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
     let (replies, mut ready) = mpsc::channel::<(Vec<u8>, OwnedSemaphorePermit)>(RESOLVER_QUERIES_MAX);

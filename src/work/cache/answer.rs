@@ -118,7 +118,8 @@ impl Answer {
         self.write_with(out, |ttl| ttl.saturating_sub(age));
     }
 
-    /// Writes it with this TTL, and no word of having been validated: the signatures' time may have passed too.
+    /// Writes it with this TTL, and no word of having been validated: the signatures' time may have passed
+    /// too.
     pub(super) fn write_stale(&self, ttl: u32, out: &mut Vec<u8>) {
         self.write_with(out, |_| ttl);
         if let Some(low) = out.get_mut(3) {

@@ -8,8 +8,7 @@ use super::upstream::Upstream;
 use crate::dns::consts::flag;
 use crate::dns::u16_at;
 use crate::stats::counters::{
-    CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED, QUERIES, RESPONSES,
-    WORK_REFUSED,
+    CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED, QUERIES, RESPONSES, WORK_REFUSED,
 };
 use crate::stats::labels::{
     CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, WORK_REFUSED_DEADLINE, WORK_REFUSED_UPSTREAM,

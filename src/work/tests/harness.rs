@@ -2,12 +2,14 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
-use mio::{Events, Poll, Token};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::limits::SLOT_PAYLOAD_LEN;
@@ -104,7 +106,9 @@ impl Floor {
         let (shard, of_shard) = desk(&settings, &wakers);
         let (tcp, of_tcp) = desk(&settings, &wakers);
         let tcp_poll = Poll::new().unwrap();
-        let tcp_return = TcpReturn::new(mio::Waker::new(tcp_poll.registry(), Token(0)).unwrap());
+        let tcp_return = TcpReturn::new().unwrap();
+        let mut source = SourceFd(&tcp_return.as_raw_fd());
+        tcp_poll.registry().register(&mut source, Token(0), Interest::READABLE).unwrap();
         let (trace, traces) = traces(start.trace_every);
         let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (report, events) = unbounded();

@@ -71,8 +71,8 @@ impl Known {
     }
 }
 
-/// Operations in which time passes, and at times passes backwards. With `small` entries must make room, and then
-/// what is missing is no fault; everything else is as the model has it.
+/// Operations in which time passes, and at times passes backwards. With `small` entries must make room, and
+/// then what is missing is no fault; everything else is as the model has it.
 fn against_a_model(seed: u64, size: usize, names: usize, is_small: bool) {
     const STALE: f64 = 500.0;
     let mut dice = Dice(seed);
@@ -146,7 +146,8 @@ fn against_a_model(seed: u64, size: usize, names: usize, is_small: bool) {
                 model.retain(|(of, ..), _| !is_gone(*of));
             }
             10 => {
-                // Of a key that is not there nothing is noted; for the model that makes no difference but here.
+                // Of a key that is not there nothing is noted; for the model that makes no difference but
+                // here.
                 if known.answer.is_some() || known.failures > 0 {
                     known.held_until = at + 30.0;
                 }

@@ -36,7 +36,7 @@ fn the_fastest_is_asked_and_one_that_fails_is_not_for_long() {
     assert_eq!(place(&next), 2, "SERVFAIL of one is no answer");
     sim.respond(&next, next.response(3));
     assert_eq!((sim.done[0].outcome, sim.done[0].server), (Outcome::Ok, 2));
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [1, TRIAL_ERROR]), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([1, TRIAL_ERROR])), 1);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn silence_sends_to_the_next_and_ends_in_a_timeout() {
     assert_eq!(sim.done[0].outcome, Outcome::Timeout);
     assert!((440 * MS..480 * MS).contains(&ended), "the last one has all its time: {ended}");
     sim.assert_nothing_is_left();
-    let timeouts: u64 = (0..2).map(|place| sim.count(UPSTREAM_QUERIES, [place, TRIAL_TIMEOUT])).sum();
+    let timeouts: u64 = (0..2).map(|place| sim.count(UPSTREAM_QUERIES.at([place, TRIAL_TIMEOUT]))).sum();
     assert_eq!(timeouts, 3);
 }
 
@@ -95,7 +95,7 @@ fn a_refused_port_is_known_at_once_from_who_knows_the_query() {
     sim.refuse(&query, &query.bytes[..20]);
     let next = sim.only();
     assert_ne!(place(&query), place(&next));
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [place(&query), TRIAL_UNREACHABLE]), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([place(&query), TRIAL_UNREACHABLE])), 1);
     sim.refuse(&next, &next.bytes);
     let last = sim.only();
     sim.refuse(&last, &last.bytes);

@@ -112,7 +112,7 @@ fn what_is_cut_comes_over_tcp() {
     });
     let mut rig = Rig::new(&[Upstream { over: Over::Udp, ..over_tcp(address) }]);
     assert_eq!(rig.asked(&Sim::asking(&name(1))).0, Outcome::Ok);
-    assert_eq!(rig.count(UPSTREAM_QUERIES, [0, TRIAL_TRUNCATED]), 1);
+    assert_eq!(rig.count(UPSTREAM_QUERIES.at([0, TRIAL_TRUNCATED])), 1);
 }
 
 #[test]

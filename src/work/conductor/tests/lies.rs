@@ -22,7 +22,7 @@ fn an_answer_comes_up_as_it_was_sent_but_for_letter_case() {
     let mut wanted = answer;
     wanted[12..12 + QNAME.len()].copy_from_slice(QNAME);
     assert_eq!(done.message, wanted);
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [0, TRIAL_ANSWERED]), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([0, TRIAL_ANSWERED])), 1);
     sim.assert_nothing_is_left();
 }
 
@@ -78,7 +78,7 @@ fn only_who_was_asked_can_answer_and_only_where_it_left() {
     }
     sim.datagram(query.port + 1, query.to, answer.clone());
     assert!(sim.done.is_empty());
-    assert_eq!(sim.count(UPSTREAM_FORGED, [FORGED_ID]), 4);
+    assert_eq!(sim.count(UPSTREAM_FORGED.at([FORGED_ID])), 4);
     sim.respond(&query, answer);
     assert_eq!(sim.done.len(), 1);
 }
@@ -94,7 +94,7 @@ fn a_case_that_is_lost_is_asked_for_over_tcp_where_it_does_not_matter() {
     };
     sim.respond(&query, lower(query.response(0)));
     assert!(sim.done.is_empty());
-    assert_eq!(sim.count(UPSTREAM_FORGED, [FORGED_CASE]), 1);
+    assert_eq!(sim.count(UPSTREAM_FORGED.at([FORGED_CASE])), 1);
     let over_tcp = sim.only();
     assert!(over_tcp.key.is_some());
     sim.respond(&query, lower(query.response(0)));
@@ -138,7 +138,7 @@ fn cookies_are_kept_sent_and_wanted_back() {
     let len = wrong.len();
     wrong[len - 20] ^= 1;
     sim.respond(&second, wrong);
-    assert_eq!((sim.done.len(), sim.count(UPSTREAM_FORGED, [FORGED_COOKIE])), (1, 2));
+    assert_eq!((sim.done.len(), sim.count(UPSTREAM_FORGED.at([FORGED_COOKIE]))), (1, 2));
     // It has forgotten cookies, which a connection shows, and the next query is answered as the first one was.
     sim.respond(&over_tcp, over_tcp.response(0));
     assert_eq!(sim.done.len(), 2);
@@ -220,8 +220,8 @@ fn what_is_cut_is_asked_over_tcp_of_the_same_server() {
     sim.respond(&over_tcp, over_tcp.response(0));
     assert_eq!(sim.done[0].outcome, Outcome::Ok);
     let place = usize::from(query.to.port()) - 1;
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [place, TRIAL_TRUNCATED]), 1);
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [place, TRIAL_ANSWERED]), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([place, TRIAL_TRUNCATED])), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([place, TRIAL_ANSWERED])), 1);
     sim.assert_nothing_is_left();
 }
 
@@ -239,8 +239,8 @@ fn a_late_answer_is_taken_and_the_other_one_measures() {
     sim.respond(&second, second.response(3));
     assert_eq!(sim.done.len(), 1, "it has one answer");
     let place = |left: &super::sim::Left| usize::from(left.to.port()) - 1;
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [place(&first), TRIAL_ANSWERED]), 1);
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [place(&second), TRIAL_LATE]), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([place(&first), TRIAL_ANSWERED])), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([place(&second), TRIAL_LATE])), 1);
     sim.assert_nothing_is_left();
 }
 
@@ -255,7 +255,7 @@ fn what_comes_twice_is_no_attack() {
         }
     }
     assert_eq!((sim.done.len(), sim.net.ports_given_up), (200, 0));
-    assert_eq!(sim.count(UPSTREAM_FORGED, [FORGED_ID]), 400, "but it answers no query");
+    assert_eq!(sim.count(UPSTREAM_FORGED.at([FORGED_ID])), 400, "but it answers no query");
 }
 
 /// With and without a server that can be asked over TCP.
@@ -277,7 +277,7 @@ fn a_hundred_thousand_forged_answers_are_survived() {
             over_tcp.extend(sim.left().into_iter().filter(|left| left.key.is_some()));
         }
         assert!(sim.done.is_empty(), "none of {forged} was believed");
-        assert_eq!(sim.count(UPSTREAM_FORGED, [FORGED_ID]), 100_000);
+        assert_eq!(sim.count(UPSTREAM_FORGED.at([FORGED_ID])), 100_000);
         assert_eq!(sim.net.ports_given_up, 1);
         if has_tcp {
             assert_eq!(over_tcp.len(), 1, "it was asked again over TCP, once");
@@ -302,7 +302,7 @@ fn what_is_no_message_sends_to_the_next_server() {
     assert_ne!(first.to, second.to);
     sim.respond(&second, second.response(0));
     assert_eq!(sim.done[0].outcome, Outcome::Ok);
-    assert_eq!(sim.count(UPSTREAM_QUERIES, [usize::from(first.to.port()) - 1, TRIAL_MALFORMED]), 1);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([usize::from(first.to.port()) - 1, TRIAL_MALFORMED])), 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::limits::{FORGED_PER_PORT_MAX, UPSTREAM_QUERY_LEN_MAX};
 use crate::policy::facts::Outcome;
 use crate::policy::upstream::{Choose, Ecs, Over, Upstream};
-use crate::stats::counters::{Family, Totals};
+use crate::stats::counters::{Place, Totals};
 use crate::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
 use crate::work::conductor::ask::{Ask, Asked, Waiter};
 use crate::work::conductor::network::{Address, Network, Port, Queued, TryKey};
@@ -284,8 +284,8 @@ impl Sim {
     }
 
     /// The counter of a family with these values.
-    pub(super) fn count<const N: usize>(&mut self, family: &Family, values: [usize; N]) -> u64 {
-        self.totals().counts()[family.at(values)]
+    pub(super) fn count(&mut self, at: impl Place) -> u64 {
+        self.totals().get(at)
     }
 
     /// Lets all that may still come not come: then nothing is left of any question.

@@ -22,7 +22,7 @@ fn equal_questions_are_asked_once_and_all_are_answered_once() {
     let mut waiters: Vec<u32> = sim.done.iter().map(|done| done.waiter).collect();
     waiters.sort_unstable();
     assert_eq!(waiters, (0..64).collect::<Vec<_>>());
-    assert_eq!(sim.count(COALESCED, []), 63);
+    assert_eq!(sim.count(COALESCED.at([])), 63);
     assert_eq!(sim.ask(0), Asked::Waiting, "it is over: the next one asks");
     sim.assert_nothing_is_left();
 }

@@ -1,0 +1,348 @@
+//! `as112d resolver`: it resolves from a root of the test's own, whose zones real servers have, and a node
+//! keeps it running.
+#![cfg(feature = "resolver")]
+
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use common::daemon::{Daemon, PATIENCE, V4, free_port, program};
+use common::decode::{ADDITIONAL, ANSWER, AUTHORITY, Message, second_opinion};
+use common::peers::{Kind, Peer, ZoneFile};
+use common::skip::skipped;
+use common::{query, with_opt};
+
+const A: u16 = 1;
+const CNAME: u16 = 5;
+const SOA: u16 = 6;
+const MX: u16 = 15;
+const TXT: u16 = 16;
+
+/// A root, a top-level domain and a zone below it, each on a server of its own at port 53.
+struct World {
+    dir: tempfile::TempDir,
+    _servers: [Peer; 3],
+}
+
+const ROOT: Ipv4Addr = Ipv4Addr::new(127, 53, 0, 1);
+const TEST: Ipv4Addr = Ipv4Addr::new(127, 53, 0, 2);
+const EXAMPLE: Ipv4Addr = Ipv4Addr::new(127, 53, 0, 3);
+
+impl World {
+    /// `None` where port 53 cannot be had.
+    fn make() -> Option<Self> {
+        for address in [ROOT, TEST, EXAMPLE] {
+            if let Err(error) = UdpSocket::bind((address, 53)) {
+                skipped(&format!("port 53 of {address} takes root ({error})"));
+                return None;
+            }
+        }
+        let dir = common::folder();
+        let soa = "$TTL 300\n@ SOA ns noc 1 7200 900 1209600 60\n";
+        let zone = |name: &str, records: &str| {
+            let path = dir.path().join(format!("zone{name}"));
+            fs::write(&path, format!("{soa}{records}")).expect("a zone is written");
+            ZoneFile { name: name.to_owned(), path }
+        };
+        let long: String =
+            (0..12).map(|number| format!("long TXT \"{}{number}\"\n", "x".repeat(200))).collect();
+        let root = zone(
+            ".",
+            &format!("@ NS ns.own-root.\nns.own-root. A {ROOT}\ntest. NS ns.test.\nns.test. A {TEST}\n"),
+        );
+        let test =
+            zone("test", &format!("@ NS ns\nns A {TEST}\nexample NS ns.example\nns.example A {EXAMPLE}\n"));
+        let example = zone(
+            "example.test",
+            &format!(
+                "@ NS ns\n@ MX 10 www\nns A {EXAMPLE}\nwww A 192.0.2.1\nwww A 192.0.2.2\nalias CNAME www\n{long}"
+            ),
+        );
+        let at = |address: Ipv4Addr| SocketAddr::from((address, 53));
+        let servers = [
+            Peer::start_at(Kind::Nsd, at(ROOT), &[root]),
+            Peer::start_at(Kind::Knot, at(TEST), &[test]),
+            Peer::start_at(Kind::Nsd, at(EXAMPLE), &[example]),
+        ];
+        fs::write(
+            dir.path().join("root.hints"),
+            format!(". NS ns.own-root.\nns.own-root. 3600 IN A {ROOT}\n"),
+        )
+        .expect("hints are written");
+        Some(Self { dir, _servers: servers })
+    }
+
+    fn hints(&self) -> PathBuf {
+        self.dir.path().join("root.hints")
+    }
+
+    /// A configuration with a resolver at `port`.
+    fn configuration(&self, port: u16, further: &str) -> PathBuf {
+        let path = self.dir.path().join(format!("as112d-{port}.toml"));
+        let text = format!(
+            "[resolver]\nenabled = true\naddress = '127.0.0.1:{port}'\nhints = 'root.hints'\n{further}"
+        );
+        fs::write(&path, text).expect("it is written");
+        path
+    }
+}
+
+/// A resolver that the test has started. It is killed when dropped.
+struct Resolver {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Resolver {
+    fn start(arguments: &[&str], address: SocketAddr) -> Self {
+        let mut command = Command::new(program());
+        command.arg("resolver").args(arguments).stdin(Stdio::null());
+        let resolver = Self { child: command.spawn().expect("it starts"), address };
+        await_that("it answers", || ask_within(address, &query("ns.own-root", A), PATIENCE / 20).is_some());
+        resolver
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is so.
+#[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
+fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + 6 * PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it is never so that {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn ask_within(address: SocketAddr, query: &[u8], within: Duration) -> Option<Vec<u8>> {
+    let socket = UdpSocket::bind((V4, 0)).expect("a socket");
+    socket.connect(address).expect("connected");
+    socket.set_read_timeout(Some(within)).expect("a time-out");
+    let mut reply = vec![0; 65_535];
+    // Where nobody listens, there is an error instead of a reply.
+    let len = socket.send(query).and_then(|_| socket.recv(&mut reply)).ok()?;
+    reply.truncate(len);
+    (reply[..2] == query[..2]).then_some(reply)
+}
+
+/// Asks as clients do: again, if need be.
+fn ask(address: SocketAddr, query: &[u8]) -> Vec<u8> {
+    let replies = || ask_within(address, query, PATIENCE);
+    (0..3).find_map(|_| replies()).unwrap_or_else(|| panic!("no reply to {query:02x?}"))
+}
+
+fn ask_tcp(address: SocketAddr, queries: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).expect("it is accepted");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    for query in queries {
+        stream.write_all(&[&(query.len() as u16).to_be_bytes()[..], query].concat()).expect("sent");
+    }
+    let message = |_| {
+        let mut len = [0; 2];
+        stream.read_exact(&mut len).expect("a length");
+        let mut message = vec![0; u16::from_be_bytes(len).into()];
+        stream.read_exact(&mut message).expect("a message");
+        message
+    };
+    queries.iter().map(message).collect()
+}
+
+/// Code, and the types of the records of each section.
+fn said(reply: &[u8]) -> (u16, [Vec<u16>; 3]) {
+    second_opinion(reply).unwrap_or_else(|fault| panic!("{fault}: {reply:02x?}"));
+    let message = Message::decode(reply).unwrap_or_else(|fault| panic!("{fault}: {reply:02x?}"));
+    let types = |section| message.section(section).map(|record| record.rtype).filter(|&rtype| rtype != 41);
+    (message.header.rcode(), [ANSWER, AUTHORITY, ADDITIONAL].map(|section| types(section).collect()))
+}
+
+#[test]
+fn it_resolves_from_the_root() {
+    let Some(world) = World::make() else { return };
+    let address = SocketAddr::new(V4, free_port());
+    let (at, hints) = (address.to_string(), world.hints());
+    let resolver = Resolver::start(&["--address", &at, "--hints", hints.to_str().expect("text")], address);
+
+    let cases: [(&str, u16, u16, &[u16], &[u16]); 6] = [
+        ("www.example.test", A, 0, &[A, A], &[]),
+        ("ALIAS.example.test", A, 0, &[CNAME, A, A], &[]),
+        ("example.test", MX, 0, &[MX], &[]),
+        ("nothing.example.test", A, 3, &[], &[SOA]),
+        ("www.example.test", TXT, 0, &[], &[SOA]),
+        ("nothing", A, 3, &[], &[SOA]),
+    ];
+    for _ in 0..2 {
+        for (name, rtype, code, answers, authorities) in cases {
+            let asked = with_opt(query(name, rtype), 1232, &[]);
+            for reply in [ask(address, &asked), ask_tcp(address, std::slice::from_ref(&asked)).remove(0)] {
+                let (rcode, [answer, authority, _]) = said(&reply);
+                assert_eq!(
+                    (rcode, &answer[..], &authority[..]),
+                    (code, answers, authorities),
+                    "{name} {rtype}"
+                );
+                // QR, RD as asked, RA; no AA, TC, AD.
+                assert_eq!((reply[2], reply[3] & 0xF0), (0x81, 0x80), "{name}");
+                assert_eq!(
+                    reply[12..asked.len() - 11],
+                    asked[12..asked.len() - 11],
+                    "the question as it was asked"
+                );
+            }
+        }
+    }
+    // Too long for a datagram, but not for a connection; many answers on one, in any order.
+    let long = query("long.example.test", TXT);
+    let reply = ask(address, &long);
+    assert_eq!((reply[2] & 2, said(&reply).1), (2, [vec![], vec![], vec![]]), "truncated");
+    let mut queries: Vec<Vec<u8>> = (0..50).map(|_| long.clone()).collect();
+    for (number, query) in queries.iter_mut().enumerate() {
+        query[1] = number as u8;
+    }
+    let mut replies = ask_tcp(address, &queries);
+    replies.sort_by_key(|reply| reply[1]);
+    for (number, reply) in replies.iter().enumerate() {
+        assert_eq!((reply[1], said(reply).1[0].len()), (number as u8, 12));
+    }
+    // What is no query gets nothing, what is a strange one an error.
+    let mut response = long.clone();
+    response[2] |= 0x80;
+    for nothing in [&b"nonsense"[..], &long[..20], &response] {
+        assert_eq!(ask_within(address, nothing, PATIENCE / 50), None, "{nothing:02x?}");
+    }
+    let mut notify = long.clone();
+    notify[2] |= 0x20;
+    assert_eq!(ask(address, &notify)[3] & 0xF, 4);
+    assert_eq!(ask(address, &[0, 7, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])[3] & 0xF, 1);
+
+    is_confined(resolver.child.id(), 256 << 20);
+    drop(resolver);
+    assert_eq!(ask_within(address, &long, PATIENCE / 50), None);
+}
+
+/// Memory and cores are limited; nothing of what root may do is left.
+fn is_confined(id: u32, memory: usize) {
+    let limits = fs::read_to_string(format!("/proc/{id}/limits")).expect("it runs");
+    let limit = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).expect("the kernel says it");
+        line[name.len()..].split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(limit("Max address space")[..2], [memory.to_string(), memory.to_string()]);
+    assert_eq!(limit("Max core file size")[..2], ["0", "0"]);
+    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).expect("the kernel says it");
+        line[name.len()..].split_whitespace().next().expect("a value").to_owned()
+    };
+    assert_eq!((&field("NoNewPrivs:")[..], &field("CapEff:")[..]), ("1", "0000000000000000"));
+    assert_eq!((&field("Seccomp:")[..], &field("Threads:")[..]), ("2", "1"));
+    assert_ne!(field("Uid:"), "0");
+    assert!(field("VmRSS:").parse::<usize>().expect("a number") * 1024 < memory);
+}
+
+#[test]
+fn nonsense_is_refused_with_a_reason() {
+    let dir = common::folder();
+    let path = |name: &str| dir.path().join(name).to_str().expect("text").to_owned();
+    let (hints, none, config) = (path("hints"), path("none"), path("as112d.toml"));
+    fs::write(&hints, "; nothing\nns. A 10.0.0.1\nns. A 10.0.0\n").expect("it is written");
+    fs::write(&config, "[resolver]\nenabled = true\nmemory = '1KiB'\n").expect("it is written");
+    let taken = UdpSocket::bind((V4, 0)).expect("a socket");
+    let taken = taken.local_addr().expect("it is bound").to_string();
+    let there = format!("{hints}:3: `10.0.0` is not an address");
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--address", "192.0.2.1:53"], 1, "not a loopback address"),
+        (&["--address", "127.0.0.1:0"], 1, "has port 0"),
+        (&["--address", "localhost"], 2, "invalid"),
+        (&["--hints", &none], 1, "No such file"),
+        (&["--hints", &hints], 1, &there),
+        (&["--config", &config], 1, "as112d.toml:3:10: `1KiB` is out of range"),
+        (&["--address", &taken], 1, "cannot resolve at"),
+    ];
+    for (arguments, code, expected) in cases {
+        let output = Command::new(program()).arg("resolver").args(arguments).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+/// The resolvers that were started with a configuration.
+fn resolvers(config: &Path) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").filter_map(Result::ok);
+    let ids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let is_one = |id: &u32| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|&byte| byte == 0);
+        words.any(|word| word == b"resolver")
+            && words.any(|word| word == config.as_os_str().as_encoded_bytes())
+    };
+    ids.filter(is_one).collect()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a resolver that dies at once is another case")]
+fn a_node_keeps_one_running() {
+    let Some(world) = World::make() else { return };
+    let port = free_port();
+    let (config, address) = (world.configuration(port, ""), SocketAddr::new(V4, port));
+    let control = world.dir.path().join("control");
+    let arguments =
+        ["--control", control.to_str().expect("text"), "--config", config.to_str().expect("text")];
+    let daemon = Daemon::start(&arguments);
+    let www = query("www.example.test", A);
+    let answers =
+        || ask_within(address, &www, PATIENCE / 20).is_some_and(|reply| said(&reply).1[0] == [A, A]);
+    await_that("it answers", answers);
+    let [first] = resolvers(&config)[..] else { panic!("there is one") };
+    is_confined(first, 256 << 20);
+
+    // Killed, it comes back, and the node does not notice.
+    let mut before = first;
+    let native = query("1.1.168.192.in-addr.arpa", 12);
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(1100));
+        kill(Pid::from_raw(before.cast_signed()), Signal::SIGKILL).expect("it runs");
+        assert_eq!(daemon.ask_udp(V4, &native)[3] & 0xF, 3);
+        await_that("another one answers", || answers() && resolvers(&config).iter().any(|id| *id != before));
+        let [now] = resolvers(&config)[..] else { panic!("there is one") };
+        assert_ne!(now, before);
+        before = now;
+    }
+
+    // At an upgrade there is always one, and in the end one.
+    let upgrade =
+        Command::new(program()).args(["upgrade", "--control"]).arg(&control).output().expect("it runs");
+    assert!(upgrade.status.success(), "{}", String::from_utf8_lossy(&upgrade.stderr));
+    let deadline = Instant::now() + 6 * PATIENCE;
+    while resolvers(&config).contains(&before) {
+        assert!(Instant::now() < deadline, "the old one never ends");
+        let reply = ask_within(address, &www, PATIENCE);
+        assert!(reply.is_some() || !resolvers(&config).contains(&before), "there is always one");
+    }
+    await_that("there is one that answers", || resolvers(&config).len() == 1 && answers());
+
+    // With the node it ends, however that ends.
+    let stopped =
+        Command::new(program()).args(["shutdown", "--control"]).arg(&control).output().expect("it runs");
+    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    await_that("none is left", || resolvers(&config).is_empty());
+    drop(daemon);
+    let daemon = Daemon::start(&arguments);
+    await_that("it answers", answers);
+    kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGKILL).expect("it runs");
+    await_that("none is left", || resolvers(&config).is_empty());
+}
