@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cache::{Cache, Found, Stored};
+use super::cache::{Cache, Found, Key, Stored};
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Conductor, Waiter};
 use super::divert::Copy;
@@ -27,7 +27,7 @@ use crate::stats::counters::{
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
-    WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
+    DROPPED_SHORT, WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
 };
 use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
@@ -132,24 +132,29 @@ impl Hands {
         let snapshot = Arc::clone(&task.snapshot);
         let policy = snapshot.policy();
         let rules = rules(policy);
+        let Some(question) = Question::read(&task.job) else { return self.unreadable(task) };
         let mut effect = task.query.step(event, &rules);
         loop {
             if let Some(steps) = &mut task.steps {
                 steps.note(name(effect), task.job.asked);
             }
+            let about = About { policy, question: &question, now };
             let event = match effect {
-                Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, policy, phase, after)),
-                Effect::LookUp(view) => Event::Looked(self.look_up(&task, policy, view, now)),
-                Effect::Ask(upstream) => self.ask(&mut task, &rules, upstream, now),
-                Effect::Copy(rule, upstream) => self.copy(&mut task, policy, (rule, upstream), now),
-                Effect::Store => self.store(&task, policy, ended.as_deref_mut(), now),
-                Effect::Fail => self.fail(&task, policy, now),
+                Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, &about, phase, after)),
+                Effect::LookUp(view) => Event::Looked(self.look_up(&task, &about, view)),
+                Effect::Ask(upstream) => self.ask(&mut task, &about, &rules, upstream),
+                Effect::Copy(rule, upstream) => self.copy(&mut task, &about, rule, upstream),
+                Effect::Store => self.store(&task, &about, ended.as_deref_mut()),
+                Effect::Fail => {
+                    self.cache.fail(&about.key(&task), now);
+                    Event::Done
+                }
                 Effect::Refused(rule, reason) => {
                     self.ledger.count(WORK_REFUSED.at([label(policy, rule), reason]));
                     Event::Done
                 }
-                Effect::Make(reply) => self.make(&mut task, reply, ended.as_deref_mut(), now),
-                Effect::Send => self.send(&mut task, ended.as_deref_mut()),
+                Effect::Make(reply) => self.make(&mut task, &about, reply, ended.as_deref_mut()),
+                Effect::Send => self.send(&mut task, &about, ended.as_deref_mut()),
                 Effect::Wait => return self.park(task, &rules),
                 Effect::End => return self.end(task),
             };
@@ -157,8 +162,22 @@ impl Hands {
         }
     }
 
-    fn decide(&mut self, task: &mut Task, policy: &Policy, phase: Phase, after: Option<RuleId>) -> Decision {
+    /// It was parsed before it was handed over, so this does not happen.
+    fn unreadable(&mut self, mut task: Task) {
+        task.job.account.dropped = Some(DROPPED_SHORT);
+        self.ledger.post(&task.job.account, task.client(), None);
+        self.end(task);
+    }
+
+    fn decide(
+        &mut self,
+        task: &mut Task,
+        about: &About<'_>,
+        phase: Phase,
+        after: Option<RuleId>,
+    ) -> Decision {
         let Task { query, job, place, .. } = task;
+        let policy = about.policy;
         if phase == Phase::Route && after.is_none() {
             // The shard has decided.
             let rule = policy.rules().get(usize::from(job.way.rule));
@@ -174,13 +193,12 @@ impl Hands {
         if !policy.has_rules(phase) {
             return unchanged;
         }
-        let Some(question) = Question::read(job) else { return unchanged };
         let mut later = query.later();
         if phase != Phase::Route {
             let place = *place.get_or_insert_with(|| self.places.look(job.arrival.peer.ip()));
             (later.country, later.asn) = (place.country, place.asn);
         }
-        let facts = question.facts(&job.arrival, query.tags(), later);
+        let facts = about.question.facts(job, query.tags(), later);
         let ledger = &mut self.ledger;
         let mut note = |hit: Hit| {
             let family = if hit.is_dry_run { RULE_WOULD } else { RULE_HITS };
@@ -192,10 +210,9 @@ impl Hands {
         }
     }
 
-    fn look_up(&mut self, task: &Task, policy: &Policy, view: Option<UpstreamId>, now: Instant) -> Looked {
-        let Some(question) = Question::read(&task.job) else { return Looked::Miss };
-        let key = question.key(policy, view, task.client());
-        let found = self.cache.look(&key, now, &mut self.found);
+    fn look_up(&mut self, task: &Task, about: &About<'_>, view: Option<UpstreamId>) -> Looked {
+        let key = about.question.key(about.policy, view, &task.job);
+        let found = self.cache.look(&key, about.now, &mut self.found);
         let (counted, looked) = match found {
             Found::Fresh => (CACHE_FRESH, Looked::Fresh),
             Found::Prefetch => (CACHE_PREFETCH, Looked::Fresh),
@@ -207,7 +224,7 @@ impl Hands {
         self.ledger.count(CACHE_LOOKS.at([counted]));
         if found == Found::Prefetch
             && self.prefetches.len() < WORK_PREFETCHES_A_TURN
-            && let Some(query) = task.query.prefetch(now)
+            && let Some(query) = task.query.prefetch(about.now)
         {
             let twin = task.job.twin();
             self.prefetches.push(Task { place: task.place, ..Task::new(query, twin, None, &task.snapshot) });
@@ -215,48 +232,43 @@ impl Hands {
         looked
     }
 
-    fn ask(&mut self, task: &mut Task, rules: &Rules<'_>, upstream: UpstreamId, now: Instant) -> Event {
+    fn ask(&mut self, task: &mut Task, about: &About<'_>, rules: &Rules<'_>, upstream: UpstreamId) -> Event {
         let Some(number) = task.number.or_else(|| self.tasks.reserve(WORK_TASKS_MAX + self.copies)) else {
             return Event::NotAsked(WORK_REFUSED_TASKS);
         };
         task.number = Some(number);
-        let Some(question) = Question::read(&task.job) else { return Event::NotAsked(WORK_REFUSED_TASKS) };
-        let (policy, deadline) = (task.snapshot.policy(), task.query.deadline(rules));
-        let ask = question.ask(policy, upstream, task.client(), deadline, false);
-        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), now, &mut self.ledger) {
+        let deadline = task.query.deadline(rules);
+        let ask = about.question.ask(about.policy, upstream, &task.job, deadline, false);
+        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
             Asked::Waiting | Asked::Joined => Event::Asked,
             Asked::Refused(reason) => Event::NotAsked(reason),
         }
     }
 
     /// Sends a copy. Where there is no room for it, that is all.
-    fn copy(&mut self, task: &mut Task, policy: &Policy, to: (RuleId, UpstreamId), now: Instant) -> Event {
+    fn copy(&mut self, task: &mut Task, about: &About<'_>, rule: RuleId, upstream: UpstreamId) -> Event {
         let most = if self.copies < WORK_COPIES_MAX { usize::MAX } else { 0 };
-        let (rule, upstream) = to;
-        if let Some(question) = Question::read(&task.job)
-            && let Some(number) = self.tasks.reserve(most)
-        {
-            let deadline = now + self.patience.query;
-            let ask = question.ask(policy, upstream, task.client(), deadline, true);
-            let mut copy = Copy::new(label(policy, Some(rule)));
-            match self.conductor.ask(&task.snapshot, &ask, Waiter(number), now, &mut self.ledger) {
-                Asked::Refused(_) => drop(copy.theirs(&[])),
-                Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
-            }
-            self.copies += 1;
-            self.tasks.put(number, Waiting::Copy(copy));
-            task.copy = Some(number);
+        let Some(number) = self.tasks.reserve(most) else { return Event::Done };
+        let deadline = about.now + self.patience.query;
+        let ask = about.question.ask(about.policy, upstream, &task.job, deadline, true);
+        let mut copy = Copy::new(label(about.policy, Some(rule)));
+        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
+            Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
+            // There will be nothing to compare.
+            Asked::Refused(_) => drop(copy.theirs(&[])),
         }
+        self.copies += 1;
+        self.tasks.put(number, Waiting::Copy(copy));
+        task.copy = Some(number);
         Event::Done
     }
 
-    fn store(&mut self, task: &Task, policy: &Policy, ended: Option<&mut Ended>, now: Instant) -> Event {
-        let Some((ended, question)) = ended.zip(Question::read(&task.job)) else { return Event::Done };
-        let view = task.query.view().flatten();
-        let key = question.key(policy, view, task.client());
+    fn store(&mut self, task: &Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
+        let Some(ended) = ended else { return Event::Done };
+        let key = about.key(task);
         // All who waited for it have asked the same.
         if ended.stored.replace(key.view) != Some(key.view) {
-            match self.cache.store(&key, &ended.message, ended.scope, now) {
+            match self.cache.store(&key, &ended.message, ended.scope, about.now) {
                 Stored::Positive | Stored::Negative => self.ledger.count(CACHE_STORED.at([])),
                 Stored::Failure | Stored::No(_) => {}
             }
@@ -264,24 +276,13 @@ impl Hands {
         Event::Done
     }
 
-    fn fail(&mut self, task: &Task, policy: &Policy, now: Instant) -> Event {
-        if let Some(question) = Question::read(&task.job) {
-            let view = task.query.view().flatten();
-            self.cache.fail(&question.key(policy, view, task.client()), now);
-        }
-        Event::Done
-    }
-
-    fn make(&mut self, task: &mut Task, reply: Reply, ended: Option<&mut Ended>, now: Instant) -> Event {
+    fn make(&mut self, task: &mut Task, about: &About<'_>, reply: Reply, ended: Option<&mut Ended>) -> Event {
         task.reply = reply;
-        if reply == (Reply::Stale { is_tried: true })
-            && let Some(question) = Question::read(&task.job)
-        {
-            let view = task.query.view().flatten();
-            self.cache.stale_tried(&question.key(task.snapshot.policy(), view, task.client()), now);
+        if reply == (Reply::Stale { is_tried: true }) {
+            self.cache.stale_tried(&about.key(task), about.now);
         }
         let arrival = task.job.arrival;
-        let rcode = self.make_for(task, &arrival, ended);
+        let rcode = self.make_for(task, about, &arrival, ended);
         if rcode.is_none() {
             task.job.account.dropped.get_or_insert(DROPPED_RULE);
         }
@@ -289,9 +290,14 @@ impl Hands {
     }
 
     /// Makes the reply of a query as if it had arrived so.
-    fn make_for(&mut self, task: &mut Task, arrival: &Arrival, ended: Option<&mut Ended>) -> Option<u16> {
+    fn make_for(
+        &mut self,
+        task: &mut Task,
+        about: &About<'_>,
+        arrival: &Arrival,
+        ended: Option<&mut Ended>,
+    ) -> Option<u16> {
         let Task { query, job, snapshot, reply, .. } = task;
-        let wants_authentic = Question::read(job).is_some_and(|question| question.wants_authentic());
         let mut account = job.account;
         let (response, rcode) = match ended {
             Some(ended) => (&mut ended.bare[..], ended.rcode.unwrap_or_default()),
@@ -309,7 +315,7 @@ impl Hands {
             response,
             rcode,
             is_routed: query.view().flatten().is_some(),
-            wants_authentic,
+            wants_authentic: about.question.wants_authentic(),
             upstream,
         };
         let rcode = self.bench.make(*reply, &mut with, &mut account);
@@ -318,7 +324,7 @@ impl Hands {
     }
 
     /// Sends the reply that was made last, and counts the query.
-    fn send(&mut self, task: &mut Task, ended: Option<&mut Ended>) -> Event {
+    fn send(&mut self, task: &mut Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
         let Task { job, desk, .. } = task;
         let arrival = job.arrival;
         let reply = Some(self.bench.reply()).filter(|reply| !reply.is_empty());
@@ -333,17 +339,17 @@ impl Hands {
         self.ledger.post(&job.account, arrival.peer.ip(), reply);
         task.reply_len = reply.map(<[u8]>::len);
         if let Some(number) = task.copy.take() {
-            self.compare(number, task, ended);
+            self.compare(number, task, about, ended);
         }
         Event::Done
     }
 
     /// The client has its reply: the copy can be compared with it. It is compared with the whole of it, however
     /// little the client can take.
-    fn compare(&mut self, number: u32, task: &mut Task, ended: Option<&mut Ended>) {
+    fn compare(&mut self, number: u32, task: &mut Task, about: &About<'_>, ended: Option<&mut Ended>) {
         if self.bench.is_truncated() && task.reply != Reply::Truncated {
             let (account, roomy) = (task.job.account, with_room(&task.job.arrival));
-            self.make_for(task, &roomy, ended);
+            self.make_for(task, about, &roomy, ended);
             task.job.account = account;
         }
         let reply = self.bench.reply();
@@ -497,6 +503,20 @@ impl Hands {
         while let Some(task) = self.prefetches.pop() {
             self.carry(task, Event::Begin, None, now);
         }
+    }
+}
+
+/// What a query is about, and when.
+struct About<'a> {
+    policy: &'a Policy,
+    question: &'a Question,
+    now: Instant,
+}
+
+impl About<'_> {
+    /// Where the cache was looked into.
+    fn key<'j>(&self, task: &'j Task) -> Key<'j> {
+        self.question.key(self.policy, task.query.view().flatten(), &task.job)
     }
 }
 
