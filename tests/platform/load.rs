@@ -1,7 +1,7 @@
 //! Many queries at once, each with an answer that is judged.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -130,7 +130,7 @@ pub fn all_of(
     query: impl Fn(usize) -> Vec<u8>,
 ) -> Vec<Option<Vec<u8>>> {
     assert!(count <= 65_536, "a number is an ID");
-    let socket = UdpSocket::bind((V4, 0)).expect("a socket");
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
     socket.connect(to).expect("connected");
     socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a time-out");
     // Only root may have so much.
