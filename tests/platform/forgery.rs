@@ -271,7 +271,7 @@ fn cookies_to_upstreams() {
         let Some(cookie) = seen.option(10) else { return vec![seen.reply().rcode(5)] };
         let with = |mine: &[u8]| [&[0, 10, 0, 16], mine, &THEIRS].concat();
         let own = with(&cookie[..8]);
-        if seen.name().starts_with("forged") && cookie.len() == 16 {
+        if seen.name().starts_with("forged") && !seen.over_tcp {
             let other = with(b"somebody");
             return vec![
                 seen.reply().a(FORGED, 3600).opt(0, &other),

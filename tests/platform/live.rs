@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::daemon::{dropped_by_loopback, is_as_shipped};
-use crate::common::query;
+use crate::common::{query, with_opt};
 use crate::load::{Tally, open_loop};
 use crate::node::{Answer, NXDOMAIN, Node, Setup, said};
 use crate::upstream::{Upstream, truth};
@@ -87,7 +87,8 @@ fn question(number: u64) -> Vec<u8> {
     match number % 3 {
         0 => query(&format!("{}.{}.168.192.in-addr.arpa", number % 251, number % 241), 12),
         1 => query(&format!("n{number}.coded.example"), A),
-        _ => query(&format!("n{number}.sent.example"), A),
+        // With EDNS, so that a failure says why.
+        _ => with_opt(query(&format!("n{number}.sent.example"), A), 1232, &[]),
     }
 }
 
@@ -100,7 +101,7 @@ fn judge(calendar: &Calendar, number: u64, reply: &[u8], at: Instant) -> Result<
             calendar.had(at, |version| address.octets() == [192, 0, 2, 10 + (version % 4) as u8])
         }),
     };
-    if is_right { Ok(()) } else { Err(format!("{answer:?}")) }
+    if is_right { Ok(()) } else { Err(format!("rcode {}, errors {:?}: {answer:?}", answer.rcode, answer.errors())) }
 }
 
 /// Loads a node from several sockets while `change` runs.
@@ -231,7 +232,7 @@ fn twenty_upgrades_lose_nothing() {
             1 => answer.rcode == 9,
             _ => answer.address() == Some(truth(&format!("n{number}.sent.example"))),
         };
-        if is_right { Ok(()) } else { Err(format!("{answer:?}")) }
+        if is_right { Ok(()) } else { Err(format!("rcode {}, errors {:?}: {answer:?}", answer.rcode, answer.errors())) }
     };
     let dropped = dropped_by_loopback();
     let mut processes = Vec::new();

@@ -1,7 +1,7 @@
 //! Many queries at once, each with an answer that is judged.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -102,7 +102,7 @@ pub fn open_loop(
                         continue;
                     };
                     if let Err(why) = judge(number, &reply[..len], at) {
-                        tally.is_wrong(format!("query {number}: {why}"));
+                        tally.is_wrong(format!("query {number}, after {:?}: {why}", at.elapsed()));
                     }
                     tally.answered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -130,9 +130,11 @@ pub fn all_of(
     query: impl Fn(usize) -> Vec<u8>,
 ) -> Vec<Option<Vec<u8>>> {
     assert!(count <= 65_536, "a number is an ID");
-    let socket = UdpSocket::bind((V4, 0)).expect("a socket");
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
     socket.connect(to).expect("connected");
     socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a time-out");
+    // Only root may have so much.
+    let _ = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(8 << 20));
     let mut got: Vec<Option<Vec<u8>>> = vec![None; count];
     let mut pending = HashMap::<u16, Instant>::new();
     let (mut next, mut reply) = (0, vec![0; 65_535]);
