@@ -288,7 +288,7 @@ impl Resolver<'_> {
             platform: platform.settings(file, &identity.node, &mut self.mistakes),
             cache: cache.settings(&mut self.mistakes),
             upstreams: upstreams::upstreams(upstream, dir, &listen, &mut self.mistakes),
-            routes: upstreams::routes(route, self.source, &mut self.mistakes),
+            routes: upstreams::routes(route, |origin| self.source.place(origin), &mut self.mistakes),
             resolver: resolver.settings(dir, &listen, &mut self.mistakes),
             trace: trace.settings(dir),
             announce,

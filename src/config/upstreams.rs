@@ -9,9 +9,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::platform::RESOLVER;
+use super::answers;
 use super::written::{Count, Given, Line, Mistake, Origin, Time, Written, choice};
-use super::{Source, answers, text};
 use crate::limits::{
     PLATFORM_NAME_LEN_MAX, ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX, UPSTREAM_SERVERS_MAX,
     UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TRIES,
@@ -19,6 +18,9 @@ use crate::limits::{
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Roots, Upstream};
 use crate::policy::{Fallback, Route};
+
+/// The name of the upstream that the resolver is.
+pub(super) const RESOLVER: &str = "resolver";
 
 /// The port of DNS, and that of DNS over TLS (RFC 7858).
 const DNS_PORT: u16 = 53;
@@ -228,7 +230,7 @@ impl UpstreamSpec {
             }
             (Transport::Tls, Some(name)) => {
                 let ca = self.tls_ca.map(|path| dir.join(path));
-                Over::Tls { name: text(name), ca, roots: Roots::default() }
+                Over::Tls { name: name.value.0, ca, roots: Roots::default() }
             }
             (_, Some(given)) => {
                 mistake(given.origin, "`tls_name` is for `over = \"tls\"`; remove one of the two".to_owned());
@@ -332,7 +334,11 @@ pub(super) struct RouteSpec {
 }
 
 /// All routes, with their places in the file.
-pub(super) fn routes(specs: Vec<RouteSpec>, source: &Source, mistakes: &mut Vec<Mistake>) -> Vec<Route> {
+pub(super) fn routes(
+    specs: Vec<RouteSpec>,
+    place: impl Fn(Origin) -> String,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Route> {
     if let Some(one) = specs.get(ROUTES_MAX) {
         let message = format!("more than {ROUTES_MAX} routes; put some together");
         mistakes.push(Mistake::new(one.name.origin, message));
@@ -342,7 +348,7 @@ pub(super) fn routes(specs: Vec<RouteSpec>, source: &Source, mistakes: &mut Vec<
     for RouteSpec { name, when, then, allow, fallback_action } in specs.into_iter().take(ROUTES_MAX) {
         is_new(&mut names, &name, "route", mistakes);
         all.push(Route {
-            place: source.place(when.origin),
+            place: place(when.origin),
             name: name.value.0,
             when: when.value.0,
             then: then.value.0,

@@ -21,7 +21,8 @@ use crate::net::{self, tcp};
 use crate::problem::Problem;
 use crate::serve::job::Desk;
 use crate::stats::ledger;
-use crate::{work, xdp};
+use crate::work;
+use crate::xdp;
 
 /// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
 /// exports, signals, control, log, taps, and some to come.

@@ -25,7 +25,7 @@ use crate::stats::account::Account;
 /// who is asked for it.
 ///
 /// # Errors
-/// If it is no query that rules could see.
+/// If it is not a query that rules could see.
 pub fn why(snapshot: &Snapshot, arrival: &Arrival, packet: &[u8]) -> Result<Vec<String>, String> {
     let header = Header::read(packet, packet.len()).ok_or("it is too short for a query")?;
     let mut slot = slot(arrival, packet);
