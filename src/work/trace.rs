@@ -19,6 +19,7 @@ use crate::policy::Policy;
 use crate::policy::RuleId;
 use crate::policy::facts::{Cached, Later, Outcome};
 use crate::serve::job::Job;
+use crate::taps::Addresses;
 
 /// Which queries are traced, and who is told.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +129,7 @@ impl Steps {
 }
 
 impl Trace {
-    /// As an object of JSON.
+    /// As an object of JSON. Of the client its network is told, as everywhere.
     #[must_use]
     pub fn json(&self) -> Value {
         let mut object = Map::new();
@@ -137,7 +138,7 @@ impl Trace {
         };
         let since = self.asked.duration_since(UNIX_EPOCH).unwrap_or_default();
         put("time", since.as_secs_f64().into());
-        put("client", self.client.ip().to_string().into());
+        put("client", Addresses::Short.told(self.client.ip()).into());
         put("server", self.server.to_string().into());
         put("transport", if self.is_tcp { "tcp" } else { "udp" }.into());
         if let Some((name, qtype, qclass)) = self.asked_for() {
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn a_trace_is_an_object() {
         let wanted = serde_json::json!({
-            "time": 1.5, "client": "192.0.2.7", "server": "192.0.2.53:53", "transport": "udp",
+            "time": 1.5, "client": "192.0.2.0/24", "server": "192.0.2.53:53", "transport": "udp",
             "name": "a.", "type": "PTR", "class": "IN", "rule": "lan",
             "steps": [["route", 0], ["request", 12]], "cache": "miss", "upstream": "lan", "rtt": 3000,
             "outcome": "ok", "rcode": "NXDOMAIN", "reply_bytes": 60,
