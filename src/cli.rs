@@ -1,5 +1,6 @@
 //! The command line.
 
+mod platform;
 mod resolver;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +21,7 @@ use crate::log;
 use crate::net::DatapathChoice;
 use crate::zone::Service;
 
+pub use platform::{CacheCommand, CacheOptions, RulesCheckOptions, RulesCommand};
 pub use resolver::ResolverOptions;
 
 const EXAMPLES: &str = "\
@@ -406,48 +408,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         [address] => Ok(address),
         _ => Err(format!("`{text}` is several addresses; give one of them")),
     }
-}
-
-/// What can be done with rules.
-#[derive(Debug, Subcommand)]
-pub enum RulesCommand {
-    /// Check the rules and routes of a configuration, or files of rules: report every mistake
-    Check(RulesCheckOptions),
-    /// List the rules and routes of a running node, with their hits
-    List(ControlOptions),
-}
-
-/// Options of `rules check`.
-#[derive(Args, Clone, Debug)]
-pub struct RulesCheckOptions {
-    /// Files of rules to check in the place of those that the configuration has
-    #[arg(value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// What every command takes.
-    #[command(flatten)]
-    pub config: ConfigOptions,
-}
-
-/// What can be done with the cache.
-#[derive(Debug, Subcommand)]
-pub enum CacheCommand {
-    /// Show what the cache has of a name
-    Show(CacheOptions),
-    /// Remove what the cache has of a name
-    Purge(CacheOptions),
-}
-
-/// Options of `cache show` and `cache purge`.
-#[derive(Args, Clone, Debug)]
-pub struct CacheOptions {
-    /// The name
-    pub name: String,
-    /// The names below it, too
-    #[arg(long)]
-    pub subtree: bool,
-    /// Which node.
-    #[command(flatten)]
-    pub control: ControlOptions,
 }
 
 /// Options of `stats`.

@@ -246,10 +246,12 @@ fn a_dry_run_tells_where_shards_would_run_and_opens_nothing() {
     let (code, out, err) = run(&mut as112d("--dry-run --shards 3 --listen 192.0.2.1"));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let lines: Vec<&str> = out.lines().collect();
-    assert_eq!(lines.len(), 5, "{out}");
+    assert_eq!(lines.len(), 7, "{out}");
     assert_eq!(lines[0], "shard  CPU  core  node  queue  IRQ  why");
     assert_eq!(lines[3], "2      any  -     -     -      -    as configured");
     assert!(lines[4].starts_with("steering: off (shards are not tied to NIC queues"), "{out}");
+    assert_eq!(lines[5], "workers: 0 (auto): no rule needs one");
+    assert!(lines[6].starts_with("memory: bounded at ") && !lines[6].contains("workers"), "{out}");
 
     let (code, out, err) = run(&mut as112d("run --dry-run --cpus nic:lo"));
     assert_eq!((code, out.as_str()), (Some(1), ""));

@@ -91,7 +91,7 @@ fn run(line: &str, configured: &Configured) -> (Option<i32>, String, String) {
 fn rules_that_are_read_again_are_in_force_or_nothing_changes() {
     let node = Node::start("", &[("10-first.rules", "first: qname = a.example answer NOTIMP\n")]);
     assert_eq!((node.rcode("a.example"), node.rcode("b.example")), (NOTIMP, REFUSED));
-    // All that is wrong in any file is told, and what is right beside it is not in force.
+    // All that is wrong in any file is told, and what is right beside it is not in effect.
     node.write("10-first.rules", "first: qname = a.example answer NXDOMAIN\n");
     node.write("20-second.rules", "\nqnam = b.example drop\nqname = c.example forward\n");
     let told = node.refused("reload");
@@ -148,7 +148,7 @@ fn a_rule_keeps_its_counter_by_its_name_wherever_it_moves() {
     assert!(node.daemon.stop().0.success());
 }
 
-/// What no process can have that was started without it is refused, and nothing of the rest is in force.
+/// What no process can have that was started without it is refused, and nothing of the rest is in effect.
 #[test]
 fn rules_that_need_a_worker_where_there_is_none_wait_for_a_restart() {
     let node = Node::start("", &[("10.rules", "qname = a.example answer NOTIMP\n")]);
@@ -269,7 +269,7 @@ fn rules_are_checked_without_a_node() {
     for line in [
         "rule \"blocked\": phase route, listeners 0-1, 1 name, answer REFUSED, decided on the shard\n",
         "rule \"elsewhere\": phase route, never true here\n",
-        "3 rules in force; they need a worker\n",
+        "3 rules in effect; they need a worker\n",
     ] {
         assert!(out.replace("listeners 0,", "listeners 0-1,").contains(line), "{line}\n{out}");
     }

@@ -32,9 +32,11 @@ enum Seen {
     Announce,
     /// It is of something that this node does not have.
     InForce,
+    /// A restart takes it over, unless the program was built without what it is for.
+    RestartIfBuilt(&'static str),
 }
 
-use Seen::{Announce, InForce, Refused, Reply, ReplyButFor, Restart, Sight};
+use Seen::{Announce, InForce, Refused, Reply, ReplyButFor, Restart, RestartIfBuilt, Sight};
 
 /// A key, the line that changes it, and what is seen then.
 type Row = (&'static str, &'static str, Seen);
@@ -125,7 +127,7 @@ const ROWS: &[Row] = &[
     ("route.then", "then = 'answer YXDOMAIN'", Reply(|| name("routed.example", SOA))),
     ("route.allow", "allow = ['192.0.2.0/24']", Reply(|| name("routed.example", SOA))),
     ("route.fallback_action", "fallback_action = 'native'", Sight(|node| node.ask("rules")["rules"].to_string())),
-    ("resolver.enabled", "enabled = true", Restart("[resolver]")),
+    ("resolver.enabled", "enabled = true", RestartIfBuilt("[resolver]")),
     ("resolver.address", "address = '127.0.0.1:5355'", Restart("[resolver]")),
     ("resolver.hints", "hints = 'absent'", InForce),
     ("resolver.memory", "memory = '512MiB'", InForce),
@@ -401,6 +403,11 @@ fn check(node: &Node, (key, line, seen): &Row) {
         Refused(fragment) => {
             let answer = node.reload(&text);
             assert!(answer["ok"] == false && answer.to_string().contains(fragment), "{key}: {answer}");
+        }
+        RestartIfBuilt(name) => {
+            let answer = node.reload(&text);
+            let is_built = !answer.to_string().contains("built without");
+            assert!(!is_built || answer["need_restart"] == json!([name]), "{key}: {answer}");
         }
         Announce | InForce => {
             let answer = node.reload(&text);

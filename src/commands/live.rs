@@ -96,7 +96,7 @@ fn table(answer: &Value) -> String {
     let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
     let mut out = String::new();
     if rows.len() == 1 {
-        out.push_str("no rule is in force\n");
+        out.push_str("no rule is in effect\n");
     } else {
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..6).map(width).collect();
@@ -150,18 +150,20 @@ mod tests {
     #[test]
     fn rules_are_a_table_and_those_without_a_counter_have_no_number() {
         let rule = |name: &str, hits: Value| {
-            json!({ "name": name, "phase": "route", "state": "in force", "hits": hits, "would": 0, "action": "refuse",
-                    "place": "rules.d/10.rules:3:1" })
+            json!({
+                "name": name, "phase": "route", "state": "in effect", "hits": hits, "would": 0,
+                "action": "refuse", "place": "rules.d/10.rules:3:1",
+            })
         };
         let answer = json!({ "rules": [rule("first", json!(1112)), rule("second-one", Value::Null)],
                              "folded": ["third: colo is another"] });
         let expected = "\
-rule        phase  state     hits  would  does    place
-first       route  in force  1112      0  refuse  rules.d/10.rules:3:1
-second-one  route  in force     -      0  refuse  rules.d/10.rules:3:1
+rule        phase  state      hits  would  does    place
+first       route  in effect  1112      0  refuse  rules.d/10.rules:3:1
+second-one  route  in effect     -      0  refuse  rules.d/10.rules:3:1
 folded: third: colo is another
 ";
         assert_eq!(table(&answer), expected);
-        assert_eq!(table(&json!({ "rules": [], "folded": [] })), "no rule is in force\n");
+        assert_eq!(table(&json!({ "rules": [], "folded": [] })), "no rule is in effect\n");
     }
 }

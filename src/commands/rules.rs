@@ -26,6 +26,6 @@ pub fn check(options: &RulesCheckOptions) -> Result<String, Vec<Problem>> {
     let workers = if policy.needs_workers() { "; they need a worker" } else { "" };
     let count = policy.rules().len();
     let count = if count == 1 { "1 rule".to_owned() } else { format!("{count} rules") };
-    writeln!(out, "{count} in force{workers}").expect("a String takes all that is written");
+    writeln!(out, "{count} in effect{workers}").expect("a String takes all that is written");
     Ok(out)
 }

@@ -31,7 +31,7 @@ pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
     logging.end(ended).map(|()| String::new())
 }
 
-/// Where each shard and worker would run, which rules would be in force where, and how much memory all of it
+/// Where each shard and worker would run, which rules would be in effect where, and how much memory all of it
 /// can take. Zones are not read.
 fn dry_run(source: &Source) -> Result<String, Vec<Problem>> {
     let config = source.read()?;

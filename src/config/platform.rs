@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::upstreams::Server;
+use super::upstreams::{RESOLVER, Server};
 use super::written::{Count, Given, Mistake, Origin, Size, Text, Time, Written};
 use crate::limits::{
     CACHE_FAILURE_CEILING_MS, CACHE_FAILURE_FLOOR_MS, CACHE_LEN_CEILING, CACHE_LEN_FLOOR,
@@ -18,9 +18,6 @@ use crate::limits::{
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Upstream};
 use crate::work::cache;
-
-/// The name of the upstream that the resolver is.
-pub(super) const RESOLVER: &str = "resolver";
 
 //------------ Workers and rules ---
 
@@ -272,8 +269,8 @@ impl ResolverSpec {
             return None;
         }
         if enabled && !cfg!(feature = "resolver") {
-            let message = "`enabled` in [resolver]: this program was built without its resolver; give the address of another one, or build \
-                           it with `--features resolver`";
+            let message = "`enabled` in [resolver]: this program was built without its resolver; give the address \
+                           of another one, or build it with `--features resolver`";
             mistakes.push(Mistake::new(Origin::Default, message));
         }
         if let Some(Given { value, origin }) = &address {

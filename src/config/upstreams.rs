@@ -9,9 +9,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::platform::RESOLVER;
+use super::answers;
 use super::written::{Count, Given, Line, Mistake, Origin, Time, Written, choice};
-use super::{Source, answers, text};
 use crate::limits::{
     PLATFORM_NAME_LEN_MAX, ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX, UPSTREAM_SERVERS_MAX,
     UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TRIES,
@@ -19,6 +18,9 @@ use crate::limits::{
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Roots, Upstream};
 use crate::policy::{Fallback, Route};
+
+/// The name of the upstream that the resolver is.
+pub(super) const RESOLVER: &str = "resolver";
 
 /// The port of DNS, and that of DNS over TLS (RFC 7858).
 const DNS_PORT: u16 = 53;
@@ -213,11 +215,13 @@ const fn yes() -> bool {
 }
 
 impl UpstreamSpec {
-    fn upstream(self, dir: &Path, listen: &[SocketAddr], mistakes: &mut Vec<Mistake>) -> Upstream {
+    fn upstream(self, around: &Around<'_>, mistakes: &mut Vec<Mistake>) -> Upstream {
+        let Around { dir, listen, read_whole } = *around;
         let Given { value: Label(name), origin } = self.name;
         let mut mistake = |origin: Origin, message: String| mistakes.push(Mistake::new(origin, message));
         let transport = self.over.as_ref().map(|over| over.value).unwrap_or_default();
         let over = match (transport, self.tls_name) {
+            (Transport::Tls, None) if !read_whole => Over::Udp,
             (Transport::Tls, None) => {
                 let message = format!(
                     "upstream `{name}` is asked over TLS, and nothing says whose certificate it must have; \
@@ -228,7 +232,7 @@ impl UpstreamSpec {
             }
             (Transport::Tls, Some(name)) => {
                 let ca = self.tls_ca.map(|path| dir.join(path));
-                Over::Tls { name: text(name), ca, roots: Roots::default() }
+                Over::Tls { name: name.value.0, ca, roots: Roots::default() }
             }
             (_, Some(given)) => {
                 mistake(given.origin, "`tls_name` is for `over = \"tls\"`; remove one of the two".to_owned());
@@ -244,7 +248,7 @@ impl UpstreamSpec {
         if name == RESOLVER {
             mistake(origin, format!("`{RESOLVER}` is what [resolver] is called; choose another name"));
         }
-        if self.servers.is_empty() {
+        if self.servers.is_empty() && read_whole {
             mistake(origin, format!("upstream `{name}` has no servers; list one in `servers`"));
         }
         if let Some(one) = self.servers.get(UPSTREAM_SERVERS_MAX) {
@@ -277,11 +281,21 @@ impl UpstreamSpec {
     }
 }
 
-/// All upstreams. Paths begin in `dir`; the node itself listens on `listen`.
+/// What is around upstreams.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Where paths begin.
+    pub(super) dir: &'a Path,
+    /// Where the node itself listens.
+    pub(super) listen: &'a [SocketAddr],
+    /// Nothing was wrong in the file by itself. Else what seems to be absent may be what was mistaken.
+    pub(super) read_whole: bool,
+}
+
+/// All upstreams.
 pub(super) fn upstreams(
     specs: Vec<UpstreamSpec>,
-    dir: &Path,
-    listen: &[SocketAddr],
+    around: &Around<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Upstream> {
     if let Some(one) = specs.get(UPSTREAMS_MAX) {
@@ -291,7 +305,7 @@ pub(super) fn upstreams(
     let mut all = Vec::new();
     for spec in specs.into_iter().take(UPSTREAMS_MAX) {
         is_new(&mut names, &spec.name, "upstream", mistakes);
-        all.push(spec.upstream(dir, listen, mistakes));
+        all.push(spec.upstream(around, mistakes));
     }
     all
 }
@@ -332,7 +346,11 @@ pub(super) struct RouteSpec {
 }
 
 /// All routes, with their places in the file.
-pub(super) fn routes(specs: Vec<RouteSpec>, source: &Source, mistakes: &mut Vec<Mistake>) -> Vec<Route> {
+pub(super) fn routes(
+    specs: Vec<RouteSpec>,
+    place: impl Fn(Origin) -> String,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Route> {
     if let Some(one) = specs.get(ROUTES_MAX) {
         let message = format!("more than {ROUTES_MAX} routes; put some together");
         mistakes.push(Mistake::new(one.name.origin, message));
@@ -342,7 +360,7 @@ pub(super) fn routes(specs: Vec<RouteSpec>, source: &Source, mistakes: &mut Vec<
     for RouteSpec { name, when, then, allow, fallback_action } in specs.into_iter().take(ROUTES_MAX) {
         is_new(&mut names, &name, "route", mistakes);
         all.push(Route {
-            place: source.place(when.origin),
+            place: place(when.origin),
             name: name.value.0,
             when: when.value.0,
             then: then.value.0,

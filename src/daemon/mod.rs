@@ -12,6 +12,7 @@ pub mod memory;
 mod origin;
 pub mod placement;
 pub mod platform;
+mod questions;
 mod reload;
 pub mod resolver;
 mod said;

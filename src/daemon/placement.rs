@@ -110,7 +110,7 @@ impl Placement {
         self.places.iter().map(|place| place.cpu.map(|cpu| cpu.number)).collect()
     }
 
-    /// For each of so many workers the CPU that it is pinned to: one without a shard, if there are so many.
+    /// For each worker the CPU that it is pinned to: one without a shard, as far as there are such.
     #[must_use]
     pub fn worker_cpus(&self, workers: usize) -> Vec<Option<usize>> {
         (0..workers).map(|worker| self.spare.get(worker).copied()).collect()

@@ -1,4 +1,4 @@
-//! What waits in this node: workers, as many as rules need, and what operators ask of them.
+//! What waits in this node: workers, as many as rules need.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,30 +8,21 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
-use serde_json::{Value, json};
 
-use super::life::Node;
 use super::placement::Placement;
-use super::why::{arrival, why};
 use crate::config::Config;
 use crate::config::platform::Workers as Wanted;
-use crate::config::upstreams::{self, fallback_name};
-use crate::control::orders::Client;
-use crate::control::questions::{OfCache, Why};
 use crate::history::sources::Places;
-use crate::limits::CACHE_SHOWN_MAX;
 use crate::net::{Event, Net, THREAD_ADVICE};
-use crate::policy::{Policy, Rule};
+use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::serve::job::{self, Desk, Inbox, JobSettings};
 use crate::serve::published::Published;
-use crate::stats::counters::{RULE_HITS, RULE_WOULD};
-use crate::stats::labels::RULE;
 use crate::stats::ledger::LedgerSettings;
 use crate::sys::confine::Confined;
 use crate::sys::wake::Waker;
 use crate::work::trace::Tracing;
-use crate::work::{self, CacheOrder, CacheOrderKind, Plan, Workers, cache};
+use crate::work::{self, Plan, Workers, cache};
 
 /// The ports of DNS, and of DNS over TLS: workers may connect to them whatever the rules are at the start.
 const USUAL_PORTS: [u16; 2] = [53, 853];
@@ -56,7 +47,7 @@ pub(super) fn job_settings(config: &Config, workers: usize) -> JobSettings {
     JobSettings { workers, jobs: config.platform.jobs, share: config.platform.share }
 }
 
-/// The cache of one of so many workers: together they have what is configured.
+/// The cache of each worker: together they have what is configured.
 pub(super) fn cache_settings(config: &Config, workers: usize) -> cache::Settings {
     cache::Settings { size: config.cache.size / workers.max(1), ..config.cache.clone() }
 }
@@ -194,7 +185,7 @@ impl Bounds {
         Self { workers, ports: confined.limits_ports().then_some(ports) }
     }
 
-    /// Whether rules that were read again can be in force in this process.
+    /// Whether rules that were read again can be in effect in this process.
     ///
     /// # Errors
     /// What of them needs another.
@@ -219,74 +210,5 @@ impl Bounds {
             })
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
-    }
-}
-
-/// Whether a rule does anything here.
-fn state(policy: &Policy, rule: &Rule) -> &'static str {
-    let told = format!("rule \"{}\" ", rule.name);
-    if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
-        "folded"
-    } else if rule.dry_run {
-        "dry-run"
-    } else {
-        "in force"
-    }
-}
-
-/// What operators ask.
-impl Node {
-    /// Rules and routes in their order, and how often each has matched since the counts began.
-    pub(super) fn rules(&self) -> Value {
-        let snapshot = self.published.newest();
-        let policy = snapshot.policy();
-        let totals = self.board.read().total;
-        let (hits, would) = (RULE_HITS.of(&totals), RULE_WOULD.of(&totals));
-        let rules = policy.rules().iter().map(|rule| {
-            // The last value is of all that have no counter of their own.
-            let label = Some(usize::from(rule.label)).filter(|label| *label < RULE.len - 1);
-            json!({
-                "name": rule.name,
-                "place": rule.place,
-                "phase": rule.phase.name(),
-                "action": policy.done(rule),
-                "fallback": fallback_name(rule.fallback),
-                "state": state(policy, rule),
-                "hits": label.map(|label| hits[label]),
-                "would": label.map(|label| would[label]),
-            })
-        });
-        json!({
-            "rules": rules.collect::<Vec<_>>(),
-            "folded": policy.folded(),
-            "upstreams": policy.upstreams().iter().map(upstreams::as_json).collect::<Vec<_>>(),
-        })
-    }
-
-    /// The way of a query, by what is served now.
-    pub(super) fn why(&self, asked: &Why, clients: Vec<Client>) {
-        let to = asked.to.unwrap_or(self.config.listen[0]);
-        let told = arrival(&self.config, asked.is_tcp, asked.from, Some(to))
-            .and_then(|arrival| why(&self.published.newest(), &arrival, &asked.packet));
-        for client in clients {
-            match &told {
-                Ok(lines) => client.done(json!({ "lines": lines, "to": to })),
-                Err(error) => client.failed(error, &[]),
-            }
-        }
-    }
-
-    /// Shows or removes what the cache has.
-    pub(super) fn cache(&self, asked: &OfCache, clients: Vec<Client>) {
-        if self.bounds.workers == 0 {
-            let error = "this node has no cache: it has no worker, because no rule needs one";
-            return clients.into_iter().for_each(|client| client.failed(error, &[]));
-        }
-        let OfCache { purges, subtree, name } = asked.clone();
-        let kind = if purges { CacheOrderKind::Purge } else { CacheOrderKind::Show(CACHE_SHOWN_MAX) };
-        let lines = self.workers.order(&CacheOrder { name, subtree, kind });
-        for client in clients {
-            client.done(json!({ "lines": lines }));
-        }
     }
 }

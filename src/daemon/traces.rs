@@ -17,7 +17,7 @@ use crate::work::trace::{self, Trace, Tracing};
 pub(super) struct Opened {
     /// What workers need.
     pub(super) tracing: Tracing,
-    /// Where their traces come out, and who writes them.
+    /// Where their traces come out, and what writes them.
     file: Option<(Receiver<Box<Trace>>, Log, Writer)>,
 }
 

@@ -78,8 +78,8 @@ pub const ERROR_KEPT_LEN_MAX: usize = 2048;
 pub const STREAMS_PER_SERVER_MAX: usize = 4;
 /// See [`STREAMS_PER_SERVER_MAX`].
 pub const STREAM_PIPELINE_MAX: usize = 64;
-/// Connections of one thread to all servers.
-pub const STREAMS_MAX: usize = 128;
+/// Connections of one thread to all servers: sixteen servers with as many as they may have.
+pub const STREAMS_MAX: usize = 64;
 /// How long a connection rests before it is closed (RFC 7766, section 6.2.3, wants "a few seconds").
 pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may be silent while it owes an answer: then it is closed, and another one opened.
@@ -93,6 +93,4 @@ pub const STREAM_READS_PER_TURN_MAX: usize = 16;
 pub const CONDUCTOR_HOUSEKEEPING_EVERY: Duration = Duration::from_millis(100);
 /// Sets of upstreams that are remembered: queries that were handed over come by the last ones.
 pub const UPSTREAM_VIEWS_MAX: usize = 4;
-/// Bytes of a file of certificates: the system's has some 200 KiB.
-pub const ROOTS_LEN_MAX: u64 = 4 << 20;
 const _: () = assert!(MMSG_BATCH * 1000 < PORT_BUFFER_LEN);

@@ -35,7 +35,7 @@ pub const UPSTREAM_TRIES: usize = 3;
 pub const UPSTREAM_TRIES_MAX: usize = 8;
 /// The share of queries that measure another server than the best.
 pub const UPSTREAM_EXPLORE: f32 = 0.02;
-/// With more it is no choice any more.
+/// With more there would be little left to choose.
 pub const UPSTREAM_EXPLORE_MAX: f32 = 0.5;
 
 /// Entries of `[[route]]`: as many as there may be rules on a thread that answers.

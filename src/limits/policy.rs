@@ -16,8 +16,7 @@ pub const RULE_NETWORKS_MAX: usize = 65_536;
 /// Different tags: a query has a bit for each.
 pub const TAGS_MAX: usize = 64;
 
-/// Tests of one rule. What nobody has listed in `in { }` by then is better told in two rules, and a shard asks
-/// them one by one.
+/// Tests of one rule, which a shard makes one by one. Lists are one test however long they are.
 pub const RULE_TESTS_MAX: usize = 256;
 
 /// Parentheses and `not` within each other: the parser calls itself for each. Nobody reads five.
@@ -29,7 +28,7 @@ pub const RULE_NAME_LEN_MAX: usize = 64;
 /// Servers that one rule may list.
 pub const RULE_SERVERS_MAX: usize = 16;
 
-/// Longest `timeout` of a rule, in milliseconds: clients have given up by then.
+/// Longest `timeout` of a rule, in milliseconds: clients have asked somebody else by then.
 pub const RULE_TIMEOUT_MILLIS_MAX: u64 = 10_000;
 
 /// Mistakes told of all rules: nobody fixes more at once, and what is not a file of rules is all mistakes.

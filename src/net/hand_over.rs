@@ -33,22 +33,25 @@ impl Handed<'_> {
     #[inline(never)]
     pub(super) fn over(
         self,
-        desk: Option<&mut Desk>,
+        mut desk: Option<&mut Desk>,
         snapshot: &Snapshot,
         ledger: &mut Ledger,
         account: &mut Account,
     ) -> Option<Verdict> {
-        let Self { way, arrival, socket, connection, asked, slot, len } = self;
-        let label = snapshot.route_label(way);
-        let taken = Taken { arrival, socket, connection, account, label, asked, packet: &slot[..len] };
-        match desk.map_or(Err(WORK_REFUSED_POOL), |desk| desk.hand_over(way, &taken)) {
-            Ok(()) => {
+        let Self { mut way, arrival, socket, connection, asked, slot, len } = self;
+        loop {
+            let label = snapshot.route_label(way);
+            let taken = Taken { arrival, socket, connection, account, label, asked, packet: &slot[..len] };
+            let handed = desk.as_mut().map_or(Err(WORK_REFUSED_POOL), |desk| desk.hand_over(way, &taken));
+            let Err(reason) = handed else {
                 ledger.count(HANDED_OVER.at([label]));
-                None
-            }
-            Err(reason) => {
-                ledger.count(WORK_REFUSED.at([label, reason]));
-                Some(fallback(snapshot, way, arrival, slot, len, account))
+                return None;
+            };
+            ledger.count(WORK_REFUSED.at([label, reason]));
+            match fallback(snapshot, way, arrival, slot, len, account) {
+                // A rule further down.
+                Verdict::HandOff(next) => way = next,
+                instead => return Some(instead),
             }
         }
     }

@@ -225,9 +225,9 @@ impl Builder<'_> {
         rows
     }
 
-    /// Rows for classes by lists: `list_of` a term, if it is of this field; `Some(None)` where the term itself
-    /// is what classes list. With many classes and many rules, only those rules are looked at whose lists a
-    /// class is in: for all others it is as the class of no list.
+    /// Rows for classes by lists: `list_of` a term, if it is of this field; `Some(None)` where classes list
+    /// the term itself. Of many rules only those are looked at whose lists a class is in: to all others it is
+    /// as the class of no list.
     fn by_lists(&self, classes: &Classes, list_of: impl Fn(&Term) -> Option<Option<u32>>) -> Rows {
         let touched = self.touched(|term| list_of(term).is_some());
         if touched.is_empty() {

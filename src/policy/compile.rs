@@ -12,7 +12,7 @@ use super::language::{ActionId, Kind};
 use super::lower::{Known, Lowering, app, upstream};
 use super::parse;
 use super::phase::Phase;
-use super::problems::Origin;
+use super::problems::{Origin, line_starts};
 use super::rule::{Action, Route, Rule, RuleId};
 use super::tree::{Argument, At, Chosen, Cond, Doing, Mistake};
 use super::upstream::{Choose, Ecs, Over, Upstream, UpstreamId};
@@ -55,8 +55,15 @@ impl Policy {
 fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<Policy, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut drafts = Vec::new();
-    files.iter().for_each(|file| read_file(*file, &mut drafts, &mut problems));
-    routes.iter().for_each(|route| read_route(route, &mut drafts, &mut problems));
+    let of_files: Vec<_> = files.iter().map(|file| line_starts(file.text)).collect();
+    let of_routes: Vec<_> =
+        routes.iter().map(|route| [&route.when, &route.then].map(|text| line_starts(text))).collect();
+    for (file, lines) in files.iter().zip(&of_files) {
+        read_file(Origin { path: file.path, text: file.text, lines, key: None }, &mut drafts, &mut problems);
+    }
+    for (route, lines) in routes.iter().zip(&of_routes) {
+        read_route(route, lines, &mut drafts, &mut problems);
+    }
     names_differ(&drafts, &mut problems);
     let upstreams = upstreams(&drafts, world);
     let known = Known {
@@ -101,11 +108,10 @@ fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<
     })
 }
 
-fn read_file<'a>(file: Source<'a>, drafts: &mut Vec<Draft<'a>>, problems: &mut Vec<Problem>) {
-    let origin = Origin { path: file.path, text: file.text, key: None };
-    let (rules, mistakes) = parse::rules(file.text);
+fn read_file<'a>(origin: Origin<'a>, drafts: &mut Vec<Draft<'a>>, problems: &mut Vec<Problem>) {
+    let (rules, mistakes) = parse::rules(origin.text);
     problems.extend(mistakes.iter().map(|mistake| origin.problem(mistake)));
-    let file_name = file.path.rsplit('/').next().unwrap_or(file.path);
+    let file_name = origin.path.rsplit('/').next().unwrap_or(origin.path);
     drafts.extend(rules.into_iter().map(|rule| {
         let line = origin.line_and_column(rule.at).0;
         let name = rule.name.unwrap_or_else(|| At { at: rule.at, it: format!("{file_name}:{line}") });
@@ -114,12 +120,17 @@ fn read_file<'a>(file: Source<'a>, drafts: &mut Vec<Draft<'a>>, problems: &mut V
     }));
 }
 
-fn read_route<'a>(route: &'a Route, drafts: &mut Vec<Draft<'a>>, problems: &mut Vec<Problem>) {
-    let origin = |key, text| Origin { path: &route.place, text, key: Some(key) };
-    let (when, then) = (origin("when", &*route.when), origin("then", &*route.then));
+fn read_route<'a>(
+    route: &'a Route,
+    lines: &'a [Vec<usize>; 2],
+    drafts: &mut Vec<Draft<'a>>,
+    problems: &mut Vec<Problem>,
+) {
+    let origin = |key, text, lines| Origin { path: &route.place, text, lines, key: Some(key) };
+    let (when, then) = (origin("when", &*route.when, &*lines[0]), origin("then", &*route.then, &*lines[1]));
     let cond = parse::condition(&route.when).map_err(|mistake| problems.push(when.problem(&mistake)));
     let action = parse::action(&route.then).map_err(|mistake| problems.push(then.problem(&mistake)));
-    let name = origin("name", &*route.name);
+    let name = origin("name", &*route.name, &[]);
     let is_named = values::rule_name(&route.name, 0).map_err(|mistake| problems.push(name.problem(&mistake)));
     let (Ok(cond), Ok((doing, options)), Ok(name)) = (cond, action, is_named) else { return };
     if let Some(fallback) = &options.fallback {
@@ -217,7 +228,7 @@ fn few_enough(asking: &[Asking], rules: &[Rule], problems: &mut Vec<Problem>) {
         let most = if phase == Phase::Route { ROUTE_RULES_MAX } else { PHASE_RULES_MAX };
         if let Some(first_over) = asking.iter().filter(|asking| asking.phase == phase).nth(most) {
             let message = format!(
-                "there are more than {most} rules in the phase `{}`; one rule can list many names and networks",
+                "there are more than {most} rules in the phase `{}`; one can list many names and networks",
                 phase.name()
             );
             let place = rules[usize::from(first_over.rule)].place.clone();

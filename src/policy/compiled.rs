@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::engine::{Engine, LATER};
 use super::facts::Facts;
+use super::language::FieldId;
 use super::phase::Phase;
 use super::rule::{Decision, Hit, Rule, RuleId};
 use super::upstream::{Upstream, UpstreamId};
@@ -73,6 +74,19 @@ impl Policy {
     #[must_use]
     pub fn needs_workers(&self) -> bool {
         self.has_rules_of(LATER) || self.asked(Phase::Route as usize).any(Rule::waits)
+    }
+
+    /// Whether any rule asks where clients are.
+    #[must_use]
+    pub fn needs_places(&self) -> bool {
+        let is_place = |field| matches!(field, FieldId::Country | FieldId::Asn);
+        self.engine.terms.iter().any(|term| is_place(term.field))
+    }
+
+    /// Whether any rule wants queries traced.
+    #[must_use]
+    pub fn wants_traces(&self) -> bool {
+        self.rules.iter().any(|rule| rule.log)
     }
 
     fn has_rules_of(&self, stage: usize) -> bool {

@@ -9,7 +9,7 @@ use super::language::{FieldId, IPV6};
 use super::names::Names;
 use super::networks::Networks;
 use super::rule::{Action, Decision, Hit, Rule};
-use super::stage::{Candidates, Entry, Stage};
+use super::stage::{Entry, Stage, any_in_all, in_all};
 use super::term::{Asked, Dimension, Place, Term, number};
 
 /// The stages: one for each phase, and one for what a shard can know of the rules of later phases.
@@ -75,36 +75,41 @@ fn flags(facts: &Facts<'_>) -> usize {
 }
 
 impl Engine {
-    /// The rules of a stage that may match, in order, with what was looked up for them; `None` for none.
-    #[inline]
-    fn candidates(&self, stage: &Stage, facts: &Facts<'_>) -> Option<(Candidates, Place)> {
+    /// Gives each rule of a stage that may match to `ask`, in order, with what was looked up of the query,
+    /// until `ask` has had enough. Fields that are expensive to look up come last, if any rule is left.
+    #[inline(always)]
+    fn each_candidate(&self, stage: &Stage, facts: &Facts<'_>, mut ask: impl FnMut(Entry, Place) -> bool) {
         let words = stage.words;
+        let listener = stage.by_listener.row(words, facts.listener.min(self.listeners));
+        let by_type = stage.by_type.row_or_full(words, || self.types.class(facts.qtype) as usize);
+        let by_flags = stage.by_flags.row_or_full(words, || flags(facts));
+        if !any_in_all(&[listener, by_type, by_flags]) {
+            return;
+        }
         let mut place = Place::default();
-        let mut candidates =
-            Candidates::new(stage.by_listener.row(words, facts.listener.min(self.listeners)));
-        if !candidates.has_any() {
-            return None;
+        let mut look_up = |dimension: Dimension| {
+            stage.by_dimension[dimension as usize].row_or_full(words, || {
+                place[dimension as usize] = self.class(dimension, facts);
+                place[dimension as usize] as usize
+            })
+        };
+        let by_name = look_up(Dimension::Name);
+        if !any_in_all(&[listener, by_type, by_flags, by_name]) {
+            return;
         }
-        let mut keep = |row: &[u64]| candidates.keep(row);
-        if !stage.by_type.is_empty()
-            && !keep(stage.by_type.row(words, self.types.class(facts.qtype) as usize))
-        {
-            return None;
-        }
-        if !stage.by_flags.is_empty() && !keep(stage.by_flags.row(words, flags(facts))) {
-            return None;
-        }
-        for dimension in Dimension::ALL {
-            let rows = &stage.by_dimension[dimension as usize];
-            if !rows.is_empty() {
-                let class = self.class(dimension, facts);
-                place[dimension as usize] = class;
-                if !keep(rows.row(words, class as usize)) {
-                    return None;
+        let by_src = look_up(Dimension::Src);
+        let by_dst = look_up(Dimension::Dst);
+        let rows = [listener, by_type, by_flags, by_name, by_src, by_dst];
+        for word in 0..words {
+            let mut left = in_all(&rows, word);
+            while left != 0 {
+                let at = word * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                if ask(stage.entries[at], place) {
+                    return;
                 }
             }
         }
-        Some((candidates, place))
     }
 
     #[inline]
@@ -146,24 +151,22 @@ impl Engine {
     ) -> Decision {
         let mut decision = Decision { tags: facts.tags, ..Decision::default() };
         let stage = &self.stages[stage];
-        let Some((candidates, place)) = self.candidates(stage, facts) else { return decision };
-        for at in candidates.iter() {
-            let entry = stage.entries[at];
+        self.each_candidate(stage, facts, |entry, place| {
             let asked = Asked { facts, place, tags: decision.tags };
-            if is_asked(entry) && self.matches(entry, &asked).0 && apply(&mut decision, entry, rules, note) {
-                break;
-            }
-        }
+            is_asked(entry) && self.matches(entry, &asked).0 && apply(&mut decision, entry, rules, note)
+        });
         decision
     }
 
     /// Whether any rule of a stage matches.
     #[inline]
     pub(super) fn any_matches(&self, stage: usize, facts: &Facts<'_>) -> bool {
-        let stage = &self.stages[stage];
-        let Some((candidates, place)) = self.candidates(stage, facts) else { return false };
-        let asked = Asked { facts, place, tags: facts.tags };
-        candidates.iter().any(|at| self.matches(stage.entries[at], &asked).0)
+        let mut is_any = false;
+        self.each_candidate(&self.stages[stage], facts, |entry, place| {
+            is_any = self.matches(entry, &Asked { facts, place, tags: facts.tags }).0;
+            is_any
+        });
+        is_any
     }
 
     /// What a phase comes to, by asking every rule, each of which is given to `see`: whether it matches, and

@@ -1,5 +1,5 @@
 //! Conditions over terms, and the programs that they become: a row of terms, each with where to go when it
-//! is true and when it is not. Jumps go forward, so that every program ends.
+//! is true and when it is not. Jumps go forward, so every program ends.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -118,7 +118,7 @@ impl Expr {
     }
 }
 
-/// Where a program goes on.
+/// The next term of a program.
 pub(super) type Step = u32;
 /// The condition is true.
 pub(super) const TRUE: Step = u32::MAX;

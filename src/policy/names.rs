@@ -1,5 +1,5 @@
-//! All names that rules list, in one table: one pass over the labels of a query finds the longest of them that
-//! is at or above its name, and with it every list that the name is in, however many there are.
+//! All names that rules list, in one table: one pass over the labels of a query finds the longest of them
+//! that is at or above its name, and with it every list that the name is in, however many there are.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

@@ -131,8 +131,8 @@ impl<'t> Parser<'t> {
         Ok(is_here)
     }
 
-    /// From a mistake to where another rule seems to begin: at the first word of a line that nothing before it
-    /// asks for.
+    /// From a mistake to where another rule seems to begin: at the first word of a line, unless what stands
+    /// before it asks for one.
     fn skip(&mut self, from: usize) {
         let mut goes_on = false;
         loop {
@@ -322,9 +322,12 @@ impl<'t> Parser<'t> {
         let Some(row) = ACTIONS.iter().find(|row| row.name == word) else {
             return Err(unknown_action(word, at));
         };
-        let argument_at = self.lexer.at;
+        let mut argument_at = self.lexer.at;
         let argument = match row.id {
-            ActionId::Forward if self.takes("upstream")? => self.named("the name of an upstream")?,
+            ActionId::Forward if self.takes("upstream")? => {
+                argument_at = self.lexer.at;
+                self.named("the name of an upstream")?
+            }
             ActionId::Forward => Argument::Servers(self.servers()?),
             ActionId::Divert => {
                 let server = self.word("a server")?;
@@ -334,6 +337,7 @@ impl<'t> Parser<'t> {
                 if !self.takes("upstream")? {
                     return Err(self.unexpected("`upstream NAME`"));
                 }
+                argument_at = self.lexer.at;
                 self.named("the name of an upstream")?
             }
             ActionId::App => self.named("the name of an application")?,

@@ -3,12 +3,19 @@
 use super::tree::Mistake;
 use crate::problem::Problem;
 
+/// Where the lines of a text begin, in bytes.
+pub(super) fn line_starts(text: &str) -> Vec<usize> {
+    core::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
 /// What a text is called, and where its first byte stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
     /// The file; of a route, its place.
     pub(super) path: &'a str,
     pub(super) text: &'a str,
+    /// Its [`line_starts`].
+    pub(super) lines: &'a [usize],
     /// The key of a route that the text is the value of.
     pub(super) key: Option<&'static str>,
 }
@@ -16,9 +23,10 @@ pub(super) struct Origin<'a> {
 impl Origin<'_> {
     /// Line and column, in characters from 1.
     pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = line.checked_sub(1).and_then(|line| self.lines.get(line)).copied().unwrap_or(0);
+        let before = self.text.get(start..at).unwrap_or_default();
+        (line.max(1), before.chars().count() + 1)
     }
 
     /// `file:line:column`; of a route, its place.

@@ -14,14 +14,14 @@ const INTRODUCTION: &str = "\
 
 <!-- Made from the code: `UPDATE=1 cargo test --test drift` writes it. -->
 
-Rules decide what becomes of queries that the node does not just answer from its own zones. They stand in files
-that end in `.rules`, in the directory that `[platform] rules` names; files are read in the order of their names,
-rules in the order of their lines. A route of the configuration (`[[route]]`) is a rule of the phase `route`, after
-those in files: `when` is its condition, `then` its action.
+Rules decide what becomes of queries that the node does not just answer from its own zones. They are in files
+with names in `.rules`, in the directory of `[platform] rules`. Files are read in the order of their names,
+rules in the order of their lines. A route of the configuration (`[[route]]`) is a rule of the phase `route`
+and comes after those in files: `when` is its condition, `then` its action.
 
-`as112d rules check` reads all of them and tells every mistake with file, line and column; a start and a reload
-do too, and a file with a mistake changes nothing. `as112d query NAME TYPE --why` prints which rules are asked about
-a query, and which term of each decides.
+`as112d rules check` reads all of them and reports every mistake with file, line and column, as do a start
+and a reload; with a mistake anywhere, nothing changes. `as112d query NAME TYPE --why` prints which rules are
+asked about a query, and which term of each decides.
 
 ## A rule
 
@@ -35,15 +35,16 @@ test   = field ( \"=\" | \"!=\" | \"<\" | \">\" | \"<=\" | \">=\" ) value
        | \"any\"
 ```
 
-A rule begins on a line of its own and may span lines; `#` begins a comment, which ends with its line. `and` binds more
-tightly than `or`. `any` is true for every query. What is not known equals nothing: `=`, `in` and comparisons are
-false for it, `!=` and `not in` are true.
+A rule begins on a line of its own and may span lines; a comment begins with `#` and ends with its line.
+`and` binds more tightly than `or`. `any` is true for every query. What is not known equals nothing: `=`, `in`
+and comparisons are false for it, `!=` and `not in` are true.
 
-The name stands in counters, logs and `--why`. Without one it is the file and the line, as `10-lan.rules:3`. No two rules
-have the same name. A rule keeps its counters over reloads as long as it keeps its name.
+The name of a rule appears in counters, logs and `--why`. Without one it is the file and the line, such as
+`10-lan.rules:3`. No two rules have the same name. A rule keeps its counters over reloads as long as it keeps
+its name.
 
-Files are best replaced as a whole, by renaming. A rule that ends in the middle is a mistake, but no reader can know
-that a line after it is missing.
+Replace a file as a whole, by renaming another to its name. A rule that ends in the middle is a mistake, but
+no reader can know that a line after it is missing.
 
 ";
 
@@ -104,8 +105,8 @@ pub fn reference() -> String {
     }
     let ways: Vec<String> = Fallback::ALL.iter().map(|way| format!("`{}`", way.name())).collect();
     text += &format!(
-        "\nA fallback is {}: SERVFAIL, REFUSED, the node's own zones, no reply, what the query would have had \
-         without the rule, what the cache holds, be it stale.\n",
+        "\nA fallback is one of {}: SERVFAIL, REFUSED, the node's own zones, no reply, what the query would \
+         have had without the rule, what the cache holds, be it stale.\n",
         ways.join(", ")
     );
     phases(&mut text);
@@ -130,8 +131,8 @@ fn fields(text: &mut String) {
         let known = if *id == FieldId::Phase { "tells the phase".to_owned() } else { known };
         *text += &format!("| `{name}` | {meaning} | {value} | {known} |\n");
     }
-    *text += "\nNames of types, classes and codes may be written in either case; other words are compared letter \
-              for letter. A network has no bits set beyond its length.\n\n";
+    *text += "\nNames of types, classes and codes may be written in either case; other words are compared \
+              letter for letter. A network has no bits set beyond its length.\n\n";
 }
 
 fn actions(text: &mut String) {
@@ -149,11 +150,29 @@ fn actions(text: &mut String) {
     }
 }
 
+const PHASES: &str = "
+## Phases
+
+A query that no rule of the phase `route` takes is answered natively. Rules of later phases are asked about it
+only if they may concern it and the node is authoritative for its name. In each phase the rules are asked in
+their order, until an action ends the phase.
+
+| phase | when | known from here on | what may be done |
+|---|---|---|---|
+";
+
+const AFTER_PHASES: &str = "
+A rule says its phase with `phase = NAME`. It is asked in each phase in which its condition can be true, so
+one with `phase in { request reply }` is asked twice. A rule that does not mention `phase` is asked in the
+first one that knows all its fields and can do its action. A field that a phase cannot know is a mistake, as
+is an action that it cannot do.
+
+A rule of the phase `route` that forwards, resolves or answers from the cache says for whom: every query that
+matches must satisfy a test of `src` or, for a route, `allow`. Otherwise the node would be an open resolver.
+";
+
 fn phases(text: &mut String) {
-    *text += "\n## Phases\n\nA query that no rule of the phase `route` takes is answered natively, and rules of \
-              later phases are asked only if they may concern it, and only about names for which the node is \
-              authoritative. In each phase the rules are asked in their order; the first whose action ends the phase \
-              ends it.\n\n| phase | when | known from here on | what may be done |\n|---|---|---|---|\n";
+    *text += PHASES;
     for phase in Phase::ALL {
         let names = |known: &mut dyn Iterator<Item = &'static str>| {
             known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -165,12 +184,7 @@ fn phases(text: &mut String) {
         let known = if known.is_empty() { "nothing more".to_owned() } else { known };
         *text += &format!("| `{}` | {} | {known} | {done} |\n", phase.name(), phase.meaning());
     }
-    *text += "\nA rule says its phase with `phase = NAME`. It is asked in each phase in which its condition can be true, \
-              so `phase in { request reply }` makes it asked twice. A rule that does not speak of `phase` is asked in the \
-              first that knows all its fields and can do its action. A field that a phase cannot know is a mistake, and \
-              so is an action that it cannot do.\n\nA rule of the phase `route` that forwards, resolves or answers from \
-              the cache says for whom: every query that it matches must satisfy a test of `src`, or, for a route, `allow`. \
-              Else the node would be an open resolver.\n";
+    *text += AFTER_PHASES;
 }
 
 fn limits(text: &mut String) {

@@ -128,7 +128,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether what it does in the phase `route` may wait, so that a worker does it.
+    /// Whether what it does in the phase `route` may wait: then a worker does it.
     #[must_use]
     pub fn waits(&self) -> bool {
         let is_of_worker = matches!(

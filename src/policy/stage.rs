@@ -19,7 +19,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// A row for each of so many classes, full for so many rules.
+    /// Full rows for a number of classes, each of a number of rules.
     pub(super) fn full(classes: usize, rules: usize) -> Self {
         let mut rows = Self { bits: Vec::with_capacity(classes * words(rules)) };
         for _ in 0..classes {
@@ -37,10 +37,6 @@ impl Rows {
         Self { bits: self.bits.repeat(classes) }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.bits.is_empty()
-    }
-
     /// Puts a bit.
     pub(super) fn put(&mut self, words: usize, class: usize, rule: usize, is_set: bool) {
         let bit = 1 << (rule % 64);
@@ -49,9 +45,15 @@ impl Rows {
     }
 
     /// The row of a class; empty if there is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn row(&self, words: usize, class: usize) -> &[u64] {
         self.bits.get(class * words..(class + 1) * words).unwrap_or_default()
+    }
+
+    /// The row of the class that `class` tells, which is not asked if there are no rows.
+    #[inline(always)]
+    pub(super) fn row_or_full(&self, words: usize, class: impl FnOnce() -> usize) -> &[u64] {
+        if self.bits.is_empty() { &FULL[..words] } else { self.row(words, class()) }
     }
 
     /// Whether a row has any bit.
@@ -60,7 +62,7 @@ impl Rows {
     }
 }
 
-/// Words for the bits of so many rules.
+/// Words for the bits of a number of rules.
 pub(super) const fn words(rules: usize) -> usize {
     rules.div_ceil(64)
 }
@@ -86,48 +88,17 @@ pub(super) struct Stage {
     pub(super) by_dimension: [Rows; 3],
 }
 
-/// Rules that may match, a bit for each.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Candidates {
-    bits: [u64; WORDS_MAX],
-    words: usize,
+/// A row that leaves everything.
+pub(super) static FULL: [u64; WORDS_MAX] = [u64::MAX; WORDS_MAX];
+
+/// Whether any bit is in all rows.
+#[inline(always)]
+pub(super) fn any_in_all<const N: usize>(rows: &[&[u64]; N]) -> bool {
+    (0..rows[0].len()).fold(0, |any, word| any | in_all(rows, word)) != 0
 }
 
-impl Candidates {
-    #[inline]
-    pub(super) fn new(row: &[u64]) -> Self {
-        let mut bits = [0; WORDS_MAX];
-        let words = row.len().min(WORDS_MAX);
-        bits[..words].copy_from_slice(&row[..words]);
-        Self { bits, words }
-    }
-
-    /// Only those of `row` too. Whether any are left.
-    #[inline]
-    pub(super) fn keep(&mut self, row: &[u64]) -> bool {
-        let mut any = 0;
-        for (word, other) in self.bits[..self.words].iter_mut().zip(row) {
-            *word &= other;
-            any |= *word;
-        }
-        any != 0
-    }
-
-    #[inline]
-    pub(super) fn has_any(&self) -> bool {
-        self.bits[..self.words].iter().any(|word| *word != 0)
-    }
-
-    /// Places of rules, in their order.
-    #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.bits[..self.words].iter().enumerate().flat_map(|(at, word)| {
-            let mut left = *word;
-            core::iter::from_fn(move || {
-                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
-                left &= left - 1;
-                Some(at * 64 + bit)
-            })
-        })
-    }
+/// The bits of a word that are in all rows.
+#[inline(always)]
+pub(super) fn in_all<const N: usize>(rows: &[&[u64]; N], word: usize) -> u64 {
+    rows.iter().fold(u64::MAX, |bits, row| bits & row.get(word).copied().unwrap_or(0))
 }

@@ -72,7 +72,7 @@ pub(super) enum Check {
     List(Dimension, u32),
     /// One of these tags.
     Tags(u64),
-    /// So many of so many.
+    /// A share: the first number of the second.
     Sample(u32, u32),
     /// The same for every query of this node.
     Constant(bool),
@@ -162,7 +162,7 @@ pub(super) fn number(field: FieldId, facts: &Facts<'_>) -> Option<u64> {
     })
 }
 
-/// Whether a query is in a sample: by a hash of the client's address and the name, so that it always is or
+/// Whether a query is in a sample: by a hash of the client's address and the name, thus always or
 /// never. FNV-1a over the bytes of the address and of the name in lower case, then MurmurHash3's fmix64, as
 /// the last bytes of a name are often the same.
 pub(super) fn is_chosen(facts: &Facts<'_>, some: u32, all: u32) -> bool {

@@ -29,7 +29,7 @@ pub(super) enum Value {
     Name(Box<Name>),
     /// A listener, by address.
     Listener(IpAddr, Option<u16>),
-    /// So many of so many.
+    /// A share: the first number of the second.
     Ratio(u32, u32),
 }
 
@@ -130,7 +130,7 @@ impl Mistake {
         Self { at, message: message.into(), unknown: None }
     }
 
-    /// One about a word that is none of `known`.
+    /// One about a word that is not among `known`.
     pub(super) fn unknown<S: Into<String>>(
         at: usize,
         message: impl Into<String>,

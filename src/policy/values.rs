@@ -159,7 +159,7 @@ fn country(word: &str, at: usize) -> Result<Value, Mistake> {
         [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] => {
             Ok(Value::Number(u16::from_be_bytes([*first, *second]).into()))
         }
-        _ => Err(Mistake::new(at, format!("`{word}` is not a country; write its two letters, as `PT`"))),
+        _ => Err(Mistake::new(at, format!("`{word}` is not a country; write two letters, such as `PT`"))),
     }
 }
 
@@ -202,15 +202,14 @@ fn listener(word: &str, at: usize) -> Result<Value, Mistake> {
         return Ok(Value::Number(place));
     }
     address(word).map(|(address, port)| Value::Listener(address, port)).ok_or_else(|| {
-        Mistake::new(at, format!("`{word}` is not a listener; write its address, as `192.0.2.53:53`"))
+        Mistake::new(at, format!("`{word}` is not a listener; write its address, such as `192.0.2.53:53`"))
     })
 }
 
 /// A server to ask.
 pub(super) fn server(word: &str, at: usize) -> Result<SocketAddr, Mistake> {
     let Some((ip, port)) = address(word) else {
-        let message =
-            format!("`{word}` is not a server; write its address, as `192.0.2.53:53` or `[2001:db8::53]:53`");
+        let message = format!("`{word}` is not a server; write its address, such as `192.0.2.53:53`");
         return Err(Mistake::new(at, message));
     };
     let scoped = word.parse::<SocketAddrV6>().is_ok_and(|address| address.scope_id() != 0);

@@ -1,7 +1,7 @@
 //! Replies to queries that have been parsed before: on the way to a worker, or there.
 
 use super::job::Way;
-use super::route::{Routed, without_worker};
+use super::route::{Asking, Routed, route, without_worker};
 use super::service::{Service, Verdict, again, native, split};
 use super::snapshot::Snapshot;
 use crate::dns::arrival::{Arrival, Transport};
@@ -14,7 +14,8 @@ use crate::stats::account::Account;
 use crate::stats::labels::DROPPED_RULE;
 
 /// What the query in the first `len` bytes of `slot` gets when it cannot be handed over: the fallback of its
-/// rule, made in the slot. Nothing is handed over: [`Verdict::HandOff`] is not among what it returns.
+/// rule, made in the slot. Where that is what the rules after it make of the query, it may be
+/// [`Verdict::HandOff`], by another rule; each time by one further down, so that comes to an end.
 #[cold]
 pub fn fallback(
     snapshot: &Snapshot,
@@ -24,8 +25,16 @@ pub fn fallback(
     len: usize,
     account: &mut Account,
 ) -> Verdict {
-    match without_worker(snapshot, way, arrival.transport != Transport::Udp) {
-        Routed::Native | Routed::HandOff(_) => native(snapshot, arrival, slot, len, account),
+    let mut routed = without_worker(snapshot, way, arrival.transport != Transport::Udp);
+    if routed == Routed::Next {
+        again(snapshot, arrival, slot, len, |service, slot, query| {
+            let asking = Asking { snapshot, arrival, header: &service.header, slot, query };
+            routed = route(&asking, Some(way.rule), account);
+            0
+        });
+    }
+    match routed {
+        Routed::Native | Routed::Next => native(snapshot, arrival, slot, len, account),
         Routed::Answer(rcode) => {
             Verdict::Reply(again(snapshot, arrival, slot, len, |service, slot, query| {
                 service.code(slot, query, rcode, None)
@@ -38,6 +47,7 @@ pub fn fallback(
             account.dropped = Some(DROPPED_RULE);
             Verdict::Drop
         }
+        Routed::HandOff(way) => Verdict::HandOff(way),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::stats::labels::{
 };
 
 use super::job::Way;
-use super::route::{self, Routed};
+use super::route::{self, Asking, Routed};
 use super::snapshot::{Snapshot, UpdatePolicy};
 
 /// What becomes of a query.
@@ -230,8 +230,9 @@ impl Service<'_> {
     /// What rules of the phase `route` make of the query; `None` for the answer that it gets without them.
     #[cold]
     fn routed(&self, slot: &mut [u8], query: &Query, account: &mut Account) -> Option<Verdict> {
-        match route::route(self.snapshot, self.arrival, &self.header, slot, query, account) {
-            Routed::Native => None,
+        let Self { snapshot, arrival, header, .. } = self;
+        match route::route(&Asking { snapshot, arrival, header, slot, query }, None, account) {
+            Routed::Native | Routed::Next => None,
             Routed::Answer(rcode) => Some(Verdict::Reply(self.code(slot, query, rcode, None))),
             Routed::Truncate => Some(Verdict::Reply(self.truncated(slot, query))),
             Routed::Drop => {

@@ -330,6 +330,7 @@ fn without_a_worker_a_query_gets_the_fallback_of_its_rule() {
     };
     let names = ["fail", "refuse", "native", "drop", "next", "stale"];
     let mut rules: String = names.map(rule).concat();
+    rules += &format!("after: {FORWARD} qname-suffix in {{ a.next.test }} forward 192.0.2.9:53\n");
     rules += "both: qname-suffix in { both.test } divert 192.0.2.2:53
               taken: qname-suffix in { both.test } answer YXDOMAIN
               cuts: qname-suffix in { cut.test } divert 192.0.2.2:53
@@ -345,7 +346,7 @@ fn without_a_worker_a_query_gets_the_fallback_of_its_rule() {
         Asked { verdict, slot, account }
     };
     for transport in [UDP, TCP] {
-        for fallback in names {
+        for fallback in names.into_iter().filter(|name| *name != "next") {
             let packet = with_opt(query(&format!("a.{fallback}.test"), 1), 1232, &NSID);
             let got = instead(transport, way(&node, fallback), &packet);
             match fallback {
@@ -359,11 +360,18 @@ fn without_a_worker_a_query_gets_the_fallback_of_its_rule() {
             }
         }
         let packet = query(OURS, rtype::PTR);
-        for name in ["native", "next"] {
-            let got = instead(transport, way(&node, name), &packet);
-            assert_eq!(got.reply(), plain(&arrival(transport), &packet));
-            assert!(got.account.zone.is_some());
-        }
+        let got = instead(transport, way(&node, "native"), &packet);
+        assert_eq!(got.reply(), plain(&arrival(transport), &packet));
+        assert!(got.account.zone.is_some());
+        let nowhere = query("a.next.test", 1);
+        let asked = ask_as(&node, &arrival(transport), &nowhere);
+        let (mut slot, mut account) = (asked.slot, asked.account);
+        let way_of_next = way(&node, "next");
+        let got = fallback(&node, way_of_next, &arrival(transport), &mut slot, nowhere.len(), &mut account);
+        assert_eq!(got, Verdict::HandOff(way(&node, "after")), "what the next rule says");
+        assert_eq!(slot, slot_for(&arrival(transport), &nowhere), "as it came");
+        let got = Asked { verdict: got, slot, account };
+        assert_eq!(got.hits().0, ["next", "after"].map(|name| label(&node, name)));
         let unrouted = Way { rule: UNROUTED, serial: 0 };
         assert_eq!(instead(transport, unrouted, &packet).reply(), plain(&arrival(transport), &packet));
         // The copy alone is what cannot be.
@@ -503,4 +511,70 @@ fn codes_and_truncations_are_made_of_a_copy_as_in_the_slot() {
     let mut out = vec![0; SLOT_PAYLOAD_LEN];
     assert_eq!(answer_code(&node, &arrival(UDP), &[0; 5], 2, None, &mut out), 0);
     assert_eq!(answer_code(&node, &arrival(UDP), &[1; 20], 2, None, &mut out), 12);
+}
+
+/// Whatever is in the bytes of a query, of a message and of a way, a reply is one: to this query, no longer
+/// than its client can take, and nothing panics.
+#[test]
+fn random_bytes_make_replies_or_nothing() {
+    let node = ruled(&format!("far: {FORWARD} any forward 192.0.2.1:53 fallback next\ncut: any truncate"));
+    let mut random = Random::new();
+    let (mut slot, mut completed, mut cut) = (vec![0; TCP_REPLY_LEN_MAX], 0, 0);
+    for _ in 0..20_000 {
+        let arrival = arrival(if random.below(2) == 0 { UDP } else { TCP });
+        let options = [&NSID[..], &COOKIE, &[0, 8, 0, 4, 0, 1, 0, 0]][random.below(3)].to_vec();
+        let mut packet = query([OURS, OTHERS][random.below(2)], [1, 12, 252][random.below(3)]);
+        if random.below(2) == 0 {
+            packet = with_opt(packet, random.below(5000) as u16, &options);
+        }
+        let theirs = packet[12..].to_vec();
+        let mut response =
+            message(random.below(0x8000) as u16, &theirs, &record().repeat(random.below(60)), [3; 3]);
+        for bytes in [&mut packet, &mut response] {
+            for _ in 0..random.below(4) {
+                let at = random.below(bytes.len());
+                bytes[at] = random.below(256) as u8;
+            }
+            let len = bytes.len() - random.below(4).saturating_sub(1) * random.below(bytes.len()) / 3;
+            bytes.truncate(len);
+        }
+        let most = if arrival.transport == UDP { 1232 } else { TCP_REPLY_LEN_MAX };
+        let is_reply = |out: &[u8], len: usize| {
+            assert!(len <= most && (len == 0 || len >= 12), "{len}");
+            assert!(len == 0 || out[..2] == packet[..2] && out[2] & 0x80 != 0);
+            len > 12
+        };
+        let code = random.below(4096) as u16;
+        let error = (random.below(2) == 0).then_some(22);
+        let len = complete(&node, &arrival, &packet, &response, code, error, &mut slot);
+        completed += usize::from(is_reply(&slot, len) && slot[6..8] != [0, 0]);
+        cut += usize::from(len > 12 && slot[2] & 2 != 0);
+        let len = answer_code(&node, &arrival, &packet, code, error, &mut slot);
+        is_reply(&slot, len);
+        let len = truncated(&node, &arrival, &packet, &mut slot);
+        is_reply(&slot, len);
+        let (way, mut account) = (Way { rule: random.below(4) as u16, serial: 0 }, Account::default());
+        slot[..packet.len()].copy_from_slice(&packet);
+        if let Verdict::Reply(len) = fallback(&node, way, &arrival, &mut slot, packet.len(), &mut account) {
+            is_reply(&slot, len);
+        }
+    }
+    assert!(completed > 2_000 && cut > 500, "{completed} {cut}");
+}
+
+/// Numbers for a walk that can be repeated: `SEED=... cargo test`.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new() -> Self {
+        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);
+        println!("SEED={seed}");
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        ((mixed ^ (mixed >> 32)) % bound as u64) as usize
+    }
 }

@@ -53,6 +53,8 @@ pub struct Ruled {
     pub divert: Option<(u16, u16)>,
     /// A rule wants it traced.
     pub is_traced: bool,
+    /// The bits of the response code that OPT has, where somebody else than the node has said it.
+    pub extended_rcode: u8,
 }
 
 impl Ruled {
@@ -110,8 +112,6 @@ pub struct Account {
     pub zone: Option<ZoneLabels>,
     /// What rules have said of it, where any was asked.
     pub ruled: Option<Ruled>,
-    /// The bits of the response code that OPT has, where somebody else than the node has said it.
-    pub extended_rcode: u8,
 }
 
 impl Account {
@@ -179,8 +179,9 @@ impl Account {
     /// says by itself and only OPT has whole is known by why it says so.
     #[inline]
     fn rcode(&self, flags: u16) -> usize {
+        let extended = self.ruled.as_ref().map_or(0, |ruled| u16::from(ruled.extended_rcode));
         match flags & 0xF {
-            low if self.extended_rcode != 0 => rcode_value(u16::from(self.extended_rcode) << 4 | low),
+            low if extended != 0 => rcode_value(extended << 4 | low),
             // Of BADVERS: a reply to no version that we speak.
             0 if self.edns.is_some_and(|edns| edns.version > 0) => RCODE_BADVERS,
             // Of BADCOOKIE, which is for a network over its rate.
@@ -213,14 +214,15 @@ mod tests {
     fn a_reply_is_counted_by_its_whole_response_code() {
         let newer = Some(Edns { version: 1, dnssec_ok: false, nsid: false, cookie: None });
         let over_limit = Some(OVER_LIMIT_BADCOOKIE as u8);
+        let ruled = Some(Ruled { extended_rcode: 1, ..Ruled::default() });
         let replies = [
             (Account::default(), 2, 2),
             (Account::default(), 7, 7),
             (Account { edns: newer, ..Account::default() }, 0, rcode::BADVERS),
             (Account { over_limit, ..Account::default() }, 7, rcode::BADCOOKIE),
             (Account { over_limit, ..Account::default() }, 1, 1),
-            (Account { extended_rcode: 1, ..Account::default() }, 7, rcode::BADCOOKIE),
-            (Account { extended_rcode: 1, ..Account::default() }, 1, 17),
+            (Account { ruled, ..Account::default() }, 7, rcode::BADCOOKIE),
+            (Account { ruled, ..Account::default() }, 1, 17),
         ];
         for (account, low, expected) in replies {
             let mut tally = Tally::default();

@@ -196,3 +196,137 @@ pub fn take_errors(socket: &UdpSocket, take: &mut impl FnMut(SocketAddr, &[u8]))
 
 /// Bytes of a datagram that is returned with an error which are looked at: header and question of any query.
 const ERROR_PAYLOAD_LEN: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::limits::SLOT_PAYLOAD_LEN;
+
+    fn bound(address: &str) -> UdpSocket {
+        let socket = UdpSocket::bind(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        socket
+    }
+
+    fn at_loopback(socket: &UdpSocket) -> SocketAddr {
+        let any = socket.local_addr().unwrap();
+        let ip: std::net::IpAddr =
+            if any.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+        SocketAddr::new(ip, any.port())
+    }
+
+    /// Waits for something that the kernel does soon.
+    fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "in time");
+        }
+    }
+
+    fn push(outbox: &mut Outbox, to: SocketAddr, bytes: &[u8]) {
+        outbox.push(&to, |out| {
+            out[..bytes.len()].copy_from_slice(bytes);
+            bytes.len()
+        });
+    }
+
+    #[test]
+    fn batches_go_to_many_and_come_from_many() {
+        for (is_ipv6, address) in [(false, "127.0.0.1:0"), (true, "[::1]:0")] {
+            let (ours, peers) = (open(is_ipv6, 1 << 20).unwrap(), [(); 3].map(|()| bound(address)));
+            let (mut outbox, mut inbox) = (Outbox::new().unwrap(), Inbox::new().unwrap());
+            for number in 0..MMSG_BATCH {
+                let to = peers[number % 3].local_addr().unwrap();
+                push(&mut outbox, to, &[number as u8; 40]);
+            }
+            assert!(outbox.is_full());
+            outbox.send(&ours, &mut |_, errno| panic!("{errno}"));
+            assert!(outbox.is_empty());
+            for number in 0..MMSG_BATCH {
+                let mut bytes = [0; 100];
+                let (len, from) = peers[number % 3].recv_from(&mut bytes).unwrap();
+                assert_eq!((&bytes[..len], from), (&[number as u8; 40][..], at_loopback(&ours)));
+                peers[number % 3].send_to(&bytes[..number], from).unwrap();
+            }
+            let mut lens = Vec::new();
+            while lens.len() < MMSG_BATCH {
+                let Received::Some(count) = inbox.receive(&ours) else { panic!("no error waits") };
+                for message in 0..count {
+                    let (from, bytes) = inbox.datagram(message).unwrap();
+                    assert!(peers.iter().any(|peer| peer.local_addr().unwrap() == from));
+                    lens.push(bytes.len());
+                }
+            }
+            lens.sort_unstable();
+            assert_eq!(lens, (0..MMSG_BATCH).collect::<Vec<_>>());
+            assert_eq!(inbox.receive(&ours), Received::Some(0));
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_fills_its_slot() {
+        let (ours, peer) = (open(false, 1 << 20).unwrap(), bound("127.0.0.1:0"));
+        peer.send_to(&[7; 3000], at_loopback(&ours)).unwrap();
+        let mut inbox = Inbox::new().unwrap();
+        until(|| (inbox.receive(&ours) == Received::Some(1)).then_some(()));
+        assert_eq!(inbox.datagram(0).unwrap().1, [7; SLOT_PAYLOAD_LEN]);
+    }
+
+    #[test]
+    fn a_refused_port_is_told_with_what_was_sent_and_hinders_nothing_else() {
+        for (is_ipv6, address) in [(false, "127.0.0.1:0"), (true, "[::1]:0")] {
+            let nobody = bound(address).local_addr().unwrap();
+            let (ours, peer) = (open(is_ipv6, 1 << 20).unwrap(), bound(address));
+            let mut outbox = Outbox::new().unwrap();
+            push(&mut outbox, nobody, b"refused");
+            outbox.send(&ours, &mut |_, errno| panic!("{errno}"));
+            // The error is in the socket by now; what is sent next leaves all the same.
+            push(&mut outbox, peer.local_addr().unwrap(), b"taken");
+            push(&mut outbox, peer.local_addr().unwrap(), b"as well");
+            assert!(outbox.send(&ours, &mut |_, errno| panic!("{errno}")), "it tells that there are errors");
+            let mut bytes = [0; 16];
+            assert_eq!(peer.recv_from(&mut bytes).unwrap().0, 5);
+            assert_eq!(peer.recv_from(&mut bytes).unwrap().0, 7);
+            let mut errors = Vec::new();
+            until(|| {
+                take_errors(&ours, &mut |to, query| errors.push((to, query.to_vec())));
+                (!errors.is_empty()).then_some(())
+            });
+            assert_eq!(errors, [(nobody, b"refused".to_vec())]);
+            push(&mut outbox, nobody, b"again");
+            outbox.send(&ours, &mut |_, errno| panic!("{errno}"));
+            let mut inbox = Inbox::new().unwrap();
+            until(|| (inbox.receive(&ours) == Received::Error).then_some(()));
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_take_is_told_by_its_place() {
+        let (ours, peer) = (open(false, 1 << 20).unwrap(), bound("127.0.0.1:0"));
+        let mut outbox = Outbox::new().unwrap();
+        let to = peer.local_addr().unwrap();
+        push(&mut outbox, to, b"one");
+        push(&mut outbox, SocketAddr::from(([127, 0, 0, 1], 0)), b"two");
+        push(&mut outbox, to, b"three");
+        push(&mut outbox, "[::1]:53".parse().unwrap(), b"four");
+        let mut lost = Vec::new();
+        outbox.send(&ours, &mut |place, errno| lost.push((place, errno)));
+        assert_eq!(lost, [(1, libc::EINVAL), (3, libc::EAFNOSUPPORT)]);
+        let mut bytes = [0; 16];
+        assert_eq!(peer.recv_from(&mut bytes).unwrap().0, 3);
+        assert_eq!(peer.recv_from(&mut bytes).unwrap().0, 5);
+    }
+
+    #[test]
+    fn ports_are_random() {
+        let sockets: Vec<_> = (0..64).map(|_| open(false, 1 << 16).unwrap()).collect();
+        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        let steps = ports.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 64).count();
+        assert!(steps < 8, "{ports:?}");
+    }
+}

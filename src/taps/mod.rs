@@ -29,6 +29,12 @@ pub enum Addresses {
 const SHORT_BITS: (u8, u8) = (24, 48);
 
 impl Addresses {
+    /// What is told of `ip`, as it is written.
+    #[must_use]
+    pub fn told(self, ip: IpAddr) -> String {
+        self.of(ip).to_string()
+    }
+
     /// What is told of `ip`.
     fn of(self, ip: IpAddr) -> Told {
         match self {

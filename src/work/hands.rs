@@ -1,10 +1,9 @@
 //! What a worker does for a query: the effects of its life, and what comes of each.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cache::{Cache, Found, Stored};
+use super::cache::{Cache, Found, Key, Stored};
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Conductor, Waiter};
 use super::divert::Copy;
@@ -13,6 +12,7 @@ use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
 use super::question::Question;
 use super::replies::{Bench, Material, with_room};
 use super::responses::Ended;
+use super::task::{Task, Waiting, Wants, label, name, rules};
 use super::tasks::Tasks;
 use super::trace::{Steps, Tracing};
 use crate::dns::arrival::Arrival;
@@ -27,36 +27,10 @@ use crate::stats::counters::{
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
-    WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
+    DROPPED_SHORT, WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
 };
 use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
-
-/// A query that a worker has.
-#[derive(Debug)]
-pub(super) struct Task {
-    pub(super) query: Query,
-    job: Box<Job>,
-    /// The desk that the job goes back to. Without one it is nobody's.
-    desk: Option<usize>,
-    snapshot: Arc<Snapshot>,
-    /// Its number, if it has waited.
-    number: Option<u32>,
-    /// The number of its copy, if one was sent.
-    copy: Option<u32>,
-    place: Option<Place>,
-    steps: Option<Box<Steps>>,
-    /// What its reply is made of.
-    reply: Reply,
-    reply_len: Option<usize>,
-}
-
-/// What waits for an answer, or a timer.
-#[derive(Debug)]
-pub(super) enum Waiting {
-    Query(Task),
-    Copy(Copy),
-}
 
 /// All that a worker does it with.
 pub(super) struct Hands {
@@ -76,6 +50,9 @@ pub(super) struct Hands {
     pub(super) tracing: Tracing,
     /// Queries until the next one that is traced.
     pub(super) to_trace: u32,
+    pub(super) wants: Wants,
+    /// Where the steps of the next query are noted that may be traced.
+    pub(super) spare_steps: Option<Box<Steps>>,
     pub(super) bench: Bench,
     /// What the cache had for the query that was looked up last.
     pub(super) found: Vec<u8>,
@@ -99,9 +76,12 @@ impl Hands {
         let Some(snapshot) = snapshot.filter(|_| !is_late) else {
             return self.drop_late(job, desk, snapshot);
         };
-        let steps = self.is_sampled(&job).then(Steps::new);
+        self.wants.see(snapshot);
+        let is_sampled = self.is_sampled() || job.is_traced;
+        let steps = self.tracing.to.as_ref().filter(|_| is_sampled || self.wants.traces);
+        let steps = steps.map(|_| self.spare_steps.take().unwrap_or_else(Steps::new));
         let query = Query::new(job.asked, self.patience);
-        let task = Task { steps, ..Task::new(query, job, Some(desk), snapshot) };
+        let task = Task { steps, is_sampled, ..Task::new(query, job, Some(desk), snapshot) };
         self.carry(task, Event::Begin, None, now);
     }
 
@@ -114,11 +94,11 @@ impl Hands {
         self.give_back(job, desk);
     }
 
-    fn is_sampled(&mut self, job: &Job) -> bool {
-        let (Some(_), every) = (&self.tracing.to, self.tracing.sample_every) else { return false };
-        let Some(every) = every else { return job.is_traced };
+    /// Whether it is the turn of this query to be traced.
+    fn is_sampled(&mut self) -> bool {
+        let Some(every) = self.tracing.sample_every else { return false };
         self.to_trace = self.to_trace.checked_sub(1).unwrap_or(every.get() - 1);
-        self.to_trace == 0 || job.is_traced
+        self.to_trace == 0
     }
 
     /// Goes on with a query, until it waits or ends.
@@ -130,26 +110,32 @@ impl Hands {
         now: Instant,
     ) {
         let snapshot = Arc::clone(&task.snapshot);
+        self.wants.see(&snapshot);
         let policy = snapshot.policy();
         let rules = rules(policy);
+        let Some(question) = Question::read(&task.job) else { return self.unreadable(task) };
         let mut effect = task.query.step(event, &rules);
         loop {
             if let Some(steps) = &mut task.steps {
                 steps.note(name(effect), task.job.asked);
             }
+            let about = About { policy, question: &question, now };
             let event = match effect {
-                Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, policy, phase, after)),
-                Effect::LookUp(view) => Event::Looked(self.look_up(&task, policy, view, now)),
-                Effect::Ask(upstream) => self.ask(&mut task, &rules, upstream, now),
-                Effect::Copy(rule, upstream) => self.copy(&mut task, policy, (rule, upstream), now),
-                Effect::Store => self.store(&task, policy, ended.as_deref_mut(), now),
-                Effect::Fail => self.fail(&task, policy, now),
+                Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, &about, phase, after)),
+                Effect::LookUp(view) => Event::Looked(self.look_up(&task, &about, view)),
+                Effect::Ask(upstream) => self.ask(&mut task, &about, &rules, upstream),
+                Effect::Copy(rule, upstream) => self.copy(&mut task, &about, rule, upstream),
+                Effect::Store => self.store(&task, &about, ended.as_deref_mut()),
+                Effect::Fail => {
+                    self.cache.fail(&about.key(&task), now);
+                    Event::Done
+                }
                 Effect::Refused(rule, reason) => {
                     self.ledger.count(WORK_REFUSED.at([label(policy, rule), reason]));
                     Event::Done
                 }
-                Effect::Make(reply) => self.make(&mut task, reply, ended.as_deref_mut(), now),
-                Effect::Send => self.send(&mut task, ended.as_deref_mut()),
+                Effect::Make(reply) => self.make(&mut task, &about, reply, ended.as_deref_mut()),
+                Effect::Send => self.send(&mut task, &about, ended.as_deref_mut()),
                 Effect::Wait => return self.park(task, &rules),
                 Effect::End => return self.end(task),
             };
@@ -157,8 +143,22 @@ impl Hands {
         }
     }
 
-    fn decide(&mut self, task: &mut Task, policy: &Policy, phase: Phase, after: Option<RuleId>) -> Decision {
+    /// It was parsed before it was handed over, so this does not happen.
+    fn unreadable(&mut self, mut task: Task) {
+        task.job.account.dropped = Some(DROPPED_SHORT);
+        self.ledger.post(&task.job.account, task.client(), None);
+        self.end(task);
+    }
+
+    fn decide(
+        &mut self,
+        task: &mut Task,
+        about: &About<'_>,
+        phase: Phase,
+        after: Option<RuleId>,
+    ) -> Decision {
         let Task { query, job, place, .. } = task;
+        let policy = about.policy;
         if phase == Phase::Route && after.is_none() {
             // The shard has decided.
             let rule = policy.rules().get(usize::from(job.way.rule));
@@ -174,13 +174,13 @@ impl Hands {
         if !policy.has_rules(phase) {
             return unchanged;
         }
-        let Some(question) = Question::read(job) else { return unchanged };
         let mut later = query.later();
         if phase != Phase::Route {
-            let place = *place.get_or_insert_with(|| self.places.look(job.arrival.peer.ip()));
+            let look = || self.places.look(job.arrival.peer.ip());
+            let place = if self.wants.places { *place.get_or_insert_with(look) } else { Place::default() };
             (later.country, later.asn) = (place.country, place.asn);
         }
-        let facts = question.facts(&job.arrival, query.tags(), later);
+        let facts = about.question.facts(job, query.tags(), later);
         let ledger = &mut self.ledger;
         let mut note = |hit: Hit| {
             let family = if hit.is_dry_run { RULE_WOULD } else { RULE_HITS };
@@ -192,10 +192,9 @@ impl Hands {
         }
     }
 
-    fn look_up(&mut self, task: &Task, policy: &Policy, view: Option<UpstreamId>, now: Instant) -> Looked {
-        let Some(question) = Question::read(&task.job) else { return Looked::Miss };
-        let key = question.key(policy, view, task.client());
-        let found = self.cache.look(&key, now, &mut self.found);
+    fn look_up(&mut self, task: &Task, about: &About<'_>, view: Option<UpstreamId>) -> Looked {
+        let key = about.question.key(about.policy, view, &task.job);
+        let found = self.cache.look(&key, about.now, &mut self.found);
         let (counted, looked) = match found {
             Found::Fresh => (CACHE_FRESH, Looked::Fresh),
             Found::Prefetch => (CACHE_PREFETCH, Looked::Fresh),
@@ -207,7 +206,7 @@ impl Hands {
         self.ledger.count(CACHE_LOOKS.at([counted]));
         if found == Found::Prefetch
             && self.prefetches.len() < WORK_PREFETCHES_A_TURN
-            && let Some(query) = task.query.prefetch(now)
+            && let Some(query) = task.query.prefetch(about.now)
         {
             let twin = task.job.twin();
             self.prefetches.push(Task { place: task.place, ..Task::new(query, twin, None, &task.snapshot) });
@@ -215,48 +214,43 @@ impl Hands {
         looked
     }
 
-    fn ask(&mut self, task: &mut Task, rules: &Rules<'_>, upstream: UpstreamId, now: Instant) -> Event {
+    fn ask(&mut self, task: &mut Task, about: &About<'_>, rules: &Rules<'_>, upstream: UpstreamId) -> Event {
         let Some(number) = task.number.or_else(|| self.tasks.reserve(WORK_TASKS_MAX + self.copies)) else {
             return Event::NotAsked(WORK_REFUSED_TASKS);
         };
         task.number = Some(number);
-        let Some(question) = Question::read(&task.job) else { return Event::NotAsked(WORK_REFUSED_TASKS) };
-        let (policy, deadline) = (task.snapshot.policy(), task.query.deadline(rules));
-        let ask = question.ask(policy, upstream, task.client(), deadline, false);
-        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), now, &mut self.ledger) {
+        let deadline = task.query.deadline(rules);
+        let ask = about.question.ask(about.policy, upstream, &task.job, deadline, false);
+        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
             Asked::Waiting | Asked::Joined => Event::Asked,
             Asked::Refused(reason) => Event::NotAsked(reason),
         }
     }
 
     /// Sends a copy. Where there is no room for it, that is all.
-    fn copy(&mut self, task: &mut Task, policy: &Policy, to: (RuleId, UpstreamId), now: Instant) -> Event {
+    fn copy(&mut self, task: &mut Task, about: &About<'_>, rule: RuleId, upstream: UpstreamId) -> Event {
         let most = if self.copies < WORK_COPIES_MAX { usize::MAX } else { 0 };
-        let (rule, upstream) = to;
-        if let Some(question) = Question::read(&task.job)
-            && let Some(number) = self.tasks.reserve(most)
-        {
-            let deadline = now + self.patience.query;
-            let ask = question.ask(policy, upstream, task.client(), deadline, true);
-            let mut copy = Copy::new(label(policy, Some(rule)));
-            match self.conductor.ask(&task.snapshot, &ask, Waiter(number), now, &mut self.ledger) {
-                Asked::Refused(_) => drop(copy.theirs(&[])),
-                Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
-            }
-            self.copies += 1;
-            self.tasks.put(number, Waiting::Copy(copy));
-            task.copy = Some(number);
+        let Some(number) = self.tasks.reserve(most) else { return Event::Done };
+        let deadline = about.now + self.patience.query;
+        let ask = about.question.ask(about.policy, upstream, &task.job, deadline, true);
+        let mut copy = Copy::new(label(about.policy, Some(rule)));
+        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
+            Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
+            // There will be nothing to compare.
+            Asked::Refused(_) => drop(copy.theirs(&[])),
         }
+        self.copies += 1;
+        self.tasks.put(number, Waiting::Copy(copy));
+        task.copy = Some(number);
         Event::Done
     }
 
-    fn store(&mut self, task: &Task, policy: &Policy, ended: Option<&mut Ended>, now: Instant) -> Event {
-        let Some((ended, question)) = ended.zip(Question::read(&task.job)) else { return Event::Done };
-        let view = task.query.view().flatten();
-        let key = question.key(policy, view, task.client());
+    fn store(&mut self, task: &Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
+        let Some(ended) = ended else { return Event::Done };
+        let key = about.key(task);
         // All who waited for it have asked the same.
         if ended.stored.replace(key.view) != Some(key.view) {
-            match self.cache.store(&key, &ended.message, ended.scope, now) {
+            match self.cache.store(&key, &ended.message, ended.scope, about.now) {
                 Stored::Positive | Stored::Negative => self.ledger.count(CACHE_STORED.at([])),
                 Stored::Failure | Stored::No(_) => {}
             }
@@ -264,24 +258,13 @@ impl Hands {
         Event::Done
     }
 
-    fn fail(&mut self, task: &Task, policy: &Policy, now: Instant) -> Event {
-        if let Some(question) = Question::read(&task.job) {
-            let view = task.query.view().flatten();
-            self.cache.fail(&question.key(policy, view, task.client()), now);
-        }
-        Event::Done
-    }
-
-    fn make(&mut self, task: &mut Task, reply: Reply, ended: Option<&mut Ended>, now: Instant) -> Event {
+    fn make(&mut self, task: &mut Task, about: &About<'_>, reply: Reply, ended: Option<&mut Ended>) -> Event {
         task.reply = reply;
-        if reply == (Reply::Stale { is_tried: true })
-            && let Some(question) = Question::read(&task.job)
-        {
-            let view = task.query.view().flatten();
-            self.cache.stale_tried(&question.key(task.snapshot.policy(), view, task.client()), now);
+        if reply == (Reply::Stale { is_tried: true }) {
+            self.cache.stale_tried(&about.key(task), about.now);
         }
         let arrival = task.job.arrival;
-        let rcode = self.make_for(task, &arrival, ended);
+        let rcode = self.make_for(task, about, &arrival, ended);
         if rcode.is_none() {
             task.job.account.dropped.get_or_insert(DROPPED_RULE);
         }
@@ -289,9 +272,14 @@ impl Hands {
     }
 
     /// Makes the reply of a query as if it had arrived so.
-    fn make_for(&mut self, task: &mut Task, arrival: &Arrival, ended: Option<&mut Ended>) -> Option<u16> {
+    fn make_for(
+        &mut self,
+        task: &mut Task,
+        about: &About<'_>,
+        arrival: &Arrival,
+        ended: Option<&mut Ended>,
+    ) -> Option<u16> {
         let Task { query, job, snapshot, reply, .. } = task;
-        let wants_authentic = Question::read(job).is_some_and(|question| question.wants_authentic());
         let mut account = job.account;
         let (response, rcode) = match ended {
             Some(ended) => (&mut ended.bare[..], ended.rcode.unwrap_or_default()),
@@ -309,7 +297,7 @@ impl Hands {
             response,
             rcode,
             is_routed: query.view().flatten().is_some(),
-            wants_authentic,
+            wants_authentic: about.question.wants_authentic(),
             upstream,
         };
         let rcode = self.bench.make(*reply, &mut with, &mut account);
@@ -318,7 +306,7 @@ impl Hands {
     }
 
     /// Sends the reply that was made last, and counts the query.
-    fn send(&mut self, task: &mut Task, ended: Option<&mut Ended>) -> Event {
+    fn send(&mut self, task: &mut Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
         let Task { job, desk, .. } = task;
         let arrival = job.arrival;
         let reply = Some(self.bench.reply()).filter(|reply| !reply.is_empty());
@@ -333,17 +321,17 @@ impl Hands {
         self.ledger.post(&job.account, arrival.peer.ip(), reply);
         task.reply_len = reply.map(<[u8]>::len);
         if let Some(number) = task.copy.take() {
-            self.compare(number, task, ended);
+            self.compare(number, task, about, ended);
         }
         Event::Done
     }
 
     /// The client has its reply: the copy can be compared with it. It is compared with the whole of it, however
     /// little the client can take.
-    fn compare(&mut self, number: u32, task: &mut Task, ended: Option<&mut Ended>) {
+    fn compare(&mut self, number: u32, task: &mut Task, about: &About<'_>, ended: Option<&mut Ended>) {
         if self.bench.is_truncated() && task.reply != Reply::Truncated {
             let (account, roomy) = (task.job.account, with_room(&task.job.arrival));
-            self.make_for(task, &roomy, ended);
+            self.make_for(task, about, &roomy, ended);
             task.job.account = account;
         }
         let reply = self.bench.reply();
@@ -408,11 +396,14 @@ impl Hands {
 
     /// Tells what became of a query, if somebody wants to know; where they are late, it is lost.
     fn trace(&mut self, task: &mut Task) {
-        let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_traced()) else { return };
-        let (later, rule) = (task.query.later(), task.query.rule());
-        let steps = task.steps.take().unwrap_or_else(Steps::new);
-        let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
-        let _ = to.try_send(Box::new(trace));
+        let Some(mut steps) = task.steps.take() else { return };
+        if let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_sampled || task.query.is_traced()) {
+            let (later, rule) = (task.query.later(), task.query.rule());
+            let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
+            let _ = to.try_send(Box::new(trace));
+        }
+        steps.clear();
+        self.spare_steps = Some(steps);
     }
 
     fn give_back(&mut self, job: Box<Job>, desk: usize) {
@@ -500,49 +491,16 @@ impl Hands {
     }
 }
 
-impl Task {
-    fn new(query: Query, job: Box<Job>, desk: Option<usize>, snapshot: &Arc<Snapshot>) -> Self {
-        let (number, copy, place, steps, reply_len) = (None, None, None, None, None);
-        let snapshot = Arc::clone(snapshot);
-        Self { query, job, desk, snapshot, number, copy, place, steps, reply: Reply::None, reply_len }
-    }
-
-    fn client(&self) -> IpAddr {
-        self.job.arrival.peer.ip()
-    }
-
-    fn is_traced(&self) -> bool {
-        self.steps.is_some() || self.query.is_traced()
-    }
+/// What a query is about, and when.
+struct About<'a> {
+    policy: &'a Policy,
+    question: &'a Question,
+    now: Instant,
 }
 
-fn rules(policy: &Policy) -> Rules<'_> {
-    Rules {
-        rules: policy.rules(),
-        resolver: policy.resolver(),
-        has_post_cache: policy.has_rules(Phase::PostCache),
-    }
-}
-
-/// How a rule is counted.
-fn label(policy: &Policy, rule: Option<RuleId>) -> usize {
-    let rule = rule.and_then(|rule| policy.rules().get(usize::from(rule)));
-    rule.map_or(0, |rule| usize::from(rule.label))
-}
-
-/// What a step is called in a trace.
-const fn name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Decide(phase, _) => phase.name(),
-        Effect::LookUp(_) => "lookup",
-        Effect::Ask(_) => "ask",
-        Effect::Copy(..) => "copy",
-        Effect::Store => "store",
-        Effect::Fail => "fail",
-        Effect::Refused(..) => "fallback",
-        Effect::Make(_) => "make",
-        Effect::Send => "send",
-        Effect::Wait => "wait",
-        Effect::End => "end",
+impl About<'_> {
+    /// Where the cache was looked into.
+    fn key<'j>(&self, task: &'j Task) -> Key<'j> {
+        self.question.key(self.policy, task.query.view().flatten(), &task.job)
     }
 }

@@ -13,6 +13,7 @@ mod question;
 mod replies;
 mod responses;
 mod snapshots;
+mod task;
 mod tasks;
 pub mod trace;
 mod worker;

@@ -404,11 +404,16 @@ impl Query {
     /// Takes what came of the exchange.
     fn accept(&mut self) -> Effect {
         let is_kept = self.view.is_some() && !self.no_store;
-        match self.response.map(|response| response.outcome) {
-            Some(Outcome::Ok) if is_kept => self.to(State::Storing, Effect::Store),
-            Some(Outcome::Ok) => self.make(Reply::Response),
+        match self.response {
+            Some(response) if response.is_answer() && is_kept => self.to(State::Storing, Effect::Store),
+            Some(response) if response.is_answer() => self.make(Reply::Response),
             // A circuit that is open is known already, and may close at any time.
-            Some(Outcome::Timeout | Outcome::Bad) if is_kept && self.has_client && !self.has_stale() => {
+            Some(response)
+                if response.outcome != Outcome::Refused
+                    && is_kept
+                    && self.has_client
+                    && !self.has_stale() =>
+            {
                 self.to(State::Failing, Effect::Fail)
             }
             _ => self.fail(self.reason()),
@@ -486,7 +491,7 @@ impl Query {
 
     /// What tells the client that there is no answer.
     fn failure(&self) -> Reply {
-        let said = self.response.and_then(|response| response.rcode).filter(|rcode| is_error(*rcode));
+        let said = self.response.and_then(|response| response.rcode).filter(|rcode| words::is_error(*rcode));
         let error = match self.response.map(|response| response.outcome) {
             _ if self.has_failed => Some(EDE_CACHED_ERROR),
             Some(Outcome::Bad) if said.is_none() => Some(EDE_NETWORK_ERROR),
@@ -527,9 +532,4 @@ impl Query {
         self.has_client = false;
         self.decide(Phase::Done)
     }
-}
-
-/// Whether a response code says that the server cannot answer, and nothing of the name.
-fn is_error(rcode: u16) -> bool {
-    !matches!(rcode as u8, rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN)
 }

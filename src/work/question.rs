@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::cache::Key;
 use super::conductor::Ask;
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::Transport;
 use crate::dns::consts::{HEADER_LEN, flag};
 use crate::dns::query::{Header, Query, parse};
 use crate::dns::u16_at;
@@ -16,25 +16,24 @@ use crate::policy::facts::{Facts, Later, Tags};
 use crate::policy::upstream::{Ecs, UpstreamId};
 use crate::serve::job::Job;
 
-/// The query of a job.
+/// The query of a job, read. What of it stands in the packet is read from the job.
 #[derive(Debug)]
-pub(super) struct Question<'a> {
-    packet: &'a [u8],
+pub(super) struct Question {
     header: Header,
     query: Query,
 }
 
-impl<'a> Question<'a> {
+impl Question {
     /// Reads it. It was parsed before it was handed over.
-    pub(super) fn read(job: &'a Job) -> Option<Self> {
+    pub(super) fn read(job: &Job) -> Option<Self> {
         let header = Header::read(&job.query, job.len)?;
         let mut query = Query::default();
         parse(&job.query, job.len, &header, &mut query).ok()?;
-        Some(Self { packet: &job.query, header, query })
+        Some(Self { header, query })
     }
 
-    fn qname(&self) -> &'a [u8] {
-        &self.packet[HEADER_LEN..HEADER_LEN + self.query.question.name.len()]
+    fn qname<'j>(&self, job: &'j Job) -> &'j [u8] {
+        &job.query[HEADER_LEN..HEADER_LEN + self.query.question.name.len()]
     }
 
     fn has(&self, flag: u16) -> bool {
@@ -51,10 +50,11 @@ impl<'a> Question<'a> {
     }
 
     /// What rules may know.
-    pub(super) fn facts(&'a self, arrival: &Arrival, tags: Tags, later: Later) -> Facts<'a> {
+    pub(super) fn facts<'a>(&'a self, job: &'a Job, tags: Tags, later: Later) -> Facts<'a> {
         let Query { question, opt, .. } = &self.query;
+        let arrival = &job.arrival;
         Facts {
-            packet: self.packet,
+            packet: &job.query,
             qname: &question.name,
             qtype: question.qtype,
             qclass: question.qclass,
@@ -73,49 +73,49 @@ impl<'a> Question<'a> {
     }
 
     /// Where the cache keeps what comes from an upstream; without one, what queries got that no route takes.
-    pub(super) fn key(&self, policy: &Policy, upstream: Option<UpstreamId>, client: IpAddr) -> Key<'a> {
+    pub(super) fn key<'j>(&self, policy: &Policy, upstream: Option<UpstreamId>, job: &'j Job) -> Key<'j> {
         Key {
             view: upstream.map_or(0, |upstream| view(policy, upstream)),
-            qname: self.qname(),
+            qname: self.qname(job),
             qtype: self.query.question.qtype,
             qclass: self.query.question.qclass,
             dnssec_ok: self.dnssec_ok(),
             checking_disabled: self.has(flag::CD),
-            subnet: upstream.and_then(|upstream| self.subnet(policy, upstream, client)),
+            subnet: upstream.and_then(|upstream| self.subnet(policy, upstream, job)),
         }
     }
 
     /// What an upstream is asked.
-    pub(super) fn ask(
+    pub(super) fn ask<'j>(
         &self,
         policy: &Policy,
         upstream: UpstreamId,
-        client: IpAddr,
+        job: &'j Job,
         deadline: Instant,
         is_alone: bool,
-    ) -> Ask<'a> {
+    ) -> Ask<'j> {
         Ask {
             upstream,
-            qname: self.qname(),
+            qname: self.qname(job),
             qtype: self.query.question.qtype,
             qclass: self.query.question.qclass,
             recursion_desired: self.has(flag::RD),
             checking_disabled: self.has(flag::CD),
             authentic_data: self.has(flag::AD),
             dnssec_ok: self.dnssec_ok(),
-            subnet: self.subnet(policy, upstream, client),
+            subnet: self.subnet(policy, upstream, job),
             deadline,
             is_alone,
         }
     }
 
     /// What an upstream is told of the client.
-    fn subnet(&self, policy: &Policy, upstream: UpstreamId, client: IpAddr) -> Option<IpNet> {
+    fn subnet(&self, policy: &Policy, upstream: UpstreamId, job: &Job) -> Option<IpNet> {
         match policy.upstreams().get(usize::from(upstream))?.ecs {
             Ecs::Strip => None,
-            Ecs::Pass => self.own_subnet(),
+            Ecs::Pass => self.own_subnet(&job.query),
             Ecs::Set { ipv4, ipv6 } => {
-                let client = client.to_canonical();
+                let client = job.arrival.peer.ip().to_canonical();
                 let bits = if client.is_ipv4() { ipv4 } else { ipv6 };
                 IpNet::new(client, bits).ok().map(|net| net.trunc())
             }
@@ -124,10 +124,10 @@ impl<'a> Question<'a> {
 
     /// What the client says itself (RFC 7871, section 6): family, bits of its network and of the scope, the
     /// address as far as those go.
-    fn own_subnet(&self) -> Option<IpNet> {
+    fn own_subnet(&self, packet: &[u8]) -> Option<IpNet> {
         let span = self.query.opt.as_ref()?.ecs?;
         let at = usize::from(span.at);
-        let option = self.packet.get(at..at + usize::from(span.len))?;
+        let option = packet.get(at..at + usize::from(span.len))?;
         let bits = *option.get(2)?;
         let given = option.get(4..)?;
         let address = match u16_at(option, 0)? {

@@ -19,6 +19,7 @@ use crate::policy::Policy;
 use crate::policy::RuleId;
 use crate::policy::facts::{Cached, Later, Outcome};
 use crate::serve::job::Job;
+use crate::taps::Addresses;
 
 /// Which queries are traced, and who is told.
 #[derive(Clone, Debug, Default)]
@@ -83,9 +84,14 @@ impl Steps {
         }
     }
 
+    /// None are noted any more.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The whole of it.
     pub(super) fn trace(
-        self,
+        &self,
         job: &Job,
         policy: &Policy,
         rule: Option<RuleId>,
@@ -102,7 +108,7 @@ impl Steps {
             is_tcp: job.connection.is_some(),
             question: job.query().to_vec(),
             rule: rule.map(|rule| rule.name.clone()),
-            steps: self.0,
+            steps: self.0.clone(),
             cache: later.cache.map(|cached| match cached {
                 Cached::Hit => "hit",
                 Cached::Stale => "stale",
@@ -123,7 +129,7 @@ impl Steps {
 }
 
 impl Trace {
-    /// As an object of JSON.
+    /// As an object of JSON. Of the client its network is told, as everywhere.
     #[must_use]
     pub fn json(&self) -> Value {
         let mut object = Map::new();
@@ -132,7 +138,7 @@ impl Trace {
         };
         let since = self.asked.duration_since(UNIX_EPOCH).unwrap_or_default();
         put("time", since.as_secs_f64().into());
-        put("client", self.client.ip().to_string().into());
+        put("client", Addresses::Short.told(self.client.ip()).into());
         put("server", self.server.to_string().into());
         put("transport", if self.is_tcp { "tcp" } else { "udp" }.into());
         if let Some((name, qtype, qclass)) = self.asked_for() {
@@ -179,4 +185,57 @@ pub fn run(traces: &Receiver<Box<Trace>>, stop: &Receiver<()>, mut write: impl F
         }
     }
     traces.try_iter().take(TRACES_QUEUED_MAX).for_each(|trace| write(&trace));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traced() -> Trace {
+        let mut question = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x01a\0\0\x0c\0\x01".to_vec();
+        question.extend([0; 11]);
+        Trace {
+            asked: UNIX_EPOCH + Duration::from_millis(1500),
+            client: "192.0.2.7:4000".parse().unwrap(),
+            server: "192.0.2.53:53".parse().unwrap(),
+            is_tcp: false,
+            question,
+            rule: Some("lan".to_owned()),
+            steps: vec![("route", Duration::ZERO), ("request", Duration::from_micros(12))],
+            cache: Some("miss"),
+            upstream: Some("lan".to_owned()),
+            rtt: Some(Duration::from_millis(3)),
+            outcome: Some("ok"),
+            rcode: Some(3),
+            reply_len: Some(60),
+        }
+    }
+
+    #[test]
+    fn a_trace_is_an_object() {
+        let wanted = serde_json::json!({
+            "time": 1.5, "client": "192.0.2.0/24", "server": "192.0.2.53:53", "transport": "udp",
+            "name": "a.", "type": "PTR", "class": "IN", "rule": "lan",
+            "steps": [["route", 0], ["request", 12]], "cache": "miss", "upstream": "lan", "rtt": 3000,
+            "outcome": "ok", "rcode": "NXDOMAIN", "reply_bytes": 60,
+        });
+        assert_eq!(traced().json(), wanted);
+        let bare = Trace { question: vec![0; 5], rcode: Some(23), reply_len: None, ..traced() }.json();
+        assert_eq!(
+            (&bare["name"], &bare["rcode"], &bare["reply_bytes"]),
+            (&Value::Null, &"23".into(), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn what_waits_is_written_before_the_end_and_what_is_too_much_is_lost() {
+        let (tracing, waiting) = traces(None);
+        let to = tracing.to.unwrap();
+        let sent = (0..TRACES_QUEUED_MAX + 5).filter(|_| to.try_send(Box::new(traced())).is_ok()).count();
+        let (stop, stopped) = bounded::<()>(0);
+        drop(stop);
+        let mut written = 0;
+        run(&waiting, &stopped, |_| written += 1);
+        assert_eq!((sent, written), (TRACES_QUEUED_MAX, TRACES_QUEUED_MAX));
+    }
 }

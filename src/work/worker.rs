@@ -14,12 +14,13 @@ use mio::{Events, Interest, Poll, Token};
 use super::cache::{self, Cache};
 use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
-use super::hands::{Hands, Waiting};
+use super::hands::Hands;
 use super::places::Places;
 use super::query::Patience;
 use super::replies::Bench;
 use super::responses::Responses;
 use super::snapshots::Snapshots;
+use super::task::{Waiting, Wants};
 use super::tasks::Tasks;
 use super::trace::Tracing;
 use super::{CacheOrder, CacheOrderKind, Fate, Ordered};
@@ -105,6 +106,8 @@ impl Worker {
             places,
             tracing: setting.trace,
             to_trace: 0,
+            wants: Wants::default(),
+            spare_steps: None,
             bench: Bench::new(),
             found: Vec::new(),
             prefetches: Vec::new(),

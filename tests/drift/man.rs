@@ -113,9 +113,61 @@ Prints the zones that are built in and those of the configuration, as zone files
         command: "query",
         description: "\
 Answers a query from the zones that `as112d run` would serve, without a network or a running node, and
-prints the reply. It shows what a change of the configuration or of a zone file would answer.",
+prints the reply. It shows what a change of the configuration or of a zone file would answer.
+
+With `--why` it prints the way of the query instead: each rule that is asked in each phase and the term that
+decides, who would be asked, and what the client would get. With `--live` the running node tells that from
+what it serves now; without `--from` the query is then sent to it once, and its reply is printed.",
+        exit: &[DONE, FAILED, USAGE, (3, "With `--live`: no node answers.")],
+        see_also: &["as112d-zones", "as112d-probe", "as112d-rules"],
+    },
+    Page {
+        command: "rules",
+        description: "\
+`as112d rules check` checks the rules and routes of a configuration, `as112d rules list` lists those of a
+running node.",
         exit: ALONE,
-        see_also: &["as112d-zones", "as112d-probe"],
+        see_also: &["as112d-rules-check", "as112d-rules-list", "as112d-query"],
+    },
+    Page {
+        command: "rules check",
+        description: "\
+Compiles the rules and routes as `as112d run` would, or the files that are given in the place of the rules,
+and prints where each is asked and what it does; rules that can never be true on this node are told with
+the reason.",
+        exit: &[DONE, (1, "There are mistakes; standard error lists all of them."), USAGE],
+        see_also: &["as112d-check", "as112d-rules-list"],
+    },
+    Page {
+        command: "rules list",
+        description: "\
+Asks a running node over its control socket and prints its rules and routes in their order: phase, state,
+how often each has matched, or would have with `dry-run`, what it does, and where it stands.",
+        exit: ASKING,
+        see_also: &["as112d-rules-check", "as112d-query"],
+    },
+    Page {
+        command: "cache",
+        description: "\
+`as112d cache show` shows what the cache of a running node has of a name, `as112d cache purge` removes it.",
+        exit: ALONE,
+        see_also: &["as112d-cache-show", "as112d-cache-purge"],
+    },
+    Page {
+        command: "cache show",
+        description: "\
+Asks a running node over its control socket and prints a line for each response that it keeps of a name;
+with `--subtree` of the names below it, too, up to a thousand of each worker.",
+        exit: ASKING,
+        see_also: &["as112d-cache-purge"],
+    },
+    Page {
+        command: "cache purge",
+        description: "\
+Has a running node forget what it keeps of a name; with `--subtree` of the names below it, too. The next
+query for it is asked of the servers again.",
+        exit: ASKING,
+        see_also: &["as112d-cache-show"],
     },
     Page {
         command: "stats",

@@ -24,7 +24,7 @@ pub struct Setup {
     sections: String,
     /// Files of rules: name and text.
     rules: Vec<(String, String)>,
-    /// Further arguments of `run`; `PORT` in one is the node's port.
+    /// Further arguments of `run`; `PORT` in one, or in a section, is the node's port.
     arguments: Vec<String>,
 }
 
@@ -97,6 +97,11 @@ impl Setup {
         folder
     }
 
+    /// Whether it says itself where it listens.
+    fn has_addresses(&self) -> bool {
+        self.sections.contains("listen = [") || self.arguments.iter().any(|word| word == "--listen")
+    }
+
     /// Starts a node on the loopback.
     pub fn start(&self) -> Node {
         let folder = self.folder();
@@ -109,7 +114,9 @@ impl Setup {
         let further = ["--config", &config, "--control", &control, "--http", "127.0.0.1:0"];
         let further: Vec<&str> = further.into_iter().chain(own.iter().map(String::as_str)).collect();
         let mut command = Command::new(folder.path().join("as112d"));
-        if own.iter().any(|word| word == "--listen") {
+        let text = self.text().replace("PORT", &port.to_string());
+        fs::write(&config, &text).expect("written");
+        if self.has_addresses() {
             command.arg("run").args(&further);
         } else {
             command.args(Daemon::arguments(port, &further));

@@ -39,7 +39,11 @@ fn ask(to: SocketAddr, query: &Query) -> u16 {
 }
 
 fn start(rules: &str, colo: &str) -> Node {
-    Setup::new().platform(&format!("colo = '{colo}'")).rules("10-random.rules", rules).start()
+    Setup::new()
+        .section("[server]\nlisten = ['127.0.0.1:PORT', '[::1]:PORT']\nshards = 1")
+        .platform(&format!("colo = '{colo}'"))
+        .rules("10-random.rules", rules)
+        .start()
 }
 
 /// Under many random rules the node does what an evaluator of our own says, and counts it.

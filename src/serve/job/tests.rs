@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::serve::tests::Random;
 
 fn taken<'a>(arrival: &'a Arrival, account: &'a Account, label: usize, packet: &'a [u8]) -> Taken<'a> {
     Taken { arrival, socket: 3, connection: None, account, label, asked: Instant::now(), packet }
@@ -136,17 +137,6 @@ fn a_turn_wakes_those_who_sleep_and_were_given_something() {
     assert!((0..5).all(|_| inboxes[0].take().is_some()));
 }
 
-/// Numbers for a walk that can be repeated: `SEED=... cargo test`.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        ((mixed ^ (mixed >> 32)) % bound as u64) as usize
-    }
-}
-
 /// A worker as the desk can have one: it takes when it likes, keeps jobs for as long as it likes, gives them
 /// back in any order, and may be gone with all it has.
 struct Worker {
@@ -157,9 +147,7 @@ struct Worker {
 #[test]
 fn jobs_are_conserved_whatever_workers_do() {
     const LABELS: usize = 4;
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);
-    println!("SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new();
     let (arrival, account) = (arrival(), Account::default());
     let (mut handed, mut refused, mut gone) = (0, [0; 2], 0);
     for _ in 0..200 {

@@ -17,7 +17,7 @@ mod server;
 mod stream;
 mod streams;
 mod table;
-pub mod tls;
+mod tls;
 pub(in crate::work) mod wheel;
 
 #[cfg(test)]

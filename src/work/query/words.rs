@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::dns::consts::rcode;
 use crate::policy::facts::Outcome;
 use crate::policy::phase::Phase;
 use crate::policy::upstream::UpstreamId;
@@ -84,6 +85,18 @@ pub(in crate::work) struct Response {
     pub(in crate::work) rcode: Option<u16>,
     /// How long it took.
     pub(in crate::work) rtt: Option<Duration>,
+}
+
+impl Response {
+    /// It says something of the name.
+    pub(super) fn is_answer(&self) -> bool {
+        self.outcome == Outcome::Ok && !self.rcode.is_some_and(is_error)
+    }
+}
+
+/// Whether a response code says that the server cannot answer, and nothing of the name.
+pub(super) fn is_error(code: u16) -> bool {
+    ![rcode::NOERROR, rcode::NXDOMAIN, rcode::YXDOMAIN].map(u16::from).contains(&code)
 }
 
 /// What a reply is made of.

@@ -221,7 +221,7 @@ fn rules_of_phase_response_ask_elsewhere() {
     let rules = "
         one: src in { 127.0.0.0/8 } and qname-suffix in { example } forward upstream bad
         two: phase = response and outcome = timeout retry upstream good
-        three: phase = response and outcome = bad and qname = servfail.example retry upstream good
+        three: phase = response and rcode = SERVFAIL retry upstream good
         four: phase = response and qname = private.example no-store
         five: phase = response and rcode = NXDOMAIN answer REFUSED
     ";

@@ -67,6 +67,23 @@ fn rules_of_every_phase_answer() {
     let trace = floor.traces.try_recv().unwrap();
     assert_eq!(trace.question[12..], [&wire("six.10.in-addr.arpa")[..], &[0, 1, 0, 1]].concat());
     assert!(floor.traces.try_recv().is_err(), "nobody else is traced");
+    let steps: Vec<&str> = trace.steps.iter().map(|(step, _)| *step).collect();
+    let wanted = ["route", "request", "lookup", "post-cache", "make", "reply", "send", "done", "end"];
+    assert_eq!(steps, wanted, "all of them, though it was chosen by the last");
+    assert!(trace.steps.is_sorted_by_key(|(_, at)| *at));
+}
+
+#[test]
+fn one_query_in_so_many_is_traced() {
+    let rules = "later: phase = request and qname-suffix = 10.in-addr.arpa refuse";
+    let start = Start { trace_every: std::num::NonZeroU32::new(3), ..Start::with(rules, &[]) };
+    let mut floor = Floor::start(&start);
+    for nth in 0..9 {
+        assert_eq!(floor.result(&format!("{nth}.10.in-addr.arpa")), Some((5, 0)));
+    }
+    floor.idle();
+    let traced: Vec<u8> = floor.traces.try_iter().map(|trace| trace.question[13] - b'0').collect();
+    assert_eq!(traced, [2, 5, 8]);
 }
 
 #[test]

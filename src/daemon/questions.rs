@@ -1,0 +1,82 @@
+//! What operators ask of the rules and the cache of a running node.
+
+use serde_json::{Value, json};
+
+use super::life::Node;
+use super::why::{arrival, why};
+use crate::config::upstreams::{self, fallback_name};
+use crate::control::orders::Client;
+use crate::control::questions::{OfCache, Why};
+use crate::limits::CACHE_SHOWN_MAX;
+use crate::policy::{Policy, Rule};
+use crate::stats::counters::{RULE_HITS, RULE_WOULD};
+use crate::stats::labels::RULE;
+use crate::work::{CacheOrder, CacheOrderKind};
+
+/// Whether a rule does anything here.
+fn state(policy: &Policy, rule: &Rule) -> &'static str {
+    let told = format!("rule \"{}\" ", rule.name);
+    if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
+        "folded"
+    } else if rule.dry_run {
+        "dry-run"
+    } else {
+        "in effect"
+    }
+}
+
+impl Node {
+    /// Rules and routes in their order, and how often each has matched since the counts began.
+    pub(super) fn rules(&self) -> Value {
+        let snapshot = self.published.newest();
+        let policy = snapshot.policy();
+        let totals = self.board.read().total;
+        let (hits, would) = (RULE_HITS.of(&totals), RULE_WOULD.of(&totals));
+        let rules = policy.rules().iter().map(|rule| {
+            // The last value is of all that have no counter of their own.
+            let label = Some(usize::from(rule.label)).filter(|label| *label < RULE.len - 1);
+            json!({
+                "name": rule.name,
+                "place": rule.place,
+                "phase": rule.phase.name(),
+                "action": policy.done(rule),
+                "fallback": fallback_name(rule.fallback),
+                "state": state(policy, rule),
+                "hits": label.map(|label| hits[label]),
+                "would": label.map(|label| would[label]),
+            })
+        });
+        json!({
+            "rules": rules.collect::<Vec<_>>(),
+            "folded": policy.folded(),
+            "upstreams": policy.upstreams().iter().map(upstreams::as_json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// The way of a query, by what is served now.
+    pub(super) fn why(&self, asked: &Why, clients: Vec<Client>) {
+        let to = asked.to.unwrap_or(self.config.listen[0]);
+        let told = arrival(&self.config, asked.is_tcp, asked.from, Some(to))
+            .and_then(|arrival| why(&self.published.newest(), &arrival, &asked.packet));
+        for client in clients {
+            match &told {
+                Ok(lines) => client.done(json!({ "lines": lines, "to": to })),
+                Err(error) => client.failed(error, &[]),
+            }
+        }
+    }
+
+    /// Shows or removes what the cache has.
+    pub(super) fn cache(&self, asked: &OfCache, clients: Vec<Client>) {
+        if self.bounds.workers == 0 {
+            let error = "this node has no cache: it has no worker, because no rule needs one";
+            return clients.into_iter().for_each(|client| client.failed(error, &[]));
+        }
+        let OfCache { purges, subtree, name } = asked.clone();
+        let kind = if purges { CacheOrderKind::Purge } else { CacheOrderKind::Show(CACHE_SHOWN_MAX) };
+        let lines = self.workers.order(&CacheOrder { name, subtree, kind });
+        for client in clients {
+            client.done(json!({ "lines": lines }));
+        }
+    }
+}
