@@ -1,4 +1,4 @@
-//! What the command line says of rules, the cache and the resolver.
+//! What the command line says of rules and the cache.
 
 use std::path::PathBuf;
 

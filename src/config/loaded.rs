@@ -39,7 +39,8 @@ impl Loaded {
 /// is counted already, and keeps its place.
 ///
 /// # Errors
-/// Every mistake in the zones, the rules and the secrets; if there is none, every one in what is made of them.
+/// Every mistake in the zones, the rules and the secrets; if there is none, every one in what is made of
+/// them.
 pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
     let cookies = config.cookies.load();
     let series = Series { rules: counted.rules.clone(), servers: counted.servers.clone() };

@@ -15,6 +15,7 @@ pub mod logs;
 pub mod platform;
 pub mod rules;
 mod shown;
+mod source;
 mod spec;
 pub mod upstreams;
 pub mod written;
@@ -29,9 +30,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::announce::Settings as AnnounceSettings;
-use crate::limits::{
-    ALLOWED_HOSTS_MAX, CONFIG_LEN_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX,
-};
+use crate::limits::{ALLOWED_HOSTS_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
 use crate::log;
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
@@ -41,7 +40,6 @@ use crate::problem::Problem;
 use crate::report::export;
 use crate::serve::networks::Networks;
 use crate::serve::{UpdatePolicy, limiter};
-use crate::sys::files;
 use crate::work::cache;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
 
@@ -54,6 +52,7 @@ use listen::Listen;
 use logs::{Dnstap, QueryLog};
 use platform::{Platform, Trace};
 pub use shown::{Wanted, show};
+use source::Source;
 use spec::Spec;
 use written::{Given, Line, Mistake, Origin, Template, Text, Written as _};
 use xdp::{InterfaceName, XdpSettings, XdpSpec};
@@ -283,11 +282,12 @@ impl Resolver<'_> {
         let default_drain_time = if announce.is_some() { DRAIN_TIME } else { Duration::ZERO };
         let drain_time = server.drain_time.map_or(default_drain_time, |time| time.value.0);
         let dir = &self.source.dir;
+        let around = upstreams::Around { dir, listen: &listen, read_whole: self.read_whole };
         let file = (!self.source.name.is_empty()).then_some(dir.as_path());
         Config {
             platform: platform.settings(file, &identity.node, &mut self.mistakes),
             cache: cache.settings(&mut self.mistakes),
-            upstreams: upstreams::upstreams(upstream, dir, &listen, &mut self.mistakes),
+            upstreams: upstreams::upstreams(upstream, &around, &mut self.mistakes),
             routes: upstreams::routes(route, |origin| self.source.place(origin), &mut self.mistakes),
             resolver: resolver.settings(dir, &listen, &mut self.mistakes),
             trace: trace.settings(dir),
@@ -535,84 +535,6 @@ impl Resolver<'_> {
 
 fn text<const MAX: usize>(given: Given<Text<MAX>>) -> String {
     given.value.0
-}
-
-//------------ Source ---
-
-/// The file, or an empty one where there is none.
-#[derive(Default)]
-struct Source {
-    /// As the operator wrote it.
-    name: String,
-    /// What its relative paths are relative to.
-    dir: PathBuf,
-    text: String,
-    /// Where each line begins.
-    lines: Vec<usize>,
-}
-
-impl Source {
-    /// What is at `path`, or what is not there without one.
-    fn of(path: Option<&Path>) -> Result<Self, Vec<Problem>> {
-        path.map_or_else(|| Ok(Self::default()), Self::open).map_err(|problem| vec![problem])
-    }
-
-    fn open(path: &Path) -> Result<Self, Problem> {
-        let name = path.display().to_string();
-        let problem = |message: String| Problem { place: name.clone(), message };
-        let cannot = |error| problem(format!("cannot be read ({error}); give a readable file with --config"));
-        let bytes = files::read(path, CONFIG_LEN_MAX).map_err(cannot)?;
-        if bytes.len() as u64 > CONFIG_LEN_MAX {
-            return Err(problem(format!("is longer than {CONFIG_LEN_MAX} bytes; is it the configuration?")));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.split(|&byte| byte == b'\n').count();
-            Problem {
-                place: format!("{name}:{line}"),
-                message: "is not UTF-8 text; save it as UTF-8".to_owned(),
-            }
-        })?;
-        Ok(Self::new(name, path, text))
-    }
-
-    fn new(name: String, path: &Path, text: String) -> Self {
-        let dir = path.parent().map(Path::to_owned).unwrap_or_default();
-        let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
-        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { name, dir, text, lines }
-    }
-
-    /// A path of the file begins where the file is.
-    fn control(&self, path: ControlPath) -> ControlPath {
-        match path {
-            ControlPath::At(path) => ControlPath::At(self.dir.join(path)),
-            path => path,
-        }
-    }
-
-    /// `file:line:column`, both from 1, the column in characters; or the option's name.
-    fn place(&self, origin: Origin) -> String {
-        match origin {
-            Origin::Default => String::new(),
-            Origin::Flag(name) => name.to_owned(),
-            Origin::File(at) => {
-                let line = self.lines.partition_point(|&start| start <= at);
-                let start = self.lines[line - 1];
-                let column =
-                    self.text[start..].char_indices().take_while(|(offset, _)| start + offset < at).count()
-                        + 1;
-                format!("{}:{line}:{column}", self.name)
-            }
-        }
-    }
-
-    fn problem(&self, mistake: &Mistake) -> Problem {
-        // Texts of the file are quoted in messages; a message is one line whatever they hold.
-        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-        let message = mistake.message.chars().map(escape).collect();
-        Problem { place: self.place(mistake.origin), message }
-    }
 }
 
 #[cfg(test)]

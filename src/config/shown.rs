@@ -11,9 +11,10 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
 use super::doors::ControlPath;
+use super::source::Source;
 use super::spec::EXAMPLE;
 use super::written::Origin;
-use super::{Config, Flags, Source, load};
+use super::{Config, Flags, load};
 use crate::problem::Problem;
 
 /// The column at which origins begin, where values leave it free.

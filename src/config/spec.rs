@@ -268,17 +268,19 @@ pub(super) fn read(text: &str) -> (Spec, Vec<Mistake>) {
     }
     let span = table.span();
     let mut table = table.into_inner();
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut taken) = (Vec::new(), Vec::new());
     while mistakes.len() < CONFIG_MISTAKES_MAX {
         let error = match Spec::deserialize(Deserializer::from(Spanned::new(span.clone(), table.clone()))) {
             Ok(spec) => return (spec, mistakes),
             Err(error) => error,
         };
         let key = error.span().and_then(|span| take_out(&mut table, &span));
-        mistakes.push(Mistake::new(origin(&error), explain(error.message(), key.as_deref())));
-        if key.is_none() {
-            break;
+        // What is missing because it was taken out was told.
+        if !missing(error.message()).is_some_and(|field| taken.iter().any(|taken| taken == field)) {
+            mistakes.push(Mistake::new(origin(&error), explain(error.message(), key.as_deref())));
         }
+        let Some(key) = key else { break };
+        taken.push(key);
     }
     (Spec::default(), mistakes)
 }
@@ -346,15 +348,17 @@ fn explain(message: &str, key: Option<&str>) -> String {
             None => format!("unknown key `{unknown}`; known keys: {}", known.join(", ")),
         };
     }
-    let key = match message.strip_prefix("missing field `") {
-        Some(rest) => rest.strip_suffix('`'),
-        None => key.filter(|_| message.starts_with("invalid type")),
-    };
+    let key = missing(message).or(key.filter(|_| message.starts_with("invalid type")));
     let message = message.replace("a sequence", "a list").replace("sequence", "list");
     let line = key.and_then(|key| {
         LISTS.iter().find(|(name, _)| *name == key).map(|(_, line)| *line).or_else(|| example(key))
     });
     line.map_or_else(|| message.clone(), |line| format!("{message}; write it as in `{line}`"))
+}
+
+/// The key that is missing, if that is what serde's message says.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// The known keys, which end serde's message about an unknown one, each in backquotes.

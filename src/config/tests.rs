@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::spec::EXAMPLE;
 use super::*;
+use crate::policy::Fallback;
 use crate::taps::Addresses;
 
 /// Loads `text` as the file `as112d.toml` in a directory.
@@ -114,6 +115,118 @@ fn mistakes_about_cpus() {
         assert!(found[0].starts_with(&format!("as112d.toml:{place}: ")), "{text}: {found:#?}");
         assert!(found[0].contains(fragment), "{text}: {found:#?}");
     }
+}
+
+/// An upstream with one more line.
+fn upstream(line: &str) -> String {
+    format!("[[upstream]]\nname = 'u'\nservers = ['192.0.2.1']\n{line}")
+}
+
+#[test]
+fn mistakes_about_the_platform() {
+    for (text, place, fragment) in [
+        ("[platform]\nworkers = 17", "2:11", "give a whole number from 0 to 16, or \"auto\""),
+        ("[platform]\njobs = 63", "2:8", "give a whole number from 64 to 16384"),
+        (
+            "[platform]\njobs = 64\nshare = 65",
+            "3:9",
+            "one rule may have more jobs than there are; give at most 64",
+        ),
+        ("[platform]\nquery_timeout = '31s'", "2:17", "give 100ms to 30s"),
+        ("[platform]\nworker = 1", "2:1", "did you mean `workers`?"),
+        ("[platform]\napps = 'apps.d'", "2:1", "unknown key `apps`"),
+        ("[cache]\nsize = '1KiB'", "2:8", "give 1MiB to 64GiB"),
+        ("[cache]\nttl_max = '8d'", "2:11", "give 0s to 7d"),
+        ("[cache]\nttl_min = '2h'\nttl_max = '1h'", "3:11", "`ttl_min` is longer than `ttl_max`; shorten it"),
+        ("[cache]\nfailure_ttl = '0s'", "2:15", "give 1s to 5m"),
+        ("[[upstream]]\nname = 'a b'\nservers = ['::1']", "2:8", "`a b` is not a name; give 1 to 32 letters"),
+        ("[[upstream]]\nname = 'resolver'\nservers = ['::1']", "2:8", "is what [resolver] is called"),
+        ("[[upstream]]\nname = 'u'\nservers = []", "2:8", "has no servers; list one in `servers`"),
+        ("[[upstream]]\nname = 'u'", "1:1", "missing field `servers`; write it as in `servers = ["),
+        ("[[upstream]]\nname = 'u'\nservers = ['0.0.0.0']", "3:12", "is not the address of a server"),
+        ("[[upstream]]\nname = 'u'\nservers = ['::1', '[::1]:53']", "3:19", "[::1]:53 is listed twice"),
+        (
+            "[server]\nlisten = ['::1']\n[[upstream]]\nname = 'u'\nservers = ['::1']",
+            "5:12",
+            "is this node itself",
+        ),
+        (&upstream("over = 'dot'"), "4:8", "give \"udp\", \"tcp\" or \"tls\""),
+        (&upstream("over = 'tls'"), "4:8", "whose certificate it must have; give `tls_name`"),
+        (&upstream("tls_name = 'u.example'"), "4:12", "is for `over = \"tls\"`; remove one of the two"),
+        (&upstream("tls_ca = 'ca.pem'"), "2:8", "`tls_ca` of upstream `u` is for `over = \"tls\"`"),
+        (&upstream("explore = 0.6"), "4:11", "give 0 to 0.5"),
+        (&upstream("explore = true"), "4:11", "expected a share such as 0.02"),
+        (&upstream("tries = 1.5"), "4:9", "expected a whole number"),
+        (&upstream("ecs = '33/56'"), "4:7", "give \"strip\", \"pass\" or prefix lengths such as \"24/56\""),
+        (&[upstream(""), upstream("")].join("\n"), "6:8", "another upstream is called `u`; choose another"),
+        ("[[route]]\nname = 'r'\nwhen = 'any'", "1:1", "missing field `then`"),
+        (
+            "[[route]]\nname = 'r'\nwhen = 'any'\nthen = 'drop'\nallow = ['all']",
+            "5:10",
+            "`all` is not a prefix",
+        ),
+        (
+            "[[route]]\nname = 'r'\nwhen = 'any'\nthen = 'drop'\nfallback_action = 'servfail'",
+            "5:19",
+            "give \"fail\", \"refuse\", \"native\", \"drop\", \"next\" or \"stale\"",
+        ),
+        ("[resolver]\naddress = '127.0.0.1:0'", "2:11", "has port 0"),
+        ("[trace]\nto = 'http://127.0.0.1'", "2:6", "is not a place for traces; give a file such as"),
+    ] {
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1, "{text}: {found:#?}");
+        assert!(found[0].starts_with(&format!("as112d.toml:{place}: ")), "{text}: {found:#?}");
+        assert!(found[0].contains(fragment), "{text}: {found:#?}");
+    }
+}
+
+#[test]
+fn the_platform_is_as_it_is_written() {
+    let text = "[platform]\nworkers = 3\njobs = 64\ncolo = 'lis1'\nrules = 'r'\n[cache]\nstale = '12h'\n\
+                [[upstream]]\nname = 'dot'\nservers = ['192.0.2.1', '[2001:db8::1]:8853']\nover = 'tls'\n\
+                tls_name = 'dns.example'\ntls_ca = 'ca.pem'\nexplore = 0\necs = '20/48'\n\
+                [[route]]\nname = 'r'\nwhen = '''\nqname = a.example\n and rd = true'''\nthen = 'resolve'\n\
+                allow = ['192.0.2.7/24']\nfallback_action = 'stale'\n[resolver]\naddress = '192.0.2.9'\n\
+                [trace]\nto = 'file:t.json'\n";
+    let config = load_text(text, &Flags::default()).unwrap();
+    let platform = &config.platform;
+    assert_eq!((platform.workers, platform.colo.as_str()), (platform::Workers::Count(3), "lis1"));
+    assert_eq!(
+        (platform.jobs, platform.share),
+        (64, 64),
+        "of all jobs one rule may have as many as there are"
+    );
+    assert!(platform.rules.as_ref().is_some_and(|rules| rules.ends_with("r")));
+    assert_eq!(
+        config.cache,
+        cache::Settings { stale: Duration::from_secs(43_200), ..cache::Settings::default() }
+    );
+    let Upstream { servers, over, explore, tries, ecs, cookies, .. } = &config.upstreams[0];
+    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.1:853", "[2001:db8::1]:8853"]);
+    assert!(
+        format!("{over:?}").contains("dns.example") && format!("{over:?}").contains("/ca.pem"),
+        "{over:?}"
+    );
+    assert_eq!((*explore, *tries, *cookies), (0.0, 3, true));
+    assert_eq!(*ecs, crate::policy::upstream::Ecs::Set { ipv4: 20, ipv6: 48 });
+    let route = &config.routes[0];
+    assert_eq!((route.allow[0].to_string().as_str(), route.fallback), ("192.0.2.0/24", Fallback::Stale));
+    assert!(route.place.ends_with("as112d.toml:18:8") && route.when.contains('\n'), "{route:?}");
+    let resolver = config.resolver.unwrap();
+    assert_eq!((resolver.enabled, resolver.address.to_string().as_str()), (false, "192.0.2.9:5354"));
+    assert!(
+        config.trace.is_some_and(|trace| trace.file.ends_with("t.json") && trace.sample_every.get() == 1024)
+    );
+    // Rules are beside the file, if they are there.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("as112d.toml");
+    fs::write(&path, "").unwrap();
+    let rules = || load(Some(&path), &Flags::default()).unwrap().platform.rules;
+    assert_eq!(rules(), None);
+    fs::create_dir(folder.path().join("rules.d")).unwrap();
+    assert_eq!(rules(), Some(folder.path().join("rules.d")));
+    assert_eq!(load(None, &Flags::default()).unwrap().platform.rules, None);
 }
 
 #[test]
@@ -313,7 +426,7 @@ fn files_that_cannot_be_read() {
     fs::write(&path, b"[identity]\nlocation = 'M\xFCnchen'\n").unwrap();
     assert_eq!(problem(&path).place, format!("{}:2", path.display()));
     let long = folder.path().join("long.toml");
-    fs::File::create(&long).unwrap().set_len(CONFIG_LEN_MAX + 1).unwrap();
+    fs::File::create(&long).unwrap().set_len(crate::limits::CONFIG_LEN_MAX + 1).unwrap();
     assert!(problem(&long).message.starts_with("is longer than 16777216 bytes"));
     // A device without an end.
     assert!(problem(Path::new("/dev/zero")).message.contains("a device, not a file"));

@@ -215,11 +215,13 @@ const fn yes() -> bool {
 }
 
 impl UpstreamSpec {
-    fn upstream(self, dir: &Path, listen: &[SocketAddr], mistakes: &mut Vec<Mistake>) -> Upstream {
+    fn upstream(self, around: &Around<'_>, mistakes: &mut Vec<Mistake>) -> Upstream {
+        let Around { dir, listen, read_whole } = *around;
         let Given { value: Label(name), origin } = self.name;
         let mut mistake = |origin: Origin, message: String| mistakes.push(Mistake::new(origin, message));
         let transport = self.over.as_ref().map(|over| over.value).unwrap_or_default();
         let over = match (transport, self.tls_name) {
+            (Transport::Tls, None) if !read_whole => Over::Udp,
             (Transport::Tls, None) => {
                 let message = format!(
                     "upstream `{name}` is asked over TLS, and nothing says whose certificate it must have; \
@@ -246,7 +248,7 @@ impl UpstreamSpec {
         if name == RESOLVER {
             mistake(origin, format!("`{RESOLVER}` is what [resolver] is called; choose another name"));
         }
-        if self.servers.is_empty() {
+        if self.servers.is_empty() && read_whole {
             mistake(origin, format!("upstream `{name}` has no servers; list one in `servers`"));
         }
         if let Some(one) = self.servers.get(UPSTREAM_SERVERS_MAX) {
@@ -279,11 +281,21 @@ impl UpstreamSpec {
     }
 }
 
-/// All upstreams. Paths begin in `dir`; the node itself listens on `listen`.
+/// What is around upstreams.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Where paths begin.
+    pub(super) dir: &'a Path,
+    /// Where the node itself listens.
+    pub(super) listen: &'a [SocketAddr],
+    /// Nothing was wrong in the file by itself. Else what seems to be absent may be what was mistaken.
+    pub(super) read_whole: bool,
+}
+
+/// All upstreams.
 pub(super) fn upstreams(
     specs: Vec<UpstreamSpec>,
-    dir: &Path,
-    listen: &[SocketAddr],
+    around: &Around<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Upstream> {
     if let Some(one) = specs.get(UPSTREAMS_MAX) {
@@ -293,7 +305,7 @@ pub(super) fn upstreams(
     let mut all = Vec::new();
     for spec in specs.into_iter().take(UPSTREAMS_MAX) {
         is_new(&mut names, &spec.name, "upstream", mistakes);
-        all.push(spec.upstream(dir, listen, mistakes));
+        all.push(spec.upstream(around, mistakes));
     }
     all
 }

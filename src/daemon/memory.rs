@@ -299,7 +299,7 @@ mod tests {
         let (one, two) = (total(&config, 1), total(&config, 2));
         assert!(one > without + (4 * 64 << 20) + 3 * 4096 * 2048, "the cache and the jobs of three threads");
         // The cache is of all together.
-        assert!(two > one && two < one + (64 << 20), "{one} {two}");
+        assert!(two > one && two < one + (2 * 64 << 20), "{one} {two}");
         config.cache.size *= 2;
         assert!(total(&config, 2) >= two + (4 * 64 << 20));
     }

@@ -152,8 +152,28 @@ fn writes_its_name(config: &Config) -> bool {
     config.dnstap.is_some() || config.export.folders().next().is_some()
 }
 
+/// Puts settings back to those that run, by their names, and notes which of them would have changed.
+macro_rules! keep {
+    ($config:ident, $changed:ident: $($name:literal: $($field:ident)+;)*) => {$(
+        if $($config.$field != *$field)||+ {
+            $changed.push($name);
+            $($config.$field.clone_from($field);)+
+        }
+    )*};
+}
+
 /// Puts what only a restart changes back to what `running` has; which of that would have changed.
 fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> Vec<&'static str> {
+    let mut changed = keep_settings(config, running);
+    changed.extend(keep_platform(&mut config.platform, &running.platform));
+    // Files and streams have one name from their beginning to their end.
+    if writes_its_name(running) && config.identity.node != written_as {
+        changed.push("[identity] node in [export] and [dnstap]");
+    }
+    changed
+}
+
+fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
     // Every setting by its name: one that is forgotten here does not compile.
     let Config {
         identity: _,
@@ -177,7 +197,7 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
         steer,
         busy_poll,
         datapath,
-        platform,
+        platform: _,
         cache,
         resolver,
         trace,
@@ -201,36 +221,13 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     } = running;
     let mut changed = Vec::new();
     let log_level = std::mem::replace(&mut config.log.level, log.level);
-    // Every one of these by its name, too.
-    let Platform { workers, jobs, share, colo: _, rules: _, query_timeout } = platform;
-    macro_rules! keep {
-        ($($name:literal: $($($field:ident).+)+;)*) => {$(
-            if $(config.$($field).+ != *kept!($($field).+))||+ {
-                changed.push($name);
-                $(config.$($field).+.clone_from(kept!($($field).+));)+
-            }
-        )*};
-    }
-    // What is in a section, by its name alone.
-    macro_rules! kept {
-        (platform.$field:ident) => {
-            $field
-        };
-        ($field:ident) => {
-            $field
-        };
-    }
-    keep! {
+    keep! { config, changed:
         "[server] listen": listen;
         "[server] shards": shards;
         "[server] cpus": cpus;
         "[server] steer": steer;
         "[server] busy_poll": busy_poll;
         "[server] datapath": datapath;
-        "[platform] workers": platform.workers;
-        "[platform] jobs": platform.jobs;
-        "[platform] share": platform.share;
-        "[platform] query_timeout": platform.query_timeout;
         "[cache]": cache;
         "[resolver]": resolver;
         "[trace]": trace;
@@ -251,9 +248,17 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     }
     // Of the log the level alone is taken over.
     config.log.level = log_level;
-    // Files and streams have one name from their beginning to their end.
-    if writes_its_name(running) && config.identity.node != written_as {
-        changed.push("[identity] node in [export] and [dnstap]");
+    changed
+}
+
+fn keep_platform(platform: &mut Platform, running: &Platform) -> Vec<&'static str> {
+    let Platform { workers, jobs, share, colo: _, rules: _, query_timeout } = running;
+    let mut changed = Vec::new();
+    keep! { platform, changed:
+        "[platform] workers": workers;
+        "[platform] jobs": jobs;
+        "[platform] share": share;
+        "[platform] query_timeout": query_timeout;
     }
     changed
 }

@@ -267,19 +267,19 @@ mod tests {
     fn a_query_comes_from_this_host_unless_somebody_else_is_named() {
         let mut config = crate::config::load(None, &Default::default()).unwrap();
         config.listen = vec!["192.0.2.1:53".parse().unwrap(), "[::]:5300".parse().unwrap()];
-        let arrival = |is_tcp, from: Option<&str>, to: Option<&str>| {
+        let named = |is_tcp, from: Option<&str>, to: Option<&str>| {
             let (from, to) = (from.map(|from| from.parse().unwrap()), to.map(|to| to.parse().unwrap()));
-            super::arrival(&config, is_tcp, from, to)
+            arrival(&config, is_tcp, from, to)
         };
-        let plain = arrival(false, None, None).unwrap();
+        let plain = named(false, None, None).unwrap();
         assert_eq!((plain.transport, plain.local, plain.listener), (Transport::Udp, config.listen[0], 0));
-        assert_eq!(arrival(true, None, None).unwrap().transport, Transport::Tcp { keepalive: 100 });
-        let named = arrival(false, Some("2001:db8::1"), Some("[2001:db8::53]:5300")).unwrap();
-        assert_eq!((named.peer.ip(), named.listener), ("2001:db8::1".parse().unwrap(), 1));
-        let elsewhere = arrival(false, None, Some("192.0.2.2:53")).unwrap_err();
+        assert_eq!(named(true, None, None).unwrap().transport, Transport::Tcp { keepalive: 100 });
+        let other = named(false, Some("2001:db8::1"), Some("[2001:db8::53]:5300")).unwrap();
+        assert_eq!((other.peer.ip(), other.listener), ("2001:db8::1".parse().unwrap(), 1));
+        let elsewhere = named(false, None, Some("192.0.2.2:53")).unwrap_err();
         assert_eq!(elsewhere, "the node does not listen on 192.0.2.2:53, but on 192.0.2.1:53, [::]:5300");
         // Whoever asks from an address of our own gets no answer.
         config.listen = (5353..5360).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
-        assert!(!config.listen.contains(&super::arrival(&config, false, None, None).unwrap().peer));
+        assert!(!config.listen.contains(&arrival(&config, false, None, None).unwrap().peer));
     }
 }

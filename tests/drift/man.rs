@@ -118,12 +118,7 @@ prints the reply. It shows what a change of the configuration or of a zone file 
 With `--why` it prints the way of the query instead: each rule that is asked in each phase and the term that
 decides, who would be asked, and what the client would get. With `--live` the running node tells that from
 what it serves now; without `--from` the query is then sent to it once, and its reply is printed.",
-        exit: &[
-            DONE,
-            FAILED,
-            USAGE,
-            (3, "With `--live`: no node answers."),
-        ],
+        exit: &[DONE, FAILED, USAGE, (3, "With `--live`: no node answers.")],
         see_also: &["as112d-zones", "as112d-probe", "as112d-rules"],
     },
     Page {
@@ -173,14 +168,6 @@ Has a running node forget what it keeps of a name; with `--subtree` of the names
 query for it is asked of the servers again.",
         exit: ASKING,
         see_also: &["as112d-cache-show"],
-    },
-    Page {
-        command: "resolver",
-        description: "\
-Resolves queries for a node whose rules say `resolve`. With `[resolver] enabled` the node runs it by itself, as
-a process of its own, and starts it again when it has ended; by hand it is for trying out.",
-        exit: ALONE,
-        see_also: &["as112d-run"],
     },
     Page {
         command: "stats",
