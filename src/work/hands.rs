@@ -97,7 +97,7 @@ impl Hands {
     /// Whether it is the turn of this query to be traced.
     fn is_sampled(&mut self) -> bool {
         let Some(every) = self.tracing.sample_every else { return false };
-        self.to_trace = self.to_trace.checked_sub(1).unwrap_or(every.get() - 1);
+        self.to_trace = self.to_trace.checked_sub(1).unwrap_or_else(|| every.get() - 1);
         self.to_trace == 0
     }
 
