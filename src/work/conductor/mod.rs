@@ -18,7 +18,7 @@ mod stream;
 mod streams;
 mod table;
 mod tls;
-pub(in crate::work) mod wheel;
+pub(crate) mod wheel;
 
 #[cfg(test)]
 mod tests;
