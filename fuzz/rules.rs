@@ -75,7 +75,7 @@ pub fn rules(bytes: &[u8]) -> bool {
             Phase::ALL.into_iter().for_each(|phase| assert_explained(&policy, phase, &facts));
         }
     }
-    assert_eq!(policy.notes().len(), policy.rules().len());
+    assert!(policy.notes().len() >= policy.rules().len());
     true
 }
 

@@ -94,6 +94,7 @@ fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<
     }
     let (series, labels) = count_by_name(&mut rules, &upstreams, world.series.clone());
     let resolver = world.resolver.as_ref().map(|_| world.upstreams.len() as UpstreamId);
+    let is_unended = |file: &&Source<'_>| !file.text.is_empty() && !file.text.ends_with('\n');
     let built = build(&rules, &asking, lowering, world.listeners);
     Ok(Policy {
         listed: drafts.iter().map(Draft::listed).collect(),
@@ -105,6 +106,7 @@ fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<
         labels,
         engine: built.engine,
         folded: built.folded,
+        unended: files.iter().filter(is_unended).map(|file| file.path.to_owned()).collect(),
     })
 }
 
@@ -298,13 +300,14 @@ impl Draft<'_> {
         let asked = phases(&self.cond, &expr, terms, &self.doing, only).map_err(wrong)?;
         says_for_whom(&asked, terms, &self.doing, self.route.is_some()).map_err(wrong)?;
         let timeout = self.options.timeout.map(Duration::from_micros);
-        let fallback = self.route.map(|route| route.fallback);
+        let chosen = self.options.fallback.as_ref().map(|chosen| chosen.it);
+        let fallback = self.route.map(|route| route.fallback).or(chosen).unwrap_or_default();
         let rule = Rule {
             name: self.name.it.clone(),
             place: self.origin.place(self.at),
             phase: asked.first().map_or(Phase::Route, |(phase, _)| *phase),
             action,
-            fallback: fallback.or(self.options.fallback.as_ref().map(|chosen| chosen.it)).unwrap_or_default(),
+            fallback,
             timeout,
             log: self.options.log,
             dry_run: self.options.dry_run,

@@ -27,6 +27,8 @@ pub struct Policy {
     pub(super) listed: Vec<[usize; 2]>,
     pub(super) engine: Engine,
     pub(super) folded: Vec<String>,
+    /// Files that may have been cut off: they end in the middle of a line.
+    pub(super) unended: Vec<String>,
 }
 
 impl Policy {

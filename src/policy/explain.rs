@@ -58,7 +58,7 @@ impl Policy {
         format!("{would}{}{space}{argument}{goes_on}", row.name)
     }
 
-    /// Where each rule is asked and what it takes: lines for an operator.
+    /// Where each rule is asked and what it takes, and files that may be cut off: lines for an operator.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let note = |(id, rule): (usize, &Rule)| {
@@ -90,7 +90,8 @@ impl Policy {
             parts.push(if is_of_shard { "decided on the shard" } else { "on a worker" }.to_owned());
             format!("rule \"{}\": {}", rule.name, parts.join(", "))
         };
-        self.rules.iter().enumerate().map(note).collect()
+        let unended = |path: &String| format!("{path}: the last line does not end: is the file whole?");
+        self.rules.iter().enumerate().map(note).chain(self.unended.iter().map(unended)).collect()
     }
 }
 

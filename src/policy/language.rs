@@ -18,7 +18,7 @@ impl Phases {
 
     /// Up to this phase.
     const fn until(self, last: Phase) -> Self {
-        Self(self.0 & (0b10 << last as u8) - 1)
+        Self(self.0 & ((0b10 << last as u8) - 1))
     }
 
     /// This phase alone.

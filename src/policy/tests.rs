@@ -470,7 +470,7 @@ fn labels_keep_their_place() {
 fn notes_say_where_each_rule_is_asked() {
     let policy = policy(
         "a: dst = 192.175.48.6 and qname-suffix in { a b } drop\nb: colo = elsewhere drop\n\
-         c: src = 192.0.2.1 forward upstream lan\nd: phase = reply pass dry-run",
+         c: src = 192.0.2.1 forward upstream lan\nd: phase = reply pass dry-run\n",
     );
     assert_eq!(
         policy.notes(),

@@ -231,7 +231,7 @@ pub(crate) fn file(dice: &mut Dice) -> String {
             text += "# a comment: qtype = A drop\n\n";
         }
         if dice.once_in(2) {
-            let _ = write!(text, "{}", format!("rule-{at}{}", dice.pick(&[": ", " : ", ":\n ", ":"])));
+            let _ = write!(text, "rule-{at}{}", dice.pick(&[": ", " : ", ":\n ", ":"]));
         }
         text += &rule(dice);
         text += *dice.pick(&["\n", "\n", "\n\n", " # done\n"]);

@@ -31,7 +31,7 @@ const NODE: &str = "node1.example";
 pub(crate) const LISTENERS: [&str; 3] = ["192.0.2.53:53", "[::]:53", "192.175.48.6:53"];
 pub(crate) const UPSTREAMS: [&str; 3] = ["lan", "wan", "resolver"];
 /// Queries for each file.
-const QUERIES: usize = 20;
+const QUERIES: usize = 100;
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))

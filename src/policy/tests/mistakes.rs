@@ -109,6 +109,13 @@ fn a_rule_that_is_cut_off_is_a_mistake() {
     for end in begin + 1..whole.len() - "92.175.48.6:53".len() {
         assert!(Node::default().compile(&whole[..end], &[]).is_err(), "{:?}", &whole[begin..end]);
     }
+    // From there on only the end of the line tells.
+    let notes = |text: &str| policy(text).notes();
+    assert_eq!(notes(&whole).len(), 2);
+    assert_eq!(
+        notes(whole.trim_end())[2..],
+        ["rules.d/10-test.rules: the last line does not end: is the file whole?"]
+    );
 }
 
 #[test]
