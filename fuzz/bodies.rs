@@ -270,8 +270,8 @@ pub fn zone_file(bytes: &[u8]) -> bool {
     true
 }
 
-/// A whole message: malformed, or all that is known of it is right, and it says the same without its OPT. Whether
-/// it was sound.
+/// A whole message: malformed, or all that is known of it is right, and it says the same without its OPT.
+/// Whether it was sound.
 pub fn message(bytes: &[u8]) -> bool {
     let Ok(read) = Message::read(bytes) else {
         assert!(!message::same(bytes, b"") || bytes.is_empty());

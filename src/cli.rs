@@ -1,6 +1,7 @@
 //! The command line.
 
 mod platform;
+mod resolver;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ use crate::log;
 use crate::net::DatapathChoice;
 use crate::zone::Service;
 
-pub use platform::{CacheCommand, CacheOptions, ResolverOptions, RulesCheckOptions, RulesCommand};
+pub use platform::{CacheCommand, CacheOptions, RulesCheckOptions, RulesCommand};
+pub use resolver::ResolverOptions;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -136,6 +136,7 @@ fn packets_get_replies_without_a_fault() {
         let replies = bodies::packet(&a_packet(dice, &corpus));
         for reply in replies.iter().flatten() {
             second_opinion(reply).unwrap_or_else(|fault| panic!("{fault}: {reply:02x?}"));
+            assert!(bodies::message(reply), "it is sound: {reply:02x?}");
         }
         seen.extend(replies.iter().flatten().map(|reply| (reply[3] & 0xF, reply[2] & 6)));
     });
@@ -197,8 +198,8 @@ fn messages_are_malformed_or_read_as_by_others() {
         let bytes = mutated(dice, &corpus, &[]);
         let is_sound = bodies::message(&bytes);
         sound += u64::from(is_sound);
-        // The strict decoder, which shares nothing with ours, takes no message that ours refuses, but for what it
-        // does not look at.
+        // The strict decoder, which shares nothing with ours, takes no message that ours refuses, but for
+        // what it does not look at.
         if !is_sound && let Ok(read) = common::decode::Message::decode(&bytes) {
             let opts = read.records.iter().filter(|record| record.rtype == 41);
             let is_odd = opts.clone().count() > 1

@@ -1,5 +1,5 @@
 //! `serve` allocates nothing, nor does the hand-over: all golden queries, by both doors, without rules and with
-//! them, under an allocator that counts.
+//! them, under an allocator that counts. Nor does a lookup in a worker's cache.
 
 mod common;
 
@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use as112d::dns::message::Message;
 use as112d::limits::TCP_REPLY_LEN_MAX;
 use as112d::serve::job::{JobSettings, Taken, desk};
 use as112d::serve::limiter::{self, Limiter, RateLimit};
@@ -19,6 +20,7 @@ use as112d::stats::account::Account;
 use as112d::stats::ledger::{LedgerSettings, ledger};
 use as112d::stats::tap::TapSettings;
 use as112d::sys::wake::Waker;
+use as112d::work::cache::{self, Cache, Found, Key, Stored};
 use as112d::zone;
 
 use common::golden::{Case, Node};
@@ -97,6 +99,42 @@ fn serve_allocates_nothing() {
             assert_eq!(allocations, 0, "{}: {verdict:?} {account:?}", case.name());
         }
     }
+}
+
+#[test]
+fn a_lookup_in_the_cache_allocates_nothing() {
+    let mut cache = Cache::new(&cache::Settings { size: 1 << 20, ..cache::Settings::default() });
+    let qname = b"\x03www\x07example\x03org\0";
+    let key = |qtype| Key {
+        view: 1,
+        qname,
+        qtype,
+        qclass: 1,
+        dnssec_ok: true,
+        checking_disabled: false,
+        subnet: None,
+    };
+    let record = [&[0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 100, 0, 4][..], &[192, 0, 2, 1]].concat();
+    let header = [0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    let message = [&header[..], qname, &[0, 1, 0, 1], &record].concat();
+    let (now, mut out) = (Instant::now(), Vec::with_capacity(4096));
+    assert_eq!(cache.store(&key(1), &message, None, now), Stored::Positive);
+    cache.fail(&key(2), now);
+    let mut found = Vec::with_capacity(9);
+    let before = ALLOCATIONS.get();
+    let read = black_box(Message::read(&message)).is_ok();
+    for (qtype, after) in [(1, 0), (1, 1), (1, 95), (1, 96), (1, 200), (2, 1), (3, 0), (1, 200_000)] {
+        found.push(cache.look(&key(qtype), now + Duration::from_secs(after), &mut out));
+    }
+    cache.stale_tried(&key(1), now + Duration::from_secs(200));
+    found.push(cache.look(&key(1), now + Duration::from_secs(201), &mut out));
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let (fresh, miss) = (Found::Fresh, Found::Miss);
+    assert!(read);
+    assert_eq!(
+        found,
+        [fresh, fresh, Found::Prefetch, fresh, Found::Stale, Found::Failure, miss, miss, Found::Held]
+    );
 }
 
 /// One of each kind: what is decided in the slot, what is handed over, and what a later phase may concern.

@@ -3,6 +3,8 @@
 #[path = "common/browser.rs"]
 mod browser;
 mod common;
+#[path = "common/echo.rs"]
+mod echo;
 #[path = "common/past.rs"]
 mod past;
 
@@ -30,12 +32,17 @@ struct Node {
 
 impl Node {
     fn start(days: u64, years: bool) -> Self {
+        Self::with("", days, years)
+    }
+
+    /// With more sections in its configuration.
+    fn with(sections: &str, days: u64, years: bool) -> Self {
         let folder = common::folder();
         past::write(&folder.path().join("past"), unix_time(), days, years);
         let config = folder.path().join("as112d.toml");
         let text = "[history]\ndir = 'past'\n[identity]\nnode = 'as112-1.example.net'\n\
                     facility = 'Example Internet Exchange <Lisbon> & \"more\"'\n";
-        std::fs::write(&config, text).expect("there is room");
+        std::fs::write(&config, format!("{text}{sections}")).expect("there is room");
         let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
         let http = daemon.http().to_string();
         Self { daemon, http, _folder: folder }
@@ -404,6 +411,37 @@ fn eventually(browser: &Browser, script: &str) {
         is_so
     });
     assert!(is_so, "never: {script}");
+}
+
+#[test]
+#[ignore = "needs chromium and chromedriver; tests/run installs them"]
+fn a_browser_shows_the_operator_rules_and_upstream_servers() {
+    let node = Node::with(&echo::forwarded(), 0, false);
+    assert_eq!(node.daemon.ask_udp(V4, &query("a.example", 1))[3] & 0xF, 0);
+    let is_counted = || sum(&node.json("/stats.json")["counters"]["upstream_queries"]) > 0;
+    (0..100)
+        .find(|_| {
+            is_counted() || {
+                pause();
+                false
+            }
+        })
+        .expect("it is counted");
+    let browser = Browser::start();
+    for (width, height) in [(1280, 900), (390, 844)] {
+        browser.screen(width, height, "light");
+        browser.open(&node.url("/node"));
+        assert_eq!(browser.run(FITS), true, "at {width}");
+        assert_eq!(browser.console(), Vec::<String>::new(), "at {width}");
+        let rows = "return [...document.querySelectorAll('tr')].map(row => row.textContent).join('\\n')";
+        let rows = browser.run(rows);
+        let rows = rows.as_str().expect("a text");
+        assert!(rows.contains("lan/127.0.0.1:") && rows.contains("lan10100"), "{rows}");
+        browser.screenshot(&shots().join(format!("node-rules-{width}.png")));
+    }
+    // The public is told nothing of them.
+    let (_, page) = node.get("/", "");
+    assert!(!page.contains("pstream") && !page.contains("Rules"), "{page}");
 }
 
 #[test]

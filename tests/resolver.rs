@@ -1,5 +1,5 @@
-//! `as112d resolver`: it resolves from a root of the test's own, whose zones real servers have, and a node keeps it
-//! running.
+//! `as112d resolver`: it resolves from a root of the test's own, whose zones real servers have, and a node
+//! keeps it running.
 #![cfg(feature = "resolver")]
 
 mod common;
@@ -9,6 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -26,25 +27,26 @@ const SOA: u16 = 6;
 const MX: u16 = 15;
 const TXT: u16 = 16;
 
-/// A root, a top-level domain and a zone below it, each on a server of its own at port 53.
+/// A root, a top-level domain and a zone below it, each on a server of its own at port 53 of an address of
+/// its own.
 struct World {
     dir: tempfile::TempDir,
     _servers: [Peer; 3],
 }
 
-const ROOT: Ipv4Addr = Ipv4Addr::new(127, 53, 0, 1);
-const TEST: Ipv4Addr = Ipv4Addr::new(127, 53, 0, 2);
-const EXAMPLE: Ipv4Addr = Ipv4Addr::new(127, 53, 0, 3);
-
 impl World {
     /// `None` where port 53 cannot be had.
     fn make() -> Option<Self> {
-        for address in [ROOT, TEST, EXAMPLE] {
+        static WORLDS: AtomicU8 = AtomicU8::new(0);
+        let world = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let servers = [1, 2, 3].map(|server| Ipv4Addr::new(127, 53, world, server));
+        for address in servers {
             if let Err(error) = UdpSocket::bind((address, 53)) {
                 skipped(&format!("port 53 of {address} takes root ({error})"));
                 return None;
             }
         }
+        let [root_at, test_at, example_at] = servers;
         let dir = common::folder();
         let soa = "$TTL 300\n@ SOA ns noc 1 7200 900 1209600 60\n";
         let zone = |name: &str, records: &str| {
@@ -56,25 +58,30 @@ impl World {
             (0..12).map(|number| format!("long TXT \"{}{number}\"\n", "x".repeat(200))).collect();
         let root = zone(
             ".",
-            &format!("@ NS ns.own-root.\nns.own-root. A {ROOT}\ntest. NS ns.test.\nns.test. A {TEST}\n"),
+            &format!(
+                "@ NS ns.own-root.\nns.own-root. A {root_at}\ntest. NS ns.test.\nns.test. A {test_at}\n"
+            ),
         );
-        let test =
-            zone("test", &format!("@ NS ns\nns A {TEST}\nexample NS ns.example\nns.example A {EXAMPLE}\n"));
+        let test = zone(
+            "test",
+            &format!("@ NS ns\nns A {test_at}\nexample NS ns.example\nns.example A {example_at}\n"),
+        );
         let example = zone(
             "example.test",
             &format!(
-                "@ NS ns\n@ MX 10 www\nns A {EXAMPLE}\nwww A 192.0.2.1\nwww A 192.0.2.2\nalias CNAME www\n{long}"
+                "@ NS ns\n@ MX 10 www\nns A {example_at}\nwww A 192.0.2.1\nwww A 192.0.2.2\n\
+                 alias CNAME www\n{long}"
             ),
         );
         let at = |address: Ipv4Addr| SocketAddr::from((address, 53));
         let servers = [
-            Peer::start_at(Kind::Nsd, at(ROOT), &[root]),
-            Peer::start_at(Kind::Knot, at(TEST), &[test]),
-            Peer::start_at(Kind::Nsd, at(EXAMPLE), &[example]),
+            Peer::start_at(Kind::Nsd, at(root_at), &[root]),
+            Peer::start_at(Kind::Knot, at(test_at), &[test]),
+            Peer::start_at(Kind::Nsd, at(example_at), &[example]),
         ];
         fs::write(
             dir.path().join("root.hints"),
-            format!(". NS ns.own-root.\nns.own-root. 3600 IN A {ROOT}\n"),
+            format!(". NS ns.own-root.\nns.own-root. 3600 IN A {root_at}\n"),
         )
         .expect("hints are written");
         Some(Self { dir, _servers: servers })

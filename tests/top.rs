@@ -2,6 +2,8 @@
 //! afterwards. The terminal is tmux's, on a server of each test's own.
 
 mod common;
+#[path = "common/echo.rs"]
+mod echo;
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -92,6 +94,9 @@ impl Drop for Terminal {
     }
 }
 
+/// Names that were asked for.
+static NAMES: AtomicUsize = AtomicUsize::new(0);
+
 /// A node of two shards, and where it serves HTTP.
 fn start(http: &str) -> (Daemon, String) {
     let daemon = Daemon::start(&["--shards", "2", "--node", "watched", "--http", http]);
@@ -125,6 +130,30 @@ fn load(doors: [SocketAddr; 2], is_over: &AtomicBool) {
 fn rate(screen: &str, start: &str) -> Option<f64> {
     let line = screen.lines().find_map(|line| line.strip_prefix(start))?;
     line.trim_start().split_once("/s")?.0.replace(',', "").parse().ok()
+}
+
+#[test]
+#[ignore = "needs tmux; tests/run installs it"]
+fn rules_and_upstream_servers_of_a_live_node_are_shown() {
+    let folder = TempDir::new().expect("a folder");
+    let config = folder.path().join("as112d.toml");
+    fs::write(&config, echo::forwarded()).expect("there is room");
+    let daemon = Daemon::start(&["--config", &config.display().to_string(), "--http", "127.0.0.1:0"]);
+    let terminal = Terminal::start(&format!("http://{}", daemon.http()));
+    let screen = terminal.wait("a server that has answered", |screen| {
+        // A name of its own each time, as the cache would answer the same one.
+        let name = format!("{}.example", NAMES.fetch_add(1, Ordering::Relaxed));
+        assert_eq!(daemon.ask_udp(V4, &query(&name, 1))[3] & 0xF, 0);
+        screen
+            .lines()
+            .any(|line| line.contains("  lan/127.0.0.1:") && line.contains(" up ") && line.contains("s  "))
+            && rate(screen, "workers").is_some_and(|rate| rate > 0.0)
+    });
+    assert!(screen.contains(" rule ─") && screen.contains(" upstream ─"), "{screen}");
+    assert!(screen.lines().any(|line| line.starts_with("lan ") && line.contains("100.0 %")), "{screen}");
+    terminal.press("q");
+    terminal.assert_ended("0");
+    assert_eq!(daemon.stop().0.code(), Some(0));
 }
 
 #[test]

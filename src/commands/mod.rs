@@ -31,8 +31,8 @@ pub use failure::Failure;
 
 /// What a build without the resolver says.
 #[cfg(not(feature = "resolver"))]
-const NO_RESOLVER: &str = "this program was built without its resolver; build it with `--features resolver`, or give \
-                           [resolver] the address of another one";
+const NO_RESOLVER: &str = "this program was built without its resolver; build it with `--features resolver`, \
+                           or give [resolver] the address of another one";
 
 /// Runs `command` to its end; what it prints.
 ///

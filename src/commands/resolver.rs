@@ -1,7 +1,7 @@
 //! `as112d resolver`: resolves for the node, in a process of its own.
 //!
-//! What it is made of is not good enough for the process that answers: it may panic, and its memory is bounded by
-//! the kernel alone. So it is confined, ends when it likes, and is started again.
+//! What it is made of is not good enough for the process that answers: it may panic, and its memory is
+//! bounded by the kernel alone. So it is confined, ends when it likes, and is started again.
 
 mod hints;
 mod reply;
@@ -29,7 +29,7 @@ use crate::sys::confine::{self, Class, Plan};
 use crate::sys::launcher;
 use crate::sys::limits;
 use crate::sys::passing::Passage;
-use crate::sys::sockets;
+use crate::sys::sharing;
 use hints::Hints;
 
 /// Says to this very program that its memory is limited already.
@@ -47,7 +47,7 @@ pub fn resolver(options: &ResolverOptions) -> Result<String, Vec<Problem>> {
     }
     let hints = settings.hints.as_deref().map_or_else(|| Ok(Hints::builtin()), Hints::load)?;
     let alone = |error: io::Error| Problem::alone(format!("cannot resolve at {}: {error}", settings.address));
-    let (udp, tcp) = sockets::bind_shared(settings.address, BACKLOG).map_err(alone)?;
+    let (udp, tcp) = sharing::bind_shared(settings.address, BACKLOG).map_err(alone)?;
     let node = launcher::predecessor().map_err(|error| Problem::alone(error.to_string()))?;
     let plan = Plan {
         user: config.user.clone(),
@@ -124,8 +124,8 @@ fn settings(options: &ResolverOptions, config: &Config) -> Result<Settings, Vec<
     Ok(settings)
 }
 
-/// Limits the memory of this process, and runs the program again, so that its allocator begins with the limit. Only
-/// if that cannot be it returns, and says why.
+/// Limits the memory of this process, and runs the program again: its allocator then begins with the limit.
+/// It returns only if that fails, and says why.
 fn limit_and_begin_again(settings: &Settings) -> String {
     if let Err(error) = limits::limit_memory(settings.memory).and_then(|()| limits::no_core()) {
         return format!("cannot limit its memory to {} bytes: {error}", settings.memory);

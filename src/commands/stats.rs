@@ -254,7 +254,8 @@ mod tests {
         let mut now = document(100.5, 3015, 1005, 10_050_000_000);
         assert!(!screen(&now, None, None).contains("rule"));
         let counters = json!({
-            "rule_hits": {"none": 0, "lan": 30, "block": 10}, "worker_queries": 201, "work_refused": {"lan": {"pool": 0}},
+            "rule_hits": {"none": 0, "lan": 30, "block": 10},
+            "worker_queries": 201, "work_refused": {"lan": {"pool": 0}},
             "cache_lookups": {"fresh": 100, "stale": 50, "miss": 50},
             "upstream_queries": {"lan/192.0.2.53:53": {"answered": 402}},
         });

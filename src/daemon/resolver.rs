@@ -1,7 +1,7 @@
 //! The resolver, a process that the launcher starts: it is watched, and started again when it has ended.
 //!
-//! Two of them may share the address for a moment: at an upgrade the new process starts its own before that of the
-//! old one is ended, so there is always one.
+//! Two of them may share the address for a moment: at an upgrade the new process starts its own before that
+//! of the old one is ended, so there is always one.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

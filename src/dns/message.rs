@@ -1,8 +1,8 @@
 //! Whole messages, as servers send them: one walk that checks everything, and what is to be known of them.
 //!
 //! A message is sound if each section has as many records as the header says, each name ends within 255 bytes
-//! and its pointers lead backwards, rdata with names that may be compressed is as its type has it, there is at
-//! most one OPT, and nothing is left over.
+//! and its pointers lead backwards, rdata with names that may be compressed is as its type has it, there is
+//! at most one OPT, and nothing is left over.
 
 mod names;
 mod opt;
@@ -202,8 +202,8 @@ fn each_record(
 /// Writes `message` without its OPT into `out`, which is emptied before; pointers stay right.
 ///
 /// # Errors
-/// [`Damaged`] if records stand after the OPT, and one of their names cannot be kept: it leads into the OPT, or
-/// its meaning would change.
+/// [`Damaged`] if records stand after the OPT, and one of their names cannot be kept: it leads into the OPT,
+/// or its meaning would change.
 pub fn without_opt(message: &[u8], read: &Message, out: &mut Vec<u8>) -> Result<(), Damaged> {
     out.clear();
     let Some(opt) = &read.opt else {

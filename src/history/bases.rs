@@ -24,7 +24,7 @@ pub struct Bases {
 }
 
 impl Bases {
-    /// How many blocks a node of so many shards has.
+    /// How many blocks a node with this number of shards has.
     pub(super) const fn blocks_of(shards: usize) -> usize {
         shards + 3
     }

@@ -6,7 +6,8 @@ use crate::board::Board;
 use crate::log::Log;
 use crate::stats::counters::QUERIES;
 
-/// Logs a line of what matters most, and one for each family that counted something. Sizes and times are left out.
+/// Logs a line of what matters most, and one for each family that counted something. Sizes and times are left
+/// out.
 pub fn tell(board: &Board, log: &Log) {
     let reading = board.read();
     log.each(

@@ -44,7 +44,7 @@ pub struct Names {
     pub zones: Vec<String>,
     /// The addresses that are listened on.
     pub addresses: Vec<String>,
-    /// The rules and routes that have a counter of their own. The first is [`RULE_NONE`], where there are any.
+    /// The rules and routes that have a counter of their own: first [`RULE_NONE`], where there are any.
     pub rules: Vec<String>,
     /// The servers that have a counter of their own: the upstream's name, a slash, the address.
     pub servers: Vec<String>,
@@ -66,7 +66,7 @@ impl Names {
         }
     }
 
-    /// Whether there are rules, so that anything of the platform can count.
+    /// Whether there are rules: else nothing of the platform counts.
     #[must_use]
     pub const fn have_platform(&self) -> bool {
         !self.rules.is_empty()
@@ -125,8 +125,8 @@ pub static OPCODE: Label = Label::fixed(
         "14", "15",
     ],
 );
-/// The response codes: the first [`RCODES_OWN`] are those that the node gives by itself, the others those that
-/// the servers may say which it asks.
+/// The response codes: the first [`RCODES_OWN`] are those that the node gives by itself, the others those
+/// that the servers may say which it asks.
 pub static RCODE: Label =
     Label { name: "rcode", len: RCODE_NAMES.len(), values: Values::Partly(&RCODE_NAMES, RCODES_OWN) };
 const RCODE_NAMES: [&str; RCODE_NUMBERS.len() + 1] = [

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod counters;
+pub mod families;
 pub mod gauges;
 pub mod labels;
 pub mod ledger;

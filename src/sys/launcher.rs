@@ -2,10 +2,10 @@
 //!
 //! It is forked before this process has threads, opens anything or drops any privilege, and waits. When it is
 //! told to, it starts the program that this one was started from, by the same path and with the same
-//! arguments, as the file may hold a newer version by then. What this process may no longer do, its
-//! successor then may: bind low ports, read as root, set up its own confinement. It also starts the resolver, which
-//! is the same program by its subcommand, with the same configuration. Nothing that the launcher is told can change
-//! what it starts. It ends with its daemon.
+//! arguments, as the file may hold a newer version by then. What this process may no longer do, its successor
+//! then may: bind low ports, read as root, set up its own confinement. It also starts the resolver, which is
+//! the same program by its subcommand, with the same configuration. Nothing that the launcher is told can
+//! change what it starts. It ends with its daemon.
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -178,8 +178,8 @@ impl Image {
 }
 
 impl Launcher {
-    /// Forks the launcher of `program` and its `resolver`. The new process holds no descriptors but standard input, output and
-    /// error, and the pair to this one.
+    /// Forks the launcher of `program` and its `resolver`. The new process holds no descriptors but standard
+    /// input, output and error, and the pair to this one.
     ///
     /// # Errors
     /// If this process already has threads, or may not have a child.
@@ -211,8 +211,8 @@ impl Launcher {
         self.have_launched(LAUNCH)
     }
 
-    /// Starts the resolver. The end that is returned leads to it; it says [`READY`] when it takes queries, and ends
-    /// when this end is closed.
+    /// Starts the resolver. The end that is returned leads to it; it says [`READY`] when it takes queries,
+    /// and ends when this end is closed.
     ///
     /// # Errors
     /// As those of [`launch`](Self::launch).
@@ -327,8 +327,8 @@ fn wait_and_launch(line: &Passage, program: &Program, resolver: &Program) {
     }
 }
 
-/// What a launcher has started of a program. Never two at a time, nor two within a moment: whoever is able to tell it to
-/// launch, a daemon that was taken over, say, cannot make it fill the host with processes.
+/// What a launcher has started of a program. Never two at a time, nor two within a moment: whoever is able to
+/// tell it to launch, a daemon that was taken over, say, cannot make it fill the host with processes.
 #[derive(Default)]
 struct Started {
     child: Option<Child>,

@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// Limits the address space of this process, and of the programs that it becomes, to `len` bytes: what is asked for
-/// beyond is refused.
+/// Limits the address space of this process, and of the programs that it becomes, to `len` bytes: what is
+/// asked for beyond is refused.
 ///
 /// # Errors
 /// If it is limited to less already.

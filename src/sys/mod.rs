@@ -28,6 +28,7 @@ pub mod netlink;
 pub mod passing;
 pub mod process;
 pub mod ring;
+pub mod sharing;
 pub mod sockets;
 pub mod steering;
 pub mod threads;

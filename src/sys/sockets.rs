@@ -190,27 +190,6 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     })
 }
 
-/// Binds sockets for datagrams and connections at an address that other processes of the same user may share, as two
-/// of a kind do while one takes over from the other.
-///
-/// # Errors
-///
-/// If they cannot be had there.
-pub fn bind_shared(address: SocketAddr, backlog: i32) -> io::Result<(UdpSocket, TcpListener)> {
-    let shared = |of_type, protocol| {
-        let socket = Socket::new(Domain::for_address(address), of_type, Some(protocol))?;
-        socket.set_reuse_port(true)?;
-        common_options(&socket, address)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        io::Result::Ok(socket)
-    };
-    let datagrams = retried(|| shared(Type::DGRAM, Protocol::UDP))?;
-    let connections = retried(|| shared(Type::STREAM, Protocol::TCP))?;
-    connections.listen(backlog)?;
-    Ok((datagrams.into(), connections.into()))
-}
-
 /// The sizes of a socket's receive and send buffers, in bytes as they were asked for (the kernel doubles them
 /// for its own use, and says so in socket(7)).
 ///
@@ -348,7 +327,7 @@ fn udp_options(
 
 /// What UDP and TCP have in common: one family only, and an address that may come later (anycast addresses
 /// do, when the routing daemon or another unit adds them).
-fn common_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+pub(super) fn common_options(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv4() {
         socket.set_freebind_v4(true)
     } else {
@@ -382,7 +361,7 @@ pub(super) fn set_option(
 }
 
 /// Tries again as long as the address is in use, at most [`BIND_RETRY_MS_MAX`].
-fn retried<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn retried<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let begin = Instant::now();
     loop {
         match bind() {

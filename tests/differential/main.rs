@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use as112d::dns::consts::{flag, rcode, rtype};
+use as112d::dns::message::Message;
 use as112d::limits::ERROR_REPLIES_PER_SECOND_MAX;
 use common::NODE;
 use common::daemon::{Daemon, V4};
@@ -115,6 +116,8 @@ fn name(kind: Kind) -> &'static str {
 }
 
 fn decode(query: &Query, reply: &[u8]) -> Reply {
+    // What servers send is what workers read.
+    assert!(Message::read(reply).is_ok(), "{query:?}: {reply:02x?}");
     Reply::decode(reply).unwrap_or_else(|(at, why)| panic!("{query:?}: {why}, at {at} of {reply:02x?}"))
 }
 

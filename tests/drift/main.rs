@@ -4,6 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/echo.rs"]
+mod echo;
 
 mod commands;
 mod configuration;

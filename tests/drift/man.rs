@@ -118,12 +118,7 @@ prints the reply. It shows what a change of the configuration or of a zone file 
 With `--why` it prints the way of the query instead: each rule that is asked in each phase and the term that
 decides, who would be asked, and what the client would get. With `--live` the running node tells that from
 what it serves now; without `--from` the query is then sent to it once, and its reply is printed.",
-        exit: &[
-            DONE,
-            FAILED,
-            USAGE,
-            (3, "With `--live`: no node answers."),
-        ],
+        exit: &[DONE, FAILED, USAGE, (3, "With `--live`: no node answers.")],
         see_also: &["as112d-zones", "as112d-probe", "as112d-rules"],
     },
     Page {
@@ -175,14 +170,6 @@ query for it is asked of the servers again.",
         see_also: &["as112d-cache-show"],
     },
     Page {
-        command: "resolver",
-        description: "\
-Resolves queries for a node whose rules say `resolve`. With `[resolver] enabled` the node runs it by itself, as
-a process of its own, and starts it again when it has ended; by hand it is for trying out.",
-        exit: ALONE,
-        see_also: &["as112d-run"],
-    },
-    Page {
         command: "stats",
         description: "\
 Asks a running node over HTTP and prints its counters on one screen. With `--watch` it repeats, and
@@ -217,6 +204,20 @@ line for each address. Without addresses it asks the running node what it listen
 health checkers.",
         exit: &[(0, "Every address answers as it should."), (1, "At least one does not."), USAGE],
         see_also: &["as112d-announce", "as112d-addresses"],
+    },
+    Page {
+        command: "resolver",
+        description: "\
+Resolves names from the root on, for routes and rules that `resolve`: a recursive resolver with validation,
+in a process of its own. The node starts it if [resolver] has `enabled = true`, starts it again when it has
+ended, and ends it with itself. Its memory is limited, its system calls are filtered, and it opens no files
+but its configuration and hints.\n\
+\n\
+A file of hints is one as IANA publishes it: NS records of the root, and the addresses of the servers. If
+the servers are not those of the Internet, only what its DNSKEY records sign is validated, and servers may
+have private addresses.",
+        exit: &[(0, "The node that started it has ended."), (1, "It cannot resolve."), USAGE],
+        see_also: &["as112d-run"],
     },
     Page {
         command: "announce",

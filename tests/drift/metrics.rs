@@ -8,13 +8,17 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 use crate::common::daemon::{Daemon, PATIENCE, V4, wait_until};
+use crate::{common, echo};
 
 const HEAD: &str = "\
 # The metrics
 
 What `/metrics` exposes, generated from a running node by `UPDATE=1 cargo test --test drift`. Counters start
 at 0 unless the node has a history (`[history] dir`) and was last stopped in order. In OpenMetrics, if a
-client asks for it, the names of families lack `_total` and `_info`. Alerts are in
+client asks for it, the names of families lack `_total` and `_info`. What rules, workers, upstream servers and
+the cache count, from `as112_worker_tasks` to `as112_upstream_in_flight` and from `as112_rule_hits_total` to
+`as112_worker_replies_lost_total`, is there only on a node with rules or routes, as are the response codes
+from SERVFAIL on ([platform.md](platform.md)). Alerts are in
 [examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
 [examples/grafana/as112d.json](examples/grafana/as112d.json).
 
@@ -23,7 +27,8 @@ client asks for it, the names of families lack `_total` and `_info`. Alerts are 
 ";
 
 /// Labels whose values are those of a node, as are all of the families that tell what a node is.
-const OF_A_NODE: [&str; 8] = ["address", "cpu", "le", "node", "numa", "prefix", "shard", "zone"];
+const OF_A_NODE: [&str; 11] =
+    ["address", "cpu", "le", "node", "numa", "prefix", "route", "rule", "server", "shard", "zone"];
 
 /// A family as it is exposed.
 #[derive(Default)]
@@ -48,7 +53,8 @@ fn get(port: u16, path: &str) -> String {
 fn scrape() -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("as112d.toml");
-    let text = "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n\
+    let text = echo::forwarded()
+        + "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n\
                 [query_log]\nsample_every = 1000\nfile = 'queries.log'\n[dnstap]\nto = 'unix:dnstap.sock'\n";
     fs::write(&path, text).expect("written");
     let port = std::net::TcpListener::bind((V4, 0)).and_then(|one| one.local_addr()).expect("a port").port();
@@ -63,9 +69,10 @@ fn scrape() -> String {
     let report = r#"{"router":"r","routes":[{"prefix":"192.0.2.0/24","announced":true}]}"#;
     writeln!(announcer, "as112d 1 announce\n{report}").expect("sent");
     let mut text = String::new();
-    wait_until("its routes are known", || {
+    assert_eq!(daemon.ask_udp(V4, &common::query("a.example", 1))[3] & 0xF, 0, "it is forwarded");
+    wait_until("its routes are known, and how long the server takes", || {
         text = get(port, "/metrics");
-        text.contains("as112_route_announced{")
+        ["as112_route_announced{", "as112_upstream_srtt_seconds{"].iter().all(|part| text.contains(part))
     });
     drop(announcer);
     assert_eq!(daemon.stop().0.code(), Some(0));

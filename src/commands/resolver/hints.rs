@@ -54,8 +54,8 @@ impl Hints {
         Self { servers, is_public: true, keys: String::new() }
     }
 
-    /// Reads a file as IANA publishes it: NS records of the root, and the addresses of the servers. For a root of
-    /// one's own, DNSKEY records say how it is signed; without one nothing is validated.
+    /// Reads a file as IANA publishes it: NS records of the root, and the addresses of the servers. A
+    /// root of one's own is validated with the keys in DNSKEY records; without one nothing is.
     pub(super) fn load(path: &Path) -> Result<Self, Vec<Problem>> {
         let place = path.display().to_string();
         let text = std::fs::read_to_string(path)

@@ -17,8 +17,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads a query; what is no query gets no reply. The second is the code that it gets at once, if anything is
-    /// wrong with it.
+    /// Reads a query; `None` for anything else, which gets no reply. The second is the code that it gets at
+    /// once, if anything is wrong with it.
     pub(super) fn read(bytes: &[u8]) -> Option<(Self, Option<ResponseCode>)> {
         let message =
             Message::from_vec(bytes).ok().filter(|message| message.message_type == MessageType::Query)?;
@@ -62,8 +62,8 @@ impl Asked {
         self.begin(code)
     }
 
-    /// What came of resolving it. With validation, what is bogus is SERVFAIL, unless the client does that itself
-    /// (RFC 4035, section 3.2.2); AD is for who wants to know (RFC 6840, section 5.7).
+    /// What came of resolving it. With validation, what is bogus is SERVFAIL, unless the client does that
+    /// itself (RFC 4035, section 3.2.2); AD is for those that ask for it (RFC 6840, section 5.7).
     pub(super) fn told(&self, outcome: Result<Message, RecursorError>, is_validating: bool) -> Message {
         let (code, answers, authorities) = match outcome {
             Ok(message) => (message.response_code, message.answers, message.authorities),

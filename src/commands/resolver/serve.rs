@@ -51,7 +51,7 @@ impl Serving {
 /// Serves datagrams, for ever.
 ///
 /// # Errors
-/// If the socket is of no use any more.
+/// If the socket has failed for good.
 pub(super) async fn datagrams(serving: Arc<Serving>, socket: UdpSocket) -> io::Result<()> {
     let socket = Arc::new(socket);
     let mut bytes = vec![0; QUERY_LEN_MAX];
@@ -82,7 +82,7 @@ async fn send(socket: &UdpSocket, peer: SocketAddr, reply: Option<Vec<u8>>) {
 /// Serves connections, for ever.
 ///
 /// # Errors
-/// If the listener is of no use any more.
+/// If the listener has failed for good.
 pub(super) async fn connections(serving: Arc<Serving>, listener: TcpListener) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(RESOLVER_CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
@@ -102,8 +102,8 @@ pub(super) async fn connections(serving: Arc<Serving>, listener: TcpListener) ->
     Ok(())
 }
 
-/// Answers may overtake each other (RFC 7766, section 6.2.1.1). What waits to be sent is bounded by the room for
-/// queries.
+/// Answers may overtake each other (RFC 7766, section 6.2.1.1). What waits to be sent is bounded by the room
+/// for queries.
 async fn connection(serving: Arc<Serving>, stream: TcpStream) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
     let (replies, mut ready) = mpsc::channel::<(Vec<u8>, OwnedSemaphorePermit)>(RESOLVER_QUERIES_MAX);

@@ -14,8 +14,8 @@ pub(super) type Lower = ArrayVec<u8, NAME_LEN_MAX>;
 /// Follows the name at `at` to its end, calls `label` with the place of each label's length, and `pointer`
 /// with the place and the target of each pointer. The offset after the name, where it stands.
 ///
-/// Each pointer leads to a part that stands wholly before the one that it ends: "a prior occurrence of the same
-/// name". So this ends too, and no name depends on what stands behind it.
+/// Each pointer leads to a part that stands wholly before the one that it ends: "a prior occurrence of the
+/// same name". So this ends too, and no name depends on what stands after it.
 fn follow(
     message: &[u8],
     at: usize,
@@ -88,10 +88,10 @@ pub(super) fn lower(message: &[u8], at: usize) -> Result<(Lower, usize), Damaged
     Ok((name, end))
 }
 
-/// Calls `name` with the place of each name in the rdata of a record that may be compressed, and returns what is
-/// left after the last one. Only these are looked for: "receiving servers MUST decompress" the types of RFC 1035
-/// and a few others (RFC 3597, section 4), and in no other a pointer is one. Names in DNAME and KX, which may
-/// not be compressed, are read as if they were.
+/// Calls `name` with the place of each name in the rdata of a record that may be compressed, and returns what
+/// is left after the last one. Only these are looked for: "receiving servers MUST decompress" the types of
+/// RFC 1035 and a few others (RFC 3597, section 4), and in no other a pointer is one. Names in DNAME and KX,
+/// which may not be compressed, are read as if they were.
 ///
 /// # Errors
 /// Rdata that is not as its type has it.

@@ -5,8 +5,8 @@ use super::super::name::Damaged;
 use super::{ADDITIONAL, Message, Part, each_record, names};
 
 /// Whether two responses say the same: response code, and in each section the same records, in any order and
-/// number. Case and compression of names, TTLs and OPT do not matter. What is not sound is the same as its equal
-/// only.
+/// number. Case and compression of names, TTLs and OPT do not matter. What is not sound is the same as its
+/// equal only.
 #[must_use]
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     match (Said::of(a), Said::of(b)) {

@@ -182,7 +182,8 @@ fn pointers_lead_backwards_and_to_names() {
     for (what, owner) in wrong {
         assert!(with_owner(owner).is_err(), "{what}");
     }
-    // What it leads to ends before it begins: in the rdata of one record is a label that would end in the next one.
+    // What it leads to ends before it begins: in the rdata of one record is a label that would end in the
+    // next one.
     let text = record(WWW, 65_280, 1, b"\x01a\x0B");
     let at = ((RECORDS_AT + text.len() - 3) as u16 | 0xC000).to_be_bytes();
     for (owner, is_sound) in [(at.to_vec(), false), (b"\xC0\x0C".to_vec(), true)] {

@@ -48,7 +48,10 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
             (balance(reading, pace))
             (times(reading))
             (platform::section(reading))
-            section aria-labelledby="rings" { h2 #rings { "Rings and sockets" } (table_card("", &health(reading))) }
+            section aria-labelledby="rings" {
+                h2 #rings { "Rings and sockets" }
+                (table_card("", &health(reading)))
+            }
             section aria-labelledby="lost" {
                 h2 #lost { "Unanswered and dropped" }
                 div.cards {

@@ -260,12 +260,15 @@ fn refused_calls(class: Class) -> Vec<(&'static str, io::Result<()>)> {
     if class == Class::Worker {
         let timestamps = libc::SO_TIMESTAMP as usize;
         calls.push(("setsockopt", libc::SYS_setsockopt, [0, libc::SOL_SOCKET as usize, timestamps, 0]));
+    }
+    let asks = matches!(class, Class::Worker | Class::Resolver);
+    if asks {
         calls.push(("socket", libc::SYS_socket, [inet, raw, 0, 0]));
         calls.push(("socket", libc::SYS_socket, [libc::AF_UNIX as usize, stream, 0, 0]));
     } else if class != Class::Taps {
         calls.push(("socket", libc::SYS_socket, [inet, stream, 0, 0]));
     }
-    if class != Class::Worker {
+    if !asks {
         calls.push(("bind", libc::SYS_bind, [0, 0, 0, 0]));
     }
     if !Class::FILES.contains(&class) {
@@ -431,7 +434,7 @@ fn signals_go_to_the_thread_that_is_here_for_them() {
                     unsafe { libc::sigismember(&raw const set, signal) == 1 }
                 })
             });
-            let others = class != Class::Signals;
+            let others = !matches!(class, Class::Signals | Class::Resolver);
             assert_eq!(blocked.join().unwrap(), [others, others, false], "{class}");
         }
     });

@@ -36,7 +36,7 @@ pub(super) enum Freshness {
 }
 
 impl Answer {
-    /// Packs `message`, which has no OPT any more. TTLs are between `least` and `most`.
+    /// Packs `message`, whose OPT was taken out. TTLs are between `least` and `most`.
     pub(super) fn new(
         message: &[u8],
         read: &Message,
@@ -112,13 +112,14 @@ impl Answer {
         }
     }
 
-    /// Writes it behind what `out` has, with what is left of its TTLs.
+    /// Writes it with what is left of its TTLs.
     pub(super) fn write(&self, now: Millis, out: &mut Vec<u8>) {
         let age = self.age(now).min(TTL_MAX.into()) as u32;
         self.write_with(out, |ttl| ttl.saturating_sub(age));
     }
 
-    /// Writes it with this TTL, and no word of having been validated: the signatures' time may have passed too.
+    /// Writes it with this TTL, and no word of having been validated: the signatures' time may have passed
+    /// too.
     pub(super) fn write_stale(&self, ttl: u32, out: &mut Vec<u8>) {
         self.write_with(out, |_| ttl);
         if let Some(low) = out.get_mut(3) {

@@ -28,8 +28,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The answer for a client: that for the smallest network that it is in (RFC 7871, section 7.3.1). A client
-    /// of whom nothing is sent gets what was asked for without a subnet, or what is for all.
+    /// The answer for a client: that for the smallest network that it is in (RFC 7871, section 7.3.1). A
+    /// client of whom nothing is sent gets what was asked for without a subnet, or what is for all.
     pub(super) fn find(&mut self, subnet: Option<IpNet>) -> Option<&mut Answer> {
         let for_all = |scope: &IpNet| scope.prefix_len() == 0;
         match subnet {
@@ -73,8 +73,8 @@ impl Entry {
         (self.failures, self.failed_until, self.held_until) = (0, 0, 0);
     }
 
-    /// Servers have failed. Several queries may learn of one failure: that counts once. A failure long after the
-    /// last one is a first one.
+    /// Servers have failed. Several queries may learn of one failure: that counts once. A failure long after
+    /// the last one is a first one.
     pub(super) fn fail(&mut self, settings: &Settings, now: Millis) {
         if now < self.failed_until {
             return;

@@ -32,7 +32,7 @@ const FIXED_LEN: usize = 9;
 const DNSSEC_OK: u8 = 1;
 const CHECKING_DISABLED: u8 = 2;
 
-/// A key on the stack, in the form in which keys are compared. The subnet is no part of it: an entry has the
+/// A key on the stack, in the form in which keys are compared. It is without the subnet: an entry has the
 /// answers for all of them.
 pub(super) struct Probe(ArrayVec<u8, { FIXED_LEN + NAME_LEN_MAX }>);
 

@@ -1,8 +1,8 @@
 //! What upstreams have said, for as long as it may be said again. Each worker has a cache of its own.
 //!
-//! An answer is kept as the packet that it came in, without its OPT. Its TTLs are those that were left when it was
-//! stored; a look-up takes from each what has passed since. Entries are kept by what was asked and of whom; an entry
-//! has the answers for all client subnets, so that the best one is found at once.
+//! An answer is kept as the packet that it came in, without its OPT. Its TTLs are those that were left when
+//! it was stored; a lookup takes from each what has passed since. Entries are kept by what was asked and of
+//! whom; an entry has the answers for all client subnets: the best one is found at once.
 
 mod answer;
 mod entry;
@@ -33,8 +33,8 @@ use purges::{Purges, is_within};
 pub use key::Key;
 pub use settings::Settings;
 
-/// What a cache has for a query. With all but the last two, what it has is an answer: a header with ID 0 and without
-/// AA, the question, the records with their TTLs by age, no OPT.
+/// What a cache has for a query. With all but the last two, what it has is an answer: a header with ID 0 and
+/// without AA, the question, the records with their TTLs by age, no OPT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// An answer.
@@ -43,8 +43,8 @@ pub enum Found {
     Prefetch,
     /// One whose time has passed: for want of a fresh one (RFC 8767).
     Stale,
-    /// As [`Stale`](Self::Stale), but servers were tried in vain a short while ago, and are not to be tried again
-    /// yet: it is given at once.
+    /// As [`Stale`](Self::Stale), but servers were tried in vain a short while ago, and are not to be tried
+    /// again yet: it is given at once.
     Held,
     /// Servers have failed a short while ago, and are not to be asked yet (RFC 9520).
     Failure,
@@ -91,7 +91,8 @@ impl Weighter<Kept, Box<Entry>> for ByBytes {
 /// The table's bytes for each of its slots: in the slab, and for each bucket of the map.
 const SLOT_LEN: usize = 48;
 const BUCKET_LEN: usize = 5;
-/// One in so many slots more remembers an entry that had to make room, and which is kept longer when it comes back.
+/// One in so many slots more remembers an entry that had to make room, and which is kept longer when it comes
+/// back.
 const GHOSTS: usize = 4;
 
 /// How a size is divided.
@@ -120,8 +121,8 @@ impl Shares {
         slots * SLOT_LEN + (Self::reserved(entries) * 8 / 7 + 1).next_power_of_two() * BUCKET_LEN + 64
     }
 
-    /// Slots that room is made for. A map that is less than half full cleans up without growing, and only what is
-    /// used of the slab takes memory.
+    /// Slots that room is made for. A map that is less than half full cleans up without growing, and only
+    /// what is used of the slab takes memory.
     fn reserved(entries: usize) -> usize {
         2 * (entries + entries / GHOSTS + 2)
     }
@@ -237,7 +238,7 @@ impl Cache {
         }
         entry.put(scope, answer);
         if !self.insert(&probe, entry) {
-            return Stored::No("there is no room for it");
+            return Stored::No("the cache is full");
         }
         if life.is_negative { Stored::Negative } else { Stored::Positive }
     }
@@ -286,9 +287,9 @@ impl Cache {
         self.change(key, |entry, _| entry.hold(now));
     }
 
-    /// Makes everything that is kept of a name, or of it and all names below it, as if it were not there: of all
-    /// types, views and subnets. That takes no time; what it concerns makes room when it is come across. How many
-    /// entries that are, of the first [`CACHE_LOOKS_MAX`].
+    /// Makes everything that is kept of a name, or of it and all names below it, as if it were not there: of
+    /// all types, views and subnets. That takes no time; what it concerns makes room when it is come across.
+    /// How many entries that are, of the first [`CACHE_LOOKS_MAX`].
     pub fn purge(&mut self, qname: &[u8], subtree: bool) -> u64 {
         let qname = qname.to_ascii_lowercase();
         let is_concerned = |(kept, entry): &(&Kept, &Box<Entry>)| {
@@ -304,8 +305,8 @@ impl Cache {
         concerned as u64
     }
 
-    /// What is kept of a name, or of it and all names below it: a line for each answer and failure, `most` at the
-    /// most, of the first [`CACHE_LOOKS_MAX`] entries.
+    /// What is kept of a name, or of it and all names below it: a line for each answer and failure, `most` at
+    /// the most, of the first [`CACHE_LOOKS_MAX`] entries.
     #[must_use]
     pub fn show(&self, qname: &[u8], subtree: bool, most: usize, now: Instant) -> Vec<String> {
         let qname = qname.to_ascii_lowercase();
@@ -399,8 +400,8 @@ fn is_not_for(key: &Key<'_>, message: &[u8], read: &Message) -> Option<&'static 
     read.has_more_ttls.then_some("it has too many records")
 }
 
-/// Whom a response is for: "the SCOPE PREFIX-LENGTH is longer than the SOURCE PREFIX-LENGTH ... treated as" if it
-/// were that of the query (RFC 7871, section 7.3.1). One without an option is for all.
+/// Whom a response is for: "the SCOPE PREFIX-LENGTH is longer than the SOURCE PREFIX-LENGTH ... treated as"
+/// if it were that of the query (RFC 7871, section 7.3.1). One without an option is for all.
 fn clamped(subnet: Option<IpNet>, scope: Option<IpNet>) -> Result<Option<IpNet>, &'static str> {
     let Some(subnet) = subnet else { return Ok(None) };
     let bits = scope.map_or(0, |scope| scope.prefix_len().min(subnet.prefix_len()));
@@ -438,7 +439,8 @@ fn lifetime(read: &Message, settings: &Settings) -> Result<Life, &'static str> {
         (true, None) if read.rcode() == 0 && read.counts[1] > 0 && read.flags & flag::AA != 0 => {
             (read.ttl_min, seconds(settings.ttl_max))
         }
-        // "Negative responses without SOA records SHOULD NOT be cached" (RFC 2308, section 5). Nor is a referral.
+        // "Negative responses without SOA records SHOULD NOT be cached" (RFC 2308, section 5). Nor is a
+        // referral.
         (true, None) => return Err("it is negative without a SOA, or a referral"),
     };
     // A TTL of 0 is for "the transaction in progress" (RFC 1035, section 3.2.1), whatever the least is.

@@ -26,7 +26,7 @@ impl Purges {
         self.generation
     }
 
-    /// Whether there is no room for one more.
+    /// Whether it is full.
     pub(super) fn is_full(&self) -> bool {
         self.by_name.len() >= CACHE_PURGES_MAX
     }

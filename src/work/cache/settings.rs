@@ -5,7 +5,8 @@ use std::time::Duration;
 /// What a cache is like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Bytes that all entries may take, and what they are kept in. With fewer than an entry takes nothing is kept.
+    /// Bytes that all entries may take, and what they are kept in. With fewer than an entry takes nothing is
+    /// kept.
     pub size: usize,
     /// The least time that an answer is kept, whatever its TTLs; but one with a TTL of 0 never is.
     pub ttl_min: Duration,

@@ -50,7 +50,7 @@ impl Platform {
         self.rules.parts.len().max(self.servers.len())
     }
 
-    /// Draws the line about workers, and rules beside servers.
+    /// Draws the line about workers, and rules next to servers.
     pub(super) fn draw(self, frame: &mut Frame<'_>, line: Rect, places: &[Rect]) {
         frame.render_widget(self.line, line);
         let [rules, servers] = places else { return };
@@ -81,7 +81,7 @@ fn server(change: Change<'_>, name: &str, of: Change<'_>) -> Server {
     Server { name: name.to_owned(), state, colour, numbers }
 }
 
-/// What workers do: how much they take, how much of it the cache answers, and for what there was no room.
+/// What workers do: how much they take, how much of it the cache answers, and how much gets a fallback.
 fn workers(change: Change<'_>) -> Line<'static> {
     let counters = change.at("counters");
     let looks = counters.at("cache_lookups");

@@ -25,8 +25,7 @@ impl Dice {
 /// What the model knows of a key: all in seconds since the beginning.
 #[derive(Default)]
 struct Known {
-    /// When it was stored, for how long, its first TTL and its last byte.
-    answer: Option<(f64, f64, u32, u8)>,
+    answer: Option<Kept>,
     looks: u32,
     is_fetched: bool,
     failed_until: f64,
@@ -47,7 +46,7 @@ impl Known {
         self.held_until = at + 30.0;
     }
 
-    fn put(&mut self, answer: Option<(f64, f64, u32, u8)>) {
+    fn put(&mut self, answer: Option<Kept>) {
         *self = Self { answer, ..Self::default() };
     }
 
@@ -71,8 +70,37 @@ impl Known {
     }
 }
 
-/// Operations in which time passes, and at times passes backwards. With `small` entries must make room, and then
-/// what is missing is no fault; everything else is as the model has it.
+/// What a model keeps of an answer: when it was stored, for how long, its first TTL and its last byte.
+type Kept = (f64, f64, u32, u8);
+
+/// Stores a response by chance, and what is to be known of it; nothing if the cache is full.
+fn store(
+    dice: &mut Dice,
+    bench: &mut Bench,
+    asked: &Key<'_>,
+    is_negative: bool,
+    at: f64,
+) -> Option<Option<Kept>> {
+    let (stored, expected, kept) = if is_negative {
+        let minimum = dice.pick(&[0, 7, 60]);
+        let life = minimum.min(30);
+        let kept = (at, life.into(), life, rcode::NXDOMAIN | 0x80);
+        (bench.store(asked, NXDOMAIN, &[soa(30, minimum)]), Stored::Negative, kept)
+    } else {
+        let (ttl, last) = (dice.pick(&[0, 1, 5, 30, 100]), dice.below(200) as u8 + 50);
+        let mut records: Vec<Record> = (0..dice.below(4)).map(|_| soa(777, 777)).collect();
+        records.insert(0, Record(0, asked.qtype, ttl, vec![3, last, last, last]));
+        (bench.store(asked, NOERROR, &records), Stored::Positive, (at, ttl.into(), ttl, last))
+    };
+    if stored == Stored::No("the cache is full") {
+        return None;
+    }
+    assert_eq!(stored == expected, kept.2 > 0, "{stored:?}");
+    Some((kept.2 > 0).then_some(kept))
+}
+
+/// Operations in which time passes, and at times passes backwards. With `small` entries must make room, and
+/// then what is missing is no fault; everything else is as the model has it.
 fn against_a_model(seed: u64, size: usize, names: usize, is_small: bool) {
     const STALE: f64 = 500.0;
     let mut dice = Dice(seed);
@@ -113,31 +141,13 @@ fn against_a_model(seed: u64, size: usize, names: usize, is_small: bool) {
                     }
                 }
             }
-            7 | 8 => {
-                let (ttl, last) = (dice.pick(&[0, 1, 5, 30, 100]), dice.below(200) as u8 + 50);
-                let record = Record(0, qtype, ttl, vec![3, last, last, last]);
-                let mut records: Vec<Record> = (0..dice.below(4)).map(|_| soa(777, 777)).collect();
-                records.insert(0, record);
-                let stored = bench.store(&asked, NOERROR, &records);
-                let life = f64::from(ttl.min(777));
-                if is_small && stored == Stored::No("there is no room for it") {
+            kind @ 7..10 => match store(&mut dice, &mut bench, &asked, kind == 9, at) {
+                Some(answer) => known.put(answer),
+                None => {
+                    assert!(is_small, "step {step}: there is room");
                     *known = Known::default();
-                    continue;
                 }
-                assert_eq!(stored == Stored::Positive, ttl > 0);
-                known.put((ttl > 0).then_some((at, life, ttl, last)));
-            }
-            9 => {
-                let minimum = dice.pick(&[0, 7, 60]);
-                let stored = bench.store(&asked, NXDOMAIN, &[soa(30, minimum)]);
-                let life = minimum.min(30);
-                if is_small && stored == Stored::No("there is no room for it") {
-                    *known = Known::default();
-                    continue;
-                }
-                assert_eq!(stored == Stored::Negative, life > 0);
-                known.put((life > 0).then_some((at, life.into(), life, rcode::NXDOMAIN | 0x80)));
-            }
+            },
             10 if dice.below(40) == 0 => {
                 let subtree = dice.below(2) == 0;
                 let zone = wire(&format!("z{}.org", number % 7));
@@ -146,7 +156,8 @@ fn against_a_model(seed: u64, size: usize, names: usize, is_small: bool) {
                 model.retain(|(of, ..), _| !is_gone(*of));
             }
             10 => {
-                // Of a key that is not there nothing is noted; for the model that makes no difference but here.
+                // Of a key that is not there nothing is noted; for the model that makes no difference but
+                // here.
                 if known.answer.is_some() || known.failures > 0 {
                     known.held_until = at + 30.0;
                 }

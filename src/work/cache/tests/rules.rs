@@ -3,7 +3,8 @@
 use super::*;
 use crate::limits::{CACHE_PURGES_MAX, CACHE_SCOPES_MAX};
 
-/// RFC 1035, section 3.2.1; RFC 2181, section 5.2: the answer is kept for its smallest TTL, and they run out together.
+/// RFC 1035, section 3.2.1; RFC 2181, section 5.2: the answer is kept for its smallest TTL, and they run out
+/// together.
 #[test]
 fn ttls_run_out_by_age_and_the_smallest_counts() {
     let mut bench = Bench::new(|settings| settings.stale = Duration::ZERO);
@@ -85,8 +86,8 @@ fn negative_answers_are_kept_by_their_soa() {
     }
 }
 
-/// RFC 2308, section 5: "Negative responses without SOA records SHOULD NOT be cached"; section 2.2: how NODATA is told
-/// from a referral.
+/// RFC 2308, section 5: "Negative responses without SOA records SHOULD NOT be cached"; section 2.2: how
+/// NODATA is told from a referral.
 #[test]
 fn negative_answers_without_a_soa_and_referrals_are_not_kept() {
     let mut bench = Bench::new(|_| {});
@@ -185,7 +186,8 @@ fn codes_that_are_no_answers_are_failures() {
     assert_eq!(bench.cache.store(&key, &bad_version, None, bench.now), Stored::Failure);
 }
 
-/// RFC 8767, sections 4 and 5: with a TTL of 30 seconds, for a bounded time, and servers are not tried each time.
+/// RFC 8767, sections 4 and 5: with a TTL of 30 seconds, for a bounded time, and servers are not tried each
+/// time.
 #[test]
 fn stale_answers_are_given_for_want_of_fresh_ones() {
     let mut bench = Bench::new(|settings| settings.stale = Duration::from_secs(3600));
@@ -272,7 +274,7 @@ fn what_is_no_answer_to_the_question_is_not_kept() {
     let message = response(&key, NOERROR, &huge);
     let mut small = Bench::new(|settings| settings.size = 64 << 10);
     let stored = small.cache.store(&key, &message, None, small.now);
-    assert_eq!(stored, Stored::No("there is no room for it"));
+    assert_eq!(stored, Stored::No("the cache is full"));
     assert_eq!(small.look(&key), Found::Miss);
     let mut none = Bench::new(|settings| settings.size = 0);
     assert!(matches!(none.cache.store(&key, &good, None, none.now), Stored::No(_)));
