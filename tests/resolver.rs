@@ -26,6 +26,7 @@ const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const MX: u16 = 15;
 const TXT: u16 = 16;
+const RRSIG: u16 = 46;
 
 /// A root, a top-level domain and a zone below it, each on a server of its own at port 53 of an address of
 /// its own.
@@ -37,6 +38,11 @@ struct World {
 impl World {
     /// `None` where port 53 cannot be had.
     fn make() -> Option<Self> {
+        Self::make_with(|_, _| {})
+    }
+
+    /// As [`make`](Self::make), when `sign` has signed the root's file in its directory.
+    fn make_with(sign: impl FnOnce(&Path, &Path)) -> Option<Self> {
         static WORLDS: AtomicU8 = AtomicU8::new(0);
         let world = WORLDS.fetch_add(1, Ordering::Relaxed);
         let servers = [1, 2, 3].map(|server| Ipv4Addr::new(127, 53, world, server));
@@ -62,6 +68,7 @@ impl World {
                 "@ NS ns.own-root.\nns.own-root. A {root_at}\ntest. NS ns.test.\nns.test. A {test_at}\n"
             ),
         );
+        sign(dir.path(), &root.path);
         let test = zone(
             "test",
             &format!("@ NS ns\nns A {test_at}\nexample NS ns.example\nns.example A {example_at}\n"),
@@ -238,6 +245,72 @@ fn it_resolves_from_the_root() {
     is_confined(resolver.child.id(), 256 << 20);
     drop(resolver);
     assert_eq!(ask_within(address, &long, PATIENCE / 50), None);
+}
+
+/// Runs a tool of BIND; what it prints.
+fn tool(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} starts: {error}"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints text").trim().to_owned()
+}
+
+/// A new key for the root: its DNSKEY record. The files stay in `dir`.
+fn root_key(dir: &str) -> String {
+    let name = tool("dnssec-keygen", &["-q", "-K", dir, "-a", "ECDSAP256SHA256", "-f", "KSK", "."]);
+    let record = fs::read_to_string(format!("{dir}/{name}.key")).expect("the key is there");
+    record.lines().filter(|line| !line.starts_with(';')).collect()
+}
+
+/// In the fourth byte of the header.
+const AD: u8 = 0x20;
+
+fn with_bits(name: &str, rtype: u16, dnssec_ok: bool, bits: u8) -> Vec<u8> {
+    let mut asked = with_opt(query(name, rtype), 1232, &[]);
+    let flags_at = asked.len() - 4;
+    asked[flags_at] |= if dnssec_ok { 0x80 } else { 0 };
+    asked[3] |= bits;
+    asked
+}
+
+#[test]
+fn what_a_root_has_signed_is_validated() {
+    let mut key = String::new();
+    let world = World::make_with(|dir, root| {
+        let (dir, root) = (dir.to_str().expect("text"), root.to_str().expect("text"));
+        key = root_key(dir);
+        tool("dnssec-signzone", &["-q", "-z", "-S", "-K", dir, "-d", dir, "-o", ".", "-f", root, root]);
+    });
+    let Some(world) = world else { return };
+    let other = common::folder();
+    let other = root_key(other.path().to_str().expect("text"));
+    let hints = fs::read_to_string(world.hints()).expect("they were written");
+    for (key, is_right) in [(&key, true), (&other, false)] {
+        fs::write(world.hints(), format!("{hints}{key}\n")).expect("hints are written");
+        let address = SocketAddr::new(V4, free_port());
+        let (at, hints) = (address.to_string(), world.hints());
+        let _resolver =
+            Resolver::start(&["--address", &at, "--hints", hints.to_str().expect("text")], address);
+        let told = |name: &str, rtype: u16, dnssec_ok: bool, bits: u8| {
+            let reply = ask(address, &with_bits(name, rtype, dnssec_ok, bits));
+            let (code, [answers, authorities, _]) = said(&reply);
+            (code, reply[3] & AD != 0, answers, authorities)
+        };
+        if !is_right {
+            for (dnssec_ok, bits) in [(false, 0), (true, 0), (true, AD)] {
+                assert_eq!(told("ns.own-root", A, dnssec_ok, bits).0, 2, "it is signed by somebody else");
+            }
+            continue;
+        }
+        assert_eq!(told("ns.own-root", A, false, 0), (0, false, vec![A], vec![]));
+        assert_eq!(told("ns.own-root", A, false, AD), (0, true, vec![A], vec![]));
+        assert_eq!(told("ns.own-root", A, true, 0), (0, true, vec![A, RRSIG], vec![]));
+        let (code, is_authentic, _, authorities) = told("nothing", A, true, 0);
+        assert!((code, is_authentic) == (3, true) && authorities.contains(&SOA), "{authorities:?}");
+        assert_eq!(told("nothing", A, false, 0), (3, false, vec![], vec![SOA]));
+        // Below a delegation that is proven to be unsigned.
+        assert_eq!(told("www.example.test", A, true, AD), (0, false, vec![A, A], vec![]));
+    }
 }
 
 /// Memory and cores are limited; nothing of what root may do is left.

@@ -292,10 +292,7 @@ impl Cache {
     /// How many entries that are, of the first [`CACHE_LOOKS_MAX`].
     pub fn purge(&mut self, qname: &[u8], subtree: bool) -> u64 {
         let qname = qname.to_ascii_lowercase();
-        let is_concerned = |(kept, entry): &(&Kept, &Box<Entry>)| {
-            is_within(kept.qname(), &qname, subtree) && !self.purges.concerns(kept.qname(), entry.generation)
-        };
-        let concerned = self.table.iter().take(CACHE_LOOKS_MAX).filter(is_concerned).count();
+        let concerned = self.within(&qname, subtree).count();
         if self.purges.is_full() {
             let purges = &self.purges;
             self.table.retain(|kept, entry| !purges.concerns(kept.qname(), entry.generation));
@@ -311,11 +308,16 @@ impl Cache {
     pub fn show(&self, qname: &[u8], subtree: bool, most: usize, now: Instant) -> Vec<String> {
         let qname = qname.to_ascii_lowercase();
         let now = self.epoch.map_or(0, |epoch| since(epoch, now));
-        let entries = self.table.iter().take(CACHE_LOOKS_MAX);
-        let within = entries.filter(|(kept, entry)| {
-            is_within(kept.qname(), &qname, subtree) && !self.purges.concerns(kept.qname(), entry.generation)
-        });
+        let within = self.within(&qname, subtree);
         within.flat_map(|(kept, entry)| self.lines(&kept.key(), entry, now)).take(most).collect()
+    }
+
+    /// What is kept of a name in lower case, or of it and all names below it.
+    fn within(&self, qname: &[u8], subtree: bool) -> impl Iterator<Item = (&Kept, &Entry)> {
+        let entries = self.table.iter().take(CACHE_LOOKS_MAX).map(|(kept, entry)| (kept, &**entry));
+        entries.filter(move |(kept, entry)| {
+            is_within(kept.qname(), qname, subtree) && !self.purges.concerns(kept.qname(), entry.generation)
+        })
     }
 
     fn lines(&self, key: &Key<'_>, entry: &Entry, now: Millis) -> Vec<String> {
