@@ -1,5 +1,5 @@
-//! The exchange with real servers as upstreams: what comes through it equals what they say when they are asked
-//! directly, over UDP, TCP and TLS. `SEED=` chooses other queries.
+//! The exchange with real servers as upstreams: what comes through it equals what they say when they are
+//! asked directly, over UDP, TCP and TLS. `SEED=` chooses other queries.
 
 #[path = "common/mod.rs"]
 mod common;

@@ -134,7 +134,7 @@ impl Directory {
         at as u32
     }
 
-    /// Forgets what nobody can ask any more.
+    /// Forgets what nobody can ask now.
     fn sweep(&mut self) {
         for target in &mut self.targets {
             if target.as_ref().is_some_and(|target| !target.is_seen && target.exchanges == 0) {
@@ -167,7 +167,7 @@ impl Directory {
         }
     }
 
-    /// It is not any more.
+    /// It is no longer asked.
     pub(super) fn release(&mut self, target: u16) {
         let Some(held) = &mut self.targets[usize::from(target)] else { return };
         held.exchanges -= 1;
