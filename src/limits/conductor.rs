@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{MMSG_BATCH, QUERY_LEN_MAX};
+use super::{MMSG_BATCH, QUERY_LEN_MAX, UPSTREAM_SERVERS_MAX, UPSTREAM_TRIES_MAX};
 
 /// One more than the highest number that may wait for an answer: the queries of a worker, and their copies.
 pub const WAITERS_MAX: usize = 1 << 16;
@@ -16,12 +16,11 @@ pub const WAITERS_PER_EXCHANGE_MAX: usize = 64;
 /// Queries that one server is asked at a time: what one thread asks in 50 ms at its best. A server that has
 /// so many open answers none.
 pub const IN_FLIGHT_PER_SERVER_MAX: usize = 4096;
-/// Tries that an upstream may be given for one question.
-pub const TRIES_MAX: usize = 5;
-/// Tries with those that ask a server once more: over TCP, without EDNS, with its cookie.
-pub const TRIES_IN_ALL_MAX: usize = TRIES_MAX + 5;
+/// Tries for one question with those that ask a server once more: over TCP, without EDNS, with its cookie.
+pub const TRIES_IN_ALL_MAX: usize = UPSTREAM_TRIES_MAX + 4;
 /// Servers of one upstream: those that were asked are noted in the bits of a word.
 pub const SERVERS_PER_UPSTREAM_MAX: usize = 64;
+const _: () = assert!(UPSTREAM_SERVERS_MAX <= SERVERS_PER_UPSTREAM_MAX);
 
 /// The least and the most that one try may take before another server is asked. Below the least, a busy host
 /// would ask twice; above the most a client has lost its patience.
