@@ -1,8 +1,8 @@
-//! What the exchange with an upstream costs: a forwarder that is nothing else, in one thread, with a client and a
-//! server in two others. Prints the processor time of the forwarder for each query.
+//! What the exchange with an upstream costs: a forwarder that is nothing else, in one thread, with a client
+//! and a server in two others. Prints the processor time of the forwarder for each query.
 //!
-//! `cargo bench --bench forward`, or with two addresses, to listen on and to forward to, for clients and servers
-//! of one's own.
+//! `cargo bench --bench forward`, or with two addresses, to listen on and to forward to, for clients and
+//! servers of one's own.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};

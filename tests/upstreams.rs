@@ -1,5 +1,5 @@
-//! The exchange with real servers as upstreams: what comes through it equals what they say when they are asked
-//! directly, over UDP, TCP and TLS. `SEED=` chooses other queries.
+//! The exchange with real servers as upstreams: what comes through it equals what they say when they are
+//! asked directly, over UDP, TCP and TLS. `SEED=` chooses other queries.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -149,8 +149,8 @@ fn configuration(kind: Kind, dir: &Path, certificates: &Path, port: u16, tls: u1
 /// A zone with a bit of everything: names by number, aliases, a wildcard, a delegation, sets that need TCP.
 fn zone() -> String {
     let mut text = String::from(
-        "$ORIGIN test.example.\n$TTL 300\n@ SOA ns hostmaster 1 3600 900 604800 60\n@ NS ns\nns A 192.0.2.53\n\
-         @ MX 10 mail\nmail A 192.0.2.25\nmail AAAA 2001:db8::25\n*.wild TXT \"wild\"\n\
+        "$ORIGIN test.example.\n$TTL 300\n@ SOA ns hostmaster 1 3600 900 604800 60\n@ NS ns\n\
+         ns A 192.0.2.53\n@ MX 10 mail\nmail A 192.0.2.25\nmail AAAA 2001:db8::25\n*.wild TXT \"wild\"\n\
          below NS ns.below\nns.below A 192.0.2.54\nempty.non.terminal A 192.0.2.1\n\
          _sip._udp SRV 1 2 5060 mail\n@ CAA 0 issue \"ca.example\"\n",
     );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{MMSG_BATCH, QUERY_LEN_MAX};
+use super::{MMSG_BATCH, QUERY_LEN_MAX, UPSTREAM_SERVERS_MAX, UPSTREAM_TRIES_MAX};
 
 /// One more than the highest number that may wait for an answer: the queries of a worker, and their copies.
 pub const WAITERS_MAX: usize = 1 << 16;
@@ -10,28 +10,27 @@ pub const WAITERS_MAX: usize = 1 << 16;
 pub const EXCHANGES_MAX: usize = 16_384;
 /// Questions at which nothing is asked that no client waits for, and late answers are not waited for.
 pub const EXCHANGES_SPARE: usize = EXCHANGES_MAX / 2;
-/// Who may wait for one answer. More are a popular name while a server is slow, or an attack; a fallback tells
-/// them apart.
+/// Who may wait for one answer. More are a popular name while a server is slow, or an attack; a fallback
+/// tells them apart.
 pub const WAITERS_PER_EXCHANGE_MAX: usize = 64;
-/// Queries that one server is asked at a time: what one thread asks in 50 ms at its best. A server that has so
-/// many open answers none.
+/// Queries that one server is asked at a time: what one thread asks in 50 ms at its best. A server that has
+/// so many open answers none.
 pub const IN_FLIGHT_PER_SERVER_MAX: usize = 4096;
-/// Tries that an upstream may be given for one question.
-pub const TRIES_MAX: usize = 5;
-/// Tries with those that ask a server once more: over TCP, without EDNS, with its cookie.
-pub const TRIES_IN_ALL_MAX: usize = TRIES_MAX + 5;
+/// Tries for one question with those that ask a server once more: over TCP, without EDNS, with its cookie.
+pub const TRIES_IN_ALL_MAX: usize = UPSTREAM_TRIES_MAX + 4;
 /// Servers of one upstream: those that were asked are noted in the bits of a word.
 pub const SERVERS_PER_UPSTREAM_MAX: usize = 64;
+const _: () = assert!(UPSTREAM_SERVERS_MAX <= SERVERS_PER_UPSTREAM_MAX);
 
 /// The least and the most that one try may take before another server is asked. Below the least, a busy host
 /// would ask twice; above the most a client has lost its patience.
 pub const TRY_TIMEOUT_MIN: Duration = Duration::from_millis(20);
 /// See [`TRY_TIMEOUT_MIN`].
 pub const TRY_TIMEOUT_MAX: Duration = Duration::from_millis(400);
-/// How long an answer is waited for that nobody needs any more: it says that its server is slow, not dead.
+/// How long an answer is waited for that nobody needs by then: it says that its server is slow, not dead.
 pub const LATE_WAIT: Duration = Duration::from_secs(1);
-/// How often a server that did not understand EDNS is tried with it again (RFC 6891, section 6.2.2, leaves it to
-/// us).
+/// How often a server that did not understand EDNS is tried with it again (RFC 6891, section 6.2.2, leaves
+/// it to us).
 pub const EDNS_RETRY_EVERY: Duration = Duration::from_secs(15 * 60);
 /// Failures in a row after which a server is not asked, if it has not answered for [`CIRCUIT_SILENCE`]: more
 /// than chance loses on a bad path.
@@ -45,8 +44,8 @@ pub const CIRCUIT_OPEN_MAX: Duration = Duration::from_secs(60);
 
 /// Sockets of each family: 32 ports are five more bits to guess, and cost nothing over one (measured).
 pub const PORTS: usize = 32;
-/// Sockets of each family that still wait for answers after another has taken their place: one a second, for as
-/// long as a query lives.
+/// Sockets of each family that still wait for answers after another has taken their place: one a second, for
+/// as long as a query lives.
 pub const PORTS_OLD_MAX: usize = 32;
 /// How often a socket is replaced while there is traffic.
 pub const PORT_RENEWED_EVERY: Duration = Duration::from_secs(1);
@@ -54,17 +53,17 @@ pub const PORT_RENEWED_EVERY: Duration = Duration::from_secs(1);
 pub const PORT_BUFFER_LEN: usize = 1 << 20;
 /// Batches that are read from one socket before others have their turn.
 pub const PORT_BATCHES_PER_TURN_MAX: usize = 16;
-/// Datagrams at one port that answer nothing, after which it is given up, and what waits there is asked over
-/// TCP (as Unbound's unwanted-reply-threshold, for each port): an attacker begins with guessing the port again.
+/// Datagrams at one port that answer nothing, after which it is left, and what waits there is asked over TCP
+/// (as Unbound's unwanted-reply-threshold, for each port): an attacker begins with guessing the port again.
 pub const FORGED_PER_PORT_MAX: u32 = 20;
-/// Answers whose ID and port are remembered, to tell what comes twice from what is forged: those of some tenths
-/// of a second.
+/// Answers whose ID and port are remembered, to tell what comes twice from what is forged: those of some
+/// tenths of a second.
 pub const ANSWERED_REMEMBERED: usize = 8192;
 /// Errors that one call takes from a socket.
 pub const ICMP_ERRORS_PER_CALL_MAX: usize = 64;
 
-/// Bytes of a query to a server: header, the longest name, and an OPT with a cookie and a client subnet, padded
-/// to a block.
+/// Bytes of a query to a server: header, the longest name, and an OPT with a cookie and a client subnet,
+/// padded to a block.
 pub const UPSTREAM_QUERY_LEN_MAX: usize = 512;
 const _: () = assert!(UPSTREAM_QUERY_LEN_MAX <= QUERY_LEN_MAX);
 /// The UDP payload that we tell servers we take, in bytes (RFC 9715).

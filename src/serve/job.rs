@@ -104,7 +104,7 @@ impl Job {
         &self.query[..self.len]
     }
 
-    /// The same query, for who goes on with it when the job has gone back. It is no desk's.
+    /// The same query, for when the job has gone back and the query is still worked on. No desk has it.
     #[must_use]
     pub fn twin(&self) -> Box<Self> {
         let mut twin = Box::new(Self::empty());

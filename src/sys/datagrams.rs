@@ -1,7 +1,7 @@
 //! Datagrams to many servers and from them, in batches, through UDP sockets that are not connected.
 //!
-//! A socket that is not connected hears of a refused port only if it asks for errors (IP_RECVERR, ip(7)): they
-//! wait in a queue of its own, each with the datagram that caused it, and one call on the socket fails.
+//! A socket that is not connected hears of a refused port only if it asks for errors (IP_RECVERR, ip(7)):
+//! they wait in a queue of its own, each with the datagram that caused it, and one call on the socket fails.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -109,7 +109,7 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// Whether there is no room for another.
+    /// Whether another one does not fit.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.len() == MMSG_BATCH
@@ -129,8 +129,8 @@ impl Outbox {
     pub fn send(&mut self, socket: &UdpSocket, lost: &mut impl FnMut(usize, i32)) -> bool {
         let all = self.len();
         let mut has_errors = false;
-        // An error that waits in the socket is told once, by whatever is called next, and is not about what is
-        // sent now: each datagram is tried again once.
+        // An error that waits in the socket is told once, by whatever is called next, and is not about what
+        // is sent now: each datagram is tried again once.
         let mut is_again = false;
         while !self.is_empty() {
             let at = all - self.len();
@@ -183,8 +183,8 @@ pub fn take_errors(socket: &UdpSocket, take: &mut impl FnMut(SocketAddr, &[u8]))
         let name_len = SOCKADDR_LEN_MAX as libc::socklen_t;
         let mut head = message_head(name.as_mut_ptr().cast(), name_len, &raw mut iovec, ptr::null_mut(), 0);
         let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-        // SAFETY: `head` names `name`, `iovec` and by it `payload`, with their lengths; all live until the end
-        // of this turn of the loop, and none is borrowed while the kernel writes.
+        // SAFETY: `head` names `name`, `iovec` and by it `payload`, with their lengths; all live until the
+        // end of this turn of the loop, and none is borrowed while the kernel writes.
         let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut head, flags) };
         let Ok(len) = usize::try_from(len) else { return false };
         if let Some(server) = address::decode(&name) {

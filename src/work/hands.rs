@@ -85,7 +85,7 @@ impl Hands {
         self.carry(task, Event::Begin, None, now);
     }
 
-    /// Its client has asked again, or given up.
+    /// Its client has asked again.
     fn drop_late(&mut self, mut job: Box<Job>, desk: usize, snapshot: Option<&Arc<Snapshot>>) {
         let rule = snapshot.map_or(0, |snapshot| snapshot.route_label(job.way));
         self.ledger.count(WORK_REFUSED.at([rule, WORK_REFUSED_LATE]));
@@ -97,11 +97,11 @@ impl Hands {
     /// Whether it is the turn of this query to be traced.
     fn is_sampled(&mut self) -> bool {
         let Some(every) = self.tracing.sample_every else { return false };
-        self.to_trace = self.to_trace.checked_sub(1).unwrap_or(every.get() - 1);
+        self.to_trace = self.to_trace.checked_sub(1).unwrap_or_else(|| every.get() - 1);
         self.to_trace == 0
     }
 
-    /// Goes on with a query, until it waits or ends.
+    /// Carries a query through its life, until it waits or ends.
     pub(super) fn carry(
         &mut self,
         mut task: Task,
@@ -227,7 +227,7 @@ impl Hands {
         }
     }
 
-    /// Sends a copy. Where there is no room for it, that is all.
+    /// Sends a copy, unless too many are out.
     fn copy(&mut self, task: &mut Task, about: &About<'_>, rule: RuleId, upstream: UpstreamId) -> Event {
         let most = if self.copies < WORK_COPIES_MAX { usize::MAX } else { 0 };
         let Some(number) = self.tasks.reserve(most) else { return Event::Done };
@@ -326,7 +326,7 @@ impl Hands {
         Event::Done
     }
 
-    /// The client has its reply: the copy can be compared with it. It is compared with the whole of it, however
+    /// The client has its reply, which the copy's answer is compared with: with the whole of it, however
     /// little the client can take.
     fn compare(&mut self, number: u32, task: &mut Task, about: &About<'_>, ended: Option<&mut Ended>) {
         if self.bench.is_truncated() && task.reply != Reply::Truncated {

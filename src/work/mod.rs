@@ -7,6 +7,7 @@ pub mod cache;
 pub mod conductor;
 mod divert;
 mod hands;
+mod orders;
 mod places;
 mod query;
 mod question;
@@ -21,7 +22,6 @@ mod worker;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ use crate::sys::cpu;
 use crate::sys::threads::{Event, spawn};
 use crate::sys::wake::Waker;
 
+pub use orders::{CacheOrder, CacheOrderKind};
+use orders::{Fate, Ordered};
 pub use places::{Place, Places};
 use trace::Tracing;
 use worker::Worker;
@@ -67,54 +69,8 @@ pub struct Plan {
     pub places: Places,
     /// How the threads are confined.
     pub confined: Confined,
-    /// Which queries are traced, and who is told.
+    /// Which queries are traced, and where traces go.
     pub trace: Tracing,
-}
-
-/// What is to be done with what caches have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheOrder {
-    /// The name, in wire form.
-    pub name: Vec<u8>,
-    /// And all names below it.
-    pub subtree: bool,
-    /// What.
-    pub kind: CacheOrderKind,
-}
-
-/// See [`CacheOrder`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheOrderKind {
-    /// It is forgotten.
-    Purge,
-    /// So many lines are shown at the most.
-    Show(usize),
-}
-
-/// An order and where its answer goes.
-type Ordered = (CacheOrder, Sender<Vec<String>>);
-
-/// What becomes of the workers.
-#[derive(Debug, Default)]
-struct Fate(AtomicU8);
-
-impl Fate {
-    /// They end when no desk gives them anything any more.
-    const RETIRE: u8 = 1;
-    /// They end now.
-    const STOP: u8 = 2;
-
-    fn seal(&self, fate: u8) {
-        self.0.fetch_max(fate, Ordering::Relaxed);
-    }
-
-    fn is_retired(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::RETIRE
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::STOP
-    }
 }
 
 /// The threads.
@@ -191,8 +147,8 @@ impl Workers {
         &self.counters
     }
 
-    /// What each tells whoever reports, in the order of [`counters`](Self::counters). There is one reader: the
-    /// second call gets nothing.
+    /// What each tells whoever reports, in the order of [`counters`](Self::counters). There is one reader:
+    /// the second call gets nothing.
     #[must_use]
     pub fn take_streams(&mut self) -> Vec<Stream> {
         std::mem::take(&mut self.streams)
@@ -221,7 +177,7 @@ impl Workers {
         self.wakers.iter().for_each(Waker::ring);
     }
 
-    /// They end when what they have is done, and no desk gives them anything any more.
+    /// They end when what they have is done, and all desks are gone.
     pub fn retire(&mut self) {
         self.fate.seal(Fate::RETIRE);
         self.wake();
@@ -233,7 +189,7 @@ impl Workers {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    /// Ends them and waits for them. What they have is answered: nobody waits for an upstream any more.
+    /// Ends them and waits for them. What they have is answered, without waiting for upstreams.
     pub fn stop(&mut self) {
         self.fate.seal(Fate::STOP);
         self.wake();

@@ -5,7 +5,7 @@
 //! route -> request -> lookup -> post-cache -> exchange -> response -> store -> reply -> send -> done
 //! ```
 //!
-//! Rules leave this way in any phase. Each query gets one reply, or none where a rule drops it, and then ends.
+//! Rules leave this way in any phase. Each query gets one reply, or none where a rule drops it, and ends.
 
 #[cfg(test)]
 mod tests;

@@ -145,7 +145,7 @@ fn padded<const N: usize>(given: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// The number of an upstream in the cache: made of its name, so that it stays the same over reloads; never 0
+/// The number of an upstream in the cache: made of its name, which stays the same over reloads; never 0
 /// (FNV-1a).
 fn view(policy: &Policy, upstream: UpstreamId) -> u32 {
     let name = policy.upstreams().get(usize::from(upstream)).map_or("", |upstream| &upstream.name);

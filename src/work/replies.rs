@@ -103,8 +103,8 @@ enum Part {
 }
 
 impl Material<'_> {
-    /// RA says that recursion is available to whom a route takes. AD is passed on to those who ask for it (RFC
-    /// 6840, sections 5.7 and 5.8), and only from servers that nobody can be in the place of.
+    /// RA says that recursion is available to clients whose queries a route takes. AD is passed on where a
+    /// client asks for it (RFC 6840, sections 5.7 and 5.8), and only from servers that cannot be spoofed.
     fn set_flags(&mut self, part: Part) {
         let is_trusted = self.upstream.is_some_and(|id| is_trusted(self.snapshot.policy(), id));
         let message = match part {

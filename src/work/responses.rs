@@ -1,5 +1,5 @@
-//! What exchanges came to, kept until those who wait for it have had it: the conductor needs its buffers, and
-//! who gets a response may ask for something else.
+//! What exchanges came to, kept until those who wait for it have had it: the conductor needs its buffers,
+//! and a query that gets a response may ask something else.
 
 use std::time::Duration;
 

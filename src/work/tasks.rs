@@ -1,4 +1,4 @@
-//! What waits, by a number that is small, and free again when nobody has it any more.
+//! What waits, by small numbers, each of which is free again once nobody uses it.
 
 /// A table of what waits.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! Workers with real sockets: the test plays the shard and the clients, and a server that does what names tell
-//! it.
+//! Workers with real sockets: the test plays the shard and the clients, and a server that does what names
+//! tell it.
 
 mod forwarding;
 mod harness;

@@ -1,5 +1,5 @@
-//! Traces of chosen queries: when each step of a query's life was, and what came of it. A worker hands what it
-//! has noted to a thread that writes it, and drops it where that is late.
+//! Traces of chosen queries: when each step of a query's life was, and what came of it. A worker hands what
+//! it has noted to a thread that writes it, and drops it where that is late.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::policy::facts::{Cached, Later, Outcome};
 use crate::serve::job::Job;
 use crate::taps::Addresses;
 
-/// Which queries are traced, and who is told.
+/// Which queries are traced, and where traces go.
 #[derive(Clone, Debug, Default)]
 pub struct Tracing {
     /// One query in so many that a worker has, besides those that a rule with `log` chooses.
@@ -84,7 +84,7 @@ impl Steps {
         }
     }
 
-    /// None are noted any more.
+    /// Forgets them.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

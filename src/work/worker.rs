@@ -15,6 +15,7 @@ use super::cache::{self, Cache};
 use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
 use super::hands::Hands;
+use super::orders::{CacheOrder, CacheOrderKind, Fate, Ordered};
 use super::places::Places;
 use super::query::Patience;
 use super::replies::Bench;
@@ -23,7 +24,6 @@ use super::snapshots::Snapshots;
 use super::task::{Waiting, Wants};
 use super::tasks::Tasks;
 use super::trace::Tracing;
-use super::{CacheOrder, CacheOrderKind, Fate, Ordered};
 use crate::limits::{
     TCP_REPLY_LEN_MAX, WORK_COPIES_MAX, WORK_EVENTS_MAX, WORK_JOBS_A_TURN, WORK_SHOWN_MAX, WORK_TASKS_MAX,
     WORK_TICK,

@@ -34,7 +34,7 @@ pub struct Ask<'a> {
     /// The client subnet that is sent (RFC 7871): what the upstream's [`Ecs`](crate::policy::upstream::Ecs)
     /// says was applied already.
     pub subnet: Option<IpNet>,
-    /// When nobody wants the answer any more.
+    /// From when on nobody wants the answer.
     pub deadline: Instant,
     /// It is a copy: it neither joins others nor is joined.
     pub is_alone: bool,

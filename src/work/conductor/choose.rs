@@ -12,7 +12,7 @@ pub(super) struct Pick {
     pub(super) is_probe: bool,
 }
 
-/// Who is asked first, and who gets a copy whose answer only measures.
+/// Which server is asked first, and which one gets a copy whose answer only measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct First {
     pub(super) pick: Pick,
@@ -85,8 +85,8 @@ impl Choice<'_> {
         })
     }
 
-    /// For another try: one that was not asked yet, else any but the `last`, else that one again. `None` if no
-    /// circuit lets a query through.
+    /// For another try: one that was not asked yet, else any but the `last`, else that one again. `None` if
+    /// no circuit lets a query through.
     pub(super) fn next(&self, tried: u64, last: usize) -> Option<Pick> {
         let ready = |place| Pick { place, is_probe: false };
         self.best(tried)

@@ -1,4 +1,4 @@
-//! Equal questions that are being asked, so that the next one waits with the first.
+//! Equal questions: the next one waits with the first, which is being asked.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
@@ -47,7 +47,7 @@ impl Coalesce {
         self.exchanges.entry(hash).or_insert(exchange);
     }
 
-    /// Nobody joins it any more.
+    /// Nobody joins it from now on.
     pub(super) fn remove(&mut self, hash: u64, exchange: u32) {
         if let Entry::Occupied(entry) = self.exchanges.entry(hash)
             && *entry.get() == exchange

@@ -8,7 +8,7 @@ use super::choose::Choice;
 use super::network::Address;
 use super::server::{Server, micros};
 use super::wheel::Micros;
-use crate::limits::{SERVERS_PER_UPSTREAM_MAX, TRIES_MAX, UPSTREAM_VIEWS_MAX};
+use crate::limits::{SERVERS_PER_UPSTREAM_MAX, UPSTREAM_TRIES_MAX, UPSTREAM_VIEWS_MAX};
 use crate::policy::upstream::{Choose, Upstream, UpstreamId};
 
 /// An upstream of one snapshot.
@@ -86,7 +86,7 @@ impl Directory {
                 choose: upstream.choose,
                 explore: upstream.explore,
                 timeout: micros(upstream.timeout),
-                tries: usize::from(upstream.tries).clamp(1, TRIES_MAX) as u8,
+                tries: usize::from(upstream.tries).clamp(1, UPSTREAM_TRIES_MAX) as u8,
                 is_case_random: upstream.case_randomization,
                 has_cookies: upstream.cookies,
                 exchanges: 0,
@@ -134,7 +134,7 @@ impl Directory {
         at as u32
     }
 
-    /// Forgets what nobody can ask any more.
+    /// Forgets what nobody can ask now.
     fn sweep(&mut self) {
         for target in &mut self.targets {
             if target.as_ref().is_some_and(|target| !target.is_seen && target.exchanges == 0) {
@@ -167,7 +167,7 @@ impl Directory {
         }
     }
 
-    /// It is not any more.
+    /// It is no longer asked.
     pub(super) fn release(&mut self, target: u16) {
         let Some(held) = &mut self.targets[usize::from(target)] else { return };
         held.exchanges -= 1;

@@ -50,7 +50,7 @@ impl Ended {
         self.list.push(One { waiters_end, message_end, outcome, upstream, server, rtt });
     }
 
-    /// Gives up all.
+    /// Hands all over.
     pub(super) fn drain(&mut self, take: &mut impl FnMut(&Finished<'_>)) {
         let (mut waiters_at, mut message_at) = (0, 0);
         for one in self.list.drain(..) {

@@ -59,7 +59,7 @@ impl Table {
         (is_there && is_open).then_some((key.exchange, nth))
     }
 
-    /// Counts what answers no query. A port that gets much of it is given up, and what waits there is asked
+    /// Counts what answers no query. A port that gets much of it is left, and what waits there is asked
     /// over TCP.
     fn forged<N: Network>(&mut self, port: Port, what: usize, turn: &mut Turn<'_, N>) {
         turn.ledger.count(UPSTREAM_FORGED.at([what]));
@@ -221,8 +221,9 @@ impl Table {
         }
     }
 
-    /// An error came back for a datagram, with its beginning: nobody listens at that port of the server, or there
-    /// is no way to it. Anybody can send errors, so it must show the ID and, as far as it goes, the name.
+    /// An error came back for a datagram, with its beginning: nobody listens at that port of the server, or
+    /// there is no way to it. Anybody can send errors, so it must show the ID and, as far as it goes, the
+    /// name.
     pub(super) fn refused<N: Network>(
         &mut self,
         port: Port,

@@ -1,4 +1,4 @@
-//! One question's life: who waits for it, and who was asked.
+//! One question's life: its waiters, and the servers that were asked.
 
 use arrayvec::ArrayVec;
 
@@ -84,7 +84,7 @@ pub(super) struct Exchange {
     pub(super) error_rtt: Micros,
     /// Others may join.
     pub(super) is_shared: bool,
-    /// Nobody waits any more: what still comes only measures.
+    /// Nobody waits for it now: what still comes only measures.
     pub(super) is_over: bool,
     /// From the beginning nobody has waited.
     pub(super) is_copy: bool,
@@ -147,8 +147,8 @@ impl Exchange {
         self.tries.iter().filter(|one| one.progress != Progress::Done)
     }
 
-    /// The last moment at which an answer is hoped for when nobody else can be asked: each server gets all the
-    /// time that one may take.
+    /// The last moment at which an answer is hoped for when nobody else can be asked: each server gets all
+    /// the time that one may take.
     pub(super) fn hope_until(&self, timeout: Micros) -> Micros {
         self.open_tries().map(|one| one.due.max(one.sent.saturating_add(timeout))).max().unwrap_or(0)
     }

@@ -18,7 +18,7 @@ mod stream;
 mod streams;
 mod table;
 mod tls;
-pub(in crate::work) mod wheel;
+pub mod wheel;
 
 #[cfg(test)]
 mod tests;
@@ -95,8 +95,8 @@ impl Conductor {
         self.now
     }
 
-    /// Takes the servers of `snapshot`. What is known of servers that stay is kept; what is being asked is not
-    /// disturbed.
+    /// Takes the servers of `snapshot`. What is known of servers that stay is kept; what is being asked is
+    /// not disturbed.
     pub fn refresh(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
         if !self.table.directory.has(snapshot.serial()) {
             let policy = snapshot.policy();
@@ -223,7 +223,7 @@ impl Conductor {
             table.message(key, message, &mut turn);
         });
         self.io.messages = messages;
-        // Each gives up what it owed once, and another try may end another connection: not without end.
+        // Each gives back what it owed once, and another try may end another connection: not without end.
         while let Some(given) = self.io.streams.given_back.pop() {
             let (table, mut turn) = self.turn(now, ledger);
             table.given_back(given.key, given.was_useful, &mut turn);
@@ -260,7 +260,8 @@ impl Conductor {
     }
 
     fn flush_at(&mut self, now: Micros, ledger: &mut Ledger) {
-        // What the kernel does not take is tried elsewhere at once; each question has few tries, so this ends.
+        // What the kernel does not take is tried elsewhere at once; each question has few tries, so this
+        // ends.
         loop {
             self.io.ports.flush();
             self.io.streams.flush();
@@ -279,7 +280,7 @@ impl Conductor {
         }
     }
 
-    /// Gives up what has finished since the last call.
+    /// Hands over what has finished since the last call.
     pub fn finished(&mut self, take: &mut impl FnMut(&Finished<'_>)) {
         self.table.finished(take);
     }

@@ -29,7 +29,7 @@ pub(super) enum Queued {
     Open,
     /// It waits for one to open.
     Opening,
-    /// There is no room, or no way there.
+    /// All connections are full, or there is no way there.
     No,
 }
 
@@ -42,11 +42,11 @@ pub(super) trait Network {
     /// until [`settled`](Self::settled).
     fn datagram(&mut self, id: u16, to: &SocketAddr, write: impl FnOnce(&mut [u8]) -> usize);
 
-    /// No answer is waited for at that port any more, for one query.
+    /// An answer is no longer waited for at that port, for one query.
     fn settled(&mut self, port: Port);
 
-    /// Something came to a port that answers no query. True if there was so much of it that the port is given
-    /// up.
+    /// Something came to a port that answers no query. True if there was so much of it that the port is
+    /// left.
     fn forged(&mut self, port: Port) -> bool;
 
     /// Queues a message for a connection to a server, which is known by its number.

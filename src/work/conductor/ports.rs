@@ -1,5 +1,5 @@
-//! Our UDP sockets: some for each family, each on a random port, one of which is replaced every second. A batch
-//! leaves through one of them, chosen at random.
+//! Our UDP sockets: some for each family, each on a random port, one of which is replaced every second. A
+//! batch leaves through one of them, chosen at random.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -123,7 +123,7 @@ impl Ports {
         Ok(at as Port)
     }
 
-    /// Nothing leaves through it any more.
+    /// Nothing leaves through it from now on.
     fn retire(&mut self, port: Port) {
         let Some(slot) = &mut self.slots[usize::from(port)] else { return };
         slot.is_old = true;

@@ -13,8 +13,8 @@ use crate::stats::gauges::State;
 /// The longest server's part of a cookie (RFC 7873, section 4).
 pub(super) const SERVER_COOKIE_LEN_MAX: usize = 32;
 
-/// What a server without a good answer in sight is worse by, in microseconds: as if each query had to wait for
-/// the longest time-out first.
+/// What a server without a good answer in sight is worse by, in microseconds: as if each query had to wait
+/// for the longest time-out first.
 const PENALTY: f64 = TRY_TIMEOUT_MAX.as_micros() as f64;
 /// The weight of the newest answer in the share of good ones.
 const GOODNESS_WEIGHT: f64 = 1.0 / 16.0;
@@ -77,7 +77,7 @@ impl Server {
         }
     }
 
-    /// That query is answered, overdue, or given up.
+    /// That query is answered, overdue, or forgotten.
     pub(super) fn settled(&mut self) {
         self.in_flight -= 1;
     }
@@ -101,7 +101,7 @@ impl Server {
         self.opened_for = 0;
     }
 
-    /// It has not answered in time, its port was refused, or what it sent was no message.
+    /// It has not answered in time, its port was refused, or what it sent was not a message.
     pub(super) fn failed(&mut self, now: Micros, is_probe: bool) {
         self.weigh(false);
         self.failures = self.failures.saturating_add(1);
@@ -114,7 +114,7 @@ impl Server {
         }
     }
 
-    /// Its probe was given up without anybody knowing more: the next query is one.
+    /// Its probe was forgotten before anybody knew more: the next query is one.
     pub(super) fn probe_given_up(&mut self, now: Micros) {
         if self.circuit == Circuit::HalfOpen {
             self.circuit = Circuit::Open(now);
@@ -135,8 +135,8 @@ impl Server {
         matches!(self.circuit, Circuit::Open(until) if now >= until)
     }
 
-    /// What a query that goes there has to expect, in microseconds; the least is the best. A server that is not
-    /// known yet is asked once, and others wait for what comes of it.
+    /// What a query that goes there has to expect, in microseconds; the least is the best. A server that is
+    /// not known yet is asked once, and others wait for what comes of it.
     pub(super) fn score(&self) -> u64 {
         let expected = match self.measured {
             Some((srtt, var)) => srtt + 4.0 * var,
@@ -189,7 +189,7 @@ impl Server {
         &self.server_cookie
     }
 
-    /// Keeps what it gave us; what cannot be one is none (RFC 7873, section 5.3).
+    /// Keeps what it gave us; what cannot be one is not kept (RFC 7873, section 5.3).
     pub(super) fn keep_cookie(&mut self, cookie: &[u8]) {
         self.server_cookie.clear();
         if (8..=SERVER_COOKIE_LEN_MAX).contains(&cookie.len()) {

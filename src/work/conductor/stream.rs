@@ -9,7 +9,7 @@ use super::server::micros;
 use super::wheel::Micros;
 use crate::limits::{STREAM_IDLE_TIMEOUT, STREAM_PIPELINE_MAX, STREAM_SILENCE_MAX, UPSTREAM_QUERY_LEN_MAX};
 
-/// Why a connection is of no use any more.
+/// A connection is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
@@ -40,8 +40,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Bytes at most: the queries that wait, the longest message and what is read beyond it, and as much again
-    /// for TLS.
+    /// Bytes at most: the queries that wait, the longest message and what is read beyond it, and as much
+    /// again for TLS.
     pub(super) const MEMORY_LEN: usize =
         2 * (STREAM_PIPELINE_MAX * (UPSTREAM_QUERY_LEN_MAX + 2) + 2 * 65_537);
 
@@ -155,8 +155,8 @@ impl Stream {
         Ok(())
     }
 
-    /// The next whole message, and which query it answers. Those that answer none are passed over; one that is
-    /// too short to be any breaks the connection.
+    /// The next whole message, and which query it answers. Those that answer none are passed over; one that
+    /// is too short to be any breaks the connection.
     pub(super) fn next(&mut self) -> Result<Option<(TryKey, &mut [u8])>, Broken> {
         loop {
             let at = self.input_at;

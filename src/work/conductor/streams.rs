@@ -1,4 +1,5 @@
-//! The connections to all servers: opened when there is a query for one, read and written when they are ready.
+//! The connections to all servers: opened when there is a query for one, read and written when they are
+//! ready.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -255,7 +256,7 @@ impl Messages {
         self.list.push((key, self.bytes.len()));
     }
 
-    /// Gives up all.
+    /// Hands all over.
     pub(super) fn drain(&mut self, take: &mut impl FnMut(TryKey, &mut [u8])) {
         let mut at = 0;
         for (key, end) in self.list.drain(..) {

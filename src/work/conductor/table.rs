@@ -1,5 +1,5 @@
-//! All questions that are being asked: who joins whom, who is asked next, and which answer is taken. No I/O, a
-//! clock passed in; what goes out is queued with a [`Network`].
+//! All questions that are being asked: who joins whom, who is asked next, and which answer is taken. No I/O,
+//! a clock passed in; what goes out is queued with a [`Network`].
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -117,7 +117,7 @@ impl Table {
         target.is_some_and(|target| self.directory.choice(target, 0, now).is_down())
     }
 
-    /// Gives up what has ended.
+    /// Hands over what has ended.
     pub(super) fn finished(&mut self, take: &mut impl FnMut(&Finished<'_>)) {
         self.ended.drain(take);
     }
@@ -281,7 +281,7 @@ impl Table {
         }
     }
 
-    /// Nobody joins it any more.
+    /// Nobody joins it from now on.
     fn leave(&mut self, at: u32) {
         let exchange = &mut self.exchanges[at as usize];
         if std::mem::take(&mut exchange.is_shared) {

@@ -16,7 +16,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `None` if the name is none, or there is nobody to trust.
+    /// `None` without a valid name, or without anybody to trust.
     pub(super) fn new(name: &str, roots: &Roots) -> Option<Self> {
         let name = ServerName::try_from(name.to_owned()).ok()?;
         let mut store = RootCertStore::empty();

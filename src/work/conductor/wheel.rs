@@ -1,11 +1,11 @@
 //! The timers of questions: to set one and to stop it take the same few steps however many there are, and no
 //! memory but what was there at the start.
 //!
-//! A timer hangs in the slot of its time, some milliseconds wide; one that is further away than the wheel goes
-//! round hangs in the slot of now plus one turn, and is set again when that comes.
+//! A timer hangs in the slot of its time, some milliseconds wide; one that is further away than the wheel
+//! goes round hangs in the slot of now plus one turn, and is set again when that comes.
 
 /// Microseconds since the conductor was made.
-pub(in crate::work) type Micros = u64;
+pub type Micros = u64;
 
 /// The width of a slot, as a power of two of microseconds: 4 ms, a fifth of the shortest time-out.
 const WIDTH: u32 = 12;
@@ -23,7 +23,7 @@ struct Link {
 
 /// Timers, by the numbers of what they are for.
 #[derive(Debug)]
-pub(in crate::work) struct Wheel {
+pub struct Wheel {
     firsts: [u32; SLOTS],
     /// A bit for each slot in which something hangs.
     used: [u64; SLOTS / 64],
@@ -32,16 +32,24 @@ pub(in crate::work) struct Wheel {
     done: u64,
 }
 
+impl Default for Wheel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Wheel {
     /// Bytes for each timer.
-    pub(in crate::work) const LEN: usize = size_of::<Link>();
+    pub const LEN: usize = size_of::<Link>();
 
-    pub(in crate::work) const fn new() -> Self {
+    /// None is set.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { firsts: [NONE; SLOTS], used: [0; SLOTS / 64], links: Vec::new(), done: 0 }
     }
 
     /// Sets the timer of `number`, whether or not it was set.
-    pub(in crate::work) fn set(&mut self, number: u32, at: Micros) {
+    pub fn set(&mut self, number: u32, at: Micros) {
         self.stop(number);
         if number as usize >= self.links.len() {
             self.links.resize(number as usize + 1, Link { before: NONE, after: NONE, slot: NONE });
@@ -58,7 +66,7 @@ impl Wheel {
     }
 
     /// Stops the timer of `number`, if it is set.
-    pub(in crate::work) fn stop(&mut self, number: u32) {
+    pub fn stop(&mut self, number: u32) {
         let Some(link) = self.links.get_mut(number as usize) else { return };
         let Link { before, after, slot } = *link;
         if slot == NONE {
@@ -79,7 +87,7 @@ impl Wheel {
     }
 
     /// Stops one timer whose slot is over, and says which. A clock that goes back makes nothing due.
-    pub(in crate::work) fn pop(&mut self, now: Micros) -> Option<u32> {
+    pub fn pop(&mut self, now: Micros) -> Option<u32> {
         let over = now >> WIDTH;
         while self.done < over {
             let slot = self.done as usize % SLOTS;
@@ -98,7 +106,8 @@ impl Wheel {
     }
 
     /// When the next slot is over in which something hangs.
-    pub(in crate::work) fn next(&self) -> Option<Micros> {
+    #[must_use]
+    pub fn next(&self) -> Option<Micros> {
         self.next_used().map(|slot| (slot + 1) << WIDTH)
     }
 
@@ -129,7 +138,8 @@ mod tests {
     use super::*;
     use crate::work::conductor::random::Random;
 
-    /// Against a sorted map: nothing is early, nothing is later than a slot, and what was stopped never comes.
+    /// Against a sorted map: nothing is early, nothing is later than a slot, and what was stopped never
+    /// comes.
     #[test]
     fn timers_come_in_their_time_whatever_the_clock_does() {
         for seed in 0..20 {

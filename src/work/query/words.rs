@@ -10,7 +10,7 @@ use crate::policy::{Decision, Rule, RuleId};
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::work) enum Event {
+pub(crate) enum Event {
     /// It begins.
     Begin,
     /// What a phase comes to: after [`Effect::Decide`].
@@ -35,7 +35,7 @@ pub(in crate::work) enum Event {
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::work) enum Effect {
+pub(crate) enum Effect {
     /// Ask the rules of a phase; with a rule, only those after it.
     Decide(Phase, Option<RuleId>),
     /// Look into the cache, where it keeps what comes from this upstream; without one, what rules of phase
@@ -57,13 +57,13 @@ pub(in crate::work) enum Effect {
     Send,
     /// Nothing, until something happens.
     Wait,
-    /// Nothing any more.
+    /// Nothing: it has ended.
     End,
 }
 
 /// What the cache has for a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::work) enum Looked {
+pub(crate) enum Looked {
     /// An answer.
     Fresh,
     /// One whose time has passed.
@@ -78,13 +78,13 @@ pub(in crate::work) enum Looked {
 
 /// What came of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::work) struct Response {
+pub(crate) struct Response {
     /// In a word.
-    pub(in crate::work) outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// Its response code, if there is a response.
-    pub(in crate::work) rcode: Option<u16>,
+    pub(crate) rcode: Option<u16>,
     /// How long it took.
-    pub(in crate::work) rtt: Option<Duration>,
+    pub(crate) rtt: Option<Duration>,
 }
 
 impl Response {
@@ -101,7 +101,7 @@ pub(super) fn is_error(code: u16) -> bool {
 
 /// What a reply is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::work) enum Reply {
+pub(crate) enum Reply {
     /// The node's own zones.
     Native,
     /// What the cache had when it was looked into.
@@ -123,13 +123,13 @@ pub(in crate::work) enum Reply {
 
 /// What is asked of the policy here.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::work) struct Rules<'a> {
+pub(crate) struct Rules<'a> {
     /// All rules.
-    pub(in crate::work) rules: &'a [Rule],
+    pub(crate) rules: &'a [Rule],
     /// The upstream that is the resolver.
-    pub(in crate::work) resolver: Option<UpstreamId>,
+    pub(crate) resolver: Option<UpstreamId>,
     /// There are rules of phase `post-cache`.
-    pub(in crate::work) has_post_cache: bool,
+    pub(crate) has_post_cache: bool,
 }
 
 impl Rules<'_> {
@@ -140,9 +140,9 @@ impl Rules<'_> {
 
 /// How long queries may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::work) struct Patience {
+pub(crate) struct Patience {
     /// Until they get their fallback, unless their rule says otherwise.
-    pub(in crate::work) query: Duration,
+    pub(crate) query: Duration,
     /// Until they get what is stale, if there is something.
-    pub(in crate::work) stale: Duration,
+    pub(crate) stale: Duration,
 }

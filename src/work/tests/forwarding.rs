@@ -1,9 +1,8 @@
 //! Workers that ask a server.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::harness::{Floor, Start, wire};
+use super::harness::{Floor, Start, pause, wire};
 use super::upstream::Upstream;
 use crate::dns::consts::flag;
 use crate::dns::u16_at;
@@ -143,7 +142,7 @@ fn what_is_stale_is_given_in_time() {
     let upstreams = [("lan", upstream.address)];
     let mut floor = Floor::start(&Start { cache, ..Start::with(ROUTE, &upstreams) });
     assert_eq!(floor.result("a.example"), Some((0, 1)));
-    thread::sleep(Duration::from_millis(1200));
+    pause(Duration::from_millis(1200));
     upstream.silence(true);
     let begun = Instant::now();
     let stale = floor.ask("a.example").unwrap();

@@ -4,10 +4,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, after, unbounded};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
@@ -251,7 +250,7 @@ impl Floor {
         let begun = Instant::now();
         while !is_so(self) {
             assert!(begun.elapsed() < PATIENCE, "never: {what}");
-            thread::sleep(Duration::from_millis(2));
+            pause(Duration::from_millis(2));
         }
     }
 
@@ -289,6 +288,11 @@ impl Floor {
         let none = JobSettings { workers: 0, jobs: 0, share: 0 };
         (self.shard, self.tcp) = (desk(&none, &[]).0, desk(&none, &[]).0);
     }
+}
+
+/// Lets time pass.
+pub(super) fn pause(time: Duration) {
+    let _ = after(time).recv();
 }
 
 /// A name in wire form.

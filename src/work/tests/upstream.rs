@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::harness::wire;
+use super::harness::{pause, wire};
 
 /// What it does and has seen.
 #[derive(Debug, Default)]
@@ -130,7 +130,7 @@ fn reply(packet: &[u8], shared: &Shared, is_udp: bool) -> Option<Vec<u8>> {
         b"nodata" => (0, 0, false),
         b"big" => (0, if is_udp { 0 } else { 100 }, is_udp),
         b"slow" => {
-            thread::sleep(Duration::from_millis(150));
+            pause(Duration::from_millis(150));
             (0, 1, false)
         }
         _ => (0, 1, false),

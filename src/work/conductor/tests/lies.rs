@@ -26,8 +26,8 @@ fn an_answer_comes_up_as_it_was_sent_but_for_letter_case() {
     sim.assert_nothing_is_left();
 }
 
-/// Each bit of ID, header and question, one after the other: nothing of it is taken for the answer, except for
-/// bits that say nothing of whose it is.
+/// Each bit of ID, header and question, one after the other: nothing of it is taken for the answer, except
+/// for bits that say nothing of whose it is.
 #[test]
 fn no_bit_of_id_and_question_can_be_other() {
     let mut sim = Sim::new(upstream(1));
@@ -139,7 +139,8 @@ fn cookies_are_kept_sent_and_wanted_back() {
     wrong[len - 20] ^= 1;
     sim.respond(&second, wrong);
     assert_eq!((sim.done.len(), sim.count(UPSTREAM_FORGED.at([FORGED_COOKIE]))), (1, 2));
-    // It has forgotten cookies, which a connection shows, and the next query is answered as the first one was.
+    // It has forgotten cookies, which a connection shows, and the next query is answered as the first one
+    // was.
     sim.respond(&over_tcp, over_tcp.response(0));
     assert_eq!(sim.done.len(), 2);
     sim.ask(1);

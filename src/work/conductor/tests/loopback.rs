@@ -94,8 +94,8 @@ impl Rig {
     }
 }
 
-/// A server over UDP that answers with what `answer` makes of each query, from the same socket. It tells of each
-/// query where it came from.
+/// A server over UDP that answers with what `answer` makes of each query, from the same socket. It tells of
+/// each query where it came from.
 struct Scripted {
     address: SocketAddr,
     seen: Receiver<(SocketAddr, Vec<u8>)>,
