@@ -164,8 +164,8 @@ impl Batch {
         self.end_queued += 1;
     }
 
-    /// Queues a message of our own to `peer`, written by `write` into a payload's room, in the slot of that number;
-    /// those of numbers below it are queued. `write` says how many bytes it has.
+    /// Queues a message of our own to `peer`, written by `write` into a payload's room, in the slot of that
+    /// number; those of numbers below it are queued. `write` says how many bytes it has.
     pub(in crate::sys) fn compose(
         &mut self,
         message: usize,
