@@ -15,7 +15,7 @@ use crate::stats::labels::DROPPED_RULE;
 
 /// What the query in the first `len` bytes of `slot` gets when it cannot be handed over: the fallback of its
 /// rule, made in the slot. Where that is what the rules after it make of the query, it may be
-/// [`Verdict::HandOff`], by another rule; each time by one further down, so that comes to an end.
+/// [`Verdict::HandOff`], by another rule: each time by one further down, so this ends.
 #[cold]
 pub fn fallback(
     snapshot: &Snapshot,
@@ -74,7 +74,7 @@ pub fn truncated(snapshot: &Snapshot, arrival: &Arrival, query: &[u8], out: &mut
 /// Makes `message` (header, question, records; no OPT) the reply to `query`, in `out`, which is a slot.
 /// Returns its length. AA, RA and AD are the message's; ID, RD, CD, the bytes of the question, OPT, NSID,
 /// cookie and keepalive are the client's and ours. Records that do not fit what the client can take are left
-/// out, with TC. A message with another question is none: then the reply is SERVFAIL.
+/// out, with TC. To a message with another question the reply is SERVFAIL.
 pub fn complete(
     snapshot: &Snapshot,
     arrival: &Arrival,

@@ -104,7 +104,7 @@ impl Job {
         &self.query[..self.len]
     }
 
-    /// The same query, for when the job has gone back and the query is still worked on. No desk has it.
+    /// The same query, for a worker that continues with it when the job has gone back. It belongs to no desk.
     #[must_use]
     pub fn twin(&self) -> Box<Self> {
         let mut twin = Box::new(Self::empty());
@@ -254,7 +254,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Takes back the jobs that are done, and wakes the workers that sleep and were given something. Once a
+    /// Collects the jobs that are done, and wakes the workers that sleep and were given something. Once a
     /// turn.
     #[inline]
     pub fn end_turn(&mut self) {
@@ -272,12 +272,12 @@ impl Desk {
         }
     }
 
-    /// The next job that is done, for who needs what is in it: it is to be [`put`](Self::put) back.
+    /// The next job that is done, where its reply is needed: it is to be [`put`](Self::put) back.
     pub fn returned(&mut self) -> Option<Box<Job>> {
         self.sides.iter_mut().find_map(|side| side.back.pop().ok())
     }
 
-    /// Takes back a job that is done.
+    /// Frees a job that is done.
     pub fn put(&mut self, mut job: Box<Job>) {
         // The next one may have a reply of another length, or none.
         job.reply = Vec::new();
@@ -328,7 +328,7 @@ impl Job {
     }
 }
 
-/// What a query's worker is chosen by, so that equal questions have the same: the hash of its name.
+/// What a query's worker is chosen by, for equal questions to have the same: the hash of its name.
 fn home(packet: &[u8]) -> u64 {
     // It has been parsed.
     Walk::new(packet, HEADER_LEN).map_or(0, |walk| name::hash(packet, HEADER_LEN, walk.len()) >> 32)

@@ -109,7 +109,7 @@ impl Follower {
         }
     }
 
-    /// The snapshot that it serves, for who goes on with it after it was replaced.
+    /// The snapshot that it serves, for users that keep it after it was replaced.
     #[must_use]
     pub fn current(&self) -> &Arc<Snapshot> {
         &self.snapshot

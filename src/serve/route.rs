@@ -37,9 +37,9 @@ pub(super) struct Asking<'a> {
     pub(super) query: &'a Query,
 }
 
-/// Asks the rules, those after `after` if that is given, and notes in `account` those that matched. Where none
-/// ends the phase, and rules of later phases may concern the query, it is handed over all the same, if the
-/// name is one of the node's own: unless one of them takes it, it is answered from there.
+/// Asks the rules, those after `after` if that is given, and notes in `account` those that matched. Where
+/// none ends the phase, and rules of later phases may concern the query, it is handed over all the same, if
+/// the name is one of the node's own: unless one of them takes it, it is answered from there.
 pub(super) fn route(asking: &Asking<'_>, after: Option<RuleId>, account: &mut Account) -> Routed {
     let Asking { snapshot, arrival, header, slot, query } = *asking;
     let policy = snapshot.policy();

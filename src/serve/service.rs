@@ -42,12 +42,12 @@ pub const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
 /// [`TCP_REPLY_LEN_MAX`]. Of a packet over [`QUERY_LEN_MAX`](crate::limits::QUERY_LEN_MAX) bytes that many
 /// and one more suffice.
 ///
-/// What decides, in this order: the drop list, what is no query, the source; that the packet parses (opcode
-/// QUERY, one question, sound records, EDNS version 0; updates go their own way); the cookie; the rate limit;
-/// TSIG; **rules of the phase `route`**, which see queries of every class and type; the class; transfers; the
-/// zones. So no rule sees what is dropped, malformed or over the limit, and none gives an answer to a forged
-/// source that the limit would not. A transfer (AXFR, IXFR) is not handed over, whatever a rule says of it:
-/// unless a rule answers it here, it is refused.
+/// What decides, in this order: the drop list, what is not a query, the source; that the packet parses
+/// (opcode QUERY, one question, sound records, EDNS version 0; updates go their own way); the cookie; the
+/// rate limit; TSIG; **rules of the phase `route`**, which see queries of every class and type; the class;
+/// transfers; the zones. So no rule sees what is dropped, malformed or over the limit, and none gives an
+/// answer to a forged source that the limit would not. A transfer (AXFR, IXFR) is not handed over, whatever a
+/// rule says of it: unless a rule answers it here, it is refused.
 #[inline]
 pub fn serve(
     snapshot: &Snapshot,

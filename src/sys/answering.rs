@@ -24,7 +24,7 @@ impl Answering {
     /// Sends on `sockets`, which are numbered as those of the shard are.
     ///
     /// # Errors
-    /// No memory, or what is given is no socket.
+    /// No memory, or what is given is not a socket.
     pub fn new(sockets: Vec<UdpSocket>) -> io::Result<Self> {
         let wildcards = wildcards(&sockets)?;
         let waiting = Vec::with_capacity(MMSG_BATCH);

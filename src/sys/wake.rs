@@ -63,7 +63,7 @@ impl Waker {
         }
     }
 
-    /// The descriptor becomes readable, and for who watches it edge-triggered, as mio does, again each time:
+    /// The descriptor becomes readable, and again each time where it is watched edge-triggered, as mio does:
     /// nobody has to read from it.
     #[cold]
     #[inline(never)]

@@ -1,5 +1,5 @@
-//! What the program leaves to the sockets or drops, because of forged sources or of rules. It is a part of the
-//! set, so it changes at once with the answers.
+//! What the program leaves to the sockets or drops, because of forged sources or of rules. It is a part of
+//! the set, so it changes at once with the answers.
 
 use std::mem::{offset_of, size_of};
 

@@ -201,8 +201,8 @@ impl Responder {
         *zones = Known { counts: (taken, left), example };
     }
 
-    /// From now on leaves to the sockets what rules of `snapshot` may concern, which is about to be published:
-    /// no query is answered here that a rule decides there.
+    /// From now on leaves to the sockets what rules of `snapshot` may concern, which is about to be
+    /// published: no query is answered here that a rule decides there.
     pub fn withhold(&self, snapshot: &Snapshot) {
         // The lock: nobody changes over meanwhile.
         let _zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);

@@ -81,8 +81,8 @@ impl Conn {
         }
     }
 
-    /// Whether the connection should be read from: not while its answers pile up here or elsewhere, nor while it finishes, but
-    /// again when it lingers.
+    /// Whether the connection should be read from: not while its answers pile up here or elsewhere,
+    /// nor while it finishes, but again when it lingers.
     pub(super) const fn wants_input(&self) -> bool {
         match self.finishing {
             Some(_) => self.lingers_since.is_some() && !self.input_ended,

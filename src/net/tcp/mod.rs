@@ -139,7 +139,7 @@ pub trait TcpHandler {
         None
     }
 
-    /// Takes back a job whose reply was used.
+    /// Frees a job whose reply was used.
     fn put(&mut self, _job: Box<Job>) {}
 
     /// The thread is about to sleep: the moment to wake those that were handed something.

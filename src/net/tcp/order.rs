@@ -1,9 +1,9 @@
 //! Which connection makes room for another.
 //!
-//! First those that only linger, then those that rest, last those whose answers were not taken, or made; in each class
-//! the one that has been there longest. A connection moves to the end of a class when it enters it or is used
-//! in it, and time only advances: so each list is in order by itself, and the first to go is the first of the
-//! first list that is not empty.
+//! First those that only linger, then those that rest, last those whose answers were not taken, or made; in
+//! each class the one that has been there longest. A connection moves to the end of a class when it enters it
+//! or is used in it, and time only advances: so each list is in order by itself, and the first to go is the
+//! first of the first list that is not empty.
 
 use std::time::Instant;
 

@@ -184,9 +184,9 @@ fn no_reply_closes_once_the_others_are_there() {
     assert_eq!(bench.conn.ending(bench.now), Some(Ending::Fin));
 }
 
-/// All ways through a few events: a query that is handed over or not, half of one, a reply, none, the client's
-/// FIN, time, and the client taking what there is. Whatever comes first, what is asked is replied to once, a
-/// connection ends, and nothing is kept.
+/// All ways through a few events: a query that is handed over or not, half of one, a reply, none, the
+/// client's FIN, time, and the client taking what there is. Whatever comes first, what is asked is
+/// replied to once, a connection ends, and nothing is kept.
 #[test]
 fn every_order_of_events_ends_well() {
     const EVENTS: usize = 8;
