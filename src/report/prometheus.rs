@@ -183,7 +183,8 @@ impl Text {
         self.sample("as112_confined_info", &labels, 1);
         let name = "as112_refused_syscalls_total";
         self.head(name, "counter", "System calls denied by seccomp, by thread.");
-        for class in Class::ALL {
+        let has_platform = reading.named.counted.have_platform();
+        for class in Class::ALL.into_iter().filter(|class| has_platform || *class != Class::Worker) {
             let of_class = reading.refused.iter().filter(|refused| refused.class == class);
             let count: u64 = of_class.map(|refused| u64::from(refused.count)).sum();
             self.sample(name, &[("thread", class.name())], count);

@@ -254,7 +254,6 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::labels::{Names, Values};
 
     #[test]
     fn folding_adds_and_empties() {

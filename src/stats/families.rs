@@ -1,8 +1,8 @@
 //! The table of all counters.
 //!
-//! It names every counter once; names, help, labels, and where a counter stands in a block are made from it. A
-//! family may have labels, each with a fixed number of values; a counter is a family and a value for each of
-//! its labels. There are no cross products but where a family says so.
+//! It names every counter once; names, help, labels, and where a counter stands in a block are made from it.
+//! A family may have labels, each with a fixed number of values; a counter is a family and a value for each
+//! of its labels. There are no cross products but where a family says so.
 
 use std::ops::Deref;
 

@@ -91,6 +91,11 @@ impl Label {
         Self { name, len: values.len(), values: Values::Fixed(values) }
     }
 
+    /// One of whose values the first `own` are in use on every node, the others where there are rules.
+    const fn partly(name: &'static str, own: usize, values: &'static [&'static str]) -> Self {
+        Self { name, len: values.len(), values: Values::Partly(values, own) }
+    }
+
     const fn bins(len: usize) -> Self {
         Self { name: "size", len, values: Values::Bins(SIZE_BIN_LEN) }
     }
@@ -127,8 +132,7 @@ pub static OPCODE: Label = Label::fixed(
 );
 /// The response codes: the first [`RCODES_OWN`] are those that the node gives by itself, the others those
 /// that the servers may say which it asks.
-pub static RCODE: Label =
-    Label { name: "rcode", len: RCODE_NAMES.len(), values: Values::Partly(&RCODE_NAMES, RCODES_OWN) };
+pub static RCODE: Label = Label::partly("rcode", RCODES_OWN, &RCODE_NAMES);
 const RCODE_NAMES: [&str; RCODE_NUMBERS.len() + 1] = [
     "NOERROR",
     "FORMERR",
@@ -218,8 +222,9 @@ const _: () = assert!(COOKIE_STANDING.len == Standing::Unknown as usize + 1);
 /// The EDNS version.
 pub static VERSION: Label = Label::fixed("version", &["0", "other"]);
 /// Why a packet got no answer.
-pub static DROPPED: Label = Label::fixed(
+pub static DROPPED: Label = Label::partly(
     "reason",
+    9,
     &[
         "short",
         "response",
@@ -273,8 +278,9 @@ pub const OVER_LIMIT_EXEMPT: usize = 4;
 /// See [`OVER_LIMIT_TRUNCATED`].
 pub const OVER_LIMIT_COOKIE: usize = 5;
 /// Why a frame passed the program in the driver, as `xdp/program/responder.h` numbers it.
-pub static XDP_REASON: Label = Label::fixed(
+pub static XDP_REASON: Label = Label::partly(
     "reason",
+    17,
     &[
         "elsewhere",
         "not_serving",
@@ -514,10 +520,15 @@ mod tests {
     }
 
     #[test]
-    fn what_only_others_say_is_in_use_where_they_are_asked() {
+    fn what_only_rules_and_servers_do_is_in_use_where_there_are_rules() {
         let mut names = Names::default();
-        assert_eq!(names.len_in_use(&RCODE), 9);
+        let first_of_others = |label: &Label, names: &Names| names.value(label, names.len_in_use(label));
+        assert_eq!(first_of_others(&RCODE, &names), "SERVFAIL");
+        assert_eq!(first_of_others(&DROPPED, &names), "rule");
+        assert_eq!(first_of_others(&XDP_REASON, &names), "policy");
         names.rules.push(RULE_NONE.to_owned());
-        assert_eq!(names.len_in_use(&RCODE), RCODE.len);
+        for label in [&RCODE, &DROPPED, &XDP_REASON] {
+            assert_eq!(names.len_in_use(label), label.len, "{}", label.name);
+        }
     }
 }

@@ -98,7 +98,7 @@ impl<T: Zeroable> Zeroed<T> {
         Self { region, len, values: PhantomData }
     }
 
-    /// Bytes of so many.
+    /// Bytes of this number of them.
     #[must_use]
     pub fn memory_len(len: usize) -> usize {
         (len * size_of::<T>()).next_multiple_of(page_len())

@@ -175,7 +175,7 @@ impl Rig {
 
     /// How many frames passed for this reason.
     pub fn passed_for(&self, reason: &str) -> u64 {
-        let Values::Fixed(reasons) = XDP_REASON.values else { unreachable!() };
+        let Values::Partly(reasons, _) = XDP_REASON.values else { unreachable!() };
         let at = reasons.iter().position(|one| *one == reason).expect("a reason");
         XDP_PASSED.of(&self.responder.totals())[at]
     }

@@ -1,5 +1,7 @@
 //! What rules and workers do, where a node has workers.
 
+use std::time::Duration;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Stylize as _};
@@ -75,7 +77,8 @@ fn server(change: Change<'_>, name: &str, of: Change<'_>) -> Server {
         Some("half-open") => ("trying", ODD),
         _ => ("down", BAD),
     };
-    let srtt = of.now["srtt_seconds"].as_f64().map(|seconds| nanoseconds((seconds * 1e9) as u64));
+    let srtt = of.now["srtt_seconds"].as_f64().and_then(|srtt| Duration::try_from_secs_f64(srtt).ok());
+    let srtt = srtt.map(|srtt| nanoseconds(u64::try_from(srtt.as_nanos()).unwrap_or(u64::MAX)));
     let asked = per_second(change.at("counters").at("upstream_queries").at(name));
     let numbers = format!("{:>8} {asked:>8}", srtt.unwrap_or_else(|| "-".to_owned()));
     Server { name: name.to_owned(), state, colour, numbers }
