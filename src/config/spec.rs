@@ -348,7 +348,7 @@ fn explain(message: &str, key: Option<&str>) -> String {
             None => format!("unknown key `{unknown}`; known keys: {}", known.join(", ")),
         };
     }
-    let key = missing(message).or(key.filter(|_| message.starts_with("invalid type")));
+    let key = missing(message).or_else(|| key.filter(|_| message.starts_with("invalid type")));
     let message = message.replace("a sequence", "a list").replace("sequence", "list");
     let line = key.and_then(|key| {
         LISTS.iter().find(|(name, _)| *name == key).map(|(_, line)| *line).or_else(|| example(key))

@@ -41,7 +41,6 @@ fn board(
     bases: Bases,
     history: String,
     taps: &taps::Opened,
-    workers: &Workers,
 ) -> Board {
     let blocks = net.counters().iter().map(Arc::clone);
     let cpus = placement.places.iter().map(|place| place.cpu).chain([None]);
@@ -77,8 +76,8 @@ fn board(
         shards,
         tcp,
         xdp,
-        workers: Block::of_workers(workers.counters().to_vec(), bases.workers),
-        gauges: workers.gauges(),
+        workers: Block::of_workers(Vec::new(), bases.workers),
+        gauges: Vec::new(),
         past: ArcSwap::from_pointee(bases.past),
         history: Status::new(history),
         exports: config.export.statuses(),
@@ -219,7 +218,9 @@ impl Watched {
         let Watch { http, places, today, remembered, names, taps, xdp } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, lost, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
-        let mut board = board(config, net, placement, names, bases, place, &taps, workers);
+        let mut board = board(config, net, placement, names, bases, place, &taps);
+        board.workers.counters = workers.counters().to_vec();
+        board.gauges = workers.gauges();
         board.facts.xdp = xdp;
         board.history.set_waits(history.trouble().is_some());
         lost.iter().for_each(|fault| board.history.failed(fault));

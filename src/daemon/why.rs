@@ -77,7 +77,7 @@ pub fn arrival(
     let port = (5353..).find(|&port| !is_ours(port)).expect("there are fewer listeners than ports");
     Ok(Arrival {
         transport: if is_tcp { Transport::Tcp { keepalive } } else { Transport::Udp },
-        peer: SocketAddr::new(from.unwrap_or(Ipv4Addr::LOCALHOST.into()), port),
+        peer: SocketAddr::new(from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
         local,
         listener,
         unix_time: net::unix_time(),
@@ -162,7 +162,7 @@ impl Way<'_> {
     fn worker(&mut self, known: &mut Facts<'_>, routed: Taken) {
         self.line("hand-over", routed.map_or("rules of later phases may concern it", |_| "to a worker"));
         let request = acting(self.phase(Phase::Request, known));
-        let doing = request.or(routed.filter(|(_, action)| *action != Action::Pass));
+        let doing = request.or_else(|| routed.filter(|(_, action)| *action != Action::Pass));
         let is_asked = |doing: Taken| {
             matches!(doing, Some((_, Action::Forward(_) | Action::Resolve | Action::CacheOnly)))
         };

@@ -130,7 +130,7 @@ impl Places {
         for record in self.records(address).flatten() {
             let code = record.country.iso_code.and_then(|code| code.as_bytes().try_into().ok());
             country = country.or(code);
-            asn = asn.or(record.autonomous_system_number.and_then(|number| u32::try_from(number).ok()));
+            asn = asn.or_else(|| u32::try_from(record.autonomous_system_number?).ok());
         }
         (country, asn)
     }
