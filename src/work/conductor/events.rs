@@ -192,7 +192,7 @@ impl Table {
         match verdict {
             Verdict::Answer => self.end(at, Outcome::Ok, message, one.place, took, turn),
             Verdict::Truncated => {
-                self.again(at, nth, Manner { is_stream: true, is_plain: !one.has_edns }, turn)
+                self.again(at, nth, Manner { is_stream: true, is_plain: !one.has_edns }, turn);
             }
             Verdict::WithoutEdns => {
                 self.again(at, nth, Manner { is_stream: one.via == Via::Stream, is_plain: true }, turn);

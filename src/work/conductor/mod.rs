@@ -145,7 +145,8 @@ impl Conductor {
         let (now, deadline) = (self.clock(now), self.micros(ask.deadline));
         let (table, mut turn) = self.turn(now, ledger);
         let asked = table.ask(serial, ask, deadline, waiter, &mut turn);
-        self.housekeeping.get_or_insert(now.saturating_add(micros(CONDUCTOR_HOUSEKEEPING_EVERY)));
+        let next = now.saturating_add(micros(CONDUCTOR_HOUSEKEEPING_EVERY));
+        self.housekeeping.get_or_insert(next);
         asked
     }
 

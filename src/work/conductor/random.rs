@@ -39,6 +39,7 @@ impl Random {
     }
 
     /// True in this share of all cases.
+    #[expect(clippy::cast_sign_loss, reason = "a share is not negative there")]
     pub(super) fn is_in(&mut self, share: f32) -> bool {
         share > 0.0 && self.0.next_u32() < (f64::from(share) * f64::from(u32::MAX)) as u32
     }

@@ -137,6 +137,7 @@ impl Server {
 
     /// What a query that goes there has to expect, in microseconds; the least is the best. A server that is
     /// not known yet is asked once, and others wait for what comes of it.
+    #[expect(clippy::cast_sign_loss, reason = "times and shares are not negative")]
     pub(super) fn score(&self) -> u64 {
         let expected = match self.measured {
             Some((srtt, var)) => srtt + 4.0 * var,
@@ -147,12 +148,14 @@ impl Server {
     }
 
     /// The time that one try may take.
+    #[expect(clippy::cast_sign_loss, reason = "times are not negative")]
     pub(super) fn timeout(&self) -> Micros {
         let (least, most) = (micros(TRY_TIMEOUT_MIN), micros(TRY_TIMEOUT_MAX));
         self.measured.map_or(most, |(srtt, var)| ((srtt + 4.0 * var) as u64).clamp(least, most))
     }
 
     /// The smoothed time to an answer, if there was one.
+    #[expect(clippy::cast_sign_loss, reason = "times are not negative")]
     pub(super) fn srtt(&self) -> Option<Micros> {
         self.measured.map(|(srtt, _)| srtt as u64)
     }

@@ -112,7 +112,7 @@ impl Stream {
     }
 
     /// What is to be written now.
-    pub(super) fn to_write(&mut self) -> &[u8] {
+    pub(super) fn unwritten(&mut self) -> &[u8] {
         if let Some(tls) = &mut self.tls {
             while tls.wants_write() {
                 // A vector takes all.

@@ -73,7 +73,7 @@ impl Streams {
             overs.any(|over| matches!(over, Over::Tls { name: n, roots: r, .. } if n == name && r == roots))
         };
         self.clients.retain(|(name, roots, _)| is_wanted(name, roots));
-        for address in addresses.clone() {
+        for address in addresses {
             if let Over::Tls { name, roots, .. } = &address.over
                 && self.client(name, roots).is_none()
                 && let Some(client) = Client::new(name, roots)
@@ -229,7 +229,7 @@ impl Slot {
             return Ok(());
         }
         loop {
-            let bytes = self.stream.to_write();
+            let bytes = self.stream.unwritten();
             if bytes.is_empty() {
                 return Ok(());
             }

@@ -72,7 +72,7 @@ fn queries_leave_in_one_piece_and_ids_are_not_used_twice() {
     }
     assert_eq!(stream.push(key(64), &query(1), 0), Err(Broken), "it is full");
     let mut ids = Vec::new();
-    let out = stream.to_write().to_vec();
+    let out = stream.unwritten().to_vec();
     for piece in out.chunks(2 + query(0).len()) {
         assert_eq!(piece[..2], [0, 17]);
         ids.push(u16::from_be_bytes([piece[2], piece[3]]));
@@ -81,9 +81,9 @@ fn queries_leave_in_one_piece_and_ids_are_not_used_twice() {
     ids.dedup();
     assert_eq!(ids.len(), 64);
     stream.wrote(5);
-    assert_eq!(stream.to_write(), &out[5..]);
+    assert_eq!(stream.unwritten(), &out[5..]);
     stream.wrote(out.len() - 5);
-    assert!(stream.to_write().is_empty());
+    assert!(stream.unwritten().is_empty());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn server(directory: &Path) -> ServerConnection {
 /// Carries everything across in pieces of `len` bytes, until nothing moves.
 fn carry(stream: &mut Stream, server: &mut ServerConnection, len: usize) -> Result<(), Broken> {
     loop {
-        let mut to_server = stream.to_write().to_vec();
+        let mut to_server = stream.unwritten().to_vec();
         stream.wrote(to_server.len());
         let mut to_client = Vec::new();
         while server.wants_write() {
