@@ -101,7 +101,11 @@ fn judge(calendar: &Calendar, number: u64, reply: &[u8], at: Instant) -> Result<
             calendar.had(at, |version| address.octets() == [192, 0, 2, 10 + (version % 4) as u8])
         }),
     };
-    if is_right { Ok(()) } else { Err(format!("rcode {}, errors {:?}: {answer:?}", answer.rcode, answer.errors())) }
+    if is_right {
+        Ok(())
+    } else {
+        Err(format!("rcode {}, errors {:?}: {answer:?}", answer.rcode, answer.errors()))
+    }
 }
 
 /// Loads a node from several sockets while `change` runs.
@@ -232,7 +236,11 @@ fn twenty_upgrades_lose_nothing() {
             1 => answer.rcode == 9,
             _ => answer.address() == Some(truth(&format!("n{number}.sent.example"))),
         };
-        if is_right { Ok(()) } else { Err(format!("rcode {}, errors {:?}: {answer:?}", answer.rcode, answer.errors())) }
+        if is_right {
+            Ok(())
+        } else {
+            Err(format!("rcode {}, errors {:?}: {answer:?}", answer.rcode, answer.errors()))
+        }
     };
     let dropped = dropped_by_loopback();
     let mut processes = Vec::new();
