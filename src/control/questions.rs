@@ -101,7 +101,7 @@ mod tests {
             packet: vec![0, 0xAB, 0x10],
         };
         assert_eq!(asked.to_string(), "why tcp 2001:db8::1 192.175.48.1:53 00ab10");
-        for asked in [asked.clone(), Why { is_tcp: false, from: None, to: None, packet: vec![], ..asked }] {
+        for asked in [asked, Why { is_tcp: false, from: None, to: None, packet: vec![] }] {
             assert_eq!(Why::from_words(asked.to_string().strip_prefix("why ").unwrap()), Some(asked));
         }
         for wrong in ["", "tls 192.0.2.1 - 00", "udp 192.0.2.1:1 - 00", "udp 192.0.2.1 x 00", "udp - -"] {

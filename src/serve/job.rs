@@ -155,6 +155,7 @@ impl Default for JobSettings {
 #[derive(Debug)]
 pub struct Desk {
     /// The jobs at hand.
+    #[expect(clippy::vec_box, reason = "jobs are large, and move between queues as pointers")]
     free: Vec<Box<Job>>,
     /// Of each rule the jobs that are out.
     taken: Box<[u32; RULE.len]>,

@@ -465,7 +465,7 @@ fn what_a_client_cannot_take_is_left_out_whole() {
     assert_eq!(lens(UDP, &wide, fits), (false, head + fits * record().len() + 11));
     assert_eq!(lens(UDP, &wide, fits + 1), (true, head + 11));
     let fits = (TCP_REPLY_LEN_MAX - head) / record().len();
-    assert_eq!(lens(TCP, &plain, fits).0, false);
+    assert!(!lens(TCP, &plain, fits).0);
     assert_eq!(lens(TCP, &plain, fits + 1), (true, head));
 }
 

@@ -283,7 +283,7 @@ fn the_opt_is_taken_out_and_pointers_stay_right() {
         (
             "before what leads behind it by labels and in another type",
             vec![
-                opt.clone(),
+                opt,
                 first,
                 extra(&[b"\x01a", &to(at)[..]].concat(), &[b"\x01b", &to(host_at)[..]].concat()),
                 record(&to(at), rtype::MX, 5, &[&[0, 1][..], &to(host_at)].concat()),
@@ -315,7 +315,7 @@ fn an_opt_stays_if_names_cannot_be_kept_without_it() {
     // A name in bytes of a type without names, which ends with a pointer: that is not moved.
     let text_at = (RECORDS_AT + opt.len()) as u16;
     let text = record(b"\x01t\0", 65_280, 1, &[b"\x01y", &(text_at | 0xC000).to_be_bytes()[..]].concat());
-    let into = record(&(text_at + 13 | 0xC000).to_be_bytes(), rtype::NS, 1, WWW);
+    let into = record(&((text_at + 13) | 0xC000).to_be_bytes(), rtype::NS, 1, WWW);
     let whole = message(RESPONSE, [&[], &[], &[opt, text, into]]);
     let read = Message::read(&whole).expect("that is sound");
     assert_eq!(without_opt(&whole, &read, &mut out), Err(Damaged));
@@ -349,7 +349,7 @@ fn the_same_is_said_in_other_words() {
     differ([&[a(300), mx.clone()], &[], &[soa(9, 9)]], RESPONSE);
     differ([&[a(300), mx.clone()], &[soa(9, 8)], &[]], RESPONSE);
     let elsewhere = record(EXAMPLE, rtype::A, 5, &[192, 0, 2, 1]);
-    differ([&[elsewhere, mx.clone()], &[soa(9, 9)], &[]], RESPONSE);
+    differ([&[elsewhere, mx], &[soa(9, 9)], &[]], RESPONSE);
     let text = |text: &[u8]| message(RESPONSE, [&[record(WWW, rtype::TXT, 5, text)], &[], &[]]);
     assert!(!same(&text(b"\x01a"), &text(b"\x01A")), "case is that of names only");
     // The high bits of the code are in the OPT.

@@ -60,7 +60,9 @@ impl Known {
             self.looks += 1;
             let is_wanted = self.looks >= 3 && !self.is_fetched && (life - age) * 10.0 <= life;
             self.is_fetched |= is_wanted;
-            (if is_wanted { Found::Prefetch } else { Found::Fresh }, ttl - age as u32, last)
+            #[expect(clippy::cast_sign_loss, reason = "it is 0 at least")]
+            let age = age as u32;
+            (if is_wanted { Found::Prefetch } else { Found::Fresh }, ttl - age, last)
         } else if age < life + stale {
             let is_held = has_failed || at < self.held_until;
             (if is_held { Found::Held } else { Found::Stale }, 30, last)

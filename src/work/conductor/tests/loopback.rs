@@ -178,7 +178,7 @@ fn many_are_answered_through_many_ports_with_random_ids() {
         for shift in [0, 12] {
             let mut bins = [0_u32; 16];
             seen.iter().for_each(|(_, query)| {
-                bins[usize::from(u16::from_be_bytes([query[0], query[1]]) >> shift & 15)] += 1
+                bins[usize::from(u16::from_be_bytes([query[0], query[1]]) >> shift & 15)] += 1;
             });
             let wanted = seen.len() as f64 / 16.0;
             let chi: f64 = bins.iter().map(|&count| (f64::from(count) - wanted).powi(2) / wanted).sum();
