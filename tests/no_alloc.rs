@@ -1,5 +1,5 @@
-//! `serve` allocates nothing, nor does the hand-over: all golden queries, by both doors, without rules and with
-//! them, under an allocator that counts. Nor does a lookup in a worker's cache.
+//! `serve` allocates nothing, nor does the hand-over: all golden queries, by both doors, without rules and
+//! with them, under an allocator that counts. Nor does a lookup in a worker's cache.
 
 mod common;
 

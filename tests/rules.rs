@@ -154,7 +154,8 @@ fn rules_that_need_a_worker_where_there_is_none_wait_for_a_restart() {
     let node = Node::start("", &[("10.rules", "qname = a.example answer NOTIMP\n")]);
     node.write(
         "10.rules",
-        "qname = a.example answer NXDOMAIN\nqname = b.example and src in { 127.0.0.0/8 } forward 127.0.0.1:9\n",
+        "qname = a.example answer NXDOMAIN\n\
+         qname = b.example and src in { 127.0.0.0/8 } forward 127.0.0.1:9\n",
     );
     let told = node.refused("reload");
     assert!(told.contains("hands queries over to workers, and this process was started without"), "{told}");
@@ -195,8 +196,8 @@ fn a_port_that_the_process_may_not_connect_to_waits_for_a_restart() {
 const STORY: &str = "\
 blocked: qname-suffix in { bad.example } refuse
 elsewhere: colo = test9 and qname-suffix in { x.example } drop
-test: phase = post-cache and qtype in { PTR } and colo in { test1 test2 } and qname-suffix in { 10.in-addr.arpa }
-  forward 127.0.0.1:9
+test: phase = post-cache and qtype in { PTR } and colo in { test1 test2 }
+  and qname-suffix in { 10.in-addr.arpa } forward 127.0.0.1:9
 ";
 
 /// The way is told from the same rules whether a node runs or not.
@@ -220,7 +221,8 @@ fn the_way_of_a_query_is_told_term_by_term_and_the_running_node_says_the_same() 
         format!(";; {name}. IN {qtype}  from 127.0.0.1 to 127.0.0.1:5300 (listener 0)\n")
     };
     let blocked = format!(
-        "{}{folded};; route       rule \"blocked\" ({}): qname-suffix in {{bad.example}} is true: answer REFUSED\n\
+        "{}{folded};; route       rule \"blocked\" ({}): \
+         qname-suffix in {{bad.example}} is true: answer REFUSED\n\
          ;; verdict     REFUSED, 0+0+1 records, 42 bytes, by rule \"blocked\"\n",
         head("a.bad.example", "A"),
         place(1)

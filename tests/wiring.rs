@@ -126,7 +126,11 @@ const ROWS: &[Row] = &[
     ("route.when", "when = 'qname = elsewhere.example'", Reply(|| name("routed.example", SOA))),
     ("route.then", "then = 'answer YXDOMAIN'", Reply(|| name("routed.example", SOA))),
     ("route.allow", "allow = ['192.0.2.0/24']", Reply(|| name("routed.example", SOA))),
-    ("route.fallback_action", "fallback_action = 'native'", Sight(|node| node.ask("rules")["rules"].to_string())),
+    (
+        "route.fallback_action",
+        "fallback_action = 'native'",
+        Sight(|node| node.ask("rules")["rules"].to_string()),
+    ),
     ("resolver.enabled", "enabled = true", RestartIfBuilt("[resolver]")),
     ("resolver.address", "address = '127.0.0.1:5355'", Restart("[resolver]")),
     ("resolver.hints", "hints = 'absent'", InForce),

@@ -269,8 +269,8 @@ impl ResolverSpec {
             return None;
         }
         if enabled && !cfg!(feature = "resolver") {
-            let message = "`enabled` in [resolver]: this program was built without its resolver; give the address \
-                           of another one, or build it with `--features resolver`";
+            let message = "`enabled` in [resolver]: this program was built without its resolver; give the \
+                           address of another one, or build it with `--features resolver`";
             mistakes.push(Mistake::new(Origin::Default, message));
         }
         if let Some(Given { value, origin }) = &address {

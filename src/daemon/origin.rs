@@ -32,7 +32,7 @@ pub struct Origin {
 
 impl Origin {
     /// Finds all that out, and forks the launcher, while this process is small and whole: it has no thread,
-    /// opened nothing, and has all rights that it was started with. `config` is the file that a resolver reads.
+    /// opened nothing, and has all rights it was started with. `config` is the file that a resolver reads.
     ///
     /// # Errors
     /// If there is a process to succeed that cannot be reached; or if signals cannot be watched.

@@ -15,8 +15,8 @@ pub const CACHE_SCOPES_MAX: usize = 32;
 /// milliseconds for each ten thousand entries.
 pub const CACHE_PURGES_MAX: usize = 1024;
 
-/// Entries that a purge or an order to show is compared with. That takes 1 ms if few of them are concerned, and
-/// some 15 ms if all are; meanwhile the worker does nothing else.
+/// Entries that a purge or an order to show is compared with. That takes 1 ms if few of them are concerned,
+/// and some 15 ms if all are; meanwhile the worker does nothing else.
 pub const CACHE_LOOKS_MAX: usize = 65_536;
 
 /// Failures are kept for this long at the most: "MUST NOT cache a resolution failure for longer than 5

@@ -50,11 +50,11 @@ pub const RULES_LEN_MAX: u64 = 16 << 20;
 pub const CACHE_LEN_FLOOR: usize = 1 << 20;
 /// See [`CACHE_LEN_FLOOR`].
 pub const CACHE_LEN_CEILING: usize = 64 << 30;
-/// "Caching resolvers cap TTLs at 7 days" (RFC 8767, section 4); the same for how long an answer may be stale.
+/// "Caching resolvers cap TTLs at 7 days" (RFC 8767, section 4); the same for how long one may be stale.
 pub const CACHE_TTL_CEILING_MS: u64 = 7 * 86_400_000;
 /// "Values of one to three hours have been found to work well", of over a day not (RFC 2308, section 5).
 pub const CACHE_NEGATIVE_CEILING_MS: u64 = 86_400_000;
-/// "MUST cache resolution failures for at least 1 second", and not for over 5 minutes (RFC 9520, section 3.2).
+/// "MUST cache resolution failures for at least 1 second", and not over 5 minutes (RFC 9520, section 3.2).
 pub const CACHE_FAILURE_FLOOR_MS: u64 = 1000;
 /// See [`CACHE_FAILURE_FLOOR_MS`].
 pub const CACHE_FAILURE_CEILING_MS: u64 = 300_000;

@@ -213,7 +213,7 @@ impl Passage {
         let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 
-    /// This end alone: bytes, and no messages any more.
+    /// This end alone: bytes, and no longer messages.
     #[must_use]
     pub fn into_stream(self) -> UnixStream {
         self.0
