@@ -15,7 +15,7 @@ use crate::upstream::{Upstream, truth};
 
 const A: u16 = 1;
 /// Codes by which versions of the rules are told apart.
-const CODES: [(&str, u16); 4] = [("REFUSED", 5), ("NOTAUTH", 9), ("YXDOMAIN", 6), ("NOTIMP", 4)];
+const CODES: [(&str, u16); 4] = [("REFUSED", 5), ("NOTAUTH", 9), ("YXDOMAIN", 6), ("YXRRSET", 7)];
 
 /// Queries a second of each kind: native, answered by a rule, forwarded.
 fn rate() -> u32 {
