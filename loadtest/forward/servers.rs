@@ -207,7 +207,7 @@ fn rules(subject: Subject, upstream: SocketAddr) -> String {
         }
         // It may concern every query, and the worker finds that it does not.
         Subject::HandedOver => format!("phase = post-cache and cache = stale forward {upstream}\n"),
-        Subject::ForwardUnkept => "phase = response any no-store\n".to_owned(),
+        Subject::ForwardUnkept => "phase = response no-store\n".to_owned(),
         _ => String::new(),
     }
 }

@@ -219,7 +219,8 @@ fn through(kind: Kind, overs: &[&str]) {
         let node = node(&server, over, folder.path());
         compare(&format!("{kind:?} over {over}"), kind, &direct, &ask_all(node.address()));
         let metrics = node.metrics();
-        assert_eq!(metrics.sum("work_refused_total", &[]), 0);
+        // A resolver fails where a delegation leads to nobody, and that is passed on.
+        assert!(kind == Kind::Unbound || metrics.sum("work_refused_total", &[]) == 0);
         assert!(metrics.sum("cache_lookups_total", &["=\"fresh\""]) > 0, "it has a cache");
     }
 }

@@ -21,6 +21,8 @@ pub struct Tally {
     pub answered: AtomicU64,
     /// What the client itself had no room for.
     pub no_room: AtomicU64,
+    /// Queries without an answer, by number.
+    pub unanswered: Mutex<Vec<u64>>,
     /// The first answers that were not right.
     wrong: Mutex<Vec<String>>,
 }
@@ -116,6 +118,8 @@ pub fn open_loop(
             }
         }
     });
+    let unanswered = pending.into_inner().expect("nobody panics");
+    tally.unanswered.lock().expect("nobody panics").extend(unanswered.values().map(|(number, _)| *number));
     let no_room = sockets::drops(&socket).expect("the kernel counts them");
     tally.no_room.fetch_add(u64::from(no_room), Ordering::Relaxed);
 }
