@@ -42,8 +42,9 @@ fn main() {
     let addresses: Vec<SocketAddr> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let meter = Arc::new(Meter::default());
     let over = Arc::new(AtomicBool::new(false));
-    let listener = UdpSocket::bind(addresses.first().map_or("127.0.0.1:0".to_owned(), ToString::to_string))
-        .expect("an address to listen on");
+    let listener =
+        UdpSocket::bind(addresses.first().map_or_else(|| "127.0.0.1:0".to_owned(), ToString::to_string))
+            .expect("an address to listen on");
     let at = listener.local_addr().expect("it is bound");
     let upstream = addresses.get(1).copied();
     let mut threads = Vec::new();
@@ -65,7 +66,10 @@ fn main() {
     }
     let mut last = (0, 0);
     for _ in 0..SECONDS {
-        std::thread::sleep(Duration::from_secs(1));
+        let until = Instant::now() + Duration::from_secs(1);
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            std::thread::park_timeout(left);
+        }
         let now = (meter.answered.load(Ordering::Relaxed), meter.cpu.load(Ordering::Relaxed));
         let (answered, cpu) = (now.0 - last.0, now.1 - last.1);
         println!("{answered} queries/s, {:.2} us each", cpu as f64 / 1000.0 / answered.max(1) as f64);

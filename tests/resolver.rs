@@ -112,14 +112,13 @@ impl World {
 /// A resolver that the test has started. It is killed when dropped.
 struct Resolver {
     child: Child,
-    address: SocketAddr,
 }
 
 impl Resolver {
     fn start(arguments: &[&str], address: SocketAddr) -> Self {
         let mut command = Command::new(program());
         command.arg("resolver").args(arguments).stdin(Stdio::null());
-        let resolver = Self { child: command.spawn().expect("it starts"), address };
+        let resolver = Self { child: command.spawn().expect("it starts") };
         await_that("it answers", || ask_within(address, &query("ns.own-root", A), PATIENCE / 20).is_some());
         resolver
     }
@@ -190,7 +189,9 @@ fn it_resolves_from_the_root() {
     let (at, hints) = (address.to_string(), world.hints());
     let resolver = Resolver::start(&["--address", &at, "--hints", hints.to_str().expect("text")], address);
 
-    let cases: [(&str, u16, u16, &[u16], &[u16]); 6] = [
+    /// A name, a type, the response code, and the types of the answer and of the authority.
+    type Case = (&'static str, u16, u16, &'static [u16], &'static [u16]);
+    let cases: [Case; 6] = [
         ("www.example.test", A, 0, &[A, A], &[]),
         ("ALIAS.example.test", A, 0, &[CNAME, A, A], &[]),
         ("example.test", MX, 0, &[MX], &[]),

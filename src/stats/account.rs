@@ -37,7 +37,7 @@ pub struct ZoneLabels {
     pub zone: u8,
 }
 
-/// A bit for each value of [`RULE`](super::labels::RULE).
+/// A bit for each value of [`RULE`].
 pub type RuleSet = [u64; RULE.len.div_ceil(64)];
 
 /// What rules have said of a query.
@@ -58,7 +58,7 @@ pub struct Ruled {
 }
 
 impl Ruled {
-    /// Notes a rule that matched, by its value of [`RULE`](super::labels::RULE).
+    /// Notes a rule that matched, by its value of [`RULE`].
     pub fn note(&mut self, rule: usize, is_dry_run: bool) {
         let set = if is_dry_run { &mut self.would } else { &mut self.hits };
         if let Some(word) = set.get_mut(rule / 64) {

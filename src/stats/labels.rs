@@ -130,7 +130,7 @@ pub static OPCODE: Label = Label::fixed(
         "14", "15",
     ],
 );
-/// The response codes: the first [`RCODES_OWN`] are those that the node gives by itself, the others those
+/// The response codes: the first `RCODES_OWN` are those that the node gives by itself, the others those
 /// that the servers may say which it asks.
 pub static RCODE: Label = Label::partly("rcode", RCODES_OWN, &RCODE_NAMES);
 const RCODE_NAMES: [&str; RCODE_NUMBERS.len() + 1] = [

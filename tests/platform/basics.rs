@@ -82,7 +82,8 @@ fn a_route_is_for_those_that_it_allows() {
     let node = Setup::new()
         .upstream("up", &[server.address], "")
         .section(
-            "[[route]]\nname = 'forward'\nwhen = 'any'\nthen = 'forward upstream up'\nallow = ['127.0.0.2/32']",
+            "[[route]]\nname = 'forward'\nwhen = 'any'\nthen = 'forward upstream up'\n\
+             allow = ['127.0.0.2/32']",
         )
         .start();
     let ask = |from: [u8; 4]| {

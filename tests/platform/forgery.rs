@@ -34,7 +34,10 @@ fn truth_after(lie: impl Fn(&Seen) -> Vec<Reply> + Send + Sync + 'static) -> imp
     }
 }
 
-fn lies() -> [(&'static str, fn(&Seen) -> Reply); 8] {
+/// What a kind of lie is called, and how it is made.
+type Lie = (&'static str, fn(&Seen) -> Reply);
+
+fn lies() -> [Lie; 8] {
     [
         ("id", |seen| seen.reply().a(FORGED, 3600).wrong_id()),
         ("question", |seen| seen.reply().a(FORGED, 3600).wrong_question()),

@@ -83,7 +83,7 @@ fn question(n: usize) -> Vec<u8> {
         5 => format!("huge{}", pick % 62),
         6 => format!("chain{}", pick % 10),
         7 => format!("{}.wild", pick % 900),
-        8 => format!("leaf{}.tree", if pick % 2 == 0 { "" } else { "s" }),
+        8 => format!("leaf{}.tree", if pick.is_multiple_of(2) { "" } else { "s" }),
         9 => format!("nothing{}", pick % 900),
         10 => ["out", "many", "mixed.case", "MIXED.case", "non.terminal", "terminal"][pick % 6].to_owned(),
         11 => ["_dns._udp", "ns", "mail", "chain9", "tree", "branch"][pick % 6].to_owned(),
@@ -93,7 +93,7 @@ fn question(n: usize) -> Vec<u8> {
         _ => "@".to_owned(),
     };
     let name = if name == "@" { ZONE.to_owned() } else { format!("{name}.{ZONE}") };
-    let qtype = if n % 3 == 0 { types[(n / 3) % types.len()] } else { [1, 28, 16][n / 3 % 3] };
+    let qtype = if n.is_multiple_of(3) { types[(n / 3) % types.len()] } else { [1, 28, 16][n / 3 % 3] };
     let mut packet = query(&name, qtype);
     // Without EDNS, with it, and with DO; some turn checking off.
     match n / 7 % 4 {
@@ -105,7 +105,7 @@ fn question(n: usize) -> Vec<u8> {
             packet[at] = 0x80;
         }
     }
-    if n % 11 == 0 {
+    if n.is_multiple_of(11) {
         packet[3] |= 0x10;
     }
     packet

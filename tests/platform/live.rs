@@ -36,7 +36,8 @@ fn version(number: usize) -> String {
     let _ = writeln!(text, "coded-{number}: qname-suffix in {{ coded.example }} answer {code}");
     let _ = writeln!(
         text,
-        "sent-{number}: src in {{ 127.0.0.0/8 }} and qname-suffix in {{ sent.example }} forward upstream s{server}"
+        "sent-{number}: src in {{ 127.0.0.0/8 }} and qname-suffix in {{ sent.example }} \
+         forward upstream s{server}"
     );
     text + if number.is_multiple_of(2) { "" } else { kept }
 }

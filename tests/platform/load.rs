@@ -76,8 +76,9 @@ pub fn open_loop(
             let began = Instant::now();
             let mut number = 0_u64;
             while !stop.load(Ordering::Relaxed) {
-                let due = (began.elapsed().as_secs_f64() * f64::from(rate)) as u128 as u64;
-                for _ in number..due.min(number + 64) {
+                let due = began.elapsed().as_micros() as u64 * u64::from(rate) / 1_000_000;
+                let until = due.min(number + 64);
+                while number < until {
                     let mut packet = query(number);
                     let id = (number % 65_536) as u16;
                     packet[..2].copy_from_slice(&id.to_be_bytes());

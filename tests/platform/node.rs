@@ -55,7 +55,8 @@ impl Setup {
     /// A route for clients on the loopback; `further` are more keys.
     pub fn route(self, name: &str, when: &str, then: &str, further: &str) -> Self {
         self.section(&format!(
-            "[[route]]\nname = '{name}'\nwhen = '{when}'\nthen = '{then}'\nallow = ['127.0.0.0/8', '::1/128']\n\
+            "[[route]]\nname = '{name}'\nwhen = '{when}'\nthen = '{then}'\n\
+             allow = ['127.0.0.0/8', '::1/128']\n\
              {further}"
         ))
     }

@@ -79,7 +79,7 @@ impl Term {
             0 | 1 => Self::Qtype(some(dice, &TYPES.map(|(name, _)| name))),
             2 => Self::Qname(name(dice)),
             3 | 4 => Self::Suffix((0..=dice.below(3)).map(|_| name(dice)).collect()),
-            5 => Self::Labels(*dice.pick(&["=", "<", ">", "<=", ">=", "!="]), dice.below(5)),
+            5 => Self::Labels(dice.pick::<&str>(&["=", "<", ">", "<=", ">=", "!="]), dice.below(5)),
             6 => Self::Source(
                 (0..=dice.below(2))
                     .map(|_| match dice.below(3) {

@@ -67,7 +67,7 @@ fn the_node_decides_as_an_evaluator_of_our_own() {
                     hits[rule] += 1;
                 }
                 None => {
-                    assert!([0, 3, 5].contains(&code), "{query:?} gets {code} by none of\n{}", book.text())
+                    assert!([0, 3, 5].contains(&code), "{query:?} gets {code} by none of\n{}", book.text());
                 }
             }
         }

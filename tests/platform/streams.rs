@@ -131,7 +131,8 @@ fn answers_in_another_order() {
     }
 }
 
-/// Garbage, other people's answers, silence, a connection that is closed at once: a failure, in time, and no harm.
+/// Garbage, other people's answers, silence, a connection that is closed at once: a failure, in time, and no
+/// harm.
 #[test]
 fn streams_that_make_no_sense() {
     for kind in ["garbage", "other ID", "other question", "endless", "closed", "silent", "empty"] {
