@@ -207,6 +207,7 @@ fn forward(listener: &UdpSocket, to: SocketAddr, meter: &Meter, over: &AtomicBoo
                     subnet: None,
                     deadline: now + Duration::from_secs(2),
                     is_alone: false,
+                    is_once: false,
                 };
                 if let Asked::Refused(_) = conductor.ask_of(0, &ask, Waiter(waiter), now, &mut ledger) {
                     free.push(waiter);

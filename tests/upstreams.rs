@@ -309,6 +309,7 @@ impl Rig {
                     subnet: None,
                     deadline: now + PATIENCE,
                     is_alone: false,
+                    is_once: false,
                 };
                 let asked = self.conductor.ask_of(0, &ask, Waiter(next as u32), now, &mut self.ledger);
                 assert!(matches!(asked, Asked::Waiting | Asked::Joined), "{asked:?}");

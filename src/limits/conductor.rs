@@ -10,9 +10,9 @@ pub const WAITERS_MAX: usize = 1 << 16;
 pub const EXCHANGES_MAX: usize = 16_384;
 /// Questions at which nothing is asked that no client waits for, and late answers are not waited for.
 pub const EXCHANGES_SPARE: usize = EXCHANGES_MAX / 2;
-/// Who may wait for one answer. More are a popular name while a server is slow, or an attack; a fallback
-/// tells them apart.
-pub const WAITERS_PER_EXCHANGE_MAX: usize = 64;
+/// Who may wait for one answer: a popular name while a server is slow. What one thread walks over in some
+/// microseconds.
+pub const WAITERS_PER_EXCHANGE_MAX: usize = 4096;
 /// Queries that one server is asked at a time: what one thread asks in 50 ms at its best. A server that has
 /// so many open answers none.
 pub const IN_FLIGHT_PER_SERVER_MAX: usize = 4096;
@@ -27,6 +27,10 @@ const _: () = assert!(UPSTREAM_SERVERS_MAX <= SERVERS_PER_UPSTREAM_MAX);
 pub const TRY_TIMEOUT_MIN: Duration = Duration::from_millis(20);
 /// See [`TRY_TIMEOUT_MIN`].
 pub const TRY_TIMEOUT_MAX: Duration = Duration::from_millis(400);
+/// When the same server is asked once more, where no other can be: what takes longer is lost, and not slow.
+pub const SAME_SERVER_AFTER: Duration = Duration::from_millis(600);
+/// The share of good answers below which a server is asked after all others, whatever its place.
+pub const GOODNESS_MIN: f64 = 0.5;
 /// How long an answer is waited for that nobody needs by then: it says that its server is slow, not dead.
 pub const LATE_WAIT: Duration = Duration::from_secs(1);
 /// How often a server that did not understand EDNS is tried with it again (RFC 6891, section 6.2.2, leaves

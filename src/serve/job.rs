@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::dns::arrival::{Arrival, Pace, Transport};
@@ -70,7 +71,7 @@ pub struct Job {
     /// Bytes of the query.
     pub len: usize,
     /// The query.
-    pub query: [u8; QUERY_LEN_MAX],
+    pub query: BytesMut,
     /// Over TCP, the reply; empty for none, and then the connection is closed.
     pub reply: Vec<u8>,
     /// How the rule that hands it over is counted: a value of the label of rules.
@@ -78,7 +79,8 @@ pub struct Job {
 }
 
 impl Job {
-    fn empty() -> Self {
+    /// With room for the longest query in `query`.
+    fn empty(query: BytesMut) -> Self {
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let (transport, pace) = (Transport::Udp, Pace::Within);
         Self {
@@ -92,7 +94,7 @@ impl Job {
             is_traced: false,
             asked: Instant::now(),
             len: 0,
-            query: [0; QUERY_LEN_MAX],
+            query,
             reply: Vec::new(),
             label: 0,
         }
@@ -107,10 +109,9 @@ impl Job {
     /// The same query, for a worker that continues with it when the job has gone back. It belongs to no desk.
     #[must_use]
     pub fn twin(&self) -> Box<Self> {
-        let mut twin = Box::new(Self::empty());
+        let mut twin = Box::new(Self::empty(BytesMut::from(self.query())));
         (twin.way, twin.arrival, twin.account) = (self.way, self.arrival, self.account);
         (twin.tags, twin.asked, twin.len) = (self.tags, self.asked, self.len);
-        twin.query[..self.len].copy_from_slice(&self.query[..self.len]);
         twin
     }
 }
@@ -220,8 +221,9 @@ pub fn desk(settings: &JobSettings, wakers: &[Waker]) -> (Desk, Vec<Inbox>) {
         (Side { given, back: returned, waker, is_due: false }, Inbox { given: to_take, back })
     };
     let (sides, inboxes) = wakers.iter().map(side).unzip();
+    let mut queries = BytesMut::zeroed(settings.jobs * QUERY_LEN_MAX);
     let desk = Desk {
-        free: (0..settings.jobs).map(|_| Box::new(Job::empty())).collect(),
+        free: (0..settings.jobs).map(|_| Box::new(Job::empty(queries.split_to(QUERY_LEN_MAX)))).collect(),
         taken: Box::new([0; RULE.len]),
         share: u32::try_from(settings.share).unwrap_or(u32::MAX),
         sides,
@@ -299,7 +301,11 @@ impl Desk {
     pub const fn memory_len(settings: &JobSettings) -> usize {
         let queues = 2 * settings.workers * settings.jobs * size_of::<Box<Job>>();
         let free = settings.jobs * size_of::<Box<Job>>();
-        size_of::<Self>() + size_of::<[u32; RULE.len]>() + queues + free + settings.jobs * size_of::<Job>()
+        size_of::<Self>()
+            + size_of::<[u32; RULE.len]>()
+            + queues
+            + free
+            + settings.jobs * (size_of::<Job>() + QUERY_LEN_MAX)
     }
 
     /// Bytes of the replies that go back to connections: what the jobs of one may hold, and what the buffer

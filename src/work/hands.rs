@@ -220,7 +220,8 @@ impl Hands {
         };
         task.number = Some(number);
         let deadline = task.query.deadline(rules);
-        let ask = about.question.ask(about.policy, upstream, &task.job, deadline, false);
+        let mut ask = about.question.ask(about.policy, upstream, &task.job, deadline, false);
+        ask.is_once = task.query.has_something();
         match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
             Asked::Waiting | Asked::Joined => Event::Asked,
             Asked::Refused(reason) => Event::NotAsked(reason),

@@ -160,6 +160,11 @@ impl Query {
         self.is_traced
     }
 
+    /// Whether the cache has something for it, and an answer only makes that fresh.
+    pub(super) fn has_something(&self) -> bool {
+        self.has_stale() || !self.has_client
+    }
+
     pub(super) fn has_client(&self) -> bool {
         self.has_client
     }

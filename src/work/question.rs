@@ -106,6 +106,7 @@ impl Question {
             subnet: self.subnet(policy, upstream, job),
             deadline,
             is_alone,
+            is_once: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Jobs are neither lost nor doubled, whatever workers do.
 
+use bytes::BytesMut;
 use std::collections::VecDeque;
 
 use super::*;
@@ -14,7 +15,7 @@ fn query(id: u16, name: &[u8]) -> Vec<u8> {
 }
 
 fn arrival() -> Arrival {
-    Job::empty().arrival
+    Job::empty(BytesMut::new()).arrival
 }
 
 fn way(rule: RuleId) -> Way {

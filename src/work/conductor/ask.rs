@@ -38,6 +38,8 @@ pub struct Ask<'a> {
     pub deadline: Instant,
     /// It is a copy: it neither joins others nor is joined.
     pub is_alone: bool,
+    /// Something stale is at hand, so no server is asked twice, and an answer is hoped for to the deadline.
+    pub is_once: bool,
 }
 
 /// What became of an [`Ask`].

@@ -44,8 +44,8 @@ impl Choice<'_> {
         let turn = |place: usize| (place + count - self.hash as usize % count) % count;
         match self.choose {
             Choose::Fastest => ready.min_by_key(|&place| (self.server(place).score(), turn(place))),
-            Choose::Order => ready.min(),
-            Choose::Hash => ready.min_by_key(|&place| turn(place)),
+            Choose::Order => ready.min_by_key(|&place| (self.server(place).is_poor(), place)),
+            Choose::Hash => ready.min_by_key(|&place| (self.server(place).is_poor(), turn(place))),
         }
     }
 
@@ -66,8 +66,14 @@ impl Choice<'_> {
             // Nobody has to wait for a server that is probably still dead.
             return Some(First { pick, copy: probe });
         }
-        if self.choose != Choose::Fastest || self.servers.len() == 1 || !random.is_in(self.explore) {
+        if self.servers.len() == 1 || !random.is_in(self.explore) {
             return Some(First { pick, copy: None });
+        }
+        if self.choose != Choose::Fastest {
+            // Only those that are passed over are measured.
+            let is_poor = |&place: &usize| self.server(place).is_ready() && self.server(place).is_poor();
+            let poor = (0..self.servers.len()).filter(|&place| place != best).find(is_poor);
+            return Some(First { pick, copy: poor.map(|place| Pick { place, is_probe: false }) });
         }
         let other = (best + 1 + random.below(self.servers.len() - 1)) % self.servers.len();
         if !self.server(other).is_ready() {
@@ -85,15 +91,16 @@ impl Choice<'_> {
         })
     }
 
-    /// For another try: one that was not asked yet, else any but the `last`, else that one again. `None` if
-    /// no circuit lets a query through.
-    pub(super) fn next(&self, tried: u64, last: usize) -> Option<Pick> {
-        let ready = |place| Pick { place, is_probe: false };
-        self.best(tried)
-            .map(ready)
-            .or_else(|| self.probe(tried).map(|place| Pick { place, is_probe: true }))
-            .or_else(|| self.best(1 << last).map(ready))
-            .or_else(|| self.best(0).map(ready))
+    /// For another try: one that was not asked yet. `None` if no circuit lets a query through.
+    pub(super) fn other(&self, tried: u64) -> Option<Pick> {
+        let best = self.best(tried).map(|place| Pick { place, is_probe: false });
+        best.or_else(|| self.probe(tried).map(|place| Pick { place, is_probe: true }))
+    }
+
+    /// When all were asked: any but the `last`, else that one.
+    pub(super) fn again(&self, last: usize) -> Option<Pick> {
+        let place = self.best(1 << last).or_else(|| self.best(0))?;
+        Some(Pick { place, is_probe: false })
     }
 
     /// Whether a query would be refused.

@@ -8,7 +8,7 @@ use super::query::Asked;
 use super::wheel::Micros;
 use crate::dns::consts::NAME_LEN_MAX;
 use crate::dns::name::eq_ignore_case;
-use crate::limits::{LATE_WAIT, TRIES_IN_ALL_MAX};
+use crate::limits::{LATE_WAIT, SAME_SERVER_AFTER, TRIES_IN_ALL_MAX};
 
 use super::server::micros;
 
@@ -82,6 +82,8 @@ pub(super) struct Exchange {
     pub(super) error: Vec<u8>,
     pub(super) error_place: u8,
     pub(super) error_rtt: Micros,
+    /// No server is asked twice, and an answer is hoped for as long as anybody waits.
+    pub(super) is_once: bool,
     /// Others may join.
     pub(super) is_shared: bool,
     /// Nobody waits for it now: what still comes only measures.
@@ -110,6 +112,7 @@ impl Exchange {
             error: Vec::new(),
             error_place: 0,
             error_rtt: 0,
+            is_once: false,
             is_shared: false,
             is_over: false,
             is_copy: false,
@@ -129,7 +132,8 @@ impl Exchange {
         (self.tried, self.last, self.bad_cookies) = (0, 0, 0);
         self.failures = Failures::default();
         self.error.clear();
-        (self.is_shared, self.is_over, self.is_copy, self.in_use) = (false, false, false, true);
+        (self.is_once, self.is_shared, self.is_over) = (false, false, false);
+        (self.is_copy, self.in_use) = (false, true);
     }
 
     /// Whether it asks the same.
@@ -148,9 +152,23 @@ impl Exchange {
     }
 
     /// The last moment at which an answer is hoped for when nobody else can be asked: each server gets all
-    /// the time that one may take.
+    /// the time that one may take, and that after which it may be asked again.
     pub(super) fn hope_until(&self, timeout: Micros) -> Micros {
-        self.open_tries().map(|one| one.due.max(one.sent.saturating_add(timeout))).max().unwrap_or(0)
+        let least = match (self.is_once, self.tries_left) {
+            (true, _) => NEVER,
+            (false, 0) => timeout,
+            (false, _) => timeout.max(micros(SAME_SERVER_AFTER)),
+        };
+        self.open_tries().map(|one| one.due.max(one.sent.saturating_add(least))).max().unwrap_or(0)
+    }
+
+    /// Whether the answer of this server is still waited for, so that it is not asked again.
+    pub(super) fn is_too_soon(&self, place: usize, now: Micros) -> bool {
+        let least = if self.is_once { NEVER } else { micros(SAME_SERVER_AFTER) };
+        self.tries.iter().any(|one| {
+            let is_open = self.is_once || one.progress != Progress::Done;
+            usize::from(one.place) == place && is_open && one.sent.saturating_add(least) > now
+        })
     }
 
     /// Until when late answers are waited for.

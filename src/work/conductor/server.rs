@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 
 use super::wheel::Micros;
 use crate::limits::{
-    CIRCUIT_FAILURES, CIRCUIT_OPEN_MAX, CIRCUIT_OPEN_MIN, CIRCUIT_SILENCE, EDNS_RETRY_EVERY,
+    CIRCUIT_FAILURES, CIRCUIT_OPEN_MAX, CIRCUIT_OPEN_MIN, CIRCUIT_SILENCE, EDNS_RETRY_EVERY, GOODNESS_MIN,
     IN_FLIGHT_PER_SERVER_MAX, TRY_TIMEOUT_MAX, TRY_TIMEOUT_MIN,
 };
 use crate::stats::gauges::State;
@@ -128,6 +128,11 @@ impl Server {
     /// Whether it can be asked like any other.
     pub(super) fn is_ready(&self) -> bool {
         self.circuit == Circuit::Closed && self.in_flight < IN_FLIGHT_PER_SERVER_MAX as u32
+    }
+
+    /// Whether it has mostly given answers that say nothing of the name, or none: others come before it.
+    pub(super) fn is_poor(&self) -> bool {
+        self.goodness < GOODNESS_MIN
     }
 
     /// Whether its circuit is open, and one query may find out whether it is back.

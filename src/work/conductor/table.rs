@@ -175,6 +175,7 @@ impl Table {
         let at = self.begin(target, ask.qname, &asked, hash);
         let exchange = &mut self.exchanges[at as usize];
         exchange.waiters.push((waiter, deadline));
+        exchange.is_once = ask.is_once;
         exchange.is_shared = !ask.is_alone;
         if exchange.is_shared {
             self.coalesce.add(hash, at);
@@ -200,10 +201,13 @@ impl Table {
         if exchange.waiters.len() >= WAITERS_PER_EXCHANGE_MAX {
             return Became::Refused(WORK_REFUSED_WAITERS);
         }
+        let is_first = exchange.waiters.iter().next().is_none_or(|&(_, others)| deadline < others);
         exchange.waiters.push((waiter, deadline));
         self.waiting[waiter.0 as usize] = at;
         turn.ledger.count(COALESCED.at([]));
-        self.set_timer(at);
+        if is_first {
+            self.set_timer(at);
+        }
         Became::Joined
     }
 
@@ -393,8 +397,13 @@ impl Table {
                 Choose::Hash => name::hash(&exchange.qname, 0, exchange.qname.len()),
                 Choose::Fastest | Choose::Order => hash,
             };
-            let Some(pick) = self.directory.choice(target, hash, turn.now).next(tried, last) else { break };
-            self.exchanges[at as usize].tries_left -= 1;
+            let choice = self.directory.choice(target, hash, turn.now);
+            let Some(pick) = choice.other(tried).or_else(|| choice.again(last)) else { break };
+            let exchange = &mut self.exchanges[at as usize];
+            if exchange.is_too_soon(pick.place, turn.now) {
+                break;
+            }
+            exchange.tries_left -= 1;
             if self.try_at(at, pick, Manner::default(), turn) {
                 return self.set_timer(at);
             }

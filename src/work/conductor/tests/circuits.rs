@@ -2,10 +2,10 @@
 
 use super::sim::{Left, MS, QNAME, S, Sim, upstream};
 use crate::policy::facts::Outcome;
-use crate::policy::upstream::Choose;
+use crate::policy::upstream::{Choose, Upstream};
 use crate::stats::counters::UPSTREAM_QUERIES;
 use crate::stats::labels::{TRIAL_ERROR, TRIAL_TIMEOUT, TRIAL_UNREACHABLE, WORK_REFUSED_UPSTREAM};
-use crate::work::conductor::ask::Asked;
+use crate::work::conductor::ask::{Ask, Asked};
 use crate::work::conductor::network::Queued;
 
 fn place(left: &Left) -> usize {
@@ -72,9 +72,10 @@ fn silence_sends_to_the_next_and_ends_in_a_timeout() {
     assert_eq!(asked.len(), 3);
     assert!(asked[0].1 != asked[1].1 && asked[1].1 != asked[2].1, "{asked:?}");
     assert!((20 * MS..40 * MS).contains(&asked[1].0), "the least time-out: {asked:?}");
+    assert!((600 * MS..640 * MS).contains(&asked[2].0), "the same server is not asked at once: {asked:?}");
     let ended = sim.now - began;
     assert_eq!(sim.done[0].outcome, Outcome::Timeout);
-    assert!((440 * MS..480 * MS).contains(&ended), "the last one has all its time: {ended}");
+    assert!((1000 * MS..1060 * MS).contains(&ended), "the last one has all its time: {ended}");
     sim.assert_nothing_is_left();
     let timeouts: u64 = (0..2).map(|place| sim.count(UPSTREAM_QUERIES.at([place, TRIAL_TIMEOUT]))).sum();
     assert_eq!(timeouts, 3);
@@ -263,4 +264,61 @@ fn without_a_socket_nobody_waits() {
     assert_eq!(sim.ask_for(&Sim::asking(QNAME), 1, S), Asked::Waiting);
     assert_eq!(sim.done[0].outcome, Outcome::Refused);
     sim.assert_nothing_is_left();
+}
+
+/// A server that takes half a second is asked once, however fast it was; and so is one that says nothing,
+/// where something stale is at hand.
+#[test]
+fn a_slow_server_alone_is_asked_once() {
+    let mut sim = Sim::new(upstream(1));
+    measure(&mut sim, &[1]);
+    sim.ask(1);
+    let query = sim.only();
+    sim.pass(500 * MS);
+    assert!(sim.left().is_empty(), "it is waited for");
+    sim.respond(&query, query.response(0));
+    assert_eq!(sim.done[0].outcome, Outcome::Ok);
+    sim.assert_nothing_is_left();
+
+    let refresh = Ask { is_once: true, ..Sim::asking(QNAME) };
+    assert_eq!(sim.ask_for(&refresh, 2, 1800 * MS), Asked::Waiting);
+    let asked = sim.left().len();
+    for _ in 0..1700 {
+        sim.pass(MS);
+        assert!(sim.left().is_empty());
+    }
+    assert_eq!((asked, sim.done.len()), (1, 1), "it may come up to the deadline");
+    sim.pass(200 * MS);
+    assert_eq!((sim.done.len(), sim.done[1].outcome), (2, Outcome::Timeout));
+}
+
+/// In an order, a server that answers without saying anything of the name comes last, until it is well.
+#[test]
+fn an_order_passes_over_who_cannot_answer() {
+    let mut sim = Sim::new(Upstream { choose: Choose::Order, explore: 0.05, ..upstream(2) });
+    let (mut first, mut is_well) = ([0; 2], false);
+    for round in 0..4000_u32 {
+        let name = [&[3][..], &name_of(round), &[0]].concat();
+        sim.ask_for(&Sim::asking(Vec::leak(name)), round % 8, 2 * S);
+        let mut is_first = true;
+        while sim.done.is_empty() {
+            for query in sim.left() {
+                let place = place(&query);
+                if std::mem::take(&mut is_first) && (500..2000).contains(&round) {
+                    first[place] += 1;
+                }
+                let rcode = if place == 0 && !is_well { 2 } else { 0 };
+                sim.respond(&query, query.response(rcode));
+            }
+        }
+        sim.done.clear();
+        is_well |= round == 2000;
+    }
+    assert!(first[1] > 1400 && first[0] < 100, "{first:?}");
+    sim.ask(9);
+    assert_eq!(place(&sim.left()[0]), 0, "it is the first again");
+}
+
+fn name_of(number: u32) -> [u8; 3] {
+    std::array::from_fn(|place| b'a' + (number / 20_u32.pow(place as u32) % 20) as u8)
 }

@@ -191,6 +191,7 @@ impl Sim {
             subnet: None,
             deadline: Instant::now(),
             is_alone: false,
+            is_once: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Who waits for what.
 
 use super::sim::{MS, QNAME, S, Sim, upstream};
+use crate::limits::WAITERS_PER_EXCHANGE_MAX;
 use crate::policy::facts::Outcome;
 use crate::stats::counters::COALESCED;
 use crate::stats::labels::{WORK_REFUSED_TASKS, WORK_REFUSED_WAITERS};
@@ -10,19 +11,20 @@ use crate::work::conductor::ask::{Ask, Asked, Waiter};
 fn equal_questions_are_asked_once_and_all_are_answered_once() {
     let mut sim = Sim::new(upstream(1));
     assert_eq!(sim.ask(0), Asked::Waiting);
-    for waiter in 1..64 {
+    let all = WAITERS_PER_EXCHANGE_MAX as u32;
+    for waiter in 1..all {
         let mixed = QNAME.to_ascii_uppercase();
         let mut ask = Sim::asking(&mixed);
         ask.authentic_data = waiter % 2 == 0;
         assert_eq!(sim.ask_for(&ask, waiter, 2 * S), Asked::Joined);
     }
-    assert_eq!(sim.ask(64), Asked::Refused(WORK_REFUSED_WAITERS));
+    assert_eq!(sim.ask(all), Asked::Refused(WORK_REFUSED_WAITERS));
     let query = sim.only();
     sim.respond(&query, query.response(0));
     let mut waiters: Vec<u32> = sim.done.iter().map(|done| done.waiter).collect();
     waiters.sort_unstable();
-    assert_eq!(waiters, (0..64).collect::<Vec<_>>());
-    assert_eq!(sim.count(COALESCED.at([])), 63);
+    assert_eq!(waiters, (0..all).collect::<Vec<_>>());
+    assert_eq!(sim.count(COALESCED.at([])), u64::from(all) - 1);
     assert_eq!(sim.ask(0), Asked::Waiting, "it is over: the next one asks");
     sim.assert_nothing_is_left();
 }
