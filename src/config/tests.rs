@@ -186,7 +186,7 @@ fn the_platform_is_as_it_is_written() {
                 [[upstream]]\nname = 'dot'\nservers = ['192.0.2.1', '[2001:db8::1]:8853']\nover = 'tls'\n\
                 tls_name = 'dns.example'\ntls_ca = 'ca.pem'\nexplore = 0\necs = '20/48'\n\
                 [[route]]\nname = 'r'\nwhen = '''\nqname = a.example\n and rd = true'''\nthen = 'resolve'\n\
-                allow = ['192.0.2.7/24']\nfallback_action = 'stale'\n[resolver]\naddress = '192.0.2.9'\n\
+                allow = ['192.0.2.7/24', '::1']\nfallback_action = 'stale'\n[resolver]\naddress = '192.0.2.9'\n\
                 [trace]\nto = 'file:t.json'\n";
     let config = load_text(text, &Flags::default()).unwrap();
     let platform = &config.platform;
@@ -212,6 +212,7 @@ fn the_platform_is_as_it_is_written() {
     assert_eq!(*ecs, crate::policy::upstream::Ecs::Set { ipv4: 20, ipv6: 48 });
     let route = &config.routes[0];
     assert_eq!((route.allow[0].to_string().as_str(), route.fallback), ("192.0.2.0/24", Fallback::Stale));
+    assert_eq!(route.allow[1].to_string(), "::1/128", "an address is a network of one");
     assert!(route.place.ends_with("as112d.toml:18:8") && route.when.contains('\n'), "{route:?}");
     let resolver = config.resolver.unwrap();
     assert_eq!((resolver.enabled, resolver.address.to_string().as_str()), (false, "192.0.2.9:5354"));

@@ -1,6 +1,7 @@
 //! What is answered in the driver: `[xdp]`.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -73,12 +74,14 @@ impl Written for InterfaceName {
 }
 
 impl Written for IpNet {
-    const EXPECTED: &'static str = "a prefix such as \"192.175.48.0/24\"";
+    const EXPECTED: &'static str = "a prefix such as \"192.175.48.0/24\", or an address";
 
     fn read(text: &str) -> Result<Self, String> {
         let refused =
             |_| format!("`{text}` is not a prefix; give one such as 192.175.48.0/24 or 2620:4f:8000::/48");
-        text.parse::<Self>().map(|prefix| prefix.trunc()).map_err(refused)
+        // An address is the prefix of itself alone.
+        let address = text.parse::<IpAddr>().map(Self::from);
+        address.or_else(|_| text.parse::<Self>()).map(|prefix| prefix.trunc()).map_err(refused)
     }
 }
 

@@ -306,7 +306,7 @@ impl Answering {
             }
         }
         let len = match verdict {
-            Verdict::Reply(len) if self.cap.admits(slot[3] & 0xF) => Some(len),
+            Verdict::Reply(len) if self.cap.admits(slot[3] & 0xF, &account) => Some(len),
             Verdict::Reply(_) => {
                 account.dropped = Some(DROPPED_ERROR_CAP);
                 None
@@ -356,10 +356,10 @@ impl ErrorCap {
         }
     }
 
-    /// Whether a reply with this response code may leave.
+    /// Whether a reply with this response code may leave. What a rule says to a query is no error.
     #[inline]
-    fn admits(&mut self, rcode: u8) -> bool {
-        if !matches!(rcode, rcode::FORMERR | rcode::NOTIMP) {
+    fn admits(&mut self, rcode: u8, account: &Account) -> bool {
+        if !matches!(rcode, rcode::FORMERR | rcode::NOTIMP) || account.ruled.is_some() {
             return true;
         }
         let may = self.left > 0;
@@ -486,12 +486,15 @@ mod tests {
     fn errors_are_capped_by_the_second() {
         let mut cap = ErrorCap::new();
         let began = cap.second_began;
-        let sent = (0..3000).filter(|_| cap.admits(rcode::FORMERR)).count();
+        let plain = Account::default();
+        let sent = (0..3000).filter(|_| cap.admits(rcode::FORMERR, &plain)).count();
         assert_eq!(sent, ERROR_REPLIES_PER_SECOND_MAX as usize);
-        assert!(cap.admits(rcode::NXDOMAIN), "the cap is for errors alone");
+        assert!(cap.admits(rcode::NXDOMAIN, &plain), "the cap is for errors alone");
         cap.tick(began + Duration::from_millis(999));
-        assert!(!cap.admits(rcode::NOTIMP));
+        assert!(!cap.admits(rcode::NOTIMP, &plain));
+        let ruled = Account { ruled: Some(Default::default()), ..plain };
+        assert!(cap.admits(rcode::NOTIMP, &ruled), "a rule says so");
         cap.tick(began + Duration::from_millis(1000));
-        assert!(cap.admits(rcode::NOTIMP));
+        assert!(cap.admits(rcode::NOTIMP, &plain));
     }
 }

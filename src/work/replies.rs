@@ -71,7 +71,11 @@ impl Bench {
                 }
             }
             Reply::Code(code, error) => {
-                (serve::answer_code(snapshot, arrival, packet, code, error, out), code)
+                let len = serve::answer_code(snapshot, arrival, packet, code, error, out);
+                if with.is_routed && len > 0 {
+                    out[3] |= flag::RA as u8;
+                }
+                (len, code)
             }
             Reply::Truncated => (serve::truncated(snapshot, arrival, packet, out), 0),
             Reply::Cached | Reply::Stale { .. } => {
@@ -86,6 +90,9 @@ impl Bench {
             }
             Reply::None => (0, 0),
         };
+        if code > 0xF {
+            account.ruled.get_or_insert_default().extended_rcode = (code >> 4) as u8;
+        }
         self.len = len;
         (len > 0).then_some(code)
     }
