@@ -101,7 +101,7 @@ fn workers_are_confined() {
 fn nothing_is_there_for_nothing() {
     let plain = Setup::new().start();
     let empty = Setup::new()
-        .platform("workers = 'auto'\njobs = 4096")
+        .platform("workers = 'auto'\njobs = 16384")
         .section("[cache]\nsize = '256MiB'")
         .upstream("up", &["127.0.0.1:5399"], "")
         .rules("10.rules", "# nothing yet\n")

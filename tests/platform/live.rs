@@ -242,7 +242,6 @@ fn twenty_upgrades_lose_nothing() {
     let server = Upstream::start(|seen| vec![seen.truth().after(Duration::from_millis(30))]);
     // A server that takes 30 ms has 200 on the way, and more while processes change places.
     let mut node = Setup::new()
-        .platform("jobs = 4096\nshare = 4096")
         .upstream("up", &[server.address], "")
         .route("sent", "qname-suffix in { sent.example }", "forward upstream up", "")
         .rules("10.rules", "coded: qname-suffix in { coded.example } answer NOTAUTH")

@@ -15,7 +15,6 @@ const AT_MOST: Duration = Duration::from_secs(8);
 
 fn forwarding(server: &Upstream, upstream: &str, cache: &str) -> Node {
     Setup::new()
-        .platform("jobs = 2048\nshare = 1500")
         .upstream("up", &[server.address], upstream)
         .route("all", "any", "forward upstream up", "")
         .section(&format!("[cache]\n{cache}"))
@@ -42,24 +41,16 @@ fn a_thousand_clients_ask_one_name() {
             .for_each(|bit| packet[13 + bit % 7] ^= 0x20 * u8::from(bit < 7));
         packet
     });
-    let mut true_ones = 0;
     for reply in &all {
         let answer = Answer::of(reply.as_ref().expect("each has a reply"));
-        match answer.address() {
-            Some(address) => {
-                assert_eq!(address, truth("popular.name.example"));
-                true_ones += 1;
-            }
-            None => assert_eq!(answer.rcode, SERVFAIL, "{answer:?}"),
-        }
+        assert_eq!(answer.address(), Some(truth("popular.name.example")), "{answer:?}");
     }
-    println!("report: platform_coalesced_true {true_ones} of 1000");
     let seen = server.seen();
     let asked: Vec<Duration> = seen.iter().map(|again| again.at - seen[0].at).collect();
     assert_eq!(asked.len(), 1, "{asked:?}");
-    assert!(true_ones >= 64, "{true_ones} of 1000 had the answer");
+    // Clients ask again what is answered late, and who comes after the answer has it from the cache.
     let coalesced = node.metrics().sum("coalesced_total", &[]);
-    assert!(coalesced + 1 >= true_ones, "{coalesced} coalesced, {true_ones} answered");
+    assert!(coalesced > 0, "{coalesced} coalesced");
 }
 
 /// Equal questions with other flags are other questions.
