@@ -11,6 +11,7 @@ use crate::config::doors::DEFAULT_ADDRESS;
 use crate::config::{Config, CpuList};
 use crate::log::{Level, Log};
 use crate::net::Net;
+use crate::policy::Policy;
 use crate::sys::confine::Confined;
 use crate::web::{Listeners, Opened};
 
@@ -93,6 +94,21 @@ impl Lines {
             self.say(format!("busy polling: {} microseconds before a shard sleeps", config.busy_poll));
         }
         placement.notes.iter().for_each(|note| self.warn(note));
+    }
+
+    /// The rules, who waits for what they ask, and who is asked.
+    pub(super) fn rules(&mut self, policy: &Policy, workers: usize) {
+        let rules = policy.rules().len();
+        if rules == 0 && workers == 0 {
+            return;
+        }
+        let upstreams: Vec<&str> = policy.upstreams().iter().map(|upstream| upstream.name.as_str()).collect();
+        let asked = if upstreams.is_empty() {
+            String::new()
+        } else {
+            format!("; upstreams: {}", upstreams.join(", "))
+        };
+        self.say(format!("rules: {rules} (as112d rules list has them); workers: {workers}{asked}"));
     }
 
     /// Which privileges the process dropped, what memory it holds now, and what that can come to.

@@ -141,6 +141,7 @@ impl Start<'_> {
         doubtful.iter().chain(&unread).for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
+        lines.rules(shards.published.newest().policy(), workers);
         lines.process(&confined, &memory);
         lines.kept(&self.config, &remembered);
         left_over(&ports.doors.unwanted).into_iter().for_each(|note| lines.warn(note));
