@@ -20,8 +20,12 @@ pub fn get(http: SocketAddr, path: &str, accept: &str) -> String {
     answer.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
 }
 
-/// The counters of a family in JSON, by the values of its labels.
+/// The counters of a family in JSON, by the values of its labels. A node without rules has no families of the
+/// platform.
 pub fn leaves(value: &Value) -> Vec<(Vec<String>, u64)> {
+    if value.is_null() {
+        return Vec::new();
+    }
     let Value::Object(object) = value else {
         return vec![(Vec::new(), value.as_u64().unwrap_or_else(|| panic!("{value} is no count")))];
     };
