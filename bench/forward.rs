@@ -179,8 +179,7 @@ fn forward(listener: &UdpSocket, to: SocketAddr, meter: &Meter, over: &AtomicBoo
     while !over.load(Ordering::Relaxed) {
         let wait = conductor.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let _ = poll.poll(&mut events, Some(wait.unwrap_or(Duration::from_millis(100))));
-        let now = Instant::now();
-        let mut has_queries = false;
+        let (now, mut has_queries) = (Instant::now(), false);
         for event in &events {
             match event.token().0 {
                 0 => has_queries = true,

@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -421,6 +422,7 @@ fn a_node_keeps_one_running() {
         Command::new(program()).args(["shutdown", "--control"]).arg(&control).output().expect("it runs");
     assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
     await_that("none is left", || resolvers(&config).is_empty());
+    await_that("the node has ended", || UnixStream::connect(&control).is_err());
     drop(daemon);
     let daemon = Daemon::start(&arguments);
     await_that("it answers", answers);

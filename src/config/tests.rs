@@ -186,8 +186,8 @@ fn the_platform_is_as_it_is_written() {
                 [[upstream]]\nname = 'dot'\nservers = ['192.0.2.1', '[2001:db8::1]:8853']\nover = 'tls'\n\
                 tls_name = 'dns.example'\ntls_ca = 'ca.pem'\nexplore = 0\necs = '20/48'\n\
                 [[route]]\nname = 'r'\nwhen = '''\nqname = a.example\n and rd = true'''\nthen = 'resolve'\n\
-                allow = ['192.0.2.7/24', '::1']\nfallback_action = 'stale'\n[resolver]\naddress = '192.0.2.9'\n\
-                [trace]\nto = 'file:t.json'\n";
+                allow = ['192.0.2.7/24', '::1']\nfallback_action = 'stale'\n\
+                [resolver]\naddress = '192.0.2.9'\n[trace]\nto = 'file:t.json'\n";
     let config = load_text(text, &Flags::default()).unwrap();
     let platform = &config.platform;
     assert_eq!((platform.workers, platform.colo.as_str()), (platform::Workers::Count(3), "lis1"));

@@ -96,7 +96,7 @@ impl Lines {
         placement.notes.iter().for_each(|note| self.warn(note));
     }
 
-    /// The rules, who waits for what they ask, and who is asked.
+    /// The rules, the workers for them, and the upstreams that they name.
     pub(super) fn rules(&mut self, policy: &Policy, workers: usize) {
         let rules = policy.rules().len();
         if rules == 0 && workers == 0 {

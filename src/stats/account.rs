@@ -8,8 +8,8 @@ use super::counters::{
     RULE_WOULD, SERVER_COOKIES, TRUNCATED, Tally, UPDATES,
 };
 use super::labels::{
-    DROPPED_UPDATE, OVER_LIMIT_BADCOOKIE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN, RULE,
-    SERVICE_OTHER, SIZE_BIN_LEN, class_value, cookie_value, rcode_value, type_value,
+    DROPPED_UPDATE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN, RULE, SERVICE_OTHER, SIZE_BIN_LEN,
+    class_value, cookie_value, rcode_value, type_value,
 };
 use crate::dns::consts::{flag, opcode};
 use crate::dns::cookie::Standing;
@@ -184,8 +184,8 @@ impl Account {
             low if extended != 0 => rcode_value(extended << 4 | low),
             // Of BADVERS: a reply to no version that we speak.
             0 if self.edns.is_some_and(|edns| edns.version > 0) => RCODE_BADVERS,
-            // Of BADCOOKIE, which is for a network over its rate.
-            7 if self.over_limit.map(usize::from) == Some(OVER_LIMIT_BADCOOKIE) => RCODE_BADCOOKIE,
+            // Of BADCOOKIE: YXRRSET, which has the same bits, is for rules to say.
+            7 if self.ruled.is_none() => RCODE_BADCOOKIE,
             low => rcode_value(low),
         }
     }
@@ -213,14 +213,13 @@ mod tests {
     #[test]
     fn a_reply_is_counted_by_its_whole_response_code() {
         let newer = Some(Edns { version: 1, dnssec_ok: false, nsid: false, cookie: None });
-        let over_limit = Some(OVER_LIMIT_BADCOOKIE as u8);
+        let by_rule = Some(Ruled::default());
         let ruled = Some(Ruled { extended_rcode: 1, ..Ruled::default() });
         let replies = [
             (Account::default(), 2, 2),
-            (Account::default(), 7, 7),
+            (Account::default(), 7, rcode::BADCOOKIE),
+            (Account { ruled: by_rule, ..Account::default() }, 7, 7),
             (Account { edns: newer, ..Account::default() }, 0, rcode::BADVERS),
-            (Account { over_limit, ..Account::default() }, 7, rcode::BADCOOKIE),
-            (Account { over_limit, ..Account::default() }, 1, 1),
             (Account { ruled, ..Account::default() }, 7, rcode::BADCOOKIE),
             (Account { ruled, ..Account::default() }, 1, 17),
         ];

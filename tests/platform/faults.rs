@@ -60,8 +60,8 @@ fn a_refused_port_is_known_at_once() {
     );
 }
 
-/// One of two servers is gone, or silent, or answers SERVFAIL or REFUSED: clients get the truth from the other
-/// one, and soon the ill one is left alone, but for a probe now and then.
+/// One of two servers is gone, or silent, or answers SERVFAIL or REFUSED: clients get the truth from the
+/// other one, and soon the ill one is left alone, but for a probe now and then.
 #[test]
 fn one_of_two_is_enough() {
     let good = Upstream::start(|seen| vec![seen.truth()]);

@@ -162,7 +162,7 @@ impl Exchange {
         self.open_tries().map(|one| one.due.max(one.sent.saturating_add(least))).max().unwrap_or(0)
     }
 
-    /// Whether the answer of this server is still waited for, so that it is not asked again.
+    /// Whether it is too soon to ask this server again, as its answer may still come.
     pub(super) fn is_too_soon(&self, place: usize, now: Micros) -> bool {
         let least = if self.is_once { NEVER } else { micros(SAME_SERVER_AFTER) };
         self.tries.iter().any(|one| {
