@@ -79,9 +79,13 @@ impl Written for IpNet {
     fn read(text: &str) -> Result<Self, String> {
         let refused =
             |_| format!("`{text}` is not a prefix; give one such as 192.175.48.0/24 or 2620:4f:8000::/48");
-        // An address is the prefix of itself alone.
-        let address = text.parse::<IpAddr>().map(Self::from);
-        address.or_else(|_| text.parse::<Self>()).map(|prefix| prefix.trunc()).map_err(refused)
+        // An address is the prefix of itself alone, but one that ends in 0 lacks its length.
+        let is_host = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => ip.octets()[3] != 0,
+            IpAddr::V6(ip) => ip.segments()[7] != 0,
+        };
+        let host = text.parse::<IpAddr>().ok().filter(is_host).map(Self::from);
+        host.map_or_else(|| text.parse::<Self>(), Ok).map(|prefix| prefix.trunc()).map_err(refused)
     }
 }
 
@@ -143,7 +147,12 @@ mod tests {
             assert!(InterfaceName::read(wrong).unwrap_err().contains("give one"), "{wrong}");
         }
         assert_eq!(IpNet::read("192.0.2.77/24").unwrap().to_string(), "192.0.2.0/24");
-        assert!(IpNet::read("192.0.2.0").unwrap_err().contains("is not a prefix"));
+        for (address, prefix) in [("192.0.2.7", "192.0.2.7/32"), ("::1", "::1/128")] {
+            assert_eq!(IpNet::read(address).unwrap().to_string(), prefix);
+        }
+        for forgotten in ["192.0.2.0", "2001:db8::"] {
+            assert!(IpNet::read(forgotten).unwrap_err().contains("is not a prefix"), "{forgotten}");
+        }
         for mode in [XdpMode::Auto, XdpMode::Native, XdpMode::Generic] {
             assert_eq!(XdpMode::read(&mode.to_string()), Ok(mode));
         }

@@ -356,7 +356,7 @@ impl ErrorCap {
         }
     }
 
-    /// Whether a reply with this response code may leave. What a rule says to a query is no error.
+    /// Whether a reply with this response code may leave. What a rule says to a query is not an error.
     #[inline]
     fn admits(&mut self, rcode: u8, account: &Account) -> bool {
         if !matches!(rcode, rcode::FORMERR | rcode::NOTIMP) || account.ruled.is_some() {
