@@ -149,8 +149,6 @@ pub mod option {
     pub const NSID: u16 = 3;
     /// Client subnet (RFC 7871).
     pub const CLIENT_SUBNET: u16 = 8;
-    /// The same.
-    pub const ECS: u16 = 8;
     /// Cookie (RFC 7873).
     pub const COOKIE: u16 = 10;
     /// TCP keepalive (RFC 7828).

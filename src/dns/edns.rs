@@ -34,8 +34,8 @@ pub struct Opt {
     /// Where the cookie stands in the packet (RFC 7873), if one was sent. It is not looked into, and of
     /// several only the first counts.
     pub cookie: Option<Span>,
-    /// Where the client subnet stands in the packet (RFC 7871), if one was sent; of several the last.
-    pub ecs: Option<Span>,
+    /// A client subnet was sent (RFC 7871).
+    pub ecs: bool,
 }
 
 /// A part of the packet.
@@ -64,7 +64,7 @@ impl Opt {
             nsid: false,
             keepalive: false,
             cookie: None,
-            ecs: None,
+            ecs: false,
         })
     }
 
@@ -82,16 +82,27 @@ impl Opt {
             let len = usize::from(u16_at(packet, at + 2).ok_or(Damaged)?);
             self.nsid |= code == option::NSID;
             self.keepalive |= code == option::TCP_KEEPALIVE;
+            self.ecs |= code == option::CLIENT_SUBNET;
             if code == option::COOKIE && self.cookie.is_none() {
                 // A packet that is read in full has 2,048 bytes at most.
                 self.cookie = Some(Span { at: (at + 4) as u16, len: len as u16 });
             }
-            if code == option::ECS {
-                self.ecs = Some(Span { at: (at + 4) as u16, len: len as u16 });
-            }
             at += 4 + len;
         }
         if at == packet.len() { Ok(()) } else { Err(Damaged) }
+    }
+
+    /// The last option with that code in the `rdata` of a packet that was read.
+    #[cold]
+    pub(super) fn option(packet: &[u8], rdata: Range<usize>, wanted: u16) -> Option<&[u8]> {
+        let (mut at, mut found) = (rdata.start, None);
+        while at < rdata.end {
+            let len = usize::from(u16_at(packet, at + 2)?);
+            let data = packet.get(at + 4..at + 4 + len)?;
+            found = if u16_at(packet, at)? == wanted { Some(data) } else { found };
+            at += 4 + len;
+        }
+        found
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::consts::{HEADER_LEN, class, flag, opcode, rtype};
+use super::consts::{HEADER_LEN, class, flag, opcode, option, rtype};
 use super::edns::Opt;
 use super::name::{Damaged, Walk};
 use super::u16_at;
@@ -160,6 +160,16 @@ pub fn parse(slot: &[u8], len: usize, header: &Header, query: &mut Query) -> Res
         Some(opt) => opt.read_options(packet, rdata).map_err(damaged),
         None => Ok(()),
     }
+}
+
+/// The client subnet in a packet that was parsed (RFC 7871), if one was sent; of several the last.
+#[cold]
+#[must_use]
+pub fn client_subnet<'p>(packet: &'p [u8], query: &Query) -> Option<&'p [u8]> {
+    query.opt.filter(|opt| opt.ecs)?;
+    let header = Header::read(packet, packet.len())?;
+    let rdata = records(packet, query.question.end, header.records, &mut Query::default()).ok()?;
+    Opt::option(packet, rdata, option::CLIENT_SUBNET)
 }
 
 impl Question {

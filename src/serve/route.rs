@@ -102,7 +102,7 @@ pub fn facts<'a>(arrival: &Arrival, header: &Header, packet: &'a [u8], query: &'
         recursion_desired: header.is_recursion_desired(),
         has_edns: opt.is_some(),
         dnssec_ok: opt.as_ref().is_some_and(|opt| opt.dnssec_ok),
-        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs.is_some()),
+        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs),
         src: arrival.peer,
         dst: arrival.local,
         listener: arrival.listener,

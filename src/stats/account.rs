@@ -120,9 +120,22 @@ impl Account {
     /// the configuration leaves unanswered.
     #[inline]
     pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
-        if let Some(ruled) = &self.ruled {
-            ruled.post(tally);
+        match &self.ruled {
+            None => self.post_with::<false>(reply, tally),
+            Some(ruled) => self.post_ruled(ruled, reply, tally),
         }
+    }
+
+    /// The same for a query that rules were asked about.
+    #[cold]
+    #[inline(never)]
+    fn post_ruled(&self, ruled: &Ruled, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
+        ruled.post(tally);
+        self.post_with::<true>(reply, tally)
+    }
+
+    #[inline(always)]
+    fn post_with<const IS_RULED: bool>(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
         if let Some(reason) = self.dropped {
             tally.count(DROPPED.at([reason]));
             return false;
@@ -133,7 +146,7 @@ impl Account {
         }
         self.post_query(tally);
         match reply {
-            Some(reply) => self.post_reply(reply, tally),
+            Some(reply) => self.post_reply::<IS_RULED>(reply, tally),
             None => tally.count(DROPPED.at([DROPPED_UPDATE])),
         }
         true
@@ -178,23 +191,24 @@ impl Account {
     /// The value of [`RCODE`](super::labels::RCODE) of a reply whose header has these flags. What the node
     /// says by itself and only OPT has whole is known by why it says so.
     #[inline]
-    fn rcode(&self, flags: u16) -> usize {
-        let extended = self.ruled.as_ref().map_or(0, |ruled| u16::from(ruled.extended_rcode));
+    fn rcode<const IS_RULED: bool>(&self, flags: u16) -> usize {
+        let ruled = self.ruled.as_ref().filter(|_| IS_RULED);
+        let extended = ruled.map_or(0, |ruled| u16::from(ruled.extended_rcode));
         match flags & 0xF {
             low if extended != 0 => rcode_value(extended << 4 | low),
             // Of BADVERS: a reply to no version that we speak.
             0 if self.edns.is_some_and(|edns| edns.version > 0) => RCODE_BADVERS,
             // Of BADCOOKIE: YXRRSET, which has the same bits, is for rules to say.
-            7 if self.ruled.is_none() => RCODE_BADCOOKIE,
+            7 if !IS_RULED => RCODE_BADCOOKIE,
             low => rcode_value(low),
         }
     }
 
     #[inline]
-    fn post_reply(&self, reply: &[u8], tally: &mut Tally) {
+    fn post_reply<const IS_RULED: bool>(&self, reply: &[u8], tally: &mut Tally) {
         let Self { transport, family, .. } = *self;
         let flags = reply.get(2..4).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
-        tally.count(RESPONSES.at([self.rcode(flags)]));
+        tally.count(RESPONSES.at([self.rcode::<IS_RULED>(flags)]));
         tally.count(RESPONSES_BY_TRANSPORT.at([transport, family]));
         tally.add(REPLY_BYTES.at([transport]), reply.len() as u32);
         tally.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));

@@ -9,7 +9,7 @@ use super::cache::Key;
 use super::conductor::Ask;
 use crate::dns::arrival::Transport;
 use crate::dns::consts::{HEADER_LEN, flag};
-use crate::dns::query::{Header, Query, parse};
+use crate::dns::query::{Header, Query, client_subnet, parse};
 use crate::dns::u16_at;
 use crate::policy::Policy;
 use crate::policy::facts::{Facts, Later, Tags};
@@ -62,7 +62,7 @@ impl Question {
             recursion_desired: self.header.is_recursion_desired(),
             has_edns: opt.is_some(),
             dnssec_ok: self.dnssec_ok(),
-            has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs.is_some()),
+            has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs),
             src: arrival.peer,
             dst: arrival.local,
             listener: arrival.listener,
@@ -126,9 +126,7 @@ impl Question {
     /// What the client says itself (RFC 7871, section 6): family, bits of its network and of the scope, the
     /// address as far as those go.
     fn own_subnet(&self, packet: &[u8]) -> Option<IpNet> {
-        let span = self.query.opt.as_ref()?.ecs?;
-        let at = usize::from(span.at);
-        let option = packet.get(at..at + usize::from(span.len))?;
+        let option = client_subnet(packet, &self.query)?;
         let bits = *option.get(2)?;
         let given = option.get(4..)?;
         let address = match u16_at(option, 0)? {
