@@ -34,7 +34,7 @@ impl Answering {
     /// Bytes of one.
     #[must_use]
     pub const fn memory_len() -> usize {
-        Batch::memory_len()
+        Batch::MEMORY_LEN
     }
 
     /// Takes a reply to `peer` on a socket, from the address `local` that was asked. What does not fit a slot

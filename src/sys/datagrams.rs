@@ -148,7 +148,7 @@ impl Outbox {
                 },
             }
         }
-        self.0.clear();
+        self.0.forget();
         has_errors
     }
 }

@@ -45,11 +45,6 @@ impl Batch {
     /// Bytes of one.
     pub(in crate::sys) const MEMORY_LEN: usize = MMSG_BATCH * STRIDE + size_of::<Arrays>();
 
-    /// Bytes of one.
-    pub(in crate::sys) const fn memory_len() -> usize {
-        MMSG_BATCH * STRIDE + size_of::<Arrays>()
-    }
-
     pub(in crate::sys) fn new() -> io::Result<Self> {
         let (slots, arrays) = (Region::new(MMSG_BATCH * STRIDE)?, Region::new(size_of::<Arrays>())?);
         let mut batch = Self { slots, arrays, used: 0, first_queued: 0, end_queued: 0 };
@@ -177,12 +172,6 @@ impl Batch {
         let len = write(payload).min(SLOT_PAYLOAD_LEN);
         self.queue(message, len, None);
     }
-
-    /// Forgets what is queued.
-    pub(in crate::sys) const fn clear(&mut self) {
-        (self.first_queued, self.end_queued) = (0, 0);
-    }
-
     /// Puts a reply to `peer` into a slot, to be [`queue`](Self::queue)d: at most [`SLOT_PAYLOAD_LEN`] bytes.
     pub(in crate::sys) fn place(&mut self, message: usize, peer: &SocketAddr, reply: &[u8]) {
         let (head, payload) = self.slot(message).split_at_mut(PAYLOAD_OFF);
