@@ -201,7 +201,7 @@ impl Table {
         if exchange.waiters.len() >= WAITERS_PER_EXCHANGE_MAX {
             return Became::Refused(WORK_REFUSED_WAITERS);
         }
-        let is_first = exchange.waiters.iter().next().is_none_or(|&(_, others)| deadline < others);
+        let is_first = exchange.waiters.first().is_none_or(|&(_, others)| deadline < others);
         exchange.waiters.push((waiter, deadline));
         self.waiting[waiter.0 as usize] = at;
         turn.ledger.count(COALESCED.at([]));
