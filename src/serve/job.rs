@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use rtrb::{Consumer, Producer, RingBuffer};
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::HEADER_LEN;
@@ -250,8 +250,12 @@ impl Desk {
         let side = side.ok_or(WORK_REFUSED_POOL)?;
         let mut job = self.free.pop().ok_or(WORK_REFUSED_POOL)?;
         job.fill(way, taken);
-        let pushed = side.given.push(job);
-        debug_assert!(pushed.is_ok(), "there is room for all jobs");
+        // There is room for all jobs; and who frees one here would touch a count that others share.
+        if let Err(PushError::Full(job)) = side.given.push(job) {
+            debug_assert!(false, "there is room for all jobs");
+            self.free.push(job);
+            return Err(WORK_REFUSED_POOL);
+        }
         side.is_due = true;
         self.taken[taken.label] += 1;
         Ok(())
