@@ -11,7 +11,7 @@ mod route;
 mod service;
 pub mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use again::{answer_code, complete, fallback, truncated};
 pub use route::facts;

@@ -562,17 +562,17 @@ fn random_bytes_make_replies_or_nothing() {
     assert!(completed > 2_000 && cut > 300, "{completed} {cut}");
 }
 
-/// Numbers for a walk that can be repeated: `SEED=... cargo test`.
-pub(super) struct Random(u64);
+/// SplitMix64, for a failure to be repeated: `SEED=... cargo test`.
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);
         println!("SEED={seed}");
         Self(seed)
     }
 
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         ((mixed ^ (mixed >> 32)) % bound as u64) as usize

@@ -1,21 +1,8 @@
 //! Numbers for the tests.
 
-/// SplitMix64, for a failure to be repeated: `SEED=... cargo test`.
-pub(super) struct Random(u64);
+pub(super) use crate::serve::tests::Random;
 
 impl Random {
-    pub(super) fn new() -> Self {
-        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);
-        println!("SEED={seed}");
-        Self(seed)
-    }
-
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        ((mixed ^ (mixed >> 32)) % bound as u64) as usize
-    }
-
     /// Mostly short, sometimes long, rarely near 65,536.
     pub(super) fn len(&mut self, max: usize) -> usize {
         let magnitude_max = if self.below(16) == 0 { 17 } else { 10 };
