@@ -157,6 +157,7 @@ pub fn parse(slot: &[u8], len: usize, header: &Header, query: &mut Query) -> Res
     let rdata = records(packet, question_end, header.records, query).map_err(damaged)?;
     match &mut query.opt {
         Some(opt) if opt.version != 0 => Err(Reject::Version { question_end, opt: *opt }),
+        Some(_) if rdata.is_empty() => Ok(()),
         Some(opt) => opt.read_options(packet, rdata).map_err(damaged),
         None => Ok(()),
     }

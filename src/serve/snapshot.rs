@@ -1,6 +1,5 @@
 //! Everything that a shard reads, in one immutable value.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -84,8 +83,8 @@ pub struct Snapshot {
     /// Networks that get nothing, if there are any.
     drop: Option<Networks>,
     listeners: Vec<SocketAddr>,
-    /// The ports of the listeners, each once.
-    ports: Vec<u16>,
+    /// The ports of the listeners: of each the bit that its last six bits name.
+    ports: u64,
     names: Names,
 }
 
@@ -127,7 +126,7 @@ impl Snapshot {
             rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
             drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
             names,
-            ports: ports(&settings.listeners),
+            ports: settings.listeners.iter().fold(0, |ports, own| ports | port_bit(own.port())),
             listeners: settings.listeners,
         })
     }
@@ -206,7 +205,7 @@ impl Snapshot {
     #[inline]
     pub(super) fn is_listener(&self, peer: &SocketAddr) -> bool {
         // Few ports, often one, and clients rarely use them: a cheap test before the addresses.
-        self.ports.contains(&peer.port())
+        self.ports & port_bit(peer.port()) != 0
             && self.listeners.iter().any(|own| own.port() == peer.port() && own.ip() == peer.ip())
     }
 }
@@ -236,9 +235,8 @@ impl Settings {
     }
 }
 
-fn ports(listeners: &[SocketAddr]) -> Vec<u16> {
-    let ports: BTreeSet<u16> = listeners.iter().map(SocketAddr::port).collect();
-    ports.into_iter().collect()
+fn port_bit(port: u16) -> u64 {
+    1 << (port % 64)
 }
 
 /// What is wrong with an identity whose longest answer does not fit a datagram with OPT.
