@@ -231,27 +231,29 @@ impl Cache {
         let Some(answer) = answer else { return Stored::No("its records need its OPT") };
         let Some(probe) = Probe::new(key) else { return Stored::No("its name is too long") };
         // An entry is taken out and put back: only then what it takes more makes others go.
-        let mut entry =
-            self.table.get_mut(&probe).map(|mut entry| mem::take(&mut *entry)).unwrap_or_default();
+        let taken = self.table.get_mut(&probe).map(|mut entry| mem::take(&mut *entry));
+        let is_new = taken.is_none();
+        let mut entry = taken.unwrap_or_default();
         if self.purges.concerns(probe.qname(), entry.generation) {
             *entry = Entry::default();
         }
         entry.put(scope, answer);
-        if !self.insert(&probe, entry) {
+        if !self.insert(&probe, entry, is_new) {
             return Stored::No("the cache is full");
         }
         if life.is_negative { Stored::Negative } else { Stored::Positive }
     }
 
-    /// Puts an entry in, instead of that with the same key. Whether it is there then.
-    fn insert(&mut self, probe: &Probe, mut entry: Box<Entry>) -> bool {
+    /// Puts an entry in, a new one or instead of that with the same key. Whether it is there then.
+    fn insert(&mut self, probe: &Probe, mut entry: Box<Entry>, is_new: bool) -> bool {
         entry.generation = self.purges.generation();
         entry.weigh(probe.len());
-        let is_new = !self.table.contains_key(probe);
+        // The table refuses what takes nearly all of it.
+        let is_small = entry.weight() <= self.table.capacity() / 2;
         let before = self.table.len() + usize::from(is_new);
         self.table.insert(probe.to_kept(), entry);
         self.evicted += before.saturating_sub(self.table.len()) as u64;
-        self.table.contains_key(probe)
+        is_small || self.table.contains_key(probe)
     }
 
     /// Changes an entry that is there, and what it takes becomes no more by it.
@@ -276,7 +278,7 @@ impl Cache {
         if let Some(probe) = Probe::new(key) {
             let mut entry = Box::<Entry>::default();
             entry.fail(&self.settings, now);
-            self.insert(&probe, entry);
+            self.insert(&probe, entry, true);
         }
     }
 
