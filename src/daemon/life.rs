@@ -208,6 +208,7 @@ impl Node {
             self.course.pace.look(self.board.queries(), now);
             self.systemd.tick(&self.board, self.course.pace.rate, now);
             self.keep_sockets(now);
+            self.published.settle();
             // An upgrade that is called off by the end comes to its own end first.
             if self.has_drained(now) && !self.succession.is_under_way() {
                 return Ok(End::Ordered);

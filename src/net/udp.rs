@@ -248,6 +248,7 @@ impl Shard {
             ledger.add(SHARD_REARMS.at([cause]), count);
         }
         ledger.fold();
+        snapshot.rest();
         self.answering.cap.tick(now);
         self.answering.clock.tick(now);
     }

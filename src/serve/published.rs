@@ -1,10 +1,11 @@
 //! The snapshot that is served now, and how the serving threads switch to a newer one.
 //!
 //! A thread compares one generation number once a turn, and switches when it has changed. It never frees a
-//! snapshot: the publisher keeps the old one until every thread has switched.
+//! snapshot: the publisher keeps the old one until every thread has switched. A thread that waits for queries
+//! switches before its next answer, so whoever publishes need not wait for it to wake.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,10 +31,22 @@ struct Following {
     old: Vec<Arc<Snapshot>>,
 }
 
-/// The generation that a thread serves: written by it alone, on cache lines of its own.
+/// What others see of a thread: written by it alone, on cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Seen(AtomicU64);
+struct Seen {
+    /// The generation that it serves.
+    generation: AtomicU64,
+    /// It answers nothing before it has looked for a newer one.
+    is_resting: AtomicBool,
+}
+
+impl Seen {
+    fn is_behind(&self, generation: u64) -> bool {
+        // Acquire: the thread's reads of old snapshots happen before those are freed.
+        self.generation.load(Ordering::Acquire) < generation
+    }
+}
 
 /// The generation of a thread that has ended.
 const GONE: u64 = u64::MAX;
@@ -61,14 +74,16 @@ impl Published {
         let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         // The lock keeps publishers out: generation and snapshot belong together.
         let generation = self.generation.load(Ordering::Acquire);
-        let seen = Arc::new(Seen(AtomicU64::new(generation)));
-        following.seen.retain(|seen| seen.0.load(Ordering::Relaxed) != GONE);
+        let seen = Seen { generation: AtomicU64::new(generation), is_resting: AtomicBool::new(false) };
+        let seen = Arc::new(seen);
+        following.seen.retain(|seen| seen.generation.load(Ordering::Relaxed) != GONE);
         following.seen.push(Arc::clone(&seen));
-        Follower { snapshot: self.newest(), generation, seen, published: Arc::clone(self) }
+        let (snapshot, published) = (self.newest(), Arc::clone(self));
+        Follower { snapshot, generation, is_resting: false, seen, published }
     }
 
     /// Publishes `snapshot`, and waits until every answer is made from it, at most for `patience`. Returns
-    /// whether all have switched in time; a late thread switches in its next turn.
+    /// whether that was in time; a late thread switches in its next turn.
     pub fn publish(&self, mut snapshot: Snapshot, patience: Duration) -> bool {
         let began = Instant::now();
         let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,16 +93,32 @@ impl Published {
         following.old.push(old);
         // Release: a thread that sees the new generation finds the new snapshot.
         let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
-        // Acquire: the threads' reads of old snapshots happen before those are freed.
-        let is_behind = |seen: &Arc<Seen>| seen.0.load(Ordering::Acquire) < generation;
-        while following.seen.iter().any(is_behind) {
+        let is_late =
+            |seen: &Arc<Seen>| seen.is_behind(generation) && !seen.is_resting.load(Ordering::Acquire);
+        while following.seen.iter().any(is_late) {
             if began.elapsed() >= patience {
                 return false;
             }
             thread::park_timeout(PUBLISH_LOOK);
         }
-        following.old.clear();
+        self.free(&mut following);
         true
+    }
+
+    /// Frees old snapshots if every thread has switched by now. To be called now and then: those that waited
+    /// for queries when the last one was published had not.
+    pub fn settle(&self) {
+        let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        if !following.old.is_empty() {
+            self.free(&mut following);
+        }
+    }
+
+    fn free(&self, following: &mut Following) {
+        let generation = self.generation.load(Ordering::Relaxed);
+        if !following.seen.iter().any(|seen| seen.is_behind(generation)) {
+            following.old.clear();
+        }
     }
 }
 
@@ -96,6 +127,7 @@ impl Published {
 pub struct Follower {
     snapshot: Arc<Snapshot>,
     generation: u64,
+    is_resting: bool,
     seen: Arc<Seen>,
     published: Arc<Published>,
 }
@@ -104,8 +136,20 @@ impl Follower {
     /// Switches to a newer snapshot, if there is one. Not to be called while an answer is being made.
     #[inline]
     pub fn refresh(&mut self) {
+        if std::mem::take(&mut self.is_resting) {
+            self.seen.is_resting.store(false, Ordering::Relaxed);
+        }
         if self.published.generation.load(Ordering::Acquire) != self.generation {
             self.change_over();
+        }
+    }
+
+    /// Nothing is answered from here on before [`refresh`](Self::refresh) is called again.
+    #[inline]
+    pub fn rest(&mut self) {
+        if !std::mem::replace(&mut self.is_resting, true) {
+            // Release: what was answered until now is behind us for whoever sees it.
+            self.seen.is_resting.store(true, Ordering::Release);
         }
     }
 
@@ -121,7 +165,7 @@ impl Follower {
         // The generation first: with a snapshot newer than it, the next call merely switches again.
         self.generation = self.published.generation.load(Ordering::Acquire);
         self.snapshot = self.published.newest();
-        self.seen.0.store(self.generation, Ordering::Release);
+        self.seen.generation.store(self.generation, Ordering::Release);
     }
 }
 
@@ -136,7 +180,7 @@ impl Deref for Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.seen.0.store(GONE, Ordering::Release);
+        self.seen.generation.store(GONE, Ordering::Release);
     }
 }
 
@@ -178,6 +222,24 @@ mod tests {
         assert!(first.upgrade().is_none() && second.upgrade().is_none());
         drop(follower);
         assert!(published.publish(named("fourth"), Duration::ZERO), "who has ended is not waited for");
+    }
+
+    #[test]
+    fn who_rests_is_not_waited_for_and_keeps_what_it_serves() {
+        let published = Published::new(named("first"));
+        let mut follower = published.follow();
+        let first = Arc::downgrade(&follower.snapshot);
+        follower.rest();
+        assert!(published.publish(named("second"), Duration::ZERO));
+        published.settle();
+        assert!(first.upgrade().is_some() && name(&follower) == "first");
+        follower.refresh();
+        assert_eq!(name(&follower), "second");
+        assert!(!published.publish(named("third"), Duration::ZERO), "it answers");
+        assert!(first.upgrade().is_some(), "nobody has looked since it has switched");
+        follower.refresh();
+        published.settle();
+        assert!(first.upgrade().is_none());
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Snapshots {
         is_newer
     }
 
+    /// Nothing is done from here on before it looks for a newer one.
+    pub(super) fn rest(&mut self) {
+        self.follower.rest();
+    }
+
     /// The snapshot with this serial, unless it is too old.
     pub(super) fn find(&self, serial: u32) -> Option<&Arc<Snapshot>> {
         let kept = self.kept.iter().rev().map(|(_, snapshot)| snapshot);

@@ -93,6 +93,7 @@ impl TcpHandler for Serving {
     }
 
     fn rests(&mut self) {
+        self.snapshot.rest();
         if let Some(desk) = &mut self.desk {
             desk.wake();
         }
