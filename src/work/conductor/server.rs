@@ -43,6 +43,8 @@ pub(super) struct Server {
     failures: u32,
     /// When it answered last, or was asked for the first time.
     alive: Option<Micros>,
+    /// When it was last seen to be back: by the answer that closed its circuit, or by a late one.
+    recovered: Option<Micros>,
     /// It has not understood EDNS (RFC 6891), and is not tried with it until then.
     plain_until: Micros,
     /// Our part of the cookie, and what it gave us.
@@ -61,6 +63,7 @@ impl Server {
             opened_for: 0,
             failures: 0,
             alive: None,
+            recovered: None,
             plain_until: 0,
             client_cookie,
             server_cookie: ArrayVec::new(),
@@ -82,10 +85,13 @@ impl Server {
         self.in_flight -= 1;
     }
 
-    /// It has answered, after `took` where that was measured. An answer that says nothing of the name is not
-    /// good, but shows that the server is there: else anybody could make it look dead, by asking for names
-    /// that nobody can resolve.
-    pub(super) fn answered(&mut self, took: Option<Micros>, is_good: bool, now: Micros) {
+    /// It has answered, after `took` where that was measured, and maybe late. An answer that says nothing of
+    /// the name is not good, but shows that the server is there: else anybody could make it look dead, by
+    /// asking for names that nobody can resolve.
+    pub(super) fn answered(&mut self, took: Option<Micros>, is_good: bool, is_late: bool, now: Micros) {
+        if is_late || self.circuit != Circuit::Closed {
+            self.recovered = Some(now);
+        }
         if let Some(took) = took {
             let took = took as f64;
             self.measured = Some(match self.measured {
@@ -123,6 +129,11 @@ impl Server {
 
     fn weigh(&mut self, is_good: bool) {
         self.goodness += (f64::from(u8::from(is_good)) - self.goodness) * GOODNESS_WEIGHT;
+    }
+
+    /// Whether it was seen to be back after this moment.
+    pub(super) fn has_recovered_since(&self, at: Micros) -> bool {
+        self.recovered.is_some_and(|recovered| recovered > at)
     }
 
     /// Whether it can be asked like any other.
