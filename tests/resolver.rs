@@ -28,6 +28,7 @@ const SOA: u16 = 6;
 const MX: u16 = 15;
 const TXT: u16 = 16;
 const RRSIG: u16 = 46;
+const NSEC: u16 = 47;
 
 /// A root, a top-level domain and a zone below it, each on a server of its own at port 53 of an address of
 /// its own.
@@ -266,6 +267,7 @@ fn root_key(dir: &str) -> String {
 
 /// In the fourth byte of the header.
 const AD: u8 = 0x20;
+const CD: u8 = 0x10;
 
 fn with_bits(name: &str, rtype: u16, dnssec_ok: bool, bits: u8) -> Vec<u8> {
     let mut asked = with_opt(query(name, rtype), 1232, &[]);
@@ -302,10 +304,22 @@ fn what_a_root_has_signed_is_validated() {
             for (dnssec_ok, bits) in [(false, 0), (true, 0), (true, AD)] {
                 assert_eq!(told("ns.own-root", A, dnssec_ok, bits).0, 2, "it is signed by somebody else");
             }
+            // Who validates, gets what there is to validate (RFC 4035, section 3.2.2; RFC 6840, section 5.9).
+            for bits in [CD, CD | AD] {
+                assert_eq!(told("ns.own-root", A, false, bits), (0, false, vec![A], vec![]));
+                assert_eq!(told("ns.own-root", A, true, bits), (0, false, vec![A, RRSIG], vec![]));
+                let (code, is_authentic, _, authorities) = told("nothing", A, true, bits);
+                assert!((code, is_authentic) == (3, false) && authorities.contains(&SOA), "{authorities:?}");
+                assert!(authorities.contains(&RRSIG) && authorities.contains(&NSEC), "{authorities:?}");
+                assert_eq!(told("www.example.test", A, false, bits), (0, false, vec![A, A], vec![]));
+            }
+            // That is no answer for anybody else.
+            assert_eq!(told("ns.own-root", A, true, 0).0, 2);
             continue;
         }
         assert_eq!(told("ns.own-root", A, false, 0), (0, false, vec![A], vec![]));
         assert_eq!(told("ns.own-root", A, false, AD), (0, true, vec![A], vec![]));
+        assert_eq!(told("ns.own-root", A, true, AD | CD), (0, false, vec![A, RRSIG], vec![]), "unchecked");
         assert_eq!(told("ns.own-root", A, true, 0), (0, true, vec![A, RRSIG], vec![]));
         let (code, is_authentic, _, authorities) = told("nothing", A, true, 0);
         assert!((code, is_authentic) == (3, true) && authorities.contains(&SOA), "{authorities:?}");
