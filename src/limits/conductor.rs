@@ -44,7 +44,8 @@ pub const CIRCUIT_FAILURES: u32 = 5;
 pub const CIRCUIT_SILENCE: Duration = Duration::from_secs(2);
 /// How long a server is not asked at first; doubled each time up to [`CIRCUIT_OPEN_MAX`].
 pub const CIRCUIT_OPEN_MIN: Duration = Duration::from_secs(1);
-/// See [`CIRCUIT_OPEN_MIN`]: then it is asked once a minute.
+/// See [`CIRCUIT_OPEN_MIN`]: then it is asked once a minute. A port of this host where nobody listens is tried
+/// again after the least time: a resolver that was started again is asked at once.
 pub const CIRCUIT_OPEN_MAX: Duration = Duration::from_secs(60);
 
 /// Sockets of each family: 32 ports are five more bits to guess, and cost nothing over one (measured).

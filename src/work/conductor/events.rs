@@ -274,7 +274,8 @@ impl Table {
         self.settle(at, nth, turn);
         let one = self.exchanges[at as usize].tries[nth];
         self.count(at, one.place, TRIAL_UNREACHABLE, turn);
-        self.directory.server_mut(one.server).failed(turn.now, one.is_probe);
+        let is_here = self.directory.address(one.server).socket.ip().is_loopback();
+        self.directory.server_mut(one.server).refused(turn.now, one.is_probe, is_here);
         self.go_on(at, turn);
     }
 

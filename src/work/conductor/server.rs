@@ -107,14 +107,25 @@ impl Server {
         self.opened_for = 0;
     }
 
-    /// It has not answered in time, its port was refused, or what it sent was not a message.
+    /// It has not answered in time, or what it sent was not a message.
     pub(super) fn failed(&mut self, now: Micros, is_probe: bool) {
+        self.failed_for(now, is_probe, micros(CIRCUIT_OPEN_MAX));
+    }
+
+    /// Nobody is there. On this host that costs nobody anything, and is so while a process is started again:
+    /// then it is tried at short intervals.
+    pub(super) fn refused(&mut self, now: Micros, is_probe: bool, is_here: bool) {
+        let most = if is_here { CIRCUIT_OPEN_MIN } else { CIRCUIT_OPEN_MAX };
+        self.failed_for(now, is_probe, micros(most));
+    }
+
+    /// It has failed; its circuit opens for so long at most.
+    fn failed_for(&mut self, now: Micros, is_probe: bool, most: Micros) {
         self.weigh(false);
         self.failures = self.failures.saturating_add(1);
         let is_silent = now.saturating_sub(self.alive.unwrap_or(now)) >= micros(CIRCUIT_SILENCE);
         let is_dead = self.circuit == Circuit::Closed && self.failures >= CIRCUIT_FAILURES && is_silent;
         if is_dead || (is_probe && self.circuit == Circuit::HalfOpen) {
-            let most = micros(CIRCUIT_OPEN_MAX);
             self.opened_for = (2 * self.opened_for).clamp(micros(CIRCUIT_OPEN_MIN), most);
             self.circuit = Circuit::Open(now.saturating_add(self.opened_for));
         }
