@@ -64,7 +64,7 @@ impl Rig {
             recursion_desired: true,
             checking_disabled: false,
             authentic_data: false,
-            dnssec_ok: self.asked % 2 == 0,
+            dnssec_ok: self.asked.is_multiple_of(2),
             subnet: None,
             deadline: now + PATIENCE,
             is_alone: false,

@@ -450,11 +450,6 @@ pub fn most<'a>(threads: impl Iterator<Item = &'a BTreeMap<String, usize>>) -> B
     most
 }
 
-/// How a call may fail.
-pub fn errors_of(call: &str) -> Errors {
-    CALLS.iter().find(|(known, _)| *known == call).map_or(&[], |(_, errors)| errors)
-}
-
 /// The calls that are seen and may fail, with their errors.
 pub fn failing(seen: &Seen) -> impl Iterator<Item = (&'static str, Errors)> {
     CALLS.iter().copied().filter(|(call, _)| seen.all.contains_key(*call))

@@ -166,7 +166,7 @@ fn answers_go_on_and_the_server_is_left_alone() {
     server.knot.signal("STOP");
     let stopped = Instant::now();
     // Names that are known, and names that nobody has asked for.
-    let key = |number: u64| (number % 2 == 0).then_some((number / 2) as usize % KEYS);
+    let key = |number: u64| number.is_multiple_of(2).then_some((number / 2) as usize % KEYS);
     let ask = |number: u64| {
         let name = key(number).map_or_else(|| format!("n{number}.new.stopped.example"), name);
         with_opt(query(&name, A), 1232, &[])
