@@ -82,8 +82,8 @@ impl World {
         let example = zone(
             "example.test",
             &format!(
-                "@ NS ns\n@ MX 10 www\n*.any A 192.0.2.3\nns A {example_at}\nwww A 192.0.2.1\nwww A 192.0.2.2\n\
-                 alias CNAME www\n{long}"
+                "@ NS ns\n@ MX 10 www\n*.any A 192.0.2.3\nns A {example_at}\nwww A 192.0.2.1\n\
+                 www A 192.0.2.2\nalias CNAME www\n{long}"
             ),
         );
         let at = |address: Ipv4Addr| SocketAddr::from((address, 53));

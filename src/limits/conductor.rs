@@ -31,8 +31,8 @@ pub const TRY_TIMEOUT_MAX: Duration = Duration::from_millis(400);
 pub const SAME_SERVER_AFTER: Duration = Duration::from_millis(600);
 /// The share of good answers below which a server is asked after all others, whatever its place.
 pub const GOODNESS_MIN: f64 = 0.5;
-/// How long an answer is waited for that nobody needs by then: it says that its server is slow, not dead. Those
-/// to probes and to tries for what is stale are waited for until the next one.
+/// How long an answer is waited for that nobody needs by then: it says that its server is slow, not dead.
+/// Those to probes and to tries for what is stale are waited for until the next one.
 pub const LATE_WAIT: Duration = Duration::from_secs(1);
 /// How often a server that did not understand EDNS is tried with it again (RFC 6891, section 6.2.2, leaves
 /// it to us).
@@ -44,8 +44,8 @@ pub const CIRCUIT_FAILURES: u32 = 5;
 pub const CIRCUIT_SILENCE: Duration = Duration::from_secs(2);
 /// How long a server is not asked at first; doubled each time up to [`CIRCUIT_OPEN_MAX`].
 pub const CIRCUIT_OPEN_MIN: Duration = Duration::from_secs(1);
-/// See [`CIRCUIT_OPEN_MIN`]: then it is asked once a minute. A port of this host where nobody listens is tried
-/// again after the least time: a resolver that was started again is asked at once.
+/// See [`CIRCUIT_OPEN_MIN`]: then it is asked once a minute. A port of this host where nobody listens is
+/// tried again after the least time: a resolver that was started again is asked at once.
 pub const CIRCUIT_OPEN_MAX: Duration = Duration::from_secs(60);
 
 /// Sockets of each family: 32 ports are five more bits to guess, and cost nothing over one (measured).

@@ -145,8 +145,8 @@ impl Ports {
         true
     }
 
-    /// Renews a socket of each family if it is time and there was traffic, tries again for those that could not
-    /// be had, and closes old ones. Nothing is queued.
+    /// Renews a socket of each family if it is time and there was traffic, tries again for those that could
+    /// not be had, and closes old ones. Nothing is queued.
     pub(super) fn housekeep(&mut self, now: Micros) {
         let is_due = now.saturating_sub(self.tried) >= micros(PORT_RENEWED_EVERY);
         for is_ipv6 in [false, true] {
