@@ -12,6 +12,8 @@ mod bodies;
 mod mutate;
 #[path = "../fuzz/rules.rs"]
 mod rules;
+#[path = "../fuzz/upstream.rs"]
+mod upstream;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::UdpSocket;
@@ -253,6 +255,65 @@ fn zone_files_are_refused_with_reasons_or_served_without_a_fault() {
     let mut taken = 0;
     let steps = fuzz(100, |_, dice| taken += u64::from(bodies::zone_file(&mutated(dice, &corpus, &words))));
     assert_both_ways(taken, steps);
+}
+
+/// A reply of an upstream: which parts of it are the query's, and bytes. Those are a response of any kind to
+/// something, mutated.
+fn a_reply(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let has = [3, 3, 3, 1, 2, 0][dice.below(6)];
+    let mut bytes = if dice.once_in(4) { dice.pick(corpus).clone() } else { mutated(dice, corpus, &[]) };
+    if dice.once_in(2) && bytes.len() > 12 {
+        // A response with one question, in case that everything else is right.
+        bytes[2] |= 0x80;
+        bytes[4..6].copy_from_slice(&[0, 1]);
+    }
+    [&[has], &bytes[..]].concat()
+}
+
+/// Responses whose question is put in when it is known; and whole ones to other questions.
+fn replies() -> Vec<Vec<u8>> {
+    let records: [(u8, [u8; 2], &[u8]); 5] = [
+        (0, [1, 0], b"\xC0\x0C\0\x01\0\x01\0\0\x0E\x10\0\x04\xC0\0\x02\x42"),
+        (0, [1, 0], b"\xC0\x0C\0\x05\0\x01\0\0\x0E\x10\0\x02\xC0\x0C"),
+        (3, [0, 1], b"\0\0\x06\0\x01\0\0\0\x05\0\x16\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x05"),
+        (2, [0, 0], b""),
+        (1, [0, 0], b""),
+    ];
+    let reply = |(code, [answers, authorities], records): (u8, [u8; 2], &[u8])| {
+        [&[0, 0, 0x81, 0x80 | code, 0, 1, 0, answers, 0, authorities, 0, 0][..], records].concat()
+    };
+    records.into_iter().cycle().take(100).map(reply).chain(responses()).collect()
+}
+
+#[test]
+fn replies_of_upstreams_are_not_believed_or_become_sound_answers() {
+    let corpus = replies();
+    let mut believed = 0;
+    let steps = fuzz(200, |_, dice| {
+        let some: Vec<Vec<u8>> = (0..dice.below(4)).map(|_| a_reply(dice, &corpus)).collect();
+        believed += u64::from(upstream::replies(some.iter().map(Vec::as_slice)).is_some());
+    });
+    assert_both_ways(believed, steps);
+}
+
+#[test]
+fn a_hundred_thousand_replies_to_one_query() {
+    let corpus = replies();
+    let mut dice = Dice::new(number("SEED", SEED));
+    let wrong: Vec<Vec<u8>> = (0..1000)
+        .map(|_| {
+            let mut reply = a_reply(&mut dice, &corpus);
+            // None has its ID and its question.
+            reply[0] &= [1, 2][dice.below(2)];
+            reply
+        })
+        .collect();
+    for _ in 0..3 {
+        let all = wrong.iter().cycle().take(100_000).map(Vec::as_slice);
+        // One may have the ID by chance, but not the letters.
+        upstream::replies(all);
+        assert_eq!(upstream::replies(std::iter::empty()), None, "the next one gets the truth");
+    }
 }
 
 #[test]

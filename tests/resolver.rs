@@ -3,6 +3,9 @@
 #![cfg(feature = "resolver")]
 
 mod common;
+#[path = "platform/load.rs"]
+#[allow(dead_code, reason = "only its open loop is used")]
+mod load;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -10,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -21,6 +24,7 @@ use common::decode::{ADDITIONAL, ANSWER, AUTHORITY, Message, second_opinion};
 use common::peers::{Kind, Peer, ZoneFile};
 use common::skip::skipped;
 use common::{query, with_opt};
+use load::{Tally, open_loop};
 
 const A: u16 = 1;
 const CNAME: u16 = 5;
@@ -28,6 +32,7 @@ const SOA: u16 = 6;
 const MX: u16 = 15;
 const TXT: u16 = 16;
 const RRSIG: u16 = 46;
+const NSEC: u16 = 47;
 
 /// A root, a top-level domain and a zone below it, each on a server of its own at port 53 of an address of
 /// its own.
@@ -77,8 +82,8 @@ impl World {
         let example = zone(
             "example.test",
             &format!(
-                "@ NS ns\n@ MX 10 www\nns A {example_at}\nwww A 192.0.2.1\nwww A 192.0.2.2\n\
-                 alias CNAME www\n{long}"
+                "@ NS ns\n@ MX 10 www\n*.any A 192.0.2.3\nns A {example_at}\nwww A 192.0.2.1\n\
+                 www A 192.0.2.2\nalias CNAME www\n{long}"
             ),
         );
         let at = |address: Ipv4Addr| SocketAddr::from((address, 53));
@@ -266,6 +271,7 @@ fn root_key(dir: &str) -> String {
 
 /// In the fourth byte of the header.
 const AD: u8 = 0x20;
+const CD: u8 = 0x10;
 
 fn with_bits(name: &str, rtype: u16, dnssec_ok: bool, bits: u8) -> Vec<u8> {
     let mut asked = with_opt(query(name, rtype), 1232, &[]);
@@ -302,10 +308,22 @@ fn what_a_root_has_signed_is_validated() {
             for (dnssec_ok, bits) in [(false, 0), (true, 0), (true, AD)] {
                 assert_eq!(told("ns.own-root", A, dnssec_ok, bits).0, 2, "it is signed by somebody else");
             }
+            // Who validates, gets what there is to validate (RFC 4035, section 3.2.2; RFC 6840, section 5.9).
+            for bits in [CD, CD | AD] {
+                assert_eq!(told("ns.own-root", A, false, bits), (0, false, vec![A], vec![]));
+                assert_eq!(told("ns.own-root", A, true, bits), (0, false, vec![A, RRSIG], vec![]));
+                let (code, is_authentic, _, authorities) = told("nothing", A, true, bits);
+                assert!((code, is_authentic) == (3, false) && authorities.contains(&SOA), "{authorities:?}");
+                assert!(authorities.contains(&RRSIG) && authorities.contains(&NSEC), "{authorities:?}");
+                assert_eq!(told("www.example.test", A, false, bits), (0, false, vec![A, A], vec![]));
+            }
+            // That is no answer for anybody else.
+            assert_eq!(told("ns.own-root", A, true, 0).0, 2);
             continue;
         }
         assert_eq!(told("ns.own-root", A, false, 0), (0, false, vec![A], vec![]));
         assert_eq!(told("ns.own-root", A, false, AD), (0, true, vec![A], vec![]));
+        assert_eq!(told("ns.own-root", A, true, AD | CD), (0, false, vec![A, RRSIG], vec![]), "unchecked");
         assert_eq!(told("ns.own-root", A, true, 0), (0, true, vec![A, RRSIG], vec![]));
         let (code, is_authentic, _, authorities) = told("nothing", A, true, 0);
         assert!((code, is_authentic) == (3, true) && authorities.contains(&SOA), "{authorities:?}");
@@ -428,4 +446,83 @@ fn a_node_keeps_one_running() {
     await_that("it answers", answers);
     kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGKILL).expect("it runs");
     await_that("none is left", || resolvers(&config).is_empty());
+}
+
+/// How long after its end the resolver is started again, as documented: a second at first, and after each
+/// that ran for less than a second twice as long.
+const WAIT: Duration = Duration::from_secs(1);
+/// What a busy machine may take to start it, and the node to notice: it tries once a second.
+const START: Duration = Duration::from_secs(10);
+
+/// Killed fifty times while queries go on: those for the node's own names notice nothing; those that are
+/// resolved get the right data or an error, and the right data again in time.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it is killed after it has run for a while")]
+fn killed_fifty_times_under_load() {
+    let Some(world) = World::make() else { return };
+    let port = free_port();
+    let config = world.configuration(
+        port,
+        "[[route]]\nname = 'resolve'\nwhen = 'qname-suffix in { example.test }'\nthen = 'resolve'\n\
+         allow = ['127.0.0.0/8']\n",
+    );
+    let daemon = Daemon::start(&["--config", config.to_str().expect("text")]);
+    let node = daemon.address(V4);
+    let mut asked = 0;
+    // A name that nobody has asked for.
+    let mut is_right = || {
+        asked += 1;
+        let reply = ask_within(node, &query(&format!("n{asked}.any.example.test"), A), PATIENCE);
+        reply.is_some_and(|reply| said(&reply).1[0] == [A] && reply.ends_with(&[192, 0, 2, 3]))
+    };
+    await_that("it resolves", &mut is_right);
+
+    let (is_over, native, resolved) = (AtomicBool::new(false), Tally::default(), Tally::default());
+    let by_number = |number: u64| query(&format!("{number}.1.168.192.in-addr.arpa"), 12);
+    let is_native = |_: u64, reply: &[u8], _: Instant| match reply[3] & 0xF {
+        3 => Ok(()),
+        code => Err(format!("code {code}")),
+    };
+    let to_resolve = |number: u64| query(&format!("l{number}.any.example.test"), A);
+    let is_resolved = |_: u64, reply: &[u8], _: Instant| match reply[3] & 0xF {
+        0 if said(reply).1[0] == [A] && reply.ends_with(&[192, 0, 2, 3]) => Ok(()),
+        2 => Ok(()),
+        code => Err(format!("code {code}: {reply:02x?}")),
+    };
+    let mut slowest = Duration::ZERO;
+    std::thread::scope(|scope| {
+        scope.spawn(|| open_loop(node, 1000, &native, &is_over, &by_number, &is_native));
+        scope.spawn(|| open_loop(node, 100, &resolved, &is_over, &to_resolve, &is_resolved));
+        let mut kills = || {
+            let mut wait = WAIT;
+            for round in 0..50 {
+                // The last four as soon as they are there.
+                let is_soon = round >= 46;
+                if !is_soon {
+                    std::thread::sleep(WAIT + WAIT / 20);
+                }
+                wait = if is_soon { 2 * wait } else { WAIT };
+                let [process] = resolvers(&config)[..] else { panic!("there is one") };
+                let killed = Instant::now();
+                kill(Pid::from_raw(process.cast_signed()), Signal::SIGKILL).expect("it runs");
+                if is_soon && round < 49 {
+                    await_that(
+                        "there is another one",
+                        || matches!(resolvers(&config)[..], [another] if another != process),
+                    );
+                } else {
+                    await_that("it resolves again", &mut is_right);
+                    assert!(killed.elapsed() <= wait + START, "{:?} for {wait:?}", killed.elapsed());
+                    slowest = slowest.max(killed.elapsed().saturating_sub(wait));
+                }
+            }
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut kills));
+        is_over.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    println!("report: resolver_back {slowest:?} after its wait at most; {} resolved", resolved.answered());
+    native.check();
+    resolved.check();
+    assert_eq!((native.lost(), resolved.lost()), (0, 0), "of {} and {}", native.asked(), resolved.asked());
 }

@@ -1,8 +1,11 @@
 //! The exchange with real servers as upstreams: what comes through it equals what they say when they are
-//! asked directly, over UDP, TCP and TLS. `SEED=` chooses other queries.
+//! asked directly, over UDP, TCP and TLS. `SEED=` chooses other queries, `QUERIES=` how many for each way.
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/mutate.rs"]
+#[allow(dead_code, reason = "only its dice are used")]
+mod mutate;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,12 +26,14 @@ use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
 use as112d::work::conductor::{Ask, Asked, Conductor, Waiter};
 use common::daemon::{V4, free_port, read_message, send_message};
 use mio::{Events, Poll};
+use mutate::Dice;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
 /// Servers start on a busy host, and certificates are made there.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many are asked for each way, unless `QUERIES` says otherwise.
 const QUERIES: usize = 1000;
 /// Queries on their way at a time: servers answer them from buffers of a usual size.
 const AT_A_TIME: usize = 50;
@@ -171,17 +176,6 @@ fn zone() -> String {
     text
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        ((mixed ^ (mixed >> 32)) % bound as u64) as usize
-    }
-}
-
 /// What is asked.
 #[derive(Clone, Debug)]
 struct Query {
@@ -193,7 +187,7 @@ struct Query {
 }
 
 impl Query {
-    fn random(random: &mut Random, kind: Kind) -> Self {
+    fn random(random: &mut Dice, kind: Kind) -> Self {
         let number = random.below(250);
         let name = match random.below(12) {
             0 | 1 => format!("h{number}.test.example"),
@@ -211,7 +205,7 @@ impl Query {
         };
         // Nor does it know the DS of its zone: its parent does.
         let ds = if kind == Kind::Unbound { 1 } else { 43 };
-        let types = [1, 28, 16, 15, 2, 6, 5, 33, 257, 12, 48, ds];
+        let types = [1, 28, 16, 15, 2, 6, 5, 33, 257, 12, 48, ds, 255, 65, 0xFF00];
         let wire = common::query(&name, 1);
         Self {
             qname: wire[12..wire.len() - 4].to_vec(),
@@ -292,8 +286,9 @@ impl Rig {
         let (mut done, mut next) = (BTreeMap::new(), 0);
         let mut events = Events::with_capacity(64);
         let began = Instant::now();
+        let patience = PATIENCE * (1 + queries.len() / QUERIES) as u32;
         while done.len() < queries.len() {
-            assert!(began.elapsed() < PATIENCE, "{} of {}: {:?}", done.len(), queries.len(), self.conductor);
+            assert!(began.elapsed() < patience, "{} of {}: {:?}", done.len(), queries.len(), self.conductor);
             let now = Instant::now();
             while next < queries.len() && next - done.len() < AT_A_TIME {
                 let query = &queries[next];
@@ -360,13 +355,22 @@ fn certificates(directory: &Path) {
     common::open_up(directory);
 }
 
+const fn name(over: &Over) -> &'static str {
+    match over {
+        Over::Udp => "UDP",
+        Over::Tcp => "TCP",
+        Over::Tls { .. } => "TLS",
+    }
+}
+
 fn compare(kind: Kind) {
     let keys = common::folder();
     certificates(keys.path());
     let server = Server::start(kind, &zone(), keys.path());
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(112);
-    println!("SEED={seed}");
-    let mut random = Random(seed);
+    let count = std::env::var("QUERIES").ok().and_then(|count| count.parse().ok()).unwrap_or(QUERIES);
+    println!("SEED={seed} QUERIES={count}");
+    let mut random = Dice::new(seed);
     let mut overs = vec![(Over::Udp, server.address), (Over::Tcp, server.address)];
     if kind != Kind::Knot {
         let authority = CertificateDer::from_pem_file(keys.path().join("ca.pem")).expect("an authority");
@@ -374,21 +378,24 @@ fn compare(kind: Kind) {
         overs.push((Over::Tls { name: "dns.example".to_owned(), ca: None, roots }, server.tls));
     }
     for (over, address) in overs {
-        let queries: Vec<Query> = (0..QUERIES).map(|_| Query::random(&mut random, kind)).collect();
+        let queries: Vec<Query> = (0..count).map(|_| Query::random(&mut random, kind)).collect();
         let mut rig = Rig::new(address, over.clone());
         let through = rig.ask(&queries);
+        let mut codes = BTreeMap::<u8, usize>::new();
         for (place, query) in queries.iter().enumerate() {
             let (outcome, answer) = &through[&place];
             let directly = directly(server.address, query);
             assert_eq!(*outcome, Outcome::Ok, "{kind:?} {query:?}");
             let is_same = message::same(answer, &directly) && answer[2..4] == directly[2..4];
             assert!(is_same, "{kind:?} over {over:?}: {query:?}\n{answer:02x?}\n{directly:02x?}");
+            *codes.entry(answer[3] & 0xF).or_default() += 1;
         }
+        println!("report: upstreams_equal {kind:?} over {}: {count}, codes {codes:?}", name(&over));
         let totals = rig.totals();
-        let count = |trial| totals.get(UPSTREAM_QUERIES.at([0, trial]));
-        assert!(count(TRIAL_ANSWERED) > QUERIES as u64 / 2, "equal ones at a time are one");
+        let tried = |trial| totals.get(UPSTREAM_QUERIES.at([0, trial]));
+        assert!(tried(TRIAL_ANSWERED) > count as u64 / 2, "equal ones at a time are one");
         assert_eq!(totals.sum(UPSTREAM_FORGED), 0, "{kind:?} repeats letter case and cookies");
-        assert_eq!(count(TRIAL_TRUNCATED) > 0, over == Over::Udp, "{kind:?}: some need TCP");
+        assert_eq!(tried(TRIAL_TRUNCATED) > 0, over == Over::Udp, "{kind:?}: some need TCP");
         if let Over::Tls { roots, .. } = over {
             let wrong = Over::Tls { name: "other.example".to_owned(), ca: None, roots };
             let refused = Rig::new(address, wrong).ask(&queries[..1]);

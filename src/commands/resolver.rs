@@ -23,7 +23,9 @@ use tokio::net::{TcpListener, UdpSocket, UnixStream};
 use crate::cli::ResolverOptions;
 use crate::config::platform::Resolver as Settings;
 use crate::config::{self, Config, Flags};
-use crate::limits::{RESOLVER_DELEGATIONS_MAX, RESOLVER_LEN, RESOLVER_PORT, RESOLVER_RESPONSE_LEN};
+use crate::limits::{
+    RESOLVER_DELEGATIONS_MAX, RESOLVER_LEN, RESOLVER_PORT, RESOLVER_RESPONSE_LEN, RESOLVER_UNCHECKED_SHARE,
+};
 use crate::problem::Problem;
 use crate::sys::confine::{self, Class, Plan};
 use crate::sys::launcher;
@@ -59,8 +61,8 @@ pub fn resolver(options: &ResolverOptions) -> Result<String, Vec<Problem>> {
     let confined = confine::process(&plan).map_err(|error| Problem::alone(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(alone)?;
     runtime.block_on(async {
-        let recursor = recursor(&hints, settings.memory).map_err(Problem::alone)?;
-        let serving = serve::Serving::new(recursor);
+        let (recursor, unchecked) = recursors(&hints, settings.memory).map_err(Problem::alone)?;
+        let serving = serve::Serving::new(recursor, unchecked);
         let udp = UdpSocket::from_std(udp).map_err(alone)?;
         let tcp = TcpListener::from_std(tcp).map_err(alone)?;
         confined.thread(Class::Resolver).map_err(Problem::alone)?;
@@ -143,11 +145,38 @@ fn reaches_ipv6() -> bool {
     std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect(root)).is_ok()
 }
 
-fn recursor(hints: &Hints, memory: usize) -> Result<Recursor<TokioRuntimeProvider>, String> {
-    let told = |error: &dyn std::fmt::Display| format!("cannot resolve: {error}");
+/// Who resolves, and where that one validates who resolves for clients that do it themselves: those get the
+/// data, whatever it is worth (RFC 4035, section 3.2.2; RFC 6840, section 5.9). They are few.
+type Recursors = (Recursor<TokioRuntimeProvider>, Option<Recursor<TokioRuntimeProvider>>);
+
+fn recursors(hints: &Hints, memory: usize) -> Result<Recursors, String> {
+    let responses = (memory / RESOLVER_RESPONSE_LEN) as u64;
+    let policy = match (hints.is_public, hints.keys.is_empty()) {
+        (false, true) => {
+            return Ok((recursor(hints, DnssecPolicy::SecurityUnaware, responses)?, None));
+        }
+        (true, true) => DnssecPolicy::ValidateWithStaticKey(DnssecConfig::default()),
+        _ => {
+            let anchors: TrustAnchors =
+                hints.keys.parse().map_err(|error| format!("cannot resolve: {error}"))?;
+            let mut config = DnssecConfig::default();
+            config.trust_anchor = Some(Arc::new(anchors));
+            DnssecPolicy::ValidateWithStaticKey(config)
+        }
+    };
+    let few = responses / RESOLVER_UNCHECKED_SHARE;
+    let unchecked = recursor(hints, DnssecPolicy::ValidationDisabled, few)?;
+    Ok((recursor(hints, policy, responses - few)?, Some(unchecked)))
+}
+
+fn recursor(
+    hints: &Hints,
+    policy: DnssecPolicy,
+    responses: u64,
+) -> Result<Recursor<TokioRuntimeProvider>, String> {
     let mut options = RecursorOptions {
         ns_cache_size: RESOLVER_DELEGATIONS_MAX,
-        response_cache_size: (memory / RESOLVER_RESPONSE_LEN) as u64,
+        response_cache_size: responses,
         case_randomization: true,
         edns_payload_len: 1232,
         ..RecursorOptions::default()
@@ -160,16 +189,7 @@ fn recursor(hints: &Hints, memory: usize) -> Result<Recursor<TokioRuntimeProvide
         // Else each query would wait for servers that cannot be reached.
         options.deny_server.push(Ipv6Net::default().into());
     }
-    let policy = match (hints.is_public, hints.keys.is_empty()) {
-        (false, true) => DnssecPolicy::SecurityUnaware,
-        (true, true) => DnssecPolicy::ValidateWithStaticKey(DnssecConfig::default()),
-        _ => {
-            let anchors: TrustAnchors = hints.keys.parse().map_err(|error| told(&error))?;
-            let mut config = DnssecConfig::default();
-            config.trust_anchor = Some(Arc::new(anchors));
-            DnssecPolicy::ValidateWithStaticKey(config)
-        }
-    };
     let provider = TokioRuntimeProvider::default();
-    Recursor::new(&hints.servers, policy, None, options, provider).map_err(|error| told(&error))
+    Recursor::new(&hints.servers, policy, None, options, provider)
+        .map_err(|error| format!("cannot resolve: {error}"))
 }

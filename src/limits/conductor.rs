@@ -32,6 +32,7 @@ pub const SAME_SERVER_AFTER: Duration = Duration::from_millis(600);
 /// The share of good answers below which a server is asked after all others, whatever its place.
 pub const GOODNESS_MIN: f64 = 0.5;
 /// How long an answer is waited for that nobody needs by then: it says that its server is slow, not dead.
+/// Those to probes and to tries for what is stale are waited for until the next one.
 pub const LATE_WAIT: Duration = Duration::from_secs(1);
 /// How often a server that did not understand EDNS is tried with it again (RFC 6891, section 6.2.2, leaves
 /// it to us).
@@ -43,14 +44,15 @@ pub const CIRCUIT_FAILURES: u32 = 5;
 pub const CIRCUIT_SILENCE: Duration = Duration::from_secs(2);
 /// How long a server is not asked at first; doubled each time up to [`CIRCUIT_OPEN_MAX`].
 pub const CIRCUIT_OPEN_MIN: Duration = Duration::from_secs(1);
-/// See [`CIRCUIT_OPEN_MIN`]: then it is asked once a minute.
+/// See [`CIRCUIT_OPEN_MIN`]: then it is asked once a minute. A port of this host where nobody listens is
+/// tried again after the least time: a resolver that was started again is asked at once.
 pub const CIRCUIT_OPEN_MAX: Duration = Duration::from_secs(60);
 
 /// Sockets of each family: 32 ports are five more bits to guess, and cost nothing over one (measured).
 pub const PORTS: usize = 32;
 /// Sockets of each family that still wait for answers after another has taken their place: one a second, for
-/// as long as a query lives.
-pub const PORTS_OLD_MAX: usize = 32;
+/// as long as a late answer is waited for at most.
+pub const PORTS_OLD_MAX: usize = 64;
 /// How often a socket is replaced while there is traffic.
 pub const PORT_RENEWED_EVERY: Duration = Duration::from_secs(1);
 /// Receive buffer asked for each of them, in bytes: the answers to some batches come back at once.
@@ -97,3 +99,4 @@ pub const CONDUCTOR_HOUSEKEEPING_EVERY: Duration = Duration::from_millis(100);
 /// Sets of upstreams that are remembered: queries that were handed over come by the last ones.
 pub const UPSTREAM_VIEWS_MAX: usize = 4;
 const _: () = assert!(MMSG_BATCH * 1000 < PORT_BUFFER_LEN);
+const _: () = assert!(CIRCUIT_OPEN_MAX.as_secs() < PORTS_OLD_MAX as u64 * PORT_RENEWED_EVERY.as_secs());

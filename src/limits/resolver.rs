@@ -19,6 +19,10 @@ pub const RESOLVER_TIME_MAX: Duration = Duration::from_secs(10);
 /// validated.
 pub const RESOLVER_RESPONSE_LEN: usize = 16 << 10;
 
+/// One response in so many is kept for clients that validate themselves (CD), where the resolver validates:
+/// they are few, and what is not kept is asked again.
+pub const RESOLVER_UNCHECKED_SHARE: u64 = 8;
+
 /// Delegations that are kept.
 pub const RESOLVER_DELEGATIONS_MAX: usize = 4096;
 

@@ -2,11 +2,10 @@
 
 use super::job::Way;
 use super::route::{Asking, Routed, route, without_worker};
-use super::service::{Service, Verdict, again, native, split};
+use super::service::{Service, Verdict, again, native};
 use super::snapshot::Snapshot;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{HEADER_LEN, flag, rcode};
-use crate::dns::edns::OptReply;
 use crate::dns::name::eq_ignore_case;
 use crate::dns::query::{Header, Query, Question};
 use crate::dns::reply::Reply;
@@ -106,8 +105,7 @@ fn completed(
     let Some((made, records)) = made else {
         return service.code(slot, query, u16::from(rcode::SERVFAIL), error);
     };
-    let (low, extended_rcode) = split(rcode, opt.is_some());
-    let opt_reply = opt.as_ref().map(|opt| OptReply { error, extended_rcode, ..service.opt(opt) });
+    let (low, opt_reply) = service.coded(opt.as_ref(), rcode, error);
     let room = service.room(opt.as_ref(), opt_reply.as_ref());
     let mut reply = Reply::with_question(slot, &service.header, question.end).rcode(low);
     reply.set(made.flags & (flag::AA | flag::RA | flag::AD) | service.header.flags & flag::CD);

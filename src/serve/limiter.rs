@@ -209,6 +209,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::serve::tests::Random;
 
     fn settings() -> Settings {
         let exempt = vec!["203.0.113.0/24".parse().unwrap()];
@@ -315,17 +316,6 @@ mod tests {
         }
     }
 
-    /// A generator that is good enough for addresses (SplitMix64).
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            mixed ^ mixed >> 27
-        }
-    }
-
     /// Ten million forged sources in ten seconds, and beside them resolvers below the limit, one of them at
     /// nine tenths of it; and one network that queries are forged in the name of.
     #[test]
@@ -333,7 +323,7 @@ mod tests {
         const FORGED: usize = 10_000_000;
         const ROUNDS: usize = 1000;
         let mut bench = Bench::new(|settings| settings.per_second = 1000);
-        let mut random = Random(1);
+        let mut random = Random::new();
         let honest: Vec<IpAddr> = (0..200).map(|n| IpAddr::from([192, 0, n, 1])).collect();
         let busy = IpAddr::from([198, 51, 100, 1]);
         let target = IpAddr::from([203, 0, 112, 1]);
@@ -342,7 +332,7 @@ mod tests {
             bench.pass(Duration::from_millis(10));
             for _ in 0..FORGED / ROUNDS / 10 {
                 for _ in 0..9 {
-                    bench.ask((random.next() as u32).to_be_bytes());
+                    bench.ask((random.below(1 << 32) as u32).to_be_bytes());
                 }
                 // Of a million queries a second one in ten is in the name of the target.
                 reflected += u32::from(bench.ask(target) == Pace::Within);

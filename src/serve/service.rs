@@ -248,10 +248,20 @@ impl Service<'_> {
     #[cold]
     pub(super) fn code(&self, slot: &mut [u8], query: &Query, rcode: u16, error: Option<u16>) -> usize {
         let Query { question, opt, .. } = query;
-        let (low, extended_rcode) = split(rcode, opt.is_some());
-        let opt_reply = opt.as_ref().map(|opt| OptReply { error, extended_rcode, ..self.opt(opt) });
+        let (low, opt_reply) = self.coded(opt.as_ref(), rcode, error);
         let reply = Reply::with_question(slot, &self.header, question.end).rcode(low);
         self.end(reply, opt_reply.as_ref())
+    }
+
+    /// A response code as a header has it, and the OPT with the rest of it, and with an extended error.
+    pub(super) fn coded(
+        &self,
+        opt: Option<&Opt>,
+        rcode: u16,
+        error: Option<u16>,
+    ) -> (u8, Option<OptReply<'_>>) {
+        let (low, extended_rcode) = split(rcode, opt.is_some());
+        (low, opt.map(|opt| OptReply { error, extended_rcode, ..self.opt(opt) }))
     }
 
     /// A reply that sends the client to TCP.
@@ -553,7 +563,7 @@ impl Service<'_> {
 }
 
 /// The low four bits of a response code, and those that travel in OPT.
-pub(super) const fn split(rcode: u16, has_opt: bool) -> (u8, u8) {
+const fn split(rcode: u16, has_opt: bool) -> (u8, u8) {
     if rcode > 0xF && !has_opt {
         return (rcode::SERVFAIL, 0);
     }

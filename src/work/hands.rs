@@ -199,6 +199,7 @@ impl Hands {
             Found::Fresh => (CACHE_FRESH, Looked::Fresh),
             Found::Prefetch => (CACHE_PREFETCH, Looked::Fresh),
             Found::Stale => (CACHE_STALE, Looked::Stale),
+            Found::Held if self.is_back(task, &key, view) => (CACHE_STALE, Looked::Stale),
             Found::Held => (CACHE_STALE, Looked::Held),
             Found::Failure => (CACHE_FAILURE, Looked::Failure),
             Found::Miss => (CACHE_MISS, Looked::Miss),
@@ -212,6 +213,12 @@ impl Hands {
             self.prefetches.push(Task { place: task.place, ..Task::new(query, twin, None, &task.snapshot) });
         }
         looked
+    }
+
+    /// Whether a server is back that was tried in vain for what is stale: then there is no reason to wait.
+    fn is_back(&self, task: &Task, key: &Key<'_>, view: Option<UpstreamId>) -> bool {
+        let tried = self.cache.held_since(key);
+        tried.is_some_and(|tried| self.conductor.has_recovered_since(&task.snapshot, view, tried))
     }
 
     fn ask(&mut self, task: &mut Task, about: &About<'_>, rules: &Rules<'_>, upstream: UpstreamId) -> Event {

@@ -132,7 +132,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn arguments(&self) -> [String; 4] {
+    /// What strace is told.
+    pub fn arguments(&self) -> [String; 4] {
         let Self { call, errno, when, .. } = self;
         [
             "-e".to_owned(),
@@ -173,20 +174,22 @@ pub fn has_strace() -> bool {
 //------------ Running under strace ---
 
 /// The daemon below strace, ended when dropped.
-struct Traced {
+pub struct Traced {
     strace: Child,
-    port: u16,
+    pub port: u16,
     http: u16,
     said: Option<JoinHandle<String>>,
 }
 
 impl Traced {
-    fn start(options: &[String], datapath: &str) -> Self {
+    /// Starts it with further arguments.
+    pub fn start(options: &[String], further: &[&str]) -> Self {
         let (port, http) = (free_port(), free_port());
         let http_address = format!("127.0.0.1:{http}");
         let mut command = Command::new("strace");
         command.args(["-f", "-qq"]).args(options).arg("--").arg(program());
-        command.args(Daemon::arguments(port, &["--datapath", datapath, "--http", &http_address]));
+        let further = [&["--http", &http_address], further].concat();
+        command.args(Daemon::arguments(port, &further));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut strace = command.spawn().expect("strace starts");
         let mut stderr = strace.stderr.take().expect("it was piped");
@@ -205,12 +208,13 @@ impl Traced {
         children.split_whitespace().next().map(str::to_owned)
     }
 
-    fn ended(&mut self) -> Option<ExitStatus> {
+    /// Its status, once it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.strace.try_wait().expect("it is our child")
     }
 
     /// Until it answers or has ended; whether it answers.
-    fn serves(&mut self) -> bool {
+    pub fn serves(&mut self) -> bool {
         let (mut ended, port) = (false, self.port);
         let answers = wait_until(PATIENCE, || {
             ended = self.ended().is_some();
@@ -221,7 +225,7 @@ impl Traced {
     }
 
     /// How it ended, and what it said.
-    fn end(&mut self, signal: bool) -> (ExitStatus, String) {
+    pub fn end(&mut self, signal: bool) -> (ExitStatus, String) {
         // A supervisor would say it again too: the first signal may be what failed.
         let ended = (0..6).find_map(|_| {
             if let Some(id) = self.daemon().filter(|_| signal) {
@@ -274,7 +278,7 @@ fn answers_http(port: u16, patience: Duration) -> bool {
 
 /// Both families, both transports, and statistics: some failed calls lose a query, none loses all. False if
 /// it `ended` instead.
-fn assert_serves(port: u16, http: Option<u16>, mut ended: impl FnMut() -> bool) -> bool {
+pub fn assert_serves(port: u16, http: Option<u16>, mut ended: impl FnMut() -> bool) -> bool {
     let mut asked = |what: &str, answers: &dyn Fn() -> bool| {
         let until = wait_until(PATIENCE, || ended() || answers());
         assert!(until.is_some(), "no answer over {what}");
@@ -291,7 +295,7 @@ fn assert_serves(port: u16, http: Option<u16>, mut ended: impl FnMut() -> bool) 
 }
 
 /// It said why in words, or there was nobody to tell.
-fn assert_explained(fault: &Fault, status: ExitStatus, said: &str) {
+pub fn assert_explained(fault: &Fault, status: ExitStatus, said: &str) {
     let no_memory = ["memory allocation of", "failed to allocate", "Cannot allocate memory"]
         .into_iter()
         .any(|words| said.contains(words));
@@ -320,7 +324,7 @@ fn assert_explained(fault: &Fault, status: ExitStatus, said: &str) {
 pub fn at_the_start(fault: &Fault) -> bool {
     let mut options: Vec<String> = ["-o", "/dev/null"].map(str::to_owned).into();
     options.extend(fault.arguments());
-    let mut traced = Traced::start(&options, fault.datapath);
+    let mut traced = Traced::start(&options, &["--datapath", fault.datapath]);
     if !traced.serves() {
         let (status, said) = traced.end(false);
         assert_explained(fault, status, &said);
@@ -401,7 +405,7 @@ pub fn look(datapath: &str) -> Seen {
         Command::new("strace").args(["-f", "-qq", "-o", &path]).arg(program()).arg("--version").output();
     assert!(output.expect("strace starts").status.success());
     let loader = counts(file.path());
-    let mut traced = Traced::start(&["-o".into(), path], datapath);
+    let mut traced = Traced::start(&["-o".into(), path], &["--datapath", datapath]);
     assert!(traced.serves(), "it starts");
     let (port, http) = (traced.port, traced.http);
     assert!(assert_serves(port, Some(http), || traced.ended().is_some()), "it ended");
@@ -413,24 +417,34 @@ pub fn look(datapath: &str) -> Seen {
     Seen { loader, all }
 }
 
-fn is_known(call: &str) -> bool {
+pub fn is_known(call: &str) -> bool {
     LEFT_OUT.contains(&call) || CALLS.iter().any(|(known, _)| *known == call)
 }
 
 /// For each call in a recording, how often the thread that makes it most makes it.
 fn counts(recording: &Path) -> BTreeMap<String, usize> {
     let text = fs::read_to_string(recording).expect("strace has written it");
-    let mut of_threads = BTreeMap::<(String, String), usize>::new();
-    for line in text.lines() {
+    most(of_threads(&text).values())
+}
+
+/// How often each thread of a recording makes each call, by the thread's number.
+pub fn of_threads(recording: &str) -> BTreeMap<&str, BTreeMap<String, usize>> {
+    let mut all = BTreeMap::<&str, BTreeMap<String, usize>>::new();
+    for line in recording.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
         if call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            *of_threads.entry((thread.to_owned(), call.to_owned())).or_default() += 1;
+            *all.entry(thread).or_default().entry(call.to_owned()).or_default() += 1;
         }
     }
+    all
+}
+
+/// For each call, how often the thread that makes it most makes it.
+pub fn most<'a>(threads: impl Iterator<Item = &'a BTreeMap<String, usize>>) -> BTreeMap<String, usize> {
     let mut most = BTreeMap::new();
-    for ((_, call), count) in of_threads {
-        let entry = most.entry(call).or_default();
+    for (call, &count) in threads.flatten() {
+        let entry = most.entry(call.clone()).or_default();
         *entry = count.max(*entry);
     }
     most
@@ -442,10 +456,10 @@ pub fn failing(seen: &Seen) -> impl Iterator<Item = (&'static str, Errors)> {
 }
 
 /// Runs a trial and names it when it fails.
-pub fn named(fault: &Fault, trial: fn(&Fault) -> bool) -> Result<bool, String> {
+pub fn named(fault: &Fault, trial: impl Fn(&Fault) -> bool) -> Result<bool, String> {
     let fault = fault.clone();
     let what = format!("{fault:?}");
-    std::panic::catch_unwind(move || trial(&fault)).map_err(|panic| {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| trial(&fault))).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         format!("{what}: {}", text.unwrap_or_default())

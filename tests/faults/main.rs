@@ -14,8 +14,14 @@ mod inject;
 #[path = "../common/mutate.rs"]
 #[allow(dead_code, reason = "its dice alone are needed")]
 mod mutate;
+#[path = "../platform/node.rs"]
+#[allow(dead_code, reason = "a part of it is needed")]
+mod node;
 #[path = "../common/supervised.rs"]
 mod supervised;
+#[path = "../platform/upstream.rs"]
+#[allow(dead_code, reason = "a part of it is needed")]
+mod upstream;
 
 mod clock;
 mod confined;
@@ -36,3 +42,4 @@ mod syn_flood;
 mod syscalls;
 mod tcp;
 mod threads;
+mod workers;

@@ -29,4 +29,5 @@ mod one_question;
 mod phases;
 mod rulebook;
 mod rules;
+mod stopped;
 mod streams;

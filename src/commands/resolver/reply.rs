@@ -41,6 +41,11 @@ impl Asked {
         self.message.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok)
     }
 
+    /// The CD bit: the client validates itself.
+    pub(super) fn checking_disabled(&self) -> bool {
+        self.message.checking_disabled
+    }
+
     fn begin(&self, code: ResponseCode) -> Message {
         let mut reply = Message::response(self.message.id, self.message.op_code);
         reply.metadata.recursion_desired = self.message.recursion_desired;
@@ -62,8 +67,8 @@ impl Asked {
         self.begin(code)
     }
 
-    /// What came of resolving it. With validation, what is bogus is SERVFAIL, unless the client does that
-    /// itself (RFC 4035, section 3.2.2); AD is for those that ask for it (RFC 6840, section 5.7).
+    /// What came of resolving it. With validation, what is bogus is SERVFAIL; AD is for those that ask for it
+    /// (RFC 6840, section 5.7).
     pub(super) fn told(&self, outcome: Result<Message, RecursorError>, is_validating: bool) -> Message {
         let (code, answers, authorities) = match outcome {
             Ok(message) => (message.response_code, message.answers, message.authorities),
@@ -74,7 +79,7 @@ impl Asked {
         };
         let mut all = answers.iter().chain(&authorities);
         let is_bogus = is_validating && all.clone().any(|record| record.proof == Proof::Bogus);
-        if is_bogus && !self.message.checking_disabled {
+        if is_bogus {
             return self.code(ResponseCode::ServFail);
         }
         let has_records = !(answers.is_empty() && authorities.is_empty());

@@ -21,21 +21,28 @@ use crate::limits::{
 /// Who resolves, and how much at a time.
 pub(super) struct Serving {
     recursor: Recursor<TokioRuntimeProvider>,
+    /// For those who validate themselves, where the other one validates: what fails there is an error.
+    unchecked: Option<Recursor<TokioRuntimeProvider>>,
     room: Arc<Semaphore>,
 }
 
 impl Serving {
-    pub(super) fn new(recursor: Recursor<TokioRuntimeProvider>) -> Arc<Self> {
-        Arc::new(Self { recursor, room: Arc::new(Semaphore::new(RESOLVER_QUERIES_MAX)) })
+    pub(super) fn new(
+        recursor: Recursor<TokioRuntimeProvider>,
+        unchecked: Option<Recursor<TokioRuntimeProvider>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { recursor, unchecked, room: Arc::new(Semaphore::new(RESOLVER_QUERIES_MAX)) })
     }
 
     async fn reply(&self, asked: &Asked, wrong: Option<ResponseCode>) -> Message {
         if let Some(code) = wrong {
             return asked.code(code);
         }
-        let resolved = self.recursor.resolve(asked.query(), Instant::now(), asked.dnssec_ok());
+        let unchecked = self.unchecked.as_ref().filter(|_| asked.checking_disabled());
+        let recursor = unchecked.unwrap_or(&self.recursor);
+        let resolved = recursor.resolve(asked.query(), Instant::now(), asked.dnssec_ok());
         match timeout(RESOLVER_TIME_MAX, resolved).await {
-            Ok(outcome) => asked.told(outcome, self.recursor.is_validating()),
+            Ok(outcome) => asked.told(outcome, recursor.is_validating()),
             Err(_) => asked.code(ResponseCode::ServFail),
         }
     }

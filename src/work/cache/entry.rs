@@ -103,6 +103,11 @@ impl Entry {
         self.failed_until.saturating_sub(now)
     }
 
+    /// When servers were last tried in vain.
+    pub(super) fn held_since(&self) -> Option<Millis> {
+        self.held_until.checked_sub(millis(CACHE_STALE_RETRY))
+    }
+
     pub(super) fn is_held(&self, now: Millis) -> bool {
         now < self.held_until
     }

@@ -289,6 +289,13 @@ impl Cache {
         self.change(key, |entry, _| entry.hold(now));
     }
 
+    /// When servers were last tried in vain for what is [held](Found::Held).
+    #[must_use]
+    pub fn held_since(&self, key: &Key<'_>) -> Option<Instant> {
+        let since = self.table.peek(&Probe::new(key)?)?.held_since()?;
+        Some(self.epoch? + Duration::from_millis(since))
+    }
+
     /// Makes everything that is kept of a name, or of it and all names below it, as if it were not there: of
     /// all types, views and subnets. That takes no time; what it concerns makes room when it is come across.
     /// How many entries that are, of the first [`CACHE_LOOKS_MAX`].

@@ -204,6 +204,17 @@ impl Directory {
         }
     }
 
+    /// Whether a server of an upstream was seen to be back after this moment; without one, any server.
+    pub(super) fn has_recovered_since(&self, target: Option<u16>, at: Micros) -> bool {
+        let has = |server: &Server| server.has_recovered_since(at);
+        match target {
+            Some(target) => {
+                self.target(target).servers.iter().any(|&server| has(&self.known[server as usize]))
+            }
+            None => self.known.iter().any(has),
+        }
+    }
+
     /// Calls `see` with the label of each server of the newest snapshot, and what is known of it.
     pub(super) fn each_server(&self, mut see: impl FnMut(usize, &Server)) {
         let Some(view) = self.views.last() else { return };

@@ -6,11 +6,12 @@ use super::choose::Pick;
 use super::exchange::{Progress, Try, Via};
 use super::judge::{Judged, Sent, Verdict, judge};
 use super::network::{Network, Port, TryKey};
+use super::server::micros;
 use super::table::{Manner, Place, Table, Turn, answered_place, key};
 use super::wheel::Micros;
 use crate::dns::consts::HEADER_LEN;
 use crate::dns::u16_at;
-use crate::limits::ERROR_KEPT_LEN_MAX;
+use crate::limits::{ERROR_KEPT_LEN_MAX, LATE_WAIT};
 use crate::policy::facts::Outcome;
 use crate::stats::counters::{UPSTREAM_FORGED, UPSTREAM_RTT, UPSTREAM_RTT_SUM};
 use crate::stats::labels::{
@@ -147,7 +148,10 @@ impl Table {
         } else {
             // To say "cut" is as good an answer as any.
             let is_good = !matches!(verdict, Verdict::Error);
-            server.answered(one.is_timed.then_some(took), is_good, turn.now);
+            let is_late = one.progress == Progress::Overdue;
+            // What a stopped server answers at last says nothing of the way to it.
+            let is_timed = one.is_timed && took <= micros(LATE_WAIT);
+            server.answered(is_timed.then_some(took), is_good, is_late, turn.now);
             if one.is_plain_again && verdict == Verdict::Answer {
                 server.edns_refused(turn.now);
             }
@@ -270,7 +274,8 @@ impl Table {
         self.settle(at, nth, turn);
         let one = self.exchanges[at as usize].tries[nth];
         self.count(at, one.place, TRIAL_UNREACHABLE, turn);
-        self.directory.server_mut(one.server).failed(turn.now, one.is_probe);
+        let is_here = self.directory.address(one.server).socket.ip().is_loopback();
+        self.directory.server_mut(one.server).refused(turn.now, one.is_probe, is_here);
         self.go_on(at, turn);
     }
 

@@ -8,7 +8,7 @@ use super::query::Asked;
 use super::wheel::Micros;
 use crate::dns::consts::NAME_LEN_MAX;
 use crate::dns::name::eq_ignore_case;
-use crate::limits::{LATE_WAIT, SAME_SERVER_AFTER, TRIES_IN_ALL_MAX};
+use crate::limits::{CACHE_STALE_RETRY, CIRCUIT_OPEN_MAX, LATE_WAIT, SAME_SERVER_AFTER, TRIES_IN_ALL_MAX};
 
 use super::server::micros;
 
@@ -171,9 +171,15 @@ impl Exchange {
         })
     }
 
-    /// Until when late answers are waited for.
+    /// Until when late answers are waited for. A server that was stopped has what it was asked in its buffer:
+    /// where it is not asked again before long, that answer is the first that shows it is back.
     pub(super) fn late_until(&self) -> Micros {
-        let late = |one: &Try| one.due.max(one.sent.saturating_add(micros(LATE_WAIT)));
+        let wait = |one: &Try| match one.via {
+            Via::Udp { .. } if one.is_probe => CIRCUIT_OPEN_MAX,
+            Via::Udp { .. } if self.is_once => CACHE_STALE_RETRY,
+            _ => LATE_WAIT,
+        };
+        let late = |one: &Try| one.due.max(one.sent.saturating_add(micros(wait(one))));
         self.open_tries().map(late).max().unwrap_or(0)
     }
 

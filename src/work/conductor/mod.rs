@@ -304,6 +304,19 @@ impl Conductor {
         self.table.is_down(snapshot.serial(), upstream, self.micros(now))
     }
 
+    /// Whether a server of an upstream was seen to be back after this moment; without one, any server.
+    #[must_use]
+    pub fn has_recovered_since(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        upstream: Option<UpstreamId>,
+        at: Instant,
+    ) -> bool {
+        let target = upstream.map(|upstream| self.table.directory.find(snapshot.serial(), upstream));
+        // Whom nobody has asked yet has not been away.
+        target != Some(None) && self.table.directory.has_recovered_since(target.flatten(), self.micros(at))
+    }
+
     /// What others can see of the servers.
     #[must_use]
     pub fn gauges(&self) -> Arc<Gauges> {

@@ -57,6 +57,8 @@ pub(super) struct Ports {
     registry: Registry,
     first: usize,
     renewed: Micros,
+    /// When sockets that could not be had were tried for last.
+    tried: Micros,
     /// Something has left since then.
     is_used: bool,
     /// Datagrams that the kernel did not take.
@@ -79,6 +81,7 @@ impl Ports {
             registry,
             first,
             renewed: 0,
+            tried: 0,
             is_used: false,
             lost: Vec::new(),
             failing: Vec::new(),
@@ -142,9 +145,18 @@ impl Ports {
         true
     }
 
-    /// Renews a socket of each family if it is time and there was traffic, and closes old ones. Nothing is
-    /// queued.
+    /// Renews a socket of each family if it is time and there was traffic, tries again for those that could
+    /// not be had, and closes old ones. Nothing is queued.
     pub(super) fn housekeep(&mut self, now: Micros) {
+        let is_due = now.saturating_sub(self.tried) >= micros(PORT_RENEWED_EVERY);
+        for is_ipv6 in [false, true] {
+            let family = &self.families[usize::from(is_ipv6)];
+            if is_due && family.is_wanted && family.current.len() < PORTS {
+                self.tried = now;
+                // Without any, queries go on being unreachable.
+                let _ = self.want(is_ipv6, true);
+            }
+        }
         if self.is_used && now.saturating_sub(self.renewed) >= micros(PORT_RENEWED_EVERY) {
             (self.renewed, self.is_used) = (now, false);
             for is_ipv6 in [false, true] {

@@ -43,6 +43,8 @@ pub(super) struct Server {
     failures: u32,
     /// When it answered last, or was asked for the first time.
     alive: Option<Micros>,
+    /// When it was last seen to be back: by the answer that closed its circuit, or by a late one.
+    recovered: Option<Micros>,
     /// It has not understood EDNS (RFC 6891), and is not tried with it until then.
     plain_until: Micros,
     /// Our part of the cookie, and what it gave us.
@@ -61,6 +63,7 @@ impl Server {
             opened_for: 0,
             failures: 0,
             alive: None,
+            recovered: None,
             plain_until: 0,
             client_cookie,
             server_cookie: ArrayVec::new(),
@@ -82,10 +85,13 @@ impl Server {
         self.in_flight -= 1;
     }
 
-    /// It has answered, after `took` where that was measured. An answer that says nothing of the name is not
-    /// good, but shows that the server is there: else anybody could make it look dead, by asking for names
-    /// that nobody can resolve.
-    pub(super) fn answered(&mut self, took: Option<Micros>, is_good: bool, now: Micros) {
+    /// It has answered, after `took` where that was measured, and maybe late. An answer that says nothing of
+    /// the name is not good, but shows that the server is there: else anybody could make it look dead, by
+    /// asking for names that nobody can resolve.
+    pub(super) fn answered(&mut self, took: Option<Micros>, is_good: bool, is_late: bool, now: Micros) {
+        if is_late || self.circuit != Circuit::Closed {
+            self.recovered = Some(now);
+        }
         if let Some(took) = took {
             let took = took as f64;
             self.measured = Some(match self.measured {
@@ -101,14 +107,25 @@ impl Server {
         self.opened_for = 0;
     }
 
-    /// It has not answered in time, its port was refused, or what it sent was not a message.
+    /// It has not answered in time, or what it sent was not a message.
     pub(super) fn failed(&mut self, now: Micros, is_probe: bool) {
+        self.failed_for(now, is_probe, micros(CIRCUIT_OPEN_MAX));
+    }
+
+    /// Nobody is there. On this host that costs nobody anything, and is so while a process is started again:
+    /// then it is tried at short intervals.
+    pub(super) fn refused(&mut self, now: Micros, is_probe: bool, is_here: bool) {
+        let most = if is_here { CIRCUIT_OPEN_MIN } else { CIRCUIT_OPEN_MAX };
+        self.failed_for(now, is_probe, micros(most));
+    }
+
+    /// It has failed; its circuit opens for so long at most.
+    fn failed_for(&mut self, now: Micros, is_probe: bool, most: Micros) {
         self.weigh(false);
         self.failures = self.failures.saturating_add(1);
         let is_silent = now.saturating_sub(self.alive.unwrap_or(now)) >= micros(CIRCUIT_SILENCE);
         let is_dead = self.circuit == Circuit::Closed && self.failures >= CIRCUIT_FAILURES && is_silent;
         if is_dead || (is_probe && self.circuit == Circuit::HalfOpen) {
-            let most = micros(CIRCUIT_OPEN_MAX);
             self.opened_for = (2 * self.opened_for).clamp(micros(CIRCUIT_OPEN_MIN), most);
             self.circuit = Circuit::Open(now.saturating_add(self.opened_for));
         }
@@ -123,6 +140,11 @@ impl Server {
 
     fn weigh(&mut self, is_good: bool) {
         self.goodness += (f64::from(u8::from(is_good)) - self.goodness) * GOODNESS_WEIGHT;
+    }
+
+    /// Whether it was seen to be back after this moment.
+    pub(super) fn has_recovered_since(&self, at: Micros) -> bool {
+        self.recovered.is_some_and(|recovered| recovered > at)
     }
 
     /// Whether it can be asked like any other.

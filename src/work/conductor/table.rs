@@ -475,7 +475,8 @@ impl Table {
             let one = self.exchanges[at as usize].tries[nth];
             if one.progress != Progress::Done {
                 self.count(at, one.place, TRIAL_TIMEOUT, turn);
-                if one.is_probe {
+                // One that is overdue has failed already, and another may be on its way.
+                if one.is_probe && one.progress == Progress::Waiting {
                     self.directory.server_mut(one.server).probe_given_up(turn.now);
                 }
                 self.settle(at, nth, turn);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::policy::Rule;
+use crate::serve::tests::Random;
 use crate::stats::labels::{WORK_REFUSED_TASKS, WORK_REFUSED_WAITERS};
 
 const FALLBACKS: [Fallback; 6] =
@@ -208,13 +209,8 @@ fn every_way_ends_with_one_reply_and_nothing_leads_in_circles() {
 fn random_ways_through_all_rules_end() {
     let every = every_rule();
     let rules = rules(&every);
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    };
+    let mut random = Random::new();
+    let mut random = |below: usize| random.below(below);
     for _ in 0..200_000 {
         let mut query = Query::new(Instant::now(), PATIENCE);
         let mut effect = query.step(Event::Begin, &rules);

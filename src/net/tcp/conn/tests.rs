@@ -2,8 +2,12 @@
 
 mod pending;
 
+use std::collections::VecDeque;
+
 use super::*;
 use crate::net::tcp::random::Random;
+use crate::policy::RuleId;
+use crate::serve::job::Way;
 
 /// A connection, the clock, and what was asked and sent.
 struct Bench {
@@ -17,6 +21,10 @@ struct Bench {
     taken: Vec<u8>,
     /// Bytes that the toy appends to each reply.
     padding: usize,
+    /// Queries with an odd ID are handed over.
+    hands_over: bool,
+    /// Those, until they are replied to.
+    out: VecDeque<Vec<u8>>,
 }
 
 impl Bench {
@@ -30,15 +38,21 @@ impl Bench {
             asked: Vec::new(),
             taken: Vec::new(),
             padding: 0,
+            hands_over: false,
+            out: VecDeque::new(),
         }
     }
 
     fn with(&mut self, step: impl FnOnce(&mut Conn, &mut Slot, &mut dyn FnMut(&mut [u8], usize) -> Verdict)) {
-        let (asked, padding) = (&mut self.asked, self.padding);
+        let Self { asked, padding, hands_over, out, .. } = self;
         step(&mut self.conn, &mut self.slot, &mut |slot, len| {
             assert!((HEADER_LEN..=MESSAGE_LEN_KEPT).contains(&len));
             asked.push(slot[..len].to_vec());
-            toy_answer(slot, len, padding)
+            if *hands_over && slot[1] % 2 == 1 {
+                out.push_back(slot[..len].to_vec());
+                return Verdict::HandOff(Way { rule: RuleId::MAX, serial: 0 });
+            }
+            toy_answer(slot, len, *padding)
         });
     }
 

@@ -4,23 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::dns::consts::rcode;
-
-/// Numbers that look like chance and are the same for the same seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ mixed >> 31) % bound as u64) as usize
-    }
-
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len())]
-    }
-}
+use crate::serve::tests::Random;
 
 /// What the model knows of a key: all in seconds since the beginning.
 #[derive(Default)]
@@ -77,7 +61,7 @@ type Kept = (f64, f64, u32, u8);
 
 /// Stores a response by chance, and what is to be known of it; nothing if the cache is full.
 fn store(
-    dice: &mut Dice,
+    dice: &mut Random,
     bench: &mut Bench,
     asked: &Key<'_>,
     is_negative: bool,
@@ -105,7 +89,7 @@ fn store(
 /// then what is missing is no fault; everything else is as the model has it.
 fn against_a_model(seed: u64, size: usize, names: usize, is_small: bool) {
     const STALE: f64 = 500.0;
-    let mut dice = Dice(seed);
+    let mut dice = Random::seeded(seed);
     let mut bench = Bench::new(|settings| {
         settings.size = size;
         settings.stale = Duration::from_secs_f64(STALE);
@@ -200,7 +184,7 @@ fn it_does_so_when_entries_make_room() {
 #[test]
 fn bytes_stay_within_the_size_whatever_comes() {
     for size in [4 << 10, 64 << 10, 1 << 20, 3 << 20, 5_000_000] {
-        let mut dice = Dice(size as u64);
+        let mut dice = Random::seeded(size as u64);
         let mut bench = Bench::new(|settings| settings.size = size);
         let map = bench.cache.table.memory_used().map;
         let mut evicted = 0;

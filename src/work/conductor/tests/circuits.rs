@@ -158,6 +158,67 @@ fn all_dead_means_one_probe_in_each_step_of_the_back_off() {
     sim.assert_nothing_is_left();
 }
 
+/// A server that was stopped finds what it was asked in its buffer. Its answer to the last probe, or to the
+/// last try for something stale, shows that it is back, however late it is.
+#[test]
+fn a_late_answer_shows_that_a_server_is_back() {
+    let mut sim = Sim::new(upstream(1));
+    let (mut probe, mut number) = (None, 0_u8);
+    let is_quiet = |sim: &Sim, probe: &Option<(u64, Left)>| {
+        let waited = probe.as_ref().map_or(0, |(asked, _)| sim.now - asked);
+        sim.table.is_down(0, 0, sim.now) && waited > 6 * S
+    };
+    while !is_quiet(&sim, &probe) {
+        assert!(sim.now < 100 * S);
+        number = number.wrapping_add(1);
+        sim.ask_for(&Sim::asking(&[2, number / 16 + 1, number % 16 + 1, 0]), u32::from(number), 2 * S);
+        probe = sim.left().pop().map(|query| (sim.now, query)).or(probe);
+        sim.pass(50 * MS);
+    }
+    let (_, probe) = probe.expect("there was one");
+    assert!(!sim.table.directory.has_recovered_since(Some(0), 0));
+    let before = sim.now;
+    sim.pass(MS);
+    sim.respond(&probe, probe.response(0));
+    assert!(!sim.table.is_down(0, 0, sim.now));
+    let has = |sim: &Sim, at| sim.table.directory.has_recovered_since(Some(0), at);
+    assert!(has(&sim, before) && !has(&sim, sim.now));
+
+    // With one thing to ask for there is no circuit to open.
+    let refresh = Ask { is_once: true, ..Sim::asking(QNAME) };
+    sim.ask_for(&refresh, 2, 1800 * MS);
+    let query = sim.only();
+    (0..29).for_each(|_| sim.pass(S));
+    let before = sim.now;
+    sim.pass(MS);
+    assert!(!has(&sim, before));
+    sim.respond(&query, query.response(0));
+    assert!(has(&sim, before), "it is worth asking for it again");
+    // An answer in time is no news.
+    let before = sim.now;
+    sim.pass(MS);
+    sim.ask(3);
+    let query = sim.only();
+    sim.respond(&query, query.response(0));
+    assert!(!has(&sim, before));
+    sim.assert_nothing_is_left();
+}
+
+/// A probe that is given up at last does not disturb the next one.
+#[test]
+fn a_probe_is_forgotten_without_consequences() {
+    let mut sim = Sim::new(upstream(1));
+    let mut probes = Vec::new();
+    for number in 0..20_000_u32 {
+        let name = [3, (number >> 12) as u8 + 1, (number >> 6 & 63) as u8 + 1, (number & 63) as u8 + 1, 0];
+        sim.ask_for(&Sim::asking(&name), number % 60_000, 2 * S);
+        probes.extend(sim.left().iter().map(|_| sim.now));
+        sim.pass(10 * MS);
+    }
+    let last: Vec<u64> = probes.windows(2).map(|pair| (pair[1] - pair[0]) / S).rev().take(2).collect();
+    assert!(last.iter().all(|&step| step >= 60), "{last:?}");
+}
+
 #[test]
 fn half_of_them_dead_costs_nobody_an_answer() {
     let mut sim = Sim::new(upstream(4));

@@ -28,6 +28,8 @@ pub(super) struct Rig {
     poll: Poll,
     ledger: Ledger,
     stream: Stream,
+    /// What the clock says, where it stands still: nothing is ever late.
+    pub(super) stopped: Option<Instant>,
     /// What has finished: by waiter.
     pub(super) done: BTreeMap<u32, (Outcome, Vec<u8>, usize)>,
 }
@@ -39,11 +41,15 @@ impl Rig {
         let mut conductor = Conductor::new(poll.registry(), FIRST, now).unwrap();
         conductor.take(0, upstreams, &|_, place| place, now);
         let (ledger, stream) = ledger(&LedgerSettings::default());
-        Self { conductor, poll, ledger, stream, done: BTreeMap::new() }
+        Self { conductor, poll, ledger, stream, stopped: None, done: BTreeMap::new() }
+    }
+
+    fn now(&self) -> Instant {
+        self.stopped.unwrap_or_else(Instant::now)
     }
 
     pub(super) fn ask(&mut self, ask: &Ask<'_>, waiter: u32) -> Asked {
-        let now = Instant::now();
+        let now = self.now();
         let ask = Ask { deadline: now + Duration::from_secs(10), ..*ask };
         self.conductor.ask_of(0, &ask, Waiter(waiter), now, &mut self.ledger)
     }
@@ -51,12 +57,12 @@ impl Rig {
     /// One turn of the loop: at most a tenth of a second.
     pub(super) fn turn(&mut self) {
         let mut events = Events::with_capacity(64);
-        self.conductor.flush(Instant::now(), &mut self.ledger);
-        let now = Instant::now();
+        let now = self.now();
+        self.conductor.flush(now, &mut self.ledger);
         let until = self.conductor.next_deadline().map(|at| at.saturating_duration_since(now));
         let wait = until.unwrap_or(PATIENCE).min(Duration::from_millis(100));
         self.poll.poll(&mut events, Some(wait)).unwrap();
-        let now = Instant::now();
+        let now = self.now();
         for event in &events {
             let (readable, writable) = (event.is_readable(), event.is_writable());
             self.conductor.ready(event.token().0, readable, writable, now, &mut self.ledger);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::limits::{FORGED_PER_PORT_MAX, UPSTREAM_QUERY_LEN_MAX};
+use crate::limits::{CIRCUIT_OPEN_MAX, FORGED_PER_PORT_MAX, UPSTREAM_QUERY_LEN_MAX};
 use crate::policy::facts::Outcome;
 use crate::policy::upstream::{Choose, Ecs, Over, Upstream};
 use crate::stats::counters::{Place, Totals};
@@ -12,6 +12,7 @@ use crate::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
 use crate::work::conductor::ask::{Ask, Asked, Waiter};
 use crate::work::conductor::network::{Address, Network, Port, Queued, TryKey};
 use crate::work::conductor::random::Random;
+use crate::work::conductor::server::micros;
 use crate::work::conductor::table::{Table, Turn};
 use crate::work::conductor::wheel::Micros;
 
@@ -296,6 +297,8 @@ impl Sim {
         for _ in 0..2000 {
             self.pass(10 * MS);
         }
+        // Late answers are waited for that long at most.
+        self.pass(micros(CIRCUIT_OPEN_MAX));
         assert_eq!(self.table.in_use(), 0, "all places are free");
         assert!(self.table.ids.is_empty(), "{:?}", self.table.ids);
         assert!(self.net.waiting.values().all(|&waiting| waiting == 0), "{:?}", self.net.waiting);

@@ -1,67 +1,13 @@
 //! Queries that were handed over: their replies come later, in any order, while all else goes on.
 
-use std::collections::VecDeque;
-
 use super::super::*;
-use super::{framed, query, reply_to, toy_answer};
+use super::{Bench, framed, query, reply_to};
 use crate::net::tcp::random::Random;
-use crate::policy::RuleId;
-use crate::serve::job::Way;
-
-/// A connection of which queries with an odd ID are handed over.
-struct Bench {
-    conn: Conn,
-    now: Instant,
-    slot: Box<Slot>,
-    settings: TcpSettings,
-    /// Handed over, and not yet replied to.
-    out: VecDeque<Vec<u8>>,
-    asked: usize,
-    taken: Vec<u8>,
-}
 
 impl Bench {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            conn: Conn::new(now),
-            now,
-            slot: Box::new([0; TCP_REPLY_LEN_MAX]),
-            settings: TcpSettings::default(),
-            out: VecDeque::new(),
-            asked: 0,
-            taken: Vec::new(),
-        }
-    }
-
-    fn with(&mut self, step: impl FnOnce(&mut Conn, &mut Slot, &mut dyn FnMut(&mut [u8], usize) -> Verdict)) {
-        let (out, asked) = (&mut self.out, &mut self.asked);
-        step(&mut self.conn, &mut self.slot, &mut |slot, len| {
-            *asked += 1;
-            if slot[1] % 2 == 0 {
-                return toy_answer(slot, len, 0);
-            }
-            out.push_back(slot[..len].to_vec());
-            Verdict::HandOff(Way { rule: RuleId::MAX, serial: 0 })
-        });
-    }
-
-    fn receive(&mut self, bytes: &[u8]) {
-        let now = self.now;
-        self.with(|conn, slot, mut answer| conn.receive(bytes, now, slot, &mut answer));
-    }
-
-    /// As the driver does: all is sent that can be, and what that makes room for is answered.
-    fn turn(&mut self, most: usize) {
-        let len = most.min(self.conn.unsent().len());
-        self.taken.extend_from_slice(&self.conn.unsent()[..len]);
-        if len > 0 {
-            self.conn.sent(len, self.now);
-        }
-        let now = self.now;
-        self.with(|conn, slot, mut answer| {
-            conn.resume(now, slot, &mut answer);
-        });
+    /// A connection of which queries with an odd ID are handed over.
+    fn handing_over() -> Self {
+        Self { hands_over: true, ..Self::new() }
     }
 
     /// The reply to the one at `at` is made.
@@ -69,14 +15,6 @@ impl Bench {
         let query = self.out.remove(at).unwrap();
         let reply = reply_to(&query, 0);
         self.conn.reply(Some(&reply[PREFIX_LEN..]), self.now);
-    }
-
-    fn overdue(&self) -> Option<Closed> {
-        self.conn.overdue(self.now, &self.settings, self.settings.idle_timeout)
-    }
-
-    fn pass(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
     }
 }
 
@@ -86,30 +24,30 @@ fn stream(ids: impl IntoIterator<Item = u16>) -> Vec<u8> {
 
 #[test]
 fn an_answer_overtakes_one_that_is_made_elsewhere() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::handing_over();
     bench.receive(&stream([1, 2, 3, 4]));
-    bench.turn(usize::MAX);
+    bench.take(usize::MAX);
     assert_eq!(bench.taken, [reply_to(&query(2, 41), 0), reply_to(&query(4, 41), 0)].concat());
     assert!(bench.conn.wants_input());
     bench.taken.clear();
     bench.reply(1);
     bench.reply(0);
-    bench.turn(usize::MAX);
+    bench.take(usize::MAX);
     assert_eq!(bench.taken, [reply_to(&query(3, 41), 0), reply_to(&query(1, 41), 0)].concat());
     assert!(bench.conn.is_settled());
 }
 
 #[test]
 fn with_so_many_pending_it_is_not_read_from_and_then_again() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::handing_over();
     let ids = (0..100).map(|number| 2 * number + 1);
     bench.receive(&stream(ids));
-    assert_eq!((bench.asked, bench.conn.wants_input()), (TCP_PENDING_MAX, false));
+    assert_eq!((bench.asked.len(), bench.conn.wants_input()), (TCP_PENDING_MAX, false));
     for next in TCP_PENDING_MAX..100 {
         bench.reply(next % bench.out.len());
         // The reply is in the buffer; nobody has to take it for the next query to be answered.
-        bench.turn(0);
-        assert_eq!((bench.asked, bench.out.len()), (next + 1, TCP_PENDING_MAX));
+        bench.take(0);
+        assert_eq!((bench.asked.len(), bench.out.len()), (next + 1, TCP_PENDING_MAX));
     }
     assert!(!bench.conn.wants_input() && bench.conn.held.is_empty());
     bench.reply(0);
@@ -117,52 +55,52 @@ fn with_so_many_pending_it_is_not_read_from_and_then_again() {
     while !bench.out.is_empty() {
         bench.reply(0);
     }
-    bench.turn(usize::MAX);
+    bench.take(usize::MAX);
     assert_eq!(bench.taken.len(), 100 * 43);
     assert_eq!(bench.conn.buffered(), bench.conn.unsent.capacity());
 }
 
 #[test]
 fn who_waits_for_a_reply_is_not_idle_but_not_for_ever() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::handing_over();
     bench.receive(&stream([1]));
-    bench.pass(30);
+    bench.pass(30_000);
     assert_eq!(bench.overdue(), None);
     assert_eq!(bench.conn.rank().class, Class::Unsent);
-    bench.pass(30);
+    bench.pass(30_000);
     assert_eq!(bench.overdue(), Some(Closed::Idle), "whoever should reply is gone");
-    let mut bench = Bench::new();
+    let mut bench = Bench::handing_over();
     bench.receive(&stream([1]));
-    bench.pass(30);
+    bench.pass(30_000);
     bench.reply(0);
     assert_eq!(bench.overdue(), None);
-    bench.turn(usize::MAX);
-    bench.pass(9);
+    bench.take(usize::MAX);
+    bench.pass(9000);
     assert_eq!((bench.overdue(), bench.conn.rank().class), (None, Class::Rests));
-    bench.pass(1);
+    bench.pass(1000);
     assert_eq!(bench.overdue(), Some(Closed::Idle));
     // The beginning of a message has its time, whatever else it waits for.
-    let mut bench = Bench::new();
+    let mut bench = Bench::handing_over();
     bench.receive(&[stream([1]), vec![0]].concat());
-    bench.pass(2);
+    bench.pass(2000);
     assert_eq!(bench.overdue(), Some(Closed::Message));
 }
 
 #[test]
 fn a_client_that_has_closed_its_half_gets_what_is_pending() {
     for taken_late in [false, true] {
-        let mut bench = Bench::new();
+        let mut bench = Bench::handing_over();
         bench.receive(&stream([1, 2, 3]));
         if !taken_late {
-            bench.turn(usize::MAX);
+            bench.take(usize::MAX);
         }
         bench.conn.end_input();
         assert_eq!((bench.conn.ending(bench.now), bench.conn.wants_input()), (None, false));
         bench.reply(0);
-        bench.turn(usize::MAX);
+        bench.take(usize::MAX);
         assert_eq!((bench.conn.ending(bench.now), bench.overdue()), (None, None), "one is still made");
         bench.reply(0);
-        bench.turn(usize::MAX);
+        bench.take(usize::MAX);
         assert_eq!(bench.taken.len(), 3 * 43);
         assert_eq!(bench.conn.ending(bench.now), Some(Ending::Close(Closed::Client)));
     }
@@ -170,16 +108,16 @@ fn a_client_that_has_closed_its_half_gets_what_is_pending() {
 
 #[test]
 fn no_reply_closes_once_the_others_are_there() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::handing_over();
     bench.receive(&stream([1, 3, 5]));
     bench.conn.reply(None, bench.now);
     bench.out.remove(1);
     assert_eq!((bench.conn.wants_input(), bench.conn.ending(bench.now)), (false, None));
     bench.receive(&stream([2]));
-    assert_eq!(bench.asked, 3, "nothing more is answered");
+    assert_eq!(bench.asked.len(), 3, "nothing more is answered");
     bench.reply(0);
     bench.reply(0);
-    bench.turn(usize::MAX);
+    bench.take(usize::MAX);
     assert_eq!(bench.taken, [reply_to(&query(1, 41), 0), reply_to(&query(5, 41), 0)].concat());
     assert_eq!(bench.conn.ending(bench.now), Some(Ending::Fin));
 }
@@ -192,7 +130,7 @@ fn every_order_of_events_ends_well() {
     const EVENTS: usize = 8;
     const STEPS: u32 = 5;
     for walk in 0..EVENTS.pow(STEPS) {
-        let (mut bench, mut left) = (Bench::new(), walk);
+        let (mut bench, mut left) = (Bench::handing_over(), walk);
         let (mut id, mut dropped, mut half, mut answered) = (0, 0, false, 0);
         for _ in 0..STEPS {
             let event = left % EVENTS;
@@ -224,8 +162,8 @@ fn every_order_of_events_ends_well() {
                     bench.conn.reply(None, bench.now);
                 }
                 5 if bench.conn.wants_input() => bench.conn.end_input(),
-                6 => bench.pass(1),
-                7 => bench.turn(30),
+                6 => bench.pass(1000),
+                7 => bench.take(30),
                 _ => {}
             }
             if bench.conn.ending(bench.now).is_some() {
@@ -237,13 +175,13 @@ fn every_order_of_events_ends_well() {
             answered += 1;
             bench.reply(0);
         }
-        bench.turn(usize::MAX);
+        bench.take(usize::MAX);
         assert_eq!(bench.taken.len(), answered * 43, "walk {walk}, {dropped} dropped");
         assert_eq!(bench.conn.held.is_empty(), !half || bench.conn.finishing.is_some(), "walk {walk}");
         // It has come to its end, or comes to it when nobody does anything.
         let is_finished = bench.conn.ending(bench.now).is_some() || bench.conn.lingers_since.is_some();
         assert_eq!(is_finished, bench.conn.finishing.is_some(), "walk {walk}");
-        bench.pass(60);
+        bench.pass(60_000);
         assert!(is_finished || bench.overdue().is_some(), "walk {walk}");
         assert!(bench.conn.buffered() <= TCP_UNSENT_KEPT_LEN + PREFIX_LEN + MESSAGE_LEN_KEPT);
     }
@@ -254,7 +192,7 @@ fn random_chunks_replies_and_takes_lose_nothing() {
     let mut random = Random::new();
     let mut steps = 0;
     while steps < 100_000 {
-        let mut bench = Bench::new();
+        let mut bench = Bench::handing_over();
         let count = random.below(300) as u16;
         let stream = stream(0..count);
         let mut rest = &stream[..];
@@ -269,12 +207,12 @@ fn random_chunks_replies_and_takes_lose_nothing() {
                 2 if !bench.out.is_empty() => bench.reply(random.below(bench.out.len())),
                 _ => {
                     let len = random.len(65_536);
-                    bench.turn(len);
+                    bench.take(len);
                 }
             }
             assert!(bench.conn.pending <= TCP_PENDING_MAX && bench.conn.pending == bench.out.len());
         }
-        bench.turn(usize::MAX);
+        bench.take(usize::MAX);
         let mut ids: Vec<u16> =
             bench.taken.chunks(43).map(|reply| u16::from_be_bytes([reply[2], reply[3]])).collect();
         ids.sort_unstable();
