@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::life::Node;
-use super::why::{arrival, why};
+use super::why::{Teller, arrival};
 use crate::config::upstreams::{self, fallback_name};
 use crate::control::orders::Client;
 use crate::control::questions::{OfCache, Why};
@@ -11,7 +11,7 @@ use crate::limits::CACHE_SHOWN_MAX;
 use crate::policy::{Policy, Rule};
 use crate::stats::counters::{RULE_HITS, RULE_WOULD};
 use crate::stats::labels::RULE;
-use crate::work::{CacheOrder, CacheOrderKind};
+use crate::work::{CacheOrder, CacheOrderKind, Place};
 
 /// Whether a rule does anything here.
 fn state(policy: &Policy, rule: &Rule) -> &'static str {
@@ -56,11 +56,18 @@ impl Node {
     /// The way of a query, by what is served now.
     pub(super) fn why(&self, asked: &Why, clients: Vec<Client>) {
         let to = asked.to.unwrap_or(self.config.listen[0]);
+        let places = self.places.load();
+        let place = |address| {
+            let (country, asn) = places.look(address);
+            Place { country, asn }
+        };
+        let snapshot = self.published.newest();
+        let teller = Teller { snapshot: &snapshot, config: &self.config, place: &place, has_lines: true };
         let told = arrival(&self.config, asked.is_tcp, asked.from, Some(to))
-            .and_then(|arrival| why(&self.published.newest(), &arrival, &asked.packet));
+            .and_then(|arrival| teller.tell(&arrival, &asked.packet, &asked.supposed));
         for client in clients {
             match &told {
-                Ok(lines) => client.done(json!({ "lines": lines, "to": to })),
+                Ok(told) => client.done(json!({ "lines": told.lines, "to": to, "way": told.json })),
                 Err(error) => client.failed(error, &[]),
             }
         }

@@ -36,3 +36,8 @@ pub const TRACE_STEPS_MAX: usize = 32;
 pub const WORK_PREFETCHES_A_TURN: usize = 16;
 /// Events of sockets that one look takes.
 pub const WORK_EVENTS_MAX: usize = 256;
+/// How long a response takes in the way of a query that is told, unless somebody says otherwise: as from a
+/// server in the same region.
+pub const SUPPOSED_RTT: Duration = Duration::from_millis(10);
+/// Bytes of a line of a batch of queries whose way is told: the longest name, escaped, and all options.
+pub const BATCH_LINE_LEN_MAX: u64 = 4096;

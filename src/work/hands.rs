@@ -80,7 +80,7 @@ impl Hands {
         let is_sampled = self.is_sampled() || job.is_traced;
         let steps = self.tracing.to.as_ref().filter(|_| is_sampled || self.wants.traces);
         let steps = steps.map(|_| self.spare_steps.take().unwrap_or_else(Steps::new));
-        let query = Query::new(job.asked, self.patience);
+        let query = Query::new(job.asked, job.connection.is_some(), self.patience);
         let task = Task { steps, is_sampled, ..Task::new(query, job, Some(desk), snapshot) };
         self.carry(task, Event::Begin, None, now);
     }

@@ -11,6 +11,7 @@ mod orders;
 mod places;
 mod query;
 mod question;
+pub mod rehearsal;
 mod replies;
 mod responses;
 mod snapshots;
