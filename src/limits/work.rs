@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::SERVICE_TIME_EVERY;
+
 /// Upstreams that one query asks: its own, and two that rules of phase `response` try instead. A client waits
 /// for a third no longer.
 pub const WORK_EXCHANGES_MAX: u8 = 3;
@@ -30,6 +32,8 @@ pub const WORK_ORDERS_MAX: usize = 16;
 pub const WORK_SHOWN_MAX: usize = 1000;
 /// Traces that wait to be written.
 pub const TRACES_QUEUED_MAX: usize = 1024;
+/// One query in so many of a worker has the times of its phases recorded, as service times are.
+pub const PHASE_TIME_EVERY: u32 = SERVICE_TIME_EVERY;
 /// Steps of a query that are noted: three exchanges, and all phases as often as they are asked again.
 pub const TRACE_STEPS_MAX: usize = 32;
 /// Entries of the cache that a worker begins to fetch again in one turn.

@@ -106,6 +106,7 @@ impl Worker {
             places,
             tracing: setting.trace,
             to_trace: 0,
+            to_time: 0,
             wants: Wants::default(),
             spare_steps: None,
             bench: Bench::new(),
