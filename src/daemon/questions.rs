@@ -14,9 +14,8 @@ use crate::stats::labels::RULE;
 use crate::work::{CacheOrder, CacheOrderKind, Place};
 
 /// Whether a rule does anything here.
-fn state(policy: &Policy, rule: &Rule) -> &'static str {
-    let told = format!("rule \"{}\" ", rule.name);
-    if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
+fn state(policy: &Policy, id: usize, rule: &Rule) -> &'static str {
+    if !u16::try_from(id).is_ok_and(|id| policy.is_asked(id)) {
         "folded"
     } else if rule.dry_run {
         "dry-run"
@@ -32,7 +31,7 @@ impl Node {
         let policy = snapshot.policy();
         let totals = self.board.read().total;
         let (hits, would) = (RULE_HITS.of(&totals), RULE_WOULD.of(&totals));
-        let rules = policy.rules().iter().map(|rule| {
+        let rules = policy.rules().iter().enumerate().map(|(id, rule)| {
             // The last value is of all that have no counter of their own.
             let label = Some(usize::from(rule.label)).filter(|label| *label < RULE.len - 1);
             json!({
@@ -41,7 +40,7 @@ impl Node {
                 "phase": rule.phase.name(),
                 "action": policy.done(rule),
                 "fallback": fallback_name(rule.fallback),
-                "state": state(policy, rule),
+                "state": state(policy, id, rule),
                 "hits": label.map(|label| hits[label]),
                 "would": label.map(|label| would[label]),
             })
