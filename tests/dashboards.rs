@@ -15,6 +15,7 @@ use as112d::board::announcers::Announcers;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::process::Process;
+use as112d::board::resolver::Resolver;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
@@ -82,6 +83,7 @@ fn metrics() -> Metrics {
         tcp: block(),
         xdp: block(),
         workers: block(),
+        resolver: Resolver::default(),
         gauges: vec![Arc::new(WorkerGauges::new(servers))],
         past: ArcSwap::default(),
         history: Status::new(String::new()),

@@ -146,6 +146,13 @@ fn platform(work: &Work) -> Value {
         "tasks": work.tasks,
         "cache": {"entries": work.cache_entries, "bytes": work.cache_bytes},
         "upstreams": upstreams.collect::<Map<String, Value>>(),
+        "resolver": work.resolver.as_ref().map(|resolver| {
+            json!({
+                "state": resolver.phase.name(),
+                "starts": resolver.starts,
+                "ended": resolver.ended,
+            })
+        }),
     })
 }
 
