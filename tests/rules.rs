@@ -3,11 +3,16 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
-use common::daemon::{Configured, Daemon, V4, get, program, wait_until};
+use common::daemon::{Configured, Daemon, PATIENCE, V4, get, program, wait_until};
 use common::{query, with_opt};
 use serde_json::Value;
 
@@ -425,4 +430,99 @@ fn what_workers_have_is_shown_purged_and_traced() {
     assert!(status.success());
     let traces = fs::read_to_string(node.configured.path("traces.json")).expect("it is there");
     assert!(!traces.contains("x.b.example"), "one in many, and none of a rule without `log`: {traces}");
+}
+
+/// A collector: it takes documents, after it has been ill for so many times.
+fn collector(ill: usize) -> (SocketAddr, Receiver<(String, Value)>) {
+    let listener = TcpListener::bind((V4, 0)).expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for (nth, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.expect("a connection");
+            let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert!(reader.read_line(&mut head).expect("it is text") > 0, "{head}");
+            }
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+            let mut body = vec![0; length.and_then(|length| length.parse().ok()).expect("a length")];
+            reader.read_exact(&mut body).expect("all of it");
+            let code = if nth < ill { "503 Service Unavailable" } else { "200 OK" };
+            write!(stream, "HTTP/1.1 {code}\r\nContent-Length: 2\r\n\r\n{{}}").expect("sent");
+            let document = serde_json::from_slice(&body).expect("it is JSON");
+            if nth >= ill && sender.send((head, document)).is_err() {
+                return;
+            }
+        }
+    });
+    (address, receiver)
+}
+
+/// A trace for each query, and in it a span for each step below that of the whole.
+#[test]
+fn a_collector_gets_a_tree_of_spans_for_each_query() {
+    let (address, documents) = collector(1);
+    let text = "here: qname-suffix in { a.example } and src in { 127.0.0.0/8 } forward 127.0.0.1:9 log\n";
+    let sections = format!("[trace]\nto = 'otlp:http://{address}/v1/traces'\nsample_every = 1048576\n");
+    let node = Node::start(&sections, &[("10.rules", text)]);
+    for name in ["x.a.example", "y.a.example"] {
+        node.daemon.ask_udp(V4, &with_opt(query(name, A), 1232, &[]));
+    }
+    let mut traces = BTreeMap::<String, Vec<Value>>::new();
+    while traces.len() < 2 {
+        let (head, document) =
+            documents.recv_timeout(PATIENCE).expect("traces come, after the first failure");
+        assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
+        for line in [&*format!("Host: {address}\r\n"), "Content-Type: application/json\r\n"] {
+            assert!(head.contains(line), "{line}{head}");
+        }
+        let resource = &document["resourceSpans"][0];
+        assert_eq!(attribute(&resource["resource"], "service.name"), "as112d");
+        for span in resource["scopeSpans"][0]["spans"].as_array().expect("spans") {
+            let trace = span["traceId"].as_str().expect("an ID").to_owned();
+            traces.entry(trace).or_default().push(span.clone());
+        }
+    }
+    let mut names = BTreeSet::new();
+    for (id, spans) in &traces {
+        let number =
+            |span: &Value, key: &str| span[key].as_str().and_then(|at| at.parse::<u64>().ok()).expect("ns");
+        assert_eq!(id.len(), 32);
+        let ids: BTreeSet<&str> = spans.iter().map(|span| span["spanId"].as_str().expect("an ID")).collect();
+        assert!(ids.len() == spans.len() && ids.iter().all(|id| id.len() == 16), "{ids:?}");
+        let roots: Vec<&Value> = spans.iter().filter(|span| span["parentSpanId"] == "").collect();
+        let [root] = roots[..] else { panic!("one root: {spans:#?}") };
+        assert_eq!((&root["name"], &root["kind"]), (&"DNS A".into(), &2.into()));
+        names.insert(attribute(root, "dns.question.name").to_owned());
+        for (key, value) in
+            [("dns.response.code", "SERVFAIL"), ("as112.rule", "here"), ("network.transport", "udp")]
+        {
+            assert_eq!(attribute(root, key), value, "{root}");
+        }
+        let steps: Vec<&Value> = spans.iter().filter(|span| span["parentSpanId"] == root["spanId"]).collect();
+        assert_eq!(steps.len() + 1, spans.len(), "all are below it");
+        let named: Vec<&str> = steps.iter().map(|step| step["name"].as_str().expect("a name")).collect();
+        for name in ["route", "request", "lookup", "post-cache", "ask", "response", "reply", "send", "done"] {
+            assert!(named.contains(&name), "{name}: {named:?}");
+        }
+        let ask = steps.iter().find(|step| step["name"] == "ask").expect("it is there");
+        assert_eq!(attribute(ask, "as112.upstream"), "127.0.0.1:9");
+        let (began, ended) = (number(root, "startTimeUnixNano"), number(root, "endTimeUnixNano"));
+        for step in steps {
+            let (first, last) = (number(step, "startTimeUnixNano"), number(step, "endTimeUnixNano"));
+            assert!(began <= first && first <= last && last <= ended, "{step} {root}");
+        }
+    }
+    assert_eq!(names, ["x.a.example.", "y.a.example."].map(str::to_owned).into());
+    let kept = "as112_traces_total{result=\"kept\"} 2\n";
+    wait_until("they are counted", || get(node.daemon.http(), "/metrics").contains(kept));
+    assert!(node.daemon.stop().0.success());
+}
+
+/// An attribute that is a text.
+fn attribute<'a>(of: &'a Value, key: &str) -> &'a str {
+    let all = of["attributes"].as_array().expect("attributes");
+    let found = all.iter().find(|attribute| attribute["key"] == key).unwrap_or_else(|| panic!("{key}: {of}"));
+    found["value"]["stringValue"].as_str().expect("a text")
 }

@@ -34,6 +34,16 @@ pub const WORK_SHOWN_MAX: usize = 1000;
 pub const TRACES_QUEUED_MAX: usize = 1024;
 /// One query in so many of a worker has the times of its phases recorded, as service times are.
 pub const PHASE_TIME_EVERY: u32 = SERVICE_TIME_EVERY;
+/// Traces that are sent to a collector at a time.
+pub const OTLP_BATCH_MAX: usize = 256;
+/// How often a collector is given what there is.
+pub const OTLP_EVERY: Duration = Duration::from_secs(1);
+/// How long a collector that takes nothing is left alone at most; at first [`OTLP_EVERY`], then doubled.
+pub const OTLP_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long it may take to send some traces. A node that ends waits for that once.
+pub const OTLP_TIME_MAX: Duration = Duration::from_secs(2);
+/// Bytes that are read of a collector's reply: its first line counts.
+pub const OTLP_REPLY_LEN_MAX: usize = 4096;
 /// Steps of a query that are noted: three exchanges, and all phases as often as they are asked again.
 pub const TRACE_STEPS_MAX: usize = 32;
 /// Entries of the cache that a worker begins to fetch again in one turn.

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use super::labels::{
     ADDRESS, CACHE_LOOK, CLASS, CLOSED, COMPARED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO,
     FAMILY, FORGED, Label, OPCODE, OVER_LIMIT as OVER_LIMIT_RESULT, PHASE, PHASE_BIN, QUERY_BIN, RCODE,
-    REARM, REPLY_BIN, ROUTE, RTT_BIN, RULE, SERVER, SERVICE, TRANSPORT, TRIAL, TYPE, VERSION, Values,
+    REARM, REPLY_BIN, ROUTE, RTT_BIN, RULE, SERVER, SERVICE, TRACED, TRANSPORT, TRIAL, TYPE, VERSION, Values,
     WORK_REFUSAL, XDP_REASON, ZONE,
 };
 
@@ -261,6 +261,8 @@ families! {
         "Datagrams at the ports of the conductor that answer no query, by what does not match.",
     UPSTREAM_RTT: "upstream_seconds" [SERVER, RTT_BIN] "Time to the response of an upstream server.",
     UPSTREAM_RTT_SUM: "upstream_seconds_sum" [SERVER] "Microseconds of all responses of an upstream server.",
+    TRACES: "traces_total" [TRACED]
+        "Queries of workers that are traced, by whether there was room where traces wait.",
     PHASE_TIME: "phase_seconds" [PHASE, PHASE_BIN]
         "Time that queries of workers are in a phase, with what follows until the next one; of a sample.",
     PHASE_TIME_SUM: "phase_seconds_sum" [PHASE]

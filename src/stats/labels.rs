@@ -383,6 +383,8 @@ pub const FORGED_CASE: usize = 2;
 pub const FORGED_COOKIE: usize = 3;
 /// Up to which time a response took: from 64 us to a second.
 pub static RTT_BIN: Label = Label { name: "le", len: 16, values: Values::Times(64) };
+/// What becomes of a trace.
+pub static TRACED: Label = Label::fixed("result", &["kept", "dropped"]);
 /// The phases of a query's life.
 pub static PHASE: Label =
     Label::fixed("phase", &["route", "request", "post-cache", "response", "reply", "done"]);

@@ -25,8 +25,8 @@ use crate::policy::{Decision, Hit, Policy, RuleId};
 use crate::serve::job::{Inbox, Job};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{
-    CACHE_LOOKS, CACHE_STORED, DIVERTED, PHASE_TIME, PHASE_TIME_SUM, RULE_HITS, RULE_WOULD, WORK_REFUSED,
-    WORKER_JOBS,
+    CACHE_LOOKS, CACHE_STORED, DIVERTED, PHASE_TIME, PHASE_TIME_SUM, RULE_HITS, RULE_WOULD, TRACES,
+    WORK_REFUSED, WORKER_JOBS,
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
@@ -430,7 +430,8 @@ impl Hands {
         if let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_sampled || task.query.is_traced()) {
             let (later, rule) = (task.query.later(), task.query.rule());
             let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
-            let _ = to.try_send(Box::new(trace));
+            let is_dropped = to.try_send(Box::new(trace)).is_err();
+            self.ledger.count(TRACES.at([usize::from(is_dropped)]));
         }
         steps.clear();
         self.spare_steps = Some(steps);

@@ -8,6 +8,7 @@ pub mod conductor;
 mod divert;
 mod hands;
 mod orders;
+pub mod otlp;
 mod places;
 mod query;
 mod question;
