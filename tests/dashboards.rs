@@ -52,6 +52,8 @@ fn metrics() -> Metrics {
     servers.server(0).set(State::Closed, Duration::from_millis(1), 0);
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
+    let resolver = Resolver::default();
+    resolver.note(|status| status.starts = 1);
     let board = Board {
         log: Log::silent(),
         query_log: Some(Log::silent()),
@@ -83,7 +85,7 @@ fn metrics() -> Metrics {
         tcp: block(),
         xdp: block(),
         workers: block(),
-        resolver: Resolver::default(),
+        resolver,
         gauges: vec![Arc::new(WorkerGauges::new(servers))],
         past: ArcSwap::default(),
         history: Status::new(String::new()),

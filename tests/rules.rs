@@ -209,14 +209,14 @@ test: phase = post-cache and qtype in { PTR } and colo in { test1 test2 }
 #[test]
 fn a_rule_is_folded_if_it_is_asked_in_no_phase() {
     let rules = "both: phase in { request reply } and (phase = reply or colo = elsewhere) pass\n\
-                 none: phase in { request reply } and colo = elsewhere pass\n\
+                 never: phase in { request reply } and colo = elsewhere pass\n\
                  dry: phase in { request reply } and (phase = reply or colo = elsewhere) drop dry-run\n";
     let node = Node::start("[platform]\ncolo = 'test1'\n", &[("10.rules", rules)]);
     let listed: Value = serde_json::from_str(&node.told("rules list --json")).expect("it is JSON");
     let states = listed["rules"].as_array().expect("a list").iter();
     let states: Vec<[&str; 2]> =
         states.map(|rule| ["name", "state"].map(|key| rule[key].as_str().expect("a word"))).collect();
-    assert_eq!(states, [["both", "in effect"], ["none", "folded"], ["dry", "dry-run"]], "{listed}");
+    assert_eq!(states, [["both", "in effect"], ["never", "folded"], ["dry", "dry-run"]], "{listed}");
     assert!(listed["folded"].to_string().contains("both"), "where it is not asked is told: {listed}");
     assert!(node.daemon.stop().0.success());
 }

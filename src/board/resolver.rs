@@ -40,7 +40,7 @@ impl Phase {
     }
 }
 
-/// Where whoever sees to the resolver says how it is, and others read that.
+/// Where whoever sees to the resolver notes its state, and others read that.
 #[derive(Debug, Default)]
 pub struct Resolver(Mutex<Option<Status>>);
 

@@ -78,7 +78,8 @@ pub struct QueryOptions {
     #[arg(long, requires = "why")]
     pub json: bool,
     /// With --why: for each line of a file, or of stdin (-): NAME TYPE and options as here
-    #[arg(long, value_name = "FILE|-", requires = "why", conflicts_with_all = ["name", "rtype", "reverse", "live"])]
+    #[arg(long, value_name = "FILE|-", requires = "why")]
+    #[arg(conflicts_with_all = ["name", "rtype", "reverse", "live"])]
     pub batch: Option<PathBuf>,
     /// With --why, ask the running node; without --from, also send it the query once
     #[arg(long, requires = "why")]

@@ -134,7 +134,8 @@ mod tests {
         };
         assert_eq!(
             asked.to_string(),
-            "why tcp 2001:db8::1 192.175.48.1:53 00ab10 rtt=7 cache=stale=0 cache=hit=hit=3 outcome=timeout outcome=lan=ok rcode=lan=23"
+            "why tcp 2001:db8::1 192.175.48.1:53 00ab10 rtt=7 \
+             cache=stale=0 cache=hit=hit=3 outcome=timeout outcome=lan=ok rcode=lan=23"
         );
         let plain =
             Why { is_tcp: false, from: None, to: None, packet: vec![], supposed: Supposed::default() };

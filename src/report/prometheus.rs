@@ -348,9 +348,11 @@ impl Text {
                 starts,
             ),
         ];
-        for (name, kind, help, value) in of_resolver {
-            self.head(name, kind, help);
-            work.resolver.iter().for_each(|resolver| self.sample(name, &[], value(resolver)));
+        if let Some(resolver) = &work.resolver {
+            for (name, kind, help, value) in of_resolver {
+                self.head(name, kind, help);
+                self.sample(name, &[], value(resolver));
+            }
         }
         type Value = fn(&Server) -> Option<f64>;
         let of_servers: [(&str, &str, Value); 3] = [

@@ -33,7 +33,7 @@ struct Ids {
 }
 
 impl Ids {
-    /// An ID of so many bytes, in hexadecimal; never 0.
+    /// An ID of this many words of 8 bytes, in hexadecimal; never 0.
     fn id<const WORDS: usize>(&mut self) -> String {
         (0..WORDS).fold(String::new(), |id, _| {
             self.next += 1;
@@ -185,8 +185,8 @@ fn in_time(until: Instant, mut step: impl FnMut() -> io::Result<usize>) -> io::R
     }
 }
 
-/// Sends what comes to the collector, some traces at a time, until there is no more `stop`. While nobody takes
-/// them they stay in the queue, where workers count what there is no room for. Gives each failure to `warn`.
+/// Sends what comes to the collector, some traces at a time, until there is no more `stop`. While nobody
+/// takes them they stay in the queue, and workers count what does not fit. Gives each failure to `warn`.
 pub fn run(
     traces: &Receiver<Box<Trace>>,
     stop: &Receiver<()>,
