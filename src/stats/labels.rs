@@ -31,7 +31,8 @@ pub enum Values {
     Rules,
     /// The servers that are asked, and `other`.
     Servers,
-    /// Times, in powers of two of a number of microseconds: the end of the bin, in seconds; the last bin is open.
+    /// Times, in powers of two of a number of microseconds: the end of the bin, in seconds; the last bin is
+    /// open.
     Times(u64),
     /// Sizes in bytes, so many to a bin; the last bin is open.
     Bins(usize),

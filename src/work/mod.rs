@@ -25,7 +25,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -41,7 +41,7 @@ use crate::sys::cpu;
 use crate::sys::threads::{Event, spawn};
 use crate::sys::wake::Waker;
 
-pub use orders::{CacheOrder, CacheOrderKind};
+pub use orders::{CacheOrder, CacheOrderKind, Habits};
 use orders::{Fate, Ordered};
 pub use places::{Place, Places};
 use trace::Tracing;
@@ -72,15 +72,6 @@ pub struct Plan {
     pub confined: Confined,
     /// Which queries are traced, and where traces go.
     pub trace: Tracing,
-}
-
-/// How workers do it, as far as a reload may change that.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Habits {
-    /// What each worker's cache is like; its size stays.
-    pub cache: cache::Settings,
-    /// How long a query may take, unless its rule says otherwise.
-    pub query_timeout: Duration,
 }
 
 /// The threads.

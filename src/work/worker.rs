@@ -12,12 +12,11 @@ use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::Habits;
 use super::cache::Cache;
 use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
 use super::hands::Hands;
-use super::orders::{CacheOrder, CacheOrderKind, Fate, Ordered};
+use super::orders::{CacheOrder, CacheOrderKind, Fate, Habits, Ordered};
 use super::places::Places;
 use super::query::Patience;
 use super::replies::Bench;
