@@ -15,6 +15,7 @@ use as112d::board::announcers::Announcers;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::process::Process;
+use as112d::board::resolver::Resolver;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
@@ -51,6 +52,8 @@ fn metrics() -> Metrics {
     servers.server(0).set(State::Closed, Duration::from_millis(1), 0);
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
+    let resolver = Resolver::default();
+    resolver.note(|status| status.starts = 1);
     let board = Board {
         log: Log::silent(),
         query_log: Some(Log::silent()),
@@ -82,6 +85,7 @@ fn metrics() -> Metrics {
         tcp: block(),
         xdp: block(),
         workers: block(),
+        resolver,
         gauges: vec![Arc::new(WorkerGauges::new(servers))],
         past: ArcSwap::default(),
         history: Status::new(String::new()),

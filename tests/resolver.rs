@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
-use common::daemon::{Daemon, PATIENCE, V4, free_port, program};
+use common::daemon::{Daemon, PATIENCE, V4, free_port, get, program};
 use common::decode::{ADDITIONAL, ANSWER, AUTHORITY, Message, second_opinion};
 use common::peers::{Kind, Peer, ZoneFile};
 use common::skip::skipped;
@@ -402,13 +403,17 @@ fn a_node_keeps_one_running() {
     let control = world.dir.path().join("control");
     let arguments =
         ["--control", control.to_str().expect("text"), "--config", config.to_str().expect("text")];
+    let arguments = [&arguments[..], &["--http", "127.0.0.1:0"]].concat();
     let daemon = Daemon::start(&arguments);
+    let metric = |line: &str| get(daemon.http(), "/metrics").lines().any(|other| other == line);
     let www = query("www.example.test", A);
     let answers =
         || ask_within(address, &www, PATIENCE / 20).is_some_and(|reply| said(&reply).1[0] == [A, A]);
     await_that("it answers", answers);
     let [first] = resolvers(&config)[..] else { panic!("there is one") };
     is_confined(first, 256 << 20);
+
+    assert!(metric("as112_resolver_up 1") && metric("as112_resolver_starts_total 1"));
 
     // Killed, it comes back, and the node does not notice.
     let mut before = first;
@@ -422,6 +427,11 @@ fn a_node_keeps_one_running() {
         assert_ne!(now, before);
         before = now;
     }
+    await_that("its starts are counted", || metric("as112_resolver_starts_total 5"));
+    let state: Value = serde_json::from_str(&get(daemon.http(), "/stats.json")).expect("JSON");
+    let resolver = &state["platform"]["resolver"];
+    let ended = resolver["ended"].as_str().unwrap_or_default();
+    assert!(resolver["starts"] == 5 && ended.contains("signal"), "{resolver}");
 
     // At an upgrade there is always one, and in the end one.
     let upgrade =

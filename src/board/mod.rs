@@ -10,6 +10,7 @@ pub mod observed;
 pub mod process;
 pub mod recent;
 pub mod remarks;
+pub mod resolver;
 mod status;
 pub mod talkers;
 pub mod work;
@@ -36,6 +37,7 @@ use host::{Host, HostCounts};
 pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
 use process::{Process, ProcessValues};
+use resolver::Resolver;
 pub use status::Status;
 use work::Work;
 
@@ -138,6 +140,8 @@ pub struct Board {
     pub workers: Block,
     /// What each of them has at hand.
     pub gauges: Vec<Arc<WorkerGauges>>,
+    /// The resolver that this node runs, if it does.
+    pub resolver: Resolver,
     /// What threads counted in earlier runs that have no successor in this one.
     pub past: ArcSwap<Base>,
     /// How the history fares.
@@ -203,7 +207,7 @@ impl Board {
         let named = self.named.load_full();
         Reading {
             board: self,
-            work: Work::read(&self.gauges, &named.counted.servers),
+            work: Work::read(&self.gauges, &named.counted.servers, self.resolver.status()),
             named,
             total,
             xdp,
@@ -458,6 +462,7 @@ pub(crate) mod tests {
             xdp: block(None, &[]),
             workers: Block::of_workers(Vec::new(), Base::default()),
             gauges: Vec::new(),
+            resolver: Resolver::default(),
             past: ArcSwap::default(),
             history: Status::new("in memory".to_owned()),
             exports: vec![("dsc", Status::new("/dsc".to_owned()))],
@@ -498,13 +503,13 @@ pub(crate) mod tests {
     #[test]
     fn every_histogram_has_a_sum() {
         let histograms: Vec<&Family> = shown().filter(|family| family.is_histogram()).collect();
-        assert_eq!(histograms.len(), 3);
+        assert_eq!(histograms.len(), 4);
         for family in histograms {
             let sum = sum_of(family);
             assert_eq!(sum.labels.len() + 1, family.labels.len(), "{}", sum.name);
-            let is_of_times = matches!(family.labels.last().unwrap().values, Values::Times);
+            let is_of_times = matches!(family.labels.last().unwrap().values, Values::Times(_));
             assert_eq!((sum.is_micros(), family.bin_len().is_none()), (is_of_times, is_of_times));
         }
-        assert_eq!(shown().count() + 3, FAMILIES.len());
+        assert_eq!(shown().count() + 4, FAMILIES.len());
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::resolver::Status;
 use crate::stats::gauges::{State, WorkerGauges};
 
 /// A server that workers ask.
@@ -31,11 +32,17 @@ pub struct Work {
     pub cache_bytes: u64,
     /// The servers, in the order of their labels.
     pub servers: Vec<Server>,
+    /// How the resolver is that this node runs, if it does.
+    pub resolver: Option<Status>,
 }
 
 impl Work {
     /// What `gauges` say now, of servers with these names; nothing without workers.
-    pub(super) fn read(gauges: &[Arc<WorkerGauges>], servers: &[String]) -> Option<Self> {
+    pub(super) fn read(
+        gauges: &[Arc<WorkerGauges>],
+        servers: &[String],
+        resolver: Option<Status>,
+    ) -> Option<Self> {
         let sum = |of: fn(&WorkerGauges) -> u64| gauges.iter().map(|worker| of(worker)).sum();
         (!gauges.is_empty()).then(|| Self {
             workers: gauges.len(),
@@ -43,6 +50,7 @@ impl Work {
             cache_entries: sum(WorkerGauges::cache_entries),
             cache_bytes: sum(WorkerGauges::cache_bytes),
             servers: servers.iter().enumerate().map(|(label, name)| server(gauges, label, name)).collect(),
+            resolver,
         })
     }
 }
@@ -62,6 +70,7 @@ fn server(gauges: &[Arc<WorkerGauges>], label: usize, name: &str) -> Server {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::board::resolver::Phase;
     use crate::board::tests::board;
     use crate::board::{Base, Block, Board, Named};
     use crate::stats::counters::{
@@ -106,6 +115,8 @@ pub(crate) mod tests {
         let gauges = WorkerGauges::new(servers);
         gauges.set(5, 7, 1000);
         board.gauges = vec![Arc::new(gauges)];
+        let ended = Some("killed by signal 9".to_owned());
+        board.resolver.note(|status| *status = Status { phase: Phase::Waiting, starts: 3, ended });
         board
     }
 
@@ -122,7 +133,7 @@ pub(crate) mod tests {
             Arc::new(gauges)
         };
         let names = ["a/192.0.2.1:53", "b/192.0.2.2:53", "b/192.0.2.3:53"].map(str::to_owned);
-        let work = Work::read(&[worker(1), worker(2)], &names).unwrap();
+        let work = Work::read(&[worker(1), worker(2)], &names, None).unwrap();
         assert_eq!((work.workers, work.tasks, work.cache_entries, work.cache_bytes), (2, 10, 14, 2000));
         let server = |at: usize, state, srtt: Option<u64>, in_flight| Server {
             name: names[at].clone(),
@@ -136,6 +147,6 @@ pub(crate) mod tests {
             server(2, State::Closed, None, 0),
         ];
         assert_eq!(work.servers, expected);
-        assert_eq!(Work::read(&[], &names), None);
+        assert_eq!(Work::read(&[], &names, None), None);
     }
 }

@@ -18,6 +18,7 @@ use crate::limits::{
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Upstream};
 use crate::work::cache;
+use crate::work::otlp::Collector;
 
 //------------ Workers and rules ---
 
@@ -298,30 +299,66 @@ impl ResolverSpec {
 /// Which queries are traced besides those of rules with `log`, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// The file.
-    pub file: PathBuf,
+    /// Where to.
+    pub to: TraceTo,
     /// One query in so many that workers have.
     pub sample_every: NonZeroU32,
 }
 
 /// Where traces go.
-#[derive(Clone, Debug)]
-struct TraceFile(PathBuf);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TraceTo {
+    /// A file.
+    File(PathBuf),
+    /// A collector of OpenTelemetry.
+    Otlp(Collector),
+}
 
-impl Written for TraceFile {
-    const EXPECTED: &'static str = "a file such as \"file:traces.json\"";
+impl Trace {
+    /// The file, if they go to one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.to {
+            TraceTo::File(file) => Some(file),
+            TraceTo::Otlp(_) => None,
+        }
+    }
 
-    fn read(text: &str) -> Result<Self, String> {
-        let path = text.strip_prefix("file:").filter(|path| !path.is_empty());
-        path.map(|path| Self(path.into()))
-            .ok_or_else(|| format!("`{text}` is not a place for traces; give {}", Self::EXPECTED))
+    /// The port of the collector, if they go to one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match &self.to {
+            TraceTo::File(_) => None,
+            TraceTo::Otlp(collector) => Some(collector.address.port()),
+        }
     }
 }
+
+impl Written for TraceTo {
+    const EXPECTED: &'static str =
+        "\"file:traces.json\", or a collector such as \"otlp:http://192.0.2.9:4318/v1/traces\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let file = text.strip_prefix("file:").filter(|path| !path.is_empty());
+        let collector = text.strip_prefix("otlp:http://").and_then(|url| {
+            let (address, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+            let is_sound = path.bytes().all(|byte| byte.is_ascii_graphic());
+            let path = if path.is_empty() { OTLP_PATH } else { path };
+            let address = address.parse().ok().filter(|_| is_sound)?;
+            Some(Collector { address, path: path.to_owned() })
+        });
+        let to = file.map(|file| Self::File(file.into())).or(collector.map(Self::Otlp));
+        to.ok_or_else(|| format!("`{text}` is not a place for traces; give {}", Self::EXPECTED))
+    }
+}
+
+/// Where collectors take traces (OTLP).
+const OTLP_PATH: &str = "/v1/traces";
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a [trace] section")]
 pub(super) struct TraceSpec {
-    to: Option<Given<TraceFile>>,
+    to: Option<Given<TraceTo>>,
     sample_every: Given<Count<1, SAMPLE_EVERY_MAX>>,
 }
 
@@ -334,8 +371,11 @@ impl Default for TraceSpec {
 impl TraceSpec {
     /// Traces, if somebody gets them. Paths begin in `dir`.
     pub(super) fn settings(self, dir: &Path) -> Option<Trace> {
-        let file = dir.join(self.to?.value.0);
+        let to = match self.to?.value {
+            TraceTo::File(file) => TraceTo::File(dir.join(file)),
+            to @ TraceTo::Otlp(_) => to,
+        };
         let sample_every = u32::try_from(self.sample_every.value.0).ok().and_then(NonZeroU32::new);
-        Some(Trace { file, sample_every: sample_every.expect("its range begins at 1 and ends below 2^32") })
+        Some(Trace { to, sample_every: sample_every.expect("its range begins at 1 and ends below 2^32") })
     }
 }

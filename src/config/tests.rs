@@ -171,7 +171,17 @@ fn mistakes_about_the_platform() {
             "give \"fail\", \"refuse\", \"native\", \"drop\", \"next\" or \"stale\"",
         ),
         ("[resolver]\naddress = '127.0.0.1:0'", "2:11", "has port 0"),
-        ("[trace]\nto = 'http://127.0.0.1'", "2:6", "is not a place for traces; give a file such as"),
+        (
+            "[trace]\nto = 'http://127.0.0.1'",
+            "2:6",
+            "is not a place for traces; give \"file:traces.json\", or",
+        ),
+        (
+            "[trace]\nto = 'otlp:http://collector:4318/v1/traces'",
+            "2:6",
+            "such as \"otlp:http://192.0.2.9:4318/",
+        ),
+        ("[trace]\nto = 'otlp:http://192.0.2.9:4318/a b'", "2:6", "is not a place for traces"),
     ] {
         let found = mistakes(text);
         assert_eq!(found.len(), 1, "{text}: {found:#?}");
@@ -216,9 +226,8 @@ fn the_platform_is_as_it_is_written() {
     assert!(route.place.ends_with("as112d.toml:18:8") && route.when.contains('\n'), "{route:?}");
     let resolver = config.resolver.unwrap();
     assert_eq!((resolver.enabled, resolver.address.to_string().as_str()), (false, "192.0.2.9:5354"));
-    assert!(
-        config.trace.is_some_and(|trace| trace.file.ends_with("t.json") && trace.sample_every.get() == 1024)
-    );
+    let trace = config.trace.unwrap();
+    assert!(trace.file().is_some_and(|file| file.ends_with("t.json")) && trace.sample_every.get() == 1024);
     // Rules are beside the file, if they are there.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("as112d.toml");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::config::certificates::SYSTEM;
 use crate::config::doors::SYSTEM_DIR;
+use crate::config::platform::Trace;
 use crate::policy::upstream::Over;
 use crate::sys::confine::{self, Confined, Plan, Refused};
 use crate::taps::DnstapReceiver;
@@ -54,13 +55,14 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
-    let traces = config.trace.as_ref().map(|trace| trace.file.as_path());
+    let traces = config.trace.as_ref().and_then(|trace| trace.file());
     let logs = || config.log.file.as_deref().into_iter().chain(query_log).chain(traces);
     let written = written.chain(logs().map(folder)).chain(control.map(Path::to_owned));
     let tap = config.dnstap.as_ref().and_then(|dnstap| match dnstap.to {
         DnstapReceiver::Tcp(address) => Some(address.port()),
         DnstapReceiver::Unix(_) => None,
     });
+    let collector = config.trace.as_ref().and_then(Trace::port);
     Plan {
         user: config.user.clone(),
         landlock: config.confine.landlock,
@@ -70,7 +72,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
         own: control.filter(|dir| *dir == Path::new(SYSTEM_DIR)).map(Path::to_owned),
         logs: logs().map(Path::to_owned).collect(),
         // The node asks itself before it says that it serves.
-        connect: config.listen.iter().map(SocketAddr::port).chain(tap).collect(),
+        connect: config.listen.iter().map(SocketAddr::port).chain(tap).chain(collector).collect(),
     }
 }
 

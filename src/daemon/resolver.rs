@@ -4,56 +4,19 @@
 //! of the old one is ended, so there is always one.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use crate::board::Board;
+use crate::board::resolver::{Phase, Status};
 use crate::limits::{RESOLVER_LEAVE_AFTER, RESOLVER_START_MAX, RESOLVER_WAIT_MAX, RESOLVER_WAIT_MIN};
-use crate::log::Log;
 use crate::net::{self, Event};
 use crate::sys::confine::{Class, Confined};
 use crate::sys::launcher::{Launcher, READY};
 use crate::sys::passing::Passage;
-
-/// How a resolver is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// What it does.
-    pub phase: Phase,
-    /// How often it was started.
-    pub starts: u64,
-    /// How it ended last.
-    pub ended: Option<String>,
-}
-
-/// What a resolver does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// It is being started.
-    #[default]
-    Starting,
-    /// It takes queries.
-    Running,
-    /// It has ended, and will be started again.
-    Waiting,
-    /// It was told to end.
-    Ended,
-}
-
-impl Phase {
-    /// As it is shown.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Ended => "ended",
-        }
-    }
-}
 
 /// How long it is waited before each start.
 #[derive(Debug, Default)]
@@ -75,7 +38,6 @@ pub struct Supervisor {
     /// Its end is the word to end.
     off: Option<Passage>,
     thread: Option<JoinHandle<()>>,
-    status: Arc<Mutex<Status>>,
 }
 
 impl Supervisor {
@@ -87,11 +49,10 @@ impl Supervisor {
         launcher: Arc<Launcher>,
         confined: &Confined,
         events: &Sender<Event>,
-        log: &Log,
+        board: &Arc<Board>,
     ) -> io::Result<Self> {
         let (off, is_off) = Passage::pair()?;
-        let status = Arc::new(Mutex::new(Status::default()));
-        let watch = Watch { launcher, is_off, status: Arc::clone(&status), log: log.clone() };
+        let watch = Watch { launcher, is_off, board: Arc::clone(board) };
         let confined = confined.clone();
         let watch = move || {
             confined.thread(Class::Elder)?;
@@ -99,13 +60,7 @@ impl Supervisor {
             Ok(())
         };
         let thread = Some(net::spawn("resolver".to_owned(), events.clone(), watch)?);
-        Ok(Self { off: Some(off), thread, status })
-    }
-
-    /// How the resolver is.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Ok(Self { off: Some(off), thread })
     }
 
     /// Ends the resolver when that of the process that succeeds this one has had time to start.
@@ -138,8 +93,7 @@ impl Drop for Supervisor {
 struct Watch {
     launcher: Arc<Launcher>,
     is_off: Passage,
-    status: Arc<Mutex<Status>>,
-    log: Log,
+    board: Arc<Board>,
 }
 
 impl Watch {
@@ -157,7 +111,7 @@ impl Watch {
                 Err(error) => (error.to_string(), None),
             };
             let wait = waits.after(ran);
-            self.log.warning(format!(
+            self.board.log.warning(format!(
                 "the resolver has ended ({ended}); it is started again in {} s",
                 wait.as_secs()
             ));
@@ -180,14 +134,14 @@ impl Watch {
         }
         let began = Instant::now();
         self.note(|status| status.phase = Phase::Running);
-        self.log.info("the resolver takes queries");
+        self.board.log.info("the resolver takes queries");
         // It says nothing more.
         let _ = line.await_message(None, Some(&self.is_off));
         Ok(Some(began.elapsed()))
     }
 
     fn note(&self, change: impl FnOnce(&mut Status)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        self.board.resolver.note(change);
     }
 }
 

@@ -172,7 +172,7 @@ impl Start<'_> {
         let Watching { board, watched, control } = watching;
         let course = Course::new(Instant::now(), &self.config);
         let succession = Succession::new(self.origin.take_launcher(), handles, elder);
-        let resolver = self.resolver(&succession, &confined).unwrap_or_else(|error| {
+        let resolver = self.resolver(&succession, &confined, &board).unwrap_or_else(|error| {
             lines.warn(format!("the resolver cannot be started: {error}"));
             None
         });
@@ -352,12 +352,17 @@ impl Start<'_> {
     }
 
     /// The resolver is nobody's concern but of those whose queries go to it.
-    fn resolver(&self, succession: &Succession, confined: &Confined) -> Result<Option<Supervisor>, String> {
+    fn resolver(
+        &self,
+        succession: &Succession,
+        confined: &Confined,
+        board: &Arc<Board>,
+    ) -> Result<Option<Supervisor>, String> {
         if !self.config.resolver.as_ref().is_some_and(|resolver| resolver.enabled) {
             return Ok(None);
         }
         let launcher = succession.launcher()?;
-        let started = Supervisor::start(launcher, confined, &self.events, &self.logging.log);
+        let started = Supervisor::start(launcher, confined, &self.events, board);
         started.map(Some).map_err(|error| error.to_string())
     }
 

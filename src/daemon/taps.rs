@@ -38,7 +38,7 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config, log: &Log) -> Result<Opened, String> {
     let file = config.query_log.as_ref().and_then(|query_log| query_log.file.clone());
     let dnstap = config.dnstap.as_ref().map(|_| Arc::default());
-    let (log, traces) = (log.clone(), traces::open(config)?);
+    let (log, traces) = (log.clone(), traces::open(config, log)?);
     if file.is_none() {
         return Ok(Opened { query_log: log.clone(), log, writer: None, dnstap, traces });
     }

@@ -16,6 +16,7 @@ use crate::board::announcers::Announcers;
 use crate::board::host::Host;
 use crate::board::observed::Observed;
 use crate::board::process::Process;
+use crate::board::resolver::Resolver;
 use crate::board::{Block, Board, Facts, Life, Named, Reloads, Status};
 use crate::config::Config;
 use crate::config::announce::served;
@@ -78,6 +79,7 @@ fn board(
         xdp,
         workers: Block::of_workers(Vec::new(), bases.workers),
         gauges: Vec::new(),
+        resolver: Resolver::default(),
         past: ArcSwap::from_pointee(bases.past),
         history: Status::new(history),
         exports: config.export.statuses(),

@@ -33,4 +33,5 @@ mod world;
 pub use compiled::Policy;
 pub use reference::reference;
 pub use rule::{Action, Decision, Fallback, Hit, Route, Rule, RuleId};
+pub use values::{rcode, rcode_text};
 pub use world::{Series, Source, World};

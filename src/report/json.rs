@@ -146,6 +146,13 @@ fn platform(work: &Work) -> Value {
         "tasks": work.tasks,
         "cache": {"entries": work.cache_entries, "bytes": work.cache_bytes},
         "upstreams": upstreams.collect::<Map<String, Value>>(),
+        "resolver": work.resolver.as_ref().map(|resolver| {
+            json!({
+                "state": resolver.phase.name(),
+                "starts": resolver.starts,
+                "ended": resolver.ended,
+            })
+        }),
     })
 }
 
@@ -202,6 +209,7 @@ mod tests {
                     server: {"state": "closed", "srtt_seconds": 0.0015, "in_flight": 3},
                     "lan/[2001:db8::53]:53": {"state": "open", "srtt_seconds": null, "in_flight": 0},
                 },
+                "resolver": {"state": "waiting", "starts": 3, "ended": "killed by signal 9"},
             })
         );
         assert_eq!(document["shards"][1]["counters"].get("rule_hits"), None);

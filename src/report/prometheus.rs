@@ -9,6 +9,7 @@ use crate::announce::report::Route;
 use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::{Observation, TIME_BOUNDS};
 use crate::board::process::PROCESS;
+use crate::board::resolver::{Phase, Status};
 use crate::board::work::{Server, Work};
 use crate::board::{Reading, sum_of};
 use crate::limits::SERVICE_TIME_EVERY;
@@ -334,6 +335,24 @@ impl Text {
         for (name, help, value) in gauges {
             self.head(name, "gauge", help);
             self.sample(name, &[], value);
+        }
+        let is_up = |resolver: &Status| u64::from(resolver.phase == Phase::Running);
+        let starts = |resolver: &Status| resolver.starts;
+        type OfResolver = fn(&Status) -> u64;
+        let of_resolver: [(&str, &str, &str, OfResolver); 2] = [
+            ("as112_resolver_up", "gauge", "Whether the resolver that this node runs takes queries.", is_up),
+            (
+                "as112_resolver_starts_total",
+                "counter",
+                "Times that this process started its resolver.",
+                starts,
+            ),
+        ];
+        if let Some(resolver) = &work.resolver {
+            for (name, kind, help, value) in of_resolver {
+                self.head(name, kind, help);
+                self.sample(name, &[], value(resolver));
+            }
         }
         type Value = fn(&Server) -> Option<f64>;
         let of_servers: [(&str, &str, Value); 3] = [

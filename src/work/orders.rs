@@ -1,8 +1,11 @@
 //! What workers are told.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
+
+use super::cache;
 
 /// What is to be done with what caches have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,15 @@ pub enum CacheOrderKind {
     Purge,
     /// So many lines are shown at the most.
     Show(usize),
+}
+
+/// How workers do it, as far as a reload may change that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Habits {
+    /// What each worker's cache is like; its size stays.
+    pub cache: cache::Settings,
+    /// How long a query may take, unless its rule says otherwise.
+    pub query_timeout: Duration,
 }
 
 /// An order and where its answer goes.

@@ -54,6 +54,8 @@ pub struct Trace {
     pub rule: Option<String>,
     /// Its steps, and when each began: since it was taken in.
     pub steps: Vec<(&'static str, Duration)>,
+    /// How long all of it took.
+    pub took: Duration,
     /// What the cache had.
     pub cache: Option<&'static str>,
     /// Who was asked: the name of the upstream.
@@ -98,7 +100,8 @@ impl Steps {
         later: &Later,
         reply_len: Option<usize>,
     ) -> Trace {
-        let asked = SystemTime::now().checked_sub(job.asked.elapsed());
+        let took = job.asked.elapsed();
+        let asked = SystemTime::now().checked_sub(took);
         let rule = rule.and_then(|rule| policy.rules().get(usize::from(rule)));
         let upstream = later.upstream.and_then(|upstream| policy.upstreams().get(usize::from(upstream)));
         Trace {
@@ -109,6 +112,7 @@ impl Steps {
             question: job.query().to_vec(),
             rule: rule.map(|rule| rule.name.clone()),
             steps: self.0.clone(),
+            took,
             cache: later.cache.map(|cached| match cached {
                 Cached::Hit => "hit",
                 Cached::Stale => "stale",
@@ -188,10 +192,10 @@ pub fn run(traces: &Receiver<Box<Trace>>, stop: &Receiver<()>, mut write: impl F
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn traced() -> Trace {
+    pub(in crate::work) fn traced() -> Trace {
         let mut question = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x01a\0\0\x0c\0\x01".to_vec();
         question.extend([0; 11]);
         Trace {
@@ -202,6 +206,7 @@ mod tests {
             question,
             rule: Some("lan".to_owned()),
             steps: vec![("route", Duration::ZERO), ("request", Duration::from_micros(12))],
+            took: Duration::from_micros(40),
             cache: Some("miss"),
             upstream: Some("lan".to_owned()),
             rtt: Some(Duration::from_millis(3)),

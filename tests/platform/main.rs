@@ -31,3 +31,4 @@ mod rulebook;
 mod rules;
 mod stopped;
 mod streams;
+mod why;

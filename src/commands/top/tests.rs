@@ -156,6 +156,7 @@ fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
         });
         numbers["counters"].as_object_mut().unwrap().extend(counters.as_object().unwrap().clone());
         numbers["platform"] = json!({
+            "resolver": {"state": "waiting", "starts": 2, "ended": "killed by signal 9"},
             "workers": 1, "tasks": 12, "cache": {"entries": 7, "bytes": 1000},
             "upstreams": {
                 "lan/192.0.2.53:53": {"state": "closed", "srtt_seconds": 0.0015, "in_flight": 3},
@@ -178,7 +179,7 @@ fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
         &[
             "workers    1,920/s   waiting 12   cache hits 80.0 %   fallbacks 3.8/s",
             " rule ────────",
-            " upstream ──────",
+            " upstream (resolver waiting) ──────",
             "lan         ████████",
             "divert-test ██",
             "75.0 %  lan/192.0.2.53:53     up     1.50 ms   96.0/s",

@@ -6,6 +6,7 @@ use super::charts::{Told, bars, shares_told};
 use super::document::{rows_of, table_card};
 use super::numbers::{NOTHING, count, exact, percent, si_small};
 use crate::board::Reading;
+use crate::board::resolver::Status;
 use crate::board::work::{Server, Work};
 use crate::stats::counters::{
     CACHE_EVICTED, CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED, Family, HANDED_OVER,
@@ -122,6 +123,10 @@ fn workers(reading: &Reading<'_>, work: &Work) -> Markup {
         sums("Evicted from it", CACHE_EVICTED),
         sums("Purged from it", CACHE_PURGED),
     ];
+    if let Some(Status { phase, starts, ended }) = &work.resolver {
+        let ended = ended.as_ref().map_or_else(String::new, |ended| format!("; the last one: {ended}"));
+        rows.push(vec!["Resolver".to_owned(), format!("{}, start {starts}{ended}", phase.name())]);
+    }
     let of_reasons = WORK_REFUSED.of(&reading.total);
     let reasons = WORK_REFUSED.labels[1];
     for reason in 0..reasons.len {
@@ -154,12 +159,14 @@ mod tests {
              <td>0\u{202f}%</td><td>1</td><td>0</td></tr>",
             "7 entries, 1.00\u{202f}kB; 66.7\u{202f}% of lookups answered",
             "<tr><th scope=\"row\">Fallbacks: pool</th><td>2</td></tr>",
+            "<tr><th scope=\"row\">Resolver</th>\
+             <td>waiting, start 3; the last one: killed by signal 9</td></tr>",
         ] {
             assert!(with.contains(part), "{part}\n---\n{with}");
         }
         assert!(!with.contains("<th scope=\"row\">none</th>"), "no query was without a rule");
         let without = operator::render(&board().read(), &Pace::default());
-        for part in ["ule", "pstream", "ache", "orker"] {
+        for part in ["ule", "pstream", "ache", "orker", "esolver"] {
             assert!(!without.contains(part), "{part}");
         }
     }

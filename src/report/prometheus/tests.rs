@@ -74,6 +74,8 @@ fn what_rules_and_workers_do_is_there_where_there_are_any() {
          as112_upstream_srtt_seconds{server=\"lan/192.0.2.53:53\"} 0.0015\n# HELP",
         "as112_upstream_in_flight{server=\"lan/192.0.2.53:53\"} 3\n",
         "\nas112_worker_tasks 5\n",
+        "# TYPE as112_resolver_up gauge\nas112_resolver_up 0\n",
+        "# TYPE as112_resolver_starts_total counter\nas112_resolver_starts_total 3\n",
         "\nas112_cache_entries 7\n",
         "\nas112_cache_bytes 1000\n",
         "# TYPE as112_rule_hits_total counter\nas112_rule_hits_total{rule=\"none\"} 0\n\
@@ -93,7 +95,8 @@ fn what_rules_and_workers_do_is_there_where_there_are_any() {
     }
     assert_eq!(text.matches("as112_upstream_seconds_bucket").count(), 2 * 16, "no other server has any");
     let without = rendered(Format::Text);
-    for part in ["rule", "upstream", "worker", "cache_", "coalesced", "SERVFAIL", "divert"] {
+    for part in ["rule", "upstream", "worker", "cache_", "coalesced", "SERVFAIL", "as112_resolver", "divert"]
+    {
         assert!(!without.contains(part), "{part}");
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Platform {
     line: Line<'static>,
     rules: Share,
     servers: Vec<Server>,
+    /// What the resolver does that the node runs.
+    resolver: Option<String>,
 }
 
 struct Server {
@@ -44,6 +46,7 @@ impl Platform {
             line: workers(change),
             rules: Share { title: "rule", parts, all },
             servers: servers.collect(),
+            resolver: now.at("resolver").now["state"].as_str().map(str::to_owned),
         })
     }
 
@@ -57,7 +60,8 @@ impl Platform {
         frame.render_widget(self.line, line);
         let [rules, servers] = places else { return };
         self.rules.draw(frame, *rules);
-        let block = ruled(" upstream ".to_owned());
+        let resolver = self.resolver.map_or_else(String::new, |state| format!("(resolver {state}) "));
+        let block = ruled(format!(" upstream {resolver}"));
         let name_len = usize::from(servers.width).saturating_sub(STATE_LEN + NUMBERS_LEN + 2);
         let line = |server: &Server| {
             Line::from(vec![
