@@ -22,6 +22,7 @@ use as112d::board::announcers::Announcers;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::process::Process;
+use as112d::board::resolver::Resolver;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::history::fault::{Cause, Fault};
 use as112d::history::uniques::UniquesOfDays;
@@ -87,6 +88,7 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         xdp: block(bases.xdp),
         workers: Block::of_workers(Vec::new(), bases.workers),
         gauges: Vec::new(),
+        resolver: Resolver::default(),
         past: ArcSwap::from_pointee(bases.past),
         history: Status::new(String::new()),
         exports: Vec::new(),

@@ -20,7 +20,7 @@ use as112d::stats::ledger::LedgerSettings;
 use as112d::sys::confine::Confined;
 use as112d::sys::wake::Waker;
 use as112d::work::trace::Tracing;
-use as112d::work::{Place, Places, Plan, Workers, cache};
+use as112d::work::{Habits, Place, Places, Plan, Workers, cache};
 use as112d::zone;
 
 use common::{options, policy, query, settings};
@@ -94,8 +94,7 @@ impl Floor {
             sockets: vec![vec![listener.try_clone().expect("a second handle")]],
             tcp: None,
             published: std::sync::Arc::clone(&published),
-            cache: cache::Settings::default(),
-            query_timeout: Duration::from_secs(10),
+            habits: Habits { cache: cache::Settings::default(), query_timeout: Duration::from_secs(10) },
             ledgers: LedgerSettings::default(),
             places: Places::new(|_| Place::default()),
             confined: Confined::default(),
