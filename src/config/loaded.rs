@@ -6,7 +6,7 @@ use super::{Config, Flags, rules};
 use crate::history::sources::Places;
 use crate::policy::Series;
 use crate::problem::Problem;
-use crate::serve::snapshot::{Settings, Snapshot};
+use crate::serve::snapshot::{Apps, Settings, Snapshot};
 use crate::stats::labels::Names;
 use crate::zone::{self, ZoneSet};
 
@@ -62,6 +62,7 @@ pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), 
         rate_limit: config.rate_limit.clone(),
         drop: config.drop.clone(),
         policy,
+        apps: Apps::default(),
         listeners: config.listen.clone(),
         series: counted.zones.clone(),
     };

@@ -153,6 +153,7 @@ mod tests {
             rate_limit: None,
             drop: Vec::new(),
             policy: crate::policy::Policy::default(),
+            apps: crate::serve::snapshot::Apps::default(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

@@ -1,7 +1,9 @@
 //! Everything that a shard reads, in one immutable value.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -40,6 +42,25 @@ pub struct Cookies {
     pub dry_run: bool,
 }
 
+/// The applications of a snapshot, in the order that [`Action::App`](crate::policy::Action::App) numbers them.
+/// Nobody here looks into them: who runs them knows the type.
+#[derive(Clone, Debug, Default)]
+pub struct Apps(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Apps {
+    /// These.
+    #[must_use]
+    pub fn new<T: Any + Send + Sync>(apps: Arc<T>) -> Self {
+        Self(Some(apps))
+    }
+
+    /// What they are, if they are of this type.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.as_ref()?).downcast().ok()
+    }
+}
+
 /// What answers depend on besides the zones.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -63,6 +84,8 @@ pub struct Settings {
     pub listeners: Vec<SocketAddr>,
     /// Rules and routes.
     pub policy: Policy,
+    /// What the applications that rules speak of are, for those who run them.
+    pub apps: Apps,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
     /// keep their places.
     pub series: Vec<String>,
@@ -78,6 +101,7 @@ pub struct Snapshot {
     pub(super) update: UpdatePolicy,
     pub(super) cookies: Option<Cookies>,
     pub(super) policy: Policy,
+    apps: Apps,
     /// The number of its publication.
     pub(super) serial: u32,
     rate_limit: Option<RateLimit>,
@@ -123,6 +147,7 @@ impl Snapshot {
             update: settings.update,
             cookies: settings.cookies,
             policy: settings.policy,
+            apps: settings.apps,
             serial: 0,
             rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
             drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
@@ -130,6 +155,12 @@ impl Snapshot {
             ports: ports(&settings.listeners),
             listeners: settings.listeners,
         })
+    }
+
+    /// The applications that rules speak of.
+    #[must_use]
+    pub fn apps(&self) -> &Apps {
+        &self.apps
     }
 
     /// What zones and addresses are called where they are counted.
@@ -315,6 +346,7 @@ pub(crate) mod tests {
             rate_limit: None,
             drop: Vec::new(),
             policy: Policy::default(),
+            apps: Apps::default(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

@@ -13,6 +13,7 @@ mod query;
 mod question;
 mod replies;
 mod responses;
+pub mod sandbox;
 mod snapshots;
 mod task;
 mod tasks;

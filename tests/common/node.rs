@@ -43,6 +43,7 @@ pub fn settings() -> Settings {
         rate_limit: None,
         drop: Vec::new(),
         policy: Policy::default(),
+        apps: Default::default(),
         listeners: Vec::new(),
         series: Vec::new(),
     }
