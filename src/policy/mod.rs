@@ -31,6 +31,7 @@ mod values;
 mod world;
 
 pub use compiled::Policy;
+pub use parse::{Written, conditions};
 pub use reference::reference;
 pub use rule::{Action, Decision, Fallback, Hit, Route, Rule, RuleId};
 pub use world::{Series, Source, World};
