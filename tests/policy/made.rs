@@ -165,8 +165,20 @@ fn cond(dice: &mut Dice, phase: Phase, depth: usize) -> String {
     text
 }
 
+/// Whose rules they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The node's.
+    Node,
+    /// An application's, which cannot do all that the node can.
+    Guest,
+}
+
+/// What the node alone can do.
+const OF_NODE: [&str; 4] = ["cache-only", "no-store", "divert", " fallback stale"];
+
 /// A rule without a name.
-fn rule(dice: &mut Dice) -> String {
+fn rule(dice: &mut Dice, of: Of) -> String {
     let phase = *dice.pick(&[
         Phase::Route,
         Phase::Route,
@@ -190,6 +202,8 @@ fn rule(dice: &mut Dice) -> String {
     if phase == Phase::Response {
         actions.extend(["retry upstream", "no-store", "no-store"]);
     }
+    let can = |word: &&str| of == Of::Node || !OF_NODE.contains(word);
+    actions.retain(can);
     let action = *dice.pick(&actions);
     let argument = match action {
         "answer" => (*dice.pick(&["NXDOMAIN", "notimp", "2"])).to_owned(),
@@ -214,7 +228,8 @@ fn rule(dice: &mut Dice) -> String {
         };
     }
     let mut options = String::new();
-    for option in [" dry-run", " log", " timeout 300ms", " fallback stale", "\n  fallback next"] {
+    let all = [" dry-run", " log", " timeout 300ms", " fallback stale", " fallback drop", "\n  fallback next"];
+    for option in all.into_iter().filter(can) {
         if dice.once_in(8) && !(option.contains("fallback") && options.contains("fallback")) {
             options += option;
         }
@@ -223,7 +238,7 @@ fn rule(dice: &mut Dice) -> String {
 }
 
 /// A file of 1 to 60 rules.
-pub(crate) fn file(dice: &mut Dice) -> String {
+pub(crate) fn file(dice: &mut Dice, of: Of) -> String {
     let len = 1 + dice.below(60);
     let mut text = String::new();
     for at in 0..len {
@@ -233,7 +248,7 @@ pub(crate) fn file(dice: &mut Dice) -> String {
         if dice.once_in(2) {
             let _ = write!(text, "rule-{at}{}", dice.pick(&[": ", " : ", ":\n ", ":"]));
         }
-        text += &rule(dice);
+        text += &rule(dice, of);
         text += *dice.pick(&["\n", "\n", "\n\n", " # done\n"]);
     }
     text
@@ -241,7 +256,7 @@ pub(crate) fn file(dice: &mut Dice) -> String {
 
 /// A short file with a word or a few letters changed; at times not at all.
 pub(crate) fn damaged(dice: &mut Dice) -> String {
-    let mut text: String = (0..1 + dice.below(3)).map(|_| rule(dice) + "\n").collect();
+    let mut text: String = (0..1 + dice.below(3)).map(|_| rule(dice, Of::Node) + "\n").collect();
     for _ in 0..dice.below(4) {
         let mut words: Vec<String> = text.split_inclusive(char::is_whitespace).map(str::to_owned).collect();
         let at = dice.below(words.len());
@@ -372,6 +387,38 @@ impl Query {
             bits: [(); 5].map(|()| dice.once_in(2)),
             later,
         }
+    }
+
+    /// What of it can be in a packet, and be told to an application: a whole packet, addresses of one family, and
+    /// nothing unknown that is taken for something.
+    pub(crate) fn on_the_wire(dice: &mut Dice) -> Self {
+        let mut query = Self::new(dice, &[]);
+        query.opcode = 0;
+        let [_, recursion_desired, dnssec_ok, has_edns, has_ecs] = &mut query.bits;
+        *dnssec_ok &= *has_edns;
+        *has_ecs &= *has_edns;
+        let (id, rd) = (dice.below(1 << 16) as u16, u8::from(*recursion_desired));
+        query.packet[..2].copy_from_slice(&id.to_be_bytes());
+        query.packet[2..6].copy_from_slice(&[rd, 0, 0, 1]);
+        query.packet.extend([query.qtype, query.qclass].map(u16::to_be_bytes).concat());
+        if *has_edns {
+            let options: &[u8] = if *has_ecs { b"\0\x08\0\x07\0\x01\x18\0\xC0\0\x02" } else { b"" };
+            query.packet[11] = 1;
+            query.packet.extend(b"\0\0\x29\x04\xD0\0\0");
+            query.packet.extend([if *dnssec_ok { 0x80 } else { 0 }, 0, 0, options.len() as u8]);
+            query.packet.extend(options);
+        }
+        if query.src.is_ipv4() != query.dst.is_ipv4() {
+            query.dst = if query.src.is_ipv4() { "192.0.2.77:53" } else { "[2001:db8::77]:53" }.parse().expect("one");
+        }
+        query.later.cache = query.later.cache.or(Some(Cached::Miss));
+        // Nobody tells an application that the resolver was asked.
+        query.later.upstream = query.later.upstream.filter(|upstream| *upstream < 2);
+        query
+    }
+
+    pub(crate) fn packet(&self) -> &[u8] {
+        &self.packet
     }
 
     pub(crate) fn facts(&self) -> Facts<'_> {

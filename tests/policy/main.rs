@@ -9,6 +9,7 @@ mod mutate;
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod guest;
 mod made;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,7 +22,7 @@ use as112d::policy::upstream::Upstream;
 use as112d::policy::{Action, Hit, Policy, Series, Source, World, reference};
 use serde_json::{Value, json};
 
-use made::{Query, damaged, file};
+use made::{Of, Query, damaged, file};
 use mutate::Dice;
 
 const FILE: &str = "rules.d/test.rules";
@@ -175,7 +176,7 @@ fn another_evaluator_decides_the_same() {
     let (mut taken, mut hits) = (0, 0);
     for at in 0..pairs.div_ceil(QUERIES) {
         let mut dice = Dice::new(seed as u64 ^ (at as u64) << 20);
-        let text = file(&mut dice);
+        let text = file(&mut dice, Of::Node);
         let colo = if dice.once_in(4) { "elsewhere" } else { COLO };
         let policy = compile(&text, colo).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
         let tags = tag_names(&text);
@@ -249,18 +250,4 @@ fn the_examples_of_the_reference_are_rules() {
         assert!(policy.folded().is_empty() && !policy.rules().is_empty(), "{example}");
     }
     compile(&examples.concat(), COLO).expect("together too");
-}
-
-/// What a guest will be compiled from needs nothing but `core` and `alloc`.
-#[test]
-fn the_language_needs_no_operating_system() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy");
-    for file in [
-        "build", "check", "classes", "engine", "expr", "facts", "language", "lexer", "lower", "names",
-        "networks", "parse", "phase", "rule", "stage", "term", "tree", "values",
-    ] {
-        let text = std::fs::read_to_string(here.join(file).with_extension("rs")).expect("it is there");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        assert!(!code.contains("std::"), "{file}.rs");
-    }
 }
