@@ -76,6 +76,7 @@ fn metrics() -> Metrics {
                 addresses: vec!["[::1]:53".to_owned()],
                 rules: vec!["none".to_owned(), "lan".to_owned()],
                 servers: vec!["lan/192.0.2.53:53".to_owned()],
+                apps: vec!["none".to_owned(), "filter".to_owned()],
             },
         }),
         shards: vec![block()],

@@ -43,7 +43,8 @@ impl Loaded {
 /// them.
 pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
     let cookies = config.cookies.load();
-    let series = Series { rules: counted.rules.clone(), servers: counted.servers.clone() };
+    let series =
+        Series { rules: counted.rules.clone(), servers: counted.servers.clone(), apps: counted.apps.clone() };
     let policy = rules::policy(config, series);
     let (zones, policy, cookies) = match (zone::load(&config.zones), policy, cookies) {
         (Ok(zones), Ok(policy), Ok(cookies)) => (zones, policy, cookies),

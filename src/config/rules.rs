@@ -45,7 +45,7 @@ pub fn compile(config: &Config, files: &[RuleFile], series: Series) -> Result<Po
         node: &config.identity.node,
         listeners: &config.listen,
         upstreams: &upstreams,
-        apps: &[],
+        guests: &[],
         resolver: config.resolver.as_ref().map(|resolver| resolver.upstream(config.platform.query_timeout)),
         series,
         has_databases: !config.databases.is_empty(),

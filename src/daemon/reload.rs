@@ -252,7 +252,7 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
 }
 
 fn keep_platform(platform: &mut Platform, running: &Platform) -> Vec<&'static str> {
-    let Platform { workers, jobs, share, colo: _, rules: _, query_timeout } = running;
+    let Platform { workers, jobs, share, colo: _, rules: _, apps: _, query_timeout } = running;
     let mut changed = Vec::new();
     keep! { platform, changed:
         "[platform] workers": workers;

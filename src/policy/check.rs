@@ -73,10 +73,14 @@ pub(super) fn phases(
             Err(in_cond(phase_at.unwrap_or(0), message.into()))
         }
         (true, Some(only)) => {
-            let message = format!(
-                "routes are asked in the phase `{}`; what is asked in another is a rule, in a file of rules",
-                only.name()
-            );
+            let message = match only {
+                Phase::Route => {
+                    "routes are asked in the phase `route`; what is asked in another is a rule, in a \
+                                 file of rules, or a hook of an application"
+                        .into()
+                }
+                phase => format!("it is asked in the phase `{}`, in which it is never true", phase.name()),
+            };
             Err(in_cond(phase_at.unwrap_or(0), message))
         }
         (false, _) => Ok(asked),

@@ -132,12 +132,13 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let Series { rules, servers } = settings.policy.series();
+        let Series { rules, servers, apps } = settings.policy.series();
         let names = Names {
             zones: series,
             addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
             rules: rules.clone(),
             servers: servers.clone(),
+            apps: apps.clone(),
         };
         Ok(Self {
             answers,
@@ -176,10 +177,12 @@ impl Snapshot {
         &self.policy
     }
 
-    /// How the rule of a way is counted: a value of [`RULE`](crate::stats::labels::RULE).
+    /// How the rule of a way is counted: a value of [`RULE`](crate::stats::labels::RULE); and how many jobs
+    /// it may have at most.
     #[must_use]
-    pub fn route_label(&self, way: Way) -> usize {
-        self.policy.rules().get(usize::from(way.rule)).map_or(0, |rule| usize::from(rule.label))
+    pub fn route_share(&self, way: Way) -> (usize, u32) {
+        let rule = self.policy.rules().get(usize::from(way.rule));
+        rule.map_or((0, u32::MAX), |rule| (usize::from(rule.label), rule.share.unwrap_or(u32::MAX)))
     }
 
     /// Which of the snapshots that this process has published.

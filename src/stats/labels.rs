@@ -48,6 +48,8 @@ pub struct Names {
     pub rules: Vec<String>,
     /// The servers that have a counter of their own: the upstream's name, a slash, the address.
     pub servers: Vec<String>,
+    /// The applications that have a counter of their own: first `none`, where there are any.
+    pub apps: Vec<String>,
 }
 
 impl Names {
