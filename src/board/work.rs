@@ -89,13 +89,14 @@ pub(crate) mod tests {
     use super::*;
     use crate::board::tests::board;
     use crate::board::{Base, Block, Board, Named};
+    use crate::stats::app_labels::{APP_NONE, APP_VERDICT_FAIL};
     use crate::stats::counters::{
         APP_METRICS, APP_VERDICTS, CACHE_LOOKS, COALESCED, Counters, GUEST_CPU, HANDED_OVER, PlatformPlace,
         QUERIES, RESPONSES, RULE_HITS, Tally, UPSTREAM_QUERIES, UPSTREAM_RTT, UPSTREAM_RTT_SUM, WORK_REFUSED,
         WORKER_JOBS,
     };
     use crate::stats::gauges::{AppGauges, Gauges};
-    use crate::stats::labels::{APP_NONE, APP_VERDICT_FAIL, RULE_NONE, rcode_value, rtt_bin};
+    use crate::stats::labels::{RULE_NONE, rcode_value, rtt_bin};
 
     /// A board with rules, two upstream servers, two applications of which one went, and a worker that has
     /// asked them.
