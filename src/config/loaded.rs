@@ -64,6 +64,7 @@ pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), 
         drop: config.drop.clone(),
         policy,
         apps: Apps::default(),
+        metrics: counted.metrics.clone(),
         listeners: config.listen.clone(),
         series: counted.zones.clone(),
     };

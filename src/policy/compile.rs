@@ -27,6 +27,7 @@ use crate::limits::{
     TAGS_MAX,
 };
 use crate::problem::Problem;
+use crate::stats::app_labels::APP_NONE;
 use crate::stats::labels::RULE_NONE;
 
 /// The name of the upstream that is the resolver.
@@ -317,7 +318,7 @@ fn count_by_name(
         labels.push(servers.map(of_server).collect());
     }
     if !apps.is_empty() {
-        place(&mut series.apps, RULE_NONE, APP_SERIES_MAX);
+        place(&mut series.apps, APP_NONE, APP_SERIES_MAX);
     }
     let app_labels = apps.iter().map(|app| place(&mut series.apps, app, APP_SERIES_MAX)).collect();
     (series, labels, app_labels)

@@ -86,6 +86,9 @@ pub struct Settings {
     pub policy: Policy,
     /// What the applications that rules speak of are, for those who run them.
     pub apps: Apps,
+    /// The counters that applications have of their own, in the order of those: the application, and what it
+    /// calls the counter.
+    pub metrics: Vec<(String, String)>,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
     /// keep their places.
     pub series: Vec<String>,
@@ -139,6 +142,7 @@ impl Snapshot {
             rules: rules.clone(),
             servers: servers.clone(),
             apps: apps.clone(),
+            metrics: settings.metrics,
         };
         Ok(Self {
             answers,
@@ -350,6 +354,7 @@ pub(crate) mod tests {
             drop: Vec::new(),
             policy: Policy::default(),
             apps: Apps::default(),
+            metrics: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };
