@@ -2,6 +2,7 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod apps;
 mod cache;
 mod conductor;
 mod history;
@@ -10,12 +11,14 @@ mod limiting;
 mod platform;
 mod policy;
 mod resolver;
+mod sandbox;
 mod wire;
 mod work;
 
 use std::time::Duration;
 
 pub use announce::*;
+pub use apps::*;
 pub use cache::*;
 pub use conductor::*;
 pub use history::*;
@@ -24,6 +27,7 @@ pub use limiting::*;
 pub use platform::*;
 pub use policy::*;
 pub use resolver::*;
+pub use sandbox::*;
 pub use wire::*;
 pub use work::*;
 

@@ -5,6 +5,7 @@ use super::snapshot::Snapshot;
 use crate::dns::arrival::Arrival;
 use crate::dns::consts::{HEADER_LEN, class, rcode, rtype};
 use crate::dns::query::{Header, Query};
+use crate::policy::facts::Tags;
 pub use crate::policy::facts::facts;
 use crate::policy::phase::Phase;
 use crate::policy::{Action, Fallback, Hit, RuleId};

@@ -56,7 +56,7 @@ pub fn policy(rules: &str, listeners: &[SocketAddr]) -> Policy {
         node: NODE,
         listeners,
         upstreams: &[],
-        apps: &[],
+        guests: &[],
         resolver: None,
         series: Series::default(),
         has_databases: false,

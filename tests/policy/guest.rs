@@ -18,8 +18,8 @@ use as112d::policy::phase::Phase;
 use as112d::policy::{Action, Fallback, Policy, RuleId, check_hook};
 use as112d::stats::families::{APP_METRICS, GUEST_HOSTCALLS_REFUSED, GUEST_REPLIES_BAD, GUEST_TRAPS};
 use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
-use as112d::stats::totals::Totals;
-use as112d::work::places::Places;
+use as112d::stats::counters::Totals;
+use as112d::work::Places;
 use as112d::work::sandbox::call::{self, Call, Called, Order};
 use as112d::work::sandbox::settings::{Allow, Isolation, Limits, Manifest};
 use as112d::work::sandbox::{App, Apps, Engine, Sandbox, Tools};
@@ -155,7 +155,7 @@ impl Lab {
     }
 
     /// What it wants: it asks somebody.
-    fn asked(&mut self) -> (impl Fn(&mut Self, call::Result<'_>), Option<u16>, Duration) {
+    fn asked(&mut self) -> (impl Fn(&mut Self, call::Result<'_>) + use<>, Option<u16>, Duration) {
         let (instance, token, order) = self.sandbox.take_order().expect("it asks");
         assert!(self.sandbox.take_order().is_none(), "and nothing else");
         let Order::Ask { upstream, timeout, .. } = order else { panic!("{order:?}") };

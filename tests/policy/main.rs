@@ -38,24 +38,28 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
-fn compile(text: &str, colo: &str) -> Result<Policy, Vec<String>> {
+/// What rules may speak of, given to `see`.
+fn world<R>(colo: &str, see: impl FnOnce(&World<'_>) -> R) -> R {
     let servers = |address: &str| vec![address.parse().expect("an address")];
     let upstreams = [
         Upstream::of_servers(UPSTREAMS[0].to_owned(), servers("192.0.2.1:53")),
         Upstream::of_servers(UPSTREAMS[1].to_owned(), servers("192.0.2.2:53")),
     ];
-    let world = World {
+    see(&World {
         colo,
         node: NODE,
         listeners: &LISTENERS.map(|listener| listener.parse().expect("an address")),
         upstreams: &upstreams,
-        apps: &[],
+        guests: &[],
         resolver: Some(Upstream::of_servers(UPSTREAMS[2].to_owned(), servers("127.0.0.1:5354"))),
         series: Series::default(),
         has_databases: true,
-    };
-    Policy::compile(&[Source { path: FILE, text }], &[], &world)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    })
+}
+
+fn compile(text: &str, colo: &str) -> Result<Policy, Vec<String>> {
+    let compiled = world(colo, |world| Policy::compile(&[Source { path: FILE, text }], &[], world));
+    compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// The other evaluator, running.

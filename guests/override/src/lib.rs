@@ -27,9 +27,12 @@ mod node {
     pub mod policy;
     pub mod problem;
     pub mod stats {
+        /// Nothing is counted by label here.
         pub mod labels {
-            /// Nothing is counted by label here.
             pub const RULE_NONE: &str = "none";
+        }
+        pub mod app_labels {
+            pub const APP_NONE: &str = "none";
         }
     }
 }

@@ -67,7 +67,7 @@ impl Setup {
             node: &self.name,
             listeners: &self.listeners,
             upstreams: &upstreams,
-            apps: &[],
+            guests: &[],
             resolver: self.has_resolver.then(|| Upstream::of_servers(String::new(), Vec::new())),
             series: Series::default(),
             has_databases: self.has_databases,

@@ -68,7 +68,7 @@ pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)]) -> Snapshot
         node: "node1.example",
         listeners: &[],
         upstreams: &upstreams,
-        apps: &[],
+        guests: &[],
         resolver: None,
         series: Series::default(),
         has_databases: true,
@@ -155,7 +155,8 @@ impl Floor {
             socket: 0,
             connection,
             account: &account,
-            label: snapshot.route_label(way),
+            label: snapshot.route_share(way).0,
+            share: u32::MAX,
             asked: Instant::now() - self.age,
             packet: query,
         };
