@@ -141,11 +141,20 @@ fn platform(work: &Work) -> Value {
         });
         (server.name.clone(), now)
     });
+    let apps = work.apps.iter().map(|app| {
+        let now = json!({
+            "state": app.state.name(),
+            "memory_bytes": app.memory,
+            "held_queries": app.held,
+        });
+        (app.name.clone(), now)
+    });
     json!({
         "workers": work.workers,
         "tasks": work.tasks,
         "cache": {"entries": work.cache_entries, "bytes": work.cache_bytes},
         "upstreams": upstreams.collect::<Map<String, Value>>(),
+        "apps": apps.collect::<Map<String, Value>>(),
     })
 }
 
@@ -202,11 +211,14 @@ mod tests {
                     server: {"state": "closed", "srtt_seconds": 0.0015, "in_flight": 3},
                     "lan/[2001:db8::53]:53": {"state": "open", "srtt_seconds": null, "in_flight": 0},
                 },
+                "apps": {"filter": {"state": "off", "memory_bytes": 131_072, "held_queries": 4}},
             })
         );
+        assert_eq!(document["counters"]["app_metric"], json!({"filter": {"blocked_total": 3}}));
+        assert_eq!(document["counters"]["app_verdicts"]["filter"]["fail"], json!(2));
         assert_eq!(document["shards"][1]["counters"].get("rule_hits"), None);
         let without = render(&board().read(), None);
-        for part in ["rule_", "upstream", "worker", "cache_", "platform", "SERVFAIL"] {
+        for part in ["rule_", "upstream", "worker", "cache_", "platform", "SERVFAIL", "guest", "app_"] {
             assert!(!without.contains(part), "{part}");
         }
     }

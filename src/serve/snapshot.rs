@@ -138,6 +138,7 @@ impl Snapshot {
             addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
             rules: rules.clone(),
             servers: servers.clone(),
+            ..Names::default()
         };
         Ok(Self {
             answers,

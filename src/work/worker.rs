@@ -91,7 +91,7 @@ impl Worker {
         let mut conductor = Conductor::new(poll.registry(), FIRST_TOKEN, began)?;
         let snapshots = Snapshots::new(follower);
         conductor.refresh(snapshots.newest(), began);
-        let gauges = Arc::new(WorkerGauges::new(conductor.gauges()));
+        let gauges = Arc::new(WorkerGauges::new(conductor.gauges(), Arc::default()));
         let hands = Hands {
             inboxes,
             answering,
