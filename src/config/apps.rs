@@ -1,5 +1,6 @@
 //! Applications as an operator describes them: a directory with `app.toml` and a module for each.
 
+mod load;
 mod manifest;
 #[cfg(test)]
 mod tests;
@@ -7,9 +8,11 @@ mod tests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use load::{Loaded, load, load_all, notes};
 use ring::digest::{SHA256, digest};
 
 use super::source::Source;
+use super::written::Written as _;
 use crate::limits::{APPS_MAX, GUEST_MODULE_LEN_MAX, MANIFEST_LEN_MAX};
 use crate::policy::{Guest, Phrase};
 use crate::problem::Problem;
@@ -139,6 +142,14 @@ fn module(read: &manifest::Read) -> Result<Vec<u8>, Problem> {
         return Err(Problem { place: place.clone(), message });
     }
     Ok(bytes)
+}
+
+/// Whether an application can be called so.
+///
+/// # Errors
+/// Why not, and what to give.
+pub fn is_name(text: &str) -> Result<(), String> {
+    manifest::Name::read(text).map(drop)
 }
 
 /// Bytes as digits.

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 /// Bytes of a manifest. A long list is a file of its own, which `[config]` names.
 pub const MANIFEST_LEN_MAX: u64 = 64 << 10;
-/// Longest module, in bytes.
-pub const GUEST_MODULE_LEN_MAX: usize = 4 << 20;
 /// Conditions of a router, each of which may list many names and networks.
 pub const APP_ROUTER_MAX: usize = 64;
 /// Upstreams that an application may name: a verdict says which in a byte, and nobody has more.

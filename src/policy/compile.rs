@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use ipnet::IpNet;
 
 use super::build::{Asking, build};
-use super::check::{Wrong, phases, says_for_whom};
+use super::check::{Wrong, names_clients, phases, says_for_whom};
 use super::compiled::Policy;
 use super::expr::Expr;
 use super::guests;
@@ -382,6 +382,7 @@ impl Draft<'_> {
             dry_run: self.options.dry_run,
             label: 0,
             share,
+            is_for_all: !asked.iter().any(|(_, expr)| names_clients(expr, &lowering.terms)),
         };
         Ok((rule, asked))
     }

@@ -78,10 +78,12 @@ impl Policy {
         !self.engine.stages[phase as usize].entries.is_empty()
     }
 
-    /// Whether a rule may hand a query over.
+    /// Whether a rule may hand a query over, or there is an application, which may have work of its own.
     #[must_use]
     pub fn needs_workers(&self) -> bool {
-        self.has_rules_of(LATER) || self.asked(Phase::Route as usize).any(Rule::waits)
+        !self.apps.is_empty()
+            || self.has_rules_of(LATER)
+            || self.asked(Phase::Route as usize).any(Rule::waits)
     }
 
     /// Whether any rule asks where clients are.

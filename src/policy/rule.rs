@@ -127,6 +127,8 @@ pub struct Rule {
     pub label: u8,
     /// How many jobs of each thread that answers it may have, if that is not as many as any rule.
     pub share: Option<u32>,
+    /// Its condition names no clients: it may be anybody's query.
+    pub is_for_all: bool,
 }
 
 impl Rule {

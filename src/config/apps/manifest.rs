@@ -44,7 +44,7 @@ pub(super) struct Read {
 //------------ Values ---
 
 #[derive(Clone, Debug)]
-struct Name(String);
+pub(super) struct Name(String);
 
 impl Written for Name {
     const EXPECTED: &'static str = "a name such as \"filter\"";

@@ -44,6 +44,18 @@ fn a_router_is_a_route_after_all_others_and_hooks_are_rules_of_their_phases() {
 }
 
 #[test]
+fn whose_queries_a_router_takes_is_known() {
+    let is_for_all = |router: &[&str]| {
+        let mut app = guest("app");
+        app.router = router.iter().map(|text| phrase(text, "a:3:1")).collect();
+        node(vec![app]).compile("", &[]).unwrap().rules()[0].is_for_all
+    };
+    assert!(is_for_all(&["any"]) && is_for_all(&["src in { 192.0.2.0/24 }", "qtype = A"]));
+    assert!(is_for_all(&["not src in { 192.0.2.0/24 }"]));
+    assert!(!is_for_all(&["src in { 192.0.2.0/24 }", "qtype = A and src = 2001:db8::1"]));
+}
+
+#[test]
 fn any_condition_of_a_router_will_do() {
     let mut app = guest("app");
     app.router = vec![phrase("qtype = A", "a:3:1"), phrase("qname-suffix in { example }", "a:4:1")];
@@ -122,7 +134,7 @@ fn labels_of_applications_keep_their_places() {
     let policy = Node { series, ..node(vec![guest("a"), guest("b")]) }.compile("", &[]).unwrap();
     assert_eq!(policy.series().apps, ["none", "gone", "b", "a"]);
     assert_eq!((policy.app_label(0), policy.app_label(1)), (3, 2));
-    assert!(!policy.needs_workers(), "nothing calls them");
+    assert!(policy.needs_workers(), "no rule calls them, but time does");
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn rule(phase: Phase, action: Action, fallback: Fallback) -> Rule {
         dry_run: false,
         label: 1,
         share: None,
+        is_for_all: true,
     }
 }
 
