@@ -44,6 +44,7 @@ pub fn settings() -> Settings {
         drop: Vec::new(),
         policy: Policy::default(),
         apps: Default::default(),
+        metrics: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     }

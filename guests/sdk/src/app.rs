@@ -82,7 +82,7 @@ impl<'a> Start<'a> {
             (column, String::from_utf8_lossy(message).into_owned())
         });
         let is_told = refused == Refused::Invalid;
-        let (column, message) = if is_told { told } else { (0, refused.to_string()) };
+        let (column, message) = if is_told { told } else { (0, refused.message().into()) };
         Err(HookError { refused, column, message })
     }
 }
@@ -111,6 +111,14 @@ impl fmt::Display for HookError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartError(String);
 
+impl StartError {
+    /// The sentence.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -133,10 +141,22 @@ macro_rules! from_errors {
     ($($error:ty),*) => {
         $(impl From<$error> for StartError {
             fn from(error: $error) -> Self {
-                Self(error.to_string())
+                Self(error.message().into())
             }
         })*
     };
 }
 
-from_errors!(HookError, NotJson, NameError, BuildError, Refused);
+from_errors!(NameError, BuildError, Refused);
+
+impl From<HookError> for StartError {
+    fn from(error: HookError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<NotJson> for StartError {
+    fn from(error: NotJson) -> Self {
+        Self(error.to_string())
+    }
+}

@@ -53,9 +53,11 @@ impl Refused {
     }
 }
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Refused {
+    /// What is wrong, in a few words.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
             Self::Invalid => "an argument makes no sense",
             Self::Denied => "the manifest does not allow it",
             Self::Limit => "too much of it",
@@ -67,7 +69,13 @@ impl fmt::Display for Refused {
             Self::TooLong => "it does not fit",
             Self::State => "not now",
             Self::Again => "nothing yet",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 

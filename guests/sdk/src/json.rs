@@ -52,7 +52,7 @@ impl Value {
     /// # Errors
     /// It is not JSON.
     pub fn parse(text: &str) -> Result<Self, NotJson> {
-        let mut parser = Parser { text, at: 0 };
+        let mut parser = Parser { text: text.as_bytes(), at: 0 };
         let value = parser.value(0)?;
         parser.space();
         if parser.at == text.len() {
@@ -117,14 +117,15 @@ impl Value {
     }
 }
 
+/// Reads bytes that are UTF-8. (As a `str` each slice would check where its characters begin.)
 struct Parser<'t> {
-    text: &'t str,
+    text: &'t [u8],
     at: usize,
 }
 
 impl Parser<'_> {
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.text.get(self.at).copied()
     }
 
     fn wrong<T>(&self) -> Result<T, NotJson> {
@@ -137,6 +138,10 @@ impl Parser<'_> {
         }
     }
 
+    fn rest(&self) -> &[u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
     fn takes(&mut self, byte: u8) -> bool {
         self.space();
         let is_there = self.peek() == Some(byte);
@@ -145,7 +150,7 @@ impl Parser<'_> {
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, NotJson> {
-        if !self.text[self.at..].starts_with(word) {
+        if !self.rest().starts_with(word.as_bytes()) {
             return self.wrong();
         }
         self.at += word.len();
@@ -214,32 +219,33 @@ impl Parser<'_> {
         while let Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        let text = &self.text[from..self.at];
-        if !text.ends_with(|last: char| last.is_ascii_digit()) {
+        let text = self.text.get(from..self.at).unwrap_or_default();
+        if !text.last().map_or(false, u8::is_ascii_digit) {
             return self.wrong();
         }
-        Ok(text.parse().map_or_else(|_| Value::Decimal(text.into()), Value::Number))
+        Ok(whole(text)
+            .map_or_else(|| Value::Decimal(text.iter().copied().map(char::from).collect()), Value::Number))
     }
 
     fn string(&mut self) -> Result<String, NotJson> {
         self.at += 1;
-        let mut out = String::new();
+        let mut out = Vec::new();
         loop {
-            let rest = &self.text[self.at..];
             // A long text, such as a file, is copied in pieces as long as can be.
-            let plain = rest.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20);
-            let plain = match plain {
-                Some(plain) => plain,
-                None => return self.wrong(),
-            };
-            out.push_str(&rest[..plain]);
-            self.at += plain;
+            let from = self.at;
+            while self.peek().map_or(false, |byte| byte != b'"' && byte != b'\\' && byte >= 0x20) {
+                self.at += 1;
+            }
+            out.extend_from_slice(self.text.get(from..self.at).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(out);
+                    return String::from_utf8(out).or_else(|_| self.wrong());
                 }
-                Some(b'\\') => out.push(self.escape()?),
+                Some(b'\\') => {
+                    let escaped = self.escape()?;
+                    out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 _ => return self.wrong(),
             }
         }
@@ -259,7 +265,7 @@ impl Parser<'_> {
             Some(b'u') => {
                 let first = self.hex()?;
                 let code = match first {
-                    0xD800..=0xDBFF if self.text[self.at..].starts_with("\\u") => {
+                    0xD800..=0xDBFF if self.rest().starts_with(b"\\u") => {
                         self.at += 2;
                         let second = self.hex()?.wrapping_sub(0xDC00);
                         0x10000 + (first - 0xD800) * 0x400 + second.min(0x3FF)
@@ -273,7 +279,7 @@ impl Parser<'_> {
     }
 
     fn hex(&mut self) -> Result<u32, NotJson> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4);
+        let digits = self.text.get(self.at..self.at + 4);
         let value = digits.and_then(|digits| {
             digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
         });
@@ -282,9 +288,26 @@ impl Parser<'_> {
     }
 }
 
+/// A whole number that fits.
+fn whole(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let mut value = 0_i64;
+    for digit in digits {
+        let digit = i64::from(digit.checked_sub(b'0').filter(|digit| *digit <= 9)?);
+        // Below 0, as there is one number more on that side.
+        value = value.checked_mul(10)?.checked_sub(digit)?;
+    }
+    if digits.len() < text.len() {
+        Some(value)
+    } else {
+        value.checked_neg()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
 
     #[test]
     fn values_are_read() {
@@ -294,6 +317,10 @@ mod tests {
         let list = value.get("a").unwrap().list();
         assert_eq!(list[..2], [Value::Number(1), Value::Number(-2)]);
         assert_eq!(list[2], Value::Decimal("3.5".into()));
+        for number in [0, i64::MAX, i64::MIN] {
+            assert_eq!(Value::parse(&number.to_string()), Ok(Value::Number(number)));
+        }
+        assert_eq!(Value::parse("9223372036854775808"), Ok(Value::Decimal("9223372036854775808".into())));
         assert_eq!((list[3].bool(), list[4].bool(), &list[5]), (Some(true), Some(false), &Value::Null));
         assert_eq!(value.get("b").unwrap().get("c").unwrap().text(), Some("x\n\"\\é😀"));
         assert_eq!(value.get("d").unwrap().list().len() + value.get("e").map_or(0, |_| 1), 0);
@@ -308,7 +335,7 @@ mod tests {
             ("[1 2]", 3),
             ("{\"a\" 1}", 5),
             ("{a:1}", 1),
-            ("\"a", 1),
+            ("\"a", 2),
             ("\"\\x\"", 3),
             ("\"\\u12g4\"", 3),
             ("nul", 0),

@@ -50,6 +50,7 @@
 //! uses std takes it without default features.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
+#![cfg_attr(all(target_arch = "wasm32", feature = "rust-1-63"), feature(alloc_error_handler))]
 #![warn(missing_docs)]
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -83,7 +84,7 @@ pub use consts::{class, ede, rcode, rtype};
 pub use host::{geo, log, log_line, now, random, random_u64, ticks, Level, Metric, Place, Refused, Span};
 pub use json::{NotJson, Value};
 pub use message::{query_for, Malformed, Message, Record, Records, Section};
-pub use name::{text, Name, NameBuf, NameError};
+pub use name::{text, wire, Name, NameBuf, NameError};
 pub use orders::{forward, forward_cached, forward_within, purge, resolve, sleep, Answer, Asking, Socket};
 pub use query::{Address, Held, Outcome, Phase, Query};
 pub use reply::{BuildError, Data, Prepared, Reply, Soa};

@@ -64,6 +64,13 @@ impl<'a> Name<'a> {
         }
     }
 
+    /// What [`name!`](crate::name!) has made.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn literal(wire: &'a [u8]) -> Self {
+        Self(wire)
+    }
+
     /// What the host has checked.
     pub(crate) fn trusted(wire: &'a [u8]) -> Self {
         Self(if wire.is_empty() { Self::ROOT.0 } else { wire })
@@ -178,6 +185,49 @@ impl fmt::Debug for Name<'_> {
     }
 }
 
+/// A name that is known when the application is compiled, and is checked then. (Without `\\` in it.)
+///
+/// ```
+/// use as112_guest::{name, Name};
+///
+/// const ZONE: Name<'static> = name!("10.in-addr.arpa");
+/// assert_eq!(ZONE.as_wire(), b"\x0210\x07in-addr\x04arpa\0");
+/// ```
+///
+/// ```compile_fail
+/// const WRONG: as112_guest::Name<'static> = as112_guest::name!("a..b");
+/// ```
+#[macro_export]
+macro_rules! name {
+    ($text:expr) => {{
+        const WIRE: [u8; $text.len() + 2] = $crate::wire($text);
+        $crate::Name::literal(&WIRE)
+    }};
+}
+
+/// The wire form of a name without its final dot, which is `N - 2` bytes long.
+#[doc(hidden)]
+#[must_use]
+pub const fn wire<const N: usize>(text: &str) -> [u8; N] {
+    let text = text.as_bytes();
+    assert!(N == text.len() + 2 && N <= 255, "the name has more than 255 bytes");
+    let mut wire = [0; N];
+    let (mut at, mut label_at) = (0, 0);
+    while at <= text.len() {
+        if at == text.len() || text[at] == b'.' {
+            let len = at - label_at;
+            assert!(len > 0 && len < 64, "a label is empty, or has more than 63 bytes");
+            wire[label_at] = len as u8;
+            label_at = at + 1;
+        } else {
+            assert!(text[at] != b'\\', "read names with escapes when the application starts");
+            wire[at + 1] = text[at];
+        }
+        at += 1;
+    }
+    wire
+}
+
 /// A domain name that owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameBuf(Vec<u8>);
@@ -265,15 +315,23 @@ fn escaped(bytes: &mut core::str::Bytes<'_>) -> Result<u8, NameError> {
     u8::try_from(value).map_err(|_| NameError::Escape)
 }
 
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl NameError {
+    /// What is wrong, in a few words.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
             Self::EmptyLabel => "a label is empty",
             Self::LongLabel => "a label has more than 63 bytes",
             Self::TooLong => "the name has more than 255 bytes",
             Self::Escape => "a backslash needs a character or three digits up to 255 after it",
             Self::Malformed => "the bytes are not a name",
-        })
+        }
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 

@@ -76,14 +76,22 @@ pub enum BuildError {
     Question,
 }
 
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl BuildError {
+    /// What is wrong, in a few words.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
             Self::Full => "the reply has no room",
             Self::Order => "sections are out of order",
             Self::Data => "the data are not those of the type",
             Self::Question => "it is for another question",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 
@@ -186,6 +194,7 @@ impl<'a> Reply<'a> {
 
     /// Adds a record. Its class is that of the question.
     #[must_use]
+    #[inline(never)]
     pub fn record(mut self, section: Section, owner: Name<'_>, ttl: u32, data: Data<'_>) -> Self {
         if self.error.is_none() {
             if let Err(error) = self.try_record(section, owner, ttl, data) {
@@ -505,11 +514,15 @@ impl Prepared {
     pub fn new(node: Name<'_>, make: impl FnOnce(Reply<'_>) -> Reply<'_>) -> Result<Self, BuildError> {
         let query = crate::message::query_for(node, rtype::ANY);
         let mut out = alloc::vec![0; 4096];
-        let mut reply = make(Reply::new(&mut out, 0, &query, query.len()));
-        let len = reply.finish()?;
+        Self::of(node, make(Reply::new(&mut out, 0, &query, query.len())))
+    }
+
+    #[inline(never)]
+    fn of(node: Name<'_>, mut reply: Reply<'_>) -> Result<Self, BuildError> {
+        let (len, question_end) = (reply.finish()?, reply.question_end);
         let (counts, flags) = (reply.counts, reply.flags);
-        let pointers = pointers(&out[..len], query.len(), &counts)?;
-        let records = out[query.len()..len].to_vec();
+        let pointers = pointers(&reply.out[..len], question_end, &counts)?;
+        let records = reply.out[question_end..len].to_vec();
         Ok(Self { node: node.as_wire().to_vec(), records, pointers, counts, flags })
     }
 }

@@ -1,6 +1,6 @@
 //! Events become calls of the application and its tasks.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::abi::{kind, word, QUERY_AT, REPLY_AT, REQUEST_LEN, SCRATCH_AT};
@@ -22,7 +22,7 @@ impl<A: App> Runtime<A> {
     pub(crate) fn start() -> Result<Self, StartError> {
         let started = config().and_then(|config| A::start(&mut Start::new(&config)));
         if let Err(error) = &started {
-            let _ = host::log(Level::Error, &error.to_string());
+            let _ = host::log(Level::Error, error.message());
         }
         sys::with(|globals| globals.tasks.run());
         started.map(Self)

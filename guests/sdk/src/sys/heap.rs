@@ -173,7 +173,9 @@ impl Heap {
 // list, from which it is removed first; lists hold what was given back, with the length that its layout says again.
 // All pieces begin at a multiple of 16; where a layout asks for more, the piece is longer and what is handed out
 // begins at the right place within it, so `dealloc` finds the whole of it by the same calculation.
+// (Not inlined: it would be, wherever something is dropped, and that is half of a module.)
 unsafe impl GlobalAlloc for Heap {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() > SMALLEST {
             return self.alloc_aligned(layout);
@@ -184,6 +186,7 @@ unsafe impl GlobalAlloc for Heap {
         self.take(piece_len(layout))
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         if layout.align() > SMALLEST {
             // SAFETY: `alloc_aligned` left the place of the whole piece before it.
@@ -196,6 +199,7 @@ unsafe impl GlobalAlloc for Heap {
         self.give(ptr, piece_len(layout));
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let is_small = |size: usize| size <= SMALL_MAX;
         let stays = layout.align() <= SMALLEST

@@ -24,14 +24,15 @@ pub use wasm::*;
 #[repr(C, align(8))]
 pub(crate) struct Area(pub(crate) [u8; AREA_LEN]);
 
-/// What all of an instance shares.
-pub(crate) struct Globals {
-    pub(crate) area: RefCell<Area>,
-    pub(crate) tasks: Tasks,
+impl Area {
+    pub(crate) const fn new() -> RefCell<Self> {
+        RefCell::new(Self([0; AREA_LEN]))
+    }
 }
 
-impl Globals {
-    pub(crate) const fn new() -> Self {
-        Self { area: RefCell::new(Area([0; AREA_LEN])), tasks: Tasks::new() }
-    }
+/// What all of an instance shares.
+#[derive(Clone, Copy)]
+pub(crate) struct Globals<'a> {
+    pub(crate) area: &'a RefCell<Area>,
+    pub(crate) tasks: &'a Tasks,
 }

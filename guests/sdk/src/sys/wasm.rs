@@ -2,9 +2,10 @@
 
 use core::cell::RefCell;
 
-use super::Globals;
+use super::{Area, Globals};
 use crate::app::App;
 use crate::runtime::Runtime;
+use crate::tasks::Tasks;
 
 #[cfg(target_feature = "atomics")]
 compile_error!("as112-guest is for WebAssembly without threads: leave out the target feature `atomics`");
@@ -16,18 +17,20 @@ struct Single<T>(T);
 // nothing is ever shared between threads.
 unsafe impl<T> Sync for Single<T> {}
 
-static GLOBALS: Single<Globals> = Single(Globals::new());
+// Two statics: one is all zeros, and takes no place in the module.
+static AREA: Single<RefCell<Area>> = Single(Area::new());
+static TASKS: Single<Tasks> = Single(Tasks::new());
 
 /// Calls `f` with what all of the instance shares.
-pub(crate) fn with<R>(f: impl FnOnce(&'static Globals) -> R) -> R {
-    f(&GLOBALS.0)
+pub(crate) fn with<R>(f: impl FnOnce(Globals<'static>) -> R) -> R {
+    f(Globals { area: &AREA.0, tasks: &TASKS.0 })
 }
 
 /// Where the area is. The host reads and writes it between events and in hostcalls that say so, when no borrow
-/// of it is alive; it is within cells, so the compiler keeps nothing of it.
+/// of it is alive; it is within a cell, so the compiler keeps nothing of it.
 #[must_use]
 pub fn area() -> i32 {
-    let bytes: *mut super::Area = GLOBALS.0.area.as_ptr();
+    let bytes: *mut Area = AREA.0.as_ptr();
     bytes as usize as i32
 }
 
@@ -184,6 +187,14 @@ pub(crate) fn log(level: i32, line: &[u8]) -> i32 {
 pub(crate) fn span(token: i32, kind: i32, text: &[u8]) -> i32 {
     // SAFETY: the host reads `text` before it returns.
     unsafe { host::span(token, kind, text.as_ptr(), text.len()) }
+}
+
+/// Rust 1.63 has none of its own.
+#[cfg(all(feature = "runtime", feature = "rust-1-63"))]
+#[alloc_error_handler]
+fn no_memory(_: core::alloc::Layout) -> ! {
+    log(0, b"there is no memory left");
+    core::arch::wasm32::unreachable()
 }
 
 /// Says where, and traps: the host then makes a new instance.
