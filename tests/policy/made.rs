@@ -175,7 +175,7 @@ pub(crate) enum Of {
 }
 
 /// What the node alone can do.
-const OF_NODE: [&str; 4] = ["cache-only", "no-store", "divert", " fallback stale"];
+const OF_NODE: [&str; 5] = ["cache-only", "no-store", "divert", "truncate", " fallback stale"];
 
 /// A rule without a name.
 fn rule(dice: &mut Dice, of: Of) -> String {

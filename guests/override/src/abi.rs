@@ -13,6 +13,7 @@ use crate::problem::Problem;
 const REQUEST_LEN: usize = 128;
 const QUERY_AT: usize = REQUEST_LEN;
 const QUERY_LEN: usize = 2112;
+/// Where the reply begins. It is the host's to read and write.
 const REPLY_AT: usize = QUERY_AT + QUERY_LEN;
 const REPLY_LEN: usize = 65_536;
 const SCRATCH_AT: usize = REPLY_AT + REPLY_LEN;
@@ -125,10 +126,6 @@ impl Shared<'_> {
         self.u16_at(16).into()
     }
 
-    pub(crate) fn question_end(&self) -> usize {
-        self.u16_at(18).into()
-    }
-
     pub(crate) fn has_reply(&self) -> bool {
         self.u32_at(24) > 0
     }
@@ -180,14 +177,6 @@ impl Shared<'_> {
     /// Says that the reply has so many bytes.
     pub(crate) fn set_reply_len(&mut self, len: usize) {
         self.0[24..28].copy_from_slice(&(len as u32).to_le_bytes());
-    }
-
-    /// Makes the beginning of the query, of `len` bytes, that of the reply, which is given to `edit`.
-    pub(crate) fn reply_with(&mut self, len: usize, edit: impl FnOnce(&mut [u8])) {
-        let len = len.min(QUERY_LEN);
-        self.0.copy_within(QUERY_AT..QUERY_AT + len, REPLY_AT);
-        edit(&mut self.0[REPLY_AT..REPLY_AT + len]);
-        self.set_reply_len(len);
     }
 }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use crate::abi::{self, Level, Shared, verdict};
 use crate::dns::arrival::{Arrival, Pace, Transport};
-use crate::dns::consts::{flag, rcode};
+use crate::dns::consts::rcode;
 use crate::dns::name::Name;
 use crate::dns::query::{Header, Query, parse};
 use crate::limits::RULE_TESTS_MAX;
@@ -145,11 +145,6 @@ impl App {
         match action {
             Action::Answer(code) => verdict::code(code, None),
             Action::Drop => verdict::DROP,
-            // Over TCP the client is where it is sent to.
-            Action::Truncate if !area.is_tcp() => {
-                area.reply_with(area.question_end(), truncate);
-                verdict::REPLY
-            }
             Action::Retry(_) => match self.asked.get(usize::from(rule)) {
                 Some(Asked::Servers(places)) => places.first().map_or(verdict::FAIL, |at| verdict::retry(*at)),
                 _ => verdict::FAIL,
@@ -170,11 +165,13 @@ impl App {
         let Some(rule) = self.policy.rules().get(usize::from(pending.rule)) else { return false };
         let timeout = rule.timeout.unwrap_or(Duration::ZERO).as_millis() as u32;
         loop {
-            let token = match (&self.asked[usize::from(pending.rule)], pending.tries) {
-                (Asked::Servers(places), at) if at < places.len() => {
-                    abi::forward(area, &self.setup.forward[places[at]], timeout)
+            let token = match self.asked.get(usize::from(pending.rule)) {
+                Some(Asked::Servers(places)) => {
+                    let place = places.get(pending.tries);
+                    let Some(to) = place.and_then(|place| self.setup.forward.get(*place)) else { return false };
+                    abi::forward(area, to, timeout)
                 }
-                (Asked::Resolver, 0) => abi::resolve(area),
+                Some(Asked::Resolver) if pending.tries == 0 => abi::resolve(area),
                 _ => return false,
             };
             pending.tries += 1;
@@ -256,7 +253,8 @@ impl App {
         abi::log(Level::Info, &format!("{name} TYPE{qtype} from {src}, phase {}: {comes}", phase.name()));
     }
 
-    fn slot(&self, area: &Shared<'_>) -> (usize, Tagged) {
+    /// The place of a query among those whose tags are kept, and what it is known by.
+    fn slot(area: &Shared<'_>) -> (usize, Tagged) {
         let query = area.token();
         let id = area.query().first_chunk().copied().unwrap_or_default();
         (query as usize % TAGGED, Tagged { query, peer: Some((area.peer(), id)), tags: Tags::default() })
@@ -264,15 +262,16 @@ impl App {
 
     /// The tags that a query has from earlier phases.
     fn tags(&self, area: &Shared<'_>) -> Tags {
-        let (at, this) = self.slot(area);
-        let known = &self.tagged[at];
-        let is_this = known.query == this.query && known.peer == this.peer;
-        if is_this { known.tags } else { Tags::default() }
+        let (at, this) = Self::slot(area);
+        let is_this = |known: &&Tagged| known.query == this.query && known.peer == this.peer;
+        self.tagged.get(at).filter(is_this).map_or(Tags::default(), |known| known.tags)
     }
 
     fn keep_tags(&mut self, area: &Shared<'_>, tags: Tags) {
-        let (at, this) = self.slot(area);
-        self.tagged[at] = Tagged { tags, ..this };
+        let (at, this) = Self::slot(area);
+        if let Some(known) = self.tagged.get_mut(at) {
+            *known = Tagged { tags, ..this };
+        }
     }
 }
 
@@ -280,6 +279,7 @@ impl App {
 fn asked_by(policy: &Policy, rule: &Rule, setup: &Setup) -> Result<Asked, String> {
     let cannot = |what: &str, why: &str| Err(format!("`{what}` is not for an application: {why}"));
     let id = match rule.action {
+        Action::Truncate => return cannot("truncate", "the node alone says that a reply is cut"),
         Action::NoStore => return cannot("no-store", "it has no say in what the cache keeps"),
         Action::Divert(_) => return cannot("divert", "it does not see what the node itself answers"),
         Action::CacheOnly => return cannot("cache-only", "it cannot look into the cache"),
@@ -363,13 +363,4 @@ fn arrival(area: &Shared<'_>) -> Arrival {
     let transport = if area.is_tcp() { Transport::Tcp { keepalive: 0 } } else { Transport::Udp };
     let (peer, local, listener) = (area.peer(), area.local(), area.listener());
     Arrival { transport, peer, local, listener, unix_time: 0, pace: Pace::Within }
-}
-
-/// Makes a header and a question a reply that sends the client to TCP.
-fn truncate(message: &mut [u8]) {
-    let Some(header) = message.first_chunk_mut::<12>() else { return };
-    let flags = u16::from_be_bytes([header[2], header[3]]);
-    let flags = flags & (flag::RD | flag::CD) | flag::QR | flag::TC;
-    header[2..4].copy_from_slice(&flags.to_be_bytes());
-    header[6..].fill(0);
 }
