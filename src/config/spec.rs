@@ -29,8 +29,8 @@ use crate::limits::{
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
-use crate::report::export::dsc;
 use crate::problem::edits;
+use crate::report::export::dsc;
 use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.

@@ -48,16 +48,21 @@ pub struct Written<'t> {
     pub tests: usize,
     /// It asks for a tag, which some other rule sets.
     pub asks_tags: bool,
+    /// It says in which phases it is true.
+    pub asks_phase: bool,
 }
 
 /// The conditions of the rules of a file without mistakes, in their order.
 #[must_use]
 pub fn conditions(text: &str) -> Vec<Written<'_>> {
     let written = |rule: Statement| {
-        let mut asks_tags = false;
-        rule.cond.each(&mut |test| asks_tags |= test.field == FieldId::Tag);
+        let (mut asks_tags, mut asks_phase) = (false, false);
+        rule.cond.each(&mut |test| {
+            asks_tags |= test.field == FieldId::Tag;
+            asks_phase |= test.field == FieldId::Phase;
+        });
         let text = text.get(rule.cond_at..rule.doing.at).unwrap_or_default().trim_end();
-        Written { text, tests: rule.tests, asks_tags }
+        Written { text, tests: rule.tests, asks_tags, asks_phase }
     };
     rules(text).0.into_iter().map(written).collect()
 }

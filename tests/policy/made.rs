@@ -8,10 +8,43 @@ use as112d::dns::consts::HEADER_LEN;
 use as112d::dns::name::Walk;
 use as112d::policy::facts::{Cached, Facts, Later, Outcome, Tags};
 use as112d::policy::phase::Phase;
+use as112d::policy::upstream::Upstream;
+use as112d::policy::{Policy, Series, Source, World};
 use serde_json::{Value, json};
 
 use crate::mutate::Dice;
-use crate::{LISTENERS, UPSTREAMS};
+
+pub(crate) const FILE: &str = "rules.d/test.rules";
+pub(crate) const COLO: &str = "test1";
+pub(crate) const NODE: &str = "node1.example";
+/// What is listened on. The second is a wildcard.
+pub(crate) const LISTENERS: [&str; 3] = ["192.0.2.53:53", "[::]:53", "192.175.48.6:53"];
+pub(crate) const UPSTREAMS: [&str; 3] = ["lan", "wan", "resolver"];
+
+/// What rules may speak of, given to `see`.
+pub(crate) fn world<R>(colo: &str, see: impl FnOnce(&World<'_>) -> R) -> R {
+    let servers = |address: &str| vec![address.parse().expect("an address")];
+    let upstreams = [
+        Upstream::of_servers(UPSTREAMS[0].to_owned(), servers("192.0.2.1:53")),
+        Upstream::of_servers(UPSTREAMS[1].to_owned(), servers("192.0.2.2:53")),
+    ];
+    see(&World {
+        colo,
+        node: NODE,
+        listeners: &LISTENERS.map(|listener| listener.parse().expect("an address")),
+        upstreams: &upstreams,
+        guests: &[],
+        resolver: Some(Upstream::of_servers(UPSTREAMS[2].to_owned(), servers("127.0.0.1:5354"))),
+        series: Series::default(),
+        has_databases: true,
+    })
+}
+
+/// A file of rules, compiled.
+pub(crate) fn compile(text: &str, colo: &str) -> Result<Policy, Vec<String>> {
+    let compiled = world(colo, |world| Policy::compile(&[Source { path: FILE, text }], &[], world));
+    compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
 
 /// Labels of names, as they are written and as they are.
 const LABELS: [(&str, &[u8]); 9] = [
@@ -228,7 +261,8 @@ fn rule(dice: &mut Dice, of: Of) -> String {
         };
     }
     let mut options = String::new();
-    let all = [" dry-run", " log", " timeout 300ms", " fallback stale", " fallback drop", "\n  fallback next"];
+    let all =
+        [" dry-run", " log", " timeout 300ms", " fallback stale", " fallback drop", "\n  fallback next"];
     for option in all.into_iter().filter(can) {
         if dice.once_in(8) && !(option.contains("fallback") && options.contains("fallback")) {
             options += option;
@@ -409,7 +443,8 @@ impl Query {
             query.packet.extend(options);
         }
         if query.src.is_ipv4() != query.dst.is_ipv4() {
-            query.dst = if query.src.is_ipv4() { "192.0.2.77:53" } else { "[2001:db8::77]:53" }.parse().expect("one");
+            query.dst =
+                if query.src.is_ipv4() { "192.0.2.77:53" } else { "[2001:db8::77]:53" }.parse().expect("one");
         }
         query.later.cache = query.later.cache.or(Some(Cached::Miss));
         // Nobody tells an application that the resolver was asked.

@@ -18,48 +18,17 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use as112d::policy::facts::{Facts, Tags};
 use as112d::policy::phase::Phase;
-use as112d::policy::upstream::Upstream;
-use as112d::policy::{Action, Hit, Policy, Series, Source, World, reference};
+use as112d::policy::{Action, Hit, Policy, reference};
 use serde_json::{Value, json};
 
-use made::{Of, Query, damaged, file};
+use made::{COLO, FILE, LISTENERS, NODE, Of, Query, UPSTREAMS, compile, damaged, file};
 use mutate::Dice;
 
-const FILE: &str = "rules.d/test.rules";
-const COLO: &str = "test1";
-const NODE: &str = "node1.example";
-/// What is listened on. The second is a wildcard.
-pub(crate) const LISTENERS: [&str; 3] = ["192.0.2.53:53", "[::]:53", "192.175.48.6:53"];
-pub(crate) const UPSTREAMS: [&str; 3] = ["lan", "wan", "resolver"];
 /// Queries for each file.
 const QUERIES: usize = 100;
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// What rules may speak of, given to `see`.
-fn world<R>(colo: &str, see: impl FnOnce(&World<'_>) -> R) -> R {
-    let servers = |address: &str| vec![address.parse().expect("an address")];
-    let upstreams = [
-        Upstream::of_servers(UPSTREAMS[0].to_owned(), servers("192.0.2.1:53")),
-        Upstream::of_servers(UPSTREAMS[1].to_owned(), servers("192.0.2.2:53")),
-    ];
-    see(&World {
-        colo,
-        node: NODE,
-        listeners: &LISTENERS.map(|listener| listener.parse().expect("an address")),
-        upstreams: &upstreams,
-        guests: &[],
-        resolver: Some(Upstream::of_servers(UPSTREAMS[2].to_owned(), servers("127.0.0.1:5354"))),
-        series: Series::default(),
-        has_databases: true,
-    })
-}
-
-fn compile(text: &str, colo: &str) -> Result<Policy, Vec<String>> {
-    let compiled = world(colo, |world| Policy::compile(&[Source { path: FILE, text }], &[], world));
-    compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// The other evaluator, running.

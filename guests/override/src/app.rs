@@ -26,6 +26,13 @@ const TAGGED: usize = 1024;
 /// Ticks after which nobody waits for an answer any more.
 const PENDING_TICKS: u64 = 60;
 
+/// The condition that is true of every query.
+const ANY: &str = "any";
+/// The host does not take it, or does not allow it.
+const INVALID: i32 = -1;
+/// See [`INVALID`].
+const DENIED: i32 = -2;
+
 /// Places of counters in `[allow] metrics`.
 mod metric {
     pub(super) const HITS: i32 = 0;
@@ -320,21 +327,27 @@ fn upstream(policy: &Policy, to: &str) -> Option<u16> {
 fn hooks(policy: &Policy, setup: &Setup) -> Result<(), Problem> {
     let written: Vec<Written<'_>> = setup.files.iter().flat_map(|(_, text)| conditions(text)).collect();
     for phase in Phase::ALL {
-        // The application is not called in `route`.
-        let phases = match phase {
+        // The application is not called in `route`, and no condition is true of it where it is.
+        let mut asked = match phase {
             Phase::Route => continue,
-            Phase::Request => &[Phase::Route, Phase::Request][..],
-            _ => core::slice::from_ref(&phase),
+            Phase::Request => asked_in(policy, Phase::Route, &written),
+            _ => Vec::new(),
         };
-        let rules = phases.iter().flat_map(|phase| policy.asked_in(*phase));
-        let asked: Vec<&Written<'_>> = rules.filter_map(|rule| written.get(usize::from(rule))).collect();
+        let names_route = asked.iter().any(|written| written.asks_phase);
+        asked.extend(asked_in(policy, phase, &written));
         if asked.is_empty() {
             continue;
         }
-        let condition = condition(&asked);
-        abi::hook(1 << phase as u8, &condition).map_err(|refusal| {
+        let condition = if names_route { ANY.into() } else { condition(&asked) };
+        let bit = 1 << phase as u8;
+        // The host may not know all that rules name, such as a server that only they forward to.
+        let hooked = abi::hook(bit, &condition).or_else(|refusal| match refusal {
+            INVALID => abi::hook(bit, ANY),
+            refusal => Err(refusal),
+        });
+        hooked.map_err(|refusal| {
             let why = match refusal {
-                -2 => "the manifest's `phases` does not name it",
+                DENIED => "the manifest's `phases` does not name it",
                 _ => "the host does not take the condition",
             };
             Problem::plain(format!("the phase `{}` is not to be had ({refusal}): {why}", phase.name()))
@@ -343,16 +356,21 @@ fn hooks(policy: &Policy, setup: &Setup) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The conditions of the rules that are asked in a phase.
+fn asked_in<'t>(policy: &Policy, phase: Phase, written: &[Written<'t>]) -> Vec<Written<'t>> {
+    policy.asked_in(phase).filter_map(|rule| written.get(usize::from(rule)).copied()).collect()
+}
+
 /// What any of the rules needs: their conditions, or `any` if the host cannot say.
-fn condition(asked: &[&Written<'_>]) -> String {
+fn condition(asked: &[Written<'_>]) -> String {
     let tests: usize = asked.iter().map(|written| written.tests).sum();
     // Only the application knows its tags.
     if tests > RULE_TESTS_MAX || asked.iter().any(|written| written.asks_tags) {
-        return "any".into();
+        return ANY.into();
     }
     let texts: Vec<&str> = asked.iter().map(|written| written.text).collect();
     let joined = texts.join("\nor ");
-    if joined.len() > CONDITION_LEN_MAX { "any".into() } else { joined }
+    if joined.len() > CONDITION_LEN_MAX { ANY.into() } else { joined }
 }
 
 fn phase(number: u8) -> Phase {
