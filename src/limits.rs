@@ -10,6 +10,7 @@ mod limiting;
 mod platform;
 mod policy;
 mod resolver;
+mod sandbox;
 mod work;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use limiting::*;
 pub use platform::*;
 pub use policy::*;
 pub use resolver::*;
+pub use sandbox::*;
 pub use work::*;
 
 /// Longest query that is read in full, in bytes (UDP and TCP alike). An ordinary query has under 100 bytes,

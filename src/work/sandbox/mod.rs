@@ -5,5 +5,28 @@
 //! of the outside, which the worker carries out. Nothing here waits.
 
 pub mod abi;
+mod app;
+pub mod area;
+mod breaker;
 pub mod call;
+mod check;
+mod guests;
+mod host;
+pub mod hostcalls;
+mod instance;
+mod judge;
+mod load;
+pub mod module;
+mod sections;
 pub mod settings;
+mod slot;
+pub mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use app::{App, Apps, Engine, Hook};
+pub use guests::Sandbox;
+pub use host::{Span, Tools};
+pub use load::Check;
+pub use slot::InstanceId;
