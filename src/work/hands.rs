@@ -27,7 +27,7 @@ use crate::stats::counters::{
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
-    DROPPED_SHORT, WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
+    DROPPED_SHORT, WORK_REFUSED_APP, WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
 };
 use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
@@ -56,6 +56,8 @@ pub(super) struct Hands {
     pub(super) bench: Bench,
     /// What the cache had for the query that was looked up last.
     pub(super) found: Vec<u8>,
+    /// What an application said last.
+    pub(super) said: Vec<u8>,
     /// Queries without a client that are to begin.
     pub(super) prefetches: Vec<Task>,
     /// The thread of TCP was given something back.
@@ -122,6 +124,7 @@ impl Hands {
             let about = About { policy, question: &question, now };
             let event = match effect {
                 Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, &about, phase, after)),
+                Effect::Call(..) => Event::NotAsked(WORK_REFUSED_APP),
                 Effect::LookUp(view) => Event::Looked(self.look_up(&task, &about, view)),
                 Effect::Ask(upstream) => self.ask(&mut task, &about, &rules, upstream),
                 Effect::Copy(rule, upstream) => self.copy(&mut task, &about, rule, upstream),
@@ -288,6 +291,7 @@ impl Hands {
         };
         let upstream = match reply {
             Reply::Response => query.later().upstream,
+            Reply::App => None,
             _ => query.view().flatten(),
         };
         let mut with = Material {
@@ -295,6 +299,7 @@ impl Hands {
             arrival,
             packet: job.query(),
             cached: &mut self.found,
+            said: &mut self.said,
             response,
             rcode,
             is_routed: query.view().flatten().is_some(),

@@ -28,6 +28,8 @@ pub(super) struct Material<'a> {
     /// The response without its OPT, and its response code.
     pub(super) response: &'a mut [u8],
     pub(super) rcode: u16,
+    /// What an application said.
+    pub(super) said: &'a mut [u8],
     /// Recursion is available to this query.
     pub(super) is_routed: bool,
     /// It asks whether the answer is authentic.
@@ -88,6 +90,11 @@ impl Bench {
                 with.set_flags(Part::Response);
                 (serve::complete(snapshot, arrival, packet, with.response, rcode, None, out), rcode)
             }
+            Reply::App => {
+                with.set_flags(Part::Said);
+                let code = low_rcode(with.said);
+                (serve::complete(snapshot, arrival, packet, with.said, code, None, out), code)
+            }
             Reply::None => (0, 0),
         };
         if code > 0xF {
@@ -107,6 +114,7 @@ impl Bench {
 enum Part {
     Cached,
     Response,
+    Said,
 }
 
 impl Material<'_> {
@@ -117,6 +125,7 @@ impl Material<'_> {
         let message = match part {
             Part::Cached => &mut *self.cached,
             Part::Response => &mut *self.response,
+            Part::Said => &mut *self.said,
         };
         let Some(flags) = u16_at(message, 2) else { return };
         let mut flags = flags & !flag::RA;

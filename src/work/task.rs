@@ -90,6 +90,7 @@ pub(super) fn label(policy: &Policy, rule: Option<RuleId>) -> usize {
 pub(super) const fn name(effect: Effect) -> &'static str {
     match effect {
         Effect::Decide(phase, _) => phase.name(),
+        Effect::Call(..) => "app",
         Effect::LookUp(_) => "lookup",
         Effect::Ask(_) => "ask",
         Effect::Copy(..) => "copy",

@@ -110,6 +110,7 @@ impl Worker {
             spare_steps: None,
             bench: Bench::new(),
             found: Vec::new(),
+            said: Vec::new(),
             prefetches: Vec::new(),
             has_returned: false,
         };
