@@ -10,7 +10,7 @@ use crate::stats::counters::{
     CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED, QUERIES, RESPONSES, WORK_REFUSED,
 };
 use crate::stats::labels::{
-    CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, WORK_REFUSED_DEADLINE, WORK_REFUSED_UPSTREAM,
+    CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, WORK_REFUSAL, WORK_REFUSED_DEADLINE, WORK_REFUSED_UPSTREAM,
 };
 use crate::work::cache;
 use crate::work::{CacheOrder, CacheOrderKind};
@@ -110,7 +110,7 @@ fn queries_get_the_fallback_of_their_rule() {
     floor.idle();
     let refused = floor.counted(WORK_REFUSED, 6);
     for rule in 1..=6 {
-        let of_rule = &refused[rule * 7..(rule + 1) * 7];
+        let of_rule = &refused[rule * WORK_REFUSAL.len..][..WORK_REFUSAL.len];
         assert_eq!(of_rule[WORK_REFUSED_DEADLINE] + of_rule[WORK_REFUSED_UPSTREAM], 1, "rule {rule}");
     }
 }
