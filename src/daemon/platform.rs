@@ -14,6 +14,7 @@ use super::placement::Placement;
 use crate::config::Config;
 use crate::config::platform::Workers as Wanted;
 use crate::history::sources::Places;
+use crate::log::Log;
 use crate::net::{Event, Net, THREAD_ADVICE};
 use crate::policy::Policy;
 use crate::problem::Problem;
@@ -113,7 +114,7 @@ impl Hired {
     /// # Errors
     /// Why they cannot be; none is left.
     pub(super) fn start(self, tools: Tools<'_>, events: &Sender<Event>) -> Result<Workers, String> {
-        let Tools { config, placement, net, published, ledgers, places, trace, confined } = tools;
+        let Tools { config, placement, net, published, ledgers, places, trace, log, confined } = tools;
         let workers = self.wakers.len();
         if workers == 0 {
             return Ok(Workers::default());
@@ -131,6 +132,7 @@ impl Hired {
             ledgers,
             places: look_in(places),
             trace,
+            log,
         };
         Workers::start(plan, events)
             .map_err(|error| format!("cannot start a worker: {error}; {THREAD_ADVICE}"))
@@ -146,6 +148,7 @@ pub(super) struct Tools<'a> {
     pub(super) ledgers: LedgerSettings,
     pub(super) places: Arc<ArcSwap<Places>>,
     pub(super) trace: Tracing,
+    pub(super) log: Log,
     pub(super) confined: &'a Confined,
 }
 

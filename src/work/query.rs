@@ -216,6 +216,14 @@ impl Query {
         self.asked + timeout.unwrap_or(self.patience.query)
     }
 
+    /// The phase in which an application holds it.
+    pub(super) fn held_in(&self) -> Option<Phase> {
+        match self.state {
+            State::Held(phase, _) => Some(phase),
+            _ => None,
+        }
+    }
+
     /// What happens while it waits, and when.
     pub(super) fn timer(&self, rules: &Rules<'_>) -> Option<(Instant, Event)> {
         let deadline = (self.deadline(rules), Event::Deadline);

@@ -29,7 +29,7 @@ pub(super) struct Material<'a> {
     pub(super) response: &'a mut [u8],
     pub(super) rcode: u16,
     /// What an application said.
-    pub(super) said: &'a mut [u8],
+    pub(super) said: &'a [u8],
     /// Recursion is available to this query.
     pub(super) is_routed: bool,
     /// It asks whether the answer is authentic.
@@ -53,6 +53,12 @@ impl Bench {
     /// The reply that was made last; empty if that was none.
     pub(super) fn reply(&self) -> &[u8] {
         &self.slot[..self.len]
+    }
+
+    /// This is the reply that was made last.
+    pub(super) fn put(&mut self, reply: &[u8]) {
+        self.len = reply.len().min(self.slot.len());
+        self.slot[..self.len].copy_from_slice(&reply[..self.len]);
     }
 
     /// Makes a reply: its response code, if there is a reply.
@@ -91,9 +97,12 @@ impl Bench {
                 (serve::complete(snapshot, arrival, packet, with.response, rcode, None, out), rcode)
             }
             Reply::App => {
-                with.set_flags(Part::Said);
                 let code = low_rcode(with.said);
-                (serve::complete(snapshot, arrival, packet, with.said, code, None, out), code)
+                let len = serve::complete(snapshot, arrival, packet, with.said, code, None, out);
+                if with.is_routed && len > 0 {
+                    out[3] |= flag::RA as u8;
+                }
+                (len, code)
             }
             Reply::None => (0, 0),
         };
@@ -114,7 +123,6 @@ impl Bench {
 enum Part {
     Cached,
     Response,
-    Said,
 }
 
 impl Material<'_> {
@@ -125,7 +133,6 @@ impl Material<'_> {
         let message = match part {
             Part::Cached => &mut *self.cached,
             Part::Response => &mut *self.response,
-            Part::Said => &mut *self.said,
         };
         let Some(flags) = u16_at(message, 2) else { return };
         let mut flags = flags & !flag::RA;

@@ -94,7 +94,7 @@ pub(crate) struct Response {
 
 impl Response {
     /// It says something of the name.
-    pub(super) fn is_answer(&self) -> bool {
+    pub(crate) fn is_answer(&self) -> bool {
         self.outcome == Outcome::Ok && !self.rcode.is_some_and(is_error)
     }
 }

@@ -148,6 +148,10 @@ impl Slot {
         }
     }
 
+    pub(super) const fn has_instance(&self) -> bool {
+        self.instance.is_some()
+    }
+
     pub(super) fn memory_len(&self) -> usize {
         self.instance.as_ref().map_or(0, Instance::memory_len)
     }
