@@ -144,7 +144,7 @@ fn check_list_try_and_why_tell_what_an_application_does() {
     assert!(why.contains("says none that counts") && why.contains("refuse of rule \"loopy\""), "{why}");
     // A query that loops gets its fallback, and the operator sees it.
     assert_eq!(rcode(&node.daemon.ask_udp(V4, &query("loop.example", A))), 5);
-    wait_until("the trap is counted", || node.app("loopy")["traps"] == 1);
+    wait_until("the trap is counted", || node.app("loopy")["traps"].as_u64() >= Some(1));
     assert!(told(&["apps", "list"]).contains("loopy  "));
     assert!(told(&["rules", "list"]).contains("app coded"));
 }
