@@ -230,6 +230,7 @@ pub fn guest(bytes: &[u8]) -> bool {
         lab.now += Duration::from_secs(61);
         lab.sandbox.tick(lab.now, &mut lab.ledger);
         lab.orders(fed[3]);
+        lab.ledger.fold();
         first != Called::Failed
     });
     let is_module = bytes.starts_with(b"\0asm");
