@@ -97,18 +97,20 @@ const ROWS: &[Row] = &[
     ("platform.workers", "workers = 2", Restart("[platform] workers")),
     ("platform.jobs", "jobs = 2048", Restart("[platform] jobs")),
     ("platform.share", "share = 128", Restart("[platform] share")),
-    ("platform.query_timeout", "query_timeout = '3s'", Restart("[platform] query_timeout")),
+    // What comes of this, and of most of the cache, is in tests/platform.
+    ("platform.query_timeout", "query_timeout = '3s'", InForce),
     ("platform.colo", "colo = 'elsewhere'", Reply(|| name("colo.example", SOA))),
     ("platform.rules", "rules = 'others.d'", Reply(|| name("rules.example", SOA))),
-    ("cache.size", "size = '8MiB'", Restart("[cache]")),
-    ("cache.ttl_min", "ttl_min = '1s'", Restart("[cache]")),
-    ("cache.ttl_max", "ttl_max = '1h'", Restart("[cache]")),
-    ("cache.negative_ttl_max", "negative_ttl_max = '1m'", Restart("[cache]")),
-    ("cache.failure_ttl", "failure_ttl = '1s'", Restart("[cache]")),
-    ("cache.stale", "stale = '0s'", Restart("[cache]")),
-    ("cache.stale_after", "stale_after = '1s'", Restart("[cache]")),
-    ("cache.stale_ttl", "stale_ttl = '1s'", Restart("[cache]")),
-    ("cache.prefetch", "prefetch = false", Restart("[cache]")),
+    ("platform.apps", "apps = 'others.apps'", Reply(|| name("app.example", SOA))),
+    ("cache.size", "size = '8MiB'", Restart("[cache] size")),
+    ("cache.ttl_min", "ttl_min = '1s'", InForce),
+    ("cache.ttl_max", "ttl_max = '1h'", InForce),
+    ("cache.negative_ttl_max", "negative_ttl_max = '1m'", InForce),
+    ("cache.failure_ttl", "failure_ttl = '1s'", InForce),
+    ("cache.stale", "stale = '0s'", InForce),
+    ("cache.stale_after", "stale_after = '1s'", InForce),
+    ("cache.stale_ttl", "stale_ttl = '1s'", InForce),
+    ("cache.prefetch", "prefetch = false", InForce),
     // What comes of each is in tests/platform.
     ("upstream.name", "name = 'other'", Refused("lan")),
     ("upstream.servers", "servers = ['127.0.0.1:53']", Sight(Node::upstreams)),
@@ -231,7 +233,7 @@ impl Node {
              [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
              [dnstap]\nto = 'unix:dnstap.sock'\n\
              [answers]\ncookie_secrets = 'secrets'\nrate_limit = 1000000\n\
-             [platform]\ncolo = 'here'\nrules = 'rules.d'\nworkers = 1\n\
+             [platform]\ncolo = 'here'\nrules = 'rules.d'\napps = 'apps.d'\nworkers = 1\n\
              [[upstream]]\nname = 'lan'\nservers = ['127.0.0.1:9']\nchoose = 'hash'\ntimeout = '2s'\n\
              tries = 4\nexplore = 0.1\ncase_randomization = true\ncookies = true\necs = '24/56'\n\
              [[upstream]]\nname = 'dot'\nservers = ['127.0.0.1:9']\nover = 'tls'\n\
@@ -262,6 +264,20 @@ impl Node {
         ] {
             fs::create_dir(configured.path(dir)).expect("there is room");
             fs::write(configured.path(dir).join("10.rules"), text).expect("there is room");
+        }
+        for (dir, rcode) in [("apps.d", 4), ("others.apps", 5)] {
+            // What it says of every query is this response code.
+            let module = format!(
+                "(module (memory (export \"memory\") 2) (func (export \"as112_abi\") (result i32) (i32.const 1)) \
+                 (func (export \"as112_area\") (result i32) (i32.const 1024)) \
+                 (func (export \"as112_start\") (param i32) (result i32) (i32.const 0)) \
+                 (func (export \"as112_event\") (param i32 i32 i32) (result i64) (i64.const {})))",
+                2 | rcode << 8
+            );
+            let dir = configured.path(dir).join("coded");
+            fs::create_dir_all(&dir).expect("there is room");
+            fs::write(dir.join("coded.wasm"), wat::parse_str(module).expect("WAT")).expect("there is room");
+            fs::write(dir.join("app.toml"), "router = ['qname = app.example']\n").expect("there is room");
         }
         fs::create_dir(configured.path("more")).expect("there is room");
         fs::write(configured.path("more/more.example.zone"), zone("more")).expect("there is room");

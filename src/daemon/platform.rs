@@ -14,6 +14,7 @@ use super::placement::Placement;
 use crate::config::Config;
 use crate::config::platform::Workers as Wanted;
 use crate::history::sources::Places;
+use crate::log::Log;
 use crate::net::{Event, Net, THREAD_ADVICE};
 use crate::policy::Policy;
 use crate::problem::Problem;
@@ -24,7 +25,7 @@ use crate::sys::confine::Confined;
 use crate::sys::wake::Waker;
 use crate::work::sandbox::Apps;
 use crate::work::trace::Tracing;
-use crate::work::{self, Plan, Workers, cache};
+use crate::work::{self, Habits, Plan, Workers, cache};
 
 /// The ports of DNS, and of DNS over TLS: workers may connect to them whatever the rules are at the start.
 const USUAL_PORTS: [u16; 2] = [53, 853];
@@ -49,7 +50,13 @@ pub(super) fn job_settings(config: &Config, workers: usize) -> JobSettings {
     JobSettings { workers, jobs: config.platform.jobs, share: config.platform.share }
 }
 
+/// What of the configuration workers take over with a reload.
+pub(super) fn habits(config: &Config, workers: usize) -> Habits {
+    Habits { cache: cache_settings(config, workers), query_timeout: config.platform.query_timeout }
+}
+
 /// The cache of each worker: together they have what is configured.
+
 pub(super) fn cache_settings(config: &Config, workers: usize) -> cache::Settings {
     cache::Settings { size: config.cache.size / workers.max(1), ..config.cache.clone() }
 }
@@ -107,7 +114,7 @@ impl Hired {
     /// # Errors
     /// Why they cannot be; none is left.
     pub(super) fn start(self, tools: Tools<'_>, events: &Sender<Event>) -> Result<Workers, String> {
-        let Tools { config, placement, net, published, ledgers, places, trace, confined } = tools;
+        let Tools { config, placement, net, published, ledgers, places, trace, log, confined } = tools;
         let workers = self.wakers.len();
         if workers == 0 {
             return Ok(Workers::default());
@@ -121,11 +128,11 @@ impl Hired {
             confined: confined.with_wakers(tcp.iter().map(AsRawFd::as_raw_fd).collect()),
             tcp,
             published,
-            cache: cache_settings(config, workers),
-            query_timeout: config.platform.query_timeout,
+            habits: habits(config, workers),
             ledgers,
             places: look_in(places),
             trace,
+            log,
         };
         Workers::start(plan, events)
             .map_err(|error| format!("cannot start a worker: {error}; {THREAD_ADVICE}"))
@@ -141,6 +148,7 @@ pub(super) struct Tools<'a> {
     pub(super) ledgers: LedgerSettings,
     pub(super) places: Arc<ArcSwap<Places>>,
     pub(super) trace: Tracing,
+    pub(super) log: Log,
     pub(super) confined: &'a Confined,
 }
 

@@ -283,6 +283,7 @@ impl Start<'_> {
             ledgers,
             places: Arc::clone(&places),
             trace: ports.taps.traces.tracing.clone(),
+            log: self.logging.log.clone(),
             confined,
         };
         let workers = hired.start(tools, &self.events).map_err(Problem::alone);

@@ -36,4 +36,5 @@ pub use guests::check_hook;
 pub use parse::{Written, conditions};
 pub use reference::reference;
 pub use rule::{Action, Decision, Fallback, Hit, Route, Rule, RuleId};
+pub use values::{rcode, rcode_text};
 pub use world::{Guest, Phrase, Series, Source, World};

@@ -36,7 +36,7 @@ impl Card {
     /// Reads the configuration.
     pub fn read(config: &Value) -> Result<Self, StartError> {
         if let Some((key, _)) = config.pairs().iter().find(|(key, _)| !KEYS.contains(&&key[..])) {
-            return Err(["unknown key `", key, "`; there are ", &KEYS.join(", ")].concat().into());
+            return Err(["unknown key `", key, "`; there are those of [identity]"].concat().into());
         }
         let mut place = Vec::new();
         for key in ["facility", "location"] {
@@ -46,9 +46,17 @@ impl Card {
             place.push(text(config, "node")?.ok_or("the key `node` is missing: name the node")?);
         }
         let addresses = texts(config, "unique_ip")?;
-        let unique_ip = match addresses.is_empty() {
-            true => None,
-            false => Some(string("unique_ip", &["Unique IP: ", &addresses.join(" and "), "."].concat())?),
+        let unique_ip = match addresses.split_first() {
+            None => None,
+            Some((first, more)) => {
+                let mut text = ["Unique IP: ", first].concat();
+                for address in more {
+                    text.push_str(" and ");
+                    text.push_str(address);
+                }
+                text.push('.');
+                Some(string("unique_ip", &text)?)
+            }
         };
         let loc = match text(config, "loc")? {
             None => None,

@@ -40,7 +40,7 @@ impl App for As112 {
         if query.qclass() != class::IN || TRANSFERS.contains(&qtype) {
             return Verdict::rcode(rcode::REFUSED);
         }
-        let (apex, zone) = match self.0.find(query.qname(), query.packet()) {
+        let (apex, zone) = match self.0.find(query.qname()) {
             Some(found) => found,
             None => return Verdict::rcode(rcode::REFUSED).because(ede::NOT_AUTHORITATIVE),
         };
@@ -48,7 +48,7 @@ impl App for As112 {
             true => zone.at_apex(qtype, query.is_tcp()),
             false => zone.below(),
         };
-        reply.prepared(answer, apex).send()
+        reply.prepared(answer, apex)
     }
 }
 

@@ -66,9 +66,13 @@ fn fixed(text: &str, decimals: usize) -> Option<i64> {
     {
         return None;
     }
-    let mut value = whole.parse::<i64>().ok()?;
-    for place in 0..decimals {
-        value = value * 10 + fraction.as_bytes().get(place).map_or(0, |digit| i64::from(digit - b'0'));
+    let mut value = 0;
+    for place in 0..whole.len() + decimals {
+        let digit = match whole.as_bytes().get(place) {
+            Some(digit) => digit,
+            None => fraction.as_bytes().get(place - whole.len()).unwrap_or(&b'0'),
+        };
+        value = value * 10 + i64::from(digit - b'0');
     }
     Some(sign * value)
 }

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use as112_guest::Name;
 
-/// Most labels of a name.
-const LABELS_MAX: usize = 127;
+/// Most labels of a name in the tree: their places fit one number.
+const DEPTH_MAX: usize = 8;
 
 /// The tree. The first node is the root.
 pub struct Tree<T> {
@@ -13,16 +13,14 @@ pub struct Tree<T> {
 }
 
 struct Node<T> {
-    label: Vec<u8>,
-    key: u64,
-    children: Vec<u16>,
+    children: Vec<Child>,
     value: Option<T>,
 }
 
-impl<T> Node<T> {
-    fn new(label: Vec<u8>, key: u64) -> Self {
-        Self { label, key, children: Vec::new(), value: None }
-    }
+struct Child {
+    key: u64,
+    label: Vec<u8>,
+    node: usize,
 }
 
 /// The first eight bytes of a label in lower case, with zeros after its end: what tells labels apart but for the
@@ -50,70 +48,77 @@ fn key(bytes: &[u8], at: usize, len: usize) -> u64 {
 impl<T> Tree<T> {
     /// A tree with nothing in it.
     pub fn new() -> Self {
-        Self { nodes: alloc::vec![Node::new(Vec::new(), 0)] }
+        Self { nodes: alloc::vec![Node { children: Vec::new(), value: None }] }
     }
 
-    /// Puts something at a name.
+    /// Puts something at a name of at most eight labels.
     pub fn insert(&mut self, name: Name<'_>, value: T) {
         let labels: Vec<&[u8]> = name.labels().collect();
+        assert!(labels.len() <= DEPTH_MAX);
         let mut node = 0;
         for label in labels.iter().rev() {
             let key = key(label, 0, label.len());
             node = match self.child(node, key, label) {
                 Some(child) => child,
                 None => {
-                    let child = self.nodes.len() as u16;
-                    self.nodes.push(Node::new(label.to_ascii_lowercase(), key));
-                    self.nodes[usize::from(node)].children.push(child);
+                    let child = self.nodes.len();
+                    self.nodes.push(Node { children: Vec::new(), value: None });
+                    self.nodes[node].children.push(Child {
+                        key,
+                        label: label.to_ascii_lowercase(),
+                        node: child,
+                    });
                     child
                 }
             };
         }
-        self.nodes[usize::from(node)].value = Some(value);
+        self.nodes[node].value = Some(value);
     }
 
-    fn child(&self, node: u16, key: u64, label: &[u8]) -> Option<u16> {
-        let is_it = |child: &&u16| {
-            let child = &self.nodes[usize::from(**child)];
+    #[inline]
+    fn child(&self, node: usize, key: u64, label: &[u8]) -> Option<usize> {
+        let is_it = |child: &&Child| {
             child.key == key
                 && child.label.len() == label.len()
                 && (label.len() <= 8 || child.label[8..].eq_ignore_ascii_case(&label[8..]))
         };
-        self.nodes[usize::from(node)].children.iter().find(is_it).copied()
+        self.nodes[node].children.iter().find(is_it).map(|child| child.node)
     }
 
-    /// The longest suffix of a name at which something is, and what. The name stands in `packet` after the header.
-    pub fn find<'n>(&self, name: Name<'n>, packet: &[u8]) -> Option<(Name<'n>, &T)> {
+    /// The longest suffix of a name at which something is, and what.
+    #[inline]
+    pub fn find<'n>(&self, name: Name<'n>) -> Option<(Name<'n>, &T)> {
         let wire = name.as_wire();
-        let mut starts = [0_u8; LABELS_MAX + 1];
-        let (mut labels, mut at) = (0, 0);
+        // Where the last eight labels begin, the last one in the lowest byte: there is nothing below them.
+        let (mut starts, mut labels, mut at) = (0_u64, 0, 0);
         while let Some(&len @ 1..=63) = wire.get(at) {
-            *starts.get_mut(labels)? = at as u8;
+            starts = starts << 8 | at as u64;
             labels += 1;
             at += 1 + usize::from(len);
         }
         let (mut node, mut found) = (0, None);
-        for start in starts[..labels].iter().rev() {
-            let start = usize::from(*start);
+        for _ in 0..labels.min(DEPTH_MAX) {
+            let start = (starts & 0xFF) as usize;
+            starts >>= 8;
             let len = usize::from(wire[start]);
             let label = &wire[start + 1..start + 1 + len];
-            node = match self.child(node, key(packet, 12 + start + 1, len), label) {
+            node = match self.child(node, key(wire, start + 1, len), label) {
                 Some(child) => child,
                 None => break,
             };
-            if let Some(value) = &self.nodes[usize::from(node)].value {
+            if let Some(value) = &self.nodes[node].value {
                 found = Some((start, value));
             }
         }
         let (start, value) = found?;
-        Some((Name::from_wire(&wire[start..]).ok()?, value))
+        Some((Name::trust(&wire[start..]), value))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use as112_guest::{query_for, NameBuf};
+    use as112_guest::NameBuf;
 
     #[test]
     fn keys_are_lower_case_and_of_the_label_alone() {
@@ -137,8 +142,7 @@ mod tests {
         }
         let find = |text: &str| {
             let name: NameBuf = text.parse().unwrap();
-            let packet = query_for(name.as_name(), 1);
-            tree.find(name.as_name(), &packet).map(|(at, index)| (at.to_string(), *index))
+            tree.find(name.as_name()).map(|(at, index)| (at.to_string(), *index))
         };
         let at = |index: usize| Some((format!("{}.", names[index]), index));
         assert_eq!((find("."), find("com"), find("10.in-addr.arpb")), (None, None, None));

@@ -88,7 +88,7 @@ pub use name::{text, wire, Name, NameBuf, NameError};
 pub use orders::{forward, forward_cached, forward_within, purge, resolve, sleep, Answer, Asking, Socket};
 pub use query::{Address, Held, Outcome, Phase, Query};
 pub use reply::{BuildError, Data, Prepared, Reply, Soa};
-pub use tasks::{race, spawn, First};
+pub use tasks::{race, spawn, First, Signal};
 pub use verdict::Verdict;
 
 /// Makes an [`App`] the application of the module: exports the five functions that the node calls.

@@ -100,8 +100,13 @@ fn state<R>(f: impl FnOnce(&mut State) -> R) -> R {
 
 /// Runs something that makes hostcalls without an application, such as an example of a document.
 pub fn alone(f: impl FnOnce()) {
-    state(|state| *state = State { next_token: 1, ..State::default() });
+    let fresh = || {
+        sys::with(|globals| globals.tasks.clear());
+        state(|state| *state = State { next_token: 1, ..State::default() });
+    };
+    fresh();
     f();
+    fresh();
 }
 
 /// What became of a query.
@@ -226,6 +231,7 @@ impl Setup {
     /// # Errors
     /// What the application says.
     pub fn start<A: App>(self) -> Result<Host<A>, StartError> {
+        sys::with(|globals| globals.tasks.clear());
         state(|state| *state = self.0);
         let runtime = Runtime::start()?;
         let mut host = Host { runtime, next_query: 1 };
@@ -402,6 +408,13 @@ impl<A: App> Host<A> {
             }
         });
         self.settle();
+    }
+}
+
+/// Tasks go with their application.
+impl<A> Drop for Host<A> {
+    fn drop(&mut self) {
+        sys::with(|globals| globals.tasks.clear());
     }
 }
 

@@ -64,10 +64,10 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// What [`name!`](crate::name!) has made.
-    #[doc(hidden)]
+    /// A name that was checked before, such as a suffix of another one. With one that is none, a reply is not a message, and the
+    /// node does not take it.
     #[must_use]
-    pub const fn literal(wire: &'a [u8]) -> Self {
+    pub const fn trust(wire: &'a [u8]) -> Self {
         Self(wire)
     }
 
@@ -144,15 +144,37 @@ impl<'a> Name<'a> {
 
 impl PartialEq<Name<'_>> for Name<'_> {
     fn eq(&self, other: &Name<'_>) -> bool {
-        // Lengths of labels are below `A`, so they are compared as they are. Eight bytes at a time: most names
-        // that are compared are equal, letter case and all.
-        if self.0.len() != other.0.len() {
+        // Lengths of labels are below `A`, so they are compared as they are.
+        eq_ignore_case(self.0, other.0)
+    }
+}
+
+/// Whether bytes are equal but for the case of ASCII letters: eight at a time, as they mostly are equal.
+fn eq_ignore_case(ours: &[u8], theirs: &[u8]) -> bool {
+    let len = ours.len();
+    if len != theirs.len() {
+        return false;
+    }
+    let is_same = |at: usize| {
+        let (ours, theirs) = (&ours[at..at + 8], &theirs[at..at + 8]);
+        word(ours) == word(theirs) || ours.eq_ignore_ascii_case(theirs)
+    };
+    let mut at = 0;
+    while at + 8 <= len {
+        if !is_same(at) {
             return false;
         }
-        let (ours, theirs) = (self.0.chunks_exact(8), other.0.chunks_exact(8));
-        let is_same = |(a, b): (&[u8], &[u8])| a == b || a.eq_ignore_ascii_case(b);
-        ours.remainder().eq_ignore_ascii_case(theirs.remainder()) && ours.zip(theirs).all(is_same)
+        at += 8;
     }
+    // The last eight again, some of which were compared before.
+    match len.checked_sub(8) {
+        Some(last) => is_same(last),
+        None => ours.eq_ignore_ascii_case(theirs),
+    }
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
 }
 
 impl Eq for Name<'_> {}
@@ -201,7 +223,7 @@ impl fmt::Debug for Name<'_> {
 macro_rules! name {
     ($text:expr) => {{
         const WIRE: [u8; $text.len() + 2] = $crate::wire($text);
-        $crate::Name::literal(&WIRE)
+        $crate::Name::trust(&WIRE)
     }};
 }
 

@@ -13,6 +13,9 @@ const POINTER_TARGET_MAX: usize = 0x3FFF;
 /// Places of names that are kept for compression; names after that are written whole more often.
 const KNOWN_MAX: usize = 128;
 
+/// The longest datagram that a node sends.
+const DATAGRAM_LEN_MAX: usize = 1232;
+
 /// Bits of the header's second word.
 const QR: u16 = 0x8000;
 const OPCODE_AND_RD: u16 = 0x7900;
@@ -215,16 +218,24 @@ impl<'a> Reply<'a> {
         self
     }
 
-    /// Adds records that were made in advance, and takes their response code and AA. `node` is the suffix of
-    /// the qname that they were made for.
-    #[must_use]
-    pub fn prepared(mut self, prepared: &Prepared, node: Name<'_>) -> Self {
-        if self.error.is_none() {
-            if let Err(error) = self.try_prepared(prepared, node) {
-                self.error = Some(error);
-            }
+    /// The reply is what was prepared. `node` is the suffix of the qname that it was prepared for.
+    ///
+    /// This is the fast way: nothing is looked for and nothing is counted, so nothing may have been added before.
+    pub fn prepared(self, prepared: &Prepared, node: Name<'_>) -> Verdict {
+        match self.try_prepared(prepared, node) {
+            Some(len) => Verdict::reply(len),
+            None => Verdict::fail(),
         }
-        self
+    }
+
+    /// Makes it one that sends the client to TCP: over UDP a client gets header and question, with TC.
+    ///
+    /// TC is the host's, which cuts what does not fit. So this is a reply that never fits a datagram; do not send it
+    /// over TCP.
+    #[must_use]
+    pub fn truncated(self) -> Self {
+        // Types from 65,280 on are for private use, and mean nothing to anybody.
+        self.answer(Name::ROOT, 0, Data::Other(65_280, &[0; DATAGRAM_LEN_MAX]))
     }
 
     /// What is wrong with it, if anything is.
@@ -426,34 +437,32 @@ impl<'a> Reply<'a> {
         Ok(())
     }
 
-    fn try_prepared(&mut self, prepared: &Prepared, node: Name<'_>) -> Result<(), BuildError> {
-        self.begin(false)?;
-        let qname = Name::trusted(self.query.get(12..self.question_end - 4).unwrap_or_default());
-        let ends_there = qname.as_wire().as_ptr_range().end == node.as_wire().as_ptr_range().end;
-        if !ends_there || node.len() > qname.len() || node != Name::trusted(&prepared.node) {
-            return Err(BuildError::Question);
+    #[inline]
+    fn try_prepared(self, prepared: &Prepared, node: Name<'_>) -> Option<usize> {
+        let Self { out, query, question_end, .. } = self;
+        let question = query.get(..question_end)?;
+        let node_at = question_end.checked_sub(4 + node.len())?;
+        let is_its_suffix =
+            question.as_ptr_range().end as usize - 4 == node.as_wire().as_ptr_range().end as usize;
+        if self.end > 0 || !is_its_suffix || node != Name::trusted(&prepared.node) {
+            return None;
         }
-        let (node_at, records_at) = (self.question_end - 4 - node.len(), self.end);
-        for (section, count) in
-            [Section::Answer, Section::Authority, Section::Additional].into_iter().zip(prepared.counts)
-        {
-            if count > 0 {
-                self.enter(section)?;
-                self.count(section, count)?;
-            }
-        }
-        self.put(&prepared.records)?;
+        let end = question_end + prepared.records.len();
+        let reply = out.get_mut(..end)?;
+        let (head, records) = reply.split_at_mut(question_end);
+        head.copy_from_slice(question);
+        records.copy_from_slice(&prepared.records);
         for pointer in &prepared.pointers {
-            let base = if pointer.is_from_node { node_at } else { records_at };
+            let base = if pointer.is_from_node { node_at } else { question_end };
             let target = base + usize::from(pointer.delta);
-            if target > POINTER_TARGET_MAX {
-                return Err(BuildError::Full);
-            }
-            let at = records_at + usize::from(pointer.at);
-            self.out[at..at + 2].copy_from_slice(&(0xC000 | target as u16).to_be_bytes());
+            let at = usize::from(pointer.at);
+            // A question is short, and what is prepared has 4,096 bytes: a pointer reaches all of it.
+            records.get_mut(at..at + 2)?.copy_from_slice(&(0xC000 | target as u16).to_be_bytes());
         }
-        self.flags = prepared.flags;
-        Ok(())
+        let flags = QR | u16_at(question, 2)? & OPCODE_AND_RD | prepared.flags;
+        head.get_mut(2..4)?.copy_from_slice(&flags.to_be_bytes());
+        head.get_mut(4..12)?.copy_from_slice(&prepared.counts);
+        Some(end)
     }
 }
 
@@ -484,14 +493,15 @@ impl Data<'_> {
 ///     reply.authoritative().answer(zone.as_name(), 3600, Data::Ns(zone.as_name()))
 /// });
 /// assert!(servers.is_ok());
-/// // Later: `reply.prepared(&servers, suffix).send()`
+/// // Later: `reply.prepared(&servers, suffix)`
 /// ```
 #[derive(Clone, Debug)]
 pub struct Prepared {
     node: Vec<u8>,
     records: Vec<u8>,
     pointers: Vec<Pointer>,
-    counts: [u16; 3],
+    /// The header's counts.
+    counts: [u8; 8],
     flags: u16,
 }
 
@@ -523,7 +533,9 @@ impl Prepared {
         let (counts, flags) = (reply.counts, reply.flags);
         let pointers = pointers(&reply.out[..len], question_end, &counts)?;
         let records = reply.out[question_end..len].to_vec();
-        Ok(Self { node: node.as_wire().to_vec(), records, pointers, counts, flags })
+        let [[a, b], [c, d], [e, f]] =
+            [counts[0].to_be_bytes(), counts[1].to_be_bytes(), counts[2].to_be_bytes()];
+        Ok(Self { node: node.as_wire().to_vec(), records, pointers, counts: [0, 1, a, b, c, d, e, f], flags })
     }
 }
 

@@ -4,6 +4,7 @@
 //! and an event tells later what came of it; here each is a future. One instance holds thousands.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
@@ -74,6 +75,18 @@ impl Tasks {
                 waker.wake();
             }
         }
+    }
+
+    /// Drops all tasks: their application is no more.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn clear(&self) {
+        // What is dropped may cancel orders, so nothing is borrowed meanwhile.
+        let all = core::mem::take(&mut *self.all.borrow_mut());
+        drop(all);
+        self.free.borrow_mut().clear();
+        self.woken.borrow_mut().clear();
+        let orders = core::mem::take(&mut *self.orders.borrow_mut());
+        drop(orders);
     }
 
     /// Polls what was woken, until nothing is.
@@ -210,6 +223,61 @@ impl Drop for Pending {
             // It may be one that cannot be cancelled; then what it brings is not looked at.
             sys::cancel(token);
         }
+    }
+}
+
+/// What one task waits for and others set: that there is something to do.
+///
+/// ```
+/// # use as112_guest::{spawn, Signal};
+/// # as112_guest::mock::alone(|| {
+/// let signal = Signal::new();
+/// let waiting = signal.clone();
+/// spawn(async move {
+///     loop {
+///         waiting.wait().await;
+///         // There is something to do.
+///     }
+/// });
+/// signal.set();
+/// # });
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Signal(Rc<(Cell<bool>, RefCell<Option<Waker>>)>);
+
+impl Signal {
+    /// One that is not set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets it, and wakes who waits.
+    pub fn set(&self) {
+        self.0 .0.set(true);
+        if let Some(waker) = self.0 .1.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is set, and unsets it. One task can wait at a time.
+    pub async fn wait(&self) {
+        Waiting(self).await;
+    }
+}
+
+struct Waiting<'s>(&'s Signal);
+
+impl Future for Waiting<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let (is_set, waker) = &*self.0 .0;
+        if is_set.take() {
+            return Poll::Ready(());
+        }
+        *waker.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 

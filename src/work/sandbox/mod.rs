@@ -17,16 +17,18 @@ mod instance;
 mod judge;
 mod load;
 pub mod module;
+mod reference;
 mod sections;
 pub mod settings;
 mod slot;
 pub mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use app::{App, Apps, Engine, Hook};
 pub use guests::Sandbox;
 pub use host::{Span, Tools};
 pub use load::Check;
+pub use reference::reference;
 pub use slot::InstanceId;
