@@ -362,6 +362,10 @@ fn mistakes_have_their_place() {
         ("any drop\nqtpe = A drop\n", "rules.d/test.rules:2:1: unknown field `qtpe`; did you mean `qtype`?"),
         ("phase = response and any no-store", "rules.d/test.rules:1:1: `no-store` is not for an application"),
         ("any divert 192.0.2.80", "rules.d/test.rules:1:1: `divert` is not for an application"),
+        (
+            "phase = response and any retry upstream resolver",
+            "rules.d/test.rules:1:1: `retry upstream resolver` is not",
+        ),
         ("any truncate", "rules.d/test.rules:1:1: `truncate` is not for an application"),
         ("src in { 192.0.2.1 } cache-only", "rules.d/test.rules:1:1: `cache-only` is not for an application"),
         ("phase = request and any app other", "rules.d/test.rules:1:29: there are no applications"),

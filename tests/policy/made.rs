@@ -245,6 +245,8 @@ fn rule(dice: &mut Dice, of: Of) -> String {
             (*dice.pick(&["192.0.2.9", "192.0.2.9:5353 , [2001:db8::53]:53", "2001:db8::53"])).to_owned()
         }
         "divert" => "192.0.2.80:53".to_owned(),
+        // An application cannot retry with the resolver.
+        "retry upstream" if of == Of::Guest => (*dice.pick(&UPSTREAMS[..2])).to_owned(),
         "forward upstream" | "retry upstream" => (*dice.pick(&UPSTREAMS)).to_owned(),
         _ => String::new(),
     };

@@ -303,6 +303,9 @@ fn asked_by(policy: &Policy, rule: &Rule, setup: &Setup) -> Result<Asked, String
     }
     let Some(upstream) = policy.upstreams().get(usize::from(id)) else { return Ok(Asked::Nobody) };
     if policy.resolver() == Some(id) {
+        if matches!(rule.action, Action::Retry(_)) {
+            return cannot("retry upstream resolver", "it can retry with one of `[allow] forward`");
+        }
         return Ok(Asked::Resolver);
     }
     let named = |name: &str| {
