@@ -104,7 +104,7 @@ impl Policy {
         !self.engine.stages[stage].entries.is_empty()
     }
 
-    /// The rules that are asked in a phase, in their order; those that cannot be true here are not among them.
+    /// The rules that are asked in a phase, in their order, without those that cannot be true here.
     pub fn asked_in(&self, phase: Phase) -> impl Iterator<Item = RuleId> {
         self.engine.stages[phase as usize].entries.iter().map(|entry| entry.rule)
     }

@@ -1,5 +1,5 @@
-//! The application `override` against the node: it is compiled from the same sources, and decides the same. It
-//! runs as applications do, and what it wants of the outside is given to it here.
+//! The application `override` against the node: it is compiled from the same sources, and decides the same.
+//! It runs as applications do, and what it wants of the outside is given to it here.
 //!
 //! `GUEST_PAIRS=` says how many pairs of a file and a query are compared.
 
@@ -237,7 +237,8 @@ fn servers(policy: &Policy, action: Action) -> Vec<Option<u16>> {
     named.map(|known| Some(known.map_or(u16::MAX - 1, |id| id as u16))).collect()
 }
 
-/// One query through all phases up to one: the application says in each what the node decides. What was tried.
+/// One query through all phases up to one: the application says in each what the node decides. Returns what
+/// was tried.
 fn compare(lab: &mut Lab, policy: &Policy, query: &Query, token: u32, counts: &mut [u64; 4]) -> &'static str {
     let mut facts = Facts { tags: Tags(0), ..query.facts() };
     let shown = query.facts().later.rcode.map(|rcode| reply(query, rcode)).unwrap_or_default();

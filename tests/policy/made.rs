@@ -425,8 +425,8 @@ impl Query {
         }
     }
 
-    /// What of it can be in a packet, and be told to an application: a whole packet, addresses of one family, and
-    /// nothing unknown that is taken for something.
+    /// What of it can be in a packet, and be told to an application: a whole packet, addresses of one family,
+    /// and nothing unknown that is taken for something.
     pub(crate) fn on_the_wire(dice: &mut Dice) -> Self {
         let mut query = Self::new(dice, &[]);
         query.opcode = 0;

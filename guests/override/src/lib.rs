@@ -1,4 +1,4 @@
-//! Rules as an application: the router of as112d, compiled from the sources of the node, reads a file of rules,
+//! Rules as an application: the router of as112d, compiled from the sources of the node, reads files of rules,
 //! asks to be called in the phases that its rules name, and says of each query what they decide.
 
 #![no_std]
