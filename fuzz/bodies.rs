@@ -93,6 +93,8 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         rate_limit: None,
         drop: Vec::new(),
         policy: as112d::policy::Policy::default(),
+        apps: Default::default(),
+        metrics: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     };

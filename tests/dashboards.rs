@@ -21,7 +21,7 @@ use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
 use as112d::report::prometheus::{Format, render};
 use as112d::stats::counters::{Counters, FAMILIES};
-use as112d::stats::gauges::{Gauges, State, WorkerGauges};
+use as112d::stats::gauges::{AppGauges, AppState, Gauges, State, WorkerGauges};
 use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
 use serde_json::Value;
@@ -50,6 +50,8 @@ fn metrics() -> Metrics {
     };
     let servers = Arc::<Gauges>::default();
     servers.server(0).set(State::Closed, Duration::from_millis(1), 0);
+    let apps = Arc::<AppGauges>::default();
+    apps.app(1).set(AppState::Running, 65_536, 0);
     let folder = Some(PathBuf::from("/"));
     let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
     let resolver = Resolver::default();
@@ -79,6 +81,8 @@ fn metrics() -> Metrics {
                 addresses: vec!["[::1]:53".to_owned()],
                 rules: vec!["none".to_owned(), "lan".to_owned()],
                 servers: vec!["lan/192.0.2.53:53".to_owned()],
+                apps: vec!["none".to_owned(), "filter".to_owned()],
+                metrics: vec![("filter".to_owned(), "blocked_total".to_owned())],
             },
         }),
         shards: vec![block()],
@@ -86,7 +90,7 @@ fn metrics() -> Metrics {
         xdp: block(),
         workers: block(),
         resolver,
-        gauges: vec![Arc::new(WorkerGauges::new(servers))],
+        gauges: vec![Arc::new(WorkerGauges::new(servers, apps))],
         past: ArcSwap::default(),
         history: Status::new(String::new()),
         exports: exports.statuses(),

@@ -207,7 +207,7 @@ impl Board {
         let named = self.named.load_full();
         Reading {
             board: self,
-            work: Work::read(&self.gauges, &named.counted.servers, self.resolver.status()),
+            work: Work::read(&self.gauges, &named.counted, self.resolver.status()),
             named,
             total,
             xdp,
@@ -360,10 +360,14 @@ impl Reading<'_> {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// The families that are shown by themselves. Those of the platform are there where there are rules.
+    /// The families that are shown by themselves. Those of the platform are there where there are rules, those
+    /// of applications where there are some.
     pub fn shown(&self) -> impl Iterator<Item = &'static Family> + use<> {
-        let has_platform = self.named.counted.have_platform();
-        shown().filter(move |family| has_platform || !family.is_of_platform())
+        let names = &self.named.counted;
+        let (has_platform, has_apps) = (names.have_platform(), names.have_apps());
+        shown().filter(move |family| {
+            (has_platform || !family.is_of_platform()) && (has_apps || !family.is_of_apps())
+        })
     }
 
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
@@ -379,8 +383,7 @@ impl Reading<'_> {
             let values = family.values(offset);
             let mut labels = family.labels.iter().zip(&values);
             let is_named = labels.all(|(label, &value)| value < names.len_in_use(label));
-            let labels = family.labels.iter().zip(&values).map(|(label, &value)| names.value(label, value));
-            (is_named || count > 0).then(|| (labels.collect(), count))
+            (is_named || count > 0).then(|| (names.values(family.labels, &values), count))
         });
         in_use.collect()
     }

@@ -109,7 +109,7 @@ impl QueryOptions {
 }
 
 /// One address.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     match Listen::read(text)?.0[..] {
         [address] => Ok(address),
         _ => Err(format!("`{text}` is several addresses; give one of them")),

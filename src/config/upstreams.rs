@@ -231,7 +231,12 @@ impl UpstreamSpec {
                 Over::Udp
             }
             (Transport::Tls, Some(name)) => {
-                let ca = self.tls_ca.map(|path| dir.join(path));
+                let ca = self.tls_ca.map(|path| dir.join(path).into_os_string().into_string());
+                let ca = ca.transpose().unwrap_or_else(|path| {
+                    let message = format!("the path of `tls_ca`, {}, is not UTF-8", path.display());
+                    mistake(name.origin, message);
+                    None
+                });
                 Over::Tls { name: name.value.0, ca, roots: Roots::default() }
             }
             (_, Some(given)) => {
@@ -324,7 +329,7 @@ fn is_new(names: &mut BTreeSet<String>, name: &Given<Label>, what: &str, mistake
 /// A text in the language of rules, of any number of lines. What is wrong with it is found where rules are
 /// read.
 #[derive(Clone, Debug)]
-struct Statement(String);
+pub(super) struct Statement(pub(super) String);
 
 impl Written for Statement {
     const EXPECTED: &'static str = "a quoted string";

@@ -44,7 +44,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     });
     let secrets = config.cookies.secrets.iter().map(PathBuf::as_path);
     let roots = config.upstreams.iter().filter_map(|upstream| match &upstream.over {
-        Over::Tls { ca: Some(ca), .. } => Some(ca.as_path()),
+        Over::Tls { ca: Some(ca), .. } => Some(Path::new(ca)),
         Over::Tls { ca: None, .. } => SYSTEM.iter().map(Path::new).find(|path| path.is_file()),
         _ => None,
     });
@@ -52,6 +52,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let files =
         files.chain(secrets).chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
     let read = files.chain(config.zones.dir.clone()).chain(config.platform.rules.clone());
+    let read = read.chain(config.platform.apps.clone());
     let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());

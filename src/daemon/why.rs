@@ -8,6 +8,7 @@ use std::time::Duration;
 use domain::base::Message;
 use serde_json::{Map, Value, json};
 
+use super::apps::{self, verdict};
 use crate::config::Config;
 use crate::config::listen::covers;
 use crate::config::upstreams::fallback_name;
@@ -27,6 +28,7 @@ use crate::serve::{Verdict, facts, serve};
 use crate::stats::account::Account;
 use crate::work::Place;
 use crate::work::rehearsal::{Audience, Handed, Kept, Reply, Step, Supposed, outcome_name, rehearse};
+use crate::work::sandbox::call::Called;
 
 /// What a query is told by.
 pub struct Teller<'a> {
@@ -275,6 +277,7 @@ impl<'a> Way<'a> {
         let source = match self.by {
             _ if is_native => "native",
             Some((_, true)) => "fallback",
+            Some((rule, false)) if self.rule(rule).is_some_and(is_of_app) => "app",
             _ => "rule",
         };
         if is_native {
@@ -308,6 +311,11 @@ impl<'a> Way<'a> {
                 let otherwise = otherwise(fallback.unwrap_or_default());
                 let told = format!("{code} from {from}, else {otherwise}");
                 self.verdict("upstream", &told, shown, routed_by);
+            }
+            Reply::App => {
+                let told =
+                    shown.map_or_else(|| "no reply".to_owned(), |(bytes, code)| self::reply(bytes, code));
+                self.verdict("app", &told, shown, self.by.map(|(rule, _)| rule));
             }
             Reply::Native | Reply::Code(..) | Reply::Truncated | Reply::None => self.own(shown, account),
         }
@@ -406,6 +414,7 @@ impl Audience for Way<'_> {
                 let servers: Vec<String> = servers.into_iter().flatten().map(ToString::to_string).collect();
                 self.line("ask", format!("{name}: {}", servers.join(", ")));
             }
+            Step::Called(phase, rule, called) => self.called(phase, rule, called),
             Step::Copied(id) => self.copies.push(self.upstream(id).to_owned()),
             Step::Responded(outcome, code, since) => self.responded(outcome, code, since),
             Step::StaleDue => self.line("cache", "the client has waited for long enough"),
@@ -430,7 +439,26 @@ impl Audience for Way<'_> {
     }
 }
 
+/// Whether an application does what a rule does.
+const fn is_of_app(rule: &Rule) -> bool {
+    matches!(rule.action, Action::App(_))
+}
+
 impl Way<'_> {
+    fn called(&mut self, phase: Phase, rule: RuleId, called: Called) {
+        let says = verdict(called, self.policy);
+        let Some(Action::App(app)) = self.rule(rule).map(|rule| rule.action) else { return };
+        let apps = apps::of(self.teller.snapshot);
+        let name = apps.apps.get(usize::from(app)).map_or("", |app| app.manifest.name.as_str());
+        self.line(phase.name(), format!("application \"{name}\" says {says}"));
+        let all = self.json.entry("apps").or_insert_with(|| json!([]));
+        let call = json!({ "app": name, "phase": phase.name(), "verdict": says });
+        all.as_array_mut().into_iter().for_each(|all| all.push(call.clone()));
+        if matches!(called, Called::Reply | Called::Code(..) | Called::Drop) && phase != Phase::Done {
+            self.by = Some((rule, false));
+        }
+    }
+
     fn responded(&mut self, outcome: Outcome, code: Option<u16>, since: Duration) {
         let what = match (outcome, code) {
             (Outcome::Ok, code) => rcode_text(code.unwrap_or_default()),

@@ -150,10 +150,9 @@ pub(super) fn all_series(names: &Names) -> Vec<Series> {
     let families = FAMILIES.iter().filter(|family| !family.is_of_platform() || names.have_platform());
     let of_family = families.flat_map(|family| {
         (0..family.len()).map(|offset| {
-            let values = family.labels.iter().zip(family.values(offset));
-            let labels: Map<String, Value> = values
-                .map(|(label, value)| (label.name.to_owned(), names.value(label, value).into()))
-                .collect();
+            let values = names.values(family.labels, &family.values(offset)).into_iter();
+            let labels = family.labels.iter().map(|label| label.name.to_owned());
+            let labels: Map<String, Value> = labels.zip(values.map(Value::from)).collect();
             Series {
                 family: family.name,
                 labels: Value::from(labels).to_string(),

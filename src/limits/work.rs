@@ -46,6 +46,8 @@ pub const OTLP_TIME_MAX: Duration = Duration::from_secs(2);
 pub const OTLP_REPLY_LEN_MAX: usize = 4096;
 /// Steps of a query that are noted: three exchanges, and all phases as often as they are asked again.
 pub const TRACE_STEPS_MAX: usize = 32;
+/// What applications may note of one query, all together.
+pub const TRACE_SPANS_MAX: usize = 64;
 /// Entries of the cache that a worker begins to fetch again in one turn.
 pub const WORK_PREFETCHES_A_TURN: usize = 16;
 /// Events of sockets that one look takes.
@@ -55,3 +57,11 @@ pub const WORK_EVENTS_MAX: usize = 256;
 pub const SUPPOSED_RTT: Duration = Duration::from_millis(10);
 /// Bytes of a line of a batch of queries whose way is told: the longest name, escaped, and all options.
 pub const BATCH_LINE_LEN_MAX: u64 = 4096;
+/// Orders of applications that a worker carries out in one turn, before it looks at everything else again:
+/// each may call an instance, which takes a millisecond at most.
+pub const WORK_ERRANDS_A_TURN: usize = 64;
+/// Exchanges of applications with upstreams that a worker has at a time: as many as 32 of them may have.
+pub const WORK_EXCHANGES_OF_APPS_MAX: usize = 32 * 1024;
+const _: () = assert!(WORK_TASKS_MAX + WORK_COPIES_MAX + WORK_EXCHANGES_OF_APPS_MAX < super::WAITERS_MAX);
+/// Local sockets that all instances of a worker have open at a time.
+pub const WORK_SOCKETS_MAX: usize = 512;

@@ -153,6 +153,8 @@ mod tests {
             rate_limit: None,
             drop: Vec::new(),
             policy: crate::policy::Policy::default(),
+            apps: crate::serve::snapshot::Apps::default(),
+            metrics: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

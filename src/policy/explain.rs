@@ -1,6 +1,12 @@
 //! Why: what rules say of a query, and where they are asked, in lines for an operator. The same programs are
 //! run as when it counts, one after the other.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::compiled::Policy;
 use super::facts::Facts;
 use super::language::ActionId;
@@ -55,7 +61,7 @@ impl Policy {
             Action::Truncate => (ActionId::Truncate, String::new()),
             Action::Forward(id) => (ActionId::Forward, upstream(id).to_owned()),
             Action::Resolve => (ActionId::Resolve, String::new()),
-            Action::App(app) => (ActionId::App, app.to_string()),
+            Action::App(app) => (ActionId::App, self.apps.get(usize::from(app)).cloned().unwrap_or_default()),
             Action::CacheOnly => (ActionId::CacheOnly, String::new()),
             Action::Retry(id) => (ActionId::Retry, upstream(id).to_owned()),
             Action::Pass => (ActionId::Pass, String::new()),

@@ -1,5 +1,6 @@
 //! The language, field by field; what is decided, and why.
 
+mod guests;
 mod mistakes;
 
 use core::net::SocketAddr;
@@ -9,7 +10,9 @@ use std::net::IpAddr;
 use super::facts::{Cached, Facts, Later, Outcome, Tags};
 use super::phase::Phase;
 use super::upstream::Upstream;
-use super::{Action, Decision, Fallback, Hit, Policy, Route, Series, Source, World};
+use super::{
+    Action, Decision, Fallback, Guest, Hit, Phrase, Policy, Route, Series, Source, World, check_hook,
+};
 use crate::dns::consts::{HEADER_LEN, rtype};
 use crate::dns::name::{Name, Walk};
 use crate::limits::{
@@ -28,6 +31,7 @@ struct Node {
     upstreams: Vec<Upstream>,
     resolver: Option<Upstream>,
     series: Series,
+    guests: Vec<Guest>,
     colo: &'static str,
     has_databases: bool,
 }
@@ -43,6 +47,7 @@ impl Default for Node {
             ],
             resolver: Some(Upstream::of_servers("any name".to_owned(), server("127.0.0.1:5354"))),
             series: Series::default(),
+            guests: Vec::new(),
             colo: "test1",
             has_databases: true,
         }
@@ -56,7 +61,7 @@ impl Node {
             node: "node1.example",
             listeners: &self.listeners,
             upstreams: &self.upstreams,
-            apps: &[],
+            guests: &self.guests,
             resolver: self.resolver.clone(),
             series: self.series.clone(),
             has_databases: self.has_databases,
@@ -481,6 +486,21 @@ fn notes_say_where_each_rule_is_asked() {
             "rule \"d\": phase reply, listeners 0-2, dry-run, would be pass, on a worker",
         ]
     );
+}
+
+#[test]
+fn conditions_are_told_as_they_are_written() {
+    let text =
+        "a: any drop\n# one more\nqtype = A and # two\n (tag = x or not any) # said\n  tag x dry-run\n";
+    let written = super::conditions(text);
+    let texts: Vec<&str> = written.iter().map(|written| written.text).collect();
+    assert_eq!(texts, ["any", "qtype = A and # two\n (tag = x or not any) # said"]);
+    assert_eq!(written.iter().map(|written| written.tests).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(written.iter().map(|written| written.asks_tags).collect::<Vec<_>>(), [false, true]);
+    assert!(super::conditions("not phase = reply drop")[0].asks_phase && !written[1].asks_phase);
+    let policy = policy("a: colo = nowhere drop\nb: phase in { route reply } pass\nc: any drop\n");
+    let asked = |phase| policy.asked_in(phase).collect::<Vec<_>>();
+    assert_eq!([Phase::Route, Phase::Request, Phase::Reply].map(asked), [vec![1, 2], vec![], vec![1]]);
 }
 
 #[test]

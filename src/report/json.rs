@@ -141,6 +141,14 @@ fn platform(work: &Work) -> Value {
         });
         (server.name.clone(), now)
     });
+    let apps = work.apps.iter().map(|app| {
+        let now = json!({
+            "state": app.state.name(),
+            "memory_bytes": app.memory,
+            "held_queries": app.held,
+        });
+        (app.name.clone(), now)
+    });
     json!({
         "workers": work.workers,
         "tasks": work.tasks,
@@ -153,6 +161,7 @@ fn platform(work: &Work) -> Value {
                 "ended": resolver.ended,
             })
         }),
+        "apps": apps.collect::<Map<String, Value>>(),
     })
 }
 
@@ -210,11 +219,14 @@ mod tests {
                     "lan/[2001:db8::53]:53": {"state": "open", "srtt_seconds": null, "in_flight": 0},
                 },
                 "resolver": {"state": "waiting", "starts": 3, "ended": "killed by signal 9"},
+                "apps": {"filter": {"state": "off", "memory_bytes": 131_072, "held_queries": 4}},
             })
         );
+        assert_eq!(document["counters"]["app_metric"], json!({"filter": {"blocked_total": 3}}));
+        assert_eq!(document["counters"]["app_verdicts"]["filter"]["fail"], json!(2));
         assert_eq!(document["shards"][1]["counters"].get("rule_hits"), None);
         let without = render(&board().read(), None);
-        for part in ["rule_", "upstream", "worker", "cache_", "platform", "SERVFAIL"] {
+        for part in ["rule_", "upstream", "worker", "cache_", "platform", "SERVFAIL", "guest", "app_"] {
             assert!(!without.contains(part), "{part}");
         }
     }

@@ -3,6 +3,7 @@
 //! Both have the same series. They differ in what `# TYPE` names (OpenMetrics leaves `_total` and `_info`
 //! out), in units and in the end of the text.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use crate::announce::report::Route;
@@ -10,7 +11,7 @@ use crate::board::host::{FAMILIES as HOST_FAMILIES, HOST};
 use crate::board::observed::{Observation, TIME_BOUNDS};
 use crate::board::process::PROCESS;
 use crate::board::resolver::{Phase, Status};
-use crate::board::work::{Server, Work};
+use crate::board::work::{App, Server, Work};
 use crate::board::{Reading, sum_of};
 use crate::limits::SERVICE_TIME_EVERY;
 use crate::stats::counters::{Family, QUERIES, Totals};
@@ -77,6 +78,9 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
     text.shards(reading);
     if let Some(work) = &reading.work {
         text.work(work);
+        if reading.named.counted.have_apps() {
+            text.apps(work);
+        }
     }
     for family in reading.shown() {
         match family.bin_len() {
@@ -84,7 +88,7 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
             None if family.is_histogram() => text.times(reading, family),
             None if family.by_shard => text.by_shard(reading, family),
             None => {
-                text.head(family.name, "counter", family.help);
+                text.head(&exposed(family), "counter", family.help);
                 text.series(reading, family, &reading.total, &[]);
             }
         }
@@ -108,6 +112,14 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
         text.out.push_str("# EOF\n");
     }
     text.out
+}
+
+/// What a counter is called there: times are in seconds.
+fn exposed(family: &Family) -> Cow<'static, str> {
+    match family.name.strip_suffix(NANOSECONDS) {
+        Some(stem) => format!("{stem}_seconds_total").into(),
+        None => family.name.into(),
+    }
 }
 
 /// Labels as samples take them.
@@ -382,6 +394,26 @@ impl Text {
         }
     }
 
+    /// What workers have at hand of applications.
+    fn apps(&mut self, work: &Work) {
+        type Value = fn(&App) -> u64;
+        let families: [(&str, &str, Value); 3] = [
+            (
+                "as112_app_state",
+                "Whether an application is called: 1 it is, 2 it is being started, 3 it is off after traps.",
+                |app| app.state as u64,
+            ),
+            ("as112_app_memory_bytes", "Memory of an application's instances.", |app| app.memory),
+            ("as112_app_held_queries", "Queries that an application holds.", |app| app.held),
+        ];
+        for (name, help, value) in families {
+            self.head(name, "gauge", help);
+            for app in &work.apps {
+                self.sample(name, &[("app", &app.name)], value(app));
+            }
+        }
+    }
+
     /// The lines before the samples of a family. `kind` is OpenMetrics' word; the older format has no infos.
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let (family, kind) = match (self.format, kind) {
@@ -417,15 +449,15 @@ impl Text {
         for (values, count) in reading.series(family, totals) {
             let own = family.labels.iter().zip(&values).map(|(label, value)| (label.name, value.as_str()));
             let labels: Vec<(&str, &str)> = more.iter().copied().chain(own).collect();
-            match family.name.strip_suffix(NANOSECONDS) {
-                Some(stem) => self.sample(&format!("{stem}_seconds_total"), &labels, count as f64 / 1e9),
-                None => self.sample(family.name, &labels, count),
+            match family.name.ends_with(NANOSECONDS) {
+                true => self.sample(&exposed(family), &labels, count as f64 / 1e9),
+                false => self.sample(family.name, &labels, count),
             }
         }
     }
 
     fn by_shard(&mut self, reading: &Reading<'_>, family: &Family) {
-        self.head(&family.name.replace(NANOSECONDS, "_seconds_total"), "counter", family.help);
+        self.head(&exposed(family), "counter", family.help);
         for (index, (block, totals)) in reading.board.shards.iter().zip(&reading.shards).enumerate() {
             self.series(reading, family, totals, &borrowed(&block.labels(index)));
         }

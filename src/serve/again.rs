@@ -73,7 +73,7 @@ pub fn truncated(snapshot: &Snapshot, arrival: &Arrival, query: &[u8], out: &mut
 /// Makes `message` (header, question, records; no OPT) the reply to `query`, in `out`, which is a slot.
 /// Returns its length. AA, RA and AD are the message's; ID, RD, CD, the bytes of the question, OPT, NSID,
 /// cookie and keepalive are the client's and ours. Records that do not fit what the client can take are left
-/// out, with TC. To a message with another question the reply is SERVFAIL.
+/// out, with TC. CD is repeated where RA is set. To a message with another question the reply is SERVFAIL.
 pub fn complete(
     snapshot: &Snapshot,
     arrival: &Arrival,
@@ -108,7 +108,11 @@ fn completed(
     let (low, opt_reply) = service.coded(opt.as_ref(), rcode, error);
     let room = service.room(opt.as_ref(), opt_reply.as_ref());
     let mut reply = Reply::with_question(slot, &service.header, question.end).rcode(low);
-    reply.set(made.flags & (flag::AA | flag::RA | flag::AD) | service.header.flags & flag::CD);
+    reply.set(made.flags & (flag::AA | flag::RA | flag::AD));
+    // CD is between a client and who resolves for it: what is authoritative has it clear (RFC 4035, section 3.1.6).
+    if made.flags & flag::RA != 0 {
+        reply.set(service.header.flags & flag::CD);
+    }
     if question.end + records.len() <= room {
         reply.append(records, made.records);
     } else {

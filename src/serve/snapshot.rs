@@ -1,6 +1,8 @@
 //! Everything that a shard reads, in one immutable value.
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -39,6 +41,25 @@ pub struct Cookies {
     pub dry_run: bool,
 }
 
+/// The applications of a snapshot, in the order that [`Action::App`](crate::policy::Action::App) numbers them.
+/// Nobody here looks into them: who runs them knows the type.
+#[derive(Clone, Debug, Default)]
+pub struct Apps(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Apps {
+    /// These.
+    #[must_use]
+    pub fn new<T: Any + Send + Sync>(apps: Arc<T>) -> Self {
+        Self(Some(apps))
+    }
+
+    /// What they are, if they are of this type.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.0.as_ref()?).downcast().ok()
+    }
+}
+
 /// What answers depend on besides the zones.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -62,6 +83,11 @@ pub struct Settings {
     pub listeners: Vec<SocketAddr>,
     /// Rules and routes.
     pub policy: Policy,
+    /// What the applications that rules speak of are, for those who run them.
+    pub apps: Apps,
+    /// The counters that applications have of their own, in the order of those: the application, and what it
+    /// calls the counter.
+    pub metrics: Vec<(String, String)>,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
     /// keep their places.
     pub series: Vec<String>,
@@ -77,6 +103,7 @@ pub struct Snapshot {
     pub(super) update: UpdatePolicy,
     pub(super) cookies: Option<Cookies>,
     pub(super) policy: Policy,
+    apps: Apps,
     /// The number of its publication.
     pub(super) serial: u32,
     rate_limit: Option<RateLimit>,
@@ -107,12 +134,14 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let Series { rules, servers } = settings.policy.series();
+        let Series { rules, servers, apps } = settings.policy.series();
         let names = Names {
             zones: series,
             addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
             rules: rules.clone(),
             servers: servers.clone(),
+            apps: apps.clone(),
+            metrics: settings.metrics,
         };
         Ok(Self {
             answers,
@@ -122,6 +151,7 @@ impl Snapshot {
             update: settings.update,
             cookies: settings.cookies,
             policy: settings.policy,
+            apps: settings.apps,
             serial: 0,
             rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
             drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
@@ -129,6 +159,12 @@ impl Snapshot {
             ports: settings.listeners.iter().fold(0, |ports, own| ports | port_bit(own.port())),
             listeners: settings.listeners,
         })
+    }
+
+    /// The applications that rules speak of.
+    #[must_use]
+    pub fn apps(&self) -> &Apps {
+        &self.apps
     }
 
     /// What zones and addresses are called where they are counted.
@@ -144,10 +180,12 @@ impl Snapshot {
         &self.policy
     }
 
-    /// How the rule of a way is counted: a value of [`RULE`](crate::stats::labels::RULE).
+    /// How the rule of a way is counted: a value of [`RULE`](crate::stats::labels::RULE); and how many jobs
+    /// it may have at most.
     #[must_use]
-    pub fn route_label(&self, way: Way) -> usize {
-        self.policy.rules().get(usize::from(way.rule)).map_or(0, |rule| usize::from(rule.label))
+    pub fn route_share(&self, way: Way) -> (usize, u32) {
+        let rule = self.policy.rules().get(usize::from(way.rule));
+        rule.map_or((0, u32::MAX), |rule| (usize::from(rule.label), rule.share.unwrap_or(u32::MAX)))
     }
 
     /// Which of the snapshots that this process has published.
@@ -313,6 +351,8 @@ pub(crate) mod tests {
             rate_limit: None,
             drop: Vec::new(),
             policy: Policy::default(),
+            apps: Apps::default(),
+            metrics: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

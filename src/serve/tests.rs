@@ -31,7 +31,7 @@ fn ruled_and(rules: &str, change: impl FnOnce(&mut Settings)) -> Snapshot {
             node: "node1.example",
             listeners: &listeners,
             upstreams: &[],
-            apps: &[],
+            guests: &[],
             resolver: None,
             series: Series::default(),
             has_databases: false,
@@ -300,7 +300,7 @@ fn rules_of_later_phases_concern_the_nodes_own_names_alone() {
     let unrouted = |asked: &Asked| matches!(asked.verdict, Verdict::HandOff(Way { rule: UNROUTED, .. }));
     let asked = ask(&node, &query(OURS, rtype::PTR));
     assert!(unrouted(&asked) && asked.account.zone.is_some());
-    assert_eq!(node.route_label(Way { rule: UNROUTED, serial: 0 }), 0);
+    assert_eq!(node.route_share(Way { rule: UNROUTED, serial: 0 }), (0, u32::MAX));
     for (text, qtype) in [
         (OURS, rtype::A),
         ("1.168.192.in-addr.arpa", rtype::PTR),
@@ -417,10 +417,13 @@ fn a_message_from_elsewhere_is_completed_as_ours() {
     let response = message(flag::AA | flag::RA | 0x0040, &theirs, &record(), [1, 0, 0]);
     let (arrival, mut out) = (arrival(UDP), vec![0xEE; SLOT_PAYLOAD_LEN]);
     let len = complete(&node, &arrival, &asked, &response, 0, None, &mut out);
-    // RD and CD are the client's; AA and RA the message's; Z is nobody's.
+    // RD and CD are the client's; AA and RA the message's; Z is nobody's. Without RA there is no CD.
     let flags = flag::QR | flag::AA | flag::RD | flag::RA | flag::CD;
     let head = [&asked[..2], &flags.to_be_bytes(), &[0, 1, 0, 1, 0, 0, 0, 0]].concat();
     assert_eq!(out[..len], [&head[..], &asked[12..], &record()].concat());
+    let authoritative = message(flag::AA, &theirs, &record(), [1, 0, 0]);
+    complete(&node, &arrival, &asked, &authoritative, 0, None, &mut out);
+    assert_eq!(out[2..4], (flag::QR | flag::AA | flag::RD).to_be_bytes());
     // With OPT, all that it asks for, and an extended error.
     let asked = with_opt(query(OURS, rtype::PTR), 1232, &[&NSID[..], &COOKIE].concat());
     let len = complete(&node, &arrival, &asked, &response, 0, Some(3), &mut out);

@@ -6,6 +6,7 @@
 
 use std::ops::Deref;
 
+use super::app_labels::{APP, APP_EVENT, APP_VERDICT, BAD_REPLY, HOSTCALL_REFUSED, METRIC, METRIC_APP, TRAP};
 use super::labels::{
     ADDRESS, CACHE_LOOK, CLASS, CLOSED, COMPARED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO,
     FAMILY, FORGED, Label, OPCODE, OVER_LIMIT as OVER_LIMIT_RESULT, PHASE, PHASE_BIN, QUERY_BIN, RCODE,
@@ -108,6 +109,12 @@ impl Family {
     #[must_use]
     pub const fn is_of_platform(&self) -> bool {
         self.start >= COUNTERS_OF_ALL
+    }
+
+    /// Whether it counts what applications do.
+    #[must_use]
+    pub const fn is_of_apps(&self) -> bool {
+        self.start >= APP_EVENTS.0.start
     }
 }
 
@@ -276,6 +283,21 @@ families! {
         "Event loop iterations of the workers: several a second unless they are stuck.",
     WORKER_JOBS: "worker_queries_total" [] "Queries that workers took.",
     WORKER_LOST: "worker_replies_lost_total" [] "Replies of workers that the kernel did not take.",
+    APP_EVENTS: "app_events_total" [APP, APP_EVENT] "Calls of an application, by what for.",
+    APP_VERDICTS: "app_verdicts_total" [APP, APP_VERDICT]
+        "What an application said of queries, by what it returned or by `finish`.",
+    APP_METRICS: "app_metric_total" [METRIC_APP, METRIC] "Counters that applications have of their own.",
+    GUEST_TRAPS: "guest_traps_total" [APP, TRAP] "Instances of an application thrown away, by reason.",
+    GUEST_REPLIES_BAD: "guest_replies_bad_total" [APP, BAD_REPLY]
+        "Queries that got the fallback because of what an application said of them, by what is wrong with it.",
+    GUEST_CPU: "guest_cpu_nanoseconds_total" [APP]
+        "Time spent in an application, estimated: one call in 64 is measured.",
+    GUEST_MEMORY_REFUSED: "guest_memory_refused_total" [APP]
+        "Times that an application was refused more memory.",
+    GUEST_LOG_DROPPED: "guest_log_dropped_total" [APP]
+        "Log lines of an application dropped because it wrote too many.",
+    GUEST_HOSTCALLS_REFUSED: "guest_hostcalls_refused_total" [APP, HOSTCALL_REFUSED]
+        "Hostcalls of an application that were refused, by reason.",
 }
 
 /// Gives each family its place in the block.
@@ -334,6 +356,7 @@ mod tests {
                 let labels = family.labels.iter().zip(&values).map(|(label, value)| match label.values {
                     // Without names all zones are `other`.
                     Values::Zones | Values::Addresses | Values::Rules | Values::Servers => value.to_string(),
+                    Values::Apps | Values::Metrics => value.to_string(),
                     _ => names.value(label, *value),
                 });
                 (family.name, labels.collect::<Vec<_>>())

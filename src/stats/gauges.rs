@@ -1,10 +1,11 @@
-//! What other threads can see of a worker now, and of the servers that it asks, by the label of each: one
-//! writer, and nobody waits.
+//! What other threads can see of a worker now, of the servers that it asks and of its instances of
+//! applications, by the label of each: one writer, and nobody waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::app_labels::APP;
 use super::labels::SERVER;
 
 /// Whether a server is asked.
@@ -90,21 +91,109 @@ impl ServerGauges {
     }
 }
 
+/// Whether an application is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum AppState {
+    /// There is none of this name any more.
+    #[default]
+    Gone,
+    /// It is.
+    Running,
+    /// It has no instance yet.
+    Starting,
+    /// Not for now: it has trapped too often.
+    Off,
+}
+
+impl AppState {
+    /// As it is shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// The applications with labels of their own, and `other`.
+#[derive(Debug)]
+pub struct AppGauges([OneApp; APP.len]);
+
+/// Those of one label.
+#[derive(Debug, Default)]
+pub struct OneApp {
+    state: AtomicU8,
+    memory: AtomicU64,
+    held: AtomicU32,
+}
+
+impl Default for AppGauges {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| OneApp::default()))
+    }
+}
+
+impl AppGauges {
+    /// Those of a value of [`APP`].
+    #[must_use]
+    pub fn app(&self, label: usize) -> &OneApp {
+        &self.0[label]
+    }
+}
+
+impl OneApp {
+    /// Whether it is called.
+    #[must_use]
+    pub fn state(&self) -> AppState {
+        match self.state.load(Ordering::Relaxed) {
+            0 => AppState::Gone,
+            1 => AppState::Running,
+            2 => AppState::Starting,
+            _ => AppState::Off,
+        }
+    }
+
+    /// Bytes of the memory of its instances.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Queries that it holds.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Only the worker that calls it may call this.
+    pub fn set(&self, state: AppState, memory: u64, held: u32) {
+        self.state.store(state as u8, Ordering::Relaxed);
+        self.memory.store(memory, Ordering::Relaxed);
+        self.held.store(held, Ordering::Relaxed);
+    }
+}
+
 /// What a worker has at hand.
 #[derive(Debug, Default)]
 pub struct WorkerGauges {
     /// The servers that it asks: the gauges of its conductor.
     pub servers: Arc<Gauges>,
+    /// Its instances of applications: the gauges of its sandbox.
+    pub apps: Arc<AppGauges>,
     tasks: AtomicU64,
     cache_entries: AtomicU64,
     cache_bytes: AtomicU64,
 }
 
 impl WorkerGauges {
-    /// Those of a worker with a conductor that has these.
+    /// Those of a worker with a conductor and a sandbox that have these.
     #[must_use]
-    pub fn new(servers: Arc<Gauges>) -> Self {
-        Self { servers, ..Self::default() }
+    pub fn new(servers: Arc<Gauges>, apps: Arc<AppGauges>) -> Self {
+        Self { servers, apps, ..Self::default() }
     }
 
     /// Queries that it has not answered yet.

@@ -3,7 +3,7 @@
 
 use crate::dns::consts::{class, rcode, rtype};
 use crate::dns::cookie::Standing;
-use crate::limits::{LISTEN_MAX, RULE_SERIES_MAX, SERVER_SERIES_MAX, ZONE_SERIES_MAX};
+use crate::limits::{LISTEN_MAX, METRIC_SERIES_MAX, RULE_SERIES_MAX, SERVER_SERIES_MAX, ZONE_SERIES_MAX};
 
 /// A label.
 #[derive(Debug)]
@@ -31,6 +31,12 @@ pub enum Values {
     Rules,
     /// The servers that are asked, and `other`.
     Servers,
+    /// The applications, and `other`.
+    Apps,
+    /// The application that has a counter of its own: the next label says which.
+    OwnerOfMetric,
+    /// Counters that applications have of their own, and `other`.
+    Metrics,
     /// Times, in powers of two of a number of microseconds: the end of the bin, in seconds; the last bin is
     /// open.
     Times(u64),
@@ -49,9 +55,38 @@ pub struct Names {
     pub rules: Vec<String>,
     /// The servers that have a counter of their own: the upstream's name, a slash, the address.
     pub servers: Vec<String>,
+    /// The applications that have a counter of their own: first [`APP_NONE`](super::app_labels::APP_NONE), where there are any.
+    pub apps: Vec<String>,
+    /// The counters of applications: the application's name, and the counter's.
+    pub metrics: Vec<(String, String)>,
 }
 
 impl Names {
+    /// What the values of a family's labels are called, by which of them one counter is.
+    #[must_use]
+    pub fn values(&self, labels: &[&Label], values: &[usize]) -> Vec<String> {
+        let own = |label: &&Label, value: usize| match label.values {
+            Values::OwnerOfMetric => {
+                self.metrics.get(values[labels.len() - 1]).map_or("other", |(app, _)| app).to_owned()
+            }
+            _ => self.value(label, value),
+        };
+        labels.iter().zip(values).map(|(label, value)| own(label, *value)).collect()
+    }
+
+    /// Finds room for a counter of an application, and says where: its place, if it has one, else a new one,
+    /// else with the others.
+    pub fn place_metric(&mut self, app: &str, metric: &str) -> usize {
+        let is_it = |(its_app, its_metric): &(String, String)| its_app == app && its_metric == metric;
+        self.metrics.iter().position(is_it).unwrap_or_else(|| {
+            if self.metrics.len() < METRIC_SERIES_MAX {
+                self.metrics.push((app.to_owned(), metric.to_owned()));
+                return self.metrics.len() - 1;
+            }
+            METRIC_SERIES_MAX
+        })
+    }
+
     /// What a value of a label is called. For sizes it is the least of the bin, in bytes.
     #[must_use]
     pub fn value(&self, label: &Label, value: usize) -> String {
@@ -64,13 +99,22 @@ impl Names {
             Values::Addresses => self.addresses.get(value).map_or("other", String::as_str).to_owned(),
             Values::Rules => self.rules.get(value).map_or("other", String::as_str).to_owned(),
             Values::Servers => self.servers.get(value).map_or("other", String::as_str).to_owned(),
+            Values::Apps => self.apps.get(value).map_or("other", String::as_str).to_owned(),
+            Values::Metrics => self.metrics.get(value).map_or("other", |(_, metric)| metric).to_owned(),
+            Values::OwnerOfMetric => "other".to_owned(),
         }
     }
 
-    /// Whether there are rules: else nothing of the platform counts.
+    /// Whether there are rules or applications: else nothing of the platform counts.
     #[must_use]
     pub const fn have_platform(&self) -> bool {
-        !self.rules.is_empty()
+        !self.rules.is_empty() || self.have_apps()
+    }
+
+    /// Whether there are applications.
+    #[must_use]
+    pub const fn have_apps(&self) -> bool {
+        !self.apps.is_empty()
     }
 
     /// How many values of a label are in use.
@@ -83,12 +127,15 @@ impl Names {
             Values::Addresses => self.addresses.len(),
             Values::Rules => self.rules.len(),
             Values::Servers => self.servers.len(),
+            Values::Apps => self.apps.len(),
+            Values::Metrics => self.metrics.len(),
+            Values::OwnerOfMetric => label.len,
         }
     }
 }
 
 impl Label {
-    const fn fixed(name: &'static str, values: &'static [&'static str]) -> Self {
+    pub(super) const fn fixed(name: &'static str, values: &'static [&'static str]) -> Self {
         Self { name, len: values.len(), values: Values::Fixed(values) }
     }
 
@@ -338,7 +385,7 @@ pub const RULE_NONE: &str = "none";
 pub static SERVER: Label = Label { name: "server", len: SERVER_SERIES_MAX + 1, values: Values::Servers };
 /// Why a query got its fallback instead of what its rule says.
 pub static WORK_REFUSAL: Label =
-    Label::fixed("reason", &["pool", "share", "tasks", "waiters", "late", "deadline", "upstream"]);
+    Label::fixed("reason", &["pool", "share", "tasks", "waiters", "late", "deadline", "upstream", "app"]);
 /// Values of [`WORK_REFUSAL`]: no job was free.
 pub const WORK_REFUSED_POOL: usize = 0;
 /// The rule had its share of jobs.
@@ -353,6 +400,8 @@ pub const WORK_REFUSED_LATE: usize = 4;
 pub const WORK_REFUSED_DEADLINE: usize = 5;
 /// No server could be asked, or none gave an answer.
 pub const WORK_REFUSED_UPSTREAM: usize = 6;
+/// The application failed, or cannot be called.
+pub const WORK_REFUSED_APP: usize = 7;
 /// What came of one try at a server.
 pub static TRIAL: Label = Label::fixed(
     "outcome",

@@ -1,6 +1,7 @@
 //! Numbers that shards count and others read.
 
 pub mod account;
+pub mod app_labels;
 pub mod counters;
 pub mod families;
 pub mod gauges;

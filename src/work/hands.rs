@@ -7,6 +7,7 @@ use super::cache::{Cache, Found, Key, Stored};
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Conductor, Waiter};
 use super::divert::Copy;
+use super::errands::Guests;
 use super::places::{Place, Places};
 use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
 use super::question::Question;
@@ -61,6 +62,9 @@ pub(super) struct Hands {
     pub(super) bench: Bench,
     /// What the cache had for the query that was looked up last.
     pub(super) found: Vec<u8>,
+    /// What an application said last.
+    pub(super) said: Vec<u8>,
+    pub(super) guests: Guests,
     /// Queries without a client that are to begin.
     pub(super) prefetches: Vec<Task>,
     /// The thread of TCP was given something back.
@@ -93,7 +97,7 @@ impl Hands {
 
     /// Its client has asked again.
     fn drop_late(&mut self, mut job: Box<Job>, desk: usize, snapshot: Option<&Arc<Snapshot>>) {
-        let rule = snapshot.map_or(0, |snapshot| snapshot.route_label(job.way));
+        let rule = snapshot.map_or(0, |snapshot| snapshot.route_share(job.way).0);
         self.ledger.count(WORK_REFUSED.at([rule, WORK_REFUSED_LATE]));
         job.account.dropped = Some(DROPPED_LATE);
         self.ledger.post(&job.account, job.arrival.peer.ip(), None);
@@ -138,7 +142,7 @@ impl Hands {
         self.wants.see(&snapshot);
         let policy = snapshot.policy();
         let rules = rules(policy);
-        let Some(question) = Question::read(&task.job) else { return self.unreadable(task) };
+        let Some(question) = Question::read(task.packet().bytes) else { return self.unreadable(task) };
         let mut effect = task.query.step(event, &rules);
         loop {
             if let Some(steps) = &mut task.steps {
@@ -149,6 +153,9 @@ impl Hands {
                 Effect::Decide(phase, after) => {
                     self.time(&mut task.phase, Some(phase));
                     Event::Decided(self.decide(&mut task, &about, phase, after))
+                }
+                Effect::Call(phase, rule, app) => {
+                    self.call(&mut task, &about, (phase, rule, app), ended.as_deref_mut())
                 }
                 Effect::LookUp(view) => Event::Looked(self.look_up(&task, &about, view)),
                 Effect::Ask(upstream) => self.ask(&mut task, &about, &rules, upstream),
@@ -164,7 +171,7 @@ impl Hands {
                 }
                 Effect::Make(reply) => self.make(&mut task, &about, reply, ended.as_deref_mut()),
                 Effect::Send => self.send(&mut task, &about, ended.as_deref_mut()),
-                Effect::Wait => return self.park(task, &rules),
+                Effect::Wait => return self.park(task, &rules, ended.as_deref_mut()),
                 Effect::End => return self.end(task),
             };
             effect = task.query.step(event, &rules);
@@ -208,7 +215,7 @@ impl Hands {
             let place = if self.wants.places { *place.get_or_insert_with(look) } else { Place::default() };
             (later.country, later.asn) = (place.country, place.asn);
         }
-        let facts = about.question.facts(job, query.tags(), later);
+        let facts = about.question.facts(&job.query, &job.arrival, query.tags(), later);
         let ledger = &mut self.ledger;
         let mut note = |hit: Hit| {
             let family = if hit.is_dry_run { RULE_WOULD } else { RULE_HITS };
@@ -220,19 +227,31 @@ impl Hands {
         }
     }
 
-    fn look_up(&mut self, task: &Task, about: &About<'_>, view: Option<UpstreamId>) -> Looked {
-        let key = about.question.key(about.policy, view, &task.job);
-        let found = self.cache.look(&key, about.now, &mut self.found);
-        let (counted, looked) = match found {
-            Found::Fresh => (CACHE_FRESH, Looked::Fresh),
-            Found::Prefetch => (CACHE_PREFETCH, Looked::Fresh),
-            Found::Stale => (CACHE_STALE, Looked::Stale),
-            Found::Held if self.is_back(task, &key, view) => (CACHE_STALE, Looked::Stale),
-            Found::Held => (CACHE_STALE, Looked::Held),
-            Found::Failure => (CACHE_FAILURE, Looked::Failure),
-            Found::Miss => (CACHE_MISS, Looked::Miss),
+    /// Looks into the cache, and counts what it has: that is in `found`.
+    pub(super) fn look(&mut self, key: &Key<'_>, now: Instant) -> Found {
+        let found = self.cache.look(key, now, &mut self.found);
+        let counted = match found {
+            Found::Fresh => CACHE_FRESH,
+            Found::Prefetch => CACHE_PREFETCH,
+            Found::Stale | Found::Held => CACHE_STALE,
+            Found::Failure => CACHE_FAILURE,
+            Found::Miss => CACHE_MISS,
         };
         self.ledger.count(CACHE_LOOKS.at([counted]));
+        found
+    }
+
+    fn look_up(&mut self, task: &Task, about: &About<'_>, view: Option<UpstreamId>) -> Looked {
+        let key = about.question.key(about.policy, view, task.packet());
+        let found = self.look(&key, about.now);
+        let looked = match found {
+            Found::Fresh | Found::Prefetch => Looked::Fresh,
+            Found::Stale => Looked::Stale,
+            Found::Held if self.is_back(task, &key, view) => Looked::Stale,
+            Found::Held => Looked::Held,
+            Found::Failure => Looked::Failure,
+            Found::Miss => Looked::Miss,
+        };
         if found == Found::Prefetch
             && self.prefetches.len() < WORK_PREFETCHES_A_TURN
             && let Some(query) = task.query.prefetch(about.now)
@@ -249,13 +268,17 @@ impl Hands {
         tried.is_some_and(|tried| self.conductor.has_recovered_since(&task.snapshot, view, tried))
     }
 
+    /// The number of a query, which it may get now.
+    pub(super) fn number(&mut self, task: &mut Task) -> Option<u32> {
+        let most = WORK_TASKS_MAX + self.copies + self.guests.exchanges;
+        task.number = task.number.or_else(|| self.tasks.reserve(most));
+        task.number
+    }
+
     fn ask(&mut self, task: &mut Task, about: &About<'_>, rules: &Rules<'_>, upstream: UpstreamId) -> Event {
-        let Some(number) = task.number.or_else(|| self.tasks.reserve(WORK_TASKS_MAX + self.copies)) else {
-            return Event::NotAsked(WORK_REFUSED_TASKS);
-        };
-        task.number = Some(number);
+        let Some(number) = self.number(task) else { return Event::NotAsked(WORK_REFUSED_TASKS) };
         let deadline = task.query.deadline(rules);
-        let mut ask = about.question.ask(about.policy, upstream, &task.job, deadline, false);
+        let mut ask = about.question.ask(about.policy, upstream, task.packet(), deadline, false);
         ask.is_once = task.query.has_something();
         match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
             Asked::Waiting | Asked::Joined => Event::Asked,
@@ -268,7 +291,7 @@ impl Hands {
         let most = if self.copies < WORK_COPIES_MAX { usize::MAX } else { 0 };
         let Some(number) = self.tasks.reserve(most) else { return Event::Done };
         let deadline = about.now + self.patience.query;
-        let ask = about.question.ask(about.policy, upstream, &task.job, deadline, true);
+        let ask = about.question.ask(about.policy, upstream, task.packet(), deadline, true);
         let mut copy = Copy::new(label(about.policy, Some(rule)));
         match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
             Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
@@ -281,21 +304,29 @@ impl Hands {
         Event::Done
     }
 
-    fn store(&mut self, task: &Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
-        let Some(ended) = ended else { return Event::Done };
-        let key = about.key(task);
-        // All who waited for it have asked the same.
+    /// Stores a response: all who waited for it have asked the same.
+    pub(super) fn store_once(&mut self, key: &Key<'_>, ended: &mut Ended, now: Instant) {
         if ended.stored.replace(key.view) != Some(key.view) {
-            match self.cache.store(&key, &ended.message, ended.scope, about.now) {
+            match self.cache.store(key, &ended.message, ended.scope, now) {
                 Stored::Positive | Stored::Negative => self.ledger.count(CACHE_STORED.at([])),
                 Stored::Failure | Stored::No(_) => {}
             }
         }
+    }
+
+    fn store(&mut self, task: &Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
+        let Some(ended) = ended else { return Event::Done };
+        let key = about.key(task);
+        self.store_once(&key, ended, about.now);
         Event::Done
     }
 
     fn make(&mut self, task: &mut Task, about: &About<'_>, reply: Reply, ended: Option<&mut Ended>) -> Event {
         task.reply = reply;
+        if reply == Reply::App {
+            self.said.clear();
+            self.said.extend_from_slice(self.guests.sandbox.reply());
+        }
         if reply == (Reply::Stale { is_tried: true }) {
             self.cache.stale_tried(&about.key(task), about.now);
         }
@@ -323,6 +354,7 @@ impl Hands {
         };
         let upstream = match reply {
             Reply::Response => query.later().upstream,
+            Reply::App => None,
             _ => query.view().flatten(),
         };
         let mut with = Material {
@@ -330,6 +362,7 @@ impl Hands {
             arrival,
             packet: job.query(),
             cached: &mut self.found,
+            said: &self.said,
             response,
             rcode,
             is_routed: query.view().flatten().is_some(),
@@ -398,14 +431,17 @@ impl Hands {
         self.drop_copy(number);
     }
 
-    fn drop_copy(&mut self, number: u32) {
+    pub(super) fn drop_copy(&mut self, number: u32) {
         self.wheel.stop(number);
         self.tasks.release(number);
         self.copies -= 1;
     }
 
     /// The query waits. Without a client it does so without the job, which others need.
-    fn park(&mut self, mut task: Task, rules: &Rules<'_>) {
+    fn park(&mut self, mut task: Task, rules: &Rules<'_>, ended: Option<&mut Ended>) {
+        if let Some(phase) = task.query.held_in() {
+            self.keep(&mut task, phase, ended);
+        }
         let Some(number) = task.number else { return self.end(task) };
         if !task.query.has_client()
             && let Some(desk) = task.desk.take()
@@ -433,8 +469,9 @@ impl Hands {
 
     /// Tells what became of a query, if somebody wants to know; where they are late, it is lost.
     fn trace(&mut self, task: &mut Task) {
+        let is_traced = task.is_traced();
         let Some(mut steps) = task.steps.take() else { return };
-        if let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_sampled || task.query.is_traced()) {
+        if let Some(to) = self.tracing.to.as_ref().filter(|_| is_traced) {
             let (later, rule) = (task.query.later(), task.query.rule());
             let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
             let is_dropped = to.try_send(Box::new(trace)).is_err();
@@ -458,6 +495,8 @@ impl Hands {
 
     /// The timer of a number is due, or what it is for was moved.
     pub(super) fn timer(&mut self, number: u32, now: Instant) {
+        // What was finished just in time may be this one.
+        self.take_finished(now);
         match self.tasks.take(number) {
             Some(Waiting::Query(task)) => {
                 let timer = task.query.timer(&rules(task.snapshot.policy()));
@@ -476,6 +515,7 @@ impl Hands {
                 self.conductor.cancel(Waiter(number));
                 self.copy_answered(number, &[]);
             }
+            Some(Waiting::Exchange(exchange)) => self.exchange_due(number, exchange, now),
             None => {}
         }
     }
@@ -484,6 +524,10 @@ impl Hands {
         if event == Event::Deadline {
             self.conductor.cancel(Waiter(number));
         }
+        if task.query.held_in().is_some() {
+            self.guests.sandbox.forget(number);
+            return self.go_on(task, event, now);
+        }
         self.carry(task, event, None, now);
     }
 
@@ -491,12 +535,14 @@ impl Hands {
     pub(super) fn end_all(&mut self, now: Instant) {
         let numbers: Vec<u32> = self.tasks.numbers().collect();
         for number in numbers {
+            self.take_finished(now);
             match self.tasks.take(number) {
                 Some(Waiting::Query(task)) => self.due(number, task, Event::Deadline, now),
                 Some(Waiting::Copy(_)) => {
                     self.conductor.cancel(Waiter(number));
                     self.drop_copy(number);
                 }
+                Some(Waiting::Exchange(_)) => self.drop_exchange(number),
                 None => {}
             }
         }
@@ -515,6 +561,7 @@ impl Hands {
                     self.tasks.put(*number, copy);
                     self.copy_answered(*number, &ended.message);
                 }
+                Some(Waiting::Exchange(exchange)) => self.exchange_ended(*number, &exchange, ended, now),
                 None => {}
             }
         }
@@ -530,15 +577,15 @@ impl Hands {
 }
 
 /// What a query is about, and when.
-struct About<'a> {
-    policy: &'a Policy,
-    question: &'a Question,
-    now: Instant,
+pub(super) struct About<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) question: &'a Question,
+    pub(super) now: Instant,
 }
 
 impl About<'_> {
     /// Where the cache was looked into.
     fn key<'j>(&self, task: &'j Task) -> Key<'j> {
-        self.question.key(self.policy, task.query.view().flatten(), &task.job)
+        self.question.key(self.policy, task.query.view().flatten(), task.packet())
     }
 }

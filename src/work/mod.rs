@@ -4,8 +4,10 @@
 //! nothing. One sleeps until a desk, an upstream's socket or a timer has something for it.
 
 pub mod cache;
+mod calls;
 pub mod conductor;
 mod divert;
+mod errands;
 mod hands;
 mod orders;
 pub mod otlp;
@@ -15,7 +17,9 @@ mod question;
 pub mod rehearsal;
 mod replies;
 mod responses;
+pub mod sandbox;
 mod snapshots;
+mod sockets;
 mod task;
 mod tasks;
 pub mod trace;
@@ -31,6 +35,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::limits::{WORK_ORDER_MAX, WORK_ORDERS_MAX};
+use crate::log::Log;
 use crate::serve::job::{Inbox, TcpReturn};
 use crate::serve::published::Published;
 use crate::stats::counters::Counters;
@@ -72,6 +77,8 @@ pub struct Plan {
     pub confined: Confined,
     /// Which queries are traced, and where traces go.
     pub trace: Tracing,
+    /// Where applications log.
+    pub log: Log,
 }
 
 /// The threads.
@@ -105,7 +112,7 @@ impl Workers {
 
     fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> io::Result<()> {
         let Plan { cpus, inboxes, wakers, sockets, tcp, published, ledgers, confined, .. } = plan;
-        let Plan { habits, places, trace, .. } = plan;
+        let Plan { habits, places, trace, log, .. } = plan;
         let habits = Arc::new(ArcSwap::from_pointee(habits));
         self.habits = Some(Arc::clone(&habits));
         self.wakers.clone_from(&wakers);
@@ -127,6 +134,7 @@ impl Workers {
                 habits: Arc::clone(&habits),
                 places: places.clone(),
                 trace: trace.clone(),
+                log: log.clone(),
                 ledger,
                 orders,
                 fate: Arc::clone(&self.fate),
@@ -264,6 +272,12 @@ fn run(
 #[must_use]
 pub fn memory_len(shards: usize, cache: &cache::Settings) -> usize {
     worker::memory_len(shards) + cache::Cache::memory_len(cache) + conductor::Conductor::memory_len()
+}
+
+/// Bytes of what one worker has for applications, with all that they may have under way.
+#[must_use]
+pub fn apps_memory_len(apps: &sandbox::Apps) -> usize {
+    sandbox::Sandbox::memory_len(apps) + errands::Guests::memory_len(apps.apps.len())
 }
 
 #[cfg(test)]

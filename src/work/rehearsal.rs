@@ -1,21 +1,27 @@
 //! The life of a query in which nobody is asked: what the cache has and what servers say is supposed. It is
 //! the same life as on a worker, with a clock of its own, so what is told of it is what a worker would do.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::places::Places;
 use super::query::{Effect, Event, Looked, Patience, Query, Response};
 use super::replies::{Bench, Material};
+use super::sandbox::call::{Call, Called};
+use super::sandbox::{Apps, Sandbox, Tools};
 use super::task::rules;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{HEADER_LEN, flag, rcode};
 use crate::dns::message::Message;
 use crate::limits::{SAME_SERVER_AFTER, SUPPOSED_RTT};
+use crate::log::Log;
 use crate::policy::facts::{Later, Outcome, Tags};
 use crate::policy::phase::Phase;
 use crate::policy::upstream::{Upstream, UpstreamId};
 use crate::policy::{self, Decision, Policy, RuleId};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::account::Account;
+use crate::stats::ledger::{Ledger, LedgerSettings, ledger};
 
 pub use super::query::Reply;
 
@@ -216,6 +222,8 @@ pub enum Step<'a> {
     Looked(Kept, Option<UpstreamId>),
     /// An upstream is asked.
     Asked(UpstreamId),
+    /// An application was asked in a phase, for a rule, and what it says.
+    Called(Phase, RuleId, Called),
     /// A copy is sent.
     Copied(UpstreamId),
     /// What came of asking.
@@ -277,14 +285,26 @@ pub fn rehearse(handed: &Handed<'_>, supposed: &Supposed, audience: &mut impl Au
     let patience = Patience { query: handed.query_timeout, stale: handed.stale_after };
     let is_tcp = handed.arrival.transport != Transport::Udp;
     let mut query = Query::new(now, is_tcp, patience);
-    let mut stage =
-        Stage { handed, supposed, bench: Bench::new(), pending: None, account: Account::default() };
+    let mut stage = Stage {
+        handed,
+        supposed,
+        bench: Bench::new(),
+        pending: None,
+        account: Account::default(),
+        guests: Guests::of(handed.snapshot, now),
+        said: Vec::new(),
+    };
     let mut effect = query.step(Event::Begin, &rules);
     loop {
         let event = match effect {
             Effect::Decide(Phase::Route, None) => Event::Decided(handed.decision),
             Effect::Decide(phase, after) => {
                 Event::Decided(audience.decide(phase, after, query.tags(), query.later()))
+            }
+            Effect::Call(phase, rule, app) => {
+                let called = stage.call(phase, rule, app, &query, now);
+                audience.tell(&Step::Called(phase, rule, called));
+                Event::Called(called)
             }
             Effect::LookUp(view) => {
                 let KeptAnswer { kept, .. } = supposed.kept(upstream_name(policy, view));
@@ -338,6 +358,26 @@ struct Stage<'a> {
     /// What the exchange comes to, and when.
     pending: Option<(Instant, Response)>,
     account: Account,
+    guests: Option<Guests>,
+    /// What an application said last.
+    said: Vec<u8>,
+}
+
+/// Applications that are called for a query which nobody sees.
+struct Guests {
+    apps: Arc<Apps>,
+    sandbox: Sandbox,
+    ledger: Ledger,
+}
+
+impl Guests {
+    fn of(snapshot: &Snapshot, now: Instant) -> Option<Self> {
+        let apps = snapshot.apps().get::<Apps>()?;
+        let (mut ledger, _) = ledger(&LedgerSettings::default());
+        let mut sandbox = Sandbox::new(Tools { places: Places::default(), log: Log::silent() });
+        sandbox.refresh(&apps, now, &mut ledger);
+        Some(Self { apps, sandbox, ledger })
+    }
 }
 
 impl Stage<'_> {
@@ -351,6 +391,35 @@ impl Stage<'_> {
         };
         self.pending = Some((now + takes, response));
         Event::Asked
+    }
+
+    /// What an application says. What it wants of others is not carried out.
+    fn call(&mut self, phase: Phase, rule: RuleId, app: u16, query: &Query, now: Instant) -> Called {
+        let Handed { arrival, packet, query_timeout, .. } = *self.handed;
+        let later = query.later();
+        let response = message(packet, later.rcode.unwrap_or_default());
+        let Some(Guests { apps, sandbox, ledger }) = &mut self.guests else { return Called::Failed };
+        let call = Call {
+            app,
+            phase: if phase == Phase::Route { Phase::Request } else { phase },
+            token: 1,
+            rule,
+            query: packet,
+            arrival,
+            reply: match phase {
+                Phase::Response => &response,
+                Phase::Reply | Phase::Done => self.bench.reply(),
+                _ => &[],
+            },
+            later,
+            deadline: now + query_timeout,
+            is_traced: false,
+        };
+        let called = sandbox.call(apps, &call, now, ledger);
+        if called == Called::Reply {
+            self.said = sandbox.reply().to_vec();
+        }
+        called
     }
 
     /// What happens first, and when.
@@ -379,6 +448,7 @@ impl Stage<'_> {
             cached: &mut cached,
             response: &mut response,
             rcode: code,
+            said: &mut self.said,
             is_routed: query.view().flatten().is_some(),
             wants_authentic: false,
             upstream: None,

@@ -31,6 +31,7 @@ use as112d::stats::account::Account;
 use as112d::stats::counters::{Counters, FAMILIES, Family, Tally, Totals};
 use as112d::stats::labels::Names;
 
+use super::guest::Guest;
 use super::order::Facts;
 use super::packet;
 
@@ -47,6 +48,8 @@ pub const DOORS: [&str; 2] = ["udp", "tcp"];
 pub struct Node {
     pub snapshot: Snapshot,
     pub facts: Facts,
+    /// In tests of guests: whatever the node is asked, `guests/as112` is asked too.
+    pub guest: Option<Guest>,
 }
 
 /// A reply, or none, and the counters that moved.
@@ -61,6 +64,7 @@ impl Node {
         };
         let config = config::load(Some(&path), &Flags::default()).unwrap_or_else(|problems| told(problems));
         let (zones, snapshot) = compile(&config, &Names::default()).unwrap_or_else(|problems| told(problems));
+        let guest = (env!("CARGO_CRATE_NAME") == "guests").then(|| Guest::new(&config, &zones));
         let facts = Facts {
             zones: zones.zones.iter().map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
             edns_udp_size: config.edns_udp_size,
@@ -70,7 +74,7 @@ impl Node {
             cookies: (config.cookies.mode == CookieMode::On).then(|| secrets(&config.cookies)),
             listeners: config.listen,
         };
-        Self { snapshot, facts }
+        Self { snapshot, facts, guest }
     }
 
     /// What `packet` gets, in a slot that holds `filler` where the packet does not reach.
@@ -117,6 +121,14 @@ impl Node {
             Verdict::Reply(len) => Some(len),
             Verdict::Drop | Verdict::HandOff(_) => None,
         };
+        if let Some(guest) = &self.guest {
+            guest.compare(
+                &self.snapshot,
+                arrival,
+                &packet[..packet.len().min(QUERY_LEN_MAX + 1)],
+                len.map(|len| &slot[..len]),
+            );
+        }
         (len, account)
     }
 }

@@ -4,6 +4,7 @@
 pub mod daemon;
 pub mod decode;
 pub mod golden;
+pub mod guest;
 pub mod host;
 pub mod lab;
 pub mod node;

@@ -73,6 +73,13 @@ fn what_rules_and_workers_do_is_there_where_there_are_any() {
         "# TYPE as112_upstream_srtt_seconds gauge\n\
          as112_upstream_srtt_seconds{server=\"lan/192.0.2.53:53\"} 0.0015\n# HELP",
         "as112_upstream_in_flight{server=\"lan/192.0.2.53:53\"} 3\n",
+        "# TYPE as112_app_state gauge\nas112_app_state{app=\"filter\"} 3\n# HELP",
+        "as112_app_memory_bytes{app=\"filter\"} 131072\n",
+        "as112_app_held_queries{app=\"filter\"} 4\n",
+        "as112_app_verdicts_total{app=\"filter\",verdict=\"fail\"} 2\n",
+        "as112_app_metric_total{app=\"filter\",metric=\"blocked_total\"} 3\n",
+        "# TYPE as112_guest_cpu_seconds_total counter\nas112_guest_cpu_seconds_total{app=\"none\"} 0\n\
+         as112_guest_cpu_seconds_total{app=\"filter\"} 0.0025\n",
         "\nas112_worker_tasks 5\n",
         "# TYPE as112_resolver_up gauge\nas112_resolver_up 0\n",
         "# TYPE as112_resolver_starts_total counter\nas112_resolver_starts_total 3\n",

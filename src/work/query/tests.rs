@@ -1,5 +1,7 @@
 //! Queries through their whole life, without I/O.
 
+mod apps;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -7,6 +9,7 @@ use super::*;
 use crate::policy::Rule;
 use crate::serve::tests::Random;
 use crate::stats::labels::{WORK_REFUSED_TASKS, WORK_REFUSED_WAITERS};
+use crate::work::sandbox::call::Called;
 
 const FALLBACKS: [Fallback; 6] =
     [Fallback::Fail, Fallback::Refuse, Fallback::Native, Fallback::Drop, Fallback::Next, Fallback::Stale];
@@ -23,6 +26,8 @@ fn rule(phase: Phase, action: Action, fallback: Fallback) -> Rule {
         log: false,
         dry_run: false,
         label: 1,
+        share: None,
+        is_for_all: true,
     }
 }
 
@@ -37,6 +42,7 @@ fn every_rule() -> Vec<Rule> {
         Action::Forward(1),
         Action::Resolve,
         Action::App(0),
+        Action::App(1),
         Action::CacheOnly,
         Action::Retry(1),
         Action::Pass,
@@ -85,8 +91,17 @@ fn answers(effect: Effect, query: &Query, all: &Rules<'_>) -> Vec<Event> {
             .into_iter()
             .chain([Event::Asked])
             .collect(),
+        Effect::Call(..) => {
+            let mut events = apps::every_verdict().map(Event::Called).to_vec();
+            events.extend([Event::Called(Called::Later), Event::NotAsked(WORK_REFUSED_TASKS)]);
+            events
+        }
         Effect::Make(Reply::None) => vec![Event::Made(None)],
         Effect::Make(_) => vec![Event::Made(Some(0))],
+        Effect::Wait if matches!(query.state, State::Held(..)) => {
+            let finished = apps::every_verdict().map(Event::Called).into_iter();
+            finished.chain(query.timer(all).map(|(_, event)| event)).collect()
+        }
         Effect::Wait => {
             let mut events = vec![
                 response(Outcome::Ok, Some(0)),
@@ -111,6 +126,7 @@ fn every_event() -> Vec<Event> {
     events.extend([Event::Made(None), Event::Made(Some(0)), Event::Decided(Decision::default())]);
     events.extend([Looked::Fresh, Looked::Stale, Looked::Miss].map(Event::Looked));
     events.push(response(Outcome::Ok, Some(0)));
+    events.extend(apps::every_verdict().map(Event::Called));
     events
 }
 
@@ -147,7 +163,7 @@ impl Ways<'_> {
         for event in answers {
             let mut next = query;
             let effect = next.step(event, &self.rules);
-            assert!(effect != Effect::Wait || next.state == State::Waiting, "{event:?} is lost: {key}");
+            assert!(effect != Effect::Wait || next.waits(), "{event:?} is lost: {key}");
             self.follow(next, effect, sent);
         }
         self.seen.insert(key, Some(()));
@@ -158,7 +174,7 @@ impl Ways<'_> {
         let kind = std::mem::discriminant::<Event>;
         let belong: Vec<_> = answers.iter().map(kind).collect();
         for event in every_event().into_iter().filter(|event| !belong.contains(&kind(event))) {
-            if query.state == State::Waiting && event == Event::Deadline {
+            if query.waits() && event == Event::Deadline {
                 continue;
             }
             let mut other = query;
@@ -166,6 +182,12 @@ impl Ways<'_> {
             assert!(other == query, "{event:?} changes something: {query:?}");
             assert!(matches!(effect, Effect::Wait | Effect::End), "{event:?} has an effect");
         }
+    }
+}
+
+impl Query {
+    fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Held(..))
     }
 }
 
@@ -234,6 +256,8 @@ struct Play {
     route: Option<RuleId>,
     looks: Vec<Looked>,
     exchanges: Vec<Event>,
+    /// What applications say, and what becomes of queries that they hold.
+    calls: Vec<Event>,
     /// Rules that take it, in later phases.
     takes: Vec<RuleId>,
     /// What it did that others can see.
@@ -243,8 +267,9 @@ struct Play {
 impl Play {
     fn new(rules: Vec<Rule>, route: Option<RuleId>) -> Self {
         let query = Query::new(Instant::now(), false, PATIENCE);
-        let (looks, exchanges, takes, did) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { query, rules, route, looks, exchanges, takes, did }
+        let (looks, exchanges, calls) = (Vec::new(), Vec::new(), Vec::new());
+        let (takes, did) = (Vec::new(), Vec::new());
+        Self { query, rules, route, looks, exchanges, calls, takes, did }
     }
 
     fn forward(fallback: Fallback) -> Self {
@@ -258,6 +283,11 @@ impl Play {
 
     fn got(mut self, exchanges: &[Event]) -> Self {
         self.exchanges = exchanges.to_vec();
+        self
+    }
+
+    fn said(mut self, calls: &[Event]) -> Self {
+        self.calls = calls.to_vec();
         self
     }
 
@@ -286,6 +316,8 @@ impl Play {
                     Some(Event::NotAsked(_)) => self.exchanges.remove(0),
                     _ => Event::Asked,
                 },
+                Effect::Call(..) => self.calls.remove(0),
+                Effect::Wait if matches!(self.query.state, State::Held(..)) => self.calls.remove(0),
                 Effect::Wait => self.exchanges.remove(0),
                 Effect::Make(Reply::None) => Event::Made(None),
                 Effect::Make(_) => Event::Made(Some(0)),

@@ -13,8 +13,8 @@ use crate::stats::counters::{
     RESPONSES, WORK_REFUSED, WORKER_JOBS,
 };
 use crate::stats::labels::{
-    CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, PHASE_BIN, WORK_REFUSED_DEADLINE, WORK_REFUSED_UPSTREAM,
-    phase_bin,
+    CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, PHASE_BIN, WORK_REFUSAL, WORK_REFUSED_DEADLINE,
+    WORK_REFUSED_UPSTREAM, phase_bin,
 };
 use crate::work::cache;
 use crate::work::{CacheOrder, CacheOrderKind};
@@ -139,7 +139,7 @@ fn queries_get_the_fallback_of_their_rule() {
     floor.idle();
     let refused = floor.counted(WORK_REFUSED, 6);
     for rule in 1..=6 {
-        let of_rule = &refused[rule * 7..(rule + 1) * 7];
+        let of_rule = &refused[rule * WORK_REFUSAL.len..][..WORK_REFUSAL.len];
         assert_eq!(of_rule[WORK_REFUSED_DEADLINE] + of_rule[WORK_REFUSED_UPSTREAM], 1, "rule {rule}");
     }
 }

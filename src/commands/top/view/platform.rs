@@ -18,9 +18,11 @@ use crate::stats::labels::CACHE_HITS;
 pub(super) struct Platform {
     line: Line<'static>,
     rules: Share,
+    /// Those that are asked, and applications after them.
     servers: Vec<Server>,
     /// What the resolver does that the node runs.
     resolver: Option<String>,
+    has_apps: bool,
 }
 
 struct Server {
@@ -42,11 +44,13 @@ impl Platform {
         let parts = change.at("counters").at("rule_hits").shares();
         let all = parts.iter().map(|(_, count)| count).sum();
         let servers = now.at("upstreams").parts().map(|(name, of)| server(change, name, of));
+        let apps = now.at("apps").parts().map(|(name, of)| app(change, name, of));
         now.now.is_object().then(|| Self {
             line: workers(change),
             rules: Share { title: "rule", parts, all },
-            servers: servers.collect(),
             resolver: now.at("resolver").now["state"].as_str().map(str::to_owned),
+            has_apps: now.at("apps").parts().next().is_some(),
+            servers: servers.chain(apps).collect(),
         })
     }
 
@@ -60,8 +64,9 @@ impl Platform {
         frame.render_widget(self.line, line);
         let [rules, servers] = places else { return };
         self.rules.draw(frame, *rules);
-        let resolver = self.resolver.map_or_else(String::new, |state| format!("(resolver {state}) "));
-        let block = ruled(format!(" upstream {resolver}"));
+        let resolver = self.resolver.map_or_else(String::new, |state| format!(" (resolver {state})"));
+        let apps = if self.has_apps { ", app" } else { "" };
+        let block = ruled(format!(" upstream{resolver}{apps} "));
         let name_len = usize::from(servers.width).saturating_sub(STATE_LEN + NUMBERS_LEN + 2);
         let line = |server: &Server| {
             Line::from(vec![
@@ -86,6 +91,19 @@ fn server(change: Change<'_>, name: &str, of: Change<'_>) -> Server {
     let asked = per_second(change.at("counters").at("upstream_queries").at(name));
     let numbers = format!("{:>8} {asked:>8}", srtt.unwrap_or_else(|| "-".to_owned()));
     Server { name: name.to_owned(), state, colour, numbers }
+}
+
+/// An application, how many queries it holds, and how often it is called.
+fn app(change: Change<'_>, name: &str, of: Change<'_>) -> Server {
+    let (state, colour) = match of.now["state"].as_str() {
+        Some("running") => ("up", GOOD),
+        Some("starting") => ("starts", ODD),
+        _ => ("off", BAD),
+    };
+    let held = grouped(of.now["held_queries"].as_f64().unwrap_or_default());
+    let called = per_second(change.at("counters").at("app_events").at(name));
+    let numbers = format!("{:>8} {called:>8}", format!("{held} held"));
+    Server { name: format!("app {name}"), state, colour, numbers }
 }
 
 /// What workers do: how much they take, how much of it the cache answers, and how much gets a fallback.

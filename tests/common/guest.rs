@@ -1,0 +1,199 @@
+//! `guests/as112`, asked about whatever a node in this process is asked about: both must say the same.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use as112d::config::Config;
+use as112d::config::loaded::compile;
+use as112d::dns::arrival::Arrival;
+use as112d::dns::consts::{HEADER_LEN, class};
+use as112d::limits::TCP_REPLY_LEN_MAX;
+use as112d::log::Log;
+use as112d::policy::facts::Later;
+use as112d::policy::phase::Phase;
+use as112d::policy::{Fallback, Route};
+use as112d::serve::snapshot::Snapshot;
+use as112d::serve::{Verdict, answer_code, complete, serve};
+use as112d::stats::account::Account;
+use as112d::stats::labels::Names;
+use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
+use as112d::work::Places;
+use as112d::work::sandbox::call::{Call, Called};
+use as112d::work::sandbox::settings::{Allow, Isolation, Limits, Manifest};
+use as112d::work::sandbox::{App, Apps, Engine, Sandbox, Tools};
+use as112d::zone::{Identity, Service, ZoneSet};
+use serde_json::json;
+
+/// The directory of a sample.
+pub fn dir(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name)
+}
+
+/// The committed module of a sample.
+pub fn module(name: &str) -> Vec<u8> {
+    let path = dir(name).join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A manifest that allows nothing but what an authoritative application needs.
+pub fn manifest(name: &str, config: &serde_json::Value) -> Manifest {
+    Manifest {
+        name: name.to_owned(),
+        place: format!("guests/{name}/app.toml"),
+        module: dir(name).join(format!("{name}.wasm")),
+        router: Vec::new(),
+        fallback: Fallback::Fail,
+        order: 100,
+        isolation: Isolation::App,
+        phases: vec![Phase::Request],
+        limits: Limits {
+            memory: 4 << 20,
+            time: Duration::from_millis(1),
+            in_flight: 1024,
+            queue: 256,
+            upstreams: 4,
+            log_lines: 10,
+            restart: (Duration::from_secs(1), Duration::from_secs(60)),
+        },
+        allow: Allow { authoritative: true, ..Allow::default() },
+        config: config.to_string().into_bytes(),
+    }
+}
+
+/// What the application has in its `[config]` to say what this node says.
+fn identity(identity: &Identity) -> serde_json::Value {
+    let pairs = [
+        ("node", json!(identity.node)),
+        ("facility", json!(identity.facility)),
+        ("location", json!(identity.location)),
+        ("loc", json!(identity.loc)),
+        ("extra_txt", json!(identity.extra_txt)),
+        ("unique_ip", json!(identity.unique_ip)),
+        ("hostname_soa_mname", json!(identity.hostname_soa_mname)),
+        ("hostname_soa_rname", json!(identity.hostname_soa_rname)),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+/// One sandbox with the application, beside a node.
+pub struct Guest(RefCell<State>);
+
+struct State {
+    sandbox: Sandbox,
+    apps: Arc<Apps>,
+    ledger: Ledger,
+    _stream: Stream,
+    /// The node with a rule that takes every query: those that it hands over are those that applications see.
+    twin: Snapshot,
+    /// Zones that are the operator's, of which the application knows nothing.
+    own: Vec<Vec<u8>>,
+    out: Vec<u8>,
+    /// Queries that it has answered, and those that it has left to the node.
+    answered: u64,
+    passed: u64,
+}
+
+impl Guest {
+    /// The application that says what the node of this configuration says.
+    pub fn new(config: &Config, zones: &ZoneSet) -> Self {
+        let mut config = config.clone();
+        config.routes.push(Route {
+            name: "all".to_owned(),
+            when: "any".to_owned(),
+            then: "divert 192.0.2.1:53".to_owned(),
+            allow: Vec::new(),
+            fallback: Fallback::Fail,
+            place: String::new(),
+        });
+        let (_, twin) = compile(&config, &Names::default()).expect("a route more is no mistake");
+        let manifest = manifest("as112", &identity(&config.zones.identity));
+        let app = App::load(&Engine::new(), manifest, &module("as112"), &mut |_, _| Ok(()));
+        let app = app.unwrap_or_else(|problems| panic!("{problems:?}"));
+        let apps = Arc::new(Apps { apps: vec![Arc::new(app)] });
+        let (mut ledger, stream) = ledger(&LedgerSettings::default());
+        let mut sandbox = Sandbox::new(Tools { places: Places::default(), log: Log::silent() });
+        sandbox.refresh(&apps, Instant::now(), &mut ledger);
+        let own = zones.zones.iter().filter(|zone| zone.service == Service::Configured);
+        Self(RefCell::new(State {
+            sandbox,
+            apps,
+            ledger,
+            _stream: stream,
+            twin,
+            own: own.map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
+            out: vec![0; TCP_REPLY_LEN_MAX],
+            answered: 0,
+            passed: 0,
+        }))
+    }
+
+    /// Asks the application too, if it sees this query, and holds what the client would get against what the
+    /// node says.
+    pub fn compare(&self, node: &Snapshot, arrival: &Arrival, packet: &[u8], native: Option<&[u8]>) {
+        let mut state = self.0.borrow_mut();
+        let State { sandbox, apps, ledger, twin, own, out, answered, passed, .. } = &mut *state;
+        out[..packet.len()].copy_from_slice(packet);
+        let handed_over = serve(twin, arrival, out, packet.len(), &mut Account::default());
+        if !matches!(handed_over, Verdict::HandOff(_)) {
+            return;
+        }
+        let name_end = HEADER_LEN + as112d::dns::name::Walk::new(packet, HEADER_LEN).expect("parsed").len();
+        let name = packet[HEADER_LEN..name_end].to_ascii_lowercase();
+        let is_below = |zone: &Vec<u8>| name.ends_with(zone) && is_boundary(&name, name.len() - zone.len());
+        let qclass = u16::from_be_bytes([packet[name_end + 2], packet[name_end + 3]]);
+        if qclass == class::IN && own.iter().any(is_below) {
+            return;
+        }
+        let now = Instant::now();
+        let call = Call {
+            app: 0,
+            phase: Phase::Request,
+            token: 1,
+            rule: 0,
+            query: packet,
+            arrival,
+            reply: &[],
+            later: Later::default(),
+            deadline: now + Duration::from_secs(2),
+            is_traced: false,
+        };
+        let called = sandbox.call(apps, &call, now, ledger);
+        let len = match called {
+            // Only what the server says of itself is left to it.
+            Called::Pass if qclass == class::CH => {
+                *passed += 1;
+                return;
+            }
+            Called::Reply => {
+                let reply = sandbox.reply();
+                let rcode = u16::from(reply[3] & 0xF);
+                complete(node, arrival, packet, reply, rcode, None, out)
+            }
+            Called::Code(rcode, error) => answer_code(node, arrival, packet, rcode, error, out),
+            other => panic!("{other:?} of {packet:02x?}"),
+        };
+        *answered += 1;
+        assert_eq!(native, Some(&out[..len]), "{packet:02x?} from {arrival:?}");
+    }
+
+    /// Queries that it has answered, and those that it has left to the node.
+    pub fn asked(&self) -> (u64, u64) {
+        let state = self.0.borrow();
+        (state.answered, state.passed)
+    }
+}
+
+/// Whether a label begins there.
+fn is_boundary(name: &[u8], at: usize) -> bool {
+    let mut label = 0;
+    while label < at {
+        label += 1 + usize::from(name[label]);
+    }
+    label == at
+}
