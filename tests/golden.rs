@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use as112d::dns::arrival::Pace;
 use as112d::stats::counters::{FAMILIES, Family};
 
-use common::daemon::{Daemon, PATIENCE, V4, V6, read_message, send_message};
+use common::daemon::{Daemon, PATIENCE, V4, V6, get, read_message, send_message, wait_until};
 use common::golden::{Case, DOORS, Node, config_path, root};
+use common::guest;
 use common::order::Judge;
 use common::skip::skipped;
 
@@ -88,9 +89,11 @@ fn every_door(datapath: &str) {
     // Cookies hold the time: tests/cookies.rs asks the daemon for them.
     for (config, cases) in by_config().into_iter().filter(|(config, _)| config != "cookies") {
         let node = Node::load(&config);
-        let path = config_path(&config);
+        // In tests/guests/ an application answers instead.
+        let app = guest::IS_BESIDE.then(|| guest::node_with_app(&config));
+        let path = app.as_ref().map_or_else(|| config_path(&config), |(_, path)| path.clone());
         let path = path.to_str().expect("the path is ASCII");
-        let daemon = Daemon::start(&["--config", path, "--datapath", datapath]);
+        let daemon = Daemon::start(&["--config", path, "--datapath", datapath, "--http", "127.0.0.1:0"]);
         let doors = [V4, V6].map(|ip| Door { daemon: &daemon, ip, udp: daemon.udp(ip) });
         // The node there has no limit to be over.
         for case in cases.iter().filter(|case| case.pace == Pace::Within) {
@@ -103,6 +106,11 @@ fn every_door(datapath: &str) {
             }
         }
         drop(doors);
+        if guest::IS_BESIDE {
+            let counted = || guest::counted(&get(daemon.http(), "/metrics"));
+            wait_until("what the application answered is counted", || counted().0 > cases.len() as u64);
+            assert_eq!(counted().1, 0, "{config}: it failed");
+        }
         // The threads did all that with the system calls that they kept.
         assert_eq!(daemon.stop().0.code(), Some(0), "{config}");
     }

@@ -100,10 +100,10 @@ impl fmt::Display for BuildError {
 
 /// A reply in the making: header, question, records.
 ///
-/// Sections come in their order, counts are right, and names are compressed where they may be. Whatever cannot
-/// be done makes the whole reply [`Verdict::fail`] when it is sent, so the query gets the application's
-/// fallback; [`error`](Self::error) tells before. ID, opcode, RD and the question are the query's; OPT, cookies
-/// and truncation to what the client can take are the host's.
+/// Sections come in their order, counts are right, and names are compressed where they may be. Whatever
+/// cannot be done makes the whole reply [`Verdict::fail`] when it is sent, so the query gets the
+/// application's fallback; [`error`](Self::error) tells before. ID, opcode, RD and the question are the
+/// query's; OPT, cookies and truncation to what the client can take are the host's.
 ///
 /// ```
 /// # use as112_guest::{App, Data, Query, Reply, Start, StartError, Verdict, mock::Host, query_for, rtype};
@@ -220,7 +220,8 @@ impl<'a> Reply<'a> {
 
     /// The reply is what was prepared. `node` is the suffix of the qname that it was prepared for.
     ///
-    /// This is the fast way: nothing is looked for and nothing is counted, so nothing may have been added before.
+    /// This is the fast way: nothing is looked for and nothing is counted, so nothing may have been added
+    /// before.
     pub fn prepared(self, prepared: &Prepared, node: Name<'_>) -> Verdict {
         match self.try_prepared(prepared, node) {
             Some(len) => Verdict::reply(len),
@@ -230,8 +231,8 @@ impl<'a> Reply<'a> {
 
     /// Makes it one that sends the client to TCP: over UDP a client gets header and question, with TC.
     ///
-    /// TC is the host's, which cuts what does not fit. So this is a reply that never fits a datagram; do not send it
-    /// over TCP.
+    /// TC is the host's, which cuts what does not fit. So this is a reply that never fits a datagram; do not
+    /// send it over TCP.
     #[must_use]
     pub fn truncated(self) -> Self {
         // Types from 65,280 on are for private use, and mean nothing to anybody.
@@ -585,5 +586,142 @@ fn note_name(
         let delta = target - if is_from_node { 12 } else { question_end };
         pointers.push(Pointer { at: (at - question_end) as u16, delta: delta as u16, is_from_node });
         return Ok(at + 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::query_for;
+    use crate::name;
+
+    const NAME: Name<'static> = name!("www.example.com");
+
+    /// What `make` makes of a reply about `NAME`, in so many bytes.
+    fn made<'a>(
+        out: &'a mut [u8],
+        query: &'a [u8],
+        make: impl FnOnce(Reply<'a>) -> Reply<'a>,
+    ) -> Result<usize, BuildError> {
+        make(Reply::new(out, 0, query, query.len())).finish()
+    }
+
+    fn build(make: impl FnOnce(Reply<'_>) -> Reply<'_>) -> Result<Vec<u8>, BuildError> {
+        let (mut out, query) = (vec![0xEE; 65_536], query_for(NAME, rtype::MX));
+        let len = made(&mut out, &query, make)?;
+        out.truncate(len);
+        Ok(out)
+    }
+
+    #[test]
+    fn names_are_compressed_and_counts_are_right() {
+        let soa = Soa {
+            mname: name!("ns.example.com"),
+            rname: name!("Example.com"),
+            serial: 1,
+            refresh: 2,
+            retry: 3,
+            expire: 4,
+            minimum: 5,
+        };
+        let reply = build(|reply| {
+            reply
+                .authoritative()
+                .answer(NAME, 60, Data::Mx(10, name!("mail.example.com")))
+                .answer(NAME, 60, Data::Mx(20, name!("mail.example.org")))
+                .authority(name!("example.com"), 60, Data::Soa(soa))
+                .additional(name!("mail.example.org"), 60, Data::A([192, 0, 2, 1]))
+        })
+        .unwrap();
+        let message = Message::parse(&reply).unwrap();
+        assert!(message.is_authoritative() && message.rcode() == 0);
+        assert_eq!(reply[4..12], [0, 1, 0, 2, 0, 1, 0, 1]);
+        let records: Vec<_> = message.records().collect();
+        let owner = |at: usize| records[at].owner().unwrap().as_name().to_string();
+        assert_eq!((owner(0), owner(2)), ("www.example.com.".into(), "example.com.".into()));
+        assert_eq!(records[0].name(2).unwrap().as_name(), name!("mail.example.com"));
+        assert_eq!(records[0].rdata(), [&[0, 10, 4][..], b"mail", &[0xC0, 16]].concat());
+        assert_eq!(records[1].rdata(), [&[0, 20, 4][..], b"mail\x07example\x03org\0"].concat());
+        assert_eq!(records[2].rdata()[..7], [&[2][..], b"ns", &[0xC0, 16, 0xC0, 16]].concat());
+        assert_eq!((owner(3), records[3].rdata()), ("mail.example.org.".into(), &[192, 0, 2, 1][..]));
+    }
+
+    #[test]
+    fn what_would_be_malformed_is_not_made() {
+        let long = [0; 256];
+        let name = NAME.as_wire();
+        type Make<'m> = &'m dyn Fn(Reply<'_>) -> Reply<'_>;
+        let cases: [(BuildError, Make<'_>); 9] = [
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Txt(&[]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Txt(&[&long]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::OPT, &[]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::ANY, &[]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::NS, &name[1..]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::SOA, name))),
+            (BuildError::Full, &|reply| reply.answer(NAME, 0, Data::Other(99, &[0; 65_536]))),
+            (BuildError::Order, &|reply| {
+                reply.authority(NAME, 0, Data::Ns(NAME)).answer(NAME, 0, Data::Ns(NAME))
+            }),
+            // The first mistake counts, whatever comes after it.
+            (BuildError::Data, &|reply| {
+                reply.answer(NAME, 0, Data::Txt(&[])).answer(NAME, 0, Data::Ns(NAME))
+            }),
+        ];
+        for (number, (error, make)) in cases.iter().enumerate() {
+            assert_eq!(build(make), Err(*error), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_reply_has_the_room_that_there_is() {
+        let query = query_for(NAME, rtype::A);
+        let whole = query.len() + 16;
+        for len in 0..=whole {
+            let mut out = vec![0; len];
+            let len = made(&mut out, &query, |reply| reply.answer(NAME, 0, Data::A([0; 4])));
+            assert_eq!(len.is_ok(), out.len() == whole);
+        }
+    }
+
+    #[test]
+    fn what_is_copied_answers_the_same_question() {
+        let answer = build(|reply| reply.rcode(3).authoritative().answer(NAME, 9, Data::Ns(NAME))).unwrap();
+        let message = Message::parse(&answer).unwrap();
+        let copy = build(|reply| reply.copy(&message)).unwrap();
+        assert_eq!(copy[2..], answer[2..]);
+        let other = query_for(name!("www.example.org"), rtype::MX);
+        let mut out = [0; 512];
+        let other = made(&mut out, &other, |reply| reply.copy(&message));
+        assert_eq!(other, Err(BuildError::Question));
+    }
+
+    /// Adds NXDOMAIN, and two records of which one points to the other.
+    fn add(reply: Reply<'_>) -> Reply<'_> {
+        let zone = name!("example.com");
+        let reply = reply.rcode(3).authoritative().authority(zone, 60, Data::Ns(name!("ns.example.com")));
+        reply.authority(zone, 60, Data::Ns(name!("a.ns.example.com")))
+    }
+
+    #[test]
+    fn prepared_records_are_those_of_a_reply_for_every_length_of_the_name() {
+        let zone = name!("example.com");
+        let prepared = Prepared::new(zone, add).unwrap();
+        for labels in 0..100 {
+            let wire = [&b"\x01x".repeat(labels)[..], zone.as_wire()].concat();
+            let qname = Name::from_wire(&wire).unwrap();
+            let query = query_for(qname, rtype::A);
+            let (mut built, mut copied) = (vec![0; 1024], vec![0; 1024]);
+            let len = made(&mut built, &query, add).unwrap();
+            let asked = Name::from_wire(&query[12..query.len() - 4]).unwrap();
+            let suffix = asked.suffixes().nth(labels).unwrap();
+            let reply = Reply::new(&mut copied, 0, &query, query.len());
+            assert_eq!(reply.try_prepared(&prepared, suffix), Some(len));
+            assert_eq!(built[..len], copied[..len]);
+            // Not for another name, nor for a suffix that is not the query's own.
+            let reply = Reply::new(&mut copied, 0, &query, query.len());
+            assert_eq!(reply.try_prepared(&prepared, suffix.parent().unwrap()), None);
+            let reply = Reply::new(&mut copied, 0, &query, query.len());
+            assert_eq!(reply.try_prepared(&prepared, zone), None);
+        }
     }
 }

@@ -13,8 +13,8 @@ compile_error!("as112-guest is for WebAssembly without threads: leave out the ta
 /// A static of a program with one thread.
 struct Single<T>(T);
 
-// SAFETY: WebAssembly without the feature `atomics` has one thread, and the check above refuses that feature. So
-// nothing is ever shared between threads.
+// SAFETY: WebAssembly without the feature `atomics` has one thread, and the check above refuses that feature.
+// So nothing is ever shared between threads.
 unsafe impl<T> Sync for Single<T> {}
 
 // Two statics: one is all zeros, and takes no place in the module.
@@ -26,8 +26,8 @@ pub(crate) fn with<R>(f: impl FnOnce(Globals<'static>) -> R) -> R {
     f(Globals { area: &AREA.0, tasks: &TASKS.0 })
 }
 
-/// Where the area is. The host reads and writes it between events and in hostcalls that say so, when no borrow
-/// of it is alive; it is within a cell, so the compiler keeps nothing of it.
+/// Where the area is. The host reads and writes it between events and in hostcalls that say so, when no
+/// borrow of it is alive; it is within a cell, so the compiler keeps nothing of it.
 #[must_use]
 pub fn area() -> i32 {
     let bytes: *mut Area = AREA.0.as_ptr();
