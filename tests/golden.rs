@@ -140,9 +140,15 @@ impl Door<'_> {
         match case.peer {
             None => {
                 self.udp.send(&case.query).expect("sent");
-                self.udp.send(&liveness()).expect("sent");
+                // What a worker answers may overtake what a shard does.
+                if !guest::IS_BESIDE {
+                    self.udp.send(&liveness()).expect("sent");
+                }
                 if let Some(expected) = expected {
                     assert_eq!(receive(&self.udp), expected, "{place}");
+                }
+                if guest::IS_BESIDE {
+                    self.udp.send(&liveness()).expect("sent");
                 }
             }
             Some(peer) if peer.port() == 0 || peer.port() == 5300 => {
@@ -153,8 +159,14 @@ impl Door<'_> {
             Some(peer) => {
                 let Some(socket) = bind(self.ip, peer.port(), place) else { return };
                 socket.connect(self.daemon.address(self.ip)).expect("connected");
-                socket.set_nonblocking(true).expect("a socket can be that");
                 socket.send(&case.query).expect("sent");
+                if guest::IS_BESIDE
+                    && let Some(expected) = expected
+                {
+                    assert_eq!(receive(&socket), expected, "{place}");
+                    return;
+                }
+                socket.set_nonblocking(true).expect("a socket can be that");
                 // From another port: this one's liveness query would be dropped too.
                 self.udp.send(&liveness()).expect("sent");
                 assert_eq!(receive(&self.udp)[..2], LIVENESS_ID, "{place}");
@@ -180,10 +192,16 @@ impl Door<'_> {
             assert!(end.is_ok() && rest.is_empty(), "{place}: {end:?}, {rest:02x?}");
             return;
         };
-        send_message(&mut stream, &liveness());
-        stream.shutdown(Shutdown::Write).expect("connected");
+        if !guest::IS_BESIDE {
+            send_message(&mut stream, &liveness());
+            stream.shutdown(Shutdown::Write).expect("connected");
+        }
         let reply = read_message(&mut stream).unwrap_or_else(|| panic!("{place}: closed"));
         assert_eq!(reply, expected, "{place}");
+        if guest::IS_BESIDE {
+            send_message(&mut stream, &liveness());
+            stream.shutdown(Shutdown::Write).expect("connected");
+        }
         let next = read_message(&mut stream).unwrap_or_else(|| panic!("{place}: closed afterwards"));
         assert_eq!(next[..2], LIVENESS_ID, "{place}: more than was expected");
         assert_eq!(read_message(&mut stream), None, "{place}: more than was expected");

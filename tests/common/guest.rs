@@ -52,6 +52,7 @@ pub fn node_with_app(name: &str) -> (TempDir, PathBuf) {
     let folder = super::folder();
     let golden = super::golden::root();
     let text = std::fs::read_to_string(super::golden::config_path(name)).expect("the file is there");
+    std::fs::copy(golden.join("cookies.secrets"), folder.path().join("cookies.secrets")).expect("copied");
     let has_zones = text.contains("dir = \"zones\"");
     let text = text.replace("dir = \"zones\"", &format!("dir = {:?}", golden.join("zones")));
     let path = folder.path().join("as112d.toml");
