@@ -20,8 +20,8 @@ pub const GUEST_FUNCTIONS_MAX: u32 = 10_000;
 pub const GUEST_GLOBALS_MAX: u32 = 1000;
 /// Segments of data, and as many of elements.
 pub const GUEST_SEGMENTS_MAX: u32 = 1000;
-/// Tables of a module: compilers make one.
-pub const GUEST_TABLES_MAX: usize = 4;
+/// Tables of a module: what compilers make.
+pub const GUEST_TABLES_MAX: usize = 1;
 /// Elements of a table: pointers to functions.
 pub const GUEST_TABLE_LEN_MAX: usize = 16_384;
 /// Bytes of the stack on which the engine keeps the values of a guest's functions. A guest's own stack is in
