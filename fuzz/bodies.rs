@@ -96,6 +96,7 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         apps: Default::default(),
         listeners: Vec::new(),
         series: Vec::new(),
+        metrics: Vec::new(),
     };
     Snapshot::new(zones, settings)
 }

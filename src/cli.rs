@@ -1,5 +1,6 @@
 //! The command line.
 
+mod apps;
 mod platform;
 mod resolver;
 
@@ -21,6 +22,7 @@ use crate::log;
 use crate::net::DatapathChoice;
 use crate::zone::Service;
 
+pub use apps::{AppsCheckOptions, AppsCommand, AppsNewOptions, AppsTryOptions};
 pub use platform::{CacheCommand, CacheOptions, RulesCheckOptions, RulesCommand};
 pub use resolver::ResolverOptions;
 
@@ -73,6 +75,9 @@ pub enum Command {
     /// Check rules and routes, or list those of a running node
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Check, list, try or begin applications: guests in WebAssembly
+    #[command(subcommand)]
+    Apps(AppsCommand),
     /// Show or purge what the cache of a running node has of a name
     #[command(subcommand)]
     Cache(CacheCommand),

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod announce;
+pub mod apps;
 mod asking;
 mod change;
 pub mod check;
@@ -22,7 +23,7 @@ pub mod stats;
 pub mod top;
 pub mod zones;
 
-use crate::cli::{CacheCommand, Command, ConfigCommand, RulesCommand};
+use crate::cli::{AppsCommand, CacheCommand, Command, ConfigCommand, RulesCommand};
 
 #[cfg(not(feature = "resolver"))]
 use crate::problem::Problem;
@@ -49,6 +50,10 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Query(options) => query::query(options),
         Command::Rules(RulesCommand::Check(options)) => rules::check(options),
         Command::Rules(RulesCommand::List(options)) => return live::rules(options),
+        Command::Apps(AppsCommand::Check(options)) => apps::check(options),
+        Command::Apps(AppsCommand::List(options)) => return apps::list(options),
+        Command::Apps(AppsCommand::Try(options)) => apps::trial(options),
+        Command::Apps(AppsCommand::New(options)) => apps::new(options),
         Command::Cache(CacheCommand::Show(options)) => return live::cache(options, false),
         Command::Cache(CacheCommand::Purge(options)) => return live::cache(options, true),
         Command::Doctor(options) => return doctor::doctor(options),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -22,6 +23,7 @@ use crate::serve::published::Published;
 use crate::stats::ledger::LedgerSettings;
 use crate::sys::confine::Confined;
 use crate::sys::wake::Waker;
+use crate::work::sandbox::Apps;
 use crate::work::trace::Tracing;
 use crate::work::{self, Plan, Workers, cache};
 
@@ -36,8 +38,8 @@ pub fn workers(config: &Config, policy: &Policy) -> Result<usize, Vec<Problem>> 
     match config.platform.workers {
         Wanted::Auto => Ok(usize::from(policy.needs_workers())),
         Wanted::Count(0) if policy.needs_workers() => Err(Problem::alone(
-            "a rule or route hands queries over to workers, and [platform] workers is 0; set it to \"auto\" \
-             or a number, or remove the rule",
+            "a rule, a route or an application needs a worker, and [platform] workers is 0; set it to \"auto\" \
+             or a number, or remove the rule or the application",
         )),
         Wanted::Count(count) => Ok(count),
     }
@@ -153,11 +155,12 @@ fn look_in(places: Arc<ArcSwap<Places>>) -> work::Places {
     })
 }
 
-/// Workers and rules, for a person: a word and a text each.
+/// Workers, rules and applications, for a person: a word and a text each.
 #[must_use]
 pub fn told(
     config: &Config,
     policy: &Policy,
+    apps: &Apps,
     placement: &Placement,
     workers: usize,
 ) -> Vec<(&'static str, String)> {
@@ -171,6 +174,7 @@ pub fn told(
     let mut lines = vec![("workers", format!("{workers} ({wanted}): {why}"))];
     let rules = policy.notes().into_iter().chain(policy.folded().iter().cloned());
     lines.extend(rules.map(|rule| ("rule", rule.strip_prefix("rule ").unwrap_or(&rule).to_owned())));
+    lines.extend(super::apps::told(apps, policy));
     lines
 }
 
@@ -181,37 +185,49 @@ pub(super) struct Bounds {
     pub(super) workers: usize,
     /// The ports that they may connect to; `None` where nothing limits that.
     ports: Option<Vec<u16>>,
+    /// The local sockets that applications may connect to.
+    sockets: Vec<PathBuf>,
 }
 
 impl Bounds {
-    pub(super) fn new(workers: usize, ports: Vec<u16>, confined: &Confined) -> Self {
-        Self { workers, ports: confined.limits_ports().then_some(ports) }
+    pub(super) fn new(workers: usize, ports: Vec<u16>, sockets: Vec<PathBuf>, confined: &Confined) -> Self {
+        Self { workers, ports: confined.limits_ports().then_some(ports), sockets }
     }
 
     /// Whether rules that were read again can be in effect in this process.
     ///
     /// # Errors
     /// What of them needs another.
-    pub(super) fn check(&self, policy: &Policy) -> Result<(), Vec<Problem>> {
+    pub(super) fn check(&self, policy: &Policy, apps: &Apps) -> Result<(), Vec<Problem>> {
         if !policy.needs_workers() {
             return Ok(());
         }
         if self.workers == 0 {
             return Err(Problem::alone(
-                "a rule or route hands queries over to workers, and this process was started without: \
+                "a rule, a route or an application needs a worker, and this process was started without: \
                  restart it, or `as112d upgrade` it, which loses no query",
             ));
         }
-        let Some(open) = &self.ports else { return Ok(()) };
-        let closed = ports(policy).into_iter().filter(|port| !open.contains(port));
-        let problems: Vec<Problem> = closed
-            .map(|port| {
-                Problem::plain(format!(
-                    "a rule asks a server on port {port}, which this process may not connect to (landlock): \
-                     restart it, or `as112d upgrade` it, which loses no query"
-                ))
+        let open = self.ports.as_ref();
+        let closed = ports(policy).into_iter().filter(|port| open.is_some_and(|open| !open.contains(port)));
+        let closed = closed.map(|port| {
+            Problem::plain(format!(
+                "a rule or an application asks a server on port {port}, which this process may not connect to \
+                 (landlock): restart it, or `as112d upgrade` it, which loses no query"
+            ))
+        });
+        let unknown = apps.apps.iter().flat_map(|app| {
+            let paths = app.manifest.allow.sockets.iter().filter(|path| !self.sockets.contains(path));
+            paths.map(|path| Problem {
+                place: app.manifest.place.clone(),
+                message: format!(
+                    "the local socket {} is not one of those that this process was started with: restart it, or \
+                     `as112d upgrade` it, which loses no query",
+                    path.display()
+                ),
             })
-            .collect();
+        });
+        let problems: Vec<Problem> = closed.chain(unknown).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }

@@ -15,7 +15,8 @@ use crate::work::{CacheOrder, CacheOrderKind};
 
 /// Whether a rule does anything here.
 fn state(policy: &Policy, rule: &Rule) -> &'static str {
-    let told = format!("rule \"{}\" ", rule.name);
+    // All rules of an application have its name.
+    let told = format!("rule \"{}\" ({}), ", rule.name, rule.place);
     if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
         "folded"
     } else if rule.dry_run {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 
+use super::apps;
 use super::placement::Placement;
 use super::platform::Bounds;
 use crate::config::loaded::Loaded;
@@ -66,7 +67,7 @@ impl Reloaded {
         Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running, written_as);
         let loaded = Loaded::read(&config, counted)?;
-        bounds.check(loaded.snapshot.policy())?;
+        bounds.check(loaded.snapshot.policy(), &apps::of(&loaded.snapshot))?;
         // Those that were read before are better than none.
         if !loaded.unread.is_empty() {
             return Err(loaded.unread);
@@ -252,7 +253,7 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
 }
 
 fn keep_platform(platform: &mut Platform, running: &Platform) -> Vec<&'static str> {
-    let Platform { workers, jobs, share, colo: _, rules: _, query_timeout } = running;
+    let Platform { workers, jobs, share, colo: _, rules: _, apps: _, query_timeout } = running;
     let mut changed = Vec::new();
     keep! { platform, changed:
         "[platform] workers": workers;

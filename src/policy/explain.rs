@@ -43,7 +43,7 @@ impl Policy {
             Action::Truncate => (ActionId::Truncate, String::new()),
             Action::Forward(id) => (ActionId::Forward, upstream(id).to_owned()),
             Action::Resolve => (ActionId::Resolve, String::new()),
-            Action::App(app) => (ActionId::App, app.to_string()),
+            Action::App(app) => (ActionId::App, self.apps.get(usize::from(app)).cloned().unwrap_or_default()),
             Action::CacheOnly => (ActionId::CacheOnly, String::new()),
             Action::Retry(id) => (ActionId::Retry, upstream(id).to_owned()),
             Action::Pass => (ActionId::Pass, String::new()),

@@ -91,7 +91,7 @@ impl Hands {
 
     /// Its client has asked again.
     fn drop_late(&mut self, mut job: Box<Job>, desk: usize, snapshot: Option<&Arc<Snapshot>>) {
-        let rule = snapshot.map_or(0, |snapshot| snapshot.route_label(job.way));
+        let rule = snapshot.map_or(0, |snapshot| snapshot.route_share(job.way).0);
         self.ledger.count(WORK_REFUSED.at([rule, WORK_REFUSED_LATE]));
         job.account.dropped = Some(DROPPED_LATE);
         self.ledger.post(&job.account, job.arrival.peer.ip(), None);

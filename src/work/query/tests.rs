@@ -25,6 +25,8 @@ fn rule(phase: Phase, action: Action, fallback: Fallback) -> Rule {
         log: false,
         dry_run: false,
         label: 1,
+        share: None,
+        is_for_all: true,
     }
 }
 

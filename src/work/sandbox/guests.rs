@@ -270,8 +270,9 @@ impl Sandbox {
         2 * apps.apps.iter().map(|app| app.memory_len()).sum::<usize>()
     }
 
-    #[cfg(test)]
-    pub(super) fn fuel_left(&self, app: usize) -> Option<u64> {
+    /// What the last event of an application has not burnt.
+    #[must_use]
+    pub fn fuel_left(&self, app: usize) -> Option<u64> {
         self.slots.get(*self.of_current.get(app)?)?.fuel_left()
     }
 }

@@ -460,7 +460,6 @@ impl Slot {
         self.instance.as_mut().is_some_and(|instance| instance.host_mut().held.remove(&query).is_some())
     }
 
-    #[cfg(test)]
     pub(super) fn fuel_left(&self) -> Option<u64> {
         self.instance.as_ref().map(Instance::fuel_left)
     }
