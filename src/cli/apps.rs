@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ConfigOptions, ControlOptions, address};
+use super::query::address;
+use super::{ConfigOptions, ControlOptions};
 use crate::policy::phase::Phase;
 
 /// What can be done with applications.

@@ -21,6 +21,7 @@ pub mod show;
 pub mod site;
 pub mod stats;
 pub mod top;
+mod way;
 pub mod zones;
 
 use crate::cli::{AppsCommand, CacheCommand, Command, ConfigCommand, RulesCommand};
@@ -47,6 +48,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Config(ConfigCommand::Init(options)) => init::init(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) if options.live => return live::why(options),
+        Command::Query(options) if options.why => way::why(options),
         Command::Query(options) => query::query(options),
         Command::Rules(RulesCommand::Check(options)) => rules::check(options),
         Command::Rules(RulesCommand::List(options)) => return live::rules(options),

@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 use super::life::Node;
 use crate::config::apps::{hexadecimal, notes};
 use crate::config::written::SizeText;
-use crate::policy::{Action, Policy};
+use crate::policy::{Action, Policy, rcode_text};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::app_labels::{APP_EVENT, APP_VERDICT, TRAP};
 use crate::stats::counters::{APP_EVENTS, APP_VERDICTS, GUEST_TRAPS};
 use crate::stats::labels::Label;
+use crate::work::sandbox::call::Called;
 use crate::work::sandbox::settings::Manifest;
 use crate::work::sandbox::{App, Apps};
 
@@ -50,6 +51,27 @@ pub fn may(manifest: &Manifest) -> String {
         parts.push("set AA in its replies".to_owned());
     }
     if parts.is_empty() { "nothing but answer what it is asked".to_owned() } else { parts.join("; ") }
+}
+
+/// What an application says of a query, for a person.
+#[must_use]
+pub fn verdict(called: Called, policy: &Policy) -> String {
+    match called {
+        Called::Pass => "PASS".to_owned(),
+        Called::Reply => "REPLY".to_owned(),
+        Called::Code(rcode, error) => {
+            let error = error.map_or_else(String::new, |error| format!(", extended error {error}"));
+            format!("RCODE {}{error}", rcode_text(rcode))
+        }
+        Called::Drop => "DROP".to_owned(),
+        Called::Later => "LATER: it holds the query, and asks others first".to_owned(),
+        Called::Changed => "CHANGED: the query goes on as another one".to_owned(),
+        Called::Retry(upstream) => {
+            let upstream = policy.upstreams().get(usize::from(upstream));
+            format!("RETRY: {} is asked", upstream.map_or("?", |upstream| upstream.name.as_str()))
+        }
+        Called::Failed => "none that counts".to_owned(),
+    }
 }
 
 /// A name in wire form, as text.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::handover::Successor;
 use super::origin::died;
-use super::platform::Bounds;
+use super::platform::{Bounds, habits};
 use super::reload::{self, Reader, Reloaded, Reloading, Source};
 use super::resolver::Supervisor;
 use super::said::Lines;
@@ -357,6 +357,7 @@ impl Node {
         if let Some(xdp) = &self.xdp {
             xdp.withhold(&snapshot);
         }
+        self.workers.change(habits(&config, self.bounds.workers));
         let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
         if let Some(xdp) = &self.xdp {
             xdp.publish(&self.published.newest());

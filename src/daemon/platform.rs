@@ -25,7 +25,7 @@ use crate::sys::confine::Confined;
 use crate::sys::wake::Waker;
 use crate::work::sandbox::Apps;
 use crate::work::trace::Tracing;
-use crate::work::{self, Plan, Workers, cache};
+use crate::work::{self, Habits, Plan, Workers, cache};
 
 /// The ports of DNS, and of DNS over TLS: workers may connect to them whatever the rules are at the start.
 const USUAL_PORTS: [u16; 2] = [53, 853];
@@ -50,7 +50,13 @@ pub(super) fn job_settings(config: &Config, workers: usize) -> JobSettings {
     JobSettings { workers, jobs: config.platform.jobs, share: config.platform.share }
 }
 
+/// What of the configuration workers take over with a reload.
+pub(super) fn habits(config: &Config, workers: usize) -> Habits {
+    Habits { cache: cache_settings(config, workers), query_timeout: config.platform.query_timeout }
+}
+
 /// The cache of each worker: together they have what is configured.
+
 pub(super) fn cache_settings(config: &Config, workers: usize) -> cache::Settings {
     cache::Settings { size: config.cache.size / workers.max(1), ..config.cache.clone() }
 }
@@ -124,8 +130,7 @@ impl Hired {
             confined: confined.with_wakers(tcp.iter().map(AsRawFd::as_raw_fd).collect()),
             tcp,
             published,
-            cache: cache_settings(config, workers),
-            query_timeout: config.platform.query_timeout,
+            habits: habits(config, workers),
             ledgers,
             places: look_in(places),
             trace,

@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::language::FieldId;
 use super::phase::Phase;
 use super::rule::{Decision, Hit, Rule, RuleId};
+use super::stage::Stage;
 use super::upstream::{Upstream, UpstreamId};
 use super::world::Series;
 use crate::limits::{APP_SERIES_MAX, SERVER_SERIES_MAX};
@@ -118,6 +119,13 @@ impl Policy {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Whether a rule is asked in any phase: else it cannot be true here.
+    #[must_use]
+    pub fn is_asked(&self, rule: RuleId) -> bool {
+        let has = |stage: &Stage| stage.entries.iter().any(|entry| entry.rule == rule);
+        self.engine.stages[..LATER].iter().any(has)
     }
 
     /// The upstreams, by their ids.

@@ -35,4 +35,5 @@ pub use compiled::Policy;
 pub use guests::check_hook;
 pub use reference::reference;
 pub use rule::{Action, Decision, Fallback, Hit, Route, Rule, RuleId};
+pub use values::{rcode, rcode_text};
 pub use world::{Guest, Phrase, Series, Source, World};

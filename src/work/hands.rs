@@ -17,18 +17,21 @@ use super::task::{Task, Waiting, Wants, label, name, rules};
 use super::tasks::Tasks;
 use super::trace::{Steps, Tracing};
 use crate::dns::arrival::Arrival;
-use crate::limits::{WORK_COPIES_MAX, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, WORK_TASKS_MAX};
+use crate::limits::{
+    PHASE_TIME_EVERY, WORK_COPIES_MAX, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, WORK_TASKS_MAX,
+};
 use crate::policy::phase::Phase;
 use crate::policy::upstream::UpstreamId;
 use crate::policy::{Decision, Hit, Policy, RuleId};
 use crate::serve::job::{Inbox, Job};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{
-    CACHE_LOOKS, CACHE_STORED, DIVERTED, RULE_HITS, RULE_WOULD, WORK_REFUSED, WORKER_JOBS,
+    CACHE_LOOKS, CACHE_STORED, DIVERTED, PHASE_TIME, PHASE_TIME_SUM, RULE_HITS, RULE_WOULD, WORK_REFUSED,
+    WORKER_JOBS,
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
-    DROPPED_SHORT, WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
+    DROPPED_SHORT, WORK_REFUSED_LATE, WORK_REFUSED_TASKS, phase_bin,
 };
 use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
@@ -51,6 +54,8 @@ pub(super) struct Hands {
     pub(super) tracing: Tracing,
     /// Queries until the next one that is traced.
     pub(super) to_trace: u32,
+    /// Queries until the next one whose phases are timed.
+    pub(super) to_time: u32,
     pub(super) wants: Wants,
     /// Where the steps of the next query are noted that may be traced.
     pub(super) spare_steps: Option<Box<Steps>>,
@@ -84,8 +89,9 @@ impl Hands {
         let is_sampled = self.is_sampled() || job.is_traced;
         let steps = self.tracing.to.as_ref().filter(|_| is_sampled || self.wants.traces);
         let steps = steps.map(|_| self.spare_steps.take().unwrap_or_else(Steps::new));
-        let query = Query::new(job.asked, self.patience);
-        let task = Task { steps, is_sampled, ..Task::new(query, job, Some(desk), snapshot) };
+        let query = Query::new(job.asked, job.connection.is_some(), self.patience);
+        let phase = self.is_timed().then_some((Phase::Route, job.asked));
+        let task = Task { steps, is_sampled, phase, ..Task::new(query, job, Some(desk), snapshot) };
         self.carry(task, Event::Begin, None, now);
     }
 
@@ -103,6 +109,25 @@ impl Hands {
         let Some(every) = self.tracing.sample_every else { return false };
         self.to_trace = self.to_trace.checked_sub(1).unwrap_or_else(|| every.get() - 1);
         self.to_trace == 0
+    }
+
+    /// Whether it is the turn of this query to have its phases timed.
+    fn is_timed(&mut self) -> bool {
+        self.to_time = self.to_time.checked_sub(1).unwrap_or(PHASE_TIME_EVERY - 1);
+        self.to_time == 0
+    }
+
+    /// Records how long a query was in a phase, if it is one of those: it is in another now, or at its end.
+    fn time(&mut self, phase: &mut Option<(Phase, Instant)>, next: Option<Phase>) {
+        let Some((last, since)) = *phase else { return };
+        if next == Some(last) {
+            return;
+        }
+        let now = Instant::now();
+        let took = u64::try_from(now.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX);
+        self.ledger.count(PHASE_TIME.at([last as usize, phase_bin(took)]));
+        self.ledger.add(PHASE_TIME_SUM.at([last as usize]), u32::try_from(took).unwrap_or(u32::MAX));
+        *phase = next.map(|next| (next, now));
     }
 
     /// Carries a query through its life, until it waits or ends.
@@ -125,7 +150,10 @@ impl Hands {
             }
             let about = About { policy, question: &question, now };
             let event = match effect {
-                Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, &about, phase, after)),
+                Effect::Decide(phase, after) => {
+                    self.time(&mut task.phase, Some(phase));
+                    Event::Decided(self.decide(&mut task, &about, phase, after))
+                }
                 Effect::Call(phase, rule, app) => {
                     self.call(&mut task, &about, (phase, rule, app), ended.as_deref_mut())
                 }
@@ -425,6 +453,7 @@ impl Hands {
             self.wheel.stop(number);
             self.tasks.release(number);
         }
+        self.time(&mut task.phase, None);
         self.trace(&mut task);
         if let Some(desk) = task.desk {
             self.give_back(task.job, desk);

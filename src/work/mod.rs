@@ -13,6 +13,7 @@ mod orders;
 mod places;
 mod query;
 mod question;
+pub mod rehearsal;
 mod replies;
 mod responses;
 pub mod sandbox;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::limits::{WORK_ORDER_MAX, WORK_ORDERS_MAX};
@@ -64,10 +66,8 @@ pub struct Plan {
     pub tcp: Option<TcpReturn>,
     /// What to serve.
     pub published: Arc<Published>,
-    /// What each worker's cache is like.
-    pub cache: cache::Settings,
-    /// How long a query may take, unless its rule says otherwise.
-    pub query_timeout: Duration,
+    /// What a reload may change.
+    pub habits: Habits,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
     /// Where clients are.
@@ -80,6 +80,15 @@ pub struct Plan {
     pub log: Log,
 }
 
+/// How workers do it, as far as a reload may change that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Habits {
+    /// What each worker's cache is like; its size stays.
+    pub cache: cache::Settings,
+    /// How long a query may take, unless its rule says otherwise.
+    pub query_timeout: Duration,
+}
+
 /// The threads.
 #[derive(Debug, Default)]
 pub struct Workers {
@@ -89,6 +98,7 @@ pub struct Workers {
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
     gauges: Vec<Arc<WorkerGauges>>,
+    habits: Option<Arc<ArcSwap<Habits>>>,
     fate: Arc<Fate>,
 }
 
@@ -110,7 +120,9 @@ impl Workers {
 
     fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> io::Result<()> {
         let Plan { cpus, inboxes, wakers, sockets, tcp, published, ledgers, confined, .. } = plan;
-        let Plan { cache, query_timeout, places, trace, log, .. } = plan;
+        let Plan { habits, places, trace, log, .. } = plan;
+        let habits = Arc::new(ArcSwap::from_pointee(habits));
+        self.habits = Some(Arc::clone(&habits));
         self.wakers.clone_from(&wakers);
         let (ready, readies) = bounded(inboxes.len());
         for (index, (inboxes, waker)) in inboxes.into_iter().zip(wakers).enumerate() {
@@ -127,8 +139,7 @@ impl Workers {
                 sockets,
                 tcp: tcp.clone(),
                 follower: published.follow(),
-                cache: cache.clone(),
-                query_timeout,
+                habits: Arc::clone(&habits),
                 places: places.clone(),
                 trace: trace.clone(),
                 log: log.clone(),
@@ -178,6 +189,13 @@ impl Workers {
     #[must_use]
     pub fn order(&self, order: &CacheOrder) -> Vec<String> {
         self.caches().order(order)
+    }
+
+    /// They have other habits from the next snapshot on that is published.
+    pub fn change(&self, habits: Habits) {
+        if let Some(known) = &self.habits {
+            known.store(Arc::new(habits));
+        }
     }
 
     /// Wakes all of them: there is a newer snapshot.

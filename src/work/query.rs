@@ -23,7 +23,9 @@ use crate::policy::upstream::UpstreamId;
 use crate::policy::{Action, Decision, Fallback, RuleId};
 use crate::stats::labels::{WORK_REFUSED_DEADLINE, WORK_REFUSED_UPSTREAM};
 
-pub(super) use words::{Effect, Event, Looked, Patience, Reply, Response, Rules};
+pub use words::Reply;
+use words::is_error;
+pub(super) use words::{Effect, Event, Looked, Patience, Response, Rules};
 
 /// "Cached Error" (RFC 8914, section 4.14).
 const EDE_CACHED_ERROR: u16 = 13;
@@ -87,6 +89,8 @@ pub(super) struct Query {
     state: State,
     /// Somebody waits for the reply. Without a client it only fills the cache.
     has_client: bool,
+    /// It came over TCP.
+    is_tcp: bool,
     asked: Instant,
     patience: Patience,
     /// Who has said where the answer comes from, in each of the phases up to `post-cache`.
@@ -121,10 +125,11 @@ pub(super) struct Query {
 
 impl Query {
     /// A query with a client, which was taken in at `asked`.
-    pub(super) fn new(asked: Instant, patience: Patience) -> Self {
+    pub(super) fn new(asked: Instant, is_tcp: bool, patience: Patience) -> Self {
         Self {
             state: State::Start,
             has_client: true,
+            is_tcp,
             asked,
             patience,
             takers: [None; 3],
@@ -152,7 +157,7 @@ impl Query {
     pub(super) fn prefetch(&self, now: Instant) -> Option<Self> {
         self.view??;
         let (takers, view, tags) = (self.takers, self.view, self.tags);
-        Some(Self { has_client: false, takers, view, tags, ..Self::new(now, self.patience) })
+        Some(Self { has_client: false, takers, view, tags, ..Self::new(now, self.is_tcp, self.patience) })
     }
 
     /// What rules may know beyond the packet.
@@ -165,6 +170,11 @@ impl Query {
             rcode: self.rcode.or_else(|| self.response?.rcode),
             ..Later::default()
         }
+    }
+
+    /// When it was taken in.
+    pub(super) fn asked(&self) -> Instant {
+        self.asked
     }
 
     pub(super) fn tags(&self) -> Tags {
@@ -344,6 +354,8 @@ impl Query {
             }
             // It has been asked, or cannot be here.
             Action::App(_) => self.pass(phase, rules),
+            // Over TCP the client is where it is sent to.
+            Action::Truncate if self.is_tcp => self.pass(phase, rules),
             _ if !self.has_client => self.end(),
             Action::Native => self.make(Reply::Native),
             Action::Answer(rcode) => self.make(Reply::Code(rcode, None)),
@@ -541,7 +553,7 @@ impl Query {
 
     /// What tells the client that there is no answer.
     fn failure(&self) -> Reply {
-        let said = self.response.and_then(|response| response.rcode).filter(|rcode| words::is_error(*rcode));
+        let said = self.response.and_then(|response| response.rcode).filter(|rcode| is_error(*rcode));
         let error = match self.response.map(|response| response.outcome) {
             _ if self.has_failed => Some(EDE_CACHED_ERROR),
             Some(Outcome::Bad) if said.is_none() => Some(EDE_NETWORK_ERROR),
@@ -572,7 +584,7 @@ impl Query {
             Some(Action::Native) => Reply::Native,
             Some(Action::Answer(rcode)) => Reply::Code(rcode, None),
             Some(Action::Drop) => Reply::None,
-            Some(Action::Truncate) => Reply::Truncated,
+            Some(Action::Truncate) if !self.is_tcp => Reply::Truncated,
             _ => return self.to(State::Sending, Effect::Send),
         };
         self.to(State::Remaking, Effect::Make(reply))

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::divert::Copy;
 use super::errands::Exchange;
@@ -32,6 +33,8 @@ pub(super) struct Task {
     pub(super) steps: Option<Box<Steps>>,
     /// It is, whether or not a rule with `log` matches.
     pub(super) is_sampled: bool,
+    /// The phase that it is in, and since when, if that is recorded.
+    pub(super) phase: Option<(Phase, Instant)>,
     /// What its reply is made of.
     pub(super) reply: Reply,
     pub(super) reply_len: Option<usize>,
@@ -77,10 +80,24 @@ impl Wants {
 
 impl Task {
     pub(super) fn new(query: Query, job: Box<Job>, desk: Option<usize>, snapshot: &Arc<Snapshot>) -> Self {
-        let (number, copy, place, steps, reply_len) = (None, None, None, None, None);
+        let (number, copy, place, steps, phase, reply_len) = (None, None, None, None, None, None);
         let snapshot = Arc::clone(snapshot);
         let (reply, is_sampled, kept) = (Reply::None, false, None);
-        Self { query, job, desk, snapshot, number, copy, place, steps, is_sampled, reply, reply_len, kept }
+        Self {
+            query,
+            job,
+            desk,
+            snapshot,
+            number,
+            copy,
+            place,
+            steps,
+            is_sampled,
+            phase,
+            reply,
+            reply_len,
+            kept,
+        }
     }
 
     /// Whether anybody will see what is noted of it.

@@ -7,11 +7,13 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::cache::{self, Cache};
+use super::Habits;
+use super::cache::Cache;
 use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
 use super::errands::Guests;
@@ -52,8 +54,7 @@ pub(super) struct Setting {
     pub(super) sockets: Vec<Vec<UdpSocket>>,
     pub(super) tcp: Option<TcpReturn>,
     pub(super) follower: Follower,
-    pub(super) cache: cache::Settings,
-    pub(super) query_timeout: Duration,
+    pub(super) habits: Arc<ArcSwap<Habits>>,
     pub(super) places: Places,
     pub(super) trace: Tracing,
     pub(super) log: Log,
@@ -68,6 +69,7 @@ pub(super) struct Worker {
     waker: Waker,
     tcp: Option<TcpReturn>,
     snapshots: Snapshots,
+    habits: Arc<ArcSwap<Habits>>,
     hands: Hands,
     responses: Responses,
     orders: Receiver<Ordered>,
@@ -89,7 +91,7 @@ impl Worker {
     /// # Errors
     /// No memory, or no descriptors.
     pub(super) fn new(setting: Setting) -> io::Result<Self> {
-        let Setting { inboxes, waker, sockets, tcp, follower, cache, query_timeout, places, .. } = setting;
+        let Setting { inboxes, waker, sockets, tcp, follower, habits, places, .. } = setting;
         let began = Instant::now();
         let answering = sockets.into_iter().map(Answering::new).collect::<io::Result<_>>()?;
         let poll = Poll::new()?;
@@ -103,17 +105,18 @@ impl Worker {
         let mut hands = Hands {
             inboxes,
             answering,
-            cache: Cache::new(&cache),
+            cache: Cache::new(&habits.load().cache),
             conductor,
             ledger: setting.ledger,
             tasks: Tasks::new(),
             copies: 0,
             wheel: Wheel::new(),
             began,
-            patience: Patience { query: query_timeout, stale: cache.stale_after },
+            patience: patience(&habits.load()),
             places,
             tracing: setting.trace,
             to_trace: 0,
+            to_time: 0,
             wants: Wants::default(),
             spare_steps: None,
             bench: Bench::new(),
@@ -126,7 +129,20 @@ impl Worker {
         hands.refresh_apps(snapshots.newest(), began);
         let (orders, fate) = (setting.orders, setting.fate);
         let (events, responses) = (Events::with_capacity(WORK_EVENTS_MAX), Responses::default());
-        Ok(Self { poll, events, waker, tcp, snapshots, hands, responses, orders, fate, gauges, first: 0 })
+        Ok(Self {
+            poll,
+            events,
+            waker,
+            tcp,
+            snapshots,
+            habits,
+            hands,
+            responses,
+            orders,
+            fate,
+            gauges,
+            first: 0,
+        })
     }
 
     pub(super) fn gauges(&self) -> Arc<WorkerGauges> {
@@ -176,10 +192,18 @@ impl Worker {
         due.map_or(WORK_TICK, |due| due.saturating_duration_since(now).min(WORK_TICK))
     }
 
-    fn turn(&mut self, now: Instant) {
+    /// Takes a newer snapshot, if there is one, and what a reload has changed besides.
+    fn refresh(&mut self, now: Instant) {
         if self.snapshots.refresh(now) {
+            let habits = self.habits.load();
             self.hands.refresh(self.snapshots.newest(), now);
+            self.hands.cache.take_settings(&habits.cache);
+            self.hands.patience = patience(&habits);
         }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        self.refresh(now);
         for event in self.events.iter().filter(|event| event.token() != WAKER) {
             if event.token().0 >= FIRST_OF_APPS {
                 self.hands.socket_ready(event.token().0, now);
@@ -216,8 +240,8 @@ impl Worker {
             let desk = (self.first + nth) % desks;
             for _ in 0..WORK_JOBS_A_TURN {
                 let Some(job) = self.hands.inboxes[desk].take() else { break };
-                if self.snapshots.find(job.way.serial).is_none() && self.snapshots.refresh(now) {
-                    self.hands.refresh(self.snapshots.newest(), now);
+                if self.snapshots.find(job.way.serial).is_none() {
+                    self.refresh(now);
                 }
                 let snapshot = self.snapshots.find(job.way.serial);
                 self.hands.begin(job, desk, snapshot, now);
@@ -282,6 +306,10 @@ impl Worker {
         ledger.fold();
         self.gauges.set(queries, cache.entries(), cache.bytes());
     }
+}
+
+fn patience(habits: &Habits) -> Patience {
+    Patience { query: habits.query_timeout, stale: habits.cache.stale_after }
 }
 
 /// Bytes of one worker, but for its cache, its conductor and its ledger.

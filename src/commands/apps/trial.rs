@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::base::iana::OptRcode;
 use domain::base::{Message, Name};
 
 use crate::cli::{AppsTryOptions, QueryClass, QueryOptions};
@@ -13,6 +12,7 @@ use crate::commands::query::{packet, shown};
 use crate::config::upstreams::fallback_name;
 use crate::config::written::octets;
 use crate::config::{self, apps, rules};
+use crate::daemon::apps::verdict;
 use crate::daemon::why;
 use crate::dns::query::{Header, Query, parse};
 use crate::history::sources::Places as Databases;
@@ -78,6 +78,16 @@ fn question(options: &AppsTryOptions) -> QueryOptions {
         tcp: options.tcp,
         nsid: false,
         dnssec: options.dnssec,
+        rd: false,
+        cd: false,
+        no_edns: false,
+        subnet: None,
+        cache: Vec::new(),
+        outcome: Vec::new(),
+        rcode: Vec::new(),
+        rtt: None,
+        json: false,
+        batch: None,
         why: false,
         from: options.from,
         to: options.to,
@@ -184,6 +194,7 @@ impl Trial<'_> {
             let explained = self.policy.explained(phase, known).1;
             asked.extend(explained.into_iter().map(|line| format!("{}: {line}", phase.name())));
         }
+        asked.extend(self.policy.folded().iter().map(|line| format!("folded: {line}")));
         if asked.is_empty() {
             asked.push(format!("nothing calls it in the phase {}; it is asked all the same", phase.name()));
         }
@@ -191,28 +202,11 @@ impl Trial<'_> {
     }
 
     fn verdict(&mut self, called: Called, sandbox: &Sandbox) -> Result<(), String> {
-        let text = match called {
-            Called::Pass => "PASS: what it would have had without".to_owned(),
-            Called::Reply => "REPLY".to_owned(),
-            Called::Code(rcode, error) => {
-                let error = error.map_or_else(String::new, |error| format!(", extended error {error}"));
-                format!("RCODE {}{error}", OptRcode::masked_from_int(rcode))
-            }
-            Called::Drop => "DROP: no reply".to_owned(),
-            Called::Later => "LATER: it holds the query until one of its orders is done".to_owned(),
-            Called::Changed => "CHANGED: the query goes on as another one".to_owned(),
-            Called::Retry(upstream) => {
-                let upstreams = self.policy.upstreams();
-                let name =
-                    upstreams.get(usize::from(upstream)).map_or("?", |upstream| upstream.name.as_str());
-                format!("RETRY: {name} is asked")
-            }
-            Called::Failed => {
-                let fallback = self.apps.apps.first().map(|app| fallback_name(app.manifest.fallback));
-                format!("none that counts: its fallback, \"{}\"", fallback.unwrap_or_default())
-            }
-        };
-        self.line(format!("verdict: {text}"));
+        self.line(format!("verdict: {}", verdict(called, self.policy)));
+        let fallback = self.apps.apps.first().map(|app| fallback_name(app.manifest.fallback));
+        if let (Called::Failed, Some(fallback)) = (called, fallback) {
+            self.line(format!("fallback: {fallback}"));
+        }
         match called {
             Called::Reply => self.out += &shown(sandbox.reply())?,
             Called::Changed => {

@@ -209,7 +209,7 @@ fn every_way_ends_with_one_reply_and_nothing_leads_in_circles() {
     for seed in 0..8 {
         let chosen = some_rules(seed);
         let mut ways = Ways { rules: rules(&chosen), seen: HashMap::new(), ends: 0 };
-        let query = Query::new(Instant::now(), PATIENCE);
+        let query = Query::new(Instant::now(), false, PATIENCE);
         let mut begun = query;
         let effect = begun.step(Event::Begin, &ways.rules);
         ways.follow(begun, effect, 0);
@@ -238,7 +238,7 @@ fn random_ways_through_all_rules_end() {
         (state % below as u64) as usize
     };
     for _ in 0..200_000 {
-        let mut query = Query::new(Instant::now(), PATIENCE);
+        let mut query = Query::new(Instant::now(), false, PATIENCE);
         let mut effect = query.step(Event::Begin, &rules);
         let (mut sent, mut asked, mut steps) = (0, 0, 0);
         while effect != Effect::End {
@@ -270,7 +270,7 @@ struct Play {
 
 impl Play {
     fn new(rules: Vec<Rule>, route: Option<RuleId>) -> Self {
-        let query = Query::new(Instant::now(), PATIENCE);
+        let query = Query::new(Instant::now(), false, PATIENCE);
         let (looks, exchanges, calls) = (Vec::new(), Vec::new(), Vec::new());
         let (takes, did) = (Vec::new(), Vec::new());
         Self { query, rules, route, looks, exchanges, calls, takes, did }
@@ -455,7 +455,7 @@ fn timers_fire_in_their_order() {
         forward.timeout = timeout.map(Duration::from_millis);
         let all = [forward.clone()];
         let rules = Rules { rules: &all, resolver: None, has_post_cache: false };
-        let mut query = Query::new(asked, PATIENCE);
+        let mut query = Query::new(asked, false, PATIENCE);
         query.step(Event::Begin, &rules);
         assert_eq!(query.timer(&rules), None, "it does not wait");
         let taken = Some((0, Action::Forward(0)));
@@ -535,11 +535,22 @@ fn later_phases_change_what_earlier_ones_said() {
 }
 
 #[test]
+fn nobody_is_sent_to_tcp_who_is_there() {
+    let route = rule(Phase::Route, Action::Forward(0), Fallback::Fail);
+    for phase in [Phase::Request, Phase::PostCache, Phase::Response, Phase::Reply] {
+        let all = vec![route.clone(), rule(phase, Action::Truncate, Fallback::Fail)];
+        let mut play = Play::new(all, Some(0)).taken_by(&[1]).looked(&[Looked::Miss]).got(&[ok()]);
+        play.query = Query::new(Instant::now(), true, PATIENCE);
+        assert_eq!(play.run().last(), Some(&Effect::Make(Reply::Response)), "{phase:?}");
+    }
+}
+
+#[test]
 fn a_clock_that_jumps_moves_no_deadline() {
     // Deadlines count from when the query came, whatever was between.
     let all = [rule(Phase::Route, Action::Forward(0), Fallback::Fail)];
     let rules = Rules { rules: &all, resolver: None, has_post_cache: false };
     let long_ago = Instant::now() - Duration::from_secs(1);
-    let query = Query::new(long_ago, PATIENCE);
+    let query = Query::new(long_ago, false, PATIENCE);
     assert_eq!(query.deadline(&rules), long_ago + PATIENCE.query);
 }

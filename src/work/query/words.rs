@@ -106,7 +106,7 @@ pub(super) fn is_error(code: u16) -> bool {
 
 /// What a reply is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// The node's own zones.
     Native,
     /// What the cache had when it was looked into.

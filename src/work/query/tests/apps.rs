@@ -182,7 +182,7 @@ fn a_query_is_held_until_the_time_of_its_rule() {
     all[0].timeout = Some(Duration::from_millis(300));
     let rules = rules(&all);
     let now = Instant::now();
-    let mut query = Query::new(now, PATIENCE);
+    let mut query = Query::new(now, false, PATIENCE);
     query.state = State::Calling(Phase::Request, 0);
     assert_eq!(query.deadline(&rules), now + Duration::from_millis(300));
     assert_eq!(query.step(Event::Called(Called::Later), &rules), Effect::Wait);
@@ -197,7 +197,7 @@ fn a_query_is_held_until_the_time_of_its_rule() {
 fn a_response_without_a_client_is_shown_before_it_is_stored() {
     let all = [rule(Phase::Response, Action::App(0), Fallback::Fail)];
     let rules = rules(&all);
-    let mut query = Query::new(Instant::now(), PATIENCE);
+    let mut query = Query::new(Instant::now(), false, PATIENCE);
     (query.has_client, query.view, query.state) = (false, Some(Some(0)), State::Waiting);
     let decided = Decision { taken: Some((0, Action::App(0))), ..Decision::default() };
     query.step(ok(), &rules);
