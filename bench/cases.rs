@@ -113,9 +113,9 @@ pub fn handed(node: &Snapshot, usual: &Case, desk: &mut Desk, inbox: &mut Inbox)
         let mut account = Account::default();
         let verdict = usual.answer(node, &arrival, std::hint::black_box(&mut slot), &mut account);
         let Verdict::HandOff(way) = verdict else { panic!("{verdict:?}") };
-        let (label, packet) = (node.route_label(way), &slot[..usual.query.len()]);
+        let ((label, share), packet) = (node.route_share(way), &slot[..usual.query.len()]);
         let (arrival, account, connection) = (&arrival, &account, None);
-        let taken = Taken { arrival, socket: 0, connection, account, label, asked, packet };
+        let taken = Taken { arrival, socket: 0, connection, account, label, share, asked, packet };
         assert_eq!(desk.hand_over(way, std::hint::black_box(&taken)), Ok(()));
     }
     desk.end_turn();

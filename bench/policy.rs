@@ -21,7 +21,7 @@ fn compile(text: &str) -> Policy {
         node: "node1.example",
         listeners: &listeners,
         upstreams: &[],
-        apps: &[],
+        guests: &[],
         resolver: None,
         series: Series::default(),
         has_databases: false,

@@ -94,8 +94,10 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         drop: Vec::new(),
         policy: as112d::policy::Policy::default(),
         apps: Default::default(),
+        metrics: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
+        metrics: Vec::new(),
     };
     Snapshot::new(zones, settings)
 }

@@ -9,7 +9,7 @@ use as112d::dns::name::Walk;
 use as112d::policy::facts::{Facts, Later, Outcome, Tags};
 use as112d::policy::phase::Phase;
 use as112d::policy::upstream::Upstream;
-use as112d::policy::{Hit, Policy, Series, Source, World};
+use as112d::policy::{Guest, Hit, Policy, Series, Source, World};
 
 /// A file of rules. Whether it was taken.
 pub fn rules(bytes: &[u8]) -> bool {
@@ -22,7 +22,7 @@ pub fn rules(bytes: &[u8]) -> bool {
         node: "node1.example",
         listeners: &listeners,
         upstreams: &[upstream("lan")],
-        apps: &["as112".to_owned()],
+        guests: &[Guest { name: "as112".to_owned(), ..Guest::default() }],
         resolver: Some(upstream("resolver")),
         series: Series::default(),
         has_databases: true,

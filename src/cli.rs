@@ -1,9 +1,10 @@
 //! The command line.
 
+mod apps;
 mod platform;
+mod query;
 mod resolver;
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -21,7 +22,9 @@ use crate::log;
 use crate::net::DatapathChoice;
 use crate::zone::Service;
 
+pub use apps::{AppsCheckOptions, AppsCommand, AppsNewOptions, AppsTryOptions};
 pub use platform::{CacheCommand, CacheOptions, RulesCheckOptions, RulesCommand};
+pub use query::{QueryClass, QueryOptions, SupposedRtt};
 pub use resolver::ResolverOptions;
 
 const EXAMPLES: &str = "\
@@ -73,6 +76,9 @@ pub enum Command {
     /// Check rules and routes, or list those of a running node
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Check, list, try or begin applications: guests in WebAssembly
+    #[command(subcommand)]
+    Apps(AppsCommand),
     /// Show or purge what the cache of a running node has of a name
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -354,62 +360,6 @@ pub enum ZonesFormat {
     Zone,
 }
 
-/// Options of `query`.
-#[derive(Args, Clone, Debug)]
-pub struct QueryOptions {
-    /// The name to ask for
-    #[arg(required_unless_present = "reverse")]
-    pub name: Option<String>,
-    /// The type to ask for: PTR, SOA, TXT, TYPE65280 ...
-    #[arg(value_name = "TYPE", required_unless_present = "reverse")]
-    pub rtype: Option<String>,
-    /// Ask for the PTR record of an address
-    #[arg(short = 'x', long = "reverse", value_name = "ADDR", conflicts_with_all = ["name", "rtype"])]
-    pub reverse: Option<IpAddr>,
-    /// The class: IN, or CH for the server's own identity
-    #[arg(long, value_enum, ignore_case = true, default_value_t = QueryClass::In)]
-    #[arg(hide_possible_values = true)]
-    pub class: QueryClass,
-    /// Answer as over TCP, where a reply may have 65535 bytes
-    #[arg(long)]
-    pub tcp: bool,
-    /// Ask for the name server's identifier (RFC 5001)
-    #[arg(long)]
-    pub nsid: bool,
-    /// Set the DO bit: ask for DNSSEC records
-    #[arg(long)]
-    pub dnssec: bool,
-    /// Print the way of the query term by term: which rules are asked, and what decides
-    #[arg(long)]
-    pub why: bool,
-    /// Who asks. Default: this host
-    #[arg(long, value_name = "ADDR")]
-    pub from: Option<IpAddr>,
-    /// The address that is asked. Default: the first that the node listens on
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = address)]
-    pub to: Option<SocketAddr>,
-    /// The data centre that rules see as `colo`
-    #[arg(long, value_name = "NAME", conflicts_with = "live")]
-    pub colo: Option<String>,
-    /// With --why, ask the running node; without --from, also send it the query once
-    #[arg(long, requires = "why")]
-    pub live: bool,
-    /// The control socket of the running node. Default: as in the configuration
-    #[arg(long, value_name = "PATH", requires = "live")]
-    pub control: Option<PathBuf>,
-    /// What every command takes.
-    #[command(flatten)]
-    pub config: ConfigOptions,
-}
-
-/// One address.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    match Listen::read(text)?.0[..] {
-        [address] => Ok(address),
-        _ => Err(format!("`{text}` is several addresses; give one of them")),
-    }
-}
-
 /// Options of `stats`.
 #[derive(Args, Clone, Debug)]
 pub struct StatsOptions {
@@ -534,17 +484,6 @@ impl ServiceName {
             Self::Both => true,
         }
     }
-}
-
-/// The classes that a query may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum QueryClass {
-    /// The Internet
-    #[value(name = "IN")]
-    In,
-    /// Chaosnet
-    #[value(name = "CH")]
-    Ch,
 }
 
 #[cfg(test)]

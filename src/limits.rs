@@ -2,6 +2,7 @@
 //! [`crate::dns::consts`].
 
 mod announce;
+mod apps;
 mod cache;
 mod conductor;
 mod history;
@@ -16,6 +17,7 @@ mod work;
 use std::time::Duration;
 
 pub use announce::*;
+pub use apps::*;
 pub use cache::*;
 pub use conductor::*;
 pub use history::*;

@@ -166,7 +166,7 @@ fn rules_and_the_hand_over_allocate_nothing() {
             let mut account = Account::default();
             let mut verdict = serve(&node, &arrival, &mut slot, len, &mut account);
             if let Verdict::HandOff(way) = verdict {
-                let (label, packet) = (node.route_label(way), &slot[..len]);
+                let ((label, share), packet) = (node.route_share(way), &slot[..len]);
                 let (account_now, connection) = (account, None);
                 let taken = Taken {
                     arrival: &arrival,
@@ -174,6 +174,7 @@ fn rules_and_the_hand_over_allocate_nothing() {
                     connection,
                     account: &account_now,
                     label,
+                    share,
                     asked,
                     packet,
                 };

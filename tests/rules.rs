@@ -200,6 +200,43 @@ test: phase = post-cache and qtype in { PTR } and colo in { test1 test2 }
   and qname-suffix in { 10.in-addr.arpa } forward 127.0.0.1:9
 ";
 
+/// A rule that cannot be true in one of its phases is asked in the others.
+#[test]
+fn a_rule_is_folded_if_it_is_asked_in_no_phase() {
+    let rules = "both: phase in { request reply } and (phase = reply or colo = elsewhere) pass\n\
+                 none: phase in { request reply } and colo = elsewhere pass\n\
+                 dry: phase in { request reply } and (phase = reply or colo = elsewhere) drop dry-run\n";
+    let node = Node::start("[platform]\ncolo = 'test1'\n", &[("10.rules", rules)]);
+    let listed: Value = serde_json::from_str(&node.told("rules list --json")).expect("it is JSON");
+    let states = listed["rules"].as_array().expect("a list").iter();
+    let states: Vec<[&str; 2]> =
+        states.map(|rule| ["name", "state"].map(|key| rule[key].as_str().expect("a word"))).collect();
+    assert_eq!(states, [["both", "in effect"], ["none", "folded"], ["dry", "dry-run"]], "{listed}");
+    assert!(listed["folded"].to_string().contains("both"), "where it is not asked is told: {listed}");
+    assert!(node.daemon.stop().0.success());
+}
+
+/// What others would say is supposed, and may be something else.
+fn what_others_say_is_supposed(configured: &Configured) {
+    let printed = |line: &str| run(line, configured).1;
+    for (supposed, verdict) in [
+        ("--rcode NXDOMAIN", "NXDOMAIN from 127.0.0.1:9, else SERVFAIL, by rule \"test\"\n"),
+        (
+            "--rcode 127.0.0.1:9=REFUSED --rcode 127.0.0.1:9=YXDOMAIN",
+            "YXDOMAIN from 127.0.0.1:9, else SERVFAIL",
+        ),
+        ("--outcome timeout", "SERVFAIL, 0+0+1 records, 56 bytes, by rule \"test\"\n"),
+        ("--outcome refused --cache stale=NXDOMAIN", "NXDOMAIN from the cache, stale, by rule \"test\"\n"),
+        ("--cache hit", "NOERROR from the cache\n"),
+        ("--cache failure", "SERVFAIL, 0+0+1 records, 56 bytes, by rule \"test\"\n"),
+    ] {
+        let way = printed(&format!("query 1.2.3.10.in-addr.arpa PTR --why {supposed}"));
+        assert!(way.contains(&format!(";; verdict     {verdict}")), "{supposed}: {way}");
+    }
+    let (code, _, err) = run("query 1.2.3.10.in-addr.arpa PTR --why --rcode lan=2", configured);
+    assert!(code == Some(1) && err.contains("no upstream `lan`; those that there are: 127.0.0.1:9"), "{err}");
+}
+
 /// The way is told from the same rules whether a node runs or not.
 #[test]
 fn the_way_of_a_query_is_told_term_by_term_and_the_running_node_says_the_same() {
@@ -232,18 +269,23 @@ fn the_way_of_a_query_is_told_term_by_term_and_the_running_node_says_the_same() 
     for line in [
         ";; route       rule \"blocked\"",
         "is false: no\n;; hand-over   rules of later phases may concern it\n",
-        ";; cache       not known before; ",
+        ";; cache       supposed: it has nothing\n",
         ";; post-cache  rule \"test\"",
         ";; ask         127.0.0.1:9: 127.0.0.1:9\n",
-        ";; verdict     forward to 127.0.0.1:9, else SERVFAIL, by rule \"test\"\n",
+        ";; upstream    supposed: NOERROR, 10 ms after the query\n",
+        ";; cache       the response is stored\n",
+        ";; verdict     NOERROR from 127.0.0.1:9, else SERVFAIL, by rule \"test\"\n",
     ] {
         assert!(handed.contains(line), "{line}\n{handed}");
     }
     let native = told("query 1.2.3.10.in-addr.arpa PTR --why --colo test3");
     let of_zone = ";; native      zone 10.in-addr.arpa\n;; verdict     native, NXDOMAIN, AA, 0+1+1 records";
     assert!(native.contains(of_zone) && native.contains("rule \"test\""), "{native}");
+    what_others_say_is_supposed(configured);
     // The same from the running node, but for its address.
-    for line in ["query a.bad.example A --why", "query 1.2.3.10.in-addr.arpa PTR --why"] {
+    let [blocked, handed] = ["query a.bad.example A --why", "query 1.2.3.10.in-addr.arpa PTR --why"];
+    let supposed = "--cache 127.0.0.1:9=hit --cache stale=3 --outcome 127.0.0.1:9=bad --rtt 1s --rcode 2";
+    for line in [blocked, handed, &format!("{handed} --json"), &format!("{handed} {supposed}")] {
         let live = told(&format!("{line} --live --from 127.0.0.1"));
         assert_eq!(live.replace(&address.to_string(), "127.0.0.1:5300"), told(line), "{line}");
     }
@@ -259,6 +301,62 @@ fn the_way_of_a_query_is_told_term_by_term_and_the_running_node_says_the_same() 
     let (blocked, test) = (node.rcode("a.bad.example"), node.rcode("x.example"));
     assert_eq!((blocked, test), (REFUSED, REFUSED));
     assert!(node.daemon.stop().0.success());
+}
+
+/// A line of a batch is what the command line would be.
+#[test]
+fn the_ways_of_many_queries_are_told_at_once() {
+    let configured = Configured::new("[platform]\ncolo = 'test1'\n");
+    fs::create_dir(configured.path("rules.d")).expect("there is room");
+    write(&configured, "10.rules", STORY);
+    let batch = configured.path("batch").display().to_string();
+    let lines = [
+        "a.bad.example A",
+        "1.2.3.10.in-addr.arpa PTR --rcode NXDOMAIN --rd",
+        "1.2.3.10.in-addr.arpa PTR --colo test3 --tcp --from 192.0.2.1",
+        "-x 10.3.2.1 --cache hit",
+        "b.x.example SOA --colo test9",
+    ];
+    fs::write(&batch, format!("# queries\n\n{}", lines.join("\n"))).expect("written");
+    for form in ["", " --json"] {
+        let (code, out, err) = run(&format!("query --why --batch {batch}{form}"), &configured);
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        let gap = if form.is_empty() { "\n" } else { "" };
+        let alone = lines.map(|line| run(&format!("query {line} --why{form}"), &configured).1 + gap);
+        assert_eq!(out, alone.concat());
+        assert!(form.is_empty() || out.lines().count() == lines.len());
+    }
+    let (_, out, _) = run(&format!("query {} --why --json", lines[1]), &configured);
+    let way: Value = serde_json::from_str(&out).expect("JSON");
+    let phase = |name: &str, rule: Value, action: Value, hits: Value| {
+        let would: [&str; 0] = [];
+        serde_json::json!({ "phase": name, "rule": rule, "action": action, "hits": hits, "would": would })
+    };
+    let test = phase("post-cache", "test".into(), "forward 127.0.0.1:9".into(), serde_json::json!(["test"]));
+    assert_eq!(
+        way,
+        serde_json::json!({
+            "query": "1.2.3.10.in-addr.arpa. IN PTR", "from": "127.0.0.1", "to": "127.0.0.1:5300",
+            "transport": "udp",
+            "phases": [phase("route", Value::Null, Value::Null, serde_json::json!([])), test],
+            "hits": { "test": 1 }, "would": {}, "cache": "miss", "asked": ["127.0.0.1:9"], "copies": [],
+            "outcome": "ok", "stored": [null], "source": "upstream", "rule": "test", "rcode": "NXDOMAIN",
+            "truncated": false,
+        })
+    );
+    for (line, message) in [
+        ("a.example", "the following required arguments were not provided"),
+        ("a.example A --cache some", "is not one of hit, stale, failure, miss"),
+        ("a.example A --json", "`--json` is for the whole batch: give it on the command line"),
+        ("a..b A", "give a name as"),
+        ("a.example A --to 192.0.2.9", "does not listen on 192.0.2.9:53"),
+    ] {
+        fs::write(&batch, format!("a.example A\n{line}\n")).expect("written");
+        let (code, out, err) = run(&format!("query --why --batch {batch}"), &configured);
+        let place = format!("{batch}:2: ");
+        assert!(code == Some(1) && err.starts_with(&place) && err.contains(message), "{line}: {err}");
+        assert!(out.contains(";; a.example. IN A"), "what is sound before it is told: {out}");
+    }
 }
 
 #[test]

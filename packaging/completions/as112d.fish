@@ -158,17 +158,27 @@ complete -c as112d -n "__fish_as112d_using_subcommand zones" -s h -l help -d 'Pr
 complete -c as112d -n "__fish_as112d_using_subcommand query" -s x -l reverse -d 'Ask for the PTR record of an address' -r
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l class -d 'The class: IN, or CH for the server\'s own identity' -r -f -a "IN\t'The Internet'
 CH\t'Chaosnet'"
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l subnet -d 'Send a client subnet (RFC 7871)' -r
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l from -d 'Who asks. Default: this host' -r
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l to -d 'The address that is asked. Default: the first that the node listens on' -r
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l colo -d 'The data centre that rules see as `colo`' -r
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l cache -d 'With --why: what the cache has, hit, stale, failure or miss; repeatable. Default: miss' -r
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l outcome -d 'With --why: what comes of asking servers, ok, timeout, refused or bad; repeatable. Default: ok' -r
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l rcode -d 'With --why: the response code of servers; repeatable. Default: NOERROR' -r
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l rtt -d 'With --why: how long servers take. Default: 10ms' -r
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l batch -d 'With --why: for each line of a file, or of stdin (-): NAME TYPE and options as here' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l control -d 'The control socket of the running node. Default: as in the configuration' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand query" -s c -l config -d 'The configuration file (TOML)' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l zones -d 'A directory of zone files: example.com.zone is example.com' -r -F
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l node -d 'The node\'s name. Default: the host\'s name' -r
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l tcp -d 'Answer as over TCP, where a reply may have 65535 bytes'
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l nsid -d 'Ask for the name server\'s identifier (RFC 5001)'
-complete -c as112d -n "__fish_as112d_using_subcommand query" -l dnssec -d 'Set the DO bit: ask for DNSSEC records'
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l dnssec -l do -d 'Set the DO bit: ask for DNSSEC records'
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l rd -d 'Set the RD bit: ask for recursion'
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l cd -d 'Set the CD bit: ask for what was not validated'
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l no-edns -d 'Send no EDNS'
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l why -d 'Print the way of the query term by term: which rules are asked, and what decides'
+complete -c as112d -n "__fish_as112d_using_subcommand query" -l json -d 'With --why: print it as JSON, one object in one line'
 complete -c as112d -n "__fish_as112d_using_subcommand query" -l live -d 'With --why, ask the running node; without --from, also send it the query once'
 complete -c as112d -n "__fish_as112d_using_subcommand query" -s h -l help -d 'Print help'
 complete -c as112d -n "__fish_as112d_using_subcommand rules; and not __fish_seen_subcommand_from check list help" -s h -l help -d 'Print help'

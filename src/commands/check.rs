@@ -6,6 +6,7 @@ use crate::cli::CheckOptions;
 use crate::config::loaded::Loaded;
 use crate::config::written::SizeText;
 use crate::config::{self, Config};
+use crate::daemon::apps;
 use crate::daemon::memory::{Bound, Footprint, Limit};
 use crate::daemon::placement::Placement;
 use crate::daemon::platform;
@@ -39,7 +40,8 @@ pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
     }
     let policy = loaded.snapshot.policy();
     let workers = platform::workers(&config, policy)?;
-    let memory = Bound::new(&config, placement.places.len(), workers, Footprint::now());
+    let apps = apps::of(&loaded.snapshot);
+    let memory = Bound::new(&config, placement.places.len(), workers, &apps, Footprint::now());
     placement.notes.extend(memory.within(Limit::here().as_ref())?);
     warnings.extend(config.notes().into_iter().map(Problem::plain));
     warnings.extend(loaded.zones.warnings.iter().chain(&loaded.unread).cloned());
@@ -47,7 +49,7 @@ pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
         return Err(warnings);
     }
     let mut out = String::new();
-    let rules = platform::told(&config, policy, &placement, workers);
+    let rules = platform::told(&config, policy, &apps, &placement, workers);
     report(&config, &loaded.zones, &placement, &memory, &rules, &warnings, &mut out)
         .expect("a String takes all that is written");
     Ok(out)
@@ -158,6 +160,7 @@ mod tests {
     use crate::config::{Cpus, Flags};
     use crate::daemon::placement::ShardPlacement;
     use crate::dns::name::Name;
+    use crate::work::sandbox::Apps;
     use crate::zone::Zone;
 
     #[test]
@@ -187,7 +190,7 @@ mod tests {
             warnings: Vec::new(),
         };
         let warnings = [Problem { place: "a.zone:3".to_owned(), message: "odd".to_owned() }];
-        let memory = Bound::new(&config, 2, 0, Footprint::now());
+        let memory = Bound::new(&config, 2, 0, &Apps::default(), Footprint::now());
         let mut out = String::new();
         let rules = [("workers", "0 (auto): no rule needs one".to_owned())];
         report(&config, &zones, &placement, &memory, &rules, &warnings, &mut out).unwrap();

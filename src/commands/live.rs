@@ -24,8 +24,12 @@ use crate::zone::name_from_text;
 pub(super) fn why(options: &QueryOptions) -> Result<String, Failure> {
     let packet = packet(options)?;
     let node = NodeOptions { config: options.config.config.clone(), control: options.control.clone() };
-    let question = Why { is_tcp: options.tcp, from: options.from, to: options.to, packet };
+    let supposed = options.supposed();
+    let question = Why { is_tcp: options.tcp, from: options.from, to: options.to, packet, supposed };
     let answer = asked_at(&question.to_string(), &Whereabouts::of(&node)?.paths)?;
+    if options.json {
+        return Ok(format!("{}\n", answer["way"]));
+    }
     let mut out = lines(&answer["lines"]);
     if options.from.is_none() {
         let to = answer["to"].as_str().and_then(|text| text.parse::<SocketAddr>().ok());

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod announce;
+pub mod apps;
 mod asking;
 mod change;
 pub mod check;
@@ -20,9 +21,10 @@ pub mod show;
 pub mod site;
 pub mod stats;
 pub mod top;
+mod way;
 pub mod zones;
 
-use crate::cli::{CacheCommand, Command, ConfigCommand, RulesCommand};
+use crate::cli::{AppsCommand, CacheCommand, Command, ConfigCommand, RulesCommand};
 
 #[cfg(not(feature = "resolver"))]
 use crate::problem::Problem;
@@ -46,9 +48,14 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Config(ConfigCommand::Init(options)) => init::init(options),
         Command::Zones(options) => zones::zones(options),
         Command::Query(options) if options.live => return live::why(options),
+        Command::Query(options) if options.why => way::why(options),
         Command::Query(options) => query::query(options),
         Command::Rules(RulesCommand::Check(options)) => rules::check(options),
         Command::Rules(RulesCommand::List(options)) => return live::rules(options),
+        Command::Apps(AppsCommand::Check(options)) => apps::check(options),
+        Command::Apps(AppsCommand::List(options)) => return apps::list(options),
+        Command::Apps(AppsCommand::Try(options)) => apps::trial(options),
+        Command::Apps(AppsCommand::New(options)) => apps::new(options),
         Command::Cache(CacheCommand::Show(options)) => return live::cache(options, false),
         Command::Cache(CacheCommand::Purge(options)) => return live::cache(options, true),
         Command::Doctor(options) => return doctor::doctor(options),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use domain::base::iana::Class;
+use domain::base::opt::ClientSubnet;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 
 use crate::cli::{QueryClass, QueryOptions};
@@ -28,11 +29,6 @@ pub fn query(options: &QueryOptions) -> Result<String, Vec<Problem>> {
     }
     let (_, snapshot) = compile(&config, &Names::default())?;
     let arrival = why::arrival(&config, options.tcp, options.from, options.to).map_err(Problem::alone)?;
-    if options.why {
-        let packet = packet(options).map_err(Problem::alone)?;
-        let lines = why::why(&snapshot, &arrival, &packet).map_err(Problem::alone)?;
-        return Ok(lines.join("\n") + "\n");
-    }
     let answer = |slot: &mut [u8], len| serve(&snapshot, &arrival, slot, len, &mut Account::default());
     let reply = ask(options, answer).map_err(Problem::alone)?;
     Ok(reply + &hint(options).unwrap_or_default())
@@ -57,7 +53,7 @@ pub(super) fn shown(reply: &[u8]) -> Result<String, String> {
     print(reply).ok_or_else(|| "the reply does not parse: this is a defect of as112d; report it".to_owned())
 }
 
-/// The query as a packet: no recursion desired, EDNS with our own size.
+/// The query as a packet: unless it is to be otherwise no recursion desired, and EDNS with our own size.
 pub(super) fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
     let (name, rtype) = match (options.reverse, &options.name, &options.rtype) {
         (Some(address), ..) => (reverse(address), "PTR"),
@@ -74,13 +70,25 @@ pub(super) fn packet(options: &QueryOptions) -> Result<Vec<u8>, String> {
         QueryClass::In => Class::IN,
         QueryClass::Ch => Class::CH,
     };
-    let mut builder = MessageBuilder::new_vec().question();
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_rd(options.rd);
+    builder.header_mut().set_cd(options.cd);
+    let mut builder = builder.question();
     builder.push((qname, qtype, qclass)).expect("a Vec has room for a question");
+    if options.no_edns {
+        return Ok(builder.finish());
+    }
     let mut builder = builder.additional();
     let opt = builder.opt(|opt| {
         opt.set_udp_payload_size(EDNS_UDP_SIZE_MAX as u16);
         opt.set_dnssec_ok(options.dnssec);
-        if options.nsid { opt.client_nsid() } else { Ok(()) }
+        if options.nsid {
+            opt.client_nsid()?;
+        }
+        options.subnet.map_or(Ok(()), |subnet| {
+            let bits = subnet.prefix_len();
+            opt.push(&ClientSubnet::new(bits, 0, subnet.trunc().addr()))
+        })
     });
     opt.expect("a Vec has room for an OPT record");
     Ok(builder.finish())
@@ -153,10 +161,20 @@ mod tests {
             tcp: false,
             nsid: false,
             dnssec: false,
-            why: false,
+            rd: false,
+            cd: false,
+            no_edns: false,
+            subnet: None,
             from: None,
             to: None,
             colo: None,
+            why: false,
+            cache: Vec::new(),
+            outcome: Vec::new(),
+            rcode: Vec::new(),
+            rtt: None,
+            json: false,
+            batch: None,
             live: false,
             control: None,
         }
@@ -174,6 +192,13 @@ mod tests {
         let expected =
             b"\0\0\0\0\0\x01\0\0\0\0\0\x01\0\xff\0\0\x03\0\0\x29\x04\xd0\0\0\x80\0\0\x04\0\x03\0\0";
         assert_eq!(packet(&full).unwrap(), expected);
+
+        let mut asked = options("a", "A");
+        (asked.rd, asked.cd, asked.no_edns) = (true, true, true);
+        assert_eq!(packet(&asked).unwrap(), b"\0\0\x01\x10\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01");
+        (asked.no_edns, asked.subnet) = (false, "192.0.2.129/25".parse().ok());
+        let subnet = b"\0\x08\0\x08\0\x01\x19\0\xC0\0\x02\x80";
+        assert!(packet(&asked).unwrap().ends_with(subnet), "{:x?}", packet(&asked));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::RulesCheckOptions;
-use crate::config::{self, rules};
+use crate::config::{self, apps, rules};
 use crate::policy::Series;
 use crate::problem::Problem;
 
@@ -14,10 +14,11 @@ use crate::problem::Problem;
 /// Every mistake in them.
 pub fn check(options: &RulesCheckOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.config.flags())?;
+    let apps = apps::load(&config)?;
     let policy = if options.files.is_empty() {
-        rules::policy(&config, Series::default())?
+        rules::policy(&config, apps.guests(), Series::default())?
     } else {
-        rules::compile(&config, &rules::read(&options.files)?, Series::default())?
+        rules::compile(&config, &rules::read(&options.files)?, apps.guests(), Series::default())?
     };
     let mut out = String::new();
     for note in policy.notes().iter().chain(policy.folded()) {

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use crate::cli::RunOptions;
-use crate::config::rules;
+use crate::config::{apps, rules};
 use crate::daemon::logging::Logging;
 use crate::daemon::memory::{Bound, Footprint};
 use crate::daemon::placement::Placement;
 use crate::daemon::{self, Origin, Source, platform};
 use crate::policy::Series;
 use crate::problem::Problem;
+use crate::stats::labels::Names;
 
 /// Serves. What there is to say goes to the log, and nothing is left to print at the end. A dry run prints
 /// the table of the shards instead.
@@ -35,19 +36,21 @@ pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
 /// can take. Zones are not read.
 fn dry_run(source: &Source) -> Result<String, Vec<Problem>> {
     let config = source.read()?;
-    let policy = rules::policy(&config, Series::default());
+    let ruled = apps::load(&config)
+        .and_then(|apps| Ok((rules::policy(&config, apps.guests(), Series::default())?, apps)));
     let placement = Placement::with_user(&config);
-    let (policy, placement) = match (policy, placement) {
-        (Ok(policy), Ok(placement)) => (policy, placement),
+    let ((policy, apps), placement) = match (ruled, placement) {
+        (Ok(ruled), Ok(placement)) => (ruled, placement),
         (policy, placement) => {
             let problems = policy.err().into_iter().chain(placement.err());
             return Err(problems.flatten().collect());
         }
     };
     let workers = platform::workers(&config, &policy)?;
-    let memory = Bound::new(&config, placement.places.len(), workers, Footprint::now());
+    let apps = apps.settled(&policy, &mut Names::default());
+    let memory = Bound::new(&config, placement.places.len(), workers, &apps, Footprint::now());
     let mut out = placement.to_string();
-    for (key, text) in platform::told(&config, &policy, &placement, workers) {
+    for (key, text) in platform::told(&config, &policy, &apps, &placement, workers) {
         writeln!(out, "{key}: {text}").expect("a String takes all that is written");
     }
     writeln!(out, "memory: {memory}").expect("a String takes all that is written");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, Flags, rules};
+use super::{Config, Flags, apps, rules};
 use crate::history::sources::Places;
 use crate::policy::Series;
 use crate::problem::Problem;
@@ -43,15 +43,19 @@ impl Loaded {
 /// them.
 pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
     let cookies = config.cookies.load();
-    let series = Series { rules: counted.rules.clone(), servers: counted.servers.clone() };
-    let policy = rules::policy(config, series);
-    let (zones, policy, cookies) = match (zone::load(&config.zones), policy, cookies) {
-        (Ok(zones), Ok(policy), Ok(cookies)) => (zones, policy, cookies),
-        (zones, policy, cookies) => {
-            let problems = zones.err().into_iter().flatten().chain(policy.err().into_iter().flatten());
+    let series =
+        Series { rules: counted.rules.clone(), servers: counted.servers.clone(), apps: counted.apps.clone() };
+    // Rules may name applications, so without those they say nothing.
+    let ruled = apps::load(config).and_then(|apps| Ok((rules::policy(config, apps.guests(), series)?, apps)));
+    let (zones, (policy, apps), cookies) = match (zone::load(&config.zones), ruled, cookies) {
+        (Ok(zones), Ok(ruled), Ok(cookies)) => (zones, ruled, cookies),
+        (zones, ruled, cookies) => {
+            let problems = zones.err().into_iter().flatten().chain(ruled.err().into_iter().flatten());
             return Err(problems.chain(cookies.err()).collect());
         }
     };
+    let mut names = counted.clone();
+    let apps = apps.settled(&policy, &mut names);
     let settings = Settings {
         edns_udp_size: config.edns_udp_size,
         nsid: config.nsid.clone(),
@@ -62,7 +66,8 @@ pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), 
         rate_limit: config.rate_limit.clone(),
         drop: config.drop.clone(),
         policy,
-        apps: Apps::default(),
+        apps: if apps.apps.is_empty() { Apps::default() } else { Apps::new(apps) },
+        metrics: names.metrics,
         listeners: config.listen.clone(),
         series: counted.zones.clone(),
     };

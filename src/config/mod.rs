@@ -5,6 +5,7 @@
 
 pub mod announce;
 pub mod answers;
+pub mod apps;
 pub mod certificates;
 pub mod confine;
 pub mod cpus;

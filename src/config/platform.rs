@@ -66,6 +66,8 @@ pub struct Platform {
     pub colo: String,
     /// The directory of the rules, if there is one.
     pub rules: Option<PathBuf>,
+    /// The directory of the applications, if there is one.
+    pub apps: Option<PathBuf>,
     /// How long a query may take that is handed over.
     pub query_timeout: Duration,
 }
@@ -81,6 +83,7 @@ pub(super) struct PlatformSpec {
     share: Given<Count<1, { *JOBS_RANGE.end() }>>,
     colo: Option<Given<Text<NSID_LEN_MAX>>>,
     rules: Option<PathBuf>,
+    apps: Option<PathBuf>,
     query_timeout: Given<QueryTimeout>,
 }
 
@@ -92,6 +95,7 @@ impl Default for PlatformSpec {
             share: Given::default(Count(JOBS_SHARE)),
             colo: None,
             rules: None,
+            apps: None,
             query_timeout: Given::default(Time(QUERY_TIMEOUT)),
         }
     }
@@ -106,14 +110,19 @@ impl PlatformSpec {
             let message = format!("one rule may have more jobs than there are; give at most {jobs}");
             mistakes.push(Mistake::new(origin, message));
         }
-        let given = self.rules.map(|rules| dir.map_or_else(|| rules.clone(), |dir| dir.join(&rules)));
-        let beside = || dir.map(|dir| dir.join("rules.d")).filter(|beside| beside.is_dir());
+        // A directory beside the file is meant without being named.
+        let directory = |given: Option<PathBuf>, usual: &str| match (given, dir) {
+            (Some(given), Some(dir)) => Some(dir.join(given)),
+            (Some(given), None) => Some(given),
+            (None, dir) => dir.map(|dir| dir.join(usual)).filter(|beside| beside.is_dir()),
+        };
         Platform {
             workers: self.workers.value,
             jobs,
             share: share.0.min(jobs),
             colo: self.colo.map_or_else(|| node.to_owned(), |colo| colo.value.0),
-            rules: given.or_else(beside),
+            rules: directory(self.rules, "rules.d"),
+            apps: directory(self.apps, "apps.d"),
             query_timeout: self.query_timeout.value.0,
         }
     }

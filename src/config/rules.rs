@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::certificates::with_roots;
 use crate::limits::{RULE_FILES_MAX, RULES_LEN_MAX};
-use crate::policy::{Policy, Series, Source, World};
+use crate::policy::upstream::Upstream;
+use crate::policy::{Guest, Policy, Series, Source, World};
 use crate::problem::Problem;
 use crate::sys::files;
 
@@ -22,35 +23,49 @@ pub struct RuleFile {
     pub text: String,
 }
 
-/// Reads the rules that `config` names, and compiles them with its routes. What is in `series` is counted
-/// already, and keeps its place.
+/// Reads the rules that `config` names, and compiles them with its routes and with what applications take.
+/// What is in `series` is counted already, and keeps its place.
 ///
 /// # Errors
 /// Every mistake in them; if files cannot be read, those.
-pub fn policy(config: &Config, series: Series) -> Result<Policy, Vec<Problem>> {
+pub fn policy(config: &Config, guests: &[Guest], series: Series) -> Result<Policy, Vec<Problem>> {
     let files = config.platform.rules.as_deref().map_or_else(|| Ok(Vec::new()), read_dir)?;
-    compile(config, &files, series)
+    compile(config, &files, guests, series)
 }
 
-/// Compiles these files with the routes of `config`.
+/// Compiles these files with the routes of `config` and with what applications take.
 ///
 /// # Errors
 /// Every mistake in them.
-pub fn compile(config: &Config, files: &[RuleFile], series: Series) -> Result<Policy, Vec<Problem>> {
+pub fn compile(
+    config: &Config,
+    files: &[RuleFile],
+    guests: &[Guest],
+    series: Series,
+) -> Result<Policy, Vec<Problem>> {
     let upstreams = with_roots(&config.upstreams)?;
     let sources: Vec<Source<'_>> =
         files.iter().map(|file| Source { path: &file.path, text: &file.text }).collect();
-    let world = World {
+    Policy::compile(&sources, &config.routes, &world(config, &upstreams, guests, series))
+}
+
+/// What rules may speak of.
+pub(super) fn world<'a>(
+    config: &'a Config,
+    upstreams: &'a [Upstream],
+    guests: &'a [Guest],
+    series: Series,
+) -> World<'a> {
+    World {
         colo: &config.platform.colo,
         node: &config.identity.node,
         listeners: &config.listen,
-        upstreams: &upstreams,
-        apps: &[],
+        upstreams,
+        guests,
         resolver: config.resolver.as_ref().map(|resolver| resolver.upstream(config.platform.query_timeout)),
         series,
         has_databases: !config.databases.is_empty(),
-    };
-    Policy::compile(&sources, &config.routes, &world)
+    }
 }
 
 /// The files of rules in a directory, in the order of their names.

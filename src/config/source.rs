@@ -34,6 +34,11 @@ impl Source {
         if bytes.len() as u64 > CONFIG_LEN_MAX {
             return Err(problem(format!("is longer than {CONFIG_LEN_MAX} bytes; is it the configuration?")));
         }
+        Self::of_bytes(name, path, bytes)
+    }
+
+    /// What was read at `path`.
+    pub(super) fn of_bytes(name: String, path: &Path, bytes: Vec<u8>) -> Result<Self, Problem> {
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.split(|&byte| byte == b'\n').count();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
@@ -257,6 +258,11 @@ impl Written for IpAddr {
 /// serde stops at the first mistake. So the value at fault is noted and taken out, and the rest is read
 /// again, until nothing is wrong.
 pub(super) fn read(text: &str) -> (Spec, Vec<Mistake>) {
+    read_as(text, EXAMPLE)
+}
+
+/// The same for another kind of file, whose keys `example` shows.
+pub(super) fn read_as<T: Default + DeserializeOwned>(text: &str, example: &'static str) -> (T, Vec<Mistake>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken syntax left over would be blamed for what it does not say.
@@ -264,25 +270,25 @@ pub(super) fn read(text: &str) -> (Spec, Vec<Mistake>) {
             .iter()
             .take(CONFIG_MISTAKES_MAX)
             .map(|error| Mistake::new(origin(error), format!("TOML syntax error: {}", error.message())));
-        return (Spec::default(), mistakes.collect());
+        return (T::default(), mistakes.collect());
     }
     let span = table.span();
     let mut table = table.into_inner();
     let (mut mistakes, mut taken) = (Vec::new(), Vec::new());
     while mistakes.len() < CONFIG_MISTAKES_MAX {
-        let error = match Spec::deserialize(Deserializer::from(Spanned::new(span.clone(), table.clone()))) {
+        let error = match T::deserialize(Deserializer::from(Spanned::new(span.clone(), table.clone()))) {
             Ok(spec) => return (spec, mistakes),
             Err(error) => error,
         };
         let key = error.span().and_then(|span| take_out(&mut table, &span));
         // What is missing because it was taken out was told.
         if !missing(error.message()).is_some_and(|field| taken.iter().any(|taken| taken == field)) {
-            mistakes.push(Mistake::new(origin(&error), explain(error.message(), key.as_deref())));
+            mistakes.push(Mistake::new(origin(&error), explain(error.message(), key.as_deref(), example)));
         }
         let Some(key) = key else { break };
         taken.push(key);
     }
-    (Spec::default(), mistakes)
+    (T::default(), mistakes)
 }
 
 fn origin(error: &toml::de::Error) -> Origin {
@@ -339,7 +345,7 @@ const LISTS: [(&str, &str); 11] = [
 /// The message for an operator from serde's. Ours already say what to do. Of keys that it does not know,
 /// serde says "unknown field `shard`, expected one of `listen`, `shards`"; of absent ones, "missing field
 /// `name`".
-fn explain(message: &str, key: Option<&str>) -> String {
+fn explain(message: &str, key: Option<&str>, example: &'static str) -> String {
     if message.starts_with("unknown field") {
         let unknown = key.unwrap_or_default();
         let known = known(message);
@@ -351,7 +357,7 @@ fn explain(message: &str, key: Option<&str>) -> String {
     let key = missing(message).or_else(|| key.filter(|_| message.starts_with("invalid type")));
     let message = message.replace("a sequence", "a list").replace("sequence", "list");
     let line = key.and_then(|key| {
-        LISTS.iter().find(|(name, _)| *name == key).map(|(_, line)| *line).or_else(|| example(key))
+        LISTS.iter().find(|(name, _)| *name == key).map(|(_, line)| *line).or_else(|| shown(key, example))
     });
     line.map_or_else(|| message.clone(), |line| format!("{message}; write it as in `{line}`"))
 }
@@ -374,9 +380,9 @@ fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= 1 + unknown.len() / 4).then_some(word)
 }
 
-/// The line of the example file that shows `key`.
-fn example(key: &str) -> Option<&'static str> {
-    let mut lines = EXAMPLE.lines().map(|line| line.trim_start_matches("# "));
+/// The line of an example file that shows `key`.
+fn shown(key: &str, example: &'static str) -> Option<&'static str> {
+    let mut lines = example.lines().map(|line| line.trim_start_matches("# "));
     let shows = |line: &&str| {
         *line == format!("[[{key}]]") || line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = "))
     };

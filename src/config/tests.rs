@@ -134,7 +134,7 @@ fn mistakes_about_the_platform() {
         ),
         ("[platform]\nquery_timeout = '31s'", "2:17", "give 100ms to 30s"),
         ("[platform]\nworker = 1", "2:1", "did you mean `workers`?"),
-        ("[platform]\napps = 'apps.d'", "2:1", "unknown key `apps`"),
+        ("[platform]\napp = 'apps.d'", "2:1", "unknown key `app`; did you mean `apps`?"),
         ("[cache]\nsize = '1KiB'", "2:8", "give 1MiB to 64GiB"),
         ("[cache]\nttl_max = '8d'", "2:11", "give 0s to 7d"),
         ("[cache]\nttl_min = '2h'\nttl_max = '1h'", "3:11", "`ttl_min` is longer than `ttl_max`; shorten it"),

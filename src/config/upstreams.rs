@@ -324,7 +324,7 @@ fn is_new(names: &mut BTreeSet<String>, name: &Given<Label>, what: &str, mistake
 /// A text in the language of rules, of any number of lines. What is wrong with it is found where rules are
 /// read.
 #[derive(Clone, Debug)]
-struct Statement(String);
+pub(super) struct Statement(pub(super) String);
 
 impl Written for Statement {
     const EXPECTED: &'static str = "a quoted string";

@@ -173,7 +173,7 @@ impl fmt::Display for SizeText {
 }
 
 /// A time from `MIN_MS` to `MAX_MS` milliseconds, with its unit: `10s`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time<const MIN_MS: u64, const MAX_MS: u64>(
     /// The time.
     pub Duration,

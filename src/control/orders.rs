@@ -36,6 +36,8 @@ pub enum Wish {
     Upgrade,
     /// Show rules and routes, and how often each has matched.
     Rules,
+    /// Show the applications, and what they have done.
+    Apps,
     /// Show the way of a query.
     Why(Why),
     /// Show or remove what the cache has.
@@ -44,7 +46,7 @@ pub enum Wish {
 
 impl Wish {
     /// The wishes that have a word on the control socket.
-    const WORDS: [(&'static str, Self); 7] = [
+    const WORDS: [(&'static str, Self); 8] = [
         ("status", Self::Status),
         ("reload", Self::Reload),
         ("drain", Self::Drain),
@@ -52,6 +54,7 @@ impl Wish {
         ("shutdown", Self::Stop),
         ("upgrade", Self::Upgrade),
         ("rules", Self::Rules),
+        ("apps", Self::Apps),
     ];
 
     /// The wish that a word stands for.
@@ -70,7 +73,14 @@ impl Wish {
 
     /// Whether it only wants to know something.
     pub fn is_question(&self) -> bool {
-        matches!(self, Self::Status | Self::Rules | Self::Why(_) | Self::Cache(OfCache { purges: false, .. }))
+        matches!(
+            self,
+            Self::Status
+                | Self::Rules
+                | Self::Apps
+                | Self::Why(_)
+                | Self::Cache(OfCache { purges: false, .. })
+        )
     }
 
     /// The word for it, if there is one.

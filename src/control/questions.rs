@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::config::written::octets;
+use crate::work::rehearsal::{KeptAnswer, Saying, Supposed, outcome_name};
 use crate::zone::name_from_text;
 
 /// A query whose way is wanted.
@@ -18,6 +20,8 @@ pub struct Why {
     pub to: Option<SocketAddr>,
     /// The query.
     pub packet: Vec<u8>,
+    /// What is supposed of the cache and of servers.
+    pub supposed: Supposed,
 }
 
 impl Why {
@@ -32,7 +36,18 @@ impl Why {
         let from = given(words.next()?)?;
         let to = given(words.next()?)?;
         let packet = octets(words.next()?.as_bytes())?;
-        words.next().is_none().then_some(Self { is_tcp, from, to, packet })
+        let mut supposed = Supposed::default();
+        for word in words {
+            let (what, value) = word.split_once('=')?;
+            match what {
+                "cache" => supposed.cache.push(Saying::kept(value).ok()?),
+                "outcome" => supposed.outcomes.push(Saying::outcome(value).ok()?),
+                "rcode" => supposed.rcodes.push(Saying::rcode(value).ok()?),
+                "rtt" => supposed.rtt = Duration::from_millis(value.parse().ok()?),
+                _ => return None,
+            }
+        }
+        Some(Self { is_tcp, from, to, packet, supposed })
     }
 }
 
@@ -51,7 +66,18 @@ impl fmt::Display for Why {
         let from = self.from.map_or_else(|| NOTHING.to_owned(), |from| from.to_string());
         let to = self.to.map_or_else(|| NOTHING.to_owned(), |to| to.to_string());
         write!(f, "why {over} {from} {to} ")?;
-        self.packet.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.packet.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        let Supposed { cache, outcomes, rcodes, rtt } = &self.supposed;
+        write!(f, " rtt={}", rtt.as_millis())?;
+        let of =
+            |upstream: &Option<String>| upstream.as_ref().map_or_else(String::new, |name| format!("{name}="));
+        for Saying { upstream, what: KeptAnswer { kept, rcode } } in cache {
+            write!(f, " cache={}{}={rcode}", of(upstream), kept.name())?;
+        }
+        for Saying { upstream, what } in outcomes {
+            write!(f, " outcome={}{}", of(upstream), outcome_name(*what))?;
+        }
+        rcodes.iter().try_for_each(|Saying { upstream, what }| write!(f, " rcode={}{what}", of(upstream)))
     }
 }
 
@@ -99,12 +125,26 @@ mod tests {
             from: "2001:db8::1".parse().ok(),
             to: "192.175.48.1:53".parse().ok(),
             packet: vec![0, 0xAB, 0x10],
+            supposed: Supposed {
+                cache: vec![Saying::kept("stale").unwrap(), Saying::kept("hit=hit=NXDOMAIN").unwrap()],
+                outcomes: vec![Saying::outcome("timeout").unwrap(), Saying::outcome("lan=ok").unwrap()],
+                rcodes: vec![Saying::rcode("lan=23").unwrap()],
+                rtt: Duration::from_millis(7),
+            },
         };
-        assert_eq!(asked.to_string(), "why tcp 2001:db8::1 192.175.48.1:53 00ab10");
-        for asked in [asked, Why { is_tcp: false, from: None, to: None, packet: vec![] }] {
+        assert_eq!(
+            asked.to_string(),
+            "why tcp 2001:db8::1 192.175.48.1:53 00ab10 rtt=7 cache=stale=0 cache=hit=hit=3 outcome=timeout outcome=lan=ok rcode=lan=23"
+        );
+        let plain =
+            Why { is_tcp: false, from: None, to: None, packet: vec![], supposed: Supposed::default() };
+        for asked in [asked, plain] {
             assert_eq!(Why::from_words(asked.to_string().strip_prefix("why ").unwrap()), Some(asked));
         }
-        for wrong in ["", "tls 192.0.2.1 - 00", "udp 192.0.2.1:1 - 00", "udp 192.0.2.1 x 00", "udp - -"] {
+        for wrong in ["", "tls 192.0.2.1 - 00", "udp 192.0.2.1:1 - 00", "udp 192.0.2.1 x 00", "udp - -"]
+            .into_iter()
+            .chain(["udp - - 00 cache=some", "udp - - 00 rtt=", "udp - - 00 outcome=lan", "udp - - 00 x=1"])
+        {
             assert_eq!(Why::from_words(wrong), None, "{wrong}");
         }
         for wrong in ["udp - - 0", "udp - - 0g", "udp - - 00 00"] {

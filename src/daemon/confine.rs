@@ -51,6 +51,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let files =
         files.chain(secrets).chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
     let read = files.chain(config.zones.dir.clone()).chain(config.platform.rules.clone());
+    let read = read.chain(config.platform.apps.clone());
     let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());

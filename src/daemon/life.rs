@@ -8,10 +8,9 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, after, never, select};
 use serde_json::{Value, json};
 
-use super::confine;
 use super::handover::Successor;
 use super::origin::died;
-use super::platform::Bounds;
+use super::platform::{Bounds, habits};
 use super::reload::{self, Reader, Reloaded, Reloading, Source};
 use super::resolver::Supervisor;
 use super::said::Lines;
@@ -19,6 +18,7 @@ use super::succession::{Step, Succession};
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
+use super::{apps, confine};
 use crate::board::{Board, State};
 use crate::config::Config;
 use crate::config::loaded::Loaded;
@@ -229,6 +229,7 @@ impl Node {
             }
             Wish::Upgrade => self.upgrade(clients),
             Wish::Rules => clients.into_iter().for_each(|client| client.done(self.rules())),
+            Wish::Apps => clients.into_iter().for_each(|client| client.done(self.apps())),
             Wish::Why(asked) => self.why(asked, clients),
             Wish::Cache(asked) => self.cache(asked, clients),
         }
@@ -356,6 +357,7 @@ impl Node {
         if let Some(xdp) = &self.xdp {
             xdp.withhold(&snapshot);
         }
+        self.workers.change(habits(&config, self.bounds.workers));
         let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
         if let Some(xdp) = &self.xdp {
             xdp.publish(&self.published.newest());
@@ -508,6 +510,7 @@ impl Node {
             "shards": self.board.shards.len(),
             "workers": self.bounds.workers,
             "rules": self.published.newest().policy().rules().len(),
+            "apps": apps::of(&self.published.newest()).apps.len(),
             "listen": self.config.listen,
             "http": self.web.operator,
             "http_public": self.web.public,

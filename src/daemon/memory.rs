@@ -22,6 +22,7 @@ use crate::problem::Problem;
 use crate::serve::job::Desk;
 use crate::stats::ledger;
 use crate::work;
+use crate::work::sandbox::Apps;
 use crate::xdp;
 
 /// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
@@ -79,9 +80,9 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Of a node with so many shards and workers.
+    /// Of a node with so many shards and workers, each of which has these applications.
     #[must_use]
-    pub fn new(config: &Config, shards: usize, workers: usize, loaded: Footprint) -> Self {
+    pub fn new(config: &Config, shards: usize, workers: usize, apps: &Apps, loaded: Footprint) -> Self {
         let threads = shards + 1 + workers;
         let ledgers = threads * (ledger::memory_len() + observed::memory_len());
         let serving = shards * net::memory_len_of_shard(config.listen.len()) + ledgers;
@@ -110,6 +111,7 @@ impl Bound {
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
                 ("XDP", driver),
                 ("workers", workers_len(config, shards, workers)),
+                ("applications", workers * work::apps_memory_len(apps)),
                 ("sources", sources::memory_len(!config.databases.is_empty()) + talkers::memory_len()),
                 // All that was loaded is loaded once more beside what is in use.
                 ("reload", loaded.data),
@@ -254,7 +256,7 @@ mod tests {
     fn bound(change: impl FnOnce(&mut Config)) -> Bound {
         let mut config = config::load(None, &Flags::default()).unwrap();
         change(&mut config);
-        Bound::new(&config, 2, 0, LOADED)
+        Bound::new(&config, 2, 0, &Apps::default(), LOADED)
     }
 
     #[test]
@@ -274,7 +276,14 @@ mod tests {
         let with = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             fs::write(file.path(), text).unwrap();
-            Bound::new(&config::load(Some(file.path()), &Flags::default()).unwrap(), 2, 0, LOADED).total()
+            Bound::new(
+                &config::load(Some(file.path()), &Flags::default()).unwrap(),
+                2,
+                0,
+                &Apps::default(),
+                LOADED,
+            )
+            .total()
         };
         let query_log = "[query_log]\nsample_every = 1\n";
         let dnstap = "[dnstap]\nto = 'unix:/run/dnstap.sock'\n";
@@ -291,7 +300,8 @@ mod tests {
     #[test]
     fn workers_count_with_their_jobs_and_the_cache() {
         let mut config = config::load(None, &Flags::default()).unwrap();
-        let total = |config: &Config, workers| Bound::new(config, 2, workers, LOADED).total();
+        let total =
+            |config: &Config, workers| Bound::new(config, 2, workers, &Apps::default(), LOADED).total();
         let without = total(&config, 0);
         config.platform.jobs *= 4;
         config.cache.size *= 4;
@@ -307,7 +317,8 @@ mod tests {
     #[test]
     fn what_loading_took_counts_twice_and_the_program_once() {
         let config = config::load(None, &Flags::default()).unwrap();
-        let total = |program, data| Bound::new(&config, 2, 0, Footprint { program, data }).total();
+        let total =
+            |program, data| Bound::new(&config, 2, 0, &Apps::default(), Footprint { program, data }).total();
         assert_eq!(total(1 << 20, 0), total(0, 0) + (1 << 20));
         assert_eq!(total(0, 1 << 20), total(0, 0) + (2 << 20));
     }

@@ -1,6 +1,7 @@
 //! The process: start, what a running node is asked to do, and stop. It may block and fail; a shard never
 //! calls it.
 
+pub mod apps;
 mod bound;
 pub mod confine;
 mod depart;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -13,6 +14,7 @@ use super::placement::Placement;
 use crate::config::Config;
 use crate::config::platform::Workers as Wanted;
 use crate::history::sources::Places;
+use crate::log::Log;
 use crate::net::{Event, Net, THREAD_ADVICE};
 use crate::policy::Policy;
 use crate::problem::Problem;
@@ -21,8 +23,9 @@ use crate::serve::published::Published;
 use crate::stats::ledger::LedgerSettings;
 use crate::sys::confine::Confined;
 use crate::sys::wake::Waker;
+use crate::work::sandbox::Apps;
 use crate::work::trace::Tracing;
-use crate::work::{self, Plan, Workers, cache};
+use crate::work::{self, Habits, Plan, Workers, cache};
 
 /// The ports of DNS, and of DNS over TLS: workers may connect to them whatever the rules are at the start.
 const USUAL_PORTS: [u16; 2] = [53, 853];
@@ -35,8 +38,8 @@ pub fn workers(config: &Config, policy: &Policy) -> Result<usize, Vec<Problem>> 
     match config.platform.workers {
         Wanted::Auto => Ok(usize::from(policy.needs_workers())),
         Wanted::Count(0) if policy.needs_workers() => Err(Problem::alone(
-            "a rule or route hands queries over to workers, and [platform] workers is 0; set it to \"auto\" \
-             or a number, or remove the rule",
+            "a rule, a route or an application needs a worker, and [platform] workers is 0; set it to \"auto\" \
+             or a number, or remove the rule or the application",
         )),
         Wanted::Count(count) => Ok(count),
     }
@@ -47,7 +50,13 @@ pub(super) fn job_settings(config: &Config, workers: usize) -> JobSettings {
     JobSettings { workers, jobs: config.platform.jobs, share: config.platform.share }
 }
 
+/// What of the configuration workers take over with a reload.
+pub(super) fn habits(config: &Config, workers: usize) -> Habits {
+    Habits { cache: cache_settings(config, workers), query_timeout: config.platform.query_timeout }
+}
+
 /// The cache of each worker: together they have what is configured.
+
 pub(super) fn cache_settings(config: &Config, workers: usize) -> cache::Settings {
     cache::Settings { size: config.cache.size / workers.max(1), ..config.cache.clone() }
 }
@@ -105,12 +114,14 @@ impl Hired {
     /// # Errors
     /// Why they cannot be; none is left.
     pub(super) fn start(self, tools: Tools<'_>, events: &Sender<Event>) -> Result<Workers, String> {
-        let Tools { config, placement, net, published, ledgers, places, trace, confined } = tools;
+        let Tools { config, placement, net, published, ledgers, places, trace, log, confined } = tools;
         let workers = self.wakers.len();
         if workers == 0 {
             return Ok(Workers::default());
         }
         let tcp = net.tcp_return();
+        let has_sockets = !super::apps::sockets(&super::apps::of(&published.newest())).is_empty();
+        let confined = confined.with_local_sockets(has_sockets);
         let plan = Plan {
             cpus: placement.worker_cpus(workers),
             inboxes: self.inboxes,
@@ -119,11 +130,11 @@ impl Hired {
             confined: confined.with_wakers(tcp.iter().map(AsRawFd::as_raw_fd).collect()),
             tcp,
             published,
-            cache: cache_settings(config, workers),
-            query_timeout: config.platform.query_timeout,
+            habits: habits(config, workers),
             ledgers,
             places: look_in(places),
             trace,
+            log,
         };
         Workers::start(plan, events)
             .map_err(|error| format!("cannot start a worker: {error}; {THREAD_ADVICE}"))
@@ -139,6 +150,7 @@ pub(super) struct Tools<'a> {
     pub(super) ledgers: LedgerSettings,
     pub(super) places: Arc<ArcSwap<Places>>,
     pub(super) trace: Tracing,
+    pub(super) log: Log,
     pub(super) confined: &'a Confined,
 }
 
@@ -150,11 +162,12 @@ fn look_in(places: Arc<ArcSwap<Places>>) -> work::Places {
     })
 }
 
-/// Workers and rules, for a person: a word and a text each.
+/// Workers, rules and applications, for a person: a word and a text each.
 #[must_use]
 pub fn told(
     config: &Config,
     policy: &Policy,
+    apps: &Apps,
     placement: &Placement,
     workers: usize,
 ) -> Vec<(&'static str, String)> {
@@ -168,6 +181,7 @@ pub fn told(
     let mut lines = vec![("workers", format!("{workers} ({wanted}): {why}"))];
     let rules = policy.notes().into_iter().chain(policy.folded().iter().cloned());
     lines.extend(rules.map(|rule| ("rule", rule.strip_prefix("rule ").unwrap_or(&rule).to_owned())));
+    lines.extend(super::apps::told(apps, policy));
     lines
 }
 
@@ -178,37 +192,49 @@ pub(super) struct Bounds {
     pub(super) workers: usize,
     /// The ports that they may connect to; `None` where nothing limits that.
     ports: Option<Vec<u16>>,
+    /// The local sockets that applications may connect to.
+    sockets: Vec<PathBuf>,
 }
 
 impl Bounds {
-    pub(super) fn new(workers: usize, ports: Vec<u16>, confined: &Confined) -> Self {
-        Self { workers, ports: confined.limits_ports().then_some(ports) }
+    pub(super) fn new(workers: usize, ports: Vec<u16>, sockets: Vec<PathBuf>, confined: &Confined) -> Self {
+        Self { workers, ports: confined.limits_ports().then_some(ports), sockets }
     }
 
     /// Whether rules that were read again can be in effect in this process.
     ///
     /// # Errors
     /// What of them needs another.
-    pub(super) fn check(&self, policy: &Policy) -> Result<(), Vec<Problem>> {
+    pub(super) fn check(&self, policy: &Policy, apps: &Apps) -> Result<(), Vec<Problem>> {
         if !policy.needs_workers() {
             return Ok(());
         }
         if self.workers == 0 {
             return Err(Problem::alone(
-                "a rule or route hands queries over to workers, and this process was started without: \
+                "a rule, a route or an application needs a worker, and this process was started without: \
                  restart it, or `as112d upgrade` it, which loses no query",
             ));
         }
-        let Some(open) = &self.ports else { return Ok(()) };
-        let closed = ports(policy).into_iter().filter(|port| !open.contains(port));
-        let problems: Vec<Problem> = closed
-            .map(|port| {
-                Problem::plain(format!(
-                    "a rule asks a server on port {port}, which this process may not connect to (landlock): \
-                     restart it, or `as112d upgrade` it, which loses no query"
-                ))
+        let open = self.ports.as_ref();
+        let closed = ports(policy).into_iter().filter(|port| open.is_some_and(|open| !open.contains(port)));
+        let closed = closed.map(|port| {
+            Problem::plain(format!(
+                "a rule or an application asks a server on port {port}, which this process may not connect to \
+                 (landlock): restart it, or `as112d upgrade` it, which loses no query"
+            ))
+        });
+        let unknown = apps.apps.iter().flat_map(|app| {
+            let paths = app.manifest.allow.sockets.iter().filter(|path| !self.sockets.contains(path));
+            paths.map(|path| Problem {
+                place: app.manifest.place.clone(),
+                message: format!(
+                    "the local socket {} is not one of those that this process was started with: restart it, or \
+                     `as112d upgrade` it, which loses no query",
+                    path.display()
+                ),
             })
-            .collect();
+        });
+        let problems: Vec<Problem> = closed.chain(unknown).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }

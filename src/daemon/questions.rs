@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::life::Node;
-use super::why::{arrival, why};
+use super::why::{Teller, arrival};
 use crate::config::upstreams::{self, fallback_name};
 use crate::control::orders::Client;
 use crate::control::questions::{OfCache, Why};
@@ -11,12 +11,11 @@ use crate::limits::CACHE_SHOWN_MAX;
 use crate::policy::{Policy, Rule};
 use crate::stats::counters::{RULE_HITS, RULE_WOULD};
 use crate::stats::labels::RULE;
-use crate::work::{CacheOrder, CacheOrderKind};
+use crate::work::{CacheOrder, CacheOrderKind, Place};
 
 /// Whether a rule does anything here.
-fn state(policy: &Policy, rule: &Rule) -> &'static str {
-    let told = format!("rule \"{}\" ", rule.name);
-    if policy.folded().iter().any(|folded| folded.starts_with(&told)) {
+fn state(policy: &Policy, id: usize, rule: &Rule) -> &'static str {
+    if !u16::try_from(id).is_ok_and(|id| policy.is_asked(id)) {
         "folded"
     } else if rule.dry_run {
         "dry-run"
@@ -32,7 +31,7 @@ impl Node {
         let policy = snapshot.policy();
         let totals = self.board.read().total;
         let (hits, would) = (RULE_HITS.of(&totals), RULE_WOULD.of(&totals));
-        let rules = policy.rules().iter().map(|rule| {
+        let rules = policy.rules().iter().enumerate().map(|(id, rule)| {
             // The last value is of all that have no counter of their own.
             let label = Some(usize::from(rule.label)).filter(|label| *label < RULE.len - 1);
             json!({
@@ -41,7 +40,7 @@ impl Node {
                 "phase": rule.phase.name(),
                 "action": policy.done(rule),
                 "fallback": fallback_name(rule.fallback),
-                "state": state(policy, rule),
+                "state": state(policy, id, rule),
                 "hits": label.map(|label| hits[label]),
                 "would": label.map(|label| would[label]),
             })
@@ -56,11 +55,18 @@ impl Node {
     /// The way of a query, by what is served now.
     pub(super) fn why(&self, asked: &Why, clients: Vec<Client>) {
         let to = asked.to.unwrap_or(self.config.listen[0]);
+        let places = self.places.load();
+        let place = |address| {
+            let (country, asn) = places.look(address);
+            Place { country, asn }
+        };
+        let snapshot = self.published.newest();
+        let teller = Teller { snapshot: &snapshot, config: &self.config, place: &place, has_lines: true };
         let told = arrival(&self.config, asked.is_tcp, asked.from, Some(to))
-            .and_then(|arrival| why(&self.published.newest(), &arrival, &asked.packet));
+            .and_then(|arrival| teller.tell(&arrival, &asked.packet, &asked.supposed));
         for client in clients {
             match &told {
-                Ok(lines) => client.done(json!({ "lines": lines, "to": to })),
+                Ok(told) => client.done(json!({ "lines": told.lines, "to": to, "way": told.json })),
                 Err(error) => client.failed(error, &[]),
             }
         }

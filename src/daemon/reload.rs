@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 
+use super::apps;
 use super::placement::Placement;
 use super::platform::Bounds;
 use crate::config::loaded::Loaded;
@@ -66,7 +67,7 @@ impl Reloaded {
         Placement::here(&config)?;
         let need_restart = keep_what_stays(&mut config, running, written_as);
         let loaded = Loaded::read(&config, counted)?;
-        bounds.check(loaded.snapshot.policy())?;
+        bounds.check(loaded.snapshot.policy(), &apps::of(&loaded.snapshot))?;
         // Those that were read before are better than none.
         if !loaded.unread.is_empty() {
             return Err(loaded.unread);
@@ -166,6 +167,11 @@ macro_rules! keep {
 fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> Vec<&'static str> {
     let mut changed = keep_settings(config, running);
     changed.extend(keep_platform(&mut config.platform, &running.platform));
+    // The rest of the cache is a habit of workers.
+    if config.cache.size != running.cache.size {
+        changed.push("[cache] size");
+        config.cache.size = running.cache.size;
+    }
     // Files and streams have one name from their beginning to their end.
     if writes_its_name(running) && config.identity.node != written_as {
         changed.push("[identity] node in [export] and [dnstap]");
@@ -198,7 +204,7 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
         busy_poll,
         datapath,
         platform: _,
-        cache,
+        cache: _,
         resolver,
         trace,
         user,
@@ -228,7 +234,6 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
         "[server] steer": steer;
         "[server] busy_poll": busy_poll;
         "[server] datapath": datapath;
-        "[cache]": cache;
         "[resolver]": resolver;
         "[trace]": trace;
         "[server] user": user;
@@ -252,13 +257,12 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
 }
 
 fn keep_platform(platform: &mut Platform, running: &Platform) -> Vec<&'static str> {
-    let Platform { workers, jobs, share, colo: _, rules: _, query_timeout } = running;
+    let Platform { workers, jobs, share, colo: _, rules: _, apps: _, query_timeout: _ } = running;
     let mut changed = Vec::new();
     keep! { platform, changed:
         "[platform] workers": workers;
         "[platform] jobs": jobs;
         "[platform] share": share;
-        "[platform] query_timeout": query_timeout;
     }
     changed
 }

@@ -7,6 +7,7 @@ use super::memory::Bound;
 use super::placement::Placement;
 use super::watched::Remembered;
 use crate::announce::probe::reachable;
+use crate::config::apps::notes;
 use crate::config::doors::DEFAULT_ADDRESS;
 use crate::config::{Config, CpuList};
 use crate::log::{Level, Log};
@@ -14,6 +15,7 @@ use crate::net::Net;
 use crate::policy::Policy;
 use crate::sys::confine::Confined;
 use crate::web::{Listeners, Opened};
+use crate::work::sandbox::Apps;
 
 /// The port where dig needs no `-p`.
 const DNS_PORT: u16 = 53;
@@ -111,6 +113,16 @@ impl Lines {
         self.say(format!("rules: {rules} (as112d rules list has them); workers: {workers}{asked}"));
     }
 
+    /// The applications, and what an operator should know of them.
+    pub(super) fn apps(&mut self, apps: &Apps, policy: &Policy) {
+        if apps.apps.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = apps.apps.iter().map(|app| app.manifest.name.as_str()).collect();
+        self.say(format!("applications: {} (as112d apps list has them): {}", names.len(), names.join(", ")));
+        notes(apps, policy).into_iter().for_each(|note| self.warn(note));
+    }
+
     /// Which privileges the process dropped, what memory it holds now, and what that can come to.
     pub(super) fn process(&mut self, confined: &Confined, memory: &Bound) {
         let Confined { user, landlock, seccomp, notes, .. } = confined;
@@ -178,7 +190,7 @@ mod tests {
     fn memory_is_what_is_held_before_what_it_may_become() {
         let mut lines = Lines::default();
         let config = crate::config::load(None, &crate::config::Flags::default()).unwrap();
-        lines.process(&Confined::default(), &Bound::new(&config, 1, 0, Footprint::now()));
+        lines.process(&Confined::default(), &Bound::new(&config, 1, 0, &Apps::default(), Footprint::now()));
         let (now, rest) = texts(&lines)[1].split_once(" MiB now; bounded at ").unwrap();
         let now: usize = now.strip_prefix("memory: ").unwrap().parse().unwrap();
         assert!((1..1000).contains(&now), "{now}");

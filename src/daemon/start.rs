@@ -37,7 +37,7 @@ use super::succession::{Elder, Succession};
 use super::systemd::Systemd;
 use super::watched::{Remembered, Watch, Watched};
 use super::xdp::{Prepared, Xdp};
-use super::{confine, itself, platform, taps};
+use super::{apps, confine, itself, platform, taps};
 use crate::board::Board;
 use crate::config::Config;
 use crate::config::loaded::Loaded;
@@ -130,7 +130,8 @@ impl Start<'_> {
         let mut ports = self.ports(&placement, &snapshot)?;
         let open = platform::open_ports(snapshot.policy(), workers);
         let confined = self.rights(&source, &mut ports, &open)?;
-        let bounds = platform::Bounds::new(workers, open, &confined);
+        let sockets = apps::sockets(&apps::of(&snapshot));
+        let bounds = platform::Bounds::new(workers, open, sockets, &confined);
         self.origin.heard()?;
         let mut shards = self.shards(&placement, snapshot, &mut ports, &confined, workers, &places)?;
         let legacy = self.origin.serve(&mut shards.net).inspect_err(|_| shards.stop())?;
@@ -141,7 +142,9 @@ impl Start<'_> {
         doubtful.iter().chain(&unread).for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
-        lines.rules(shards.published.newest().policy(), workers);
+        let newest = shards.published.newest();
+        lines.rules(newest.policy(), workers);
+        lines.apps(&apps::of(&newest), newest.policy());
         lines.process(&confined, &memory);
         lines.kept(&self.config, &remembered);
         left_over(&ports.doors.unwanted).into_iter().for_each(|note| lines.warn(note));
@@ -206,7 +209,9 @@ impl Start<'_> {
         let loaded = Loaded::read(&self.config, &Names::default())?;
         let mut placement = Placement::with_user(&self.config)?;
         let workers = platform::workers(&self.config, loaded.snapshot.policy())?;
-        let memory = memory::Bound::new(&self.config, placement.places.len(), workers, Footprint::now());
+        let apps = apps::of(&loaded.snapshot);
+        let shards = placement.places.len();
+        let memory = memory::Bound::new(&self.config, shards, workers, &apps, Footprint::now());
         placement.notes.extend(memory.within(Limit::here().as_ref())?);
         placement.notes.extend(self.config.notes());
         Ok(Found { loaded, placement, memory, workers })
@@ -278,6 +283,7 @@ impl Start<'_> {
             ledgers,
             places: Arc::clone(&places),
             trace: ports.taps.traces.tracing.clone(),
+            log: self.logging.log.clone(),
             confined,
         };
         let workers = hired.start(tools, &self.events).map_err(Problem::alone);

@@ -9,9 +9,11 @@ pub const RULE_SERIES_MAX: usize = 255;
 /// Servers that are counted by name; the others are counted together.
 pub const SERVER_SERIES_MAX: usize = 64;
 
+/// Applications of one node, all of which are counted by name: each has an instance in every worker.
+pub const APPS_MAX: usize = 32;
 /// Names of applications that are counted, with `none`: as many as there may be at one time. Those that went
 /// keep their place.
-pub const APP_SERIES_MAX: usize = 1 + 32;
+pub const APP_SERIES_MAX: usize = 1 + APPS_MAX;
 /// Counters that applications have of their own, which are counted by name; the others are counted together.
 pub const METRIC_SERIES_MAX: usize = 128;
 

@@ -40,8 +40,9 @@ impl Handed<'_> {
     ) -> Option<Verdict> {
         let Self { mut way, arrival, socket, connection, asked, slot, len } = self;
         loop {
-            let label = snapshot.route_label(way);
-            let taken = Taken { arrival, socket, connection, account, label, asked, packet: &slot[..len] };
+            let (label, share) = snapshot.route_share(way);
+            let packet = &slot[..len];
+            let taken = Taken { arrival, socket, connection, account, label, share, asked, packet };
             let handed = desk.as_mut().map_or(Err(WORK_REFUSED_POOL), |desk| desk.hand_over(way, &taken));
             let Err(reason) = handed else {
                 ledger.count(HANDED_OVER.at([label]));

@@ -154,6 +154,7 @@ mod tests {
             drop: Vec::new(),
             policy: crate::policy::Policy::default(),
             apps: crate::serve::snapshot::Apps::default(),
+            metrics: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

@@ -73,10 +73,14 @@ pub(super) fn phases(
             Err(in_cond(phase_at.unwrap_or(0), message.into()))
         }
         (true, Some(only)) => {
-            let message = format!(
-                "routes are asked in the phase `{}`; what is asked in another is a rule, in a file of rules",
-                only.name()
-            );
+            let message = match only {
+                Phase::Route => {
+                    "routes are asked in the phase `route`; what is asked in another is a rule, in a \
+                                 file of rules, or a hook of an application"
+                        .into()
+                }
+                phase => format!("it is asked in the phase `{}`, in which it is never true", phase.name()),
+            };
             Err(in_cond(phase_at.unwrap_or(0), message))
         }
         (false, _) => Ok(asked),
@@ -123,6 +127,15 @@ pub(super) fn listed(phases: Phases) -> String {
     }
 }
 
+/// Whether a condition is true for listed clients only.
+pub(super) fn names_clients(expr: &Expr, terms: &[Term]) -> bool {
+    let is_client = |term: u32, wanted: bool| {
+        let term = &terms[term as usize];
+        matches!(term.check, Check::List(Dimension::Src, _)) && term.is_negated != wanted
+    };
+    expr.demands(true, &is_client)
+}
+
 /// That a rule that takes queries on the shard and asks others for the answer says whose it takes: without
 /// that the node would be an open resolver.
 pub(super) fn says_for_whom(
@@ -135,11 +148,7 @@ pub(super) fn says_for_whom(
     let Some((_, expr)) = asked.iter().find(|(phase, _)| is_for_some && *phase == Phase::Route) else {
         return Ok(());
     };
-    let is_client = |term: u32, wanted: bool| {
-        let term = &terms[term as usize];
-        matches!(term.check, Check::List(Dimension::Src, _)) && term.is_negated != wanted
-    };
-    if expr.demands(true, &is_client) {
+    if names_clients(expr, terms) {
         return Ok(());
     }
     let what = if is_route { "`allow = [\"192.0.2.0/24\"]`" } else { "`src in { 192.0.2.0/24 } and ...`" };

@@ -4,10 +4,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::HashMap;
 
+use ipnet::IpNet;
+
 use super::build::{Asking, build};
-use super::check::{Wrong, phases, says_for_whom};
+use super::check::{Wrong, names_clients, phases, says_for_whom};
 use super::compiled::Policy;
 use super::expr::Expr;
+use super::guests;
 use super::language::{ActionId, Kind};
 use super::lower::{Known, Lowering, app, upstream};
 use super::parse;
@@ -17,29 +20,61 @@ use super::rule::{Action, Route, Rule, RuleId};
 use super::tree::{Argument, At, Chosen, Cond, Doing, Mistake};
 use super::upstream::{Choose, Ecs, Over, Upstream, UpstreamId};
 use super::values;
-use super::world::{Series, Source, World};
+use super::world::{Guest, Series, Source, World};
 use crate::dns::consts::rcode;
 use crate::limits::{
-    PHASE_RULES_MAX, ROUTE_RULES_MAX, RULE_PROBLEMS_MAX, RULE_SERIES_MAX, SERVER_SERIES_MAX, TAGS_MAX,
+    APP_SERIES_MAX, PHASE_RULES_MAX, ROUTE_RULES_MAX, RULE_PROBLEMS_MAX, RULE_SERIES_MAX, SERVER_SERIES_MAX,
+    TAGS_MAX,
 };
 use crate::problem::Problem;
+use crate::stats::app_labels::APP_NONE;
 use crate::stats::labels::RULE_NONE;
 
 /// The name of the upstream that is the resolver.
 pub(super) const RESOLVER: &str = "resolver";
 
-/// A rule or a route that has been read.
+/// What has been read: a rule, a route, or what an application takes.
 #[derive(Debug)]
-struct Draft<'a> {
-    origin: Origin<'a>,
+pub(super) struct Draft<'a> {
+    pub(super) origin: Origin<'a>,
     /// The text of the action; the same as that of the condition in a file.
-    action_origin: Origin<'a>,
-    name: At<String>,
-    at: usize,
-    cond: Cond,
-    doing: Doing,
-    options: Chosen,
-    route: Option<&'a Route>,
+    pub(super) action_origin: Origin<'a>,
+    pub(super) name: At<String>,
+    pub(super) at: usize,
+    /// Any of these is to be true. Each has its text.
+    pub(super) conds: Vec<(Origin<'a>, Cond)>,
+    pub(super) doing: Doing,
+    pub(super) options: Chosen,
+    pub(super) of: Of<'a>,
+}
+
+/// What a draft was read of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of<'a> {
+    /// A file of rules.
+    File,
+    /// A route of the configuration.
+    Route(&'a Route),
+    /// An application, which is asked in this phase.
+    Guest(&'a Guest, Phase),
+}
+
+impl<'a> Of<'a> {
+    /// The phase that it is of, whatever else could do what it does.
+    const fn only(self) -> Option<Phase> {
+        match self {
+            Self::File => None,
+            Self::Route(_) => Some(Phase::Route),
+            Self::Guest(_, phase) => Some(phase),
+        }
+    }
+
+    fn allow(self) -> Option<&'a [IpNet]> {
+        match self {
+            Self::Route(route) if !route.allow.is_empty() => Some(&route.allow),
+            _ => None,
+        }
+    }
 }
 
 impl Policy {
@@ -58,20 +93,25 @@ fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<
     let of_files: Vec<_> = files.iter().map(|file| line_starts(file.text)).collect();
     let of_routes: Vec<_> =
         routes.iter().map(|route| [&route.when, &route.then].map(|text| line_starts(text))).collect();
+    let of_guests: Vec<_> = world.guests.iter().map(guests::lines).collect();
     for (file, lines) in files.iter().zip(&of_files) {
         read_file(Origin { path: file.path, text: file.text, lines, key: None }, &mut drafts, &mut problems);
     }
     for (route, lines) in routes.iter().zip(&of_routes) {
         read_route(route, lines, &mut drafts, &mut problems);
     }
+    for (guest, lines) in world.guests.iter().zip(&of_guests) {
+        guests::read(guest, lines, &mut drafts, &mut problems);
+    }
     names_differ(&drafts, &mut problems);
-    let upstreams = upstreams(&drafts, world);
+    let mut upstreams = upstreams(&drafts, world);
+    let forwards = guests::forwards(world, &mut upstreams, &mut problems);
     let known = Known {
         colo: world.colo,
         node: world.node,
         listeners: world.listeners,
         upstreams: upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
-        apps: world.apps,
+        apps: world.guests.iter().map(|guest| guest.name.clone()).collect(),
         tags: tags(&drafts, &mut problems),
         has_databases: world.has_databases,
     };
@@ -84,7 +124,7 @@ fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<
                 asking.extend(asked.into_iter().map(|(phase, expr)| Asking { rule: id, phase, expr }));
                 rules.push(rule);
             }
-            Err(problem) => problems.push(problem),
+            Err(mistakes) => problems.extend(mistakes),
         }
     }
     few_enough(&asking, &rules, &mut problems);
@@ -92,13 +132,17 @@ fn compile(files: &[Source<'_>], routes: &[Route], world: &World<'_>) -> Result<
         problems.truncate(RULE_PROBLEMS_MAX);
         return Err(problems);
     }
-    let (series, labels) = count_by_name(&mut rules, &upstreams, world.series.clone());
+    let (series, labels, app_labels) =
+        count_by_name(&mut rules, &upstreams, &known.apps, world.series.clone());
     let resolver = world.resolver.as_ref().map(|_| world.upstreams.len() as UpstreamId);
     let is_unended = |file: &&Source<'_>| !file.text.is_empty() && !file.text.ends_with('\n');
     let built = build(&rules, &asking, lowering, world.listeners);
     Ok(Policy {
         listed: drafts.iter().map(Draft::listed).collect(),
         tags: known.tags,
+        apps: known.apps,
+        forwards,
+        app_labels,
         rules,
         upstreams,
         resolver,
@@ -117,8 +161,8 @@ fn read_file<'a>(origin: Origin<'a>, drafts: &mut Vec<Draft<'a>>, problems: &mut
     drafts.extend(rules.into_iter().map(|rule| {
         let line = origin.line_and_column(rule.at).0;
         let name = rule.name.unwrap_or_else(|| At { at: rule.at, it: format!("{file_name}:{line}") });
-        let (cond, doing, options) = (rule.cond, rule.doing, rule.options);
-        Draft { origin, action_origin: origin, name, at: rule.at, cond, doing, options, route: None }
+        let (conds, doing, options) = (vec![(origin, rule.cond)], rule.doing, rule.options);
+        Draft { origin, action_origin: origin, name, at: rule.at, conds, doing, options, of: Of::File }
     }));
 }
 
@@ -146,18 +190,23 @@ fn read_route<'a>(
         action_origin: then,
         name,
         at: 0,
-        cond,
+        conds: vec![(when, cond)],
         doing,
         options,
-        route: Some(route),
+        of: Of::Route(route),
     });
 }
 
 fn names_differ(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
     let mut places: HashMap<&str, String> = HashMap::new();
     for draft in drafts {
-        let place = draft.origin.place(draft.name.at);
+        // All rules of an application have its name.
+        let place = match draft.of {
+            Of::Guest(guest, _) => guest.place.clone(),
+            _ => draft.origin.place(draft.name.at),
+        };
         match places.get(&*draft.name.it) {
+            Some(first) if *first == place && matches!(draft.of, Of::Guest(..)) => {}
             Some(first) => {
                 let message = format!("the name `{}` is taken by the rule at {first}", draft.name.it);
                 problems.push(Problem { place, message });
@@ -184,7 +233,7 @@ fn upstreams(drafts: &[Draft<'_>], world: &World<'_>) -> Vec<Upstream> {
 }
 
 /// What an upstream is called that a rule names by its servers.
-fn unnamed(servers: &[SocketAddr]) -> String {
+pub(super) fn unnamed(servers: &[SocketAddr]) -> String {
     servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
 }
 
@@ -239,8 +288,13 @@ fn few_enough(asking: &[Asking], rules: &[Rule], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Gives rules and servers their labels: those that have one keep it.
-fn count_by_name(rules: &mut [Rule], upstreams: &[Upstream], mut series: Series) -> (Series, Vec<Vec<u8>>) {
+/// Gives rules, servers and applications their labels: those that have one keep it.
+fn count_by_name(
+    rules: &mut [Rule],
+    upstreams: &[Upstream],
+    apps: &[String],
+    mut series: Series,
+) -> (Series, Vec<Vec<u8>>, Vec<u8>) {
     let place = |names: &mut Vec<String>, name: &str, most: usize| {
         names.iter().position(|known| known == name).unwrap_or_else(|| {
             if names.len() < most {
@@ -263,18 +317,24 @@ fn count_by_name(rules: &mut [Rule], upstreams: &[Upstream], mut series: Series)
         let of_server = |server| place(&mut series.servers, &name(server), SERVER_SERIES_MAX);
         labels.push(servers.map(of_server).collect());
     }
-    (series, labels)
+    if !apps.is_empty() {
+        place(&mut series.apps, APP_NONE, APP_SERIES_MAX);
+    }
+    let app_labels = apps.iter().map(|app| place(&mut series.apps, app, APP_SERIES_MAX)).collect();
+    (series, labels, app_labels)
 }
 
 impl Draft<'_> {
     /// How many names and networks it lists.
     fn listed(&self) -> [usize; 2] {
-        let mut listed = [0, self.route.map_or(0, |route| route.allow.len())];
-        self.cond.each(&mut |test| match test.field.row().kind {
-            Kind::Name => listed[0] += test.values.len(),
-            Kind::Network => listed[1] += test.values.len(),
-            _ => {}
-        });
+        let mut listed = [0, self.of.allow().map_or(0, <[IpNet]>::len)];
+        for (_, cond) in &self.conds {
+            cond.each(&mut |test| match test.field.row().kind {
+                Kind::Name => listed[0] += test.values.len(),
+                Kind::Network => listed[1] += test.values.len(),
+                _ => {}
+            });
+        }
         listed
     }
 
@@ -284,24 +344,33 @@ impl Draft<'_> {
         lowering: &mut Lowering,
         known: &Known<'_>,
         world: &World<'_>,
-    ) -> Result<(Rule, Vec<(Phase, Expr)>), Problem> {
-        let in_cond = |mistake: Mistake| self.origin.problem(&mistake);
-        let in_action = |mistake: Mistake| self.action_origin.problem(&mistake);
-        let action = self.action(known, world).map_err(in_action)?;
-        let mut expr = lowering.cond(&self.cond, known).map_err(in_cond)?;
-        if let Some(allow) = self.route.map(|route| &route.allow).filter(|allow| !allow.is_empty()) {
-            expr = Expr::And(vec![lowering.allowed(allow, 0).map_err(in_cond)?, expr]);
+    ) -> Result<(Rule, Vec<(Phase, Expr)>), Vec<Problem>> {
+        let action = self.action(known, world);
+        let action = action.map_err(|mistake| vec![self.action_origin.problem(&mistake)])?;
+        let (mut asked, mut problems): (Vec<(Phase, Vec<Expr>)>, _) = (Vec::new(), Vec::new());
+        for (origin, cond) in &self.conds {
+            match self.asked(lowering, known, origin, cond) {
+                Ok(of_cond) => of_cond.into_iter().for_each(|(phase, expr)| {
+                    match asked.iter_mut().find(|(known, _)| *known == phase) {
+                        Some((_, exprs)) => exprs.push(expr),
+                        None => asked.push((phase, vec![expr])),
+                    }
+                }),
+                Err(problem) => problems.push(problem),
+            }
         }
-        let terms = &lowering.terms;
-        let wrong =
-            |wrong: Wrong| if wrong.in_action { in_action(wrong.mistake) } else { in_cond(wrong.mistake) };
-        // A route is a rule of the phase `route`, whatever else could do what it does.
-        let only = self.route.map(|_| Phase::Route);
-        let asked = phases(&self.cond, &expr, terms, &self.doing, only).map_err(wrong)?;
-        says_for_whom(&asked, terms, &self.doing, self.route.is_some()).map_err(wrong)?;
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let any = |mut exprs: Vec<Expr>| if exprs.len() == 1 { exprs.remove(0) } else { Expr::Or(exprs) };
+        let asked: Vec<_> = asked.into_iter().map(|(phase, exprs)| (phase, any(exprs))).collect();
         let timeout = self.options.timeout.map(Duration::from_micros);
         let chosen = self.options.fallback.as_ref().map(|chosen| chosen.it);
-        let fallback = self.route.map(|route| route.fallback).or(chosen).unwrap_or_default();
+        let (fallback, share) = match self.of {
+            Of::File => (chosen.unwrap_or_default(), None),
+            Of::Route(route) => (route.fallback, None),
+            Of::Guest(guest, _) => (guest.fallback, u32::try_from(guest.queue).ok()),
+        };
         let rule = Rule {
             name: self.name.it.clone(),
             place: self.origin.place(self.at),
@@ -312,8 +381,34 @@ impl Draft<'_> {
             log: self.options.log,
             dry_run: self.options.dry_run,
             label: 0,
+            share,
+            is_for_all: !asked.iter().any(|(_, expr)| names_clients(expr, &lowering.terms)),
         };
         Ok((rule, asked))
+    }
+
+    /// Where one of its conditions is asked.
+    fn asked(
+        &self,
+        lowering: &mut Lowering,
+        known: &Known<'_>,
+        origin: &Origin<'_>,
+        cond: &Cond,
+    ) -> Result<Vec<(Phase, Expr)>, Problem> {
+        let in_cond = |mistake: Mistake| origin.problem(&mistake);
+        let mut expr = lowering.cond(cond, known).map_err(in_cond)?;
+        if let Some(allow) = self.of.allow() {
+            expr = Expr::And(vec![lowering.allowed(allow, 0).map_err(in_cond)?, expr]);
+        }
+        let terms = &lowering.terms;
+        let wrong = |wrong: Wrong| {
+            let origin = if wrong.in_action { &self.action_origin } else { origin };
+            origin.problem(&wrong.mistake)
+        };
+        let asked = phases(cond, &expr, terms, &self.doing, self.of.only()).map_err(wrong)?;
+        let is_route = matches!(self.of, Of::Route(_));
+        says_for_whom(&asked, terms, &self.doing, is_route).map_err(wrong)?;
+        Ok(asked)
     }
 
     fn action(&self, known: &Known<'_>, world: &World<'_>) -> Result<Action, Mistake> {
@@ -339,7 +434,7 @@ impl Draft<'_> {
             }
             (ActionId::Divert, Argument::Servers(servers)) => Action::Divert(upstream_id(&unnamed(servers))?),
             (ActionId::Retry, Argument::Name(name)) => Action::Retry(upstream_id(name)?),
-            (ActionId::App, Argument::Name(name)) => Action::App(app(name, *at, known.apps)? as u16),
+            (ActionId::App, Argument::Name(name)) => Action::App(app(name, *at, &known.apps)? as u16),
             (ActionId::Tag, Argument::Name(name)) => {
                 Action::Tag(known.tags.iter().position(|tag| tag == name).unwrap_or_default() as u8)
             }

@@ -8,9 +8,10 @@ use super::facts::Facts;
 use super::language::FieldId;
 use super::phase::Phase;
 use super::rule::{Decision, Hit, Rule, RuleId};
+use super::stage::Stage;
 use super::upstream::{Upstream, UpstreamId};
 use super::world::Series;
-use crate::limits::SERVER_SERIES_MAX;
+use crate::limits::{APP_SERIES_MAX, SERVER_SERIES_MAX};
 
 /// All rules and routes of a node.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,12 @@ pub struct Policy {
     pub(super) labels: Vec<Vec<u8>>,
     /// The names of tags, by their bits.
     pub(super) tags: Vec<String>,
+    /// The names of applications.
+    pub(super) apps: Vec<String>,
+    /// What each application may ask, in the order in which it names them.
+    pub(super) forwards: Vec<Vec<UpstreamId>>,
+    /// The label of each application.
+    pub(super) app_labels: Vec<u8>,
     /// How many names and networks each rule lists.
     pub(super) listed: Vec<[usize; 2]>,
     pub(super) engine: Engine,
@@ -72,10 +79,12 @@ impl Policy {
         !self.engine.stages[phase as usize].entries.is_empty()
     }
 
-    /// Whether a rule may hand a query over.
+    /// Whether a rule may hand a query over, or there is an application, which may have work of its own.
     #[must_use]
     pub fn needs_workers(&self) -> bool {
-        self.has_rules_of(LATER) || self.asked(Phase::Route as usize).any(Rule::waits)
+        !self.apps.is_empty()
+            || self.has_rules_of(LATER)
+            || self.asked(Phase::Route as usize).any(Rule::waits)
     }
 
     /// Whether any rule asks where clients are.
@@ -112,6 +121,13 @@ impl Policy {
         &self.rules
     }
 
+    /// Whether a rule is asked in any phase: else it cannot be true here.
+    #[must_use]
+    pub fn is_asked(&self, rule: RuleId) -> bool {
+        let has = |stage: &Stage| stage.entries.iter().any(|entry| entry.rule == rule);
+        self.engine.stages[..LATER].iter().any(has)
+    }
+
     /// The upstreams, by their ids.
     #[must_use]
     pub fn upstreams(&self) -> &[Upstream] {
@@ -130,6 +146,19 @@ impl Policy {
     pub fn server_label(&self, upstream: UpstreamId, server: usize) -> usize {
         let label = self.labels.get(usize::from(upstream)).and_then(|labels| labels.get(server));
         label.map_or(SERVER_SERIES_MAX, |label| usize::from(*label))
+    }
+
+    /// The upstreams that an application may ask, in the order in which it names them.
+    #[must_use]
+    pub fn forwards(&self, app: u16) -> &[UpstreamId] {
+        self.forwards.get(usize::from(app)).map_or(&[], Vec::as_slice)
+    }
+
+    /// How an application is counted: a value of the label of applications.
+    #[inline]
+    #[must_use]
+    pub fn app_label(&self, app: u16) -> usize {
+        self.app_labels.get(usize::from(app)).map_or(APP_SERIES_MAX, |label| usize::from(*label))
     }
 
     /// Rules that cannot be true here, and why: lines for an operator.

@@ -169,18 +169,19 @@ impl Engine {
         is_any
     }
 
-    /// What a phase comes to, by asking every rule, each of which is given to `see`: whether it matches, and
-    /// the term that decided.
+    /// What a phase comes to, by asking every one of some rules, each of which is given to `see`: whether it
+    /// matches, and the term that decided.
     pub(super) fn decide_seen(
         &self,
         stage: usize,
+        is_asked: impl Fn(Entry) -> bool,
         rules: &[Rule],
         facts: &Facts<'_>,
         mut see: impl FnMut(&Rule, bool, Option<(&Term, bool)>),
     ) -> Decision {
         let mut decision = Decision { tags: facts.tags, ..Decision::default() };
         let place = Dimension::ALL.map(|dimension| self.class(dimension, facts));
-        for entry in &self.stages[stage].entries {
+        for entry in self.stages[stage].entries.iter().filter(|entry| is_asked(**entry)) {
             let asked = Asked { facts, place, tags: decision.tags };
             let (is_match, term) = self.matches(*entry, &asked);
             let term = term.map(|(term, is_so)| (&self.terms[term as usize], is_so));

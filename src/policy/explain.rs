@@ -1,15 +1,15 @@
 //! Why: what rules say of a query, and where they are asked, in lines for an operator. The same programs are
 //! run as when it counts, one after the other.
 
-use domain::base::iana::OptRcode;
-
 use super::compiled::Policy;
 use super::facts::Facts;
 use super::language::ActionId;
 use super::phase::Phase;
-use super::rule::{Action, Decision, Rule};
+use super::rule::{Action, Decision, Rule, RuleId};
+use super::stage::Entry;
 use super::term::Term;
 use super::upstream::UpstreamId;
+use super::values::rcode_text;
 
 impl Policy {
     /// Each rule that a phase asks, whether it matches, and the term that decides: lines for an operator.
@@ -21,6 +21,18 @@ impl Policy {
     /// What a phase comes to, and why.
     #[must_use]
     pub fn explained(&self, phase: Phase, facts: &Facts<'_>) -> (Decision, Vec<String>) {
+        self.explained_after(phase, None, facts)
+    }
+
+    /// The same; with a rule, without that and those before it.
+    #[must_use]
+    pub fn explained_after(
+        &self,
+        phase: Phase,
+        after: Option<RuleId>,
+        facts: &Facts<'_>,
+    ) -> (Decision, Vec<String>) {
+        let is_asked = |entry: Entry| after.is_none_or(|after| entry.rule > after);
         let mut lines = Vec::new();
         let see = |rule: &Rule, is_match: bool, term: Option<(&Term, bool)>| {
             let why =
@@ -28,7 +40,7 @@ impl Policy {
             let comes = if is_match { self.done(rule) } else { "no".to_owned() };
             lines.push(format!("rule \"{}\" ({}): {why}: {comes}", rule.name, rule.place));
         };
-        let decision = self.engine.decide_seen(phase as usize, &self.rules, facts, see);
+        let decision = self.engine.decide_seen(phase as usize, is_asked, &self.rules, facts, see);
         (decision, lines)
     }
 
@@ -38,12 +50,12 @@ impl Policy {
         let upstream = |id: UpstreamId| self.upstreams.get(usize::from(id)).map_or("", |known| &*known.name);
         let (id, argument) = match rule.action {
             Action::Native => (ActionId::Native, String::new()),
-            Action::Answer(code) => (ActionId::Answer, OptRcode::masked_from_int(code).to_string()),
+            Action::Answer(code) => (ActionId::Answer, rcode_text(code)),
             Action::Drop => (ActionId::Drop, String::new()),
             Action::Truncate => (ActionId::Truncate, String::new()),
             Action::Forward(id) => (ActionId::Forward, upstream(id).to_owned()),
             Action::Resolve => (ActionId::Resolve, String::new()),
-            Action::App(app) => (ActionId::App, app.to_string()),
+            Action::App(app) => (ActionId::App, self.apps.get(usize::from(app)).cloned().unwrap_or_default()),
             Action::CacheOnly => (ActionId::CacheOnly, String::new()),
             Action::Retry(id) => (ActionId::Retry, upstream(id).to_owned()),
             Action::Pass => (ActionId::Pass, String::new()),

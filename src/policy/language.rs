@@ -332,7 +332,14 @@ pub(super) static ACTIONS: [ActionRow; 14] = {
             "these servers are asked: addresses with or without a port (53), or an `[[upstream]]`",
         ),
         action(Id::Resolve, "resolve", "", (Route, PostCache), true, "the resolver is asked"),
-        action(Id::App, "app", "NAME", (Route, PostCache), true, "an application answers"),
+        action(
+            Id::App,
+            "app",
+            "NAME",
+            (Route, Done),
+            true,
+            "an application decides; where it passes, the rules after this one are asked",
+        ),
         action(
             Id::CacheOnly,
             "cache-only",

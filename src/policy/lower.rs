@@ -25,7 +25,7 @@ pub(super) struct Known<'a> {
     pub(super) listeners: &'a [SocketAddr],
     /// Names of upstreams, by their ids.
     pub(super) upstreams: Vec<String>,
-    pub(super) apps: &'a [String],
+    pub(super) apps: Vec<String>,
     /// Tags that a rule sets, by their bits.
     pub(super) tags: Vec<String>,
     pub(super) has_databases: bool,
@@ -96,7 +96,7 @@ impl Lowering {
             Kind::Listener => listeners(test, known.listeners),
             Kind::Upstream => upstreams(test, known)?,
             Kind::Tag => tags(test, &known.tags),
-            Kind::App => apps(test, known.apps)?,
+            Kind::App => apps(test, &known.apps)?,
             Kind::Ratio => match test.values.first().map(|value| &value.it) {
                 Some(Value::Ratio(some, all)) => Check::Sample(*some, *all),
                 _ => Check::Constant(false),

@@ -11,6 +11,7 @@ mod engine;
 mod explain;
 mod expr;
 pub mod facts;
+mod guests;
 mod language;
 mod lexer;
 mod lower;
@@ -31,6 +32,8 @@ mod values;
 mod world;
 
 pub use compiled::Policy;
+pub use guests::check_hook;
 pub use reference::reference;
 pub use rule::{Action, Decision, Fallback, Hit, Route, Rule, RuleId};
-pub use world::{Series, Source, World};
+pub use values::{rcode, rcode_text};
+pub use world::{Guest, Phrase, Series, Source, World};

@@ -125,6 +125,10 @@ pub struct Rule {
     pub dry_run: bool,
     /// How it is counted: a value of the label of rules.
     pub label: u8,
+    /// How many jobs of each thread that answers it may have, if that is not as many as any rule.
+    pub share: Option<u32>,
+    /// Its condition names no clients: it may be anybody's query.
+    pub is_for_all: bool,
 }
 
 impl Rule {

@@ -1,5 +1,6 @@
 //! The language, field by field; what is decided, and why.
 
+mod guests;
 mod mistakes;
 
 use core::net::SocketAddr;
@@ -9,7 +10,9 @@ use std::net::IpAddr;
 use super::facts::{Cached, Facts, Later, Outcome, Tags};
 use super::phase::Phase;
 use super::upstream::Upstream;
-use super::{Action, Decision, Fallback, Hit, Policy, Route, Series, Source, World};
+use super::{
+    Action, Decision, Fallback, Guest, Hit, Phrase, Policy, Route, Series, Source, World, check_hook,
+};
 use crate::dns::consts::{HEADER_LEN, rtype};
 use crate::dns::name::{Name, Walk};
 use crate::limits::{
@@ -28,6 +31,7 @@ struct Node {
     upstreams: Vec<Upstream>,
     resolver: Option<Upstream>,
     series: Series,
+    guests: Vec<Guest>,
     colo: &'static str,
     has_databases: bool,
 }
@@ -43,6 +47,7 @@ impl Default for Node {
             ],
             resolver: Some(Upstream::of_servers("any name".to_owned(), server("127.0.0.1:5354"))),
             series: Series::default(),
+            guests: Vec::new(),
             colo: "test1",
             has_databases: true,
         }
@@ -56,7 +61,7 @@ impl Node {
             node: "node1.example",
             listeners: &self.listeners,
             upstreams: &self.upstreams,
-            apps: &[],
+            guests: &self.guests,
             resolver: self.resolver.clone(),
             series: self.series.clone(),
             has_databases: self.has_databases,

@@ -108,6 +108,21 @@ const RCODES: Codes = Codes {
     name: rcode_name,
 };
 
+/// The response code that a word stands for, with the bits of EDNS.
+#[must_use]
+pub fn rcode(word: &str) -> Option<u16> {
+    match code(word, 0, &RCODES) {
+        Ok(Value::Number(code)) => u16::try_from(code).ok(),
+        _ => None,
+    }
+}
+
+/// A response code as it is written.
+#[must_use]
+pub fn rcode_text(code: u16) -> String {
+    OptRcode::masked_from_int(code).to_string()
+}
+
 fn rcode_name(code: u16) -> Option<&'static str> {
     OptRcode::masked_from_int(code).to_mnemonic_str()
 }

@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::phase::Phase;
+use super::rule::Fallback;
 use super::upstream::Upstream;
 
 /// A file of rules.
@@ -22,6 +24,39 @@ pub struct Series {
     pub rules: Vec<String>,
     /// Servers: the upstream's name, a slash, the address.
     pub servers: Vec<String>,
+    /// Applications. The first is "none", where there are any.
+    pub apps: Vec<String>,
+}
+
+/// A text that somebody has written, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phrase {
+    /// The text.
+    pub text: String,
+    /// What mistakes call the place.
+    pub place: String,
+}
+
+/// An application, as far as it concerns rules: by its router it is a rule of the phase `route`, and by each
+/// of its hooks one of a later phase. They come after all others, in the order of applications.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guest {
+    /// What it is called, and so are its rules.
+    pub name: String,
+    /// Where that stands.
+    pub place: String,
+    /// Which queries it takes on the shard: those for which any of these is true.
+    pub router: Vec<Phrase>,
+    /// In which phases it is asked besides, and about which queries.
+    pub hooks: Vec<(Phase, Phrase)>,
+    /// What happens when it cannot be asked.
+    pub fallback: Fallback,
+    /// Jobs of each thread that answers, at most.
+    pub queue: usize,
+    /// Upstreams that it may ask: names of configured ones, or addresses.
+    pub forward: Vec<Phrase>,
+    /// Where it says that it asks the resolver, if it does.
+    pub resolve: Option<String>,
 }
 
 /// What rules may speak of.
@@ -35,8 +70,8 @@ pub struct World<'a> {
     pub listeners: &'a [SocketAddr],
     /// What is configured.
     pub upstreams: &'a [Upstream],
-    /// The names of applications.
-    pub apps: &'a [String],
+    /// The applications, by their numbers.
+    pub guests: &'a [Guest],
     /// The resolver, if there is one.
     pub resolver: Option<Upstream>,
     /// What is counted by name already.

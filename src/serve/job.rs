@@ -129,6 +129,8 @@ pub struct Taken<'a> {
     pub account: &'a Account,
     /// How the rule that hands it over is counted: a value of the label of rules.
     pub label: usize,
+    /// How many jobs that rule may have, if they are fewer than any may.
+    pub share: u32,
     /// When it was taken in.
     pub asked: Instant,
     /// The query, which has been parsed.
@@ -237,8 +239,8 @@ impl Desk {
     /// # Errors
     /// No job is at hand, or the rule has its share of them.
     pub fn hand_over(&mut self, way: Way, taken: &Taken<'_>) -> Result<(), usize> {
-        let has_share =
-            |desk: &Self| desk.taken.get(taken.label).is_some_and(|of_rule| *of_rule < desk.share);
+        let share = self.share.min(taken.share);
+        let has_share = |desk: &Self| desk.taken.get(taken.label).is_some_and(|of_rule| *of_rule < share);
         if self.free.is_empty() || !has_share(self) {
             self.collect();
         }

@@ -86,6 +86,9 @@ pub struct Settings {
     pub policy: Policy,
     /// What the applications that rules speak of are, for those who run them.
     pub apps: Apps,
+    /// The counters that applications have of their own, in the order of those: the application, and what it
+    /// calls the counter.
+    pub metrics: Vec<(String, String)>,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
     /// keep their places.
     pub series: Vec<String>,
@@ -132,13 +135,14 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let Series { rules, servers } = settings.policy.series();
+        let Series { rules, servers, apps } = settings.policy.series();
         let names = Names {
             zones: series,
             addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
             rules: rules.clone(),
             servers: servers.clone(),
-            ..Names::default()
+            apps: apps.clone(),
+            metrics: settings.metrics,
         };
         Ok(Self {
             answers,
@@ -177,10 +181,12 @@ impl Snapshot {
         &self.policy
     }
 
-    /// How the rule of a way is counted: a value of [`RULE`](crate::stats::labels::RULE).
+    /// How the rule of a way is counted: a value of [`RULE`](crate::stats::labels::RULE); and how many jobs
+    /// it may have at most.
     #[must_use]
-    pub fn route_label(&self, way: Way) -> usize {
-        self.policy.rules().get(usize::from(way.rule)).map_or(0, |rule| usize::from(rule.label))
+    pub fn route_share(&self, way: Way) -> (usize, u32) {
+        let rule = self.policy.rules().get(usize::from(way.rule));
+        rule.map_or((0, u32::MAX), |rule| (usize::from(rule.label), rule.share.unwrap_or(u32::MAX)))
     }
 
     /// Which of the snapshots that this process has published.
@@ -348,6 +354,7 @@ pub(crate) mod tests {
             drop: Vec::new(),
             policy: Policy::default(),
             apps: Apps::default(),
+            metrics: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };

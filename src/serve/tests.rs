@@ -31,7 +31,7 @@ fn ruled_and(rules: &str, change: impl FnOnce(&mut Settings)) -> Snapshot {
             node: "node1.example",
             listeners: &listeners,
             upstreams: &[],
-            apps: &[],
+            guests: &[],
             resolver: None,
             series: Series::default(),
             has_databases: false,
@@ -300,7 +300,7 @@ fn rules_of_later_phases_concern_the_nodes_own_names_alone() {
     let unrouted = |asked: &Asked| matches!(asked.verdict, Verdict::HandOff(Way { rule: UNROUTED, .. }));
     let asked = ask(&node, &query(OURS, rtype::PTR));
     assert!(unrouted(&asked) && asked.account.zone.is_some());
-    assert_eq!(node.route_label(Way { rule: UNROUTED, serial: 0 }), 0);
+    assert_eq!(node.route_share(Way { rule: UNROUTED, serial: 0 }), (0, u32::MAX));
     for (text, qtype) in [
         (OURS, rtype::A),
         ("1.168.192.in-addr.arpa", rtype::PTR),

@@ -9,9 +9,9 @@ use std::ops::Deref;
 use super::app_labels::{APP, APP_EVENT, APP_VERDICT, BAD_REPLY, HOSTCALL_REFUSED, METRIC, METRIC_APP, TRAP};
 use super::labels::{
     ADDRESS, CACHE_LOOK, CLASS, CLOSED, COMPARED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO,
-    FAMILY, FORGED, Label, OPCODE, OVER_LIMIT as OVER_LIMIT_RESULT, QUERY_BIN, RCODE, REARM, REPLY_BIN,
-    ROUTE, RTT_BIN, RULE, SERVER, SERVICE, TRANSPORT, TRIAL, TYPE, VERSION, Values, WORK_REFUSAL, XDP_REASON,
-    ZONE,
+    FAMILY, FORGED, Label, OPCODE, OVER_LIMIT as OVER_LIMIT_RESULT, PHASE, PHASE_BIN, QUERY_BIN, RCODE,
+    REARM, REPLY_BIN, ROUTE, RTT_BIN, RULE, SERVER, SERVICE, TRANSPORT, TRIAL, TYPE, VERSION, Values,
+    WORK_REFUSAL, XDP_REASON, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -96,7 +96,7 @@ impl Family {
     /// Whether it counts by bins of sizes or times: then the last label is the bin.
     #[must_use]
     pub fn is_histogram(&self) -> bool {
-        self.labels.last().is_some_and(|label| matches!(label.values, Values::Bins(_) | Values::Times))
+        self.labels.last().is_some_and(|label| matches!(label.values, Values::Bins(_) | Values::Times(_)))
     }
 
     /// Whether it counts microseconds, which are shown as seconds.
@@ -268,6 +268,10 @@ families! {
         "Datagrams at the ports of the conductor that answer no query, by what does not match.",
     UPSTREAM_RTT: "upstream_seconds" [SERVER, RTT_BIN] "Time to the response of an upstream server.",
     UPSTREAM_RTT_SUM: "upstream_seconds_sum" [SERVER] "Microseconds of all responses of an upstream server.",
+    PHASE_TIME: "phase_seconds" [PHASE, PHASE_BIN]
+        "Time that queries of workers are in a phase, with what follows until the next one; of a sample.",
+    PHASE_TIME_SUM: "phase_seconds_sum" [PHASE]
+        "Microseconds that queries of workers are in a phase; of a sample.",
     COALESCED: "coalesced_total" [] "Queries that waited for the answer to an equal one.",
     CACHE_LOOKS: "cache_lookups_total" [CACHE_LOOK] "Lookups in the cache, by result.",
     CACHE_STORED: "cache_stored_total" [] "Responses stored in the cache.",

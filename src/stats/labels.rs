@@ -37,8 +37,8 @@ pub enum Values {
     OwnerOfMetric,
     /// Counters that applications have of their own, and `other`.
     Metrics,
-    /// Times: the end of the bin, in seconds; the last bin is open.
-    Times,
+    /// Times, in powers of two of so many microseconds: the end of the bin, in seconds; the last bin is open.
+    Times(u64),
     /// Sizes in bytes, so many to a bin; the last bin is open.
     Bins(usize),
 }
@@ -92,8 +92,8 @@ impl Names {
         match label.values {
             Values::Fixed(names) | Values::Partly(names, _) => names[value].to_owned(),
             Values::Bins(len) => (value * len).to_string(),
-            Values::Times if value + 1 == label.len => "+Inf".to_owned(),
-            Values::Times => format!("{}", (RTT_BIN_FIRST_MICROS << value) as f64 / 1e6),
+            Values::Times(_) if value + 1 == label.len => "+Inf".to_owned(),
+            Values::Times(first) => format!("{}", (first << value) as f64 / 1e6),
             Values::Zones => self.zones.get(value).map_or("other", String::as_str).to_owned(),
             Values::Addresses => self.addresses.get(value).map_or("other", String::as_str).to_owned(),
             Values::Rules => self.rules.get(value).map_or("other", String::as_str).to_owned(),
@@ -121,7 +121,7 @@ impl Names {
     pub fn len_in_use(&self, label: &Label) -> usize {
         match label.values {
             Values::Partly(_, own) if !self.have_platform() => own,
-            Values::Fixed(_) | Values::Partly(..) | Values::Bins(_) | Values::Times => label.len,
+            Values::Fixed(_) | Values::Partly(..) | Values::Bins(_) | Values::Times(_) => label.len,
             Values::Zones => self.zones.len(),
             Values::Addresses => self.addresses.len(),
             Values::Rules => self.rules.len(),
@@ -430,16 +430,31 @@ pub const FORGED_QUESTION: usize = 1;
 pub const FORGED_CASE: usize = 2;
 /// The cookie is not ours, or is not there.
 pub const FORGED_COOKIE: usize = 3;
-/// Up to which time a response took: powers of two of [`RTT_BIN_FIRST_MICROS`].
-pub static RTT_BIN: Label = Label { name: "le", len: 16, values: Values::Times };
-/// The end of the first bin of [`RTT_BIN`], in microseconds. The last bin is open.
-pub const RTT_BIN_FIRST_MICROS: u64 = 64;
+/// Up to which time a response took: from 64 us to a second.
+pub static RTT_BIN: Label = Label { name: "le", len: 16, values: Values::Times(64) };
+/// The phases of a query's life.
+pub static PHASE: Label =
+    Label::fixed("phase", &["route", "request", "post-cache", "response", "reply", "done"]);
+/// How long a query was in a phase: from 4 us to a second.
+pub static PHASE_BIN: Label = Label { name: "le", len: 20, values: Values::Times(4) };
 /// The value of [`RTT_BIN`] for a time in microseconds.
 #[inline]
 #[must_use]
 pub fn rtt_bin(micros: u64) -> usize {
+    time_bin(&RTT_BIN, micros)
+}
+
+/// The value of [`PHASE_BIN`] for a time in microseconds.
+#[must_use]
+pub fn phase_bin(micros: u64) -> usize {
+    time_bin(&PHASE_BIN, micros)
+}
+
+#[inline]
+fn time_bin(label: &Label, micros: u64) -> usize {
+    let Values::Times(first) = label.values else { return 0 };
     let mut bin = 0;
-    while bin < RTT_BIN.len - 1 && micros > RTT_BIN_FIRST_MICROS << bin {
+    while bin < label.len - 1 && micros > first << bin {
         bin += 1;
     }
     bin

@@ -7,6 +7,7 @@ use super::cache::{Cache, Found, Key, Stored};
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Conductor, Waiter};
 use super::divert::Copy;
+use super::errands::Guests;
 use super::places::{Place, Places};
 use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
 use super::question::Question;
@@ -16,18 +17,21 @@ use super::task::{Task, Waiting, Wants, label, name, rules};
 use super::tasks::Tasks;
 use super::trace::{Steps, Tracing};
 use crate::dns::arrival::Arrival;
-use crate::limits::{WORK_COPIES_MAX, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, WORK_TASKS_MAX};
+use crate::limits::{
+    PHASE_TIME_EVERY, WORK_COPIES_MAX, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, WORK_TASKS_MAX,
+};
 use crate::policy::phase::Phase;
 use crate::policy::upstream::UpstreamId;
 use crate::policy::{Decision, Hit, Policy, RuleId};
 use crate::serve::job::{Inbox, Job};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{
-    CACHE_LOOKS, CACHE_STORED, DIVERTED, RULE_HITS, RULE_WOULD, WORK_REFUSED, WORKER_JOBS,
+    CACHE_LOOKS, CACHE_STORED, DIVERTED, PHASE_TIME, PHASE_TIME_SUM, RULE_HITS, RULE_WOULD, WORK_REFUSED,
+    WORKER_JOBS,
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
-    DROPPED_SHORT, WORK_REFUSED_LATE, WORK_REFUSED_TASKS,
+    DROPPED_SHORT, WORK_REFUSED_LATE, WORK_REFUSED_TASKS, phase_bin,
 };
 use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
@@ -50,12 +54,17 @@ pub(super) struct Hands {
     pub(super) tracing: Tracing,
     /// Queries until the next one that is traced.
     pub(super) to_trace: u32,
+    /// Queries until the next one whose phases are timed.
+    pub(super) to_time: u32,
     pub(super) wants: Wants,
     /// Where the steps of the next query are noted that may be traced.
     pub(super) spare_steps: Option<Box<Steps>>,
     pub(super) bench: Bench,
     /// What the cache had for the query that was looked up last.
     pub(super) found: Vec<u8>,
+    /// What an application said last.
+    pub(super) said: Vec<u8>,
+    pub(super) guests: Guests,
     /// Queries without a client that are to begin.
     pub(super) prefetches: Vec<Task>,
     /// The thread of TCP was given something back.
@@ -80,14 +89,15 @@ impl Hands {
         let is_sampled = self.is_sampled() || job.is_traced;
         let steps = self.tracing.to.as_ref().filter(|_| is_sampled || self.wants.traces);
         let steps = steps.map(|_| self.spare_steps.take().unwrap_or_else(Steps::new));
-        let query = Query::new(job.asked, self.patience);
-        let task = Task { steps, is_sampled, ..Task::new(query, job, Some(desk), snapshot) };
+        let query = Query::new(job.asked, job.connection.is_some(), self.patience);
+        let phase = self.is_timed().then_some((Phase::Route, job.asked));
+        let task = Task { steps, is_sampled, phase, ..Task::new(query, job, Some(desk), snapshot) };
         self.carry(task, Event::Begin, None, now);
     }
 
     /// Its client has asked again.
     fn drop_late(&mut self, mut job: Box<Job>, desk: usize, snapshot: Option<&Arc<Snapshot>>) {
-        let rule = snapshot.map_or(0, |snapshot| snapshot.route_label(job.way));
+        let rule = snapshot.map_or(0, |snapshot| snapshot.route_share(job.way).0);
         self.ledger.count(WORK_REFUSED.at([rule, WORK_REFUSED_LATE]));
         job.account.dropped = Some(DROPPED_LATE);
         self.ledger.post(&job.account, job.arrival.peer.ip(), None);
@@ -99,6 +109,25 @@ impl Hands {
         let Some(every) = self.tracing.sample_every else { return false };
         self.to_trace = self.to_trace.checked_sub(1).unwrap_or_else(|| every.get() - 1);
         self.to_trace == 0
+    }
+
+    /// Whether it is the turn of this query to have its phases timed.
+    fn is_timed(&mut self) -> bool {
+        self.to_time = self.to_time.checked_sub(1).unwrap_or(PHASE_TIME_EVERY - 1);
+        self.to_time == 0
+    }
+
+    /// Records how long a query was in a phase, if it is one of those: it is in another now, or at its end.
+    fn time(&mut self, phase: &mut Option<(Phase, Instant)>, next: Option<Phase>) {
+        let Some((last, since)) = *phase else { return };
+        if next == Some(last) {
+            return;
+        }
+        let now = Instant::now();
+        let took = u64::try_from(now.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX);
+        self.ledger.count(PHASE_TIME.at([last as usize, phase_bin(took)]));
+        self.ledger.add(PHASE_TIME_SUM.at([last as usize]), u32::try_from(took).unwrap_or(u32::MAX));
+        *phase = next.map(|next| (next, now));
     }
 
     /// Carries a query through its life, until it waits or ends.
@@ -113,7 +142,7 @@ impl Hands {
         self.wants.see(&snapshot);
         let policy = snapshot.policy();
         let rules = rules(policy);
-        let Some(question) = Question::read(&task.job) else { return self.unreadable(task) };
+        let Some(question) = Question::read(task.packet().bytes) else { return self.unreadable(task) };
         let mut effect = task.query.step(event, &rules);
         loop {
             if let Some(steps) = &mut task.steps {
@@ -121,7 +150,13 @@ impl Hands {
             }
             let about = About { policy, question: &question, now };
             let event = match effect {
-                Effect::Decide(phase, after) => Event::Decided(self.decide(&mut task, &about, phase, after)),
+                Effect::Decide(phase, after) => {
+                    self.time(&mut task.phase, Some(phase));
+                    Event::Decided(self.decide(&mut task, &about, phase, after))
+                }
+                Effect::Call(phase, rule, app) => {
+                    self.call(&mut task, &about, (phase, rule, app), ended.as_deref_mut())
+                }
                 Effect::LookUp(view) => Event::Looked(self.look_up(&task, &about, view)),
                 Effect::Ask(upstream) => self.ask(&mut task, &about, &rules, upstream),
                 Effect::Copy(rule, upstream) => self.copy(&mut task, &about, rule, upstream),
@@ -136,7 +171,7 @@ impl Hands {
                 }
                 Effect::Make(reply) => self.make(&mut task, &about, reply, ended.as_deref_mut()),
                 Effect::Send => self.send(&mut task, &about, ended.as_deref_mut()),
-                Effect::Wait => return self.park(task, &rules),
+                Effect::Wait => return self.park(task, &rules, ended.as_deref_mut()),
                 Effect::End => return self.end(task),
             };
             effect = task.query.step(event, &rules);
@@ -180,7 +215,7 @@ impl Hands {
             let place = if self.wants.places { *place.get_or_insert_with(look) } else { Place::default() };
             (later.country, later.asn) = (place.country, place.asn);
         }
-        let facts = about.question.facts(job, query.tags(), later);
+        let facts = about.question.facts(&job.query, &job.arrival, query.tags(), later);
         let ledger = &mut self.ledger;
         let mut note = |hit: Hit| {
             let family = if hit.is_dry_run { RULE_WOULD } else { RULE_HITS };
@@ -192,18 +227,30 @@ impl Hands {
         }
     }
 
-    fn look_up(&mut self, task: &Task, about: &About<'_>, view: Option<UpstreamId>) -> Looked {
-        let key = about.question.key(about.policy, view, &task.job);
-        let found = self.cache.look(&key, about.now, &mut self.found);
-        let (counted, looked) = match found {
-            Found::Fresh => (CACHE_FRESH, Looked::Fresh),
-            Found::Prefetch => (CACHE_PREFETCH, Looked::Fresh),
-            Found::Stale => (CACHE_STALE, Looked::Stale),
-            Found::Held => (CACHE_STALE, Looked::Held),
-            Found::Failure => (CACHE_FAILURE, Looked::Failure),
-            Found::Miss => (CACHE_MISS, Looked::Miss),
+    /// Looks into the cache, and counts what it has: that is in `found`.
+    pub(super) fn look(&mut self, key: &Key<'_>, now: Instant) -> Found {
+        let found = self.cache.look(key, now, &mut self.found);
+        let counted = match found {
+            Found::Fresh => CACHE_FRESH,
+            Found::Prefetch => CACHE_PREFETCH,
+            Found::Stale | Found::Held => CACHE_STALE,
+            Found::Failure => CACHE_FAILURE,
+            Found::Miss => CACHE_MISS,
         };
         self.ledger.count(CACHE_LOOKS.at([counted]));
+        found
+    }
+
+    fn look_up(&mut self, task: &Task, about: &About<'_>, view: Option<UpstreamId>) -> Looked {
+        let key = about.question.key(about.policy, view, task.packet());
+        let found = self.look(&key, about.now);
+        let looked = match found {
+            Found::Fresh | Found::Prefetch => Looked::Fresh,
+            Found::Stale => Looked::Stale,
+            Found::Held => Looked::Held,
+            Found::Failure => Looked::Failure,
+            Found::Miss => Looked::Miss,
+        };
         if found == Found::Prefetch
             && self.prefetches.len() < WORK_PREFETCHES_A_TURN
             && let Some(query) = task.query.prefetch(about.now)
@@ -214,13 +261,17 @@ impl Hands {
         looked
     }
 
+    /// The number of a query, which it may get now.
+    pub(super) fn number(&mut self, task: &mut Task) -> Option<u32> {
+        let most = WORK_TASKS_MAX + self.copies + self.guests.exchanges;
+        task.number = task.number.or_else(|| self.tasks.reserve(most));
+        task.number
+    }
+
     fn ask(&mut self, task: &mut Task, about: &About<'_>, rules: &Rules<'_>, upstream: UpstreamId) -> Event {
-        let Some(number) = task.number.or_else(|| self.tasks.reserve(WORK_TASKS_MAX + self.copies)) else {
-            return Event::NotAsked(WORK_REFUSED_TASKS);
-        };
-        task.number = Some(number);
+        let Some(number) = self.number(task) else { return Event::NotAsked(WORK_REFUSED_TASKS) };
         let deadline = task.query.deadline(rules);
-        let mut ask = about.question.ask(about.policy, upstream, &task.job, deadline, false);
+        let mut ask = about.question.ask(about.policy, upstream, task.packet(), deadline, false);
         ask.is_once = task.query.has_something();
         match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
             Asked::Waiting | Asked::Joined => Event::Asked,
@@ -233,7 +284,7 @@ impl Hands {
         let most = if self.copies < WORK_COPIES_MAX { usize::MAX } else { 0 };
         let Some(number) = self.tasks.reserve(most) else { return Event::Done };
         let deadline = about.now + self.patience.query;
-        let ask = about.question.ask(about.policy, upstream, &task.job, deadline, true);
+        let ask = about.question.ask(about.policy, upstream, task.packet(), deadline, true);
         let mut copy = Copy::new(label(about.policy, Some(rule)));
         match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
             Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
@@ -246,21 +297,29 @@ impl Hands {
         Event::Done
     }
 
-    fn store(&mut self, task: &Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
-        let Some(ended) = ended else { return Event::Done };
-        let key = about.key(task);
-        // All who waited for it have asked the same.
+    /// Stores a response: all who waited for it have asked the same.
+    pub(super) fn store_once(&mut self, key: &Key<'_>, ended: &mut Ended, now: Instant) {
         if ended.stored.replace(key.view) != Some(key.view) {
-            match self.cache.store(&key, &ended.message, ended.scope, about.now) {
+            match self.cache.store(key, &ended.message, ended.scope, now) {
                 Stored::Positive | Stored::Negative => self.ledger.count(CACHE_STORED.at([])),
                 Stored::Failure | Stored::No(_) => {}
             }
         }
+    }
+
+    fn store(&mut self, task: &Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
+        let Some(ended) = ended else { return Event::Done };
+        let key = about.key(task);
+        self.store_once(&key, ended, about.now);
         Event::Done
     }
 
     fn make(&mut self, task: &mut Task, about: &About<'_>, reply: Reply, ended: Option<&mut Ended>) -> Event {
         task.reply = reply;
+        if reply == Reply::App {
+            self.said.clear();
+            self.said.extend_from_slice(self.guests.sandbox.reply());
+        }
         if reply == (Reply::Stale { is_tried: true }) {
             self.cache.stale_tried(&about.key(task), about.now);
         }
@@ -288,6 +347,7 @@ impl Hands {
         };
         let upstream = match reply {
             Reply::Response => query.later().upstream,
+            Reply::App => None,
             _ => query.view().flatten(),
         };
         let mut with = Material {
@@ -295,6 +355,7 @@ impl Hands {
             arrival,
             packet: job.query(),
             cached: &mut self.found,
+            said: &self.said,
             response,
             rcode,
             is_routed: query.view().flatten().is_some(),
@@ -363,14 +424,17 @@ impl Hands {
         self.drop_copy(number);
     }
 
-    fn drop_copy(&mut self, number: u32) {
+    pub(super) fn drop_copy(&mut self, number: u32) {
         self.wheel.stop(number);
         self.tasks.release(number);
         self.copies -= 1;
     }
 
     /// The query waits. Without a client it does so without the job, which others need.
-    fn park(&mut self, mut task: Task, rules: &Rules<'_>) {
+    fn park(&mut self, mut task: Task, rules: &Rules<'_>, ended: Option<&mut Ended>) {
+        if let Some(phase) = task.query.held_in() {
+            self.keep(&mut task, phase, ended);
+        }
         let Some(number) = task.number else { return self.end(task) };
         if !task.query.has_client()
             && let Some(desk) = task.desk.take()
@@ -389,6 +453,7 @@ impl Hands {
             self.wheel.stop(number);
             self.tasks.release(number);
         }
+        self.time(&mut task.phase, None);
         self.trace(&mut task);
         if let Some(desk) = task.desk {
             self.give_back(task.job, desk);
@@ -397,8 +462,9 @@ impl Hands {
 
     /// Tells what became of a query, if somebody wants to know; where they are late, it is lost.
     fn trace(&mut self, task: &mut Task) {
+        let is_traced = task.is_traced();
         let Some(mut steps) = task.steps.take() else { return };
-        if let Some(to) = self.tracing.to.as_ref().filter(|_| task.is_sampled || task.query.is_traced()) {
+        if let Some(to) = self.tracing.to.as_ref().filter(|_| is_traced) {
             let (later, rule) = (task.query.later(), task.query.rule());
             let trace = steps.trace(&task.job, task.snapshot.policy(), rule, &later, task.reply_len);
             let _ = to.try_send(Box::new(trace));
@@ -421,6 +487,8 @@ impl Hands {
 
     /// The timer of a number is due, or what it is for was moved.
     pub(super) fn timer(&mut self, number: u32, now: Instant) {
+        // What was finished just in time may be this one.
+        self.take_finished(now);
         match self.tasks.take(number) {
             Some(Waiting::Query(task)) => {
                 let timer = task.query.timer(&rules(task.snapshot.policy()));
@@ -439,6 +507,7 @@ impl Hands {
                 self.conductor.cancel(Waiter(number));
                 self.copy_answered(number, &[]);
             }
+            Some(Waiting::Exchange(exchange)) => self.exchange_due(number, exchange, now),
             None => {}
         }
     }
@@ -447,6 +516,10 @@ impl Hands {
         if event == Event::Deadline {
             self.conductor.cancel(Waiter(number));
         }
+        if task.query.held_in().is_some() {
+            self.guests.sandbox.forget(number);
+            return self.go_on(task, event, now);
+        }
         self.carry(task, event, None, now);
     }
 
@@ -454,12 +527,14 @@ impl Hands {
     pub(super) fn end_all(&mut self, now: Instant) {
         let numbers: Vec<u32> = self.tasks.numbers().collect();
         for number in numbers {
+            self.take_finished(now);
             match self.tasks.take(number) {
                 Some(Waiting::Query(task)) => self.due(number, task, Event::Deadline, now),
                 Some(Waiting::Copy(_)) => {
                     self.conductor.cancel(Waiter(number));
                     self.drop_copy(number);
                 }
+                Some(Waiting::Exchange(_)) => self.drop_exchange(number),
                 None => {}
             }
         }
@@ -478,6 +553,7 @@ impl Hands {
                     self.tasks.put(*number, copy);
                     self.copy_answered(*number, &ended.message);
                 }
+                Some(Waiting::Exchange(exchange)) => self.exchange_ended(*number, &exchange, ended, now),
                 None => {}
             }
         }
@@ -493,15 +569,15 @@ impl Hands {
 }
 
 /// What a query is about, and when.
-struct About<'a> {
-    policy: &'a Policy,
-    question: &'a Question,
-    now: Instant,
+pub(super) struct About<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) question: &'a Question,
+    pub(super) now: Instant,
 }
 
 impl About<'_> {
     /// Where the cache was looked into.
     fn key<'j>(&self, task: &'j Task) -> Key<'j> {
-        self.question.key(self.policy, task.query.view().flatten(), &task.job)
+        self.question.key(self.policy, task.query.view().flatten(), task.packet())
     }
 }

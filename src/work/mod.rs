@@ -4,17 +4,21 @@
 //! nothing. One sleeps until a desk, an upstream's socket or a timer has something for it.
 
 pub mod cache;
+mod calls;
 pub mod conductor;
 mod divert;
+mod errands;
 mod hands;
 mod orders;
 mod places;
 mod query;
 mod question;
+pub mod rehearsal;
 mod replies;
 mod responses;
 pub mod sandbox;
 mod snapshots;
+mod sockets;
 mod task;
 mod tasks;
 pub mod trace;
@@ -26,9 +30,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::limits::{WORK_ORDER_MAX, WORK_ORDERS_MAX};
+use crate::log::Log;
 use crate::serve::job::{Inbox, TcpReturn};
 use crate::serve::published::Published;
 use crate::stats::counters::Counters;
@@ -60,10 +66,8 @@ pub struct Plan {
     pub tcp: Option<TcpReturn>,
     /// What to serve.
     pub published: Arc<Published>,
-    /// What each worker's cache is like.
-    pub cache: cache::Settings,
-    /// How long a query may take, unless its rule says otherwise.
-    pub query_timeout: Duration,
+    /// What a reload may change.
+    pub habits: Habits,
     /// What the threads count with.
     pub ledgers: LedgerSettings,
     /// Where clients are.
@@ -72,6 +76,17 @@ pub struct Plan {
     pub confined: Confined,
     /// Which queries are traced, and where traces go.
     pub trace: Tracing,
+    /// Where applications log.
+    pub log: Log,
+}
+
+/// How workers do it, as far as a reload may change that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Habits {
+    /// What each worker's cache is like; its size stays.
+    pub cache: cache::Settings,
+    /// How long a query may take, unless its rule says otherwise.
+    pub query_timeout: Duration,
 }
 
 /// The threads.
@@ -83,6 +98,7 @@ pub struct Workers {
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
     gauges: Vec<Arc<WorkerGauges>>,
+    habits: Option<Arc<ArcSwap<Habits>>>,
     fate: Arc<Fate>,
 }
 
@@ -104,7 +120,9 @@ impl Workers {
 
     fn start_threads(&mut self, plan: Plan, events: &Sender<Event>) -> io::Result<()> {
         let Plan { cpus, inboxes, wakers, sockets, tcp, published, ledgers, confined, .. } = plan;
-        let Plan { cache, query_timeout, places, trace, .. } = plan;
+        let Plan { habits, places, trace, log, .. } = plan;
+        let habits = Arc::new(ArcSwap::from_pointee(habits));
+        self.habits = Some(Arc::clone(&habits));
         self.wakers.clone_from(&wakers);
         let (ready, readies) = bounded(inboxes.len());
         for (index, (inboxes, waker)) in inboxes.into_iter().zip(wakers).enumerate() {
@@ -121,10 +139,10 @@ impl Workers {
                 sockets,
                 tcp: tcp.clone(),
                 follower: published.follow(),
-                cache: cache.clone(),
-                query_timeout,
+                habits: Arc::clone(&habits),
                 places: places.clone(),
                 trace: trace.clone(),
+                log: log.clone(),
                 ledger,
                 orders,
                 fate: Arc::clone(&self.fate),
@@ -171,6 +189,13 @@ impl Workers {
     #[must_use]
     pub fn order(&self, order: &CacheOrder) -> Vec<String> {
         self.caches().order(order)
+    }
+
+    /// They have other habits from the next snapshot on that is published.
+    pub fn change(&self, habits: Habits) {
+        if let Some(known) = &self.habits {
+            known.store(Arc::new(habits));
+        }
     }
 
     /// Wakes all of them: there is a newer snapshot.
@@ -255,6 +280,12 @@ fn run(
 #[must_use]
 pub fn memory_len(shards: usize, cache: &cache::Settings) -> usize {
     worker::memory_len(shards) + cache::Cache::memory_len(cache) + conductor::Conductor::memory_len()
+}
+
+/// Bytes of what one worker has for applications, with all that they may have under way.
+#[must_use]
+pub fn apps_memory_len(apps: &sandbox::Apps) -> usize {
+    sandbox::Sandbox::memory_len(apps) + errands::Guests::memory_len(apps.apps.len())
 }
 
 #[cfg(test)]

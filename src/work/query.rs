@@ -5,8 +5,10 @@
 //! route -> request -> lookup -> post-cache -> exchange -> response -> store -> reply -> send -> done
 //! ```
 //!
-//! Rules leave this way in any phase. Each query gets one reply, or none where a rule drops it, and ends.
+//! Rules leave this way in any phase, and applications that they name. Each query gets one reply, or none
+//! where a rule drops it, and ends.
 
+mod apps;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -21,7 +23,9 @@ use crate::policy::upstream::UpstreamId;
 use crate::policy::{Action, Decision, Fallback, RuleId};
 use crate::stats::labels::{WORK_REFUSED_DEADLINE, WORK_REFUSED_UPSTREAM};
 
-pub(super) use words::{Effect, Event, Looked, Patience, Reply, Response, Rules};
+pub use words::Reply;
+use words::is_error;
+pub(super) use words::{Effect, Event, Looked, Patience, Response, Rules};
 
 /// "Cached Error" (RFC 8914, section 4.14).
 const EDE_CACHED_ERROR: u16 = 13;
@@ -48,6 +52,8 @@ enum Why {
     Failed(usize),
     /// Only what the cache has will do. Without it the query gets its fallback.
     CacheOnly,
+    /// It is the fallback.
+    Fallback,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,6 +62,12 @@ enum State {
     Deciding(Phase),
     /// A copy is being sent; then the phase goes on with this.
     Copying(Phase, Option<(RuleId, Action)>),
+    /// An application is asked, for a rule of the phase.
+    Calling(Phase, RuleId),
+    /// It holds the query.
+    Held(Phase, RuleId),
+    /// It failed: that is being counted.
+    Failed(Phase, RuleId),
     Looking,
     LookingForStale(Why),
     Asking,
@@ -77,6 +89,8 @@ pub(super) struct Query {
     state: State,
     /// Somebody waits for the reply. Without a client it only fills the cache.
     has_client: bool,
+    /// It came over TCP.
+    is_tcp: bool,
     asked: Instant,
     patience: Patience,
     /// Who has said where the answer comes from, in each of the phases up to `post-cache`.
@@ -94,6 +108,10 @@ pub(super) struct Query {
     tags: Tags,
     exchanges: u8,
     nexts: u8,
+    /// Rules of phase `request` have been asked.
+    was_requested: bool,
+    /// The applications that rules of phase `route` have asked, a bit for each.
+    routed: u32,
     response: Option<Response>,
     /// Who was asked last.
     upstream: Option<UpstreamId>,
@@ -107,10 +125,11 @@ pub(super) struct Query {
 
 impl Query {
     /// A query with a client, which was taken in at `asked`.
-    pub(super) fn new(asked: Instant, patience: Patience) -> Self {
+    pub(super) fn new(asked: Instant, is_tcp: bool, patience: Patience) -> Self {
         Self {
             state: State::Start,
             has_client: true,
+            is_tcp,
             asked,
             patience,
             takers: [None; 3],
@@ -124,6 +143,8 @@ impl Query {
             tags: Tags::default(),
             exchanges: 0,
             nexts: 0,
+            was_requested: false,
+            routed: 0,
             response: None,
             upstream: None,
             goes_on: false,
@@ -136,7 +157,7 @@ impl Query {
     pub(super) fn prefetch(&self, now: Instant) -> Option<Self> {
         self.view??;
         let (takers, view, tags) = (self.takers, self.view, self.tags);
-        Some(Self { has_client: false, takers, view, tags, ..Self::new(now, self.patience) })
+        Some(Self { has_client: false, takers, view, tags, ..Self::new(now, self.is_tcp, self.patience) })
     }
 
     /// What rules may know beyond the packet.
@@ -149,6 +170,11 @@ impl Query {
             rcode: self.rcode.or_else(|| self.response?.rcode),
             ..Later::default()
         }
+    }
+
+    /// When it was taken in.
+    pub(super) fn asked(&self) -> Instant {
+        self.asked
     }
 
     pub(super) fn tags(&self) -> Tags {
@@ -181,17 +207,31 @@ impl Query {
 
     /// When its time is up.
     pub(super) fn deadline(&self, rules: &Rules<'_>) -> Instant {
-        let timeout = |&(rule, _): &(RuleId, Source)| rules.rule(rule)?.timeout;
-        let timeout = self.takers.iter().rev().flatten().find_map(timeout);
+        let asking = match self.state {
+            State::Calling(_, rule) | State::Held(_, rule) => Some(rule),
+            _ => None,
+        };
+        let takers = self.takers.iter().rev().flatten().map(|&(rule, _)| rule);
+        let timeout = asking.into_iter().chain(takers).find_map(|rule| rules.rule(rule)?.timeout);
         self.asked + timeout.unwrap_or(self.patience.query)
+    }
+
+    /// The phase in which an application holds it.
+    pub(super) fn held_in(&self) -> Option<Phase> {
+        match self.state {
+            State::Held(phase, _) => Some(phase),
+            _ => None,
+        }
     }
 
     /// What happens while it waits, and when.
     pub(super) fn timer(&self, rules: &Rules<'_>) -> Option<(Instant, Event)> {
-        if self.state != State::Waiting {
-            return None;
-        }
         let deadline = (self.deadline(rules), Event::Deadline);
+        match self.state {
+            State::Waiting => {}
+            State::Held(..) => return Some(deadline),
+            _ => return None,
+        }
         let stale = (self.asked + self.patience.stale, Event::StaleDue);
         let is_first = self.has_client && self.has_stale() && stale.0 < deadline.0;
         Some(if is_first { stale } else { deadline })
@@ -203,6 +243,15 @@ impl Query {
             (State::Start, Event::Begin) => self.begin(),
             (State::Deciding(phase), Event::Decided(decision)) => self.decided(phase, &decision, rules),
             (State::Copying(phase, taken), Event::Done) => self.act(phase, taken, rules),
+            (State::Calling(phase, rule) | State::Held(phase, rule), Event::Called(called)) => {
+                self.called(phase, rule, called, rules)
+            }
+            (State::Calling(phase, rule), Event::NotAsked(reason)) => self.not_called(phase, rule, reason),
+            (State::Held(phase, rule), Event::Deadline) => {
+                self.is_over = true;
+                self.not_called(phase, rule, WORK_REFUSED_DEADLINE)
+            }
+            (State::Failed(phase, rule), Event::Done) => self.fall_back_in(phase, rule, rules),
             (State::Looking, Event::Looked(looked)) => self.looked(looked),
             (State::LookingForStale(why), Event::Looked(looked)) => self.looked_for_stale(why, looked),
             (State::Asking, Event::Asked) => self.wait(),
@@ -254,6 +303,7 @@ impl Query {
     }
 
     fn decide(&mut self, phase: Phase) -> Effect {
+        self.was_requested |= phase == Phase::Request;
         self.to(State::Deciding(phase), Effect::Decide(phase, None))
     }
 
@@ -270,6 +320,7 @@ impl Query {
 
     fn act(&mut self, phase: Phase, taken: Option<(RuleId, Action)>, rules: &Rules<'_>) -> Effect {
         match (phase, taken) {
+            (_, Some((rule, Action::App(app)))) if self.may_call(phase) => self.call(phase, rule, app),
             (Phase::Done, _) if self.goes_on => self.wait(),
             (Phase::Done, _) => self.end(),
             (Phase::Reply, _) => self.replace(taken.map(|(_, action)| action)),
@@ -281,8 +332,8 @@ impl Query {
     /// No rule of the phase has a say.
     fn pass(&mut self, phase: Phase, rules: &Rules<'_>) -> Effect {
         match phase {
-            // After a fallback to what comes next: rules of phase `request` have been asked already.
-            Phase::Route if self.nexts > 0 => self.look(rules),
+            // After a fallback to what comes next.
+            Phase::Route if self.was_requested => self.look(rules),
             Phase::Route => self.decide(Phase::Request),
             Phase::Request => self.look(rules),
             Phase::PostCache => self.exchange(),
@@ -301,6 +352,10 @@ impl Query {
             Action::Retry(_) | Action::Pass | Action::NoStore | Action::Divert(_) | Action::Tag(_) => {
                 self.pass(phase, rules)
             }
+            // It has been asked, or cannot be here.
+            Action::App(_) => self.pass(phase, rules),
+            // Over TCP the client is where it is sent to.
+            Action::Truncate if self.is_tcp => self.pass(phase, rules),
             _ if !self.has_client => self.end(),
             Action::Native => self.make(Reply::Native),
             Action::Answer(rcode) => self.make(Reply::Code(rcode, None)),
@@ -311,7 +366,6 @@ impl Query {
                 Some(resolver) => self.route(phase, rule, Source::Upstream(resolver), rules),
                 None => self.cannot(phase, rule),
             },
-            Action::App(_) => self.cannot(phase, rule),
             Action::CacheOnly => self.only_cached(phase, rule, rules),
         }
     }
@@ -453,7 +507,9 @@ impl Query {
         self.goes_on = why == Why::Due && is_there;
         match (looked, why) {
             (Looked::Fresh, _) => self.make(Reply::Cached),
-            (Looked::Stale | Looked::Held, _) => self.make(Reply::Stale { is_tried: why != Why::CacheOnly }),
+            (Looked::Stale | Looked::Held, _) => {
+                self.make(Reply::Stale { is_tried: matches!(why, Why::Due | Why::Failed(_)) })
+            }
             (Looked::Failure | Looked::Miss, _) => {
                 // It had to make room for something else.
                 self.cached = Some(Cached::Miss);
@@ -461,6 +517,7 @@ impl Query {
                     Why::Due => self.wait(),
                     Why::Failed(reason) => self.refuse(reason),
                     Why::CacheOnly => self.refuse(WORK_REFUSED_UPSTREAM),
+                    Why::Fallback => self.make(Reply::Code(SERVFAIL, None)),
                 }
             }
         }
@@ -496,7 +553,7 @@ impl Query {
 
     /// What tells the client that there is no answer.
     fn failure(&self) -> Reply {
-        let said = self.response.and_then(|response| response.rcode).filter(|rcode| words::is_error(*rcode));
+        let said = self.response.and_then(|response| response.rcode).filter(|rcode| is_error(*rcode));
         let error = match self.response.map(|response| response.outcome) {
             _ if self.has_failed => Some(EDE_CACHED_ERROR),
             Some(Outcome::Bad) if said.is_none() => Some(EDE_NETWORK_ERROR),
@@ -527,7 +584,7 @@ impl Query {
             Some(Action::Native) => Reply::Native,
             Some(Action::Answer(rcode)) => Reply::Code(rcode, None),
             Some(Action::Drop) => Reply::None,
-            Some(Action::Truncate) => Reply::Truncated,
+            Some(Action::Truncate) if !self.is_tcp => Reply::Truncated,
             _ => return self.to(State::Sending, Effect::Send),
         };
         self.to(State::Remaking, Effect::Make(reply))

@@ -7,16 +7,22 @@ use ipnet::IpNet;
 
 use super::cache::Key;
 use super::conductor::Ask;
-use crate::dns::arrival::Transport;
+use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{HEADER_LEN, flag};
 use crate::dns::query::{Header, Query, client_subnet, parse};
 use crate::dns::u16_at;
 use crate::policy::Policy;
 use crate::policy::facts::{Facts, Later, Tags};
 use crate::policy::upstream::{Ecs, UpstreamId};
-use crate::serve::job::Job;
 
-/// The query of a job, read. What of it stands in the packet is read from the job.
+/// What a query asks with: its packet, and the client, where it is one that asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) client: Option<IpAddr>,
+}
+
+/// A query, read. What of it stands in the packet is read from there.
 #[derive(Debug)]
 pub(super) struct Question {
     header: Header,
@@ -25,15 +31,15 @@ pub(super) struct Question {
 
 impl Question {
     /// Reads it. It was parsed before it was handed over.
-    pub(super) fn read(job: &Job) -> Option<Self> {
-        let header = Header::read(&job.query, job.len)?;
+    pub(super) fn read(packet: &[u8]) -> Option<Self> {
+        let header = Header::read(packet, packet.len())?;
         let mut query = Query::default();
-        parse(&job.query, job.len, &header, &mut query).ok()?;
+        parse(packet, packet.len(), &header, &mut query).ok()?;
         Some(Self { header, query })
     }
 
-    fn qname<'j>(&self, job: &'j Job) -> &'j [u8] {
-        &job.query[HEADER_LEN..HEADER_LEN + self.query.question.name.len()]
+    fn qname<'p>(&self, packet: Packet<'p>) -> &'p [u8] {
+        &packet.bytes[HEADER_LEN..HEADER_LEN + self.query.question.name.len()]
     }
 
     fn has(&self, flag: u16) -> bool {
@@ -50,11 +56,16 @@ impl Question {
     }
 
     /// What rules may know.
-    pub(super) fn facts<'a>(&'a self, job: &'a Job, tags: Tags, later: Later) -> Facts<'a> {
+    pub(super) fn facts<'a>(
+        &'a self,
+        packet: &'a [u8],
+        arrival: &Arrival,
+        tags: Tags,
+        later: Later,
+    ) -> Facts<'a> {
         let Query { question, opt, .. } = &self.query;
-        let arrival = &job.arrival;
         Facts {
-            packet: &job.query,
+            packet,
             qname: &question.name,
             qtype: question.qtype,
             qclass: question.qclass,
@@ -73,37 +84,42 @@ impl Question {
     }
 
     /// Where the cache keeps what comes from an upstream; without one, what queries got that no route takes.
-    pub(super) fn key<'j>(&self, policy: &Policy, upstream: Option<UpstreamId>, job: &'j Job) -> Key<'j> {
+    pub(super) fn key<'p>(
+        &self,
+        policy: &Policy,
+        upstream: Option<UpstreamId>,
+        packet: Packet<'p>,
+    ) -> Key<'p> {
         Key {
             view: upstream.map_or(0, |upstream| view(policy, upstream)),
-            qname: self.qname(job),
+            qname: self.qname(packet),
             qtype: self.query.question.qtype,
             qclass: self.query.question.qclass,
             dnssec_ok: self.dnssec_ok(),
             checking_disabled: self.has(flag::CD),
-            subnet: upstream.and_then(|upstream| self.subnet(policy, upstream, job)),
+            subnet: upstream.and_then(|upstream| self.subnet(policy, upstream, packet)),
         }
     }
 
     /// What an upstream is asked.
-    pub(super) fn ask<'j>(
+    pub(super) fn ask<'p>(
         &self,
         policy: &Policy,
         upstream: UpstreamId,
-        job: &'j Job,
+        packet: Packet<'p>,
         deadline: Instant,
         is_alone: bool,
-    ) -> Ask<'j> {
+    ) -> Ask<'p> {
         Ask {
             upstream,
-            qname: self.qname(job),
+            qname: self.qname(packet),
             qtype: self.query.question.qtype,
             qclass: self.query.question.qclass,
             recursion_desired: self.has(flag::RD),
             checking_disabled: self.has(flag::CD),
             authentic_data: self.has(flag::AD),
             dnssec_ok: self.dnssec_ok(),
-            subnet: self.subnet(policy, upstream, job),
+            subnet: self.subnet(policy, upstream, packet),
             deadline,
             is_alone,
             is_once: false,
@@ -111,12 +127,12 @@ impl Question {
     }
 
     /// What an upstream is told of the client.
-    fn subnet(&self, policy: &Policy, upstream: UpstreamId, job: &Job) -> Option<IpNet> {
+    fn subnet(&self, policy: &Policy, upstream: UpstreamId, packet: Packet<'_>) -> Option<IpNet> {
         match policy.upstreams().get(usize::from(upstream))?.ecs {
             Ecs::Strip => None,
-            Ecs::Pass => self.own_subnet(&job.query),
+            Ecs::Pass => self.own_subnet(packet.bytes),
             Ecs::Set { ipv4, ipv6 } => {
-                let client = job.arrival.peer.ip().to_canonical();
+                let client = packet.client?.to_canonical();
                 let bits = if client.is_ipv4() { ipv4 } else { ipv6 };
                 IpNet::new(client, bits).ok().map(|net| net.trunc())
             }

@@ -28,6 +28,8 @@ pub(super) struct Material<'a> {
     /// The response without its OPT, and its response code.
     pub(super) response: &'a mut [u8],
     pub(super) rcode: u16,
+    /// What an application said.
+    pub(super) said: &'a [u8],
     /// Recursion is available to this query.
     pub(super) is_routed: bool,
     /// It asks whether the answer is authentic.
@@ -51,6 +53,12 @@ impl Bench {
     /// The reply that was made last; empty if that was none.
     pub(super) fn reply(&self) -> &[u8] {
         &self.slot[..self.len]
+    }
+
+    /// This is the reply that was made last.
+    pub(super) fn put(&mut self, reply: &[u8]) {
+        self.len = reply.len().min(self.slot.len());
+        self.slot[..self.len].copy_from_slice(&reply[..self.len]);
     }
 
     /// Makes a reply: its response code, if there is a reply.
@@ -87,6 +95,14 @@ impl Bench {
             Reply::Response => {
                 with.set_flags(Part::Response);
                 (serve::complete(snapshot, arrival, packet, with.response, rcode, None, out), rcode)
+            }
+            Reply::App => {
+                let code = low_rcode(with.said);
+                let len = serve::complete(snapshot, arrival, packet, with.said, code, None, out);
+                if with.is_routed && len > 0 {
+                    out[3] |= flag::RA as u8;
+                }
+                (len, code)
             }
             Reply::None => (0, 0),
         };

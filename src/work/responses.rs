@@ -62,6 +62,12 @@ impl Ended {
         }
     }
 
+    /// The same, for one who keeps it for a while.
+    pub(super) fn keep(&self) -> Self {
+        let Self { message, bare, .. } = self;
+        Self { waiters: Vec::new(), message: message.clone(), bare: bare.clone(), ..*self }
+    }
+
     /// What a query is told of it.
     pub(super) fn response(&self) -> Response {
         let rtt = Some(self.rtt).filter(|_| !self.message.is_empty());

@@ -2,10 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::divert::Copy;
+use super::errands::Exchange;
 use super::places::Place;
 use super::query::{Effect, Query, Reply, Rules};
+use super::question::Packet;
+use super::responses::Ended;
 use super::trace::Steps;
 use crate::policy::phase::Phase;
 use crate::policy::{Policy, RuleId};
@@ -29,9 +33,22 @@ pub(super) struct Task {
     pub(super) steps: Option<Box<Steps>>,
     /// It is, whether or not a rule with `log` matches.
     pub(super) is_sampled: bool,
+    /// The phase that it is in, and since when, if that is recorded.
+    pub(super) phase: Option<(Phase, Instant)>,
     /// What its reply is made of.
     pub(super) reply: Reply,
     pub(super) reply_len: Option<usize>,
+    /// What it needs when it goes on, while an application holds it.
+    pub(super) kept: Option<Box<Kept>>,
+}
+
+/// What is kept of a query that an application holds: others use the same places meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// The response, in phase `response`.
+    pub(super) ended: Option<Ended>,
+    /// The reply, in phase `reply`.
+    pub(super) reply: Vec<u8>,
 }
 
 /// What waits for an answer, or a timer.
@@ -39,6 +56,8 @@ pub(super) struct Task {
 pub(super) enum Waiting {
     Query(Task),
     Copy(Copy),
+    /// What an application asks others.
+    Exchange(Box<Exchange>),
 }
 
 /// What the rules of a snapshot want of its queries.
@@ -61,14 +80,38 @@ impl Wants {
 
 impl Task {
     pub(super) fn new(query: Query, job: Box<Job>, desk: Option<usize>, snapshot: &Arc<Snapshot>) -> Self {
-        let (number, copy, place, steps, reply_len) = (None, None, None, None, None);
+        let (number, copy, place, steps, phase, reply_len) = (None, None, None, None, None, None);
         let snapshot = Arc::clone(snapshot);
-        let (reply, is_sampled) = (Reply::None, false);
-        Self { query, job, desk, snapshot, number, copy, place, steps, is_sampled, reply, reply_len }
+        let (reply, is_sampled, kept) = (Reply::None, false, None);
+        Self {
+            query,
+            job,
+            desk,
+            snapshot,
+            number,
+            copy,
+            place,
+            steps,
+            is_sampled,
+            phase,
+            reply,
+            reply_len,
+            kept,
+        }
+    }
+
+    /// Whether anybody will see what is noted of it.
+    pub(super) fn is_traced(&self) -> bool {
+        self.steps.is_some() && (self.is_sampled || self.query.is_traced())
     }
 
     pub(super) fn client(&self) -> IpAddr {
         self.job.arrival.peer.ip()
+    }
+
+    /// What others are asked, and what is looked for in the cache.
+    pub(super) fn packet(&self) -> Packet<'_> {
+        Packet { bytes: self.job.query(), client: Some(self.client()) }
     }
 }
 
@@ -90,6 +133,7 @@ pub(super) fn label(policy: &Policy, rule: Option<RuleId>) -> usize {
 pub(super) const fn name(effect: Effect) -> &'static str {
     match effect {
         Effect::Decide(phase, _) => phase.name(),
+        Effect::Call(..) => "app",
         Effect::LookUp(_) => "lookup",
         Effect::Ask(_) => "ask",
         Effect::Copy(..) => "copy",

@@ -2,6 +2,7 @@
 //! tell it.
 
 mod forwarding;
+mod guests;
 mod harness;
 mod native;
 mod upstream;

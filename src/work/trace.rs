@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::dns::consts::HEADER_LEN;
 use crate::dns::name::Name;
 use crate::dns::u16_at;
-use crate::limits::{TRACE_STEPS_MAX, TRACES_QUEUED_MAX};
+use crate::limits::{TRACE_SPANS_MAX, TRACE_STEPS_MAX, TRACES_QUEUED_MAX};
 use crate::policy::Policy;
 use crate::policy::RuleId;
 use crate::policy::facts::{Cached, Later, Outcome};
@@ -54,6 +54,10 @@ pub struct Trace {
     pub rule: Option<String>,
     /// Its steps, and when each began: since it was taken in.
     pub steps: Vec<(&'static str, Duration)>,
+    /// The applications that were asked: in which phase, and what each said.
+    pub apps: Vec<(String, &'static str, &'static str)>,
+    /// What they noted.
+    pub spans: Vec<Span>,
     /// What the cache had.
     pub cache: Option<&'static str>,
     /// Who was asked: the name of the upstream.
@@ -68,25 +72,66 @@ pub struct Trace {
     pub reply_len: Option<usize>,
 }
 
+/// Something that an application noted of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The application.
+    pub app: String,
+    /// Whether something begins, ends or happens.
+    pub kind: &'static str,
+    /// What.
+    pub text: String,
+    /// When: since the query was taken in.
+    pub at: Duration,
+}
+
 /// The steps of a query that is traced.
-#[derive(Debug)]
-pub(super) struct Steps(Vec<(&'static str, Duration)>);
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    steps: Vec<(&'static str, Duration)>,
+    apps: Vec<(String, &'static str, &'static str)>,
+    spans: Vec<Span>,
+}
 
 impl Steps {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self(Vec::with_capacity(TRACE_STEPS_MAX)))
+        Box::new(Self { steps: Vec::with_capacity(TRACE_STEPS_MAX), ..Self::default() })
     }
 
     /// Notes a step, as far as there is room.
     pub(super) fn note(&mut self, step: &'static str, since: Instant) {
-        if self.0.len() < TRACE_STEPS_MAX {
-            self.0.push((step, since.elapsed()));
+        if self.steps.len() < TRACE_STEPS_MAX {
+            self.steps.push((step, since.elapsed()));
+        }
+    }
+
+    /// Notes that an application was asked in a phase, and what it said.
+    pub(super) fn note_app(&mut self, app: &str, phase: &'static str, word: &'static str) {
+        if self.apps.len() < TRACE_STEPS_MAX {
+            self.apps.push((app.to_owned(), phase, word));
+        }
+    }
+
+    /// Notes what the application that was asked last says in the end.
+    pub(super) fn note_finished(&mut self, word: &'static str) {
+        if let Some((.., said)) = self.apps.last_mut() {
+            *said = word;
+        }
+    }
+
+    /// Notes what an application notes.
+    pub(super) fn note_span(&mut self, app: &str, kind: u8, text: String, since: Instant) {
+        if self.spans.len() < TRACE_SPANS_MAX {
+            let kind = ["begin", "end", "event"].get(usize::from(kind)).copied().unwrap_or("event");
+            self.spans.push(Span { app: app.to_owned(), kind, text, at: since.elapsed() });
         }
     }
 
     /// Forgets them.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.steps.clear();
+        self.apps.clear();
+        self.spans.clear();
     }
 
     /// The whole of it.
@@ -108,7 +153,9 @@ impl Steps {
             is_tcp: job.connection.is_some(),
             question: job.query().to_vec(),
             rule: rule.map(|rule| rule.name.clone()),
-            steps: self.0.clone(),
+            steps: self.steps.clone(),
+            apps: self.apps.clone(),
+            spans: self.spans.clone(),
             cache: later.cache.map(|cached| match cached {
                 Cached::Hit => "hit",
                 Cached::Stale => "stale",
@@ -151,6 +198,13 @@ impl Trace {
             |(name, at): &(&'static str, Duration)| Value::from(vec![Value::from(*name), micros(*at).into()]);
         put("rule", self.rule.clone().into());
         put("steps", self.steps.iter().map(step).collect::<Vec<Value>>().into());
+        let apps = self.apps.iter().map(|(app, phase, word)| Value::from(vec![app.as_str(), phase, word]));
+        put("apps", apps.collect::<Vec<Value>>().into());
+        let span = |Span { app, kind, text, at }: &Span| {
+            let [app, kind, text] = [app, *kind, text].map(Value::from);
+            Value::from(vec![app, kind, text, micros(*at).into()])
+        };
+        put("spans", self.spans.iter().map(span).collect::<Vec<Value>>().into());
         put("cache", self.cache.into());
         put("upstream", self.upstream.clone().into());
         put("rtt", self.rtt.map(micros).into());
@@ -202,6 +256,13 @@ mod tests {
             question,
             rule: Some("lan".to_owned()),
             steps: vec![("route", Duration::ZERO), ("request", Duration::from_micros(12))],
+            apps: vec![("filter".to_owned(), "request", "pass")],
+            spans: vec![Span {
+                app: "filter".to_owned(),
+                kind: "event",
+                text: "not in the list".to_owned(),
+                at: Duration::from_micros(11),
+            }],
             cache: Some("miss"),
             upstream: Some("lan".to_owned()),
             rtt: Some(Duration::from_millis(3)),
@@ -216,7 +277,8 @@ mod tests {
         let wanted = serde_json::json!({
             "time": 1.5, "client": "192.0.2.0/24", "server": "192.0.2.53:53", "transport": "udp",
             "name": "a.", "type": "PTR", "class": "IN", "rule": "lan",
-            "steps": [["route", 0], ["request", 12]], "cache": "miss", "upstream": "lan", "rtt": 3000,
+            "steps": [["route", 0], ["request", 12]], "apps": [["filter", "request", "pass"]],
+            "spans": [["filter", "event", "not in the list", 11]], "cache": "miss", "upstream": "lan", "rtt": 3000,
             "outcome": "ok", "rcode": "NXDOMAIN", "reply_bytes": 60,
         });
         assert_eq!(traced().json(), wanted);

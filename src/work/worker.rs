@@ -7,20 +7,25 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::Receiver;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::cache::{self, Cache};
+use super::Habits;
+use super::cache::Cache;
 use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
+use super::errands::Guests;
 use super::hands::Hands;
 use super::orders::{CacheOrder, CacheOrderKind, Fate, Ordered};
 use super::places::Places;
 use super::query::Patience;
 use super::replies::Bench;
 use super::responses::Responses;
+use super::sandbox::{Sandbox, Tools};
 use super::snapshots::Snapshots;
+use super::sockets::Sockets;
 use super::task::{Waiting, Wants};
 use super::tasks::Tasks;
 use super::trace::Tracing;
@@ -28,6 +33,7 @@ use crate::limits::{
     TCP_REPLY_LEN_MAX, WORK_COPIES_MAX, WORK_EVENTS_MAX, WORK_JOBS_A_TURN, WORK_SHOWN_MAX, WORK_TASKS_MAX,
     WORK_TICK,
 };
+use crate::log::Log;
 use crate::serve::job::{Inbox, TcpReturn};
 use crate::serve::published::Follower;
 use crate::stats::counters::{CACHE_EVICTED, CACHE_PURGED, SEND_ERRORS, WORKER_LOST, WORKER_TURNS};
@@ -36,9 +42,10 @@ use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
 use crate::sys::wake::Waker;
 
-/// What wakes it; tokens from [`FIRST_TOKEN`] on are the conductor's.
+/// What wakes it; tokens from [`FIRST_TOKEN`] on are the conductor's, those after them the applications'.
 const WAKER: Token = Token(0);
 const FIRST_TOKEN: usize = 16;
+const FIRST_OF_APPS: usize = FIRST_TOKEN + Conductor::TOKENS;
 
 /// What one worker is made from.
 pub(super) struct Setting {
@@ -47,10 +54,10 @@ pub(super) struct Setting {
     pub(super) sockets: Vec<Vec<UdpSocket>>,
     pub(super) tcp: Option<TcpReturn>,
     pub(super) follower: Follower,
-    pub(super) cache: cache::Settings,
-    pub(super) query_timeout: Duration,
+    pub(super) habits: Arc<ArcSwap<Habits>>,
     pub(super) places: Places,
     pub(super) trace: Tracing,
+    pub(super) log: Log,
     pub(super) ledger: Ledger,
     pub(super) orders: Receiver<Ordered>,
     pub(super) fate: Arc<Fate>,
@@ -62,6 +69,7 @@ pub(super) struct Worker {
     waker: Waker,
     tcp: Option<TcpReturn>,
     snapshots: Snapshots,
+    habits: Arc<ArcSwap<Habits>>,
     hands: Hands,
     responses: Responses,
     orders: Receiver<Ordered>,
@@ -83,7 +91,7 @@ impl Worker {
     /// # Errors
     /// No memory, or no descriptors.
     pub(super) fn new(setting: Setting) -> io::Result<Self> {
-        let Setting { inboxes, waker, sockets, tcp, follower, cache, query_timeout, places, .. } = setting;
+        let Setting { inboxes, waker, sockets, tcp, follower, habits, places, .. } = setting;
         let began = Instant::now();
         let answering = sockets.into_iter().map(Answering::new).collect::<io::Result<_>>()?;
         let poll = Poll::new()?;
@@ -91,31 +99,50 @@ impl Worker {
         let mut conductor = Conductor::new(poll.registry(), FIRST_TOKEN, began)?;
         let snapshots = Snapshots::new(follower);
         conductor.refresh(snapshots.newest(), began);
-        let gauges = Arc::new(WorkerGauges::new(conductor.gauges(), Arc::default()));
-        let hands = Hands {
+        let sandbox = Sandbox::new(Tools { places: places.clone(), log: setting.log });
+        let gauges = Arc::new(WorkerGauges::new(conductor.gauges(), sandbox.gauges()));
+        let guests = Guests::new(sandbox, Sockets::new(poll.registry(), FIRST_OF_APPS)?);
+        let mut hands = Hands {
             inboxes,
             answering,
-            cache: Cache::new(&cache),
+            cache: Cache::new(&habits.load().cache),
             conductor,
             ledger: setting.ledger,
             tasks: Tasks::new(),
             copies: 0,
             wheel: Wheel::new(),
             began,
-            patience: Patience { query: query_timeout, stale: cache.stale_after },
+            patience: patience(&habits.load()),
             places,
             tracing: setting.trace,
             to_trace: 0,
+            to_time: 0,
             wants: Wants::default(),
             spare_steps: None,
             bench: Bench::new(),
             found: Vec::new(),
+            said: Vec::new(),
+            guests,
             prefetches: Vec::new(),
             has_returned: false,
         };
+        hands.refresh_apps(snapshots.newest(), began);
         let (orders, fate) = (setting.orders, setting.fate);
         let (events, responses) = (Events::with_capacity(WORK_EVENTS_MAX), Responses::default());
-        Ok(Self { poll, events, waker, tcp, snapshots, hands, responses, orders, fate, gauges, first: 0 })
+        Ok(Self {
+            poll,
+            events,
+            waker,
+            tcp,
+            snapshots,
+            habits,
+            hands,
+            responses,
+            orders,
+            fate,
+            gauges,
+            first: 0,
+        })
     }
 
     pub(super) fn gauges(&self) -> Arc<WorkerGauges> {
@@ -131,12 +158,13 @@ impl Worker {
         let now = Instant::now();
         self.take_jobs(now);
         self.hands.end_all(now);
+        self.hands.guests.sandbox.stop(now, &mut self.hands.ledger);
         self.end_turn(now);
         Ok(())
     }
 
     fn is_over(&self) -> bool {
-        let is_done = || self.hands.tasks.len() == 0 && self.hands.inboxes.iter().all(Inbox::is_over);
+        let is_done = || self.hands.queries() == 0 && self.hands.inboxes.iter().all(Inbox::is_over);
         self.fate.is_stopped() || self.fate.is_retired() && is_done()
     }
 
@@ -157,31 +185,47 @@ impl Worker {
     }
 
     fn until_due(&self, now: Instant) -> Duration {
-        let Hands { wheel, began, conductor, .. } = &self.hands;
+        let Hands { wheel, began, conductor, guests, .. } = &self.hands;
         let timer = wheel.next().map(|at| *began + Duration::from_micros(at));
-        let due = [timer, conductor.next_deadline()].into_iter().flatten().min();
+        let of_apps = guests.are_there().then(|| guests.next_deadline(*began)).flatten();
+        let due = [timer, conductor.next_deadline(), of_apps].into_iter().flatten().min();
         due.map_or(WORK_TICK, |due| due.saturating_duration_since(now).min(WORK_TICK))
     }
 
-    fn turn(&mut self, now: Instant) {
+    /// Takes a newer snapshot, if there is one, and what a reload has changed besides.
+    fn refresh(&mut self, now: Instant) {
         if self.snapshots.refresh(now) {
-            self.hands.conductor.refresh(self.snapshots.newest(), now);
+            let habits = self.habits.load();
+            self.hands.refresh(self.snapshots.newest(), now);
+            self.hands.cache.take_settings(&habits.cache);
+            self.hands.patience = patience(&habits);
         }
-        let Hands { conductor, ledger, .. } = &mut self.hands;
+    }
+
+    fn turn(&mut self, now: Instant) {
+        self.refresh(now);
         for event in self.events.iter().filter(|event| event.token() != WAKER) {
+            if event.token().0 >= FIRST_OF_APPS {
+                self.hands.socket_ready(event.token().0, now);
+                continue;
+            }
             let is_bad = event.is_error() || event.is_read_closed() || event.is_write_closed();
             let (readable, writable) = (event.is_readable() || is_bad, event.is_writable() || is_bad);
+            let Hands { conductor, ledger, .. } = &mut self.hands;
             conductor.ready(event.token().0, readable, writable, now, ledger);
         }
+        let Hands { conductor, ledger, .. } = &mut self.hands;
         conductor.tick(now, ledger);
         self.take_responses(now);
         self.take_jobs(now);
         self.hands.prefetch(now);
+        self.hands.tick_apps(now);
         let micros = self.hands.micros(now);
         while let Some(number) = self.hands.wheel.pop(micros) {
             self.hands.timer(number, now);
         }
         self.take_orders(now);
+        self.hands.serve_apps(now);
         let Hands { conductor, ledger, .. } = &mut self.hands;
         conductor.flush(now, ledger);
         // What could not be sent has finished already.
@@ -196,8 +240,8 @@ impl Worker {
             let desk = (self.first + nth) % desks;
             for _ in 0..WORK_JOBS_A_TURN {
                 let Some(job) = self.hands.inboxes[desk].take() else { break };
-                if self.snapshots.find(job.way.serial).is_none() && self.snapshots.refresh(now) {
-                    self.hands.conductor.refresh(self.snapshots.newest(), now);
+                if self.snapshots.find(job.way.serial).is_none() {
+                    self.refresh(now);
                 }
                 let snapshot = self.snapshots.find(job.way.serial);
                 self.hands.begin(job, desk, snapshot, now);
@@ -237,7 +281,8 @@ impl Worker {
 
     /// Sends the replies of the turn, and makes visible what was counted.
     fn end_turn(&mut self, now: Instant) {
-        let Hands { answering, ledger, cache, has_returned, tasks, .. } = &mut self.hands;
+        let queries = self.hands.queries();
+        let Hands { answering, ledger, cache, has_returned, .. } = &mut self.hands;
         for answering in answering {
             let errors = answering.flush();
             if errors.total() == 0 {
@@ -259,8 +304,12 @@ impl Worker {
         ledger.add(CACHE_EVICTED.at([]), u32::try_from(cache.take_evicted()).unwrap_or(u32::MAX));
         ledger.stopwatch.tick(now);
         ledger.fold();
-        self.gauges.set(tasks.len(), cache.entries(), cache.bytes());
+        self.gauges.set(queries, cache.entries(), cache.bytes());
     }
+}
+
+fn patience(habits: &Habits) -> Patience {
+    Patience { query: habits.query_timeout, stale: habits.cache.stale_after }
 }
 
 /// Bytes of one worker, but for its cache, its conductor and its ledger.

@@ -44,6 +44,7 @@ pub fn settings() -> Settings {
         drop: Vec::new(),
         policy: Policy::default(),
         apps: Default::default(),
+        metrics: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     }
@@ -56,7 +57,7 @@ pub fn policy(rules: &str, listeners: &[SocketAddr]) -> Policy {
         node: NODE,
         listeners,
         upstreams: &[],
-        apps: &[],
+        guests: &[],
         resolver: None,
         series: Series::default(),
         has_databases: false,

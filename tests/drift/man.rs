@@ -117,7 +117,12 @@ prints the reply. It shows what a change of the configuration or of a zone file 
 
 With `--why` it prints the way of the query instead: each rule that is asked in each phase and the term that
 decides, who would be asked, and what the client would get. With `--live` the running node tells that from
-what it serves now; without `--from` the query is then sent to it once, and its reply is printed.",
+what it serves now; without `--from` the query is then sent to it once, and its reply is printed.
+
+What the cache and servers would say is supposed: that nothing is kept and that servers answer NOERROR,
+unless `--cache`, `--outcome`, `--rcode` and `--rtt` say something else. With `--batch` it tells the way of
+each query of a file, whose lines are a name, a type and options; with `--json` as an object in one line,
+for programs.",
         exit: &[DONE, FAILED, USAGE, (3, "With `--live`: no node answers.")],
         see_also: &["as112d-zones", "as112d-probe", "as112d-rules"],
     },

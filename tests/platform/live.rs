@@ -2,6 +2,7 @@
 //! answered by a rule that was not in force at some moment of its query's life.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -312,5 +313,42 @@ fn diverted_copies_are_compared() {
     }
     for name in ["same.example", "differs.example"] {
         assert_eq!(other.asked_for(name), 1, "one copy");
+    }
+}
+
+/// How long queries may take, and what the cache does, is as the last reload says.
+#[test]
+fn times_change_with_a_reload() {
+    let silent = Upstream::start(|_| vec![]);
+    let setup = |query_timeout: &str, failure_ttl: &str| {
+        Setup::new()
+            .platform(&format!("query_timeout = '{query_timeout}'"))
+            .section(&format!("[cache]\nfailure_ttl = '{failure_ttl}'"))
+            .upstream("up", &[silent.address], "timeout = '10s'\ntries = 1")
+            .route("all", "qname-suffix in { example }", "forward upstream up", "")
+    };
+    let node = setup("300ms", "1m").start();
+    let ask = |name: &str| {
+        let (answer, took) = crate::node::ask_within(node.address(), &query(name, A), PATIENCE);
+        assert_eq!(answer.expect("a reply").rcode, crate::node::SERVFAIL, "{name}");
+        took
+    };
+    let first = ask("first.example");
+    assert!(first >= Duration::from_millis(250), "{first:?}");
+    node.wait_for("work_refused_total", &["reason=\"deadline\""], 1);
+    let asked = silent.count();
+    ask("first.example");
+    assert_eq!(silent.count(), asked, "it is known that nobody answers");
+    fs::write(node.path("as112d.toml"), setup("1500ms", "1s").text()).expect("written");
+    let told = node.tell(&["reload"]);
+    assert!(!told.contains("restart"), "{told}");
+    let second = ask("second.example");
+    assert!(second >= Duration::from_millis(1400), "{second:?}");
+    // What is remembered from now on is forgotten sooner.
+    let began = Instant::now();
+    while silent.asked_for("second.example") < 2 {
+        assert!(began.elapsed() < Duration::from_secs(40), "a failure is still remembered");
+        ask("second.example");
+        thread::park_timeout(Duration::from_millis(100));
     }
 }

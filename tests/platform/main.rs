@@ -30,3 +30,4 @@ mod phases;
 mod rulebook;
 mod rules;
 mod streams;
+mod why;

@@ -48,7 +48,7 @@ fn compile(text: &str, colo: &str) -> Result<Policy, Vec<String>> {
         node: NODE,
         listeners: &LISTENERS.map(|listener| listener.parse().expect("an address")),
         upstreams: &upstreams,
-        apps: &[],
+        guests: &[],
         resolver: Some(Upstream::of_servers(UPSTREAMS[2].to_owned(), servers("127.0.0.1:5354"))),
         series: Series::default(),
         has_databases: true,

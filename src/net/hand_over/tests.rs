@@ -149,7 +149,7 @@ impl Rig {
                     node: "",
                     listeners: &udp,
                     upstreams: &[],
-                    apps: &[],
+                    guests: &[],
                     resolver: None,
                     series: Series::default(),
                     has_databases: false,

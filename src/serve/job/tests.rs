@@ -7,7 +7,8 @@ use super::*;
 use crate::serve::tests::Random;
 
 fn taken<'a>(arrival: &'a Arrival, account: &'a Account, label: usize, packet: &'a [u8]) -> Taken<'a> {
-    Taken { arrival, socket: 3, connection: None, account, label, asked: Instant::now(), packet }
+    let (connection, share, asked) = (None, u32::MAX, Instant::now());
+    Taken { arrival, socket: 3, connection, account, label, share, asked, packet }
 }
 
 fn query(id: u16, name: &[u8]) -> Vec<u8> {
@@ -78,6 +79,18 @@ fn a_rule_has_its_share_and_the_others_what_is_left() {
     assert_eq!(hand(&mut desk, 1), Ok(()));
     assert_eq!(hand(&mut desk, 1), Err(WORK_REFUSED_SHARE));
     assert_eq!(hand(&mut desk, RULE.len), Err(WORK_REFUSED_SHARE), "there is no such rule");
+}
+
+#[test]
+fn a_rule_may_have_a_smaller_share_of_its_own() {
+    let settings = JobSettings { workers: 1, jobs: 8, share: 3 };
+    let (mut desk, _inboxes) = desk(&settings, &wakers(1));
+    let (arrival, account, packet) = (arrival(), Account::default(), query(1, NAME));
+    let mut hand =
+        |label, share| desk.hand_over(way(0), &Taken { share, ..taken(&arrival, &account, label, &packet) });
+    assert_eq!((hand(1, 1), hand(1, 1)), (Ok(()), Err(WORK_REFUSED_SHARE)));
+    assert!((0..3).all(|_| hand(2, 8).is_ok()));
+    assert_eq!(hand(2, 8), Err(WORK_REFUSED_SHARE), "no rule has more than any may");
 }
 
 #[test]

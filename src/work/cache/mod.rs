@@ -362,6 +362,11 @@ impl Cache {
         mem::take(&mut self.evicted)
     }
 
+    /// From now on it is so, but for its size: what it has stays, by the times that it was stored with.
+    pub fn take_settings(&mut self, settings: &Settings) {
+        self.settings = Settings { size: self.settings.size, ..settings.clone() };
+    }
+
     /// Bytes that a cache takes at the most.
     #[must_use]
     pub fn memory_len(settings: &Settings) -> usize {

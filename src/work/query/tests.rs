@@ -1,11 +1,14 @@
 //! Queries through their whole life, without I/O.
 
+mod apps;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::*;
 use crate::policy::Rule;
 use crate::stats::labels::{WORK_REFUSED_TASKS, WORK_REFUSED_WAITERS};
+use crate::work::sandbox::call::Called;
 
 const FALLBACKS: [Fallback; 6] =
     [Fallback::Fail, Fallback::Refuse, Fallback::Native, Fallback::Drop, Fallback::Next, Fallback::Stale];
@@ -22,6 +25,8 @@ fn rule(phase: Phase, action: Action, fallback: Fallback) -> Rule {
         log: false,
         dry_run: false,
         label: 1,
+        share: None,
+        is_for_all: true,
     }
 }
 
@@ -36,6 +41,7 @@ fn every_rule() -> Vec<Rule> {
         Action::Forward(1),
         Action::Resolve,
         Action::App(0),
+        Action::App(1),
         Action::CacheOnly,
         Action::Retry(1),
         Action::Pass,
@@ -84,8 +90,17 @@ fn answers(effect: Effect, query: &Query, all: &Rules<'_>) -> Vec<Event> {
             .into_iter()
             .chain([Event::Asked])
             .collect(),
+        Effect::Call(..) => {
+            let mut events = apps::every_verdict().map(Event::Called).to_vec();
+            events.extend([Event::Called(Called::Later), Event::NotAsked(WORK_REFUSED_TASKS)]);
+            events
+        }
         Effect::Make(Reply::None) => vec![Event::Made(None)],
         Effect::Make(_) => vec![Event::Made(Some(0))],
+        Effect::Wait if matches!(query.state, State::Held(..)) => {
+            let finished = apps::every_verdict().map(Event::Called).into_iter();
+            finished.chain(query.timer(all).map(|(_, event)| event)).collect()
+        }
         Effect::Wait => {
             let mut events = vec![
                 response(Outcome::Ok, Some(0)),
@@ -110,6 +125,7 @@ fn every_event() -> Vec<Event> {
     events.extend([Event::Made(None), Event::Made(Some(0)), Event::Decided(Decision::default())]);
     events.extend([Looked::Fresh, Looked::Stale, Looked::Miss].map(Event::Looked));
     events.push(response(Outcome::Ok, Some(0)));
+    events.extend(apps::every_verdict().map(Event::Called));
     events
 }
 
@@ -146,7 +162,7 @@ impl Ways<'_> {
         for event in answers {
             let mut next = query;
             let effect = next.step(event, &self.rules);
-            assert!(effect != Effect::Wait || next.state == State::Waiting, "{event:?} is lost: {key}");
+            assert!(effect != Effect::Wait || next.waits(), "{event:?} is lost: {key}");
             self.follow(next, effect, sent);
         }
         self.seen.insert(key, Some(()));
@@ -157,7 +173,7 @@ impl Ways<'_> {
         let kind = std::mem::discriminant::<Event>;
         let belong: Vec<_> = answers.iter().map(kind).collect();
         for event in every_event().into_iter().filter(|event| !belong.contains(&kind(event))) {
-            if query.state == State::Waiting && event == Event::Deadline {
+            if query.waits() && event == Event::Deadline {
                 continue;
             }
             let mut other = query;
@@ -165,6 +181,12 @@ impl Ways<'_> {
             assert!(other == query, "{event:?} changes something: {query:?}");
             assert!(matches!(effect, Effect::Wait | Effect::End), "{event:?} has an effect");
         }
+    }
+}
+
+impl Query {
+    fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Held(..))
     }
 }
 
@@ -187,7 +209,7 @@ fn every_way_ends_with_one_reply_and_nothing_leads_in_circles() {
     for seed in 0..8 {
         let chosen = some_rules(seed);
         let mut ways = Ways { rules: rules(&chosen), seen: HashMap::new(), ends: 0 };
-        let query = Query::new(Instant::now(), PATIENCE);
+        let query = Query::new(Instant::now(), false, PATIENCE);
         let mut begun = query;
         let effect = begun.step(Event::Begin, &ways.rules);
         ways.follow(begun, effect, 0);
@@ -216,7 +238,7 @@ fn random_ways_through_all_rules_end() {
         (state % below as u64) as usize
     };
     for _ in 0..200_000 {
-        let mut query = Query::new(Instant::now(), PATIENCE);
+        let mut query = Query::new(Instant::now(), false, PATIENCE);
         let mut effect = query.step(Event::Begin, &rules);
         let (mut sent, mut asked, mut steps) = (0, 0, 0);
         while effect != Effect::End {
@@ -238,6 +260,8 @@ struct Play {
     route: Option<RuleId>,
     looks: Vec<Looked>,
     exchanges: Vec<Event>,
+    /// What applications say, and what becomes of queries that they hold.
+    calls: Vec<Event>,
     /// Rules that take it, in later phases.
     takes: Vec<RuleId>,
     /// What it did that others can see.
@@ -246,9 +270,10 @@ struct Play {
 
 impl Play {
     fn new(rules: Vec<Rule>, route: Option<RuleId>) -> Self {
-        let query = Query::new(Instant::now(), PATIENCE);
-        let (looks, exchanges, takes, did) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { query, rules, route, looks, exchanges, takes, did }
+        let query = Query::new(Instant::now(), false, PATIENCE);
+        let (looks, exchanges, calls) = (Vec::new(), Vec::new(), Vec::new());
+        let (takes, did) = (Vec::new(), Vec::new());
+        Self { query, rules, route, looks, exchanges, calls, takes, did }
     }
 
     fn forward(fallback: Fallback) -> Self {
@@ -262,6 +287,11 @@ impl Play {
 
     fn got(mut self, exchanges: &[Event]) -> Self {
         self.exchanges = exchanges.to_vec();
+        self
+    }
+
+    fn said(mut self, calls: &[Event]) -> Self {
+        self.calls = calls.to_vec();
         self
     }
 
@@ -290,6 +320,8 @@ impl Play {
                     Some(Event::NotAsked(_)) => self.exchanges.remove(0),
                     _ => Event::Asked,
                 },
+                Effect::Call(..) => self.calls.remove(0),
+                Effect::Wait if matches!(self.query.state, State::Held(..)) => self.calls.remove(0),
                 Effect::Wait => self.exchanges.remove(0),
                 Effect::Make(Reply::None) => Event::Made(None),
                 Effect::Make(_) => Event::Made(Some(0)),
@@ -423,7 +455,7 @@ fn timers_fire_in_their_order() {
         forward.timeout = timeout.map(Duration::from_millis);
         let all = [forward.clone()];
         let rules = Rules { rules: &all, resolver: None, has_post_cache: false };
-        let mut query = Query::new(asked, PATIENCE);
+        let mut query = Query::new(asked, false, PATIENCE);
         query.step(Event::Begin, &rules);
         assert_eq!(query.timer(&rules), None, "it does not wait");
         let taken = Some((0, Action::Forward(0)));
@@ -503,11 +535,22 @@ fn later_phases_change_what_earlier_ones_said() {
 }
 
 #[test]
+fn nobody_is_sent_to_tcp_who_is_there() {
+    let route = rule(Phase::Route, Action::Forward(0), Fallback::Fail);
+    for phase in [Phase::Request, Phase::PostCache, Phase::Response, Phase::Reply] {
+        let all = vec![route.clone(), rule(phase, Action::Truncate, Fallback::Fail)];
+        let mut play = Play::new(all, Some(0)).taken_by(&[1]).looked(&[Looked::Miss]).got(&[ok()]);
+        play.query = Query::new(Instant::now(), true, PATIENCE);
+        assert_eq!(play.run().last(), Some(&Effect::Make(Reply::Response)), "{phase:?}");
+    }
+}
+
+#[test]
 fn a_clock_that_jumps_moves_no_deadline() {
     // Deadlines count from when the query came, whatever was between.
     let all = [rule(Phase::Route, Action::Forward(0), Fallback::Fail)];
     let rules = Rules { rules: &all, resolver: None, has_post_cache: false };
     let long_ago = Instant::now() - Duration::from_secs(1);
-    let query = Query::new(long_ago, PATIENCE);
+    let query = Query::new(long_ago, false, PATIENCE);
     assert_eq!(query.deadline(&rules), long_ago + PATIENCE.query);
 }

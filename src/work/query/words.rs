@@ -7,6 +7,7 @@ use crate::policy::facts::Outcome;
 use crate::policy::phase::Phase;
 use crate::policy::upstream::UpstreamId;
 use crate::policy::{Decision, Rule, RuleId};
+use crate::work::sandbox::call::Called;
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,11 +16,13 @@ pub(crate) enum Event {
     Begin,
     /// What a phase comes to: after [`Effect::Decide`].
     Decided(Decision),
+    /// What the application says: after [`Effect::Call`], or later if it holds the query.
+    Called(Called),
     /// What the cache has: after [`Effect::LookUp`].
     Looked(Looked),
     /// The exchange has begun: after [`Effect::Ask`].
     Asked,
-    /// Nobody can be asked, by a value of `WORK_REFUSAL`: after [`Effect::Ask`].
+    /// Nobody can be asked, by a value of `WORK_REFUSAL`: after [`Effect::Ask`] and [`Effect::Call`].
     NotAsked(usize),
     /// The exchange has ended.
     Finished(Response),
@@ -29,7 +32,7 @@ pub(crate) enum Event {
     Done,
     /// It is time to answer with what is stale.
     StaleDue,
-    /// Its time is up; the exchange was cancelled.
+    /// Its time is up; the exchange was cancelled, or the application has let it go.
     Deadline,
 }
 
@@ -38,6 +41,8 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Ask the rules of a phase; with a rule, only those after it.
     Decide(Phase, Option<RuleId>),
+    /// Ask an application, in this phase, for this rule.
+    Call(Phase, RuleId, u16),
     /// Look into the cache, where it keeps what comes from this upstream; without one, what rules of phase
     /// `post-cache` have got for queries that no route takes.
     LookUp(Option<UpstreamId>),
@@ -89,7 +94,7 @@ pub(crate) struct Response {
 
 impl Response {
     /// It says something of the name.
-    pub(super) fn is_answer(&self) -> bool {
+    pub(crate) fn is_answer(&self) -> bool {
         self.outcome == Outcome::Ok && !self.rcode.is_some_and(is_error)
     }
 }
@@ -101,7 +106,7 @@ pub(super) fn is_error(code: u16) -> bool {
 
 /// What a reply is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// The node's own zones.
     Native,
     /// What the cache had when it was looked into.
@@ -113,6 +118,8 @@ pub(crate) enum Reply {
     },
     /// The response.
     Response,
+    /// What the application said last.
+    App,
     /// A response code, and what is wrong (RFC 8914).
     Code(u16, Option<u16>),
     /// The question with TC.

@@ -133,6 +133,19 @@ impl Sandbox {
         &self.query
     }
 
+    /// What an instance is of, if it is still there.
+    #[must_use]
+    pub fn app_of(&self, instance: InstanceId) -> Option<&Arc<App>> {
+        self.slots.iter().find(|slot| slot.id == instance && slot.has_instance()).map(|slot| &slot.app)
+    }
+
+    /// Whether there is something to be taken: orders, queries that were finished, or spans.
+    #[must_use]
+    pub fn has_something(&self) -> bool {
+        let Out { orders, finished, spans } = &self.out;
+        !(orders.is_empty() && finished.is_empty() && spans.is_empty())
+    }
+
     /// Something that an instance wants.
     pub fn take_order(&mut self) -> Option<(InstanceId, u32, Order)> {
         self.out.orders.pop_front()
@@ -272,8 +285,9 @@ impl Sandbox {
         self.slots.len()
     }
 
-    #[cfg(test)]
-    pub(super) fn fuel_left(&self, app: usize) -> Option<u64> {
+    /// What the last event of an application has not burnt.
+    #[must_use]
+    pub fn fuel_left(&self, app: usize) -> Option<u64> {
         self.slots.get(*self.of_current.get(app)?)?.fuel_left()
     }
 }

@@ -207,7 +207,6 @@ impl Instance {
     }
 
     /// Fuel that the last event has left.
-    #[cfg(test)]
     pub(super) fn fuel_left(&self) -> u64 {
         self.store.get_fuel().unwrap_or_default()
     }

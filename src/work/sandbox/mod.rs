@@ -24,7 +24,7 @@ mod slot;
 pub mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use app::{App, Apps, Engine, Hook};
 pub use guests::Sandbox;

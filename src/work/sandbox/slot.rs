@@ -153,6 +153,10 @@ impl Slot {
         }
     }
 
+    pub(super) const fn has_instance(&self) -> bool {
+        self.instance.is_some()
+    }
+
     pub(super) fn memory_len(&self) -> usize {
         self.instance.as_ref().map_or(0, Instance::memory_len)
     }
@@ -462,7 +466,6 @@ impl Slot {
         self.instance.as_mut().is_some_and(|instance| instance.host_mut().held.remove(&query).is_some())
     }
 
-    #[cfg(test)]
     pub(super) fn fuel_left(&self) -> Option<u64> {
         self.instance.as_ref().map(Instance::fuel_left)
     }

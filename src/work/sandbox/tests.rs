@@ -24,7 +24,7 @@ use crate::stats::ledger::{self, Ledger, LedgerSettings, Stream};
 use crate::work::places::Places;
 
 /// A manifest that allows nothing.
-pub(super) fn manifest(name: &str) -> Manifest {
+pub(in crate::work) fn manifest(name: &str) -> Manifest {
     Manifest {
         name: name.to_owned(),
         place: format!("apps.d/{name}/app.toml"),
@@ -49,7 +49,7 @@ pub(super) fn manifest(name: &str) -> Manifest {
 }
 
 /// A guest in WAT: what every guest needs, and `more`, which has `event` and what it calls.
-pub(super) fn guest(imports: &str, more: &str) -> Vec<u8> {
+pub(in crate::work) fn guest(imports: &str, more: &str) -> Vec<u8> {
     let start = if more.contains("\"as112_start\"") {
         ""
     } else {
@@ -67,14 +67,14 @@ pub(super) fn guest(imports: &str, more: &str) -> Vec<u8> {
 }
 
 /// A guest whose events are `body`, with parameters `$kind`, `$token`, `$len`.
-pub(super) fn event(imports: &str, body: &str) -> Vec<u8> {
+pub(in crate::work) fn event(imports: &str, body: &str) -> Vec<u8> {
     let head =
         "(func (export \"as112_event\") (param $kind i32) (param $token i32) (param $len i32) (result i64)";
     guest(imports, &format!("{head} {body})"))
 }
 
 /// Loads it; all conditions of hooks are right that do not contain `wrong`.
-pub(super) fn load(manifest: Manifest, bytes: &[u8]) -> Result<App, Vec<Problem>> {
+pub(in crate::work) fn load(manifest: Manifest, bytes: &[u8]) -> Result<App, Vec<Problem>> {
     let mut check = |_: Phase, condition: &str| match condition.find("wrong") {
         Some(at) => Err((at + 1, "unknown field `wrong`".to_owned())),
         None => Ok(()),

@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::harness::{Floor, Start, pause, wire};
-use super::upstream::Upstream;
+use super::upstream::{SLOW, Upstream};
 use crate::dns::consts::flag;
 use crate::dns::u16_at;
+use crate::limits::PHASE_TIME_EVERY;
+use crate::policy::phase::Phase;
 use crate::stats::counters::{
-    CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED, QUERIES, RESPONSES, WORK_REFUSED,
+    CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED, PHASE_TIME, PHASE_TIME_SUM, QUERIES,
+    RESPONSES, WORK_REFUSED, WORKER_JOBS,
 };
 use crate::stats::labels::{
-    CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, WORK_REFUSED_DEADLINE, WORK_REFUSED_UPSTREAM,
+    CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, PHASE_BIN, WORK_REFUSAL, WORK_REFUSED_DEADLINE,
+    WORK_REFUSED_UPSTREAM, phase_bin,
 };
 use crate::work::cache;
 use crate::work::{CacheOrder, CacheOrderKind};
@@ -83,6 +87,31 @@ fn equal_questions_are_asked_once() {
     floor.counted(CACHE_STORED, 1);
 }
 
+/// One query in so many is timed: the phase after which servers are asked has their time.
+#[test]
+fn the_phases_of_a_sample_are_timed() {
+    let upstream = Upstream::start();
+    let mut floor = Floor::start(&Start::with(ROUTE, &[("lan", upstream.address)]));
+    let before = PHASE_TIME_EVERY as usize - 1;
+    for _ in 0..before {
+        floor.send("a.example");
+    }
+    (0..before).for_each(|_| drop(floor.receive().expect("a reply")));
+    floor.counted(WORKER_JOBS, before as u64);
+    assert!(floor.counted(PHASE_TIME, 0).iter().all(|count| *count == 0), "it is nobody's turn yet");
+    assert_eq!(floor.result("slow.example").map(|(rcode, _)| rcode), Some(0));
+    floor.idle();
+    let times = floor.counted(PHASE_TIME, Phase::ALL.len() as u64);
+    let bins = |phase: Phase| &times[phase as usize * PHASE_BIN.len..][..PHASE_BIN.len];
+    for phase in Phase::ALL {
+        assert_eq!(bins(phase).iter().sum::<u64>(), 1, "{phase:?}");
+    }
+    // The server takes its time; nothing else does.
+    let sums = PHASE_TIME_SUM.of(&floor.totals()).to_vec();
+    assert!(sums[Phase::PostCache as usize] >= SLOW.as_micros() as u64, "{sums:?}");
+    assert!(bins(Phase::PostCache)[..phase_bin(SLOW.as_micros() as u64)].iter().all(|count| *count == 0));
+}
+
 #[test]
 fn queries_get_the_fallback_of_their_rule() {
     let upstream = Upstream::start();
@@ -110,7 +139,7 @@ fn queries_get_the_fallback_of_their_rule() {
     floor.idle();
     let refused = floor.counted(WORK_REFUSED, 6);
     for rule in 1..=6 {
-        let of_rule = &refused[rule * 7..(rule + 1) * 7];
+        let of_rule = &refused[rule * WORK_REFUSAL.len..][..WORK_REFUSAL.len];
         assert_eq!(of_rule[WORK_REFUSED_DEADLINE] + of_rule[WORK_REFUSED_UPSTREAM], 1, "rule {rule}");
     }
 }

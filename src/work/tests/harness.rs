@@ -12,19 +12,23 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::limits::SLOT_PAYLOAD_LEN;
-use crate::policy::upstream::{Choose, Ecs, Over};
-use crate::policy::{Policy, Series, Source, World, upstream};
+use crate::log::Log;
+use crate::policy::phase::Phase;
+use crate::policy::upstream::{Choose, Ecs, Over, UpstreamId};
+use crate::policy::{self, Phrase, Policy, Series, Source, World, upstream};
 use crate::serve::job::{Connection, Desk, Job, JobSettings, Taken, TcpReturn, desk};
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
 use crate::serve::snapshot::tests::snapshot;
-use crate::serve::{Verdict, serve};
+use crate::serve::{self, Verdict, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{Family, Totals};
 use crate::stats::ledger::LedgerSettings;
 use crate::sys::confine::Confined;
 use crate::sys::threads::Event;
 use crate::sys::wake::Waker;
+use crate::work::sandbox::settings::Manifest;
+use crate::work::sandbox::{self, Apps};
 use crate::work::trace::{Trace, traces};
 use crate::work::{Place, Places, Plan, Workers, cache};
 
@@ -40,16 +44,57 @@ pub(super) struct Start<'a> {
     pub(super) query_timeout: Duration,
     pub(super) workers: usize,
     pub(super) trace_every: Option<NonZeroU32>,
+    pub(super) apps: Vec<Guest>,
+}
+
+/// An application: its manifest and its module.
+#[derive(Clone)]
+pub(super) struct Guest {
+    pub(super) manifest: Manifest,
+    pub(super) module: Vec<u8>,
+    /// Where it is asked besides.
+    pub(super) hooks: Vec<(Phase, &'static str)>,
+}
+
+impl Guest {
+    pub(super) fn new(name: &str, module: Vec<u8>) -> Self {
+        Self { manifest: sandbox::tests::manifest(name), module, hooks: Vec::new() }
+    }
+
+    fn in_rules(&self) -> policy::Guest {
+        let phrase = |text: &str| Phrase { text: text.to_owned(), place: "app.toml:1".to_owned() };
+        policy::Guest {
+            name: self.manifest.name.clone(),
+            hooks: self.hooks.iter().map(|(phase, condition)| (*phase, phrase(condition))).collect(),
+            fallback: self.manifest.fallback,
+            queue: self.manifest.limits.queue,
+            ..policy::Guest::default()
+        }
+    }
 }
 
 impl<'a> Start<'a> {
     pub(super) fn with(rules: &'a str, upstreams: &'a [(&'a str, SocketAddr)]) -> Self {
         let (cache, query_timeout) = (cache::Settings::default(), Duration::from_secs(2));
-        Self { rules, upstreams, cache, query_timeout, workers: 1, trace_every: None }
+        Self { rules, upstreams, cache, query_timeout, workers: 1, trace_every: None, apps: Vec::new() }
     }
 }
 
-pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)]) -> Snapshot {
+/// The applications, as those who load them make them: counted by their number, from 1 on.
+fn load(guests: &[Guest], upstreams: &[(&str, SocketAddr)]) -> Apps {
+    let place = |name: &String| upstreams.iter().position(|(known, _)| known == name).unwrap() as UpstreamId;
+    let load = |(number, guest): (usize, &Guest)| {
+        let mut app = sandbox::tests::load(guest.manifest.clone(), &guest.module).unwrap();
+        app.upstreams = guest.manifest.allow.forward.iter().map(place).collect();
+        (app.label, app.metrics) = (number + 1, Vec::new());
+        Arc::new(app)
+    };
+    Apps { apps: guests.iter().enumerate().map(load).collect() }
+}
+
+pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)], guests: &[Guest]) -> Snapshot {
+    let in_rules: Vec<policy::Guest> = guests.iter().map(Guest::in_rules).collect();
+    let apps = load(guests, upstreams);
     let upstream = |(name, server): &(&str, SocketAddr)| upstream::Upstream {
         name: (*name).to_owned(),
         servers: vec![*server],
@@ -68,7 +113,7 @@ pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)]) -> Snapshot
         node: "node1.example",
         listeners: &[],
         upstreams: &upstreams,
-        apps: &[],
+        guests: &in_rules,
         resolver: None,
         series: Series::default(),
         has_databases: true,
@@ -76,7 +121,13 @@ pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)]) -> Snapshot
     let files = [Source { path: "test.rules", text: rules }];
     let policy = Policy::compile(&files, &[], &world);
     let policy = policy.unwrap_or_else(|problems| panic!("{rules}: {problems:?}"));
-    snapshot(|_, settings| settings.policy = policy).unwrap()
+    snapshot(|_, settings| {
+        settings.policy = policy;
+        if !guests.is_empty() {
+            settings.apps = serve::snapshot::Apps::new(Arc::new(apps));
+        }
+    })
+    .unwrap()
 }
 
 /// Running workers, and those whom they serve.
@@ -99,7 +150,7 @@ pub(super) struct Floor {
 
 impl Floor {
     pub(super) fn start(start: &Start<'_>) -> Self {
-        let published = Published::new(compile(start.rules, start.upstreams));
+        let published = Published::new(compile(start.rules, start.upstreams, &start.apps));
         let wakers: Vec<Waker> = (0..start.workers).map(|_| Waker::new().unwrap()).collect();
         let settings = JobSettings { workers: start.workers, jobs: JOBS, share: JOBS };
         let (shard, of_shard) = desk(&settings, &wakers);
@@ -127,6 +178,7 @@ impl Floor {
             }),
             confined: Confined::default(),
             trace,
+            log: Log::silent(),
         };
         let workers = Workers::start(plan, &report).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -155,7 +207,8 @@ impl Floor {
             socket: 0,
             connection,
             account: &account,
-            label: snapshot.route_label(way),
+            label: snapshot.route_share(way).0,
+            share: u32::MAX,
             asked: Instant::now() - self.age,
             packet: query,
         };
@@ -280,7 +333,12 @@ impl Floor {
 
     /// New rules are in force.
     pub(super) fn reload(&mut self, rules: &str, upstreams: &[(&str, SocketAddr)]) {
-        assert!(self.published.publish(compile(rules, upstreams), PATIENCE), "workers do not take it");
+        self.reload_apps(rules, upstreams, &[]);
+    }
+
+    /// The same, with other applications.
+    pub(super) fn reload_apps(&mut self, rules: &str, upstreams: &[(&str, SocketAddr)], apps: &[Guest]) {
+        assert!(self.published.publish(compile(rules, upstreams, apps), PATIENCE), "workers do not take it");
     }
 
     /// The desks go away, as when shards retire.

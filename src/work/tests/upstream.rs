@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use super::harness::{pause, wire};
 
+/// How long it takes for some names.
+pub(super) const SLOW: Duration = Duration::from_millis(150);
+
 /// What it does and has seen.
 #[derive(Debug, Default)]
 struct Shared {
@@ -130,7 +133,7 @@ fn reply(packet: &[u8], shared: &Shared, is_udp: bool) -> Option<Vec<u8>> {
         b"nodata" => (0, 0, false),
         b"big" => (0, if is_udp { 0 } else { 100 }, is_udp),
         b"slow" => {
-            pause(Duration::from_millis(150));
+            pause(SLOW);
             (0, 1, false)
         }
         _ => (0, 1, false),

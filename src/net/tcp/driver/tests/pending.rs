@@ -25,7 +25,16 @@ impl TcpHandler for Handing {
         let (way, account) = (Way { rule: 0, serial: 0 }, Account::default());
         let connection = Some(connection);
         let (asked, packet) = (Instant::now(), &slot[..len]);
-        let taken = Taken { arrival, socket: 0, connection, account: &account, label: 0, asked, packet };
+        let taken = Taken {
+            arrival,
+            socket: 0,
+            connection,
+            account: &account,
+            label: 0,
+            share: u32::MAX,
+            asked,
+            packet,
+        };
         self.desk.hand_over(way, &taken).expect("there are jobs enough");
         Verdict::HandOff(way)
     }
