@@ -91,14 +91,15 @@ fn bounds(sections: &Sections) -> Vec<String> {
 }
 
 /// A feature that guests have no use for: words of the validator, the name, and how a compiler is told.
-const FEATURES: [(&str, &str, &str); 8] = [
+const FEATURES: [(&str, &str, &str); 9] = [
     ("SIMD", "simd128", "simd128"),
     ("threads", "atomics", "atomics"),
     ("atomic", "atomics", "atomics"),
     ("tail call", "tail-call", "tail-call"),
     ("exceptions", "exception-handling", "exception-handling"),
-    ("extended const", "extended-const", "extended-const"),
-    ("multi-memory", "multimemory", "multimemory"),
+    ("non-constant operator", "extended-const", "extended-const"),
+    ("gc feature", "gc", "gc"),
+    ("multiple memories", "multimemory", "multimemory"),
     ("memory64", "memory64", "memory64"),
 ];
 

@@ -49,6 +49,8 @@ pub(super) struct Out {
     pub orders: VecDeque<(InstanceId, u32, Order)>,
     pub finished: VecDeque<Finished>,
     pub spans: VecDeque<Span>,
+    /// An application is on or off since.
+    pub is_changed: bool,
 }
 
 /// From the clock that is never set to the one that is.
@@ -197,6 +199,7 @@ impl Slot {
 
     fn turn_off(&mut self, trap: Trap, pause: Duration, with: &mut With<'_>) {
         self.off_until = Some(with.now + pause);
+        with.out.is_changed = true;
         let (name, fallback) = (&self.app.manifest.name, self.app.manifest.fallback.name());
         with.tools.log.warning(format!(
             "app {name}: off for {} s: its queries get `{fallback}`. Last: {trap}",

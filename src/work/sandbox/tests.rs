@@ -1,6 +1,10 @@
 //! Guests as text, of all kinds.
 
 mod calls;
+mod hostile;
+mod life;
+mod modules;
+mod pointers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
