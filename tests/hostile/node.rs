@@ -105,7 +105,7 @@ impl Upstream {
             while let Ok((len, peer)) = socket.recv_from(&mut packet[..512]) {
                 counted.fetch_add(1, Ordering::Relaxed);
                 let end = 12 + packet[12..len].iter().position(|byte| *byte == 0).unwrap_or(0) + 5;
-                let is_bad = packet[..end].windows(8).any(|part| part == b"servfail");
+                let is_bad = packet[..end].windows(8).any(|part| part.eq_ignore_ascii_case(b"servfail"));
                 let answers = u8::from(!is_bad);
                 packet[2..12].copy_from_slice(&[0x84, 2 * u8::from(is_bad), 0, 1, 0, answers, 0, 0, 0, 0]);
                 let answer = [0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last];
