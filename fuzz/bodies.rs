@@ -97,7 +97,6 @@ fn compile(zones: &ZoneSet) -> Result<Snapshot, Vec<Problem>> {
         metrics: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
-        metrics: Vec::new(),
     };
     Snapshot::new(zones, settings)
 }

@@ -369,7 +369,7 @@ fn a_worker_asks_over_udp_and_tcp() {
 fn a_worker_connects_to_local_sockets_only_where_an_application_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let _listener = UnixListener::bind(&path).unwrap();
     in_a_child(move || {
         let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
         if confined.seccomp != "on" {

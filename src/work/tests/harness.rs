@@ -30,7 +30,7 @@ use crate::sys::wake::Waker;
 use crate::work::sandbox::settings::Manifest;
 use crate::work::sandbox::{self, Apps};
 use crate::work::trace::{Trace, traces};
-use crate::work::{Place, Places, Plan, Workers, cache};
+use crate::work::{Habits, Place, Places, Plan, Workers, cache};
 
 /// How long anything is waited for: a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -169,8 +169,7 @@ impl Floor {
             sockets: vec![vec![listener.try_clone().unwrap()]],
             tcp: Some(tcp_return),
             published: Arc::clone(&published),
-            cache: start.cache.clone(),
-            query_timeout: start.query_timeout,
+            habits: Habits { cache: start.cache.clone(), query_timeout: start.query_timeout },
             ledgers: LedgerSettings::default(),
             places: Places::new(|ip| {
                 let country = Some(if ip.is_loopback() { *b"PT" } else { *b"DE" });
