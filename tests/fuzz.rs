@@ -8,6 +8,8 @@ mod common;
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+#[path = "../fuzz/guests.rs"]
+mod guests;
 #[path = "common/mutate.rs"]
 mod mutate;
 #[path = "../fuzz/rules.rs"]
@@ -415,4 +417,59 @@ fn streams_get_the_same_replies_from_a_daemon() {
         });
         assert_eq!(daemon.stop().0.code(), Some(0), "{datapath}");
     }
+}
+
+/// What a guest is fed: a hostcall with arguments that are small, large, or in the area; a verdict; bytes for
+/// the area, among them replies that are nearly right.
+fn fed(dice: &mut Dice) -> Vec<u8> {
+    let mut fed: Vec<u8> = (0..256).map(|_| dice.roll() as u8).collect();
+    for argument in fed[8..56].chunks_exact_mut(8) {
+        let value = match dice.below(5) {
+            0 => dice.below(300) as i64,
+            1 => 2240 + dice.below(300) as i64,
+            2 => -(dice.below(20) as i64),
+            3 => 196_608 - dice.below(40) as i64,
+            _ => continue,
+        };
+        argument.copy_from_slice(&value.to_le_bytes());
+    }
+    if !dice.once_in(4) {
+        let verdict = dice.below(8) as u64 | if dice.once_in(2) { (dice.roll() & 0xFF) << 8 } else { 0 };
+        fed[56..64].copy_from_slice(&verdict.to_le_bytes());
+    }
+    if !dice.once_in(3) {
+        // A query and a reply with the right question, as long as they are.
+        let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x011\x010\x0210\x07in-addr\x04arpa\0\0\x0c\0\x01";
+        for at in [72, 136] {
+            fed[at..at + query.len()].copy_from_slice(query);
+        }
+        let len = (query.len() as u32).to_le_bytes();
+        fed[64..72].copy_from_slice(&[len, len].concat());
+        if dice.once_in(2) {
+            let at = 64 + dice.below(120);
+            fed[at] = dice.roll() as u8;
+        }
+    }
+    fed
+}
+
+#[test]
+fn guests_do_what_they_want_and_nothing_comes_of_it() {
+    let mut taken = 0;
+    let steps = fuzz(10, |_, dice| taken += u64::from(guests::guest(&fed(dice))));
+    assert_both_ways(taken, steps);
+}
+
+#[test]
+fn modules_are_run_or_refused() {
+    let texts = [
+        include_str!("../guests/minimal.wat"),
+        include_str!("../guests/hostile/header.wat"),
+        include_str!("../guests/hostile/table.wat"),
+        include_str!("../guests/hostile/hooks.wat"),
+    ];
+    let corpus = texts.map(|text| wat::parse_str(text).expect("a module"));
+    fuzz(1000, |_, dice| {
+        guests::guest(&mutated(dice, &corpus, &[]));
+    });
 }

@@ -198,7 +198,7 @@ impl Writer {
 
     /// The lines that wait to be written.
     #[cfg(test)]
-    pub(super) fn into_lines(self) -> Vec<Line> {
+    pub(crate) fn into_lines(self) -> Vec<Line> {
         let line = |entry| match entry {
             Entry::Line(line) | Entry::Each(line) => Some(line),
             Entry::Wake | Entry::Flush(_) => None,

@@ -53,7 +53,9 @@ impl Place for PlatformPlace {
     #[inline]
     fn add_to(self, tally: &mut Tally, count: u32) {
         let (word, is_touched) = (self.0 / 64, u64::from(count > 0));
-        tally.of_platform[self.0] += count;
+        // Counters of guests: nobody knows what these add until the next fold.
+        let tallied = &mut tally.of_platform[self.0];
+        *tallied = tallied.saturating_add(count);
         tally.touched_of_platform[word] |= is_touched << (self.0 % 64);
         tally.touched_words[word / 64] |= is_touched << (word % 64);
     }

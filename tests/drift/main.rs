@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/echo.rs"]
 mod echo;
 
+mod apps;
 mod commands;
 mod configuration;
 mod man;

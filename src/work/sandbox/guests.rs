@@ -71,7 +71,7 @@ impl Sandbox {
         }
     }
 
-    /// There is a newer snapshot: new applications get instances beside those that go.
+    /// There is a newer snapshot: new applications get instances next to those that go.
     pub fn refresh(&mut self, apps: &Arc<Apps>, now: Instant, ledger: &mut Ledger) {
         if Arc::ptr_eq(apps, &self.current) {
             return;
@@ -109,7 +109,7 @@ impl Sandbox {
         let slot = if Arc::ptr_eq(apps, &self.current) {
             self.of_current.get(number).copied()
         } else {
-            self.slots.iter().position(|slot| slot.apps.iter().any(|known| Arc::ptr_eq(known, app)))
+            self.slots.iter().position(|slot| slot.is_of(app))
         };
         let mut with = with!(self, now, ledger);
         let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) else { return Called::Failed };
@@ -117,6 +117,7 @@ impl Sandbox {
         if called == Called::Changed {
             std::mem::swap(&mut self.reply, &mut self.query);
         }
+        self.show_changes();
         called
     }
 
@@ -141,7 +142,7 @@ impl Sandbox {
     /// Whether there is something to be taken: orders, queries that were finished, or spans.
     #[must_use]
     pub fn has_something(&self) -> bool {
-        let Out { orders, finished, spans } = &self.out;
+        let Out { orders, finished, spans, .. } = &self.out;
         !(orders.is_empty() && finished.is_empty() && spans.is_empty())
     }
 
@@ -164,9 +165,10 @@ impl Sandbox {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == instance) {
             slot.done(token, result, &mut with);
         }
+        self.show_changes();
     }
 
-    /// A query that is not held any more: it was finished, or its instance went.
+    /// A query that is no longer held: it was finished, or its instance went.
     pub fn take_finished(&mut self) -> Option<(u32, Called)> {
         let finished = self.out.finished.pop_front()?;
         match finished.called {
@@ -250,7 +252,15 @@ impl Sandbox {
         Arc::clone(&self.gauges)
     }
 
-    fn show(&self) {
+    #[inline]
+    fn show_changes(&mut self) {
+        if self.out.is_changed {
+            self.show();
+        }
+    }
+
+    fn show(&mut self) {
+        self.out.is_changed = false;
         for label in 0..APP.len {
             let (mut state, mut memory, mut held) = (AppState::Gone, 0, 0);
             for slot in self.slots.iter().filter(|slot| slot.app.label == label) {
@@ -268,6 +278,11 @@ impl Sandbox {
     #[must_use]
     pub fn memory_len(apps: &Apps) -> usize {
         2 * apps.apps.iter().map(|app| app.memory_len()).sum::<usize>()
+    }
+
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// What the last event of an application has not burnt.

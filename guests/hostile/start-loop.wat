@@ -1,0 +1,9 @@
+;; Never comes back from the start.
+(module
+  (memory (export "memory") 2)
+  (func (export "as112_abi") (result i32) (i32.const 1))
+  (func (export "as112_area") (result i32) (i32.const 0))
+  (func (export "as112_start") (param $config_len i32) (result i32)
+    (loop $for_ever (br $for_ever)) (i32.const 0))
+  (func (export "as112_event") (param $kind i32) (param $token i32) (param $len i32) (result i64)
+    (i64.const 0)))
