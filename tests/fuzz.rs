@@ -10,6 +10,8 @@ mod common;
 mod bodies;
 #[path = "../fuzz/guests.rs"]
 mod guests;
+#[path = "../fuzz/manifests.rs"]
+mod manifests;
 #[path = "common/mutate.rs"]
 mod mutate;
 #[path = "../fuzz/rules.rs"]
@@ -290,6 +292,38 @@ fn rules_are_refused_with_places_or_decide_as_they_explain() {
     ];
     let mut taken = 0;
     let steps = fuzz(100, |_, dice| taken += u64::from(rules::rules(&mutated(dice, &corpus, &words))));
+    assert_both_ways(taken, steps);
+}
+
+#[test]
+fn manifests_are_refused_with_reasons_or_consistent() {
+    let example = include_str!("../docs/examples/app.toml");
+    let live = |line: &str| {
+        let text = line.strip_prefix("# ").filter(|text| text.contains(" = ") && !text.ends_with('.'));
+        format!("{}\n", text.unwrap_or(line))
+    };
+    let every: String = example.lines().filter(|line| !line.starts_with("# sha256")).map(live).collect();
+    let corpus =
+        [every.as_bytes(), example.as_bytes(), b"router = ['any']\n", b"[config]\na = [1, {b = 'c'}]\n"];
+    let words: [&[u8]; 14] = [
+        b"= ",
+        b"[",
+        b"]",
+        b"'",
+        b"\n",
+        b"{ a = 1 }",
+        b"[allow]\n",
+        b"[limits]\n",
+        b"[config]\n",
+        b"'file:x'",
+        b"\"1s..2s\"",
+        b"true",
+        b"-1",
+        b"nan",
+    ];
+    let mut taken = 0;
+    let steps =
+        fuzz(100, |_, dice| taken += u64::from(manifests::manifests(&mutated(dice, &corpus, &words))));
     assert_both_ways(taken, steps);
 }
 

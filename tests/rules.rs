@@ -158,7 +158,12 @@ fn rules_that_need_a_worker_where_there_is_none_wait_for_a_restart() {
          qname = b.example and src in { 127.0.0.0/8 } forward 127.0.0.1:9\n",
     );
     let told = node.refused("reload");
-    assert!(told.contains("hands queries over to workers, and this process was started without"), "{told}");
+    assert!(
+        told.contains(
+            "a rule, a route or an application needs a worker, and this process was started without"
+        ),
+        "{told}"
+    );
     assert_eq!((node.rcode("a.example"), node.rcode("b.example")), (NOTIMP, REFUSED));
     let told = node.refused("cache show example.com");
     assert!(told.contains("no worker"), "{told}");

@@ -101,6 +101,7 @@ const ROWS: &[Row] = &[
     ("platform.query_timeout", "query_timeout = '3s'", InForce),
     ("platform.colo", "colo = 'elsewhere'", Reply(|| name("colo.example", SOA))),
     ("platform.rules", "rules = 'others.d'", Reply(|| name("rules.example", SOA))),
+    ("platform.apps", "apps = 'others.apps'", Reply(|| name("app.example", SOA))),
     ("cache.size", "size = '8MiB'", Restart("[cache] size")),
     ("cache.ttl_min", "ttl_min = '1s'", InForce),
     ("cache.ttl_max", "ttl_max = '1h'", InForce),
@@ -232,7 +233,7 @@ impl Node {
              [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
              [dnstap]\nto = 'unix:dnstap.sock'\n\
              [answers]\ncookie_secrets = 'secrets'\nrate_limit = 1000000\n\
-             [platform]\ncolo = 'here'\nrules = 'rules.d'\nworkers = 1\n\
+             [platform]\ncolo = 'here'\nrules = 'rules.d'\napps = 'apps.d'\nworkers = 1\n\
              [[upstream]]\nname = 'lan'\nservers = ['127.0.0.1:9']\nchoose = 'hash'\ntimeout = '2s'\n\
              tries = 4\nexplore = 0.1\ncase_randomization = true\ncookies = true\necs = '24/56'\n\
              [[upstream]]\nname = 'dot'\nservers = ['127.0.0.1:9']\nover = 'tls'\n\
@@ -263,6 +264,20 @@ impl Node {
         ] {
             fs::create_dir(configured.path(dir)).expect("there is room");
             fs::write(configured.path(dir).join("10.rules"), text).expect("there is room");
+        }
+        for (dir, rcode) in [("apps.d", 4), ("others.apps", 5)] {
+            // What it says of every query is this response code.
+            let module = format!(
+                "(module (memory (export \"memory\") 2) (func (export \"as112_abi\") (result i32) (i32.const 1)) \
+                 (func (export \"as112_area\") (result i32) (i32.const 1024)) \
+                 (func (export \"as112_start\") (param i32) (result i32) (i32.const 0)) \
+                 (func (export \"as112_event\") (param i32 i32 i32) (result i64) (i64.const {})))",
+                2 | rcode << 8
+            );
+            let dir = configured.path(dir).join("coded");
+            fs::create_dir_all(&dir).expect("there is room");
+            fs::write(dir.join("coded.wasm"), wat::parse_str(module).expect("WAT")).expect("there is room");
+            fs::write(dir.join("app.toml"), "router = ['qname = app.example']\n").expect("there is room");
         }
         fs::create_dir(configured.path("more")).expect("there is room");
         fs::write(configured.path("more/more.example.zone"), zone("more")).expect("there is room");

@@ -171,7 +171,14 @@ impl Trial<'_> {
         stream.counters.read(&mut totals);
         self.counted(&totals);
         let of = self.fuel();
-        let spent = spent.map_or_else(|| "all of it".to_owned(), |spent| format!("{spent} units"));
+        let app = self.apps.apps.first().map_or(0, |app| app.label);
+        let traps = GUEST_TRAPS.of(&totals).get(app * TRAP.len..(app + 1) * TRAP.len).unwrap_or_default();
+        // After a trap what is left is that of another instance.
+        let spent = spent.filter(|_| traps.iter().all(|count| *count == 0));
+        let spent = spent.map_or_else(
+            || "not known of an instance that is gone".to_owned(),
+            |spent| format!("{spent} units"),
+        );
         self.line(format!("fuel: {spent}, of {of} for an event"));
         // What the guest has said stands before what is printed here.
         log.flush();

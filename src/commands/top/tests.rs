@@ -153,6 +153,7 @@ fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
             "work_refused": {"lan": {"pool": 8 * count}},
             "worker_queries": 4000 * count,
             "upstream_queries": {"lan/192.0.2.53:53": {"answered": 180 * count, "timeout": 20 * count}},
+            "app_events": {"filter": {"query": 90 * count, "tick": 10 * count}},
         });
         numbers["counters"].as_object_mut().unwrap().extend(counters.as_object().unwrap().clone());
         numbers["platform"] = json!({
@@ -161,6 +162,10 @@ fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
                 "lan/192.0.2.53:53": {"state": "closed", "srtt_seconds": 0.0015, "in_flight": 3},
                 "lan/[2001:db8::53]:53": {"state": "half-open", "srtt_seconds": 0.02, "in_flight": 1},
                 "other/192.0.2.1:53": {"state": "open", "srtt_seconds": null, "in_flight": 0},
+            },
+            "apps": {
+                "filter": {"state": "running", "memory_bytes": 200_000, "held_queries": 2},
+                "trapped": {"state": "off", "memory_bytes": 0, "held_queries": 0},
             },
         });
     }
@@ -178,7 +183,7 @@ fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
         &[
             "workers    1,920/s   waiting 12   cache hits 80.0 %   fallbacks 3.8/s",
             " rule ────────",
-            " upstream ──────",
+            " upstream, app ──────",
             "lan         ████████",
             "divert-test ██",
             "75.0 %  lan/192.0.2.53:53     up     1.50 ms   96.0/s",
@@ -192,6 +197,10 @@ fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
     assert_eq!(style(&buffer, "3.8/s"), (Color::Red, true));
     let wide = screen(&mut state, 120, 40);
     assert_has(&wide, &["lan/[2001:db8::53]:53  ", "other/192.0.2.1:53  "]);
+    assert_has(
+        &wide,
+        &["app filter ", "up       2 held   48.0/s", "app trapped ", "off      0 held      -/s"],
+    );
     let without = screen(&mut live(), 120, 40);
     assert!(without.iter().all(|line| !line.contains("upstream") && !line.starts_with("workers")));
     for columns in [1, 2, 9, 30, 47, 79, 170] {

@@ -6,10 +6,12 @@ use super::charts::{Told, bars, shares_told};
 use super::document::{rows_of, table_card};
 use super::numbers::{NOTHING, count, exact, percent, si_small};
 use crate::board::Reading;
-use crate::board::work::{Server, Work};
+use crate::board::work::{App, Server, Work};
+use crate::stats::app_labels::{APP_EVENT_QUERY, APP_VERDICT};
 use crate::stats::counters::{
-    CACHE_EVICTED, CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED, Family, HANDED_OVER,
-    RULE_HITS, RULE_WOULD, UPSTREAM_FORGED, UPSTREAM_QUERIES, WORK_REFUSED, WORKER_JOBS, WORKER_LOST,
+    APP_EVENTS, APP_VERDICTS, CACHE_EVICTED, CACHE_LOOKS, CACHE_PURGED, CACHE_STORED, COALESCED, DIVERTED,
+    Family, GUEST_TRAPS, HANDED_OVER, RULE_HITS, RULE_WOULD, UPSTREAM_FORGED, UPSTREAM_QUERIES, WORK_REFUSED,
+    WORKER_JOBS, WORKER_LOST,
 };
 use crate::stats::gauges::State;
 use crate::stats::labels::{CACHE_HITS, CACHE_LOOK, TRIAL_ANSWERED, TRIAL_TIMEOUT, TRIAL_TRUNCATED};
@@ -25,6 +27,7 @@ pub(super) fn section(reading: &Reading<'_>) -> Markup {
             (table_card("Queries by rule", &rules(reading)))
             @if let Some(work) = &reading.work {
                 @if !work.servers.is_empty() { (table_card("Upstream servers", &servers(reading, work))) }
+                @if !work.apps.is_empty() { (table_card("Applications", &apps(reading, work))) }
                 div.cards.wide { (cache(reading, work)) (table_card("Workers", &workers(reading, work))) }
             }
         }
@@ -84,6 +87,36 @@ fn servers(reading: &Reading<'_>, work: &Work) -> Markup {
     let rows: Vec<Vec<String>> = work.servers.iter().zip(counts).map(row).collect();
     let head = ["Server", "State", "Time", "In flight", "Queries", "Answered", "Time-outs", "Other failures"];
     rows_of(&head, &rows)
+}
+
+fn apps(reading: &Reading<'_>, work: &Work) -> Markup {
+    let of_app = |family: &Family, label: usize| {
+        let others = family.labels[1].len;
+        family.of(&reading.total).get(label * others..(label + 1) * others).unwrap_or_default().to_vec()
+    };
+    let names = &reading.named.counted;
+    let row = |app: &App| {
+        let label = names.apps.iter().position(|name| *name == app.name).unwrap_or(names.apps.len());
+        let queries = of_app(APP_EVENTS, label).get(APP_EVENT_QUERY).copied().unwrap_or_default();
+        let verdicts = of_app(APP_VERDICTS, label);
+        let told: Vec<String> = verdicts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(|(verdict, count)| format!("{} {}", names.value(&APP_VERDICT, verdict), exact(*count)))
+            .collect();
+        vec![
+            app.name.clone(),
+            app.state.name().to_owned(),
+            exact(queries),
+            if told.is_empty() { NOTHING.to_owned() } else { told.join(", ") },
+            exact(app.held),
+            exact(of_app(GUEST_TRAPS, label).iter().sum()),
+            format!("{}B", count(app.memory)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = work.apps.iter().map(row).collect();
+    rows_of(&["Application", "State", "Queries", "Verdicts", "Held", "Traps", "Memory"], &rows)
 }
 
 /// What lookups found, and how much of that answered a query.
@@ -152,6 +185,7 @@ mod tests {
              <td>4</td><td>100.0\u{202f}%</td><td>0</td><td>0</td></tr>",
             "<tr><th scope=\"row\">lan/[2001:db8::53]:53</th><td>down</td><td>–</td><td>0</td><td>1</td>\
              <td>0\u{202f}%</td><td>1</td><td>0</td></tr>",
+            "<th scope=\"row\">filter</th><td>off</td><td>0</td><td>fail 2</td><td>4</td><td>0</td>",
             "7 entries, 1.00\u{202f}kB; 66.7\u{202f}% of lookups answered",
             "<tr><th scope=\"row\">Fallbacks: pool</th><td>2</td></tr>",
         ] {
@@ -159,7 +193,7 @@ mod tests {
         }
         assert!(!with.contains("<th scope=\"row\">none</th>"), "no query was without a rule");
         let without = operator::render(&board().read(), &Pace::default());
-        for part in ["ule", "pstream", "ache", "orker"] {
+        for part in ["ule", "pstream", "ache", "orker", "pplication"] {
             assert!(!without.contains(part), "{part}");
         }
     }

@@ -18,7 +18,9 @@ use crate::stats::labels::CACHE_HITS;
 pub(super) struct Platform {
     line: Line<'static>,
     rules: Share,
+    /// Those that are asked, and applications after them.
     servers: Vec<Server>,
+    has_apps: bool,
 }
 
 struct Server {
@@ -40,10 +42,12 @@ impl Platform {
         let parts = change.at("counters").at("rule_hits").shares();
         let all = parts.iter().map(|(_, count)| count).sum();
         let servers = now.at("upstreams").parts().map(|(name, of)| server(change, name, of));
+        let apps = now.at("apps").parts().map(|(name, of)| app(change, name, of));
         now.now.is_object().then(|| Self {
             line: workers(change),
             rules: Share { title: "rule", parts, all },
-            servers: servers.collect(),
+            has_apps: now.at("apps").parts().next().is_some(),
+            servers: servers.chain(apps).collect(),
         })
     }
 
@@ -57,7 +61,7 @@ impl Platform {
         frame.render_widget(self.line, line);
         let [rules, servers] = places else { return };
         self.rules.draw(frame, *rules);
-        let block = ruled(" upstream ".to_owned());
+        let block = ruled(if self.has_apps { " upstream, app " } else { " upstream " }.to_owned());
         let name_len = usize::from(servers.width).saturating_sub(STATE_LEN + NUMBERS_LEN + 2);
         let line = |server: &Server| {
             Line::from(vec![
@@ -82,6 +86,19 @@ fn server(change: Change<'_>, name: &str, of: Change<'_>) -> Server {
     let asked = per_second(change.at("counters").at("upstream_queries").at(name));
     let numbers = format!("{:>8} {asked:>8}", srtt.unwrap_or_else(|| "-".to_owned()));
     Server { name: name.to_owned(), state, colour, numbers }
+}
+
+/// An application, how many queries it holds, and how often it is called.
+fn app(change: Change<'_>, name: &str, of: Change<'_>) -> Server {
+    let (state, colour) = match of.now["state"].as_str() {
+        Some("running") => ("up", GOOD),
+        Some("starting") => ("starts", ODD),
+        _ => ("off", BAD),
+    };
+    let held = grouped(of.now["held_queries"].as_f64().unwrap_or_default());
+    let called = per_second(change.at("counters").at("app_events").at(name));
+    let numbers = format!("{:>8} {called:>8}", format!("{held} held"));
+    Server { name: format!("app {name}"), state, colour, numbers }
 }
 
 /// What workers do: how much they take, how much of it the cache answers, and how much gets a fallback.
