@@ -304,7 +304,8 @@ fn manifests_are_refused_with_reasons_or_consistent() {
     };
     let every: String = example.lines().filter(|line| !line.starts_with("# sha256")).map(live).collect();
     let corpus =
-        [every.as_bytes(), example.as_bytes(), b"router = ['any']\n", b"[config]\na = [1, {b = 'c'}]\n"];
+        [every.as_bytes(), example.as_bytes(), b"router = ['any']\n", b"[config]\na = [1, {b = 'c'}]\n"]
+            .map(<[u8]>::to_vec);
     let words: [&[u8]; 14] = [
         b"= ",
         b"[",

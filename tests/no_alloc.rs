@@ -2,6 +2,12 @@
 //! with them, under an allocator that counts. Nor does a lookup in a worker's cache.
 
 mod common;
+#[path = "policy/made.rs"]
+#[allow(dead_code, reason = "files that are right are enough here")]
+mod made;
+#[path = "common/mutate.rs"]
+#[allow(dead_code, reason = "the dice alone are used here")]
+mod mutate;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use as112d::dns::message::Message;
 use as112d::limits::TCP_REPLY_LEN_MAX;
+use as112d::policy::phase::Phase;
 use as112d::serve::job::{JobSettings, Taken, desk};
 use as112d::serve::limiter::{self, Limiter, RateLimit};
 use as112d::serve::snapshot::{Settings, Snapshot};
@@ -25,6 +32,7 @@ use as112d::zone;
 
 use common::golden::{Case, Node};
 use common::{options, policy, settings};
+use mutate::Dice;
 
 thread_local! {
     /// Allocations of this thread. Constant and without a destructor, so that counting itself allocates
@@ -202,4 +210,26 @@ fn rules_and_the_hand_over_allocate_nothing() {
         }
     }
     assert!(handed > 20 && refused > 20 && ruled > 400, "{handed} {refused} {ruled}");
+}
+
+#[test]
+fn a_decision_allocates_nothing() {
+    let (mut hits, mut dice) = (0, Dice::new(112));
+    for _ in 0..50 {
+        let text = made::file(&mut dice, made::Of::Node);
+        let policy =
+            made::compile(&text, made::COLO).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+        for _ in 0..100 {
+            let query = made::Query::new(&mut dice, &[]);
+            let (facts, rule) = (query.facts(), dice.below(10) as u16);
+            let before = ALLOCATIONS.get();
+            for phase in Phase::ALL {
+                black_box(policy.decide(phase, &facts, &mut |_| hits += 1));
+                black_box(policy.decide_after(phase, rule, &facts, &mut |_| hits += 1));
+            }
+            black_box(policy.may_concern(&facts));
+            assert_eq!(ALLOCATIONS.get(), before, "{query:?}\n{text}");
+        }
+    }
+    assert!(hits > 10_000, "{hits} rules matched");
 }

@@ -29,7 +29,7 @@ pub(super) fn with_roots(upstreams: &[Upstream]) -> Result<Vec<Upstream>, Vec<Pr
     for upstream in &mut all {
         let Over::Tls { ca, roots, .. } = &mut upstream.over else { continue };
         let read = match ca {
-            Some(path) => read(path, true),
+            Some(path) => read(Path::new(path), true),
             None => of_system.get_or_insert_with(system).clone(),
         };
         match read {
@@ -97,7 +97,7 @@ AQH/MAoGCCqGSM49BAMCA0cAMEQCIDKYMa3cpDprgtm660pMi3ZT96W1end2LWLx\n\
 jZvR30LvAiAsW3GwenwXLNmbNDQMNvDfbRS41fK3sfka8crXgVqrlA==\n\
 -----END CERTIFICATE-----\n";
 
-    fn tls(ca: Option<PathBuf>) -> Upstream {
+    fn tls(ca: Option<String>) -> Upstream {
         let config = crate::config::load(None, &Default::default()).unwrap();
         let resolver = crate::config::platform::Resolver {
             enabled: true,
@@ -114,7 +114,7 @@ jZvR30LvAiAsW3GwenwXLNmbNDQMNvDfbRS41fK3sfka8crXgVqrlA==\n\
         let file = tempfile::NamedTempFile::new().unwrap();
         let roots = |text: &str| {
             fs::write(file.path(), text).unwrap();
-            with_roots(&[tls(Some(file.path().to_owned()))])
+            with_roots(&[tls(file.path().to_str().map(str::to_owned))])
         };
         let Over::Tls { roots: two, .. } = &roots(&format!("# two\n{ONE}\n{ONE}")).unwrap()[0].over else {
             panic!("it is TLS")

@@ -29,6 +29,7 @@ use crate::limits::{
 };
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
+use crate::problem::edits;
 use crate::report::export::dsc;
 use crate::sys::confine::Want;
 
@@ -375,7 +376,7 @@ fn known(message: &str) -> Vec<&str> {
 
 /// The word that was probably meant: one letter may be wrong in a short one, one in four in a long one.
 fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distances = known.iter().map(|&word| (strsim::damerau_levenshtein(unknown, word), word));
+    let distances = known.iter().map(|&word| (edits(unknown, word), word));
     let (distance, word) = distances.min()?;
     (distance <= 1 + unknown.len() / 4).then_some(word)
 }

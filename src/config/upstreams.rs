@@ -231,7 +231,12 @@ impl UpstreamSpec {
                 Over::Udp
             }
             (Transport::Tls, Some(name)) => {
-                let ca = self.tls_ca.map(|path| dir.join(path));
+                let ca = self.tls_ca.map(|path| dir.join(path).into_os_string().into_string());
+                let ca = ca.transpose().unwrap_or_else(|path| {
+                    let message = format!("the path of `tls_ca`, {}, is not UTF-8", path.display());
+                    mistake(name.origin, message);
+                    None
+                });
                 Over::Tls { name: name.value.0, ca, roots: Roots::default() }
             }
             (_, Some(given)) => {

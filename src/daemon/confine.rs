@@ -43,7 +43,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     });
     let secrets = config.cookies.secrets.iter().map(PathBuf::as_path);
     let roots = config.upstreams.iter().filter_map(|upstream| match &upstream.over {
-        Over::Tls { ca: Some(ca), .. } => Some(ca.as_path()),
+        Over::Tls { ca: Some(ca), .. } => Some(Path::new(ca)),
         Over::Tls { ca: None, .. } => SYSTEM.iter().map(Path::new).find(|path| path.is_file()),
         _ => None,
     });

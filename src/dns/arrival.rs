@@ -1,6 +1,6 @@
 //! How a query came in.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 /// How a query came in: what of its transport may matter to the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 //! client: 8 bytes | version: 1 | reserved: 3 | timestamp: 4 | SipHash-2-4 of all that, and the address: 8
 //! ```
 
-use std::fmt;
-use std::net::IpAddr;
+use core::fmt;
+use core::net::IpAddr;
 
 use arrayvec::ArrayVec;
 
@@ -164,7 +164,7 @@ mod tests {
     fn bytes<const N: usize>(text: &str) -> [u8; N] {
         let digits = |at: usize| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();
         assert_eq!(text.len(), 2 * N);
-        std::array::from_fn(digits)
+        core::array::from_fn(digits)
     }
 
     fn secrets(texts: &[&str]) -> Secrets {

@@ -4,7 +4,7 @@
 //! 00 | 00 29 | UDP payload size | extended rcode | version | DO, Z | RDLEN | options: code, length, data ...
 //! ```
 
-use std::ops::Range;
+use core::ops::Range;
 
 use super::consts::{option, rtype};
 use super::cookie::{COOKIE_LEN, Cookie};

@@ -10,7 +10,8 @@ mod same;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use arrayvec::ArrayVec;
 

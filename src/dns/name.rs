@@ -4,7 +4,7 @@
 //! stands. A walk notes where the labels begin; only suffixes of as many labels as names that we know have
 //! are hashed at all. Nothing here needs more than a bounded loop, so the same hash can be made in eBPF.
 
-use std::fmt;
+use core::fmt;
 
 use arrayvec::ArrayVec;
 
@@ -240,7 +240,7 @@ impl Name {
     /// The wire forms of the name, of its parent, of its parent's parent ... down to the root.
     pub fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = Some(self.as_wire());
-        std::iter::from_fn(move || {
+        core::iter::from_fn(move || {
             let suffix = rest?;
             let label_len = usize::from(suffix[0]);
             rest = (label_len > 0).then(|| &suffix[label_len + 1..]);

@@ -2,7 +2,7 @@
 //!
 //! The checks stand in the order in which they decide: a packet with two faults gets the answer to the first.
 
-use std::ops::Range;
+use core::ops::Range;
 
 use super::consts::{HEADER_LEN, class, flag, opcode, option, rtype};
 use super::edns::Opt;

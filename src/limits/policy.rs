@@ -33,3 +33,18 @@ pub const RULE_TIMEOUT_MILLIS_MAX: u64 = 10_000;
 
 /// Mistakes told of all rules: nobody fixes more at once, and what is not a file of rules is all mistakes.
 pub const RULE_PROBLEMS_MAX: usize = 100;
+
+/// Rules that are counted by name; the others are counted together. Each takes a counter of a few families in
+/// each thread, and nobody looks at more on one page.
+pub const RULE_SERIES_MAX: usize = 255;
+
+/// Servers that are counted by name; the others are counted together.
+pub const SERVER_SERIES_MAX: usize = 64;
+
+/// Applications of one node, all of which are counted by name: each has an instance in every worker.
+pub const APPS_MAX: usize = 32;
+/// Names of applications that are counted, with `none`: as many as there may be at one time. Those that went
+/// keep their place.
+pub const APP_SERIES_MAX: usize = 1 + APPS_MAX;
+/// Counters that applications have of their own, which are counted by name; the others are counted together.
+pub const METRIC_SERIES_MAX: usize = 128;

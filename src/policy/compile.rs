@@ -1,8 +1,13 @@
 //! Files and routes become a [`Policy`]; every mistake in them is found.
 
+use alloc::borrow::ToOwned as _;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::HashMap;
 
 use ipnet::IpNet;
 
@@ -198,7 +203,7 @@ fn read_route<'a>(
 }
 
 fn names_differ(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
-    let mut places: HashMap<&str, String> = HashMap::new();
+    let mut places: BTreeMap<&str, String> = BTreeMap::new();
     for draft in drafts {
         // All rules of an application have its name.
         let place = match draft.of {

@@ -104,6 +104,11 @@ impl Policy {
         !self.engine.stages[stage].entries.is_empty()
     }
 
+    /// The rules that are asked in a phase, in their order; those that cannot be true here are not among them.
+    pub fn asked_in(&self, phase: Phase) -> impl Iterator<Item = RuleId> {
+        self.engine.stages[phase as usize].entries.iter().map(|entry| entry.rule)
+    }
+
     /// The rules that are asked in a stage.
     fn asked(&self, stage: usize) -> impl Iterator<Item = &Rule> {
         self.engine.stages[stage].entries.iter().map(|entry| &self.rules[usize::from(entry.rule)])

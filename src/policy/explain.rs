@@ -1,6 +1,12 @@
 //! Why: what rules say of a query, and where they are asked, in lines for an operator. The same programs are
 //! run as when it counts, one after the other.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::compiled::Policy;
 use super::facts::Facts;
 use super::language::ActionId;

@@ -4,8 +4,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::upstream::UpstreamId;
+use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::HEADER_LEN;
 use crate::dns::name::Walk;
+use crate::dns::query::{Header, Query};
 
 /// The tags of a query, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,30 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn name(&self) -> &'a [u8] {
         self.packet.get(HEADER_LEN..HEADER_LEN + self.qname.len()).unwrap_or_default()
+    }
+}
+
+/// What rules may ask of a query that has just come in.
+#[inline]
+#[must_use]
+pub fn facts<'a>(arrival: &Arrival, header: &Header, packet: &'a [u8], query: &'a Query) -> Facts<'a> {
+    let Query { question, opt, .. } = query;
+    Facts {
+        packet,
+        qname: &question.name,
+        qtype: question.qtype,
+        qclass: question.qclass,
+        opcode: header.opcode(),
+        recursion_desired: header.is_recursion_desired(),
+        has_edns: opt.is_some(),
+        dnssec_ok: opt.as_ref().is_some_and(|opt| opt.dnssec_ok),
+        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs),
+        src: arrival.peer,
+        dst: arrival.local,
+        listener: arrival.listener,
+        is_tcp: arrival.transport != Transport::Udp,
+        tags: Tags::default(),
+        later: Later::default(),
     }
 }
 

@@ -1,7 +1,12 @@
 //! What applications are among rules: a rule of the phase `route` for a router, and one for each hook.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::check::{Wrong, phases};
-use super::compile::{Draft, Of, unnamed};
+use super::compile::{Draft, Of, RESOLVER, unnamed};
 use super::language::ActionId;
 use super::lower::{Known, Lowering, upstream};
 use super::parse;
@@ -128,11 +133,13 @@ pub fn check_hook(world: &World<'_>, phase: Phase, text: &str) -> Result<(), (us
         (column, origin.problem(&mistake).message)
     };
     let cond = parse::condition(text).map_err(told)?;
+    let named = world.upstreams.iter().map(|upstream| upstream.name.clone());
+    let resolver = world.resolver.as_ref().map(|_| RESOLVER.to_owned());
     let known = Known {
         colo: world.colo,
         node: world.node,
         listeners: world.listeners,
-        upstreams: world.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+        upstreams: named.chain(resolver).collect(),
         apps: world.guests.iter().map(|guest| guest.name.clone()).collect(),
         tags: Vec::new(),
         has_databases: world.has_databases,

@@ -33,6 +33,7 @@ mod world;
 
 pub use compiled::Policy;
 pub use guests::check_hook;
+pub use parse::{Written, conditions};
 pub use reference::reference;
 pub use rule::{Action, Decision, Fallback, Hit, Route, Rule, RuleId};
 pub use values::{rcode, rcode_text};

@@ -39,6 +39,34 @@ pub(super) fn rules(text: &str) -> (Vec<Statement>, Vec<Mistake>) {
     (rules, mistakes)
 }
 
+/// A condition of a rule, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written<'t> {
+    /// It may end with a comment: what follows it begins on a new line.
+    pub text: &'t str,
+    /// How many tests it has.
+    pub tests: usize,
+    /// It asks for a tag, which some other rule sets.
+    pub asks_tags: bool,
+    /// It says in which phases it is true.
+    pub asks_phase: bool,
+}
+
+/// The conditions of the rules of a file without mistakes, in their order.
+#[must_use]
+pub fn conditions(text: &str) -> Vec<Written<'_>> {
+    let written = |rule: Statement| {
+        let (mut asks_tags, mut asks_phase) = (false, false);
+        rule.cond.each(&mut |test| {
+            asks_tags |= test.field == FieldId::Tag;
+            asks_phase |= test.field == FieldId::Phase;
+        });
+        let text = text.get(rule.cond_at..rule.doing.at).unwrap_or_default().trim_end();
+        Written { text, tests: rule.tests, asks_tags, asks_phase }
+    };
+    rules(text).0.into_iter().map(written).collect()
+}
+
 /// The condition that a text is.
 pub(super) fn condition(text: &str) -> Result<Cond, Mistake> {
     let mut parser = Parser::alone(text)?;
@@ -169,10 +197,11 @@ impl<'t> Parser<'t> {
         self.tests = 0;
         let at = self.lexer.at;
         let name = self.name()?;
+        let cond_at = self.lexer.at;
         let cond = self.cond(0)?;
         let doing = self.action()?;
         let options = self.options()?;
-        Ok(Statement { name, at, cond, doing, options })
+        Ok(Statement { name, at, cond_at, cond, tests: self.tests, doing, options })
     }
 
     /// The name before a `:`, if there is one.

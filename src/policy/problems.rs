@@ -1,7 +1,12 @@
 //! Mistakes, as whoever made them is told of them: with file, line and column, and what was probably meant.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::tree::Mistake;
-use crate::problem::Problem;
+use crate::problem::{Problem, edits};
 
 /// Where the lines of a text begin, in bytes.
 pub(super) fn line_starts(text: &str) -> Vec<usize> {
@@ -58,8 +63,7 @@ const KNOWN_SHOWN: usize = 40;
 
 /// What was probably meant: one letter may be wrong in a short word, one in four in a long one.
 pub(super) fn hint(word: &str, known: &[String]) -> String {
-    let distance =
-        |known: &str| strsim::damerau_levenshtein(&word.to_ascii_lowercase(), &known.to_ascii_lowercase());
+    let distance = |known: &str| edits(&word.to_ascii_lowercase(), &known.to_ascii_lowercase());
     let nearest = known.iter().map(|known| (distance(known), known)).min();
     match nearest {
         Some((distance, nearest)) if distance <= 1 + word.len() / 4 => format!("; did you mean `{nearest}`?"),

@@ -1,5 +1,10 @@
 //! The language's reference: what there is to say of it, around the tables that the parser reads.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::check::listed;
 use super::language::{ACTIONS, FIELDS, Field, FieldId, Kind, OPERATORS, OPTIONS, Phases};
 use super::phase::Phase;

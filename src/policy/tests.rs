@@ -489,6 +489,21 @@ fn notes_say_where_each_rule_is_asked() {
 }
 
 #[test]
+fn conditions_are_told_as_they_are_written() {
+    let text =
+        "a: any drop\n# one more\nqtype = A and # two\n (tag = x or not any) # said\n  tag x dry-run\n";
+    let written = super::conditions(text);
+    let texts: Vec<&str> = written.iter().map(|written| written.text).collect();
+    assert_eq!(texts, ["any", "qtype = A and # two\n (tag = x or not any) # said"]);
+    assert_eq!(written.iter().map(|written| written.tests).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(written.iter().map(|written| written.asks_tags).collect::<Vec<_>>(), [false, true]);
+    assert!(super::conditions("not phase = reply drop")[0].asks_phase && !written[1].asks_phase);
+    let policy = policy("a: colo = nowhere drop\nb: phase in { route reply } pass\nc: any drop\n");
+    let asked = |phase| policy.asked_in(phase).collect::<Vec<_>>();
+    assert_eq!([Phase::Route, Phase::Request, Phase::Reply].map(asked), [vec![1, 2], vec![], vec![1]]);
+}
+
+#[test]
 fn samples_are_of_the_size_that_is_said() {
     let policy = policy("sample = 1/10 drop");
     let mut chosen = 0;

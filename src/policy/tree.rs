@@ -111,7 +111,11 @@ pub(super) struct Chosen {
 pub(super) struct Statement {
     pub(super) name: Option<At<String>>,
     pub(super) at: usize,
+    /// Where the condition begins; it ends where the action begins.
+    pub(super) cond_at: usize,
     pub(super) cond: Cond,
+    /// How many tests that has.
+    pub(super) tests: usize,
     pub(super) doing: Doing,
     pub(super) options: Chosen,
 }

@@ -1,9 +1,10 @@
 //! The servers that queries are forwarded to, as the operator describes them.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
 
 /// An upstream, by its place in the policy.
 pub type UpstreamId = u16;
@@ -44,8 +45,8 @@ pub enum Over {
     Tls {
         /// The name in the server's certificate.
         name: String,
-        /// Who may have signed it: certificates in PEM. Without it those of the system.
-        ca: Option<PathBuf>,
+        /// Who may have signed it: a file of certificates in PEM. Without it those of the system.
+        ca: Option<String>,
         /// What was read there.
         roots: Roots,
     },

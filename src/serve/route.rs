@@ -2,10 +2,11 @@
 
 use super::job::{UNROUTED, Way};
 use super::snapshot::Snapshot;
-use crate::dns::arrival::{Arrival, Transport};
+use crate::dns::arrival::Arrival;
 use crate::dns::consts::{HEADER_LEN, class, rcode, rtype};
 use crate::dns::query::{Header, Query};
-use crate::policy::facts::{Facts, Later, Tags};
+use crate::policy::facts::Tags;
+pub use crate::policy::facts::facts;
 use crate::policy::phase::Phase;
 use crate::policy::{Action, Fallback, Hit, RuleId};
 use crate::stats::account::Account;
@@ -85,30 +86,6 @@ pub(super) fn route(asking: &Asking<'_>, after: Option<RuleId>, account: &mut Ac
             account.zone = Some(found.zone);
             hand_off(UNROUTED)
         }
-    }
-}
-
-/// What rules may ask of a query that has just come in.
-#[inline]
-#[must_use]
-pub fn facts<'a>(arrival: &Arrival, header: &Header, packet: &'a [u8], query: &'a Query) -> Facts<'a> {
-    let Query { question, opt, .. } = query;
-    Facts {
-        packet,
-        qname: &question.name,
-        qtype: question.qtype,
-        qclass: question.qclass,
-        opcode: header.opcode(),
-        recursion_desired: header.is_recursion_desired(),
-        has_edns: opt.is_some(),
-        dnssec_ok: opt.as_ref().is_some_and(|opt| opt.dnssec_ok),
-        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs),
-        src: arrival.peer,
-        dst: arrival.local,
-        listener: arrival.listener,
-        is_tcp: arrival.transport != Transport::Udp,
-        tags: Tags::default(),
-        later: Later::default(),
     }
 }
 

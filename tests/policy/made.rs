@@ -8,10 +8,43 @@ use as112d::dns::consts::HEADER_LEN;
 use as112d::dns::name::Walk;
 use as112d::policy::facts::{Cached, Facts, Later, Outcome, Tags};
 use as112d::policy::phase::Phase;
+use as112d::policy::upstream::Upstream;
+use as112d::policy::{Policy, Series, Source, World};
 use serde_json::{Value, json};
 
 use crate::mutate::Dice;
-use crate::{LISTENERS, UPSTREAMS};
+
+pub(crate) const FILE: &str = "rules.d/test.rules";
+pub(crate) const COLO: &str = "test1";
+pub(crate) const NODE: &str = "node1.example";
+/// What is listened on. The second is a wildcard.
+pub(crate) const LISTENERS: [&str; 3] = ["192.0.2.53:53", "[::]:53", "192.175.48.6:53"];
+pub(crate) const UPSTREAMS: [&str; 3] = ["lan", "wan", "resolver"];
+
+/// What rules may speak of, given to `see`.
+pub(crate) fn world<R>(colo: &str, see: impl FnOnce(&World<'_>) -> R) -> R {
+    let servers = |address: &str| vec![address.parse().expect("an address")];
+    let upstreams = [
+        Upstream::of_servers(UPSTREAMS[0].to_owned(), servers("192.0.2.1:53")),
+        Upstream::of_servers(UPSTREAMS[1].to_owned(), servers("192.0.2.2:53")),
+    ];
+    see(&World {
+        colo,
+        node: NODE,
+        listeners: &LISTENERS.map(|listener| listener.parse().expect("an address")),
+        upstreams: &upstreams,
+        guests: &[],
+        resolver: Some(Upstream::of_servers(UPSTREAMS[2].to_owned(), servers("127.0.0.1:5354"))),
+        series: Series::default(),
+        has_databases: true,
+    })
+}
+
+/// A file of rules, compiled.
+pub(crate) fn compile(text: &str, colo: &str) -> Result<Policy, Vec<String>> {
+    let compiled = world(colo, |world| Policy::compile(&[Source { path: FILE, text }], &[], world));
+    compiled.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
 
 /// Labels of names, as they are written and as they are.
 const LABELS: [(&str, &[u8]); 9] = [
@@ -165,8 +198,20 @@ fn cond(dice: &mut Dice, phase: Phase, depth: usize) -> String {
     text
 }
 
+/// Whose rules they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The node's.
+    Node,
+    /// An application's, which cannot do all that the node can.
+    Guest,
+}
+
+/// What the node alone can do.
+const OF_NODE: [&str; 5] = ["cache-only", "no-store", "divert", "truncate", " fallback stale"];
+
 /// A rule without a name.
-fn rule(dice: &mut Dice) -> String {
+fn rule(dice: &mut Dice, of: Of) -> String {
     let phase = *dice.pick(&[
         Phase::Route,
         Phase::Route,
@@ -190,6 +235,8 @@ fn rule(dice: &mut Dice) -> String {
     if phase == Phase::Response {
         actions.extend(["retry upstream", "no-store", "no-store"]);
     }
+    let can = |word: &&str| of == Of::Node || !OF_NODE.contains(word);
+    actions.retain(can);
     let action = *dice.pick(&actions);
     let argument = match action {
         "answer" => (*dice.pick(&["NXDOMAIN", "notimp", "2"])).to_owned(),
@@ -214,7 +261,9 @@ fn rule(dice: &mut Dice) -> String {
         };
     }
     let mut options = String::new();
-    for option in [" dry-run", " log", " timeout 300ms", " fallback stale", "\n  fallback next"] {
+    let all =
+        [" dry-run", " log", " timeout 300ms", " fallback stale", " fallback drop", "\n  fallback next"];
+    for option in all.into_iter().filter(can) {
         if dice.once_in(8) && !(option.contains("fallback") && options.contains("fallback")) {
             options += option;
         }
@@ -223,7 +272,7 @@ fn rule(dice: &mut Dice) -> String {
 }
 
 /// A file of 1 to 60 rules.
-pub(crate) fn file(dice: &mut Dice) -> String {
+pub(crate) fn file(dice: &mut Dice, of: Of) -> String {
     let len = 1 + dice.below(60);
     let mut text = String::new();
     for at in 0..len {
@@ -233,7 +282,7 @@ pub(crate) fn file(dice: &mut Dice) -> String {
         if dice.once_in(2) {
             let _ = write!(text, "rule-{at}{}", dice.pick(&[": ", " : ", ":\n ", ":"]));
         }
-        text += &rule(dice);
+        text += &rule(dice, of);
         text += *dice.pick(&["\n", "\n", "\n\n", " # done\n"]);
     }
     text
@@ -241,7 +290,7 @@ pub(crate) fn file(dice: &mut Dice) -> String {
 
 /// A short file with a word or a few letters changed; at times not at all.
 pub(crate) fn damaged(dice: &mut Dice) -> String {
-    let mut text: String = (0..1 + dice.below(3)).map(|_| rule(dice) + "\n").collect();
+    let mut text: String = (0..1 + dice.below(3)).map(|_| rule(dice, Of::Node) + "\n").collect();
     for _ in 0..dice.below(4) {
         let mut words: Vec<String> = text.split_inclusive(char::is_whitespace).map(str::to_owned).collect();
         let at = dice.below(words.len());
@@ -372,6 +421,39 @@ impl Query {
             bits: [(); 5].map(|()| dice.once_in(2)),
             later,
         }
+    }
+
+    /// What of it can be in a packet, and be told to an application: a whole packet, addresses of one family, and
+    /// nothing unknown that is taken for something.
+    pub(crate) fn on_the_wire(dice: &mut Dice) -> Self {
+        let mut query = Self::new(dice, &[]);
+        query.opcode = 0;
+        let [_, recursion_desired, dnssec_ok, has_edns, has_ecs] = &mut query.bits;
+        *dnssec_ok &= *has_edns;
+        *has_ecs &= *has_edns;
+        let (id, rd) = (dice.below(1 << 16) as u16, u8::from(*recursion_desired));
+        query.packet[..2].copy_from_slice(&id.to_be_bytes());
+        query.packet[2..6].copy_from_slice(&[rd, 0, 0, 1]);
+        query.packet.extend([query.qtype, query.qclass].map(u16::to_be_bytes).concat());
+        if *has_edns {
+            let options: &[u8] = if *has_ecs { b"\0\x08\0\x07\0\x01\x18\0\xC0\0\x02" } else { b"" };
+            query.packet[11] = 1;
+            query.packet.extend(b"\0\0\x29\x04\xD0\0\0");
+            query.packet.extend([if *dnssec_ok { 0x80 } else { 0 }, 0, 0, options.len() as u8]);
+            query.packet.extend(options);
+        }
+        if query.src.is_ipv4() != query.dst.is_ipv4() {
+            query.dst =
+                if query.src.is_ipv4() { "192.0.2.77:53" } else { "[2001:db8::77]:53" }.parse().expect("one");
+        }
+        query.later.cache = query.later.cache.or(Some(Cached::Miss));
+        // Nobody tells an application that the resolver was asked.
+        query.later.upstream = query.later.upstream.filter(|upstream| *upstream < 2);
+        query
+    }
+
+    pub(crate) fn packet(&self) -> &[u8] {
+        &self.packet
     }
 
     pub(crate) fn facts(&self) -> Facts<'_> {

@@ -9,6 +9,7 @@ mod mutate;
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod guest;
 mod made;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,44 +18,17 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use as112d::policy::facts::{Facts, Tags};
 use as112d::policy::phase::Phase;
-use as112d::policy::upstream::Upstream;
-use as112d::policy::{Action, Hit, Policy, Series, Source, World, reference};
+use as112d::policy::{Action, Hit, Policy, reference};
 use serde_json::{Value, json};
 
-use made::{Query, damaged, file};
+use made::{COLO, FILE, LISTENERS, NODE, Of, Query, UPSTREAMS, compile, damaged, file};
 use mutate::Dice;
 
-const FILE: &str = "rules.d/test.rules";
-const COLO: &str = "test1";
-const NODE: &str = "node1.example";
-/// What is listened on. The second is a wildcard.
-pub(crate) const LISTENERS: [&str; 3] = ["192.0.2.53:53", "[::]:53", "192.175.48.6:53"];
-pub(crate) const UPSTREAMS: [&str; 3] = ["lan", "wan", "resolver"];
 /// Queries for each file.
 const QUERIES: usize = 100;
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
-}
-
-fn compile(text: &str, colo: &str) -> Result<Policy, Vec<String>> {
-    let servers = |address: &str| vec![address.parse().expect("an address")];
-    let upstreams = [
-        Upstream::of_servers(UPSTREAMS[0].to_owned(), servers("192.0.2.1:53")),
-        Upstream::of_servers(UPSTREAMS[1].to_owned(), servers("192.0.2.2:53")),
-    ];
-    let world = World {
-        colo,
-        node: NODE,
-        listeners: &LISTENERS.map(|listener| listener.parse().expect("an address")),
-        upstreams: &upstreams,
-        guests: &[],
-        resolver: Some(Upstream::of_servers(UPSTREAMS[2].to_owned(), servers("127.0.0.1:5354"))),
-        series: Series::default(),
-        has_databases: true,
-    };
-    Policy::compile(&[Source { path: FILE, text }], &[], &world)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// The other evaluator, running.
@@ -175,7 +149,7 @@ fn another_evaluator_decides_the_same() {
     let (mut taken, mut hits) = (0, 0);
     for at in 0..pairs.div_ceil(QUERIES) {
         let mut dice = Dice::new(seed as u64 ^ (at as u64) << 20);
-        let text = file(&mut dice);
+        let text = file(&mut dice, Of::Node);
         let colo = if dice.once_in(4) { "elsewhere" } else { COLO };
         let policy = compile(&text, colo).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
         let tags = tag_names(&text);
@@ -249,18 +223,4 @@ fn the_examples_of_the_reference_are_rules() {
         assert!(policy.folded().is_empty() && !policy.rules().is_empty(), "{example}");
     }
     compile(&examples.concat(), COLO).expect("together too");
-}
-
-/// What a guest will be compiled from needs nothing but `core` and `alloc`.
-#[test]
-fn the_language_needs_no_operating_system() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy");
-    for file in [
-        "build", "check", "classes", "engine", "expr", "facts", "language", "lexer", "lower", "names",
-        "networks", "parse", "phase", "rule", "stage", "term", "tree", "values",
-    ] {
-        let text = std::fs::read_to_string(here.join(file).with_extension("rs")).expect("it is there");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        assert!(!code.contains("std::"), "{file}.rs");
-    }
 }

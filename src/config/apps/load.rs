@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::{Described, read_dir};
 use crate::config::Config;
 use crate::config::certificates::with_roots;
 use crate::config::rules::world;
 use crate::policy::phase::Phase;
-use crate::policy::{Action, Guest, Phrase, Policy, Rule, Series, check_hook};
+use crate::policy::{Action, Guest, Phrase, Policy, Rule, Series, World, check_hook};
 use crate::problem::Problem;
 use crate::stats::labels::Names;
 use crate::work::sandbox::settings::Manifest;
@@ -44,7 +46,8 @@ pub fn load_all(config: &Config, described: Vec<Described>) -> Result<Loaded, Ve
     let (mut apps, mut problems) = (Vec::new(), Vec::new());
     // Conditions of hooks may speak of all applications, but hooks are not known yet.
     let known = world(config, &upstreams, &guests, Series::default());
-    for Described { manifest, module, .. } in described {
+    for Described { mut manifest, module, .. } in described {
+        manifest.config = told(&manifest.config, &known, &manifest.allow.forward);
         let mut check = |phase, text: &str| check_hook(&known, phase, text);
         match App::load(&engine, manifest, &module, &mut check) {
             Ok(app) => apps.push(app),
@@ -60,6 +63,27 @@ pub fn load_all(config: &Config, described: Vec<Described>) -> Result<Loaded, Ve
         guest.hooks = app.hooks.iter().map(|hook| (hook.phase, phrase(&hook.condition))).collect();
     }
     Ok(Loaded { apps, guests })
+}
+
+/// What a value of a manifest's `[config]` is that the node fills in with what rules may speak of here.
+const NODE: &str = "node:";
+
+/// The configuration of an application, with [`NODE`] filled in.
+fn told(config: &[u8], world: &World<'_>, forward: &[String]) -> Vec<u8> {
+    // It was made from a manifest: it is a map, but for one that has mistakes.
+    let Ok(Value::Object(mut values)) = serde_json::from_slice(config) else { return config.to_vec() };
+    for value in values.values_mut().filter(|value| **value == NODE) {
+        *value = json!({
+            "colo": world.colo,
+            "node": world.node,
+            "listeners": world.listeners,
+            "upstreams": world.upstreams.iter().map(|upstream| &*upstream.name).collect::<Vec<_>>(),
+            "resolver": world.resolver.is_some(),
+            "databases": world.has_databases,
+            "forward": forward,
+        });
+    }
+    Value::Object(values).to_string().into_bytes()
 }
 
 impl Loaded {
@@ -107,4 +131,35 @@ pub fn notes(apps: &Apps, policy: &Policy) -> Vec<String> {
         })
     };
     (0..).zip(&apps.apps).filter_map(note).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_is_told_of_the_node_if_it_wants() {
+        let text = "listen = ['192.0.2.53:53']\n[identity]\nnode = 'n1.example'\n[platform]\ncolo = 'test1'\n\
+                    [[upstream]]\nname = 'lan'\nservers = ['192.0.2.1']\n[resolver]\naddress = '192.0.2.9'\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let config = crate::config::load(Some(file.path()), &Default::default()).unwrap();
+        let known = world(&config, &config.upstreams, &[], Series::default());
+        let config = br#"{"a":"node:","b":["node:"],"c":"node"}"#;
+        let told: Value = serde_json::from_slice(&told(config, &known, &["lan".to_owned()])).unwrap();
+        let wanted = json!({
+            "a": {
+                "colo": "test1",
+                "node": "n1.example",
+                "listeners": ["192.0.2.53:53"],
+                "upstreams": ["lan"],
+                "resolver": true,
+                "databases": false,
+                "forward": ["lan"],
+            },
+            "b": ["node:"],
+            "c": "node",
+        });
+        assert_eq!(told, wanted);
+    }
 }

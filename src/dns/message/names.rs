@@ -1,6 +1,6 @@
 //! Names in a whole message, where they may be compressed (RFC 1035, section 4.1.4).
 
-use std::ops::Range;
+use core::ops::Range;
 
 use arrayvec::ArrayVec;
 

@@ -1,7 +1,7 @@
 //! The OPT of a response (RFC 6891).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::ops::Range;
 
 use ipnet::IpNet;
 

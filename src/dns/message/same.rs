@@ -1,5 +1,7 @@
 //! Whether two responses say the same.
 
+use alloc::vec::Vec;
+
 use super::super::consts::rtype;
 use super::super::name::Damaged;
 use super::{ADDITIONAL, Message, Part, each_record, names};

@@ -10,6 +10,7 @@ use super::sections::{self, Sections};
 use crate::limits::{
     GUEST_FUNCTIONS_MAX, GUEST_GLOBALS_MAX, GUEST_MODULE_LEN_MAX, GUEST_SEGMENTS_MAX, GUEST_TABLES_MAX,
 };
+use crate::problem::edits;
 
 /// Bytes of a page of linear memory.
 const PAGE_LEN: u64 = 65_536;
@@ -154,7 +155,7 @@ fn is_of(known: &Hostcall, parameters: &[ValType], results: &[ValType]) -> bool 
 
 /// What was probably meant.
 fn hint(name: &str) -> String {
-    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    let distance = |known: &str| edits(name, known);
     let nearest = HOSTCALLS.iter().map(|known| (distance(known.name), known.name)).min();
     match nearest {
         Some((distance, nearest)) if distance <= 1 + name.len() / 4 => format!("; did you mean `{nearest}`?"),
