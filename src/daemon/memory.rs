@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::serve::job::Desk;
 use crate::stats::ledger;
 use crate::work;
-use crate::work::sandbox::{Apps, Sandbox};
+use crate::work::sandbox::Apps;
 use crate::xdp;
 
 /// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
@@ -111,7 +111,7 @@ impl Bound {
                 ("log and taps", LOG_QUEUED_MAX * LOG_LINE_LEN_MAX + taps),
                 ("XDP", driver),
                 ("workers", workers_len(config, shards, workers)),
-                ("applications", workers * Sandbox::memory_len(apps)),
+                ("applications", workers * work::apps_memory_len(apps)),
                 ("sources", sources::memory_len(!config.databases.is_empty()) + talkers::memory_len()),
                 // All that was loaded is loaded once more beside what is in use.
                 ("reload", loaded.data),

@@ -120,6 +120,8 @@ impl Hired {
             return Ok(Workers::default());
         }
         let tcp = net.tcp_return();
+        let has_sockets = !super::apps::sockets(&super::apps::of(&published.newest())).is_empty();
+        let confined = confined.with_local_sockets(has_sockets);
         let plan = Plan {
             cpus: placement.worker_cpus(workers),
             inboxes: self.inboxes,

@@ -109,7 +109,8 @@ fn completed(
     let room = service.room(opt.as_ref(), opt_reply.as_ref());
     let mut reply = Reply::with_question(slot, &service.header, question.end).rcode(low);
     reply.set(made.flags & (flag::AA | flag::RA | flag::AD));
-    // CD is between a client and who resolves for it: what is authoritative has it clear (RFC 4035, section 3.1.6).
+    // CD is between a client and who resolves for it: what is authoritative has it clear (RFC 4035, section
+    // 3.1.6).
     if made.flags & flag::RA != 0 {
         reply.set(service.header.flags & flag::CD);
     }

@@ -31,7 +31,7 @@ use as112d::stats::account::Account;
 use as112d::stats::counters::{Counters, FAMILIES, Family, Tally, Totals};
 use as112d::stats::labels::Names;
 
-use super::guest::Guest;
+use super::guest::{self, Guest};
 use super::order::Facts;
 use super::packet;
 
@@ -58,13 +58,19 @@ pub type Outcome = (Option<Vec<u8>>, BTreeSet<String>);
 impl Node {
     /// The node that `tests/golden/NAME.toml` describes.
     pub fn load(name: &str) -> Self {
+        let module = if guest::IS_BESIDE { guest::module("as112") } else { Vec::new() };
+        Self::beside(name, &module)
+    }
+
+    /// The same, beside another module.
+    pub fn beside(name: &str, module: &[u8]) -> Self {
         let path = config_path(name);
         let told = |problems: Vec<as112d::problem::Problem>| -> ! {
             panic!("{name}: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         };
         let config = config::load(Some(&path), &Flags::default()).unwrap_or_else(|problems| told(problems));
         let (zones, snapshot) = compile(&config, &Names::default()).unwrap_or_else(|problems| told(problems));
-        let guest = (env!("CARGO_CRATE_NAME") == "guests").then(|| Guest::new(&config, &zones));
+        let guest = guest::IS_BESIDE.then(|| Guest::new(&config, &zones, module));
         let facts = Facts {
             zones: zones.zones.iter().map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
             edns_udp_size: config.edns_udp_size,

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use as112d::config::Config;
+use as112d::config::apps::{self, Described};
 use as112d::config::loaded::compile;
+use as112d::config::{self, Config, Flags};
 use as112d::dns::arrival::Arrival;
 use as112d::dns::consts::{HEADER_LEN, class};
 use as112d::limits::TCP_REPLY_LEN_MAX;
@@ -21,10 +22,10 @@ use as112d::stats::labels::Names;
 use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
 use as112d::work::Places;
 use as112d::work::sandbox::call::{Call, Called};
-use as112d::work::sandbox::settings::{Allow, Isolation, Limits, Manifest};
 use as112d::work::sandbox::{App, Apps, Engine, Sandbox, Tools};
 use as112d::zone::{Identity, Service, ZoneSet};
 use serde_json::json;
+use tempfile::TempDir;
 
 /// The directory of a sample.
 pub fn dir(name: &str) -> PathBuf {
@@ -37,29 +38,58 @@ pub fn module(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A manifest that allows nothing but what an authoritative application needs.
-pub fn manifest(name: &str, config: &serde_json::Value) -> Manifest {
-    Manifest {
-        name: name.to_owned(),
-        place: format!("guests/{name}/app.toml"),
-        module: dir(name).join(format!("{name}.wasm")),
-        router: Vec::new(),
-        fallback: Fallback::Fail,
-        order: 100,
-        isolation: Isolation::App,
-        phases: vec![Phase::Request],
-        limits: Limits {
-            memory: 4 << 20,
-            time: Duration::from_millis(1),
-            in_flight: 1024,
-            queue: 256,
-            upstreams: 4,
-            log_lines: 10,
-            restart: (Duration::from_secs(1), Duration::from_secs(60)),
-        },
-        allow: Allow { authoritative: true, ..Allow::default() },
-        config: config.to_string().into_bytes(),
-    }
+/// A sample as its directory describes it.
+pub fn described(name: &str) -> Described {
+    apps::read(&dir(name)).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// Whether nodes of this program have `guests/as112` beside them.
+pub const IS_BESIDE: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"guests");
+
+/// A directory with the configuration `tests/golden/NAME.toml` and `guests/as112`, which has all queries but
+/// those for the operator's own zones; and the path of the configuration.
+pub fn node_with_app(name: &str) -> (TempDir, PathBuf) {
+    let folder = super::folder();
+    let golden = super::golden::root();
+    let text = std::fs::read_to_string(super::golden::config_path(name)).expect("the file is there");
+    std::fs::copy(golden.join("cookies.secrets"), folder.path().join("cookies.secrets")).expect("copied");
+    let has_zones = text.contains("dir = \"zones\"");
+    let text = text.replace("dir = \"zones\"", &format!("dir = {:?}", golden.join("zones")));
+    let path = folder.path().join("as112d.toml");
+    std::fs::write(&path, text).expect("written");
+    let zones = std::fs::read_dir(golden.join("zones")).expect("the folder is there");
+    let zones = zones.map(|file| file.expect("it can be read").path().with_extension(""));
+    let own: Vec<String> =
+        zones.map(|path| path.file_name().expect("a file").to_string_lossy().into_owned()).collect();
+    let router =
+        if has_zones { format!("not qname-suffix in {{ {} }}", own.join(" ")) } else { "any".to_owned() };
+    let config = config::load(Some(&path), &Flags::default()).expect("it is sound");
+    let app = folder.path().join("apps.d/as112");
+    std::fs::create_dir_all(&app).expect("written");
+    let manifest = json!({
+        "abi": 1,
+        "router": [router],
+        "fallback_action": "fail",
+        "allow": { "authoritative": true },
+        "config": identity(&config.zones.identity),
+    });
+    let manifest = toml::to_string(&manifest).expect("it has no null");
+    std::fs::write(app.join("app.toml"), manifest).expect("written");
+    std::fs::write(app.join("as112.wasm"), module("as112")).expect("written");
+    super::open_up(&folder.path().join("apps.d"));
+    super::open_up(&app);
+    (folder, path)
+}
+
+/// What a node said of the application in its metrics: replies that it made, and failures.
+pub fn counted(metrics: &str) -> (u64, u64) {
+    let sum = |part: &str| {
+        let lines = metrics.lines().filter(|line| line.starts_with("as112_") && line.contains(part));
+        let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        counts.sum::<f64>() as u64
+    };
+    let failures = ["guest_traps_total{", "guest_replies_bad_total{", "verdict=\"fail\""].map(sum);
+    (sum("verdict=\"reply\"") + sum("verdict=\"rcode\""), failures.iter().sum())
 }
 
 /// What the application has in its `[config]` to say what this node says.
@@ -100,8 +130,8 @@ struct State {
 }
 
 impl Guest {
-    /// The application that says what the node of this configuration says.
-    pub fn new(config: &Config, zones: &ZoneSet) -> Self {
+    /// The application that says what the node of this configuration says, from this module.
+    pub fn new(config: &Config, zones: &ZoneSet, module: &[u8]) -> Self {
         let mut config = config.clone();
         config.routes.push(Route {
             name: "all".to_owned(),
@@ -112,8 +142,9 @@ impl Guest {
             place: String::new(),
         });
         let (_, twin) = compile(&config, &Names::default()).expect("a route more is no mistake");
-        let manifest = manifest("as112", &identity(&config.zones.identity));
-        let app = App::load(&Engine::new(), manifest, &module("as112"), &mut |_, _| Ok(()));
+        let Described { mut manifest, .. } = described("as112");
+        manifest.config = identity(&config.zones.identity).to_string().into_bytes();
+        let app = App::load(&Engine::new(), manifest, module, &mut |_, _| Ok(()));
         let app = app.unwrap_or_else(|problems| panic!("{problems:?}"));
         let apps = Arc::new(Apps { apps: vec![Arc::new(app)] });
         let (mut ledger, stream) = ledger(&LedgerSettings::default());
@@ -164,6 +195,7 @@ impl Guest {
             is_traced: false,
         };
         let called = sandbox.call(apps, &call, now, ledger);
+        ledger.fold();
         let len = match called {
             // Only what the server says of itself is left to it.
             Called::Pass if qclass == class::CH => {

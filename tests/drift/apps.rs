@@ -1,4 +1,5 @@
-//! The interface of guest applications: what there is to know of it, from the tables that the sandbox is made of.
+//! The interface of guest applications: what there is to know of it, from the tables that the sandbox is made
+//! of.
 
 use as112d::work::sandbox::reference;
 

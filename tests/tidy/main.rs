@@ -69,7 +69,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn everywhere() -> Vec<(PathBuf, String)> {
-    ["src", "tests", "bench", "loadtest", "fuzz"].into_iter().flat_map(sources).collect()
+    ["src", "tests", "bench", "loadtest", "fuzz", "guests"].into_iter().flat_map(sources).collect()
 }
 
 /// The room of a file of src/, and its floor.

@@ -23,8 +23,8 @@ struct Child {
     node: usize,
 }
 
-/// The first eight bytes of a label in lower case, with zeros after its end: what tells labels apart but for the
-/// longest.
+/// The first eight bytes of a label in lower case, with zeros after its end: what tells labels apart but for
+/// the longest.
 fn key(bytes: &[u8], at: usize, len: usize) -> u64 {
     let word = match bytes.get(at..at + 8) {
         Some(word) => {

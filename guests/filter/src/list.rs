@@ -11,7 +11,8 @@ pub enum Entry {
     Excepted = 1,
 }
 
-/// A table of hashes, at most half full; a place with 0 is free. The lowest bit is the entry, and no part of the hash.
+/// A table of hashes, at most half full; a place with 0 is free. The lowest bit is the entry, and no part of
+/// the hash.
 pub struct List {
     seed: u64,
     table: Vec<u64>,

@@ -86,7 +86,8 @@ async fn write_to(mut socket: Socket, lines: &RefCell<Lines>, signal: &Signal) -
             let _ = sleep(GATHER_MS).await;
             continue;
         }
-        // Those that are lost with the other side are written again: none is missing, and some may be there twice.
+        // Those that are lost with the other side are written again: none is missing, and some may be there
+        // twice.
         if let Err(refused) = socket.send(&bytes).await {
             return refused;
         }

@@ -51,7 +51,7 @@ impl App for Purge {
 
 /// What a name asks to purge, and whether with all below.
 fn wanted(name: Name<'_>, suffix: Name<'_>) -> Option<(NameBuf, bool)> {
-    let kind = name.suffixes().find(|kind| kind.parent().map_or(false, |parent| parent == suffix))?;
+    let kind = name.suffixes().find(|kind| kind.parent() == Some(suffix))?;
     let subtree = match kind.first()? {
         label if label.eq_ignore_ascii_case(b"name") => false,
         label if label.eq_ignore_ascii_case(b"tree") => true,

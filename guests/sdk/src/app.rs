@@ -47,9 +47,9 @@ impl<'a> Start<'a> {
         self.config
     }
 
-    /// Registers the application for queries in these phases for which a condition in the language of rules is
-    /// true. The host evaluates it, so the application is not woken for others. The manifest's `phases` must
-    /// name them.
+    /// Registers the application for queries in these phases for which a condition in the language of rules
+    /// is true. The host evaluates it, so the application is not woken for others. The manifest's `phases`
+    /// must name them.
     ///
     /// ```
     /// # use as112_guest::{App, Phase, Query, Reply, Start, StartError, Verdict};

@@ -144,8 +144,8 @@ pub enum Level {
     Debug = 3,
 }
 
-/// Writes a line to the node's log, which puts the application's name before it. A line over 512 bytes is cut;
-/// more lines in a second than the manifest's `log_lines` are dropped, and counted.
+/// Writes a line to the node's log, which puts the application's name before it. A line over 512 bytes is
+/// cut; more lines in a second than the manifest's `log_lines` are dropped, and counted.
 ///
 /// # Errors
 /// It is dropped.

@@ -1,8 +1,8 @@
 //! Guest applications of [as112d](https://github.com/as112d/as112d), in Rust.
 //!
-//! An application is a module in WebAssembly that the node calls about queries. It says what becomes of each, and
-//! reaches the outside by its host alone. This crate makes writing one as plain as writing a function: a type that
-//! is an [`App`], and [`export!`].
+//! An application is a module in WebAssembly that the node calls about queries. It says what becomes of each,
+//! and reaches the outside by its host alone. This crate makes writing one as plain as writing a function: a
+//! type that is an [`App`], and [`export!`].
 //!
 //! ```
 //! #![cfg_attr(target_arch = "wasm32", no_std)]
@@ -36,18 +36,19 @@
 //! # }
 //! ```
 //!
-//! **Replies** are made by [`Reply`], which counts, compresses and orders by itself; [`Prepared`] makes records in
-//! advance where speed matters. **What takes time** is a future: [`forward`], [`resolve`], [`sleep`], [`purge`],
-//! [`Socket`]. A query that has to wait is held by [`Query::later`]; [`spawn`] starts a task of another kind. Nothing
-//! blocks, and one instance holds thousands of queries. **Hooks** ([`Start::hook`]) let the application be called in
-//! other [phases](Phase), under a condition that the host evaluates.
+//! **Replies** are made by [`Reply`], which counts, compresses and orders by itself; [`Prepared`] makes
+//! records in advance where speed matters. **What takes time** is a future: [`forward`], [`resolve`],
+//! [`sleep`], [`purge`], [`Socket`]. A query that has to wait is held by [`Query::later`]; [`spawn`] starts a
+//! task of another kind. Nothing blocks, and one instance holds thousands of queries. **Hooks**
+//! ([`Start::hook`]) let the application be called in other [phases](Phase), under a condition that the host
+//! evaluates.
 //!
-//! Each of the node's worker threads has an instance of its own, with its own memory. After a panic or a trap nothing
-//! of the instance is used again: a new one starts, and what it held gets the manifest's `fallback_action`. So state
-//! that must last does not belong here.
+//! Each of the node's worker threads has an instance of its own, with its own memory. After a panic or a trap
+//! nothing of the instance is used again: a new one starts, and what it held gets the manifest's
+//! `fallback_action`. So state that must last does not belong here.
 //!
-//! Built for WebAssembly the crate is `no_std`, with an allocator and a panic handler of its own. An application that
-//! uses std takes it without default features.
+//! Built for WebAssembly the crate is `no_std`, with an allocator and a panic handler of its own. An
+//! application that uses std takes it without default features.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg_attr(all(target_arch = "wasm32", feature = "rust-1-63"), feature(alloc_error_handler))]

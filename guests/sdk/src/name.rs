@@ -64,8 +64,8 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// A name that was checked before, such as a suffix of another one. With one that is none, a reply is not a message, and the
-    /// node does not take it.
+    /// A name that was checked before, such as a suffix of another one. With one that is none, a reply is not
+    /// a message, and the node does not take it.
     #[must_use]
     pub const fn trust(wire: &'a [u8]) -> Self {
         Self(wire)

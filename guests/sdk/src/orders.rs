@@ -46,9 +46,9 @@ impl Future for Asking {
     }
 }
 
-/// Asks an upstream: one of the manifest's `[allow] forward`, as it is written there. The node gives the query
-/// an ID, a port, random letter case and EDNS, asks again and somebody else where nobody answers, and takes no
-/// forged answer. It waits for 2 seconds; [`forward_within`] for as long as is said.
+/// Asks an upstream: one of the manifest's `[allow] forward`, as it is written there. The node gives the
+/// query an ID, a port, random letter case and EDNS, asks again and somebody else where nobody answers, and
+/// takes no forged answer. It waits for 2 seconds; [`forward_within`] for as long as is said.
 pub fn forward(upstream: &str, query: &[u8]) -> Asking {
     forward_within(upstream, query, 0)
 }
@@ -79,8 +79,8 @@ pub async fn sleep(ms: u32) -> Result<(), Refused> {
     Pending::new(sys::timer(ms), Brings::Bytes).await.map(drop)
 }
 
-/// Removes a name, or all names at and below it, from the node's cache. Gives the number of entries that went.
-/// The manifest's `[allow] cache_purge` names what may be purged.
+/// Removes a name, or all names at and below it, from the node's cache. Gives the number of entries that
+/// went. The manifest's `[allow] cache_purge` names what may be purged.
 ///
 /// # Errors
 /// It is not allowed, or too much is under way.

@@ -1,5 +1,7 @@
 //! Replies: a builder that counts, compresses and orders by itself, so that what leaves it is a message.
 
+mod prepared;
+
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -7,6 +9,8 @@ use crate::message::{u16_at, Message, Section};
 use crate::name::Name;
 use crate::verdict::Verdict;
 use crate::{class, rtype};
+
+pub use prepared::Prepared;
 
 /// Farthest place that a compression pointer can name.
 const POINTER_TARGET_MAX: usize = 0x3FFF;
@@ -100,10 +104,10 @@ impl fmt::Display for BuildError {
 
 /// A reply in the making: header, question, records.
 ///
-/// Sections come in their order, counts are right, and names are compressed where they may be. Whatever cannot
-/// be done makes the whole reply [`Verdict::fail`] when it is sent, so the query gets the application's
-/// fallback; [`error`](Self::error) tells before. ID, opcode, RD and the question are the query's; OPT, cookies
-/// and truncation to what the client can take are the host's.
+/// Sections come in their order, counts are right, and names are compressed where they may be. Whatever
+/// cannot be done makes the whole reply [`Verdict::fail`] when it is sent, so the query gets the
+/// application's fallback; [`error`](Self::error) tells before. ID, opcode, RD and the question are the
+/// query's; OPT, cookies and truncation to what the client can take are the host's.
 ///
 /// ```
 /// # use as112_guest::{App, Data, Query, Reply, Start, StartError, Verdict, mock::Host, query_for, rtype};
@@ -218,20 +222,10 @@ impl<'a> Reply<'a> {
         self
     }
 
-    /// The reply is what was prepared. `node` is the suffix of the qname that it was prepared for.
-    ///
-    /// This is the fast way: nothing is looked for and nothing is counted, so nothing may have been added before.
-    pub fn prepared(self, prepared: &Prepared, node: Name<'_>) -> Verdict {
-        match self.try_prepared(prepared, node) {
-            Some(len) => Verdict::reply(len),
-            None => Verdict::fail(),
-        }
-    }
-
     /// Makes it one that sends the client to TCP: over UDP a client gets header and question, with TC.
     ///
-    /// TC is the host's, which cuts what does not fit. So this is a reply that never fits a datagram; do not send it
-    /// over TCP.
+    /// TC is the host's, which cuts what does not fit. So this is a reply that never fits a datagram; do not
+    /// send it over TCP.
     #[must_use]
     pub fn truncated(self) -> Self {
         // Types from 65,280 on are for private use, and mean nothing to anybody.
@@ -436,34 +430,6 @@ impl<'a> Reply<'a> {
         self.flags = flags & (AA | 0xF);
         Ok(())
     }
-
-    #[inline]
-    fn try_prepared(self, prepared: &Prepared, node: Name<'_>) -> Option<usize> {
-        let Self { out, query, question_end, .. } = self;
-        let question = query.get(..question_end)?;
-        let node_at = question_end.checked_sub(4 + node.len())?;
-        let is_its_suffix =
-            question.as_ptr_range().end as usize - 4 == node.as_wire().as_ptr_range().end as usize;
-        if self.end > 0 || !is_its_suffix || node != Name::trusted(&prepared.node) {
-            return None;
-        }
-        let end = question_end + prepared.records.len();
-        let reply = out.get_mut(..end)?;
-        let (head, records) = reply.split_at_mut(question_end);
-        head.copy_from_slice(question);
-        records.copy_from_slice(&prepared.records);
-        for pointer in &prepared.pointers {
-            let base = if pointer.is_from_node { node_at } else { question_end };
-            let target = base + usize::from(pointer.delta);
-            let at = usize::from(pointer.at);
-            // A question is short, and what is prepared has 4,096 bytes: a pointer reaches all of it.
-            records.get_mut(at..at + 2)?.copy_from_slice(&(0xC000 | target as u16).to_be_bytes());
-        }
-        let flags = QR | u16_at(question, 2)? & OPCODE_AND_RD | prepared.flags;
-        head.get_mut(2..4)?.copy_from_slice(&flags.to_be_bytes());
-        head.get_mut(4..12)?.copy_from_slice(&prepared.counts);
-        Some(end)
-    }
 }
 
 impl Data<'_> {
@@ -483,107 +449,139 @@ impl Data<'_> {
     }
 }
 
-/// Records that were made in advance for all names that end in one: what most queries get is then one copy
-/// and a few pointers, which an interpreter does in a microsecond.
-///
-/// ```
-/// # use as112_guest::{Data, NameBuf, Prepared};
-/// let zone: NameBuf = "example.com".parse().unwrap();
-/// let servers = Prepared::new(zone.as_name(), |reply| {
-///     reply.authoritative().answer(zone.as_name(), 3600, Data::Ns(zone.as_name()))
-/// });
-/// assert!(servers.is_ok());
-/// // Later: `reply.prepared(&servers, suffix)`
-/// ```
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    node: Vec<u8>,
-    records: Vec<u8>,
-    pointers: Vec<Pointer>,
-    /// The header's counts.
-    counts: [u8; 8],
-    flags: u16,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::query_for;
+    use crate::name;
 
-/// A compression pointer of prepared records.
-#[derive(Clone, Copy, Debug)]
-struct Pointer {
-    /// Where it stands, from the first byte of the records.
-    at: u16,
-    /// Where it points, from the node's name or from the first byte of the records.
-    delta: u16,
-    /// Which of the two.
-    is_from_node: bool,
-}
+    const NAME: Name<'static> = name!("www.example.com");
 
-impl Prepared {
-    /// Prepares what `make` adds to a reply about `node`. The reply may have at most 4,096 bytes.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub fn new(node: Name<'_>, make: impl FnOnce(Reply<'_>) -> Reply<'_>) -> Result<Self, BuildError> {
-        let query = crate::message::query_for(node, rtype::ANY);
-        let mut out = alloc::vec![0; 4096];
-        Self::of(node, make(Reply::new(&mut out, 0, &query, query.len())))
+    /// What `make` makes of a reply about `NAME`, in so many bytes.
+    fn made<'a>(
+        out: &'a mut [u8],
+        query: &'a [u8],
+        make: impl FnOnce(Reply<'a>) -> Reply<'a>,
+    ) -> Result<usize, BuildError> {
+        make(Reply::new(out, 0, query, query.len())).finish()
     }
 
-    #[inline(never)]
-    fn of(node: Name<'_>, mut reply: Reply<'_>) -> Result<Self, BuildError> {
-        let (len, question_end) = (reply.finish()?, reply.question_end);
-        let (counts, flags) = (reply.counts, reply.flags);
-        let pointers = pointers(&reply.out[..len], question_end, &counts)?;
-        let records = reply.out[question_end..len].to_vec();
-        let [[a, b], [c, d], [e, f]] =
-            [counts[0].to_be_bytes(), counts[1].to_be_bytes(), counts[2].to_be_bytes()];
-        Ok(Self { node: node.as_wire().to_vec(), records, pointers, counts: [0, 1, a, b, c, d, e, f], flags })
+    fn build(make: impl FnOnce(Reply<'_>) -> Reply<'_>) -> Result<Vec<u8>, BuildError> {
+        let (mut out, query) = (vec![0xEE; 65_536], query_for(NAME, rtype::MX));
+        let len = made(&mut out, &query, make)?;
+        out.truncate(len);
+        Ok(out)
     }
-}
 
-/// The compression pointers of the records after `question_end`.
-fn pointers(message: &[u8], question_end: usize, counts: &[u16; 3]) -> Result<Vec<Pointer>, BuildError> {
-    let mut pointers = Vec::new();
-    let mut at = question_end;
-    for _ in 0..counts.iter().map(|count| u32::from(*count)).sum() {
-        at = note_name(message, at, question_end, &mut pointers)?;
-        let rtype = u16_at(message, at).ok_or(BuildError::Data)?;
-        let rdata_len = u16_at(message, at + 8).ok_or(BuildError::Data)?;
-        at += 10;
-        let end = at + usize::from(rdata_len);
-        let (before, names) = match rtype {
-            rtype::NS | rtype::CNAME | rtype::PTR => (0, 1),
-            rtype::MX => (2, 1),
-            rtype::SOA => (0, 2),
-            _ => (0, 0),
+    #[test]
+    fn names_are_compressed_and_counts_are_right() {
+        let soa = Soa {
+            mname: name!("ns.example.com"),
+            rname: name!("Example.com"),
+            serial: 1,
+            refresh: 2,
+            retry: 3,
+            expire: 4,
+            minimum: 5,
         };
-        at += before;
-        for _ in 0..names {
-            at = note_name(message, at, question_end, &mut pointers)?;
-        }
-        at = end;
+        let reply = build(|reply| {
+            reply
+                .authoritative()
+                .answer(NAME, 60, Data::Mx(10, name!("mail.example.com")))
+                .answer(NAME, 60, Data::Mx(20, name!("mail.example.org")))
+                .authority(name!("example.com"), 60, Data::Soa(soa))
+                .additional(name!("mail.example.org"), 60, Data::A([192, 0, 2, 1]))
+        })
+        .unwrap();
+        let message = Message::parse(&reply).unwrap();
+        assert!(message.is_authoritative() && message.rcode() == 0);
+        assert_eq!(reply[4..12], [0, 1, 0, 2, 0, 1, 0, 1]);
+        let records: Vec<_> = message.records().collect();
+        let owner = |at: usize| records[at].owner().unwrap().as_name().to_string();
+        assert_eq!((owner(0), owner(2)), ("www.example.com.".into(), "example.com.".into()));
+        assert_eq!(records[0].name(2).unwrap().as_name(), name!("mail.example.com"));
+        assert_eq!(records[0].rdata(), [&[0, 10, 4][..], b"mail", &[0xC0, 16]].concat());
+        assert_eq!(records[1].rdata(), [&[0, 20, 4][..], b"mail\x07example\x03org\0"].concat());
+        assert_eq!(records[2].rdata()[..7], [&[2][..], b"ns", &[0xC0, 16, 0xC0, 16]].concat());
+        assert_eq!((owner(3), records[3].rdata()), ("mail.example.org.".into(), &[192, 0, 2, 1][..]));
     }
-    Ok(pointers)
-}
 
-/// Notes the pointer of the name at `at`, if it has one; where the name ends.
-fn note_name(
-    message: &[u8],
-    mut at: usize,
-    question_end: usize,
-    pointers: &mut Vec<Pointer>,
-) -> Result<usize, BuildError> {
-    loop {
-        let len = *message.get(at).ok_or(BuildError::Data)?;
-        if len == 0 {
-            return Ok(at + 1);
+    #[test]
+    fn what_would_be_malformed_is_not_made() {
+        let long = [0; 256];
+        let name = NAME.as_wire();
+        type Make<'m> = &'m dyn Fn(Reply<'_>) -> Reply<'_>;
+        let cases: [(BuildError, Make<'_>); 9] = [
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Txt(&[]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Txt(&[&long]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::OPT, &[]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::ANY, &[]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::NS, &name[1..]))),
+            (BuildError::Data, &|reply| reply.answer(NAME, 0, Data::Other(rtype::SOA, name))),
+            (BuildError::Full, &|reply| reply.answer(NAME, 0, Data::Other(99, &[0; 65_536]))),
+            (BuildError::Order, &|reply| {
+                reply.authority(NAME, 0, Data::Ns(NAME)).answer(NAME, 0, Data::Ns(NAME))
+            }),
+            // The first mistake counts, whatever comes after it.
+            (BuildError::Data, &|reply| {
+                reply.answer(NAME, 0, Data::Txt(&[])).answer(NAME, 0, Data::Ns(NAME))
+            }),
+        ];
+        for (number, (error, make)) in cases.iter().enumerate() {
+            assert_eq!(build(make), Err(*error), "{number}");
         }
-        if len < 0xC0 {
-            at += 1 + usize::from(len);
-            continue;
+    }
+
+    #[test]
+    fn a_reply_has_the_room_that_there_is() {
+        let query = query_for(NAME, rtype::A);
+        let whole = query.len() + 16;
+        for len in 0..=whole {
+            let mut out = vec![0; len];
+            let len = made(&mut out, &query, |reply| reply.answer(NAME, 0, Data::A([0; 4])));
+            assert_eq!(len.is_ok(), out.len() == whole);
         }
-        let target = usize::from(u16_at(message, at).ok_or(BuildError::Data)? & 0x3FFF);
-        let is_from_node = target < question_end;
-        let delta = target - if is_from_node { 12 } else { question_end };
-        pointers.push(Pointer { at: (at - question_end) as u16, delta: delta as u16, is_from_node });
-        return Ok(at + 2);
+    }
+
+    #[test]
+    fn what_is_copied_answers_the_same_question() {
+        let answer = build(|reply| reply.rcode(3).authoritative().answer(NAME, 9, Data::Ns(NAME))).unwrap();
+        let message = Message::parse(&answer).unwrap();
+        let copy = build(|reply| reply.copy(&message)).unwrap();
+        assert_eq!(copy[2..], answer[2..]);
+        let other = query_for(name!("www.example.org"), rtype::MX);
+        let mut out = [0; 512];
+        let other = made(&mut out, &other, |reply| reply.copy(&message));
+        assert_eq!(other, Err(BuildError::Question));
+    }
+
+    /// Adds NXDOMAIN, and two records of which one points to the other.
+    fn add(reply: Reply<'_>) -> Reply<'_> {
+        let zone = name!("example.com");
+        let reply = reply.rcode(3).authoritative().authority(zone, 60, Data::Ns(name!("ns.example.com")));
+        reply.authority(zone, 60, Data::Ns(name!("a.ns.example.com")))
+    }
+
+    #[test]
+    fn prepared_records_are_those_of_a_reply_for_every_length_of_the_name() {
+        let zone = name!("example.com");
+        let prepared = Prepared::new(zone, add).unwrap();
+        for labels in 0..100 {
+            let wire = [&b"\x01x".repeat(labels)[..], zone.as_wire()].concat();
+            let qname = Name::from_wire(&wire).unwrap();
+            let query = query_for(qname, rtype::A);
+            let (mut built, mut copied) = (vec![0; 1024], vec![0; 1024]);
+            let len = made(&mut built, &query, add).unwrap();
+            let asked = Name::from_wire(&query[12..query.len() - 4]).unwrap();
+            let suffix = asked.suffixes().nth(labels).unwrap();
+            let reply = Reply::new(&mut copied, 0, &query, query.len());
+            assert_eq!(reply.try_prepared(&prepared, suffix), Some(len));
+            assert_eq!(built[..len], copied[..len]);
+            // Not for another name, nor for a suffix that is not the query's own.
+            let reply = Reply::new(&mut copied, 0, &query, query.len());
+            assert_eq!(reply.try_prepared(&prepared, suffix.parent().unwrap()), None);
+            let reply = Reply::new(&mut copied, 0, &query, query.len());
+            assert_eq!(reply.try_prepared(&prepared, zone), None);
+        }
     }
 }

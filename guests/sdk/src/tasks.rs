@@ -121,7 +121,8 @@ impl Wake for Wakes {
     }
 }
 
-/// Starts a task. It runs when the handler of the event has returned, and whenever what it waits for has come.
+/// Starts a task. It runs when the handler of the event has returned, and whenever what it waits for has
+/// come.
 ///
 /// ```
 /// # use as112_guest::{log, sleep, spawn, Level};
@@ -315,5 +316,100 @@ impl<A: Future, B: Future> Future for Race<A, B> {
             return Poll::Ready(First::One(value));
         }
         self.1.as_mut().poll(context).map(First::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mock::{Host, Outcome, Setup};
+    use crate::{
+        forward, forward_within, name, query_for, race, rcode, resolve, rtype, sleep, App, First, Query,
+        Refused, Reply, Start, StartError, Verdict,
+    };
+
+    /// Does what the first label of the name says.
+    struct Doer;
+
+    impl App for Doer {
+        fn start(_: &mut Start<'_>) -> Result<Self, StartError> {
+            Ok(Self)
+        }
+
+        fn query(&mut self, query: Query<'_>, _: Reply<'_>) -> Verdict {
+            query.later(|held| async move {
+                let what = held.query().qname().first().unwrap_or_default().to_vec();
+                let packet = held.query().packet().to_vec();
+                let outcome = match &what[..] {
+                    b"forget" => return,
+                    b"now" => Ok(()),
+                    b"sleep" => sleep(10).await,
+                    b"long" => sleep(u32::MAX).await,
+                    b"resolve" => resolve(&packet).await.map(drop),
+                    b"race" => match race(forward("slow", &packet), sleep(10)).await {
+                        First::One(_) => Err(Refused::State),
+                        First::Other(slept) => slept,
+                    },
+                    _ => forward_within("slow", &packet, 20).await.map(drop),
+                };
+                held.end(|_, _| match outcome {
+                    Ok(()) => Verdict::drop(),
+                    Err(Refused::Timeout) => Verdict::rcode(rcode::SERVFAIL),
+                    Err(Refused::Denied) => Verdict::rcode(rcode::REFUSED),
+                    Err(_) => Verdict::rcode(rcode::NOTIMP),
+                });
+            })
+        }
+    }
+
+    fn host() -> Host<Doer> {
+        Setup::new("{}").upstream("slow", |_| None).start().unwrap()
+    }
+
+    fn code(rcode: u8) -> Outcome {
+        Outcome::Rcode(rcode, None)
+    }
+
+    #[test]
+    fn tasks_end_queries_at_once_or_later() {
+        let mut host = host();
+        let ask = |host: &mut Host<Doer>, name| host.query(&query_for(name, rtype::A));
+        assert_eq!(ask(&mut host, name!("now.x")), Outcome::Drop);
+        assert_eq!(ask(&mut host, name!("forget.x")), Outcome::Fail, "nobody has ended it");
+        assert_eq!(ask(&mut host, name!("resolve.x")), code(rcode::REFUSED), "there is no resolver");
+        assert_eq!(ask(&mut host, name!("long.x")), code(rcode::NOTIMP), "over an hour");
+        for (name, ms, outcome) in [
+            (name!("sleep.x"), 10, Outcome::Drop),
+            (name!("race.x"), 10, Outcome::Drop),
+            (name!("forward.x"), 20, code(rcode::SERVFAIL)),
+        ] {
+            let number = match ask(&mut host, name) {
+                Outcome::Held(number) => number,
+                other => panic!("{name}: {other:?}"),
+            };
+            host.advance(ms - 1);
+            assert_eq!(host.outcome(number), Outcome::Held(number), "{name}");
+            host.advance(1);
+            assert_eq!(host.outcome(number), outcome, "{name}");
+        }
+    }
+
+    #[test]
+    fn thousands_wait_at_the_same_time_and_leave_nothing() {
+        let mut host = host();
+        let query = query_for(name!("sleep.x"), rtype::A);
+        for _ in 0..3 {
+            let numbers: Vec<u32> = (0..2000)
+                .map(|_| match host.query(&query) {
+                    Outcome::Held(number) => number,
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            host.advance(10);
+            assert!(numbers.iter().all(|number| host.outcome(*number) == Outcome::Drop));
+        }
+        crate::sys::with(|globals| {
+            assert_eq!(globals.tasks.all.borrow().len(), 2000, "places are used again");
+            assert!(globals.tasks.orders.borrow().is_empty());
+        });
     }
 }

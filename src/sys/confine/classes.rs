@@ -116,8 +116,9 @@ impl Class {
     }
 
     /// What it may call. Of several entries for one call, any will do. Threads that hand queries over, and
-    /// those that give them back, wake each other by writing to `wakers`.
-    pub(super) fn calls(self, wakers: &[RawFd]) -> Vec<Call> {
+    /// those that give them back, wake each other by writing to descriptors; workers connect to local sockets
+    /// where an application does.
+    pub(super) fn calls(self, granted: &Granted) -> Vec<Call> {
         let groups: &[&[Call]] = match self {
             Self::Main => &[FILES, STREAMS, THREADS, PASSAGE, PROGRAMS],
             Self::Signals => &[STDERR, STREAMS],
@@ -140,9 +141,10 @@ impl Class {
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let wakes = matches!(self, Self::ShardRing | Self::ShardMmsg | Self::Tcp | Self::Worker);
-        let wakers = wakers.iter().filter(|_| wakes);
+        let wakers = granted.wakers.iter().filter(|_| wakes);
         let wakers = wakers.map(|fd| Call(libc::SYS_write, Only::is(0, fd.cast_unsigned())));
-        let groups = groups.iter().flat_map(|group| group.iter());
+        let local: &[Call] = if self == Self::Worker && granted.local_sockets { LOCAL_SOCKETS } else { &[] };
+        let groups = groups.iter().flat_map(|group| group.iter()).chain(local);
         RUNTIME.iter().chain(groups).copied().chain([own]).chain(wakers).collect()
     }
 }
@@ -151,6 +153,15 @@ impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// What some threads may do besides, as the configuration has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Granted {
+    /// What they wake each other with.
+    pub(super) wakers: Vec<RawFd>,
+    /// Workers connect to local sockets.
+    pub(super) local_sockets: bool,
 }
 
 /// A system call that passes.
@@ -380,6 +391,10 @@ const TAP_SOCKETS: &[Call] = &[
     any(libc::SYS_connect),
     any(libc::SYS_setsockopt),
 ];
+
+/// Local sockets of applications.
+const LOCAL_SOCKETS: &[Call] =
+    &[socket(libc::AF_UNIX, libc::SOCK_STREAM), socket(libc::AF_UNIX, libc::SOCK_DGRAM)];
 
 /// Sockets for single queries, each bound to a port by chance.
 const RESOLUTION: &[Call] = &[any(libc::SYS_bind), any(libc::SYS_setsockopt)];

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,7 +17,7 @@ use seccompiler::{
 };
 use syscalls::Sysno;
 
-use super::classes::{Argument, Call, Class, Only};
+use super::classes::{Argument, Call, Class, Granted, Only};
 use super::{ConfineError, Want};
 use crate::limits::SYSCALLS_MAX;
 
@@ -99,9 +98,9 @@ fn try_available() -> io::Result<()> {
 
 static SECCOMP_RET_TRAP_WORD: u32 = SECCOMP_RET_TRAP;
 
-/// Puts the filter of `class` on the calling thread, which may write to `wakers`.
-pub(super) fn apply(class: Class, wakers: &[RawFd]) -> io::Result<()> {
-    let mut program = compile(class, wakers);
+/// Puts the filter of `class` on the calling thread, which may do besides what is granted.
+pub(super) fn apply(class: Class, granted: &Granted) -> io::Result<()> {
+    let mut program = compile(class, granted);
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).expect("seccompiler keeps to the kernel's 4096 instructions"),
         filter: program.as_mut_ptr().cast(),
@@ -167,9 +166,9 @@ const CLONE_MASK: libc::c_int = OF_A_THREAD
     | libc::CLONE_NEWNET;
 
 /// The filter of a class: its calls pass, all others raise SIGSYS with the class as its data.
-fn compile(class: Class, wakers: &[RawFd]) -> BpfProgram {
+fn compile(class: Class, granted: &Granted) -> BpfProgram {
     let mut rules = BTreeMap::<i64, Vec<SeccompRule>>::new();
-    for Call(number, only) in class.calls(wakers) {
+    for Call(number, only) in class.calls(granted) {
         let allowed = rules.entry(number).or_default();
         let arguments = match &only {
             // No rule is no condition.

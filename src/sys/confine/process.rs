@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use super::classes::Class;
+use super::classes::{Class, Granted};
 use super::{ConfineError, Plan, Want, files, filter, rights};
 use crate::sys::process::threads;
 
@@ -18,8 +18,7 @@ pub struct Confined {
     /// What was asked for and is not there, or is weaker than one might think: a sentence each.
     pub notes: Vec<String>,
     has_filters: bool,
-    /// What threads write to that wake each other.
-    wakers: Vec<RawFd>,
+    granted: Granted,
 }
 
 /// Confines this process for good. Open everything that takes rights before, and start threads after.
@@ -55,7 +54,15 @@ impl Confined {
     /// The same for threads that write to these descriptors to wake each other.
     #[must_use]
     pub fn with_wakers(&self, wakers: Vec<RawFd>) -> Self {
-        Self { wakers, ..self.clone() }
+        let granted = Granted { wakers, ..self.granted };
+        Self { granted, ..self.clone() }
+    }
+
+    /// The same for workers that connect to local sockets, if they do.
+    #[must_use]
+    pub fn with_local_sockets(&self, local_sockets: bool) -> Self {
+        let granted = Granted { local_sockets, ..self.granted.clone() };
+        Self { granted, ..self.clone() }
     }
 
     /// Takes from the calling thread every system call but those of its class. A call that is refused gets
@@ -73,7 +80,7 @@ impl Confined {
         }
         let blocked = filter::set_signals(class.takes_signals());
         blocked.map_err(|error| format!("cannot set its signal mask: {error}"))?;
-        filter::apply(class, &self.wakers)
+        filter::apply(class, &self.granted)
             .map_err(|error| format!("cannot install its system call filter: {error}"))
     }
 }

@@ -366,6 +366,33 @@ fn a_worker_asks_over_udp_and_tcp() {
 }
 
 #[test]
+fn a_worker_connects_to_local_sockets_only_where_an_application_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let _listener = UnixListener::bind(&path).unwrap();
+    in_a_child(move || {
+        let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
+        if confined.seccomp != "on" {
+            eprintln!("skipped: seccomp is {}", confined.seccomp);
+            return;
+        }
+        for granted in [true, false] {
+            let (confined, path) = (confined.with_local_sockets(granted), path.clone());
+            let connected = std::thread::spawn(move || {
+                confined.thread(Class::Worker).unwrap();
+                let mut stream = mio::net::UnixStream::connect(path)?;
+                stream.write_vectored(&[io::IoSlice::new(b"line")])?;
+                mio::net::UnixDatagram::unbound().map(|_| ())
+            });
+            match granted {
+                true => connected.join().unwrap().unwrap(),
+                false => assert_eq!(errno(connected.join().unwrap()), libc::EPERM),
+            }
+        }
+    });
+}
+
+#[test]
 fn a_thread_starts_no_other_and_no_process() {
     in_a_child(|| {
         let confined = process(&Plan::default()).unwrap();

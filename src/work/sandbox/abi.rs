@@ -58,7 +58,7 @@ pub enum Word {
     Drop = 3,
     /// It is held, until `finish`.
     Later = 4,
-    /// The query in the area is another one; it goes on with that.
+    /// The query in the area takes its place.
     Changed = 5,
     /// Another server is to be asked: bits 8 to 15 are its place in `[allow] forward`.
     Retry = 6,
@@ -70,7 +70,7 @@ pub enum Word {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Refusal {
-    /// An argument makes no sense.
+    /// An argument is not valid.
     Invalid = -1,
     /// The manifest does not allow it.
     Denied = -2,

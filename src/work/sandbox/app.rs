@@ -8,6 +8,7 @@ use super::abi::AREA_LEN;
 use super::settings::Manifest;
 use crate::limits::{
     GUEST_CALLS_DEEP_MAX, GUEST_HOOKS_MAX, GUEST_STACK_LEN, GUEST_TABLE_LEN_MAX, GUEST_TABLES_MAX,
+    WORKERS_MAX,
 };
 use crate::policy::phase::Phase;
 use crate::policy::upstream::UpstreamId;
@@ -41,7 +42,7 @@ impl Engine {
             .set_max_recursion_depth(GUEST_CALLS_DEEP_MAX)
             .set_min_stack_height(4096)
             .set_max_stack_height(GUEST_STACK_LEN)
-            .set_max_cached_stacks(2);
+            .set_max_cached_stacks(WORKERS_MAX);
         Self(config)
     }
 }

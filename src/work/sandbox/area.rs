@@ -39,14 +39,15 @@ fields! {
     PHASE 8 "u8" "phase" "the phase: its number in the table of phases",
     TRANSPORT 9 "u8" "transport" "0 UDP, 1 TCP",
     FAMILY 10 "u8" "family" "4 or 6: which addresses `peer` and `local` are",
-    FLAGS 11 "u8" "flags" "bits: 1 RD, 2 DO, 4 EDNS, 8 the cache had an answer, 16 which is stale, \
-        32 TCP, 64 the query is traced",
+    FLAGS 11 "u8" "flags" "bits: 1 RD, 2 DO, 4 EDNS, 8 the cache had an answer, 16 which is stale, 32 TCP, \
+        64 the query is traced",
     QTYPE 12 "u16" "qtype" "the type that is asked for",
     QCLASS 14 "u16" "qclass" "the class",
     LISTENER 16 "u16" "listener" "the listener that took it, by its place in the configuration",
     QUESTION_END 18 "u16" "question_end" "where the question ends in the query",
     QUERY_LEN_AT 20 "u32" "query_len" "bytes of the query; a guest that changes the query sets it",
-    REPLY_LEN_AT 24 "u32" "reply_len" "bytes of the reply so far, 0 without one; a guest that replies sets it",
+    REPLY_LEN_AT 24 "u32" "reply_len" "bytes of the reply so far, 0 without one; a guest that replies sets \
+    it",
     PEER 28 "u8[16]" "peer" "the client's address; of IPv4 the first four bytes",
     LOCAL 44 "u8[16]" "local" "the address that was asked",
     PEER_PORT 60 "u16" "peer_port" "the client's port",
@@ -59,8 +60,8 @@ fields! {
     RCODE 90 "u16" "rcode" "the response code of the reply so far, with the bits of EDNS",
     ASN 92 "u32" "asn" "the client's autonomous system, where that was looked up; else 0",
     UPSTREAM 96 "u16" "upstream" "who was asked: its place in `[allow] forward`; 65535 nobody of these",
-    OUTCOME 98 "u8" "outcome" "what came of that: 0 not asked, 1 a response, 2 timeout, 3 unreachable, \
-        4 nothing that can be read",
+    OUTCOME 98 "u8" "outcome" "what came of that: 0 not asked, 1 a response, 2 timeout, 3 unreachable, 4 \
+        nothing that can be read",
     OPCODE 99 "u8" "opcode" "the operation code",
 }
 

@@ -1,5 +1,5 @@
-//! What a guest makes is taken for what it is: bytes of a stranger. A reply is a whole message that answers the
-//! question which was asked; whatever else is the host's to say, the host says.
+//! What a guest makes is taken for what it is: bytes of a stranger. A reply is a whole message that answers
+//! the question which was asked; whatever else is the host's to say, the host says.
 
 use super::abi::{QUERY_LEN, REPLY_LEN};
 use super::area;
@@ -69,7 +69,8 @@ pub(super) fn changed(
     let (header, asked) = area::read(query).ok_or(BAD_REPLY_MALFORMED)?;
     out.clear();
     out.extend_from_slice(&query[..4]);
-    // An OPT has no names that lead elsewhere; of anything else nobody knows what it means with another question.
+    // An OPT has no names that lead elsewhere; of anything else nobody knows what it means with another
+    // question.
     let is_opt_alone = header.records == [0, 0, 1] && asked.opt.is_some();
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(is_opt_alone)]);
     out.extend_from_slice(&made[HEADER_LEN..changed.question.end]);

@@ -71,7 +71,7 @@ impl Sandbox {
         }
     }
 
-    /// There is a newer snapshot: new applications get instances beside those that go.
+    /// There is a newer snapshot: new applications get instances next to those that go.
     pub fn refresh(&mut self, apps: &Arc<Apps>, now: Instant, ledger: &mut Ledger) {
         if Arc::ptr_eq(apps, &self.current) {
             return;
@@ -109,7 +109,7 @@ impl Sandbox {
         let slot = if Arc::ptr_eq(apps, &self.current) {
             self.of_current.get(number).copied()
         } else {
-            self.slots.iter().position(|slot| slot.apps.iter().any(|known| Arc::ptr_eq(known, app)))
+            self.slots.iter().position(|slot| slot.is_of(app))
         };
         let mut with = with!(self, now, ledger);
         let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) else { return Called::Failed };
@@ -168,7 +168,7 @@ impl Sandbox {
         self.show_changes();
     }
 
-    /// A query that is not held any more: it was finished, or its instance went.
+    /// A query that is no longer held: it was finished, or its instance went.
     pub fn take_finished(&mut self) -> Option<(u32, Called)> {
         let finished = self.out.finished.pop_front()?;
         match finished.called {

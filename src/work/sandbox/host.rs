@@ -53,7 +53,7 @@ pub struct Tools {
     pub log: Log,
 }
 
-/// What goes on in an instance.
+/// What an instance is doing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doing {
     /// `as112_start` runs: hooks may be registered.
@@ -271,7 +271,7 @@ impl Host {
         token
     }
 
-    /// An order has ended, or nobody waits for it any more.
+    /// An order has ended, or nobody waits for it.
     pub(super) fn end(&mut self, token: u32) -> Option<Pending> {
         let pending = self.pending.remove(&token)?;
         match pending.kind {
@@ -293,7 +293,7 @@ impl Host {
         Some(pending)
     }
 
-    /// Nobody waits any more for what is done with a socket.
+    /// Nobody waits for what is done with a socket.
     pub(super) fn end_of_socket(&mut self, socket: u32) {
         let is_of = |(token, pending): (&u32, &Pending)| match pending.kind {
             Kind::Send(of, _) | Kind::Receive(of) => of == socket,
@@ -307,7 +307,7 @@ impl Host {
         }
     }
 
-    /// What is about to go on, on account of a query or of none.
+    /// An event is about to begin, on account of a query or of none.
     pub(super) fn begin(&mut self, query: Option<u32>, is_traced: bool, calls: u32) {
         let held = query.and_then(|query| self.held.get(&query));
         self.doing.query = query;

@@ -70,28 +70,31 @@ hostcalls! {
     now() -> i64
         "The time of the event, in nanoseconds of Unix time: the same for all of one event." [];
     ticks() -> i64
-        "The time of the event on a clock that is never set, in nanoseconds since the instance was started." [];
+        "The time of the event on a clock that is never set, in nanoseconds since the instance was \
+        started." [];
     random(ptr: i32, len: i32) -> i32
         "Writes `len` random bytes, which nobody can foretell, to `ptr`. Returns 0."
         [TooLong "more than 4096 bytes"];
     config(from: i32, ptr: i32, len: i32) -> i32
-        "Copies the configuration (JSON), from its byte `from` on, to `ptr`: `len` bytes at most. Returns how \
-         many."
+        "Copies the configuration (JSON), from its byte `from` on, to `ptr`: `len` bytes at most. Returns \
+         how many."
         [Invalid "`from` is past the end"];
     geo(ptr: i32, family: i32, out: i32) -> i32
-        "Looks up where an address is (4 bytes at `ptr` with `family` 4, 16 with 6), and writes 8 bytes to `out`: \
-         the country's two letters or zeros, two zeros, the autonomous system as u32 or 0. Returns 0."
+        "Looks up where an address is (4 bytes at `ptr` with `family` 4, 16 with 6), and writes 8 bytes to \
+         `out`: the country's two letters or zeros, two zeros, the autonomous system as u32 or 0. Returns \
+         0."
         [Denied "without `[allow] geo`", Invalid "`family` is neither 4 nor 6", NotFound "nothing is known"];
     hook(phases: i32, ptr: i32, len: i32) -> i32
-        "Registers the application for phases (bit 1 << number of the phase; not `route`) with a condition in the \
-         language of rules. The host evaluates it: no other queries come. Returns 0."
-        [State "not in `as112_start`", Invalid "the condition is wrong: in scratch stand the column (u32), the \
-         length of a message (u32), the message; or it is not UTF-8, or a phase is unknown",
-         Denied "the manifest does not name the phase", Limit "too many hooks", TooLong "too long a condition"];
+        "Registers the application for phases (bit 1 << number of the phase; not `route`) with a condition \
+         in the language of rules. The host evaluates it: no other queries come. Returns 0."
+        [State "not in `as112_start`", Invalid "the condition is wrong: in scratch stand the column (u32), \
+         the length of a message (u32), the message; or it is not UTF-8, or a phase is unknown",
+         Denied "the manifest does not name the phase", Limit "too many hooks", TooLong "too long a \
+         condition"];
     forward(to: i32, to_len: i32, query: i32, query_len: i32, timeout_ms: i32, flags: i32) -> i32
         "Asks an upstream: one of `[allow] forward`, as it is written there. The query is a whole message. \
-         `timeout_ms` 0 is 2 s. `flags`: 1 through the cache. Returns a token; DONE brings the length of the \
-         answer, which is in the reply area, or why there is none."
+         `timeout_ms` 0 is 2 s. `flags`: 1 through the cache. Returns a token; DONE brings the length of \
+         the answer, which is in the reply area, or why there is none."
         [Denied "not in `[allow] forward`", Invalid "not a query with one question, or unknown flags",
          Busy "too many exchanges under way, for this query or in all",
          State "with `isolation = \"query\"`"];
@@ -105,15 +108,17 @@ hostcalls! {
         [Invalid "negative, or more than an hour", Limit "too many timers",
          State "with `isolation = \"query\"`"];
     cancel(token: i32) -> i32
-        "Nothing is to be told of that exchange or timer any more. Returns 0."
-        [NotFound "there is none (any more)"];
+        "No event comes for that exchange or timer from here on. Returns 0."
+        [NotFound "there is none, or it has ended"];
     purge(ptr: i32, len: i32, subtree: i32) -> i32
-        "Removes a name from the node's cache, and with `subtree` 1 all names below. The name is in wire form. \
-         Returns a token; DONE brings 8 bytes in scratch: how many entries were removed, as u64."
-        [Denied "not at or below a name of `[allow] cache_purge`", Invalid "not a name", Limit "too many orders"];
+        "Removes a name from the node's cache, and with `subtree` 1 all names below. The name is in wire \
+         form (length, label, and so on, ending in a zero byte). Returns a token; DONE brings 8 bytes in \
+         scratch: how many entries were removed, as u64."
+        [Denied "not at or below a name of `[allow] cache_purge`", Invalid "not a name", Limit "too many \
+        orders"];
     open(ptr: i32, len: i32) -> i32
-        "Connects to a local socket: its path, as `[allow] sockets` has it. Returns a token, by which the socket \
-         is used; DONE brings 0 when it is open, or CLOSED."
+        "Connects to a local socket: its path, as `[allow] sockets` has it. Returns a token, by which the \
+         socket is used; DONE brings 0 when it is open, or CLOSED."
         [Denied "not in `[allow] sockets`", Limit "too many sockets", State "with `isolation = \"query\"`"];
     send(socket: i32, ptr: i32, len: i32) -> i32
         "Writes to a socket. Returns a token; DONE brings 0 once it is written, or CLOSED."
@@ -124,12 +129,12 @@ hostcalls! {
         [NotFound "no such socket", Closed "the other side has closed", Busy "somebody waits already",
          Again "the socket is not open yet"];
     close(socket: i32) -> i32
-        "Closes a socket: nothing is told of it any more. Returns 0."
+        "Closes a socket: no event comes for it from here on. Returns 0."
         [NotFound "no such socket"];
     load(token: i32) -> i32
-        "Puts a query that the guest holds back into the area, with its request, and the reply so far where there \
-         was one. Returns the length of the query."
-        [NotFound "it does not hold that (any more)"];
+        "Puts a query that the guest holds back into the area, with its request, and the reply so far \
+         where there was one. Returns the length of the query."
+        [NotFound "it does not hold that, or its time is up"];
     finish(token: i32, verdict: i64) -> i32
         "Ends a query that the guest holds, as if the verdict had been returned. Returns 0."
         [NotFound "it does not hold that: the query's time may be up",
@@ -141,8 +146,8 @@ hostcalls! {
         "Adds to a counter of `[allow] metrics`, by its place there. Returns 0."
         [NotFound "there is none", Invalid "`by` is negative, or over 4,294,967,295"];
     span(token: i32, kind: i32, ptr: i32, len: i32) -> i32
-        "Notes something in the trace of the query of this event, or of one that is held: `kind` 0 it begins, 1 it \
-         ends, 2 it happens. Returns 0, at once if the query is not traced."
+        "Notes something in the trace of the query of this event, or of one that is held: `kind` 0 it \
+         begins, 1 it ends, 2 it happens. Returns 0, at once if the query is not traced."
         [NotFound "no such query", Invalid "no such kind", Limit "64 for this query already"];
 }
 
@@ -176,7 +181,8 @@ fn answer<R: From<i32>>(
     Ok(value)
 }
 
-/// Says what is wrong with a condition: the column, the length of a message, and the message, cut to what fits.
+/// Says what is wrong with a condition: the column, the length of a message, and the message, cut to what
+/// fits.
 pub(super) fn wrong_condition(scratch: &mut [u8], column: usize, message: &str) {
     let room = SCRATCH_LEN.min(scratch.len()).saturating_sub(8);
     let message = &message.as_bytes()[..message.len().min(room)];

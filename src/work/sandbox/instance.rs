@@ -9,6 +9,7 @@ use super::abi::{AREA_LEN, Kind, REPLY_AT, REPLY_LEN, Refusal, SCRATCH_AT, SCRAT
 use super::app::{App, Registered};
 use super::host::{Host, Stop};
 use super::hostcalls;
+use super::settings::Isolation;
 use crate::limits::{FUEL_A_MILLISECOND, GUEST_HOSTCALLS_MAX, GUEST_START_TIMES};
 use crate::stats::app_labels as labels;
 
@@ -146,9 +147,11 @@ impl Instance {
         conditions: Conditions<'_>,
     ) -> Result<(Memory, usize, TypedFunc<(i32, i32, i32), i64>), Trap> {
         let trap = |error: Error| Trap::of(&error);
-        store.set_fuel(fuel.saturating_mul(u64::from(GUEST_START_TIMES))).map_err(trap)?;
+        // With an instance for each query, a start is part of what each takes.
+        let times = if app.manifest.isolation == Isolation::App { GUEST_START_TIMES } else { 1 };
+        store.set_fuel(fuel.saturating_mul(u64::from(times))).map_err(trap)?;
         let host = store.data_mut();
-        host.begin(None, false, GUEST_HOSTCALLS_MAX * GUEST_START_TIMES);
+        host.begin(None, false, GUEST_HOSTCALLS_MAX * times);
         host.doing.is_start = true;
         let instance = linker.instantiate_and_start(&mut *store, &app.module).map_err(trap)?;
         let memory = instance.get_memory(&*store, "memory").ok_or(Trap::Made)?;
@@ -195,7 +198,7 @@ impl Instance {
         Ok((memory, area, event))
     }
 
-    /// Tells it of something. The host knows what is about to go on.
+    /// Tells it of something. The host was told what it is about.
     #[inline]
     pub(super) fn event(&mut self, kind: Kind, token: u32, len: i32) -> Result<i64, Trap> {
         let trap = |error: Error| Trap::of(&error);

@@ -28,8 +28,8 @@ pub const EXPORTS: [(&str, &[ValType], ValType, &str); 4] = [
         "as112_start",
         &[ValType::I32],
         ValType::I32,
-        "called once, with the length of the configuration, whose first 65,536 bytes stand in the reply area; \
-         0 if all is well, else the application cannot be started",
+        "called once, with the length of the configuration, whose first 65,536 bytes stand in the reply \
+         area; 0 if all is well, else the application cannot be started",
     ),
     (
         "as112_event",
@@ -110,8 +110,8 @@ fn refused(error: &wasmi::Error) -> String {
     let feature = FEATURES.iter().find(|(words, ..)| said.to_lowercase().contains(&words.to_lowercase()));
     match feature {
         Some((_, name, flag)) => format!(
-            "uses {name}, which guests cannot have ({said}): compile it without, by `-C target-feature=-{flag}` \
-             (rustc) or `-mno-{flag}` (clang)"
+            "uses {name}, which guests cannot have ({said}): compile it without, by `-C \
+             target-feature=-{flag}` (rustc) or `-mno-{flag}` (clang)"
         ),
         None => format!("is not a module that can be run: {said}"),
     }
@@ -173,8 +173,8 @@ fn exports(module: &Module, memory: usize) -> Vec<String> {
             let len = kind.minimum() * PAGE_LEN;
             if len > memory as u64 {
                 wrong.push(format!(
-                    "has {len} bytes of memory from the start, over the {memory} of `memory` in [limits]: allow it \
-                     more, or link it with a smaller stack (`-C link-arg=-zstack-size=16384`)"
+                    "has {len} bytes of memory from the start, over the {memory} of `memory` in [limits]: \
+                     allow it more, or link it with a smaller stack (`-C link-arg=-zstack-size=16384`)"
                 ));
             } else if kind.maximum().is_some_and(|most| most * PAGE_LEN < AREA_LEN as u64) {
                 wrong.push(format!("has less memory than the {AREA_LEN} bytes of the area"));

@@ -21,12 +21,13 @@ const INTRODUCTION: &str = "\
 
 <!-- Made from the code: `UPDATE=1 cargo test --test drift` writes it. -->
 
-A guest application is a core WebAssembly module and a manifest. This page is all that a module has to know of
+A guest application is a core WebAssembly module and a manifest. This page has all that a module must know of
 the node: with it a guest can be written in any language, or by hand. All numbers are little endian; addresses
-and lengths are unsigned.
+and lengths are unsigned. Parameters are in the order in which they are named.
 
 The node reads and writes one fixed part of the guest's memory, the area. It calls `as112_event` for each
-query, with the query in the area; the guest returns a verdict. While it runs it may call the node (hostcalls).
+query,
+with the query in the area; the guest returns a verdict. While it runs it may call the node (hostcalls).
 No hostcall waits: what takes time is an order, which returns a token at once, and what came of it is another
 event.
 
@@ -42,12 +43,16 @@ const MODULE_RULES: &str = "
 It imports hostcalls alone, with the types below. It has no start section. Besides the instructions of
 WebAssembly 1.0 there are those that compilers use unasked for `wasm32-unknown-unknown`: bulk memory, sign
 extension, mutable globals, conversions that saturate, several results, reference types. Anything else is
-refused when the module is loaded: SIMD, threads, tail calls, exceptions, extended constants, several memories,
+refused when the module is loaded: SIMD, threads, tail calls, exceptions, extended constants,
+several memories,
 64-bit memories, garbage collection, components. `as112d apps check` says which, and how a compiler is told.
 
-One instance of the module serves all queries of a worker of the node, one after the other. So a guest needs no
-locks, and what it keeps in its memory is there for the next query, but each worker has an instance of its own.
-With `isolation = \"query\"` in the manifest each query has a fresh instance instead, which may take one event's
+One instance of the module serves all queries of a worker of the node,
+one after the other. So a guest needs no
+locks, and what it keeps in its memory is there for the next query,
+but each worker has an instance of its own.
+With `isolation = \"query\"` in the manifest each query has a fresh instance instead,
+which may take one event's
 time for its start and holds nothing.
 
 ## The area
@@ -61,16 +66,20 @@ time for its start and holds nothing.
 const REPLIES: &str = "
 ## Replies
 
-A reply is a whole DNS message in the reply area: header, the question as it was asked, records. The node takes
+A reply is a whole DNS message in the reply area: header, the question as it was asked,
+records. The node takes
 the response code and RA from its header, and AA with `[allow] authoritative`; ID, QR, opcode, RD, CD, TC, AD
-and the letters of the question are the node's to set, whatever the guest wrote. An OPT is left out: EDNS, NSID,
+and the letters of the question are the node's to set, whatever the guest wrote. An OPT is left out: EDNS,
+NSID,
 cookies and truncation are the node's. The query gets the fallback if the message cannot be read, has another
-number of records than its header says, has bytes left over, names another question, or is shorter than a header
+number of records than its header says, has bytes left over, names another question,
+or is shorter than a header
 or longer than 65,535 bytes.
 
 ## Life
 
-`as112_start` runs once in each instance, and once for a trial when the module is loaded: orders of a trial are
+`as112_start` runs once in each instance,
+and once for a trial when the module is loaded: orders of a trial are
 not carried out, and its log is shown only if it fails. A start that returns another number than 0, traps or
 takes too long is an error of the operator's reload, which changes nothing.
 
@@ -87,24 +96,28 @@ gets the fallback, and `finish` returns NOT_FOUND, which is normal. Between even
 node: `load` restores the request and the query of one that is held.
 
 What `finish` takes for a reply is in the reply area, with `reply_len` in the request, as it would be for the
-verdict. An answer of `forward` is in the reply area when DONE comes: `load` keeps it there if the query had no
-reply so far, so that it may be finished with as it is.
+verdict. An answer of `forward` is in the reply area when DONE comes, and `load` keeps it there if the query
+had no reply so far: it may be finished with as it is.
 ";
 
 const COMPILED: &str = "
 ## Why it is interpreted
 
-Guests run in an interpreter, on fuel, in the process of the node. So no thread ever makes memory executable, a
+Guests run in an interpreter, on fuel, in the process of the node. So no thread ever makes memory executable,
+a
 reload needs nothing but heap, there are no signal handlers, and limits are the same on every machine. A guest
 that decides by name and type takes 1 to 2 µs, less than handing the query to a worker does. Conditions of
 routers and hooks are evaluated natively, so a guest is only woken for what concerns it.
 
 A compiled engine would be a process of its own, `as112d-engine`, not part of the node: it would get modules
-through a pipe, compile and load them, then confine itself, and be replaced at each reload. Queries would cross
-to it by the two queues that jobs circulate in, in shared memory. For that, what crosses to an instance is bytes
-and numbers alone: the request and the query in, the verdict, the reply and orders with tokens out. No pointer,
-handle or callback may be added to it. It is worth its cost when a guest needs over 5 µs of its own code for a
-query; none of ours does.
+through a pipe, compile and load them, then confine itself,
+and be replaced at each reload. Queries would cross
+to it by the two queues that jobs circulate in, in shared memory. For that,
+what crosses to an instance is bytes
+and numbers alone: the request and the query in, the verdict,
+the reply and orders with tokens out. No pointer,
+handle or callback may be added to it. It is worth its cost when a guest needs over 5 µs of its own code for
+a query; none of ours does.
 ";
 
 /// What an event is: the kind, the name, the token, the length.
@@ -119,8 +132,8 @@ const EVENTS: [(Kind, &str, &str, &str); 6] = [
         Kind::Done,
         "DONE",
         "the token of an order that has ended",
-        "bytes that it brought, in the reply area (`forward`, `resolve`) or in scratch (all others); negative: \
-         the refusal",
+        "bytes that it brought, in the reply area (`forward`, `resolve`) or in scratch (all others); \
+         negative: the refusal",
     ),
     (Kind::Timer, "TIMER", "the token of a timer", "0"),
     (Kind::Tick, "TICK", "0", "0; comes once a second"),
@@ -158,8 +171,8 @@ pub fn reference() -> String {
     hostcalls(&mut text);
     text += REPLIES;
     text += &format!(
-        "After {GUEST_TRAPS_MAX} traps in {} s the application is off for the first pause of `restart`, which \
-         doubles up to the second; the queries meanwhile get the fallback.\n",
+        "After {GUEST_TRAPS_MAX} traps in {} s the application is off for the first pause of `restart`, \
+         which doubles up to the second; the queries meanwhile get the fallback.\n",
         GUEST_TRAPS_WITHIN.as_secs()
     );
     text += HELD;
@@ -183,14 +196,16 @@ fn area(text: &mut String) {
     for (at, len, what) in parts {
         *text += &format!("| {at} | {len} | {what} |\n");
     }
-    *text += &format!("\nThese are {AREA_LEN} bytes.\n\n### The request\n\n");
+    *text +=
+        &format!("\nThese are {AREA_LEN} bytes: a memory has two pages at least.\n\n### The request\n\n");
     *text += "| offset | type | field | what it says |\n|---|---|---|---|\n";
     for field in FIELDS {
         *text += &format!("| {} | {} | `{}` | {} |\n", field.at, field.kind, field.name, field.meaning);
     }
     let end = FIELDS.last().map_or(0, |field| field.at + 1);
     *text += &format!(
-        "\nThe bytes from {end} on are zero. Changes to other fields than those that say so are not looked at.\n"
+        "\nThe bytes from {end} on are zero. Changes to other fields than those that say so are not looked \
+        at.\n"
     );
 }
 
@@ -206,22 +221,24 @@ fn events(text: &mut String) {
     for phase in Phase::ALL {
         *text += &format!("| {} | `{}` | {} |\n", phase_number(phase), phase.name(), phase.meaning());
     }
-    *text += "\n## Verdicts\n\nThe low byte of what `as112_event` returns. Bits that mean nothing are zero: a \
-              number that is not a verdict, or not one of the phase, is the fallback.\n\n";
+    *text += "\n## Verdicts\n\nThe low byte of what `as112_event` returns. Bits that mean nothing are \
+              zero: a number that is not a verdict, or not one of the phase, is the fallback.\n\n";
     *text += "| number | verdict | in | what becomes of the query |\n|---|---|---|---|\n";
     for row in &VERDICTS {
         let phases: Vec<String> = row.phases.iter().map(|phase| format!("`{}`", phase.name())).collect();
         *text +=
             &format!("| {} | {} | {} | {} |\n", row.word as u8, row.name, phases.join(", "), row.meaning);
     }
-    *text += "\nIn `done` every verdict is taken as PASS. In `response` and `reply`, a fallback of `native` or \
-              `next` keeps the reply that there was.\n";
+    *text += "\nIn `done` every verdict is taken as PASS. In `response` and `reply`, a fallback of \
+              `native` or `next` keeps the reply that there was.\n";
 }
 
 fn hostcalls(text: &mut String) {
     *text += &format!("\n## Hostcalls\n\nAll are imported from module `{MODULE}`. ");
-    *text += "A pointer with its length is looked at before anything else: if it is not within the memory, the \
-              instance traps. Everything else that is wrong is a refusal, a negative number; a refused hostcall \
+    *text += "A pointer with its length is looked at before anything else: if it is not within the memory, \
+    the \
+              instance traps. Everything else that is wrong is a refusal,
+              a negative number; a refused hostcall \
               has done nothing.\n\n";
     for hostcall in HOSTCALLS {
         let kinds: Vec<_> = hostcall.parameters.iter().map(|(_, kind)| *kind).collect();
@@ -253,8 +270,9 @@ fn limits(text: &mut String) {
     *text += &format!(
         "\n## Time and other limits\n\n\
          Time is counted, not measured: an instruction burns a unit of fuel, {GUEST_BYTES_A_FUEL} bytes that \
-         are copied another, and a hostcall {GUEST_HOSTCALL_FUEL} and what it takes. A millisecond of `time` in the manifest is {FUEL_A_MILLISECOND} units. An event has `time`, a start \
-         {GUEST_START_TIMES} times that.\n\n| what | limit | beyond |\n|---|---|---|\n"
+         are copied another, and a hostcall {GUEST_HOSTCALL_FUEL} and what it takes. A millisecond of `time` \
+         in the manifest is {FUEL_A_MILLISECOND} units. An event has `time`, a start {GUEST_START_TIMES} times \
+         that, or with `isolation = \"query\"` the same.\n\n| what | limit | beyond |\n|---|---|---|\n"
     );
     let rows = [
         ("bytes of a module".to_owned(), GUEST_MODULE_LEN_MAX, "refused"),
@@ -277,6 +295,7 @@ fn limits(text: &mut String) {
     for (what, limit, beyond) in rows {
         *text += &format!("| {what} | {limit} | {beyond} |\n");
     }
-    *text += "\nMemory (`memory.grow` returns -1), queries that are held (the fallback), exchanges of one query \
-              (BUSY) and lines of the log in a second (LIMIT) are bounded by `[limits]` of the manifest.\n";
+    *text += "\nMemory (`memory.grow` returns -1), queries that are held (the fallback), exchanges of one \
+              query (BUSY) and lines of the log in a second (LIMIT) are bounded by `[limits]` of the \
+              manifest.\n";
 }

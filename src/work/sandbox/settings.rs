@@ -74,7 +74,8 @@ pub struct Limits {
 /// What an application may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allow {
-    /// Names of upstreams, or addresses with ports, as they are written. `App::upstreams` says which they are.
+    /// Names of upstreams, or addresses with ports, as they are written. `App::upstreams` says which they
+    /// are.
     pub forward: Vec<String>,
     /// Ask the resolver.
     pub resolve: bool,

@@ -1,7 +1,7 @@
 //! One application in one worker: its instance, what is done when that traps, and how it goes.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::StdRng;
@@ -21,9 +21,7 @@ use super::judge::About;
 use super::settings::Isolation;
 use super::verdict::Verdict;
 use crate::dns::consts::HEADER_LEN;
-use crate::limits::{
-    GUEST_GENERATION_KEPT, GUEST_HOSTCALLS_MAX, GUEST_SPANS_MAX, WORK_SNAPSHOT_KEPT, WORK_SNAPSHOTS_MAX,
-};
+use crate::limits::{GUEST_GENERATION_KEPT, GUEST_HOSTCALLS_MAX, GUEST_SPANS_MAX, WORK_SNAPSHOT_KEPT};
 use crate::policy::facts::Outcome;
 use crate::stats::app_labels::{
     APP_EVENT_DONE, APP_EVENT_QUERY, APP_EVENT_START, APP_EVENT_STOP, APP_EVENT_TICK, APP_EVENT_TIMER,
@@ -97,7 +95,7 @@ pub(super) struct With<'a> {
 pub(super) struct Slot {
     pub app: Arc<App>,
     /// All that this is an instance of: the same, in snapshots of their own.
-    pub apps: Vec<Arc<App>>,
+    apps: Vec<Weak<App>>,
     pub id: InstanceId,
     linker: Linker<Host>,
     instance: Option<Instance>,
@@ -115,7 +113,7 @@ impl Slot {
         let mut slot = Self {
             linker: linker(app),
             app: Arc::clone(app),
-            apps: vec![Arc::clone(app)],
+            apps: vec![Arc::downgrade(app)],
             id: InstanceId(0),
             instance: None,
             breaker: Breaker::default(),
@@ -130,16 +128,21 @@ impl Slot {
         slot
     }
 
-    /// It goes on as the instance of the same application in a newer snapshot.
+    /// From here on it is the instance of the same application in a newer snapshot.
     pub(super) fn adopt(&mut self, app: &Arc<App>) {
         self.app = Arc::clone(app);
-        if self.apps.len() >= WORK_SNAPSHOTS_MAX {
-            self.apps.remove(0);
-        }
-        self.apps.push(Arc::clone(app));
+        self.apps.retain(|known| known.strong_count() > 0);
+        self.apps.push(Arc::downgrade(app));
+        // The next instance is one of this module, in the engine of this module.
+        self.linker = linker(app);
         if let Some(instance) = &mut self.instance {
             instance.host_mut().app = Arc::clone(app);
         }
+    }
+
+    /// Whether this is an instance of it.
+    pub(super) fn is_of(&self, app: &Arc<App>) -> bool {
+        self.apps.iter().any(|known| known.as_ptr() == Arc::as_ptr(app))
     }
 
     pub(super) fn state(&self) -> AppState {
@@ -221,7 +224,7 @@ impl Slot {
         }
     }
 
-    /// The instance goes: what it holds gets the fallback, and what it wants is not wanted any more.
+    /// The instance goes: what it holds gets the fallback, and its orders are void.
     pub(super) fn clear(&mut self, with: &mut With<'_>) {
         let Some(mut instance) = self.instance.take() else { return };
         let (id, host) = (self.id, instance.host_mut());
@@ -333,7 +336,7 @@ impl Slot {
         Called::Later
     }
 
-    /// Tells the instance of something. What is about to go on is known.
+    /// Tells the instance of something. What it is about was said with `begin`.
     fn event(
         &mut self,
         event: Event,
@@ -394,7 +397,7 @@ impl Slot {
         self.is_stopped = true;
     }
 
-    /// Whether it may go: nothing of its snapshots is under way any more, or it has had its time.
+    /// Whether it may go: nothing of its snapshots is under way, or it has had its time.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.replaced.is_some_and(|since| {
             let age = now.saturating_duration_since(since);
@@ -402,7 +405,7 @@ impl Slot {
         })
     }
 
-    /// It is not there any more.
+    /// It has been stopped.
     pub(super) fn is_gone(&self) -> bool {
         self.is_stopped
     }

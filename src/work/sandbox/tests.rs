@@ -109,6 +109,7 @@ pub(super) struct Lab {
     pub(super) stream: Stream,
     pub(super) arrival: Arrival,
     pub(super) query: Vec<u8>,
+    pub(super) is_traced: bool,
 }
 
 impl Lab {
@@ -128,6 +129,7 @@ impl Lab {
             stream,
             arrival: arrival(),
             query: query(),
+            is_traced: false,
         };
         lab.refresh(apps);
         lab
@@ -165,7 +167,7 @@ impl Lab {
             reply,
             later,
             deadline: self.now + Duration::from_secs(2),
-            is_traced: false,
+            is_traced: self.is_traced,
         };
         self.sandbox.call(&self.apps, &call, self.now, &mut self.ledger)
     }

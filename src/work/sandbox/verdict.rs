@@ -38,8 +38,8 @@ pub const VERDICTS: [Row; 8] = [
         word: Word::Pass,
         name: "PASS",
         phases: ALL,
-        meaning: "what it would have had without the application: rules after this one are asked, and in the \
-                  end the node's own zones",
+        meaning: "what it would have had without the application: rules after this one are asked, and in \
+                  the end the node's own zones",
     },
     Row {
         word: Word::Reply,
@@ -51,23 +51,23 @@ pub const VERDICTS: [Row; 8] = [
         word: Word::Rcode,
         name: "RCODE",
         phases: BEFORE_DONE,
-        meaning: "a reply without records: bits 8 to 15 are the response code, bits 16 to 31 one more than the \
-                  code of an extended error (RFC 8914), or 0 for none",
+        meaning: "a reply without records: bits 8 to 15 are the response code, bits 16 to 31 one more than \
+                  the code of an extended error (RFC 8914), or 0 for none",
     },
     Row { word: Word::Drop, name: "DROP", phases: BEFORE_DONE, meaning: "no reply" },
     Row {
         word: Word::Later,
         name: "LATER",
         phases: BEFORE_DONE,
-        meaning: "the guest holds the query, until it calls `finish` with the query's token, or the query's time \
-                  is up; not with `isolation = \"query\"`",
+        meaning: "the guest holds the query, until it calls `finish` with the query's token, or the \
+                  query's time is up; not with `isolation = \"query\"`",
     },
     Row {
         word: Word::Changed,
         name: "CHANGED",
         phases: &[Phase::Request],
-        meaning: "the query in the area, of `query_len` bytes, has another question, with which the query goes \
-                  on; only the question is taken, and the client's reply has the question that it asked",
+        meaning: "the query in the area, of `query_len` bytes, replaces it from here on; only its question \
+                  is taken, and the client's reply has the question that it asked",
     },
     Row {
         word: Word::Retry,

@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::harness::{Floor, Guest, Start, pause, wire};
 use super::upstream::Upstream;
 use crate::policy::Fallback;
+use crate::policy::phase::Phase;
 use crate::stats::app_labels::APP_EVENT_TICK;
 use crate::stats::counters::{APP_EVENTS, CACHE_PURGED, GUEST_TRAPS, QUERIES, RESPONSES, WORK_REFUSED};
 use crate::stats::gauges::AppState;
 use crate::stats::labels::{WORK_REFUSAL, WORK_REFUSED_APP, WORK_REFUSED_DEADLINE};
-use crate::work::sandbox::tests::{event, manifest};
+use crate::work::sandbox::tests::event;
 
 /// An application whose events are `body`, after which it passes: a query is `$kind` 1, and its token stands
 /// at 1028.
@@ -21,7 +22,7 @@ fn app(name: &str, imports: &str, body: &str) -> Guest {
          (import \"as112\" \"finish\" (func $finish (param i32 i64) (result i32)))
          (import \"as112\" \"timer\" (func $timer (param i32) (result i32)))"
     );
-    Guest { manifest: manifest(name), module: event(&imports, body) }
+    Guest::new(name, event(&imports, body))
 }
 
 const PASS: i64 = 0;
@@ -80,7 +81,7 @@ fn forwards(name: &str, flags: u32) -> Guest {
     );
     // Data stands after imports, and there is a memory by then.
     let (imports, data) = imports.split_once("(data").unwrap();
-    let mut guest = Guest { manifest: manifest(name), module: Vec::new() };
+    let mut guest = Guest::new(name, Vec::new());
     let finish = "(import \"as112\" \"finish\" (func $finish (param i32 i64) (result i32)))";
     let head =
         "(func (export \"as112_event\") (param $kind i32) (param $token i32) (param $len i32) (result i64)";
@@ -160,14 +161,13 @@ fn a_query_is_held_until_it_is_finished_or_its_time_is_up() {
 #[test]
 fn what_it_holds_in_late_phases_is_kept_for_it() {
     let upstream = Upstream::start();
-    for phase in ["response", "reply"] {
-        let rules = format!(
-            "lan: src in {{ 127.0.0.0/8 }} and qname-suffix = example forward upstream lan
-             hook: phase = {phase} and qname-suffix = example app a"
-        );
-        let guests = vec![holds("a", 40, PASS)];
-        let mut floor =
-            Floor::start(&Start { apps: guests, ..Start::with(&rules, &[("lan", upstream.address)]) });
+    let rules = "lan: src in { 127.0.0.0/8 } and qname-suffix = example forward upstream lan";
+    let upstreams = [("lan", upstream.address)];
+    for phase in [Phase::Response, Phase::Reply] {
+        let mut guest = holds("a", 40, PASS);
+        guest.hooks.push((phase, "qname-suffix = example"));
+        let mut floor = Floor::start(&Start { apps: vec![guest], ..Start::with(rules, &upstreams) });
+        let phase = phase.name();
         let names: Vec<String> = (0..20).map(|nth| format!("{phase}{nth}.example")).collect();
         for name in &names {
             floor.send(name);
@@ -319,8 +319,7 @@ fn a_name_is_purged_and_lines_go_to_a_local_socket() {
            (i64.const 0))",
         text.len()
     );
-    let mut guest =
-        Guest { manifest: manifest("a"), module: crate::work::sandbox::tests::guest(imports, &more) };
+    let mut guest = Guest::new("a", crate::work::sandbox::tests::guest(imports, &more));
     guest.manifest.allow.cache_purge = vec![wire("example").into()];
     guest.manifest.allow.sockets = vec![path];
     let rules = "
@@ -356,7 +355,7 @@ fn a_trace_has_the_application_and_what_it_notes() {
            (i64.const {REFUSED}))"
     );
     let module = crate::work::sandbox::tests::guest(imports, &more);
-    let guest = Guest { manifest: manifest("a"), module };
+    let guest = Guest::new("a", module);
     let rules = "a: src in { 127.0.0.0/8 } and qname-suffix = example app a log";
     let mut floor = Floor::start(&Start { apps: vec![guest], ..Start::with(rules, &[]) });
     assert_eq!(floor.result("x.example"), Some((5, 0)));

@@ -13,8 +13,9 @@ use mio::{Events, Interest, Poll, Token};
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::limits::SLOT_PAYLOAD_LEN;
 use crate::log::Log;
+use crate::policy::phase::Phase;
 use crate::policy::upstream::{Choose, Ecs, Over, UpstreamId};
-use crate::policy::{self, Policy, Series, Source, World, upstream};
+use crate::policy::{self, Phrase, Policy, Series, Source, World, upstream};
 use crate::serve::job::{Connection, Desk, Job, JobSettings, Taken, TcpReturn, desk};
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
@@ -51,6 +52,25 @@ pub(super) struct Start<'a> {
 pub(super) struct Guest {
     pub(super) manifest: Manifest,
     pub(super) module: Vec<u8>,
+    /// Where it is asked besides.
+    pub(super) hooks: Vec<(Phase, &'static str)>,
+}
+
+impl Guest {
+    pub(super) fn new(name: &str, module: Vec<u8>) -> Self {
+        Self { manifest: sandbox::tests::manifest(name), module, hooks: Vec::new() }
+    }
+
+    fn in_rules(&self) -> policy::Guest {
+        let phrase = |text: &str| Phrase { text: text.to_owned(), place: "app.toml:1".to_owned() };
+        policy::Guest {
+            name: self.manifest.name.clone(),
+            hooks: self.hooks.iter().map(|(phase, condition)| (*phase, phrase(condition))).collect(),
+            fallback: self.manifest.fallback,
+            queue: self.manifest.limits.queue,
+            ..policy::Guest::default()
+        }
+    }
 }
 
 impl<'a> Start<'a> {
@@ -73,9 +93,7 @@ fn load(guests: &[Guest], upstreams: &[(&str, SocketAddr)]) -> Apps {
 }
 
 pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)], guests: &[Guest]) -> Snapshot {
-    let named =
-        |guest: &Guest| policy::Guest { name: guest.manifest.name.clone(), ..policy::Guest::default() };
-    let names: Vec<policy::Guest> = guests.iter().map(named).collect();
+    let in_rules: Vec<policy::Guest> = guests.iter().map(Guest::in_rules).collect();
     let apps = load(guests, upstreams);
     let upstream = |(name, server): &(&str, SocketAddr)| upstream::Upstream {
         name: (*name).to_owned(),
@@ -95,7 +113,7 @@ pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)], guests: &[G
         node: "node1.example",
         listeners: &[],
         upstreams: &upstreams,
-        guests: &names,
+        guests: &in_rules,
         resolver: None,
         series: Series::default(),
         has_databases: true,

@@ -1,6 +1,6 @@
-//! The allocator: small pieces by size from free lists, the rest from one list in the order of addresses, whose
-//! neighbours are joined. What is never asked for takes nothing: it begins after the statics, in the page that is
-//! there already, and takes more pages one by one.
+//! The allocator: small pieces by size from free lists, the rest from one list in the order of addresses,
+//! whose neighbours are joined. What is never asked for takes nothing: it begins after the statics, in the
+//! page that is there already, and takes more pages one by one.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
@@ -49,8 +49,8 @@ fn class(len: usize) -> usize {
     (len.max(SMALLEST).next_power_of_two() / SMALLEST).trailing_zeros() as usize
 }
 
-/// Bytes that a piece for this layout has. Alignments above 16 are had by taking more and beginning later, which
-/// `alloc` does.
+/// Bytes that a piece for this layout has. Alignments above 16 are had by taking more and beginning later,
+/// which `alloc` does.
 fn piece_len(layout: Layout) -> usize {
     (layout.size().max(1) + SMALLEST - 1) & !(SMALLEST - 1)
 }
@@ -77,8 +77,8 @@ impl Heap {
     /// Makes a free piece of what is left of another.
     fn rest(&self, piece: *mut Free, len: usize, left: usize, next: *mut Free) -> *mut Free {
         let rest = (piece as usize + len) as *mut Free;
-        // SAFETY: `rest` is within the free piece, at a multiple of 16, and has at least 16 bytes: all lengths are
-        // multiples of 16.
+        // SAFETY: `rest` is within the free piece, at a multiple of 16, and has at least 16 bytes: all
+        // lengths are multiples of 16.
         unsafe { rest.write(Free { len: left, next }) };
         rest
     }
@@ -144,8 +144,8 @@ impl Heap {
                 return;
             }
         }
-        // SAFETY: the piece was handed out by `take` with `len` bytes, at least 16, at a multiple of 16, and is given
-        // back: nobody else has it.
+        // SAFETY: the piece was handed out by `take` with `len` bytes, at least 16, at a multiple of 16, and
+        // is given back: nobody else has it.
         unsafe { piece.write(whole) };
         self.link(last, piece);
     }
@@ -169,11 +169,11 @@ impl Heap {
     }
 }
 
-// SAFETY: pieces that are handed out do not overlap: each comes from the end of what was handed out, or from a free
-// list, from which it is removed first; lists hold what was given back, with the length that its layout says again.
-// All pieces begin at a multiple of 16; where a layout asks for more, the piece is longer and what is handed out
-// begins at the right place within it, so `dealloc` finds the whole of it by the same calculation.
-// (Not inlined: it would be, wherever something is dropped, and that is half of a module.)
+// SAFETY: pieces that are handed out do not overlap: each comes from the end of what was handed out, or from
+// a free list, from which it is removed first; lists hold what was given back, with the length that its
+// layout says again. All pieces begin at a multiple of 16; where a layout asks for more, the piece is longer
+// and what is handed out begins at the right place within it, so `dealloc` finds the whole of it by the same
+// calculation. (Not inlined: it would be, wherever something is dropped, and that is half of a module.)
 unsafe impl GlobalAlloc for Heap {
     #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -228,8 +228,8 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Bytes that a piece with more than the usual alignment takes: what is handed out, what is before it, and the place
-/// of the whole.
+/// Bytes that a piece with more than the usual alignment takes: what is handed out, what is before it, and
+/// the place of the whole.
 fn aligned_len(layout: Layout) -> usize {
     (layout.size() + layout.align() + 2 * SMALLEST - 1) & !(SMALLEST - 1)
 }
@@ -247,8 +247,8 @@ impl Heap {
         piece
     }
 
-    /// Whether a large piece could be made longer where it is: it is the last that was handed out. A vector that grows
-    /// then leaves nothing behind.
+    /// Whether a large piece could be made longer where it is: it is the last that was handed out. A vector
+    /// that grows then leaves nothing behind.
     fn extends(&self, ptr: *mut u8, have: usize, want: usize) -> bool {
         if want < have || ptr as usize + have != self.fresh.get() {
             return false;

@@ -7,7 +7,7 @@ pub(crate) use crate::mock::calls::*;
 use crate::tasks::Tasks;
 
 std::thread_local! {
-    static SHARED: (RefCell<Area>, Tasks) = (Area::new(), Tasks::new());
+    static SHARED: (RefCell<Area>, Tasks) = const { (Area::new(), Tasks::new()) };
 }
 
 /// Calls `f` with what all of the instance shares.

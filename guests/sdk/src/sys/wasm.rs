@@ -13,8 +13,8 @@ compile_error!("as112-guest is for WebAssembly without threads: leave out the ta
 /// A static of a program with one thread.
 struct Single<T>(T);
 
-// SAFETY: WebAssembly without the feature `atomics` has one thread, and the check above refuses that feature. So
-// nothing is ever shared between threads.
+// SAFETY: WebAssembly without the feature `atomics` has one thread, and the check above refuses that feature.
+// So nothing is ever shared between threads.
 unsafe impl<T> Sync for Single<T> {}
 
 // Two statics: one is all zeros, and takes no place in the module.
@@ -26,8 +26,8 @@ pub(crate) fn with<R>(f: impl FnOnce(Globals<'static>) -> R) -> R {
     f(Globals { area: &AREA.0, tasks: &TASKS.0 })
 }
 
-/// Where the area is. The host reads and writes it between events and in hostcalls that say so, when no borrow
-/// of it is alive; it is within a cell, so the compiler keeps nothing of it.
+/// Where the area is. The host reads and writes it between events and in hostcalls that say so, when no
+/// borrow of it is alive; it is within a cell, so the compiler keeps nothing of it.
 #[must_use]
 pub fn area() -> i32 {
     let bytes: *mut Area = AREA.0.as_ptr();
@@ -79,34 +79,29 @@ impl<A: App> Default for Guest<A> {
 
 /// The hostcalls, as the host's reference has them.
 mod host {
+    type Ptr = *const u8;
+
     #[link(wasm_import_module = "as112")]
     extern "C" {
         pub(super) fn now() -> i64;
         pub(super) fn ticks() -> i64;
         pub(super) fn random(ptr: *mut u8, len: usize) -> i32;
         pub(super) fn config(from: i32, ptr: *mut u8, len: usize) -> i32;
-        pub(super) fn geo(ptr: *const u8, family: i32, out: *mut u8) -> i32;
-        pub(super) fn hook(phases: i32, ptr: *const u8, len: usize) -> i32;
-        pub(super) fn forward(
-            to: *const u8,
-            to_len: usize,
-            query: *const u8,
-            query_len: usize,
-            timeout_ms: i32,
-            flags: i32,
-        ) -> i32;
-        pub(super) fn resolve(query: *const u8, query_len: usize, flags: i32) -> i32;
+        pub(super) fn geo(ptr: Ptr, family: i32, out: *mut u8) -> i32;
+        pub(super) fn hook(phases: i32, ptr: Ptr, len: usize) -> i32;
+        pub(super) fn forward(to: Ptr, to_len: usize, query: Ptr, len: usize, ms: i32, flags: i32) -> i32;
+        pub(super) fn resolve(query: Ptr, query_len: usize, flags: i32) -> i32;
         pub(super) fn timer(ms: i32) -> i32;
         pub(super) fn cancel(token: i32) -> i32;
-        pub(super) fn purge(ptr: *const u8, len: usize, subtree: i32) -> i32;
-        pub(super) fn open(ptr: *const u8, len: usize) -> i32;
-        pub(super) fn send(socket: i32, ptr: *const u8, len: usize) -> i32;
+        pub(super) fn purge(ptr: Ptr, len: usize, subtree: i32) -> i32;
+        pub(super) fn open(ptr: Ptr, len: usize) -> i32;
+        pub(super) fn send(socket: i32, ptr: Ptr, len: usize) -> i32;
         pub(super) fn receive(socket: i32) -> i32;
         pub(super) fn close(socket: i32) -> i32;
         pub(super) fn finish(token: i32, verdict: i64) -> i32;
-        pub(super) fn log(level: i32, ptr: *const u8, len: usize) -> i32;
+        pub(super) fn log(level: i32, ptr: Ptr, len: usize) -> i32;
         pub(super) fn metric(index: i32, by: i64) -> i32;
-        pub(super) fn span(token: i32, kind: i32, ptr: *const u8, len: usize) -> i32;
+        pub(super) fn span(token: i32, kind: i32, ptr: Ptr, len: usize) -> i32;
     }
 }
 

@@ -181,7 +181,7 @@ fn who_registers_other_hooks_than_when_it_was_loaded_is_off() {
 fn five_traps_turn_an_application_off() {
     let mut lab = lab(&hostile!("unreachable"));
     let mut token = 0;
-    // The pause doubles as long as it goes on like that.
+    // The pause doubles each time.
     for pause in [1, 2, 4] {
         for _ in 0..5 {
             token += 1;

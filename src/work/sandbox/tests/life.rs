@@ -8,8 +8,8 @@ use crate::stats::counters::{APP_EVENTS, APP_METRICS, APP_VERDICTS, GUEST_REPLIE
 use crate::work::sandbox::InstanceId;
 use crate::work::sandbox::call::{Order, Result as Brought};
 
-/// A guest that forwards each query to `lan` and holds it; it finishes it by what DONE brings: with the answer
-/// as its reply, else with the error as the response code. The token of the query stands at 3000.
+/// A guest that forwards each query to `lan` and holds it; it finishes it by what DONE brings: with the
+/// answer as its reply, else with the error as the response code. The token of the query stands at 3000.
 const FORWARDS: &str = r#"
     (if (i32.eq (local.get $kind) (i32.const 1)) (then
       (i32.store (i32.const 3000) (local.get $token))
@@ -120,7 +120,8 @@ fn with(hostcalls: &[&str], data: &str, body: &str) -> Vec<u8> {
 
 /// What a body makes of a number: the response code.
 const CODE: &str = "(func $code (param i32) (result i64)
-    (i64.or (i64.const 2) (i64.shl (i64.extend_i32_u (i32.and (local.get 0) (i32.const 255))) (i64.const 8))))";
+    (i64.or (i64.const 2) (i64.shl (i64.extend_i32_u (i32.and (local.get 0) (i32.const 255)))
+      (i64.const 8))))";
 
 /// The code for a hostcall's refusal.
 const fn refused(number: i32) -> Called {
@@ -171,14 +172,17 @@ fn timers_run_out_and_are_cancelled() {
 #[test]
 fn a_purge_brings_how_many_entries() {
     let data = format!(
-        "{CODE} (data (i32.const 100000) \"\\03www\\07EXAMPLE\\03com\\00\") (data (i32.const 100100) \"\\03com\\00\")"
+        "{CODE} (data (i32.const 100000) \"\\03www\\07EXAMPLE\\03com\\00\") (data (i32.const 100100) \
+        \"\\03com\\00\")"
     );
     // The reply area begins at 3264, scratch at 68800.
     let body = "(if (i32.eq (local.get $kind) (i32.const 2)) (then
-          (i32.store (i32.const 100200) (i32.add (local.get $len) (i32.wrap_i64 (i64.load (i32.const 68800)))))))
+          (i32.store (i32.const 100200)
+            (i32.add (local.get $len) (i32.wrap_i64 (i64.load (i32.const 68800)))))))
         (if (i32.eq (local.get $kind) (i32.const 1)) (then
           (if (i32.load (i32.const 100200)) (then (return (call $code (i32.load (i32.const 100200))))))
-          (if (i32.ne (call $purge (i32.const 100100) (i32.const 5) (i32.const 1)) (i32.const -2)) (then (unreachable)))
+          (if (i32.ne (call $purge (i32.const 100100) (i32.const 5) (i32.const 1)) (i32.const -2))
+            (then (unreachable)))
           (drop (call $purge (i32.const 100000) (i32.const 17) (i32.const 1)))))
         (i64.const 0)";
     let mut lab = Lab::new(vec![load_generous(&with(&["purge"], &data, body))]);
@@ -272,9 +276,12 @@ fn counters_lines_and_the_configuration_are_the_guests_own() {
     let body = "(drop (call $metric (i32.const 1) (i64.const 5)))
         (if (i32.ne (call $metric (i32.const 2) (i64.const 5)) (i32.const -4)) (then (unreachable)))
         (if (i32.ne (call $metric (i32.const 0) (i64.const -5)) (i32.const -1)) (then (unreachable)))
-        (if (i32.ne (call $config (i32.const 2) (i32.const 100000) (i32.const 6)) (i32.const 6)) (then (unreachable)))
-        (if (i32.ne (call $config (i32.const 17) (i32.const 100100) (i32.const 6)) (i32.const 0)) (then (unreachable)))
-        (if (i32.ne (call $config (i32.const 18) (i32.const 100100) (i32.const 6)) (i32.const -1)) (then (unreachable)))
+        (if (i32.ne (call $config (i32.const 2) (i32.const 100000) (i32.const 6)) (i32.const 6))
+          (then (unreachable)))
+        (if (i32.ne (call $config (i32.const 17) (i32.const 100100) (i32.const 6)) (i32.const 0))
+          (then (unreachable)))
+        (if (i32.ne (call $config (i32.const 18) (i32.const 100100) (i32.const 6)) (i32.const -1))
+          (then (unreachable)))
         (drop (call $log (i32.const 2) (i32.const 100000) (i32.const 6)))
         (i64.const 0)";
     let (log, writer) = crate::log::open(&crate::log::Settings::default()).unwrap();
@@ -306,7 +313,7 @@ fn an_application_changes_without_losing_a_query() {
     let mut lab = Lab::new(vec![load(manifest("a"), &version(3, 50)).unwrap()]);
     let old = Arc::clone(&lab.apps);
     assert_eq!(lab.call(0, 50), Called::Later);
-    // The same again: its instance goes on.
+    // The same again: it keeps its instance.
     lab.refresh(vec![load(manifest("a"), &version(3, 50)).unwrap()]);
     assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_START]), 1);
     assert_eq!(lab.call(0, 1), Called::Code(3, None));
@@ -384,4 +391,90 @@ fn each_query_may_have_an_instance_of_its_own() {
     ]);
     assert_eq!(lab.call(0, 1), refused(-10));
     assert!(lab.sandbox.take_order().is_none());
+}
+
+#[test]
+fn what_was_adopted_can_be_started_again() {
+    let traps = "(if (i32.eq (local.get $token) (i32.const 9)) (then (unreachable))) (i64.const 0x302)";
+    let load = || load(manifest("a"), &event("", traps)).unwrap();
+    let mut lab = Lab::new(vec![load()]);
+    let first = Arc::clone(&lab.apps);
+    for _ in 0..3 {
+        lab.refresh(vec![load()]);
+        assert_eq!(lab.call(0, 9), Called::Failed);
+        assert_eq!(lab.call(0, 1), Called::Code(3, None));
+    }
+    assert_eq!(lab.sandbox.slots(), 1);
+    lab.apps = first;
+    assert_eq!(lab.call(0, 1), Called::Code(3, None));
+}
+
+#[test]
+fn spans_are_of_traced_queries() {
+    let body = "(i64.or (i64.const 2) (i64.shl (i64.extend_i32_u (i32.and (i32.const 255)
+        (call $span (local.get $token) (i32.const 2) (i32.const 100000) (i32.const 4)))) (i64.const 8)))";
+    let mut lab = Lab::new(vec![
+        load(manifest("a"), &with(&["span"], "(data (i32.const 100000) \"seen\")", body)).unwrap(),
+    ]);
+    assert_eq!(lab.call(0, 1), Called::Code(0, None));
+    assert_eq!(lab.sandbox.take_span(), None);
+    lab.is_traced = true;
+    assert_eq!(lab.call(0, 2), Called::Code(0, None));
+    let span = lab.sandbox.take_span().unwrap();
+    assert_eq!((span.query, span.label, span.kind, span.text.as_str()), (2, 1, 2, "seen"));
+    // A query has 64, and of one that it does not have a guest can note nothing.
+    let body =
+        "(if (i32.ne (call $span (i32.const 77) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const -4))
+          (then (unreachable)))
+        (local.set 3 (i32.const 100))
+        (loop $more
+          (drop (call $span (local.get $token) (i32.const 0) (i32.const 0) (i32.const 0)))
+          (br_if $more (local.tee 3 (i32.sub (local.get 3) (i32.const 1)))))
+        (i64.const 0)";
+    let bytes = with(&["span"], "", &format!("(local i32) {body}"));
+    let mut lab = Lab::new(vec![load(manifest("a"), &bytes).unwrap()]);
+    lab.is_traced = true;
+    assert_eq!(lab.call(0, 3), Called::Pass);
+    assert_eq!(std::iter::from_fn(|| lab.sandbox.take_span()).count(), 64);
+}
+
+#[test]
+fn places_and_random_numbers_come_from_the_node() {
+    let places = Places::new(|address| match address.to_string().as_str() {
+        "192.0.2.7" => crate::work::places::Place { country: Some(*b"PT"), asn: Some(0x0102_0304) },
+        _ => crate::work::places::Place::default(),
+    });
+    let body = "(if (i32.eq (local.get $token) (i32.const 2))
+          (then (return (call $code (call $geo (i32.const 1024) (i32.const 6) (i32.const 100000))))))
+        (drop (call $geo (i32.const 1052) (i32.const 4) (i32.const 100000)))
+        (drop (call $random (i32.const 100008) (i32.const 32)))
+        (if (i64.ne (i64.load (i32.const 100000)) (i64.const 0x01020304_00005450)) (then (unreachable)))
+        (i64.or (i64.const 2) (i64.shl (i64.load8_u (i32.const 100008)) (i64.const 8)))";
+    let app = load_generous(&with(&["geo", "random"], CODE, body));
+    let mut lab = Lab::with(Tools { places, log: Log::silent() }, vec![app]);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let Called::Code(code, None) = lab.call(0, 1) else { panic!() };
+        seen.insert(code);
+    }
+    assert!(seen.len() > 20, "{seen:?}");
+    assert_eq!(lab.call(0, 2), refused(-4));
+}
+
+#[test]
+fn a_counter_of_a_guest_does_not_wrap() {
+    let body = "(drop (call $metric (i32.const 0) (i64.const 0xffffffff)))
+        (drop (call $metric (i32.const 0) (i64.const 0xffffffff))) (i64.const 0)";
+    let mut lab = Lab::new(vec![load_generous(&with(&["metric"], "", body))]);
+    assert_eq!([lab.call(0, 1), lab.call(0, 2)], [Called::Pass; 2]);
+    assert_eq!(lab.count(&APP_METRICS, [0, 0]), 0xffff_ffff);
+}
+
+#[test]
+fn all_are_told_when_it_is_over() {
+    let mut lab = Lab::new(vec![load(manifest("a"), &version(3, 50)).unwrap()]);
+    assert_eq!(lab.call(0, 50), Called::Later);
+    lab.sandbox.stop(lab.now, &mut lab.ledger);
+    assert_eq!(lab.sandbox.take_finished(), Some((50, Called::Code(3, None))));
+    assert_eq!(lab.call(0, 1), Called::Failed);
 }
