@@ -164,7 +164,7 @@ impl Hands {
         }
     }
 
-    /// What applications note in traces: of the query that one is asked about just now, and of those that wait.
+    /// What applications note in traces: of the query that one is asked about now, and of those that wait.
     fn take_spans(&mut self, mut asked: Option<&mut Task>) {
         while let Some(span) = self.guests.sandbox.take_span() {
             let task = match (&mut asked, self.tasks.get_mut(span.query)) {

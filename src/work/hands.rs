@@ -7,7 +7,7 @@ use super::cache::{Cache, Found, Key, Stored};
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Conductor, Waiter};
 use super::divert::Copy;
-use super::errands::Guests;
+use super::guests::Guests;
 use super::places::{Place, Places};
 use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
 use super::question::Question;

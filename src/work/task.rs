@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::divert::Copy;
-use super::errands::Exchange;
+use super::guests::Exchange;
 use super::places::Place;
 use super::query::{Effect, Query, Reply, Rules};
 use super::question::Packet;

@@ -16,7 +16,7 @@ use super::Habits;
 use super::cache::Cache;
 use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
-use super::errands::Guests;
+use super::guests::Guests;
 use super::hands::Hands;
 use super::orders::{CacheOrder, CacheOrderKind, Fate, Ordered};
 use super::places::Places;

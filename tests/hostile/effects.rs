@@ -5,7 +5,8 @@ use crate::node::{A, Node, QUERY, QUERY_LEN, REPLY_LEN, TOKEN, Upstream, says, w
 /// Notes which query a token belongs to, at 8192 + 4 * token.
 fn note(token: &str) -> String {
     format!(
-        "(i32.store (i32.add (i32.const 8192) (i32.mul (i32.const 4) {token})) (i32.load (i32.const {TOKEN})))"
+        "(i32.store (i32.add (i32.const 8192) (i32.mul (i32.const 4) {token}))
+           (i32.load (i32.const {TOKEN})))"
     )
 }
 
