@@ -73,7 +73,7 @@ impl Hands {
             Phase::Response => kept.ended = ended.map(|ended| ended.keep()),
             Phase::Reply => {
                 kept.reply.extend_from_slice(self.bench.reply());
-                // What it was made of goes: the whole of it cannot be compared any more.
+                // What it was made of goes: the whole of it can no longer be compared.
                 if let Some(copy) = task.copy.take_if(|_| self.bench.is_truncated()) {
                     self.conductor.cancel(Waiter(copy));
                     self.drop_copy(copy);
@@ -84,7 +84,7 @@ impl Hands {
         task.kept = Some(Box::new(kept));
     }
 
-    /// Goes on with a query that an application held.
+    /// Continues with a query that an application held.
     pub(super) fn go_on(&mut self, mut task: Task, event: Event, now: Instant) {
         let mut kept = task.kept.take();
         if let Some(kept) = kept.as_ref().filter(|_| task.query.held_in() == Some(Phase::Reply)) {
@@ -93,7 +93,7 @@ impl Hands {
         self.carry(task, event, kept.as_mut().and_then(|kept| kept.ended.as_mut()), now);
     }
 
-    /// Goes on with all queries that applications have finished.
+    /// Continues with all queries that applications have finished.
     pub(super) fn take_finished(&mut self, now: Instant) {
         self.take_spans(None);
         while let Some((number, called)) = self.guests.sandbox.take_finished() {

@@ -117,7 +117,7 @@ impl Hands {
         });
     }
 
-    /// Goes on with queries that applications have finished, and carries out what they want, as far as one
+    /// Continues with queries that applications have finished, and carries out what they want, as far as one
     /// turn has time for that.
     pub(super) fn serve_apps(&mut self, now: Instant) {
         if !self.guests.are_there() {
@@ -291,7 +291,7 @@ impl Hands {
         self.guests.exchanges -= 1;
     }
 
-    /// Nobody wants it any more.
+    /// Nobody waits for it.
     pub(super) fn drop_exchange(&mut self, number: u32) {
         self.conductor.cancel(Waiter(number));
         self.wheel.stop(number);

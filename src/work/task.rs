@@ -40,7 +40,7 @@ pub(super) struct Task {
     pub(super) reply_len: Option<usize>,
     /// The query that an application has made of it.
     pub(super) changed: Option<Box<[u8]>>,
-    /// What it needs when it goes on, while an application holds it.
+    /// What it needs to continue, while an application holds it.
     pub(super) kept: Option<Box<Kept>>,
 }
 
