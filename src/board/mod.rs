@@ -360,8 +360,8 @@ impl Reading<'_> {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// The families that are shown by themselves. Those of the platform are there where there are rules, those
-    /// of applications where there are some.
+    /// The families that are shown by themselves. Those of the platform are there where there are rules,
+    /// those of applications where there are some.
     pub fn shown(&self) -> impl Iterator<Item = &'static Family> + use<> {
         let names = &self.named.counted;
         let (has_platform, has_apps) = (names.have_platform(), names.have_apps());

@@ -6,6 +6,7 @@
 
 mod names;
 mod opt;
+mod renamed;
 mod same;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use super::consts::{HEADER_LEN, TTL_MAX, flag, rtype};
 use super::name::Damaged;
 use super::u16_at;
 pub use opt::{Opt, Subnet};
+pub use renamed::with_question;
 pub use same::same;
 
 /// Records whose TTLs are noted. A message with more is sound, but is not kept.

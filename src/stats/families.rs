@@ -289,7 +289,7 @@ families! {
     APP_METRICS: "app_metric_total" [METRIC_APP, METRIC] "Counters that applications have of their own.",
     GUEST_TRAPS: "guest_traps_total" [APP, TRAP] "Instances of an application thrown away, by reason.",
     GUEST_REPLIES_BAD: "guest_replies_bad_total" [APP, BAD_REPLY]
-        "Queries that got the fallback because of what an application said of them, by what is wrong with it.",
+        "Queries that got the fallback because of what an application said, by what is wrong with it.",
     GUEST_CPU: "guest_cpu_nanoseconds_total" [APP]
         "Time spent in an application, estimated: one call in 64 is measured.",
     GUEST_MEMORY_REFUSED: "guest_memory_refused_total" [APP]

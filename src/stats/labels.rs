@@ -55,7 +55,8 @@ pub struct Names {
     pub rules: Vec<String>,
     /// The servers that have a counter of their own: the upstream's name, a slash, the address.
     pub servers: Vec<String>,
-    /// The applications that have a counter of their own: first [`APP_NONE`](super::app_labels::APP_NONE), where there are any.
+    /// The applications that have a counter of their own: first [`APP_NONE`](super::app_labels::APP_NONE),
+    /// where there are any.
     pub apps: Vec<String>,
     /// The counters of applications: the application's name, and the counter's.
     pub metrics: Vec<(String, String)>,

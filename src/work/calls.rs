@@ -5,13 +5,20 @@ use std::time::Instant;
 
 use super::conductor::Waiter;
 use super::hands::{About, Hands};
-use super::query::Event;
+use super::query::{Event, Reply};
+use super::question::Question;
+use super::replies::with_room;
 use super::responses::Ended;
 use super::sandbox::Apps;
 use super::sandbox::call::{Call, Called};
 use super::task::{Kept, Task, Waiting, rules};
+use crate::dns::arrival::Arrival;
+use crate::dns::consts::rcode;
+use crate::dns::message::{Message, with_question, without_opt};
+use crate::limits::TCP_REPLY_LEN_MAX;
 use crate::policy::RuleId;
 use crate::policy::phase::Phase;
+use crate::serve::{self, Verdict};
 use crate::stats::labels::{WORK_REFUSED_APP, WORK_REFUSED_TASKS};
 
 impl Hands {
@@ -66,7 +73,7 @@ impl Hands {
             Phase::Response => kept.ended = ended.map(|ended| ended.keep()),
             Phase::Reply => {
                 kept.reply.extend_from_slice(self.bench.reply());
-                // What it was made of goes: the whole of it cannot be compared any more.
+                // What it was made of goes: the whole of it can no longer be compared.
                 if let Some(copy) = task.copy.take_if(|_| self.bench.is_truncated()) {
                     self.conductor.cancel(Waiter(copy));
                     self.drop_copy(copy);
@@ -77,7 +84,7 @@ impl Hands {
         task.kept = Some(Box::new(kept));
     }
 
-    /// Goes on with a query that an application held.
+    /// Continues with a query that an application held.
     pub(super) fn go_on(&mut self, mut task: Task, event: Event, now: Instant) {
         let mut kept = task.kept.take();
         if let Some(kept) = kept.as_ref().filter(|_| task.query.held_in() == Some(Phase::Reply)) {
@@ -86,7 +93,7 @@ impl Hands {
         self.carry(task, event, kept.as_mut().and_then(|kept| kept.ended.as_mut()), now);
     }
 
-    /// Goes on with all queries that applications have finished.
+    /// Continues with all queries that applications have finished.
     pub(super) fn take_finished(&mut self, now: Instant) {
         self.take_spans(None);
         while let Some((number, called)) = self.guests.sandbox.take_finished() {
@@ -96,7 +103,9 @@ impl Hands {
                     if let Some(steps) = &mut task.steps {
                         steps.note_finished(word(called));
                     }
-                    self.go_on(task, Event::Called(called), now);
+                    let event = Event::Called(called);
+                    let _ = self.changed_by(&mut task, event);
+                    self.go_on(task, event, now);
                 }
                 Some(other) => self.tasks.put(number, other),
                 None => {}
@@ -104,7 +113,58 @@ impl Hands {
         }
     }
 
-    /// What applications note in traces: of the query that one is asked about just now, and of those that wait.
+    /// The question of a query, if an application has just given it another one. That was read already.
+    pub(super) fn changed_by(&self, task: &mut Task, event: Event) -> Option<Question> {
+        if event != Event::Called(Called::Changed) {
+            return None;
+        }
+        let packet = self.guests.sandbox.query();
+        let question = Question::read(packet)?;
+        task.changed = Some(packet.into());
+        Some(question)
+    }
+
+    /// The answer to the question that a query got from an application, as an answer to the client's: into
+    /// `out`. What the reply is made of then.
+    pub(super) fn rename(
+        &self,
+        task: &mut Task,
+        arrival: &Arrival,
+        ended: Option<&Ended>,
+        out: &mut Vec<u8>,
+    ) -> Reply {
+        let (reply, Some(changed)) = (task.reply, &task.changed) else { return task.reply };
+        let mut own = Vec::new();
+        let answer = match reply {
+            Reply::Cached | Reply::Stale { .. } => &self.found,
+            Reply::Response => ended.map_or(&own, |ended| &ended.bare),
+            Reply::Native => {
+                let mut slot = vec![0; TCP_REPLY_LEN_MAX];
+                slot[..changed.len()].copy_from_slice(changed);
+                let (roomy, account) = (with_room(arrival), &mut task.job.account);
+                if let Verdict::Reply(len) =
+                    serve::native(&task.snapshot, &roomy, &mut slot, changed.len(), account)
+                {
+                    let read = Message::read(&slot[..len]);
+                    let bare = read.and_then(|read| without_opt(&slot[..len], &read, &mut own));
+                    // Our own answers are sound.
+                    debug_assert!(bare.is_ok(), "it cannot be read");
+                }
+                &own
+            }
+            Reply::App | Reply::Code(..) | Reply::Truncated | Reply::None => return reply,
+        };
+        let asked = Question::read(task.job.query());
+        let question = asked.as_ref().map(|asked| asked.bytes(task.job.query())).unwrap_or_default();
+        match with_question(answer, question, out) {
+            // It is made as what an application says is.
+            Ok(()) if reply == Reply::Native => Reply::App,
+            Ok(()) => reply,
+            Err(_) => Reply::Code(rcode::SERVFAIL.into(), None),
+        }
+    }
+
+    /// What applications note in traces: of the query that one is asked about now, and of those that wait.
     fn take_spans(&mut self, mut asked: Option<&mut Task>) {
         while let Some(span) = self.guests.sandbox.take_span() {
             let task = match (&mut asked, self.tasks.get_mut(span.query)) {

@@ -1,117 +1,35 @@
 //! What applications want of the outside, carried out: exchanges with upstreams, timers, purges, sockets.
 //! Whatever comes of an order goes back to the instance that gave it, if that is still there.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cache::Found;
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Waiter};
+use super::guests::{Errand, Exchange, Guests, Timer};
 use super::hands::Hands;
 use super::question::{Packet, Question};
 use super::responses::Ended;
 use super::sandbox::call::{Order, Result};
-use super::sandbox::{Apps, InstanceId, Sandbox};
-use super::sockets::Sockets;
+use super::sandbox::{Apps, InstanceId};
 use super::task::Waiting;
-use super::tasks::Tasks;
 use crate::limits::{
     GUEST_EXCHANGES_MAX, GUEST_GENERATION_KEPT, GUEST_TIMERS_MAX, WORK_ERRANDS_A_TURN,
     WORK_EXCHANGES_OF_APPS_MAX, WORK_SNAPSHOTS_MAX,
 };
 use crate::policy::facts::Outcome;
-use crate::policy::upstream::UpstreamId;
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::CACHE_PURGED;
 use crate::stats::labels::WORK_REFUSED_DEADLINE;
 
-/// The applications of a worker, and what they want.
-#[derive(Debug)]
-pub(super) struct Guests {
-    pub(super) sandbox: Sandbox,
-    /// How many of the worker's tasks are exchanges of theirs.
-    pub(super) exchanges: usize,
-    sockets: Sockets,
-    timers: Tasks<Timer>,
-    wheel: Wheel,
-    /// What is under way, by what the instance knows of it.
-    under_way: HashMap<(InstanceId, u32), Errand>,
-    /// The snapshots that instances are of, the newest last, and when each was replaced.
-    snapshots: Vec<(Arc<Apps>, Arc<Snapshot>, Option<Instant>)>,
-}
-
-/// Where something is under way.
-#[derive(Clone, Copy, Debug)]
-enum Errand {
-    /// The number of a task.
-    Exchange(u32),
-    /// The number of a timer.
-    Timer(u32),
-}
-
-#[derive(Debug)]
-struct Timer {
-    instance: InstanceId,
-    token: u32,
-    at: Instant,
-}
-
-/// A question to an upstream, for an application.
-#[derive(Debug)]
-pub(super) struct Exchange {
-    instance: InstanceId,
-    token: u32,
-    query: Vec<u8>,
-    upstream: UpstreamId,
-    is_cached: bool,
-    snapshot: Arc<Snapshot>,
-    until: Instant,
-}
-
-impl Guests {
-    pub(super) fn new(sandbox: Sandbox, sockets: Sockets) -> Self {
-        Self {
-            sandbox,
-            exchanges: 0,
-            sockets,
-            timers: Tasks::new(),
-            wheel: Wheel::new(),
-            under_way: HashMap::new(),
-            snapshots: Vec::new(),
-        }
-    }
-
-    /// Whether there are any, or were until a moment ago.
-    pub(super) fn are_there(&self) -> bool {
-        !self.snapshots.is_empty()
-    }
-
-    /// When something is to be done, on the clock of a wheel that began then.
-    pub(super) fn next_deadline(&self, began: Instant) -> Option<Instant> {
-        if self.sandbox.has_something() {
-            return Some(began);
-        }
-        let timer = self.wheel.next().map(|at| began + Duration::from_micros(at));
-        timer.into_iter().chain(self.sandbox.next_deadline()).min()
-    }
-
-    /// The snapshot whose upstreams an instance means, while it is there.
-    fn snapshot_of(&self, instance: InstanceId) -> Option<Arc<Snapshot>> {
-        let app = self.sandbox.app_of(instance)?;
-        let is_its = |apps: &Apps| apps.apps.iter().any(|known| Arc::ptr_eq(known, app));
-        let (_, snapshot, _) = self.snapshots.iter().rev().find(|(apps, ..)| is_its(apps))?;
-        Some(Arc::clone(snapshot))
-    }
-
-    /// Bytes of what so many applications may have under way.
-    pub(super) fn memory_len(apps: usize) -> usize {
-        let known = size_of::<((InstanceId, u32), Errand)>();
-        let timer = size_of::<Option<Timer>>() + size_of::<u32>() + Wheel::LEN + known;
-        let waiting = size_of::<Option<Waiting>>() + size_of::<Exchange>() + Wheel::LEN + known;
-        // A table doubles while it grows, and there may be two generations.
-        4 * apps * (GUEST_TIMERS_MAX * timer + GUEST_EXCHANGES_MAX * waiting)
-    }
+/// Bytes of what so many applications may have under way.
+pub(super) fn memory_len(apps: usize) -> usize {
+    let known = size_of::<((InstanceId, u32), Errand)>();
+    let timer = size_of::<Option<Timer>>() + size_of::<u32>() + Wheel::LEN + known;
+    let waiting = size_of::<Option<Waiting>>() + size_of::<Exchange>() + Wheel::LEN + known;
+    // A table doubles while it grows, and there may be two generations.
+    4 * apps * (GUEST_TIMERS_MAX * timer + GUEST_EXCHANGES_MAX * waiting)
 }
 
 impl Hands {
@@ -199,7 +117,7 @@ impl Hands {
         });
     }
 
-    /// Goes on with queries that applications have finished, and carries out what they want, as far as one
+    /// Continues with queries that applications have finished, and carries out what they want, as far as one
     /// turn has time for that.
     pub(super) fn serve_apps(&mut self, now: Instant) {
         if !self.guests.are_there() {
@@ -373,7 +291,7 @@ impl Hands {
         self.guests.exchanges -= 1;
     }
 
-    /// Nobody wants it any more.
+    /// Nobody waits for it.
     pub(super) fn drop_exchange(&mut self, number: u32) {
         self.conductor.cancel(Waiter(number));
         self.wheel.stop(number);

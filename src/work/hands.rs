@@ -7,7 +7,7 @@ use super::cache::{Cache, Found, Key, Stored};
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Conductor, Waiter};
 use super::divert::Copy;
-use super::errands::Guests;
+use super::guests::Guests;
 use super::places::{Place, Places};
 use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
 use super::question::Question;
@@ -142,7 +142,7 @@ impl Hands {
         self.wants.see(&snapshot);
         let policy = snapshot.policy();
         let rules = rules(policy);
-        let Some(question) = Question::read(task.packet().bytes) else { return self.unreadable(task) };
+        let Some(mut question) = Question::read(task.packet().bytes) else { return self.unreadable(task) };
         let mut effect = task.query.step(event, &rules);
         loop {
             if let Some(steps) = &mut task.steps {
@@ -174,6 +174,9 @@ impl Hands {
                 Effect::Wait => return self.park(task, &rules, ended.as_deref_mut()),
                 Effect::End => return self.end(task),
             };
+            if let Some(other) = self.changed_by(&mut task, event) {
+                question = other;
+            }
             effect = task.query.step(event, &rules);
         }
     }
@@ -192,7 +195,7 @@ impl Hands {
         phase: Phase,
         after: Option<RuleId>,
     ) -> Decision {
-        let Task { query, job, place, .. } = task;
+        let Task { query, job, place, changed, .. } = task;
         let policy = about.policy;
         if phase == Phase::Route && after.is_none() {
             // The shard has decided.
@@ -215,7 +218,8 @@ impl Hands {
             let place = if self.wants.places { *place.get_or_insert_with(look) } else { Place::default() };
             (later.country, later.asn) = (place.country, place.asn);
         }
-        let facts = about.question.facts(&job.query, &job.arrival, query.tags(), later);
+        let packet = changed.as_deref().unwrap_or(&job.query);
+        let facts = about.question.facts(packet, &job.arrival, query.tags(), later);
         let ledger = &mut self.ledger;
         let mut note = |hit: Hit| {
             let family = if hit.is_dry_run { RULE_WOULD } else { RULE_HITS };
@@ -257,7 +261,8 @@ impl Hands {
             && let Some(query) = task.query.prefetch(about.now)
         {
             let twin = task.job.twin();
-            self.prefetches.push(Task { place: task.place, ..Task::new(query, twin, None, &task.snapshot) });
+            let (place, changed) = (task.place, task.changed.clone());
+            self.prefetches.push(Task { place, changed, ..Task::new(query, twin, None, &task.snapshot) });
         }
         looked
     }
@@ -346,7 +351,9 @@ impl Hands {
         arrival: &Arrival,
         ended: Option<&mut Ended>,
     ) -> Option<u16> {
-        let Task { query, job, snapshot, reply, .. } = task;
+        let mut renamed = Vec::new();
+        let reply = self.rename(task, arrival, ended.as_deref(), &mut renamed);
+        let Task { query, job, snapshot, changed, .. } = task;
         let mut account = job.account;
         let (response, rcode) = match ended {
             Some(ended) => (&mut ended.bare[..], ended.rcode.unwrap_or_default()),
@@ -357,19 +364,28 @@ impl Hands {
             Reply::App => None,
             _ => query.view().flatten(),
         };
+        let [mut cached, mut response] = [&mut self.found[..], response];
+        let mut said = &self.said[..];
+        if changed.is_some() {
+            match reply {
+                Reply::Response => response = &mut renamed,
+                Reply::App if task.reply == Reply::Native => said = &renamed,
+                _ => cached = &mut renamed,
+            }
+        }
         let mut with = Material {
             snapshot,
             arrival,
             packet: job.query(),
-            cached: &mut self.found,
-            said: &self.said,
+            cached,
+            said,
             response,
             rcode,
             is_routed: query.view().flatten().is_some(),
             wants_authentic: about.question.wants_authentic(),
             upstream,
         };
-        let rcode = self.bench.make(*reply, &mut with, &mut account);
+        let rcode = self.bench.make(reply, &mut with, &mut account);
         job.account = account;
         rcode
     }

@@ -8,6 +8,7 @@ mod calls;
 pub mod conductor;
 mod divert;
 mod errands;
+mod guests;
 mod hands;
 mod orders;
 pub mod otlp;
@@ -277,7 +278,7 @@ pub fn memory_len(shards: usize, cache: &cache::Settings) -> usize {
 /// Bytes of what one worker has for applications, with all that they may have under way.
 #[must_use]
 pub fn apps_memory_len(apps: &sandbox::Apps) -> usize {
-    sandbox::Sandbox::memory_len(apps) + errands::Guests::memory_len(apps.apps.len())
+    sandbox::Sandbox::memory_len(apps) + errands::memory_len(apps.apps.len())
 }
 
 #[cfg(test)]

@@ -42,6 +42,11 @@ impl Question {
         &packet.bytes[HEADER_LEN..HEADER_LEN + self.query.question.name.len()]
     }
 
+    /// Its name, type and class, as they stand in the packet.
+    pub(super) fn bytes<'p>(&self, packet: &'p [u8]) -> &'p [u8] {
+        &packet[HEADER_LEN..HEADER_LEN + self.query.question.name.len() + 4]
+    }
+
     fn has(&self, flag: u16) -> bool {
         self.header.flags & flag != 0
     }

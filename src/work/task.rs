@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::divert::Copy;
-use super::errands::Exchange;
+use super::guests::Exchange;
 use super::places::Place;
 use super::query::{Effect, Query, Reply, Rules};
 use super::question::Packet;
@@ -38,7 +38,9 @@ pub(super) struct Task {
     /// What its reply is made of.
     pub(super) reply: Reply,
     pub(super) reply_len: Option<usize>,
-    /// What it needs when it goes on, while an application holds it.
+    /// The query that an application has made of it.
+    pub(super) changed: Option<Box<[u8]>>,
+    /// What it needs to continue, while an application holds it.
     pub(super) kept: Option<Box<Kept>>,
 }
 
@@ -82,7 +84,7 @@ impl Task {
     pub(super) fn new(query: Query, job: Box<Job>, desk: Option<usize>, snapshot: &Arc<Snapshot>) -> Self {
         let (number, copy, place, steps, phase, reply_len) = (None, None, None, None, None, None);
         let snapshot = Arc::clone(snapshot);
-        let (reply, is_sampled, kept) = (Reply::None, false, None);
+        let (reply, is_sampled, changed, kept) = (Reply::None, false, None, None);
         Self {
             query,
             job,
@@ -96,6 +98,7 @@ impl Task {
             phase,
             reply,
             reply_len,
+            changed,
             kept,
         }
     }
@@ -111,7 +114,8 @@ impl Task {
 
     /// What others are asked, and what is looked for in the cache.
     pub(super) fn packet(&self) -> Packet<'_> {
-        Packet { bytes: self.job.query(), client: Some(self.client()) }
+        let bytes = self.changed.as_deref().unwrap_or_else(|| self.job.query());
+        Packet { bytes, client: Some(self.client()) }
     }
 }
 

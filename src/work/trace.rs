@@ -283,7 +283,8 @@ pub(super) mod tests {
             "time": 1.5, "client": "192.0.2.0/24", "server": "192.0.2.53:53", "transport": "udp",
             "name": "a.", "type": "PTR", "class": "IN", "rule": "lan",
             "steps": [["route", 0], ["request", 12]], "apps": [["filter", "request", "pass"]],
-            "spans": [["filter", "event", "not in the list", 11]], "cache": "miss", "upstream": "lan", "rtt": 3000,
+            "spans": [["filter", "event", "not in the list", 11]],
+            "cache": "miss", "upstream": "lan", "rtt": 3000,
             "outcome": "ok", "rcode": "NXDOMAIN", "reply_bytes": 60,
         });
         assert_eq!(traced().json(), wanted);

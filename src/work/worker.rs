@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::cache::Cache;
 use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
-use super::errands::Guests;
+use super::guests::Guests;
 use super::hands::Hands;
 use super::orders::{CacheOrder, CacheOrderKind, Fate, Habits, Ordered};
 use super::places::Places;

@@ -1,11 +1,13 @@
 //! What guests do, seen from outside.
 
+use crate::common::daemon::wait_until;
 use crate::node::{A, Node, QUERY, QUERY_LEN, REPLY_LEN, TOKEN, Upstream, says, wat};
 
 /// Notes which query a token belongs to, at 8192 + 4 * token.
 fn note(token: &str) -> String {
     format!(
-        "(i32.store (i32.add (i32.const 8192) (i32.mul (i32.const 4) {token})) (i32.load (i32.const {TOKEN})))"
+        "(i32.store (i32.add (i32.const 8192) (i32.mul (i32.const 4) {token}))
+           (i32.load (i32.const {TOKEN})))"
     )
 }
 
@@ -19,7 +21,7 @@ fn it_holds_a_query_until_its_timer_and_others_overtake() {
         "(if (i32.eq (local.get $kind) (i32.const 1)) (then {} (return (i64.const 4))))
          (if (i32.eq (local.get $kind) (i32.const 3)) (then (drop (call $finish {NOTED} (i64.const 0x302)))))
          (i64.const 0)",
-        note("(call $timer (i32.const 300))")
+        note("(call $timer (i32.const 1000))")
     );
     let guests = [
         ("slow", "router = ['qname-suffix = slow.test']\n", wat(&imports, "", &body)),
@@ -43,7 +45,10 @@ fn it_holds_a_query_until_its_timer_and_others_overtake() {
     assert_eq!(replies[0], (9, 4), "it waits for nobody");
     replies[1..].sort_unstable();
     assert_eq!(replies[1..], [(1, 3), (2, 3), (3, 3)]);
-    assert_eq!(node.count("as112_app_events_total{app=\"slow\",kind=\"timer\"}"), 3);
+    // Counts follow the replies.
+    wait_until("its timers were counted", || {
+        node.count("as112_app_events_total{app=\"slow\",kind=\"timer\"}") == 3
+    });
     assert_eq!(node.daemon.stop().0.code(), Some(0));
 }
 
@@ -85,7 +90,9 @@ fn it_asks_an_upstream_that_the_manifest_names_and_no_other() {
     }
     assert_eq!(upstream.asked(), 1, "the cache has it");
     assert_eq!((node.rcode("x.denied.test"), upstream.asked()), (5, 1));
-    assert_eq!(node.count("as112_guest_hostcalls_refused_total{app=\"denied\",why=\"denied\"}"), 1);
+    wait_until("that was counted", || {
+        node.count("as112_guest_hostcalls_refused_total{app=\"denied\",why=\"denied\"}") == 1
+    });
     assert_eq!(node.daemon.stop().0.code(), Some(0));
 }
 
@@ -120,9 +127,7 @@ fn it_is_called_in_each_phase_that_it_registers_for() {
         assert_eq!(node.rcode("x.example"), if phase == "done" { 0 } else { 4 }, "{phase}");
         let asked = u32::from(!matches!(phase, "request" | "post-cache"));
         assert_eq!(upstream.asked(), asked, "{phase}");
-        crate::common::daemon::wait_until("it was called", || {
-            node.count("as112_app_events_total{app=\"a\",kind=\"query\"}") == 1
-        });
+        wait_until("it was called", || node.count("as112_app_events_total{app=\"a\",kind=\"query\"}") == 1);
         assert_eq!(node.daemon.stop().0.code(), Some(0));
     }
 }
@@ -153,6 +158,8 @@ fn it_has_another_upstream_asked() {
     assert_eq!((reply[reply.len() - 1], second.asked()), (1, 0), "it is not asked about what is well");
     node.ask("servfail.example");
     assert!(first.asked() >= 2 && second.asked() >= 1);
-    assert!(node.count("as112_app_verdicts_total{app=\"a\",verdict=\"retry\"}") >= 1);
+    wait_until("that was counted", || {
+        node.count("as112_app_verdicts_total{app=\"a\",verdict=\"retry\"}") >= 1
+    });
     assert_eq!(node.daemon.stop().0.code(), Some(0));
 }

@@ -8,7 +8,7 @@ use super::super::consts::{HEADER_LEN, LABEL_LEN_MAX, NAME_LEN_MAX, POINTER, rty
 use super::super::name::Damaged;
 use super::super::u16_at;
 
-/// A name as it is compared: uncompressed and in lower case.
+/// A name, uncompressed; to be compared in lower case.
 pub(super) type Lower = ArrayVec<u8, NAME_LEN_MAX>;
 
 /// Follows the name at `at` to its end, calls `label` with the place of each label's length, and `pointer`
@@ -74,6 +74,13 @@ pub(super) fn pointer(message: &[u8], at: usize) -> Result<Option<(usize, usize)
 
 /// The name at `at` in lower case, and the offset after it.
 pub(super) fn lower(message: &[u8], at: usize) -> Result<(Lower, usize), Damaged> {
+    let (mut name, end) = whole(message, at)?;
+    name.make_ascii_lowercase();
+    Ok((name, end))
+}
+
+/// The name at `at`, uncompressed, and the offset after it.
+pub(super) fn whole(message: &[u8], at: usize) -> Result<(Lower, usize), Damaged> {
     let mut name = Lower::new();
     let end = follow(
         message,
@@ -84,7 +91,6 @@ pub(super) fn lower(message: &[u8], at: usize) -> Result<(Lower, usize), Damaged
         },
         |_, _| {},
     )?;
-    name.make_ascii_lowercase();
     Ok((name, end))
 }
 

@@ -370,6 +370,10 @@ fn a_worker_connects_to_local_sockets_only_where_an_application_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let _listener = UnixListener::bind(&path).unwrap();
+    // The process becomes another user.
+    for open in [folder.path(), &path] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+    }
     in_a_child(move || {
         let confined = process(&Plan { landlock: Want::Off, ..Plan::default() }).unwrap();
         if confined.seccomp != "on" {

@@ -368,3 +368,28 @@ fn a_trace_has_the_application_and_what_it_notes() {
     let steps: Vec<&str> = trace.steps.iter().map(|(step, _)| *step).collect();
     assert_eq!(steps, ["route", "app", "make", "reply", "send", "done", "end"]);
 }
+
+#[test]
+fn a_changed_question_is_asked_and_the_client_has_its_own() {
+    // The first letter of the name is changed to `b`.
+    let changes = app("a", "", "(i32.store8 (i32.const 1165) (i32.const 98)) (i64.const 5)");
+    let rules = "
+        a: phase = route and src in { 127.0.0.0/8 } and qname-suffix in { example 10.in-addr.arpa } app a
+        lan: src in { 127.0.0.0/8 } and qname-suffix = example forward upstream lan";
+    let upstream = Upstream::start();
+    let upstreams = [("lan", upstream.address)];
+    let mut floor = Floor::start(&Start { apps: vec![changes], ..Start::with(rules, &upstreams) });
+    for name in ["cache.example", "dache.example", "bache.example"] {
+        let reply = floor.ask(name).unwrap();
+        assert_eq!((reply[3] & 0xF, reply[7], &reply[reply.len() - 4..]), (0, 1, &[192, 0, 0, 1][..]));
+        let question = [&wire(name)[..], &[0, 1, 0, 1]].concat();
+        assert_eq!(reply[12..12 + question.len()], question);
+        assert_eq!(reply[12 + question.len()..][..2], [0xC0, 12], "the record is of the client's name");
+    }
+    assert_eq!((upstream.asked("bache.example"), upstream.asked("cache.example")), (1, 0));
+    // The node's own zones answer the other question, too.
+    let reply = floor.ask("x.10.in-addr.arpa").unwrap();
+    assert_eq!((reply[3] & 0xF, reply[2] & 4), (3, 4));
+    assert_eq!(reply[12..31], wire("x.10.in-addr.arpa"));
+    floor.idle();
+}
