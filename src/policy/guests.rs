@@ -1,7 +1,7 @@
 //! What applications are among rules: a rule of the phase `route` for a router, and one for each hook.
 
 use super::check::{Wrong, phases};
-use super::compile::{Draft, Of, unnamed};
+use super::draft::{Draft, Of, unnamed};
 use super::language::ActionId;
 use super::lower::{Known, Lowering, upstream};
 use super::parse;

@@ -122,7 +122,12 @@ impl Node {
             Verdict::Drop | Verdict::HandOff(_) => None,
         };
         if let Some(guest) = &self.guest {
-            guest.compare(&self.snapshot, arrival, &packet[..packet.len().min(QUERY_LEN_MAX + 1)], len.map(|len| &slot[..len]));
+            guest.compare(
+                &self.snapshot,
+                arrival,
+                &packet[..packet.len().min(QUERY_LEN_MAX + 1)],
+                len.map(|len| &slot[..len]),
+            );
         }
         (len, account)
     }

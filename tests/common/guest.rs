@@ -74,7 +74,11 @@ fn identity(identity: &Identity) -> serde_json::Value {
         ("hostname_soa_mname", json!(identity.hostname_soa_mname)),
         ("hostname_soa_rname", json!(identity.hostname_soa_rname)),
     ];
-    pairs.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// One sandbox with the application, beside a node.

@@ -12,7 +12,8 @@ fn guest(node: &Node) -> &Guest {
 #[test]
 fn every_golden_packet_gets_the_same() {
     let (mut answered, mut passed, mut cases) = (0, 0, 0);
-    let configs = ["default", "identity", "own", "small", "update-drop", "update-notimp", "cookies", "cookies-dry-run"];
+    let configs =
+        ["default", "identity", "own", "small", "update-drop", "update-notimp", "cookies", "cookies-dry-run"];
     for config in configs {
         let node = Node::load(config);
         for case in Case::all().iter().filter(|case| case.config == config) {
@@ -65,7 +66,9 @@ fn query(dice: &mut Dice, zones: &[Vec<u8>]) -> Vec<u8> {
         }
         name.push(len as u8);
         let is_digits = dice.below(3) > 0;
-        name.extend((0..len).map(|_| if is_digits { b'0' + dice.below(10) as u8 } else { dice.below(256) as u8 }));
+        name.extend(
+            (0..len).map(|_| if is_digits { b'0' + dice.below(10) as u8 } else { dice.below(256) as u8 }),
+        );
     }
     name.extend_from_slice(suffix);
     if dice.below(4) == 0 {

@@ -18,7 +18,8 @@ macro_rules! sdk {
 /// The SDK, as it is in this source: so what is begun speaks the interface of this node, and builds without a
 /// network.
 const SDK: &[(&str, &str)] = sdk![
-    "Cargo.lock" "Cargo.toml" "README.md" "src/abi.rs" "src/app.rs" "src/consts.rs" "src/host.rs" "src/json.rs"
+    "Cargo.lock" "Cargo.toml" "README.md" "src/abi.rs" "src/app.rs" "src/consts.rs" "src/host.rs"
+    "src/json.rs"
     "src/lib.rs" "src/message.rs" "src/mock.rs" "src/name.rs" "src/orders.rs" "src/query.rs" "src/reply.rs"
     "src/runtime.rs" "src/sys/heap.rs" "src/sys/mod.rs" "src/sys/native.rs" "src/sys/wasm.rs" "src/tasks.rs"
     "src/verdict.rs"
