@@ -51,8 +51,8 @@ fn metrics() -> Metrics {
     servers.server(0).set(State::Closed, Duration::from_millis(1), 0);
     let apps = Arc::<AppGauges>::default();
     apps.app(1).set(AppState::Running, 65_536, 0);
-    let folder = || Some(PathBuf::from("/"));
-    let exports = Settings { rssac002: folder(), dsc: folder(), dsc_format: dsc::Format::Xml };
+    let exports =
+        Settings { rssac002: Some("/".into()), dsc: Some("/".into()), dsc_format: dsc::Format::Xml };
     let board = Board {
         log: Log::silent(),
         query_log: Some(Log::silent()),

@@ -57,7 +57,8 @@ fn every_key_is_for_something() {
     let text = "name = 'filter'\nabi = 1\nmodule = 'sub/m.wasm'\nrouter = ['any']\nfallback_action = \
                 'native'\norder = -3\nisolation = 'query'\nphases = ['done', 'reply', 'done']\n[limits]\n\
                 memory = '1MiB'\ntime = '2ms'\ninstances = 1\nin_flight = 0\nqueue = 9\nupstreams = 2\n\
-                log_lines = 0\nrestart = '500ms..1h'\n[allow]\nforward = ['lan', '192.0.2.53']\nresolve = true\ngeo = true\n\
+                log_lines = 0\n\
+                restart = '500ms..1h'\n[allow]\nforward = ['lan', '192.0.2.53']\nresolve = true\ngeo = true\n\
                 cache_purge = ['Example.COM']\nsockets = ['/run/a.sock']\nmetrics = ['x_total']\n\
                 files = ['list']\nauthoritative = true\n[config]\nlist = 'file:list'\nn = [1, 2.5, true]\n\
                 [config.deep]\nat = 2026-01-02\n";
