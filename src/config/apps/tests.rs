@@ -111,7 +111,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
             "app.toml:5:1: unknown key `memori`; did you mean `memory`?",
         ],
     ),
-    ("name = 'other'", &["app.toml:1:8: the directory is called `filter`; give both the same name"]),
+    ("name = 'another'", &["app.toml:1:8: the directory is called `filter`; give both the same name"]),
     ("name = 'Filter'", &["app.toml:1:8: `Filter` is not a name; give 1 to 32 lower-case letters"]),
     ("name = 'none'", &["app.toml:1:8: `none` is what else is counted as; choose another name"]),
     ("abi = 2", &["app.toml:1:7: this node has version 1 of the interface, and not `2`"]),
