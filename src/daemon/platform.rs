@@ -56,7 +56,6 @@ pub(super) fn habits(config: &Config, workers: usize) -> Habits {
 }
 
 /// The cache of each worker: together they have what is configured.
-
 pub(super) fn cache_settings(config: &Config, workers: usize) -> cache::Settings {
     cache::Settings { size: config.cache.size / workers.max(1), ..config.cache.clone() }
 }

@@ -276,6 +276,9 @@ fn count_by_name(
     (series, labels, app_labels)
 }
 
+/// A rule, and where it is asked what.
+type Lowered = (Rule, Vec<(Phase, Expr)>);
+
 impl Draft<'_> {
     /// How many names and networks it lists.
     fn listed(&self) -> [usize; 2] {
@@ -296,7 +299,7 @@ impl Draft<'_> {
         lowering: &mut Lowering,
         known: &Known<'_>,
         world: &World<'_>,
-    ) -> Result<(Rule, Vec<(Phase, Expr)>), Vec<Problem>> {
+    ) -> Result<Lowered, Vec<Problem>> {
         let action = self.action(known, world);
         let action = action.map_err(|mistake| vec![self.action_origin.problem(&mistake)])?;
         let (mut asked, mut problems): (Vec<(Phase, Vec<Expr>)>, _) = (Vec::new(), Vec::new());
