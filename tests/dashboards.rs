@@ -52,8 +52,8 @@ fn metrics() -> Metrics {
     servers.server(0).set(State::Closed, Duration::from_millis(1), 0);
     let apps = Arc::<AppGauges>::default();
     apps.app(1).set(AppState::Running, 65_536, 0);
-    let folder = Some(PathBuf::from("/"));
-    let exports = Settings { rssac002: folder.clone(), dsc: folder, dsc_format: dsc::Format::Xml };
+    let exports =
+        Settings { rssac002: Some("/".into()), dsc: Some("/".into()), dsc_format: dsc::Format::Xml };
     let resolver = Resolver::default();
     resolver.note(|status| status.starts = 1);
     let board = Board {

@@ -268,8 +268,8 @@ impl Node {
         for (dir, rcode) in [("apps.d", 4), ("others.apps", 5)] {
             // What it says of every query is this response code.
             let module = format!(
-                "(module (memory (export \"memory\") 2) (func (export \"as112_abi\") (result i32) (i32.const 1)) \
-                 (func (export \"as112_area\") (result i32) (i32.const 1024)) \
+                "(module (memory (export \"memory\") 2) (func (export \"as112_abi\") (result i32) \
+                 (i32.const 1)) (func (export \"as112_area\") (result i32) (i32.const 1024)) \
                  (func (export \"as112_start\") (param i32) (result i32) (i32.const 0)) \
                  (func (export \"as112_event\") (param i32 i32 i32) (result i64) (i64.const {})))",
                 2 | rcode << 8

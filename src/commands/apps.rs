@@ -19,7 +19,7 @@ use crate::stats::labels::Names;
 use crate::work::sandbox::settings::{Isolation, Limits, Manifest};
 use crate::work::sandbox::{App, Apps, Sandbox};
 
-pub(super) use list::list;
+pub use list::list;
 pub use new::new;
 pub use trial::trial;
 
@@ -47,7 +47,7 @@ fn told(config: &Config, apps: &Apps, policy: &Policy) -> String {
     if apps.apps.is_empty() {
         return match &config.platform.apps {
             Some(dir) => format!("no application is in {}\n", dir.display()),
-            None => "no application: [platform] apps names no directory, and there is no apps.d beside the \
+            None => "no application: [platform] apps names no directory, and there is no apps.d next to the \
                      configuration\n"
                 .to_owned(),
         };
@@ -80,8 +80,9 @@ fn one(out: &mut String, app: &App, policy: &Policy, number: u16) -> std::fmt::R
     let Limits { memory, time, in_flight, queue, upstreams, log_lines, restart } = limits;
     let fuel = u64::try_from(time.as_millis()).unwrap_or(u64::MAX) * FUEL_A_MILLISECOND;
     let limits = format!(
-        "{} of memory, {time:?} an event ({fuel} units of fuel), {in_flight} queries held, {queue} jobs of each \
-         thread, {upstreams} exchanges a query, {log_lines} lines a second, off for {:?} to {:?} after traps",
+        "{} of memory, {time:?} an event ({fuel} units of fuel), {in_flight} queries held, {queue} jobs of \
+         each thread, {upstreams} exchanges a query, {log_lines} lines a second, off for {:?} to \
+         {:?} after traps",
         SizeText(*memory),
         restart.0,
         restart.1

@@ -3,16 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
-
-use super::life::Node;
-use crate::config::apps::{hexadecimal, notes};
+use crate::config::apps::notes;
 use crate::config::written::SizeText;
 use crate::policy::{Action, Policy, rcode_text};
 use crate::serve::snapshot::Snapshot;
-use crate::stats::app_labels::{APP_EVENT, APP_VERDICT, TRAP};
-use crate::stats::counters::{APP_EVENTS, APP_VERDICTS, GUEST_TRAPS};
-use crate::stats::labels::Label;
 use crate::work::sandbox::call::Called;
 use crate::work::sandbox::settings::Manifest;
 use crate::work::sandbox::{App, Apps};
@@ -65,7 +59,7 @@ pub fn verdict(called: Called, policy: &Policy) -> String {
         }
         Called::Drop => "DROP".to_owned(),
         Called::Later => "LATER: it holds the query, and asks others first".to_owned(),
-        Called::Changed => "CHANGED: the query goes on as another one".to_owned(),
+        Called::Changed => "CHANGED: it asks about another query".to_owned(),
         Called::Retry(upstream) => {
             let upstream = policy.upstreams().get(usize::from(upstream));
             format!("RETRY: {} is asked", upstream.map_or("?", |upstream| upstream.name.as_str()))
@@ -107,44 +101,4 @@ pub fn sockets(apps: &Apps) -> Vec<PathBuf> {
     paths.sort();
     paths.dedup();
     paths
-}
-
-/// Of a family whose labels are the application and another one, the counters of one application.
-fn counts<'t>(family: &'t [u64], app: usize, other: &Label) -> &'t [u64] {
-    family.get(app * other.len..(app + 1) * other.len).unwrap_or_default()
-}
-
-impl Node {
-    /// The applications in their order, and what they have done since the counts began.
-    pub(super) fn apps(&self) -> Value {
-        let snapshot = self.published.newest();
-        let apps = of(&snapshot);
-        let reading = self.board.read();
-        let totals = &reading.total;
-        let states = reading.work.as_ref().map(|work| work.apps.as_slice()).unwrap_or_default();
-        let names = snapshot.names();
-        let row = |app: &Arc<App>| {
-            let Manifest { name, place, order, .. } = &app.manifest;
-            let now = states.iter().find(|state| state.name == *name);
-            let verdicts = counts(APP_VERDICTS.of(totals), app.label, &APP_VERDICT);
-            let verdicts = verdicts
-                .iter()
-                .enumerate()
-                .map(|(value, count)| (names.value(&APP_VERDICT, value), json!(count)));
-            json!({
-                "name": name,
-                "place": place,
-                "order": order,
-                "version": hexadecimal(&app.hash),
-                "state": now.map_or("gone", |now| now.state.name()),
-                "memory": now.map_or(0, |now| now.memory),
-                "held": now.map_or(0, |now| now.held),
-                "events": counts(APP_EVENTS.of(totals), app.label, &APP_EVENT).iter().sum::<u64>(),
-                "verdicts": verdicts.collect::<Map<_, _>>(),
-                "traps": counts(GUEST_TRAPS.of(totals), app.label, &TRAP).iter().sum::<u64>(),
-                "may": may(&app.manifest),
-            })
-        };
-        json!({ "apps": apps.apps.iter().map(row).collect::<Vec<_>>() })
-    }
 }

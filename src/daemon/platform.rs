@@ -38,8 +38,8 @@ pub fn workers(config: &Config, policy: &Policy) -> Result<usize, Vec<Problem>> 
     match config.platform.workers {
         Wanted::Auto => Ok(usize::from(policy.needs_workers())),
         Wanted::Count(0) if policy.needs_workers() => Err(Problem::alone(
-            "a rule, a route or an application needs a worker, and [platform] workers is 0; set it to \"auto\" \
-             or a number, or remove the rule or the application",
+            "a rule, a route or an application needs a worker, and [platform] workers is 0; set it to \
+             \"auto\" or a number, or remove the rule or the application",
         )),
         Wanted::Count(count) => Ok(count),
     }
@@ -56,7 +56,6 @@ pub(super) fn habits(config: &Config, workers: usize) -> Habits {
 }
 
 /// The cache of each worker: together they have what is configured.
-
 pub(super) fn cache_settings(config: &Config, workers: usize) -> cache::Settings {
     cache::Settings { size: config.cache.size / workers.max(1), ..config.cache.clone() }
 }
@@ -219,8 +218,8 @@ impl Bounds {
         let closed = ports(policy).into_iter().filter(|port| open.is_some_and(|open| !open.contains(port)));
         let closed = closed.map(|port| {
             Problem::plain(format!(
-                "a rule or an application asks a server on port {port}, which this process may not connect to \
-                 (landlock): restart it, or `as112d upgrade` it, which loses no query"
+                "a rule or an application asks a server on port {port}, which this process may not connect \
+                 to (landlock): restart it, or `as112d upgrade` it, which loses no query"
             ))
         });
         let unknown = apps.apps.iter().flat_map(|app| {
@@ -228,8 +227,8 @@ impl Bounds {
             paths.map(|path| Problem {
                 place: app.manifest.place.clone(),
                 message: format!(
-                    "the local socket {} is not one of those that this process was started with: restart it, or \
-                     `as112d upgrade` it, which loses no query",
+                    "the local socket {} is not one of those that this process was started with: restart it, \
+                     or `as112d upgrade` it, which loses no query",
                     path.display()
                 ),
             })

@@ -1,16 +1,23 @@
 //! What operators ask of the rules and the cache of a running node.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
+
+use super::apps::{self, may};
 use super::life::Node;
 use super::why::{Teller, arrival};
+use crate::config::apps::hexadecimal;
 use crate::config::upstreams::{self, fallback_name};
 use crate::control::orders::Client;
 use crate::control::questions::{OfCache, Why};
 use crate::limits::CACHE_SHOWN_MAX;
 use crate::policy::{Policy, Rule};
-use crate::stats::counters::{RULE_HITS, RULE_WOULD};
-use crate::stats::labels::RULE;
+use crate::stats::app_labels::{APP_EVENT, APP_VERDICT, TRAP};
+use crate::stats::counters::{APP_EVENTS, APP_VERDICTS, GUEST_TRAPS, RULE_HITS, RULE_WOULD};
+use crate::stats::labels::{Label, RULE};
+use crate::work::sandbox::App;
+use crate::work::sandbox::settings::Manifest;
 use crate::work::{CacheOrder, CacheOrderKind, Place};
 
 /// Whether a rule does anything here.
@@ -22,6 +29,11 @@ fn state(policy: &Policy, id: usize, rule: &Rule) -> &'static str {
     } else {
         "in effect"
     }
+}
+
+/// Of a family whose labels are the application and another one, the counters of one application.
+fn counts<'t>(family: &'t [u64], app: usize, other: &Label) -> &'t [u64] {
+    family.get(app * other.len..(app + 1) * other.len).unwrap_or_default()
 }
 
 impl Node {
@@ -50,6 +62,39 @@ impl Node {
             "folded": policy.folded(),
             "upstreams": policy.upstreams().iter().map(upstreams::as_json).collect::<Vec<_>>(),
         })
+    }
+
+    /// The applications in their order, and what they have done since the counts began.
+    pub(super) fn apps(&self) -> Value {
+        let snapshot = self.published.newest();
+        let apps = apps::of(&snapshot);
+        let reading = self.board.read();
+        let totals = &reading.total;
+        let states = reading.work.as_ref().map(|work| work.apps.as_slice()).unwrap_or_default();
+        let names = snapshot.names();
+        let row = |app: &Arc<App>| {
+            let Manifest { name, place, order, .. } = &app.manifest;
+            let now = states.iter().find(|state| state.name == *name);
+            let verdicts = counts(APP_VERDICTS.of(totals), app.label, &APP_VERDICT);
+            let verdicts = verdicts
+                .iter()
+                .enumerate()
+                .map(|(value, count)| (names.value(&APP_VERDICT, value), json!(count)));
+            json!({
+                "name": name,
+                "place": place,
+                "order": order,
+                "version": hexadecimal(&app.hash),
+                "state": now.map_or("gone", |now| now.state.name()),
+                "memory": now.map_or(0, |now| now.memory),
+                "held": now.map_or(0, |now| now.held),
+                "events": counts(APP_EVENTS.of(totals), app.label, &APP_EVENT).iter().sum::<u64>(),
+                "verdicts": verdicts.collect::<Map<_, _>>(),
+                "traps": counts(GUEST_TRAPS.of(totals), app.label, &TRAP).iter().sum::<u64>(),
+                "may": may(&app.manifest),
+            })
+        };
+        json!({ "apps": apps.apps.iter().map(row).collect::<Vec<_>>() })
     }
 
     /// The way of a query, by what is served now.

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::build::{Asking, build};
 use super::check::{Wrong, names_clients, phases, says_for_whom};
 use super::compiled::Policy;
+use super::draft::{Draft, Of, unnamed};
 use super::expr::Expr;
 use super::guests;
 use super::language::{ActionId, Kind};
@@ -22,10 +23,10 @@ use super::parse;
 use super::phase::Phase;
 use super::problems::{Origin, line_starts};
 use super::rule::{Action, Route, Rule, RuleId};
-use super::tree::{Argument, At, Chosen, Cond, Doing, Mistake};
+use super::tree::{Argument, At, Cond, Mistake};
 use super::upstream::{Choose, Ecs, Over, Upstream, UpstreamId};
 use super::values;
-use super::world::{Guest, Series, Source, World};
+use super::world::{Series, Source, World};
 use crate::dns::consts::rcode;
 use crate::limits::{
     APP_SERIES_MAX, PHASE_RULES_MAX, ROUTE_RULES_MAX, RULE_PROBLEMS_MAX, RULE_SERIES_MAX, SERVER_SERIES_MAX,
@@ -37,50 +38,6 @@ use crate::stats::labels::RULE_NONE;
 
 /// The name of the upstream that is the resolver.
 pub(super) const RESOLVER: &str = "resolver";
-
-/// What has been read: a rule, a route, or what an application takes.
-#[derive(Debug)]
-pub(super) struct Draft<'a> {
-    pub(super) origin: Origin<'a>,
-    /// The text of the action; the same as that of the condition in a file.
-    pub(super) action_origin: Origin<'a>,
-    pub(super) name: At<String>,
-    pub(super) at: usize,
-    /// Any of these is to be true. Each has its text.
-    pub(super) conds: Vec<(Origin<'a>, Cond)>,
-    pub(super) doing: Doing,
-    pub(super) options: Chosen,
-    pub(super) of: Of<'a>,
-}
-
-/// What a draft was read of.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Of<'a> {
-    /// A file of rules.
-    File,
-    /// A route of the configuration.
-    Route(&'a Route),
-    /// An application, which is asked in this phase.
-    Guest(&'a Guest, Phase),
-}
-
-impl<'a> Of<'a> {
-    /// The phase that it is of, whatever else could do what it does.
-    const fn only(self) -> Option<Phase> {
-        match self {
-            Self::File => None,
-            Self::Route(_) => Some(Phase::Route),
-            Self::Guest(_, phase) => Some(phase),
-        }
-    }
-
-    fn allow(self) -> Option<&'a [IpNet]> {
-        match self {
-            Self::Route(route) if !route.allow.is_empty() => Some(&route.allow),
-            _ => None,
-        }
-    }
-}
 
 impl Policy {
     /// Compiles rules and routes: files in their order, then routes.
@@ -237,11 +194,6 @@ fn upstreams(drafts: &[Draft<'_>], world: &World<'_>) -> Vec<Upstream> {
     upstreams
 }
 
-/// What an upstream is called that a rule names by its servers.
-pub(super) fn unnamed(servers: &[SocketAddr]) -> String {
-    servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
-}
-
 impl Upstream {
     /// One that has only servers, and the defaults of the configuration.
     #[must_use]
@@ -329,6 +281,9 @@ fn count_by_name(
     (series, labels, app_labels)
 }
 
+/// A rule, and where it is asked what.
+type Lowered = (Rule, Vec<(Phase, Expr)>);
+
 impl Draft<'_> {
     /// How many names and networks it lists.
     fn listed(&self) -> [usize; 2] {
@@ -349,7 +304,7 @@ impl Draft<'_> {
         lowering: &mut Lowering,
         known: &Known<'_>,
         world: &World<'_>,
-    ) -> Result<(Rule, Vec<(Phase, Expr)>), Vec<Problem>> {
+    ) -> Result<Lowered, Vec<Problem>> {
         let action = self.action(known, world);
         let action = action.map_err(|mistake| vec![self.action_origin.problem(&mistake)])?;
         let (mut asked, mut problems): (Vec<(Phase, Vec<Expr>)>, _) = (Vec::new(), Vec::new());

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::check::{Wrong, phases};
-use super::compile::{Draft, Of, RESOLVER, unnamed};
+use super::draft::{Draft, Of, RESOLVER, unnamed};
 use super::language::ActionId;
 use super::lower::{Known, Lowering, upstream};
 use super::parse;

@@ -7,6 +7,7 @@ mod check;
 mod classes;
 mod compile;
 mod compiled;
+mod draft;
 mod engine;
 mod explain;
 mod expr;

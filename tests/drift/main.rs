@@ -12,6 +12,7 @@ mod commands;
 mod configuration;
 mod man;
 mod metrics;
+mod pages;
 mod rules;
 
 use std::fs;

@@ -12,7 +12,7 @@ use crate::commands::failure::Failure;
 ///
 /// # Errors
 /// If no node answers.
-pub(in crate::commands) fn list(options: &ControlOptions) -> Result<String, Failure> {
+pub fn list(options: &ControlOptions) -> Result<String, Failure> {
     let (line, answer) = asked("apps", options)?;
     Ok(if options.json { line } else { table(&answer) })
 }

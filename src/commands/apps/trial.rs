@@ -54,9 +54,9 @@ pub fn trial(options: &AppsTryOptions) -> Result<String, Vec<Problem>> {
     let arrival = why::arrival(&config, options.tcp, options.from, options.to).map_err(Problem::alone)?;
     let reply = options.reply.as_deref().map(message).transpose().map_err(|problem| vec![problem])?;
     let reply = reply.unwrap_or_default();
-    let header = Header::read(&query, query.len()).ok_or_else(|| Problem::alone("it is no query"))?;
+    let header = Header::read(&query, query.len()).ok_or_else(|| Problem::alone("it is not a query"))?;
     let mut read = Query::default();
-    parse(&query, query.len(), &header, &mut read).map_err(|_| Problem::alone("it is no query"))?;
+    parse(&query, query.len(), &header, &mut read).map_err(|_| Problem::alone("it is not a query"))?;
     let mut known = facts(&arrival, &header, &query, &read);
     known.later = later(&reply, options.phase);
     let places = Places::new(move |address| {

@@ -109,7 +109,7 @@ impl Loaded {
     }
 }
 
-/// What an operator should know of applications, though it is no mistake.
+/// What an operator should know of applications, though it is not a mistake.
 #[must_use]
 pub fn notes(apps: &Apps, policy: &Policy) -> Vec<String> {
     let note = |(number, app): (u16, &Arc<App>)| {
@@ -125,8 +125,8 @@ pub fn notes(apps: &Apps, policy: &Policy) -> Vec<String> {
         let takes_all = !router.is_empty() && policy.rules().iter().filter(is_its).any(is_for_all);
         (asks && takes_all).then(|| {
             format!(
-                "application {name}: it may ask others, and its router does not name clients (`src in {{ ... }}`): \
-                 if it asks for whoever asks it, this node is an open resolver"
+                "application {name}: it may ask others, and its router does not name clients \
+                 (`src in {{ ... }}`): if it asks for whoever asks it, this node is an open resolver"
             )
         })
     };

@@ -51,6 +51,9 @@ impl Written for Name {
 
     fn read(text: &str) -> Result<Self, String> {
         let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if matches!(text, "none" | "other") {
+            return Err(format!("`{text}` is what else is counted as; choose another name"));
+        }
         let is_name = (1..=PLATFORM_NAME_LEN_MAX).contains(&text.len()) && text.chars().all(is_part);
         is_name.then(|| Self(text.to_owned())).ok_or_else(|| {
             format!(
@@ -202,8 +205,8 @@ impl Written for Metric {
             && !text.starts_with(|c: char| c.is_ascii_digit());
         is_name.then(|| Self(text.to_owned())).ok_or_else(|| {
             format!(
-                "`{text}` is not the name of a counter; give up to {APP_METRIC_LEN_MAX} lower-case letters, \
-                 digits or underscores, a letter first"
+                "`{text}` is not the name of a counter; give at most {APP_METRIC_LEN_MAX} lower-case \
+                 letters, digits or underscores, a letter first"
             )
         })
     }
@@ -485,7 +488,7 @@ impl Reader<'_> {
             Value::Integer(number) => Json::from(*number),
             Value::Float(number) => serde_json::Number::from_f64(*number).map_or_else(
                 || {
-                    self.mistake(origin, format!("`{number}` is no number in JSON"));
+                    self.mistake(origin, format!("`{number}` cannot be said in JSON"));
                     Json::Null
                 },
                 Json::Number,

@@ -36,8 +36,8 @@ fn mistakes(manifest: &str) -> Vec<String> {
 /// The manifest of the article that the interface is known by.
 #[test]
 fn a_router_and_a_fallback_are_a_manifest() {
-    let text = "# Declare what kind of queries the app handles.\nrouter = [\n# The app is responsible for all \
-                the AS112 IP prefixes.\n\"dst in { 192.31.196.0/24 192.175.48.0/24 2001:4:112::/48 \
+    let text = "# Declare what kind of queries the app handles.\nrouter = [\n# The app is responsible for \
+                all the AS112 IP prefixes.\n\"dst in { 192.31.196.0/24 192.175.48.0/24 2001:4:112::/48 \
                 2620:4f:8000::/48 }\",\n]\n# If the app fails to handle the query, servfail should be \
                 returned.\nfallback_action = \"fail\"\n";
     let app = described(text);
@@ -54,9 +54,10 @@ fn a_router_and_a_fallback_are_a_manifest() {
 
 #[test]
 fn every_key_is_for_something() {
-    let text = "name = 'filter'\nabi = 1\nmodule = 'sub/m.wasm'\nrouter = ['any']\nfallback_action = 'native'\n\
-                order = -3\nisolation = 'query'\nphases = ['done', 'reply', 'done']\n[limits]\nmemory = '1MiB'\n\
-                time = '2ms'\ninstances = 1\nin_flight = 0\nqueue = 9\nupstreams = 2\nlog_lines = 0\n\
+    let text = "name = 'filter'\nabi = 1\nmodule = 'sub/m.wasm'\nrouter = ['any']\nfallback_action = \
+                'native'\norder = -3\nisolation = 'query'\nphases = ['done', 'reply', 'done']\n[limits]\n\
+                memory = '1MiB'\ntime = '2ms'\ninstances = 1\nin_flight = 0\nqueue = 9\nupstreams = 2\n\
+                log_lines = 0\n\
                 restart = '500ms..1h'\n[allow]\nforward = ['lan', '192.0.2.53']\nresolve = true\ngeo = true\n\
                 cache_purge = ['Example.COM']\nsockets = ['/run/a.sock']\nmetrics = ['x_total']\n\
                 files = ['list']\nauthoritative = true\n[config]\nlist = 'file:list'\nn = [1, 2.5, true]\n\
@@ -110,8 +111,9 @@ const MISTAKES: &[(&str, &[&str])] = &[
             "app.toml:5:1: unknown key `memori`; did you mean `memory`?",
         ],
     ),
-    ("name = 'other'", &["app.toml:1:8: the directory is called `filter`; give both the same name"]),
+    ("name = 'another'", &["app.toml:1:8: the directory is called `filter`; give both the same name"]),
     ("name = 'Filter'", &["app.toml:1:8: `Filter` is not a name; give 1 to 32 lower-case letters"]),
+    ("name = 'none'", &["app.toml:1:8: `none` is what else is counted as; choose another name"]),
     ("abi = 2", &["app.toml:1:7: this node has version 1 of the interface, and not `2`"]),
     ("module = '../x.wasm'", &["app.toml:1:10: `../x.wasm` is not a file in the directory of its manifest"]),
     ("module = '/x.wasm'", &["app.toml:1:10: `/x.wasm` is not a file in the directory"]),
@@ -150,7 +152,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("[config]\nlist = 'file:x'", &["app.toml:2:8: `x` is not allowed to be read; list it in `files`"]),
     (
         "[allow]\nfiles = ['x']\n[config]\na = ['file:x', nan]",
-        &["app.toml:4:6: `x` cannot be read: No such file", "app.toml:4:16: `NaN` is no number in JSON"],
+        &["app.toml:4:6: `x` cannot be read: No such file", "app.toml:4:16: `NaN` cannot be said in JSON"],
     ),
     ("config = 1", &["app.toml:1:10: `config` is not a section"]),
     ("name = ", &["app.toml:1:8: TOML syntax error"]),
@@ -217,6 +219,19 @@ fn applications_are_numbered_by_order_and_name() {
         fs::create_dir(many.path().join(n.to_string())).unwrap();
     }
     assert!(read_dir(many.path()).unwrap_err()[0].message.starts_with("has more than 32 applications"));
+}
+
+/// The application of docs/apps.md is what the page shows.
+#[test]
+fn the_example_of_the_page_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let dir = root.join("examples/apps/block");
+    let manifest = fs::read_to_string(dir.join(MANIFEST)).unwrap();
+    let page = fs::read_to_string(root.join("apps.md")).unwrap();
+    let shown = manifest.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+    assert!(page.contains(&format!("```toml\n{shown}\n```")), "{shown}");
+    let manifest = parse(&manifest, &dir).unwrap();
+    assert_eq!(manifest.config, br#"{"list":"ads.example.com\ntracker.example.com\n"}"#);
 }
 
 //------------ The example file ---

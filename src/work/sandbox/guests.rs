@@ -142,7 +142,7 @@ impl Sandbox {
     /// Whether there is something to be taken: orders, queries that were finished, or spans.
     #[must_use]
     pub fn has_something(&self) -> bool {
-        let Out { orders, finished, spans, .. } = &self.out;
+        let Out { orders, finished, spans, is_changed: _ } = &self.out;
         !(orders.is_empty() && finished.is_empty() && spans.is_empty())
     }
 
