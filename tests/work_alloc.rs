@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::limits::SLOT_PAYLOAD_LEN;
+use as112d::log::Log;
 use as112d::serve::job::{Desk, JobSettings, Taken, desk};
 use as112d::serve::published::Published;
 use as112d::serve::snapshot::{Settings, Snapshot};
@@ -99,6 +100,7 @@ impl Floor {
             places: Places::new(|_| Place::default()),
             confined: Confined::default(),
             trace: Tracing::default(),
+            log: Log::silent(),
         };
         let workers = Workers::start(plan, &crossbeam_channel::unbounded().0).expect("it starts");
         Self { workers, published, desk, listener, client, upstream }
@@ -125,7 +127,8 @@ impl Floor {
             socket: 0,
             connection: None,
             account: &account,
-            label: node.route_label(way),
+            label: node.route_share(way).0,
+            share: node.route_share(way).1,
             asked: Instant::now(),
             packet,
         };

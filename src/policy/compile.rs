@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned as _;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use super::build::{Asking, build};
 use super::check::{Wrong, names_clients, phases, says_for_whom};
 use super::compiled::Policy;
-use super::draft::{Draft, Of, unnamed};
+use super::draft::{Draft, Of, RESOLVER, unnamed};
 use super::expr::Expr;
 use super::guests;
 use super::language::{ActionId, Kind};
@@ -35,9 +35,6 @@ use crate::limits::{
 use crate::problem::Problem;
 use crate::stats::app_labels::APP_NONE;
 use crate::stats::labels::RULE_NONE;
-
-/// The name of the upstream that is the resolver.
-pub(super) const RESOLVER: &str = "resolver";
 
 impl Policy {
     /// Compiles rules and routes: files in their order, then routes.

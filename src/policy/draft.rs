@@ -10,6 +10,9 @@ use super::rule::Route;
 use super::tree::{At, Chosen, Cond, Doing};
 use super::world::Guest;
 
+/// The name of the upstream that is the resolver.
+pub(super) const RESOLVER: &str = "resolver";
+
 /// What has been read: a rule, a route, or what an application takes.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
