@@ -155,7 +155,7 @@ impl Lab {
             reply,
             later: Later::default(),
             deadline: self.now + Duration::from_secs(2),
-            is_traced: token % 2 == 0,
+            is_traced: token.is_multiple_of(2),
         };
         self.sandbox.call(&self.apps, &call, self.now, &mut self.ledger)
     }
@@ -222,7 +222,7 @@ pub fn guest(bytes: &[u8]) -> bool {
         let again = lab.call(0, Phase::Request, token + 8, &[]);
         lab.check(again);
         lab.orders(fed[3]);
-        if fed[4] % 2 == 0 {
+        if fed[4].is_multiple_of(2) {
             lab.sandbox.forget(token);
         }
         assert_eq!(lab.call(1, Phase::Request, 99, &[]), Called::Code(3, None), "the neighbour is as ever");

@@ -112,7 +112,11 @@ fn metrics() -> Metrics {
         }],
         ..Report::default()
     });
-    let text = render(&board.read(), Format::Text);
+    read(&render(&board.read(), Format::Text))
+}
+
+/// The samples of an exposition.
+fn read(text: &str) -> Metrics {
     let mut metrics = Metrics::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, labels) = line.split_once(['{', ' ']).expect("a sample");

@@ -37,7 +37,7 @@ pub(super) fn why(options: &QueryOptions) -> Result<String, Vec<Problem>> {
     };
     let (mut lines, mut out) = (Lines::default(), io::stdout().lock());
     while let Some(words) = lines.next(&mut input).map_err(|error| failed("cannot be read", error))? {
-        let told = match lines.read(words) {
+        let told = match lines.read(&words) {
             Ok(asked) => worlds.tell(&asked, options.json),
             Err(problem) => Err(Problem::alone(problem)),
         };
@@ -92,7 +92,7 @@ impl Lines {
         }
     }
 
-    fn read(&mut self, line: String) -> Result<QueryOptions, String> {
+    fn read(&mut self, line: &str) -> Result<QueryOptions, String> {
         let words = line.split_whitespace().chain(["--why"]);
         let matches = self.command.try_get_matches_from_mut(words);
         let read = matches.and_then(|matches| QueryOptions::from_arg_matches(&matches)).map_err(|error| {

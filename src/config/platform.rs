@@ -356,7 +356,7 @@ impl Written for TraceTo {
             let address = address.parse().ok().filter(|_| is_sound)?;
             Some(Collector { address, path: path.to_owned() })
         });
-        let to = file.map(|file| Self::File(file.into())).or(collector.map(Self::Otlp));
+        let to = file.map(|file| Self::File(file.into())).or_else(|| collector.map(Self::Otlp));
         to.ok_or_else(|| format!("`{text}` is not a place for traces; give {}", Self::EXPECTED))
     }
 }

@@ -1,5 +1,7 @@
 //! What has been read of rules, before anything of the node is known.
 
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use ipnet::IpNet;

@@ -41,8 +41,9 @@ pub struct Cookies {
     pub dry_run: bool,
 }
 
-/// The applications of a snapshot, in the order that [`Action::App`](crate::policy::Action::App) numbers them.
-/// Nobody here looks into them: who runs them knows the type.
+/// The applications of a snapshot, in the order in which
+/// [`Action::App`](crate::policy::Action::App) numbers them. Nobody here looks into them: who runs them knows
+/// the type.
 #[derive(Clone, Debug, Default)]
 pub struct Apps(Option<Arc<dyn Any + Send + Sync>>);
 

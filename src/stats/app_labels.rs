@@ -45,9 +45,9 @@ pub const TRAP_POINTER: usize = 2;
 pub const TRAP_STACK: usize = 3;
 /// It read or wrote outside of its memory.
 pub const TRAP_MEMORY: usize = 4;
-/// It gave up by itself: `unreachable`, as panics are compiled.
+/// It ran into `unreachable`, as panics are compiled.
 pub const TRAP_UNREACHABLE: usize = 5;
-/// Any other mistake of its code: a division by zero, a call of what is no function.
+/// Any other mistake of its code: a division by zero, a call of what is not a function.
 pub const TRAP_CODE: usize = 6;
 /// It says that it cannot start.
 pub const TRAP_START: usize = 7;
@@ -66,7 +66,7 @@ pub const BAD_REPLY_VERDICT: usize = 3;
 /// Why a hostcall was refused.
 pub static HOSTCALL_REFUSED: Label =
     Label::fixed("why", &["invalid", "denied", "limit", "not_found", "busy", "closed", "too_long", "state"]);
-/// Values of [`HOSTCALL_REFUSED`]: an argument makes no sense.
+/// Values of [`HOSTCALL_REFUSED`]: an argument is not valid.
 pub const HOSTCALL_INVALID: usize = 0;
 /// The manifest does not allow it.
 pub const HOSTCALL_DENIED: usize = 1;

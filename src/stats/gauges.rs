@@ -95,7 +95,7 @@ impl ServerGauges {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum AppState {
-    /// There is none of this name any more.
+    /// There was one of this name.
     #[default]
     Gone,
     /// It is.

@@ -136,7 +136,7 @@ impl Hands {
             Order::Ask { upstream, query, is_cached, timeout } => {
                 let snapshot = self.guests.snapshot_of(instance);
                 let upstream =
-                    snapshot.as_ref().and_then(|snapshot| upstream.or(snapshot.policy().resolver()));
+                    snapshot.as_ref().and_then(|snapshot| upstream.or_else(|| snapshot.policy().resolver()));
                 if let (Some(snapshot), Some(upstream)) = (snapshot, upstream) {
                     let until = now + timeout;
                     let exchange = Exchange { instance, token, query, upstream, is_cached, snapshot, until };

@@ -6,28 +6,25 @@ use std::time::Instant;
 use super::cache::{Cache, Found, Key, Stored};
 use super::conductor::wheel::Wheel;
 use super::conductor::{Asked, Conductor, Waiter};
-use super::divert::Copy;
 use super::guests::Guests;
 use super::places::{Place, Places};
 use super::query::{Effect, Event, Looked, Patience, Query, Reply, Rules};
 use super::question::Question;
-use super::replies::{Bench, Material, with_room};
+use super::replies::{Bench, Material};
 use super::responses::Ended;
 use super::task::{Task, Waiting, Wants, label, name, rules};
 use super::tasks::Tasks;
 use super::trace::{Steps, Tracing};
 use crate::dns::arrival::Arrival;
-use crate::limits::{
-    PHASE_TIME_EVERY, WORK_COPIES_MAX, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, WORK_TASKS_MAX,
-};
+use crate::limits::{PHASE_TIME_EVERY, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, WORK_TASKS_MAX};
 use crate::policy::phase::Phase;
 use crate::policy::upstream::UpstreamId;
 use crate::policy::{Decision, Hit, Policy, RuleId};
 use crate::serve::job::{Inbox, Job};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{
-    CACHE_LOOKS, CACHE_STORED, DIVERTED, PHASE_TIME, PHASE_TIME_SUM, RULE_HITS, RULE_WOULD, TRACES,
-    WORK_REFUSED, WORKER_JOBS,
+    CACHE_LOOKS, CACHE_STORED, PHASE_TIME, PHASE_TIME_SUM, RULE_HITS, RULE_WOULD, TRACES, WORK_REFUSED,
+    WORKER_JOBS,
 };
 use crate::stats::labels::{
     CACHE_FAILURE, CACHE_FRESH, CACHE_MISS, CACHE_PREFETCH, CACHE_STALE, DROPPED_LATE, DROPPED_RULE,
@@ -88,7 +85,7 @@ impl Hands {
         self.wants.see(snapshot);
         let is_sampled = self.is_sampled() || job.is_traced;
         let steps = self.tracing.to.as_ref().filter(|_| is_sampled || self.wants.traces);
-        let steps = steps.map(|_| self.spare_steps.take().unwrap_or_else(Steps::new));
+        let steps = steps.map(|_| self.spare_steps.take().unwrap_or_default());
         let query = Query::new(job.asked, job.connection.is_some(), self.patience);
         let phase = self.is_timed().then_some((Phase::Route, job.asked));
         let task = Task { steps, is_sampled, phase, ..Task::new(query, job, Some(desk), snapshot) };
@@ -291,24 +288,6 @@ impl Hands {
         }
     }
 
-    /// Sends a copy, unless too many are out.
-    fn copy(&mut self, task: &mut Task, about: &About<'_>, rule: RuleId, upstream: UpstreamId) -> Event {
-        let most = if self.copies < WORK_COPIES_MAX { usize::MAX } else { 0 };
-        let Some(number) = self.tasks.reserve(most) else { return Event::Done };
-        let deadline = about.now + self.patience.query;
-        let ask = about.question.ask(about.policy, upstream, task.packet(), deadline, true);
-        let mut copy = Copy::new(label(about.policy, Some(rule)));
-        match self.conductor.ask(&task.snapshot, &ask, Waiter(number), about.now, &mut self.ledger) {
-            Asked::Waiting | Asked::Joined => self.wheel.set(number, self.micros(deadline)),
-            // There will be nothing to compare.
-            Asked::Refused(_) => drop(copy.theirs(&[])),
-        }
-        self.copies += 1;
-        self.tasks.put(number, Waiting::Copy(copy));
-        task.copy = Some(number);
-        Event::Done
-    }
-
     /// Stores a response: all who waited for it have asked the same.
     pub(super) fn store_once(&mut self, key: &Key<'_>, ended: &mut Ended, now: Instant) {
         if ended.stored.replace(key.view) != Some(key.view) {
@@ -344,7 +323,7 @@ impl Hands {
     }
 
     /// Makes the reply of a query as if it had arrived so.
-    fn make_for(
+    pub(super) fn make_for(
         &mut self,
         task: &mut Task,
         about: &About<'_>,
@@ -409,48 +388,6 @@ impl Hands {
             self.compare(number, task, about, ended);
         }
         Event::Done
-    }
-
-    /// The client has its reply, which the copy's answer is compared with: with the whole of it, however
-    /// little the client can take.
-    fn compare(&mut self, number: u32, task: &mut Task, about: &About<'_>, ended: Option<&mut Ended>) {
-        if self.bench.is_truncated() && task.reply != Reply::Truncated {
-            let (account, roomy) = (task.job.account, with_room(&task.job.arrival));
-            self.make_for(task, about, &roomy, ended);
-            task.job.account = account;
-        }
-        let reply = self.bench.reply();
-        let Some(Waiting::Copy(copy)) = self.tasks.get_mut(number) else { return };
-        if reply.is_empty() {
-            // There is nothing to compare.
-            self.conductor.cancel(Waiter(number));
-            return self.drop_copy(number);
-        }
-        if let Some(result) = copy.ours(reply) {
-            self.compared(number, result);
-        }
-    }
-
-    /// A copy has its answer; an empty one if there is none.
-    pub(super) fn copy_answered(&mut self, number: u32, message: &[u8]) {
-        self.wheel.stop(number);
-        let Some(Waiting::Copy(copy)) = self.tasks.get_mut(number) else { return };
-        if let Some(result) = copy.theirs(message) {
-            self.compared(number, result);
-        }
-    }
-
-    fn compared(&mut self, number: u32, result: usize) {
-        if let Some(Waiting::Copy(copy)) = self.tasks.get_mut(number) {
-            self.ledger.count(DIVERTED.at([copy.rule, result]));
-        }
-        self.drop_copy(number);
-    }
-
-    pub(super) fn drop_copy(&mut self, number: u32) {
-        self.wheel.stop(number);
-        self.tasks.release(number);
-        self.copies -= 1;
     }
 
     /// The query waits. Without a client it does so without the job, which others need.

@@ -6,6 +6,7 @@
 pub mod cache;
 mod calls;
 pub mod conductor;
+mod copies;
 mod divert;
 mod errands;
 mod guests;

@@ -201,7 +201,7 @@ impl Supposed {
 
     fn rcode_of(&self, upstream: &str) -> u16 {
         let saying = self.rcodes.iter().rev().find(|saying| saying.is_of(upstream));
-        saying.map_or(u16::from(rcode::NOERROR), |saying| saying.what)
+        saying.map_or(rcode::NOERROR.into(), |saying| saying.what)
     }
 
     fn response(&self, upstream: &str) -> Response {

@@ -55,6 +55,7 @@ pub(super) struct Kept {
 
 /// What waits for an answer, or a timer.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are queries")]
 pub(super) enum Waiting {
     Query(Task),
     Copy(Copy),

@@ -1,12 +1,14 @@
 //! An answer to one question, as an answer to another.
 
+use alloc::vec::Vec;
+
 use super::super::consts::{HEADER_LEN, POINTER};
 use super::super::name::eq_ignore_case;
 use super::{Damaged, Message, Part, each_record, names};
 
 /// Writes `message` into `out`, which is emptied before, with another question: its name, type and class. The
 /// records whose owner was the name that `message` is about have the new one. No other name is changed, and
-/// none is compressed any more.
+/// none is compressed after that.
 ///
 /// # Errors
 /// [`Damaged`] if it is not sound, or has become too long.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::abi::{REPLY_LEN, REQUEST_LEN};
+use super::abi::{REPLY_LEN, REQUEST_LEN, SCRATCH_LEN};
 use super::call::Call;
 use crate::dns::arrival::Transport;
 use crate::dns::consts::HEADER_LEN;
@@ -187,4 +187,16 @@ fn address(bytes: &mut [u8; REQUEST_LEN], at: usize, port_at: usize, address: So
 /// A number that a guest has set in the request at the beginning of `area`.
 pub(super) fn u32_at(area: &[u8], at: usize) -> usize {
     area.get(at..at + 4).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+}
+
+/// Says what is wrong with a condition: the column, the length of a message, and the message, cut to what
+/// fits.
+pub(super) fn wrong_condition(scratch: &mut [u8], column: usize, message: &str) {
+    let room = SCRATCH_LEN.min(scratch.len()).saturating_sub(8);
+    let message = &message.as_bytes()[..message.len().min(room)];
+    let numbers = [column as u32, message.len() as u32].map(u32::to_le_bytes).concat();
+    let bytes = [numbers.as_slice(), message].concat();
+    if let Some(there) = scratch.get_mut(..bytes.len()) {
+        there.copy_from_slice(&bytes);
+    }
 }

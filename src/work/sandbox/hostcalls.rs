@@ -8,7 +8,7 @@ mod queries;
 use wasmi::errors::LinkerError;
 use wasmi::{Caller, Error, Linker, ValType};
 
-use super::abi::{MODULE, Refusal, SCRATCH_LEN};
+use super::abi::{MODULE, Refusal};
 use super::host::{Host, Stop};
 use crate::limits::{GUEST_BYTES_A_FUEL, GUEST_HOSTCALL_FUEL};
 use crate::stats::app_labels as labels;
@@ -117,7 +117,7 @@ hostcalls! {
         [Denied "not at or below a name of `[allow] cache_purge`", Invalid "not a name", Limit "too many \
         orders"];
     open(ptr: i32, len: i32) -> i32
-        "Connects to a local socket: its path, as `[allow] sockets` has it. Returns a token, by which the \
+        "Connects to a local socket: by its path, which `[allow] sockets` has. Returns a token, by which the \
          socket is used; DONE brings 0 when it is open, or CLOSED."
         [Denied "not in `[allow] sockets`", Limit "too many sockets", State "with `isolation = \"query\"`"];
     send(socket: i32, ptr: i32, len: i32) -> i32
@@ -179,18 +179,6 @@ fn answer<R: From<i32>>(
         None => return Err(Error::host(Stop::Time)),
     }
     Ok(value)
-}
-
-/// Says what is wrong with a condition: the column, the length of a message, and the message, cut to what
-/// fits.
-pub(super) fn wrong_condition(scratch: &mut [u8], column: usize, message: &str) {
-    let room = SCRATCH_LEN.min(scratch.len()).saturating_sub(8);
-    let message = &message.as_bytes()[..message.len().min(room)];
-    let numbers = [column as u32, message.len() as u32].map(u32::to_le_bytes).concat();
-    let bytes = [numbers.as_slice(), message].concat();
-    if let Some(there) = scratch.get_mut(..bytes.len()) {
-        there.copy_from_slice(&bytes);
-    }
 }
 
 impl Host {

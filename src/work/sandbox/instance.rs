@@ -7,6 +7,7 @@ use wasmi::{Error, Linker, Memory, Store, TrapCode, TypedFunc, TypedResumableCal
 
 use super::abi::{AREA_LEN, Kind, REPLY_AT, REPLY_LEN, Refusal, SCRATCH_AT, SCRATCH_LEN, VERSION};
 use super::app::{App, Registered};
+use super::area;
 use super::host::{Host, Stop};
 use super::hostcalls;
 use super::settings::Isolation;
@@ -101,13 +102,16 @@ impl fmt::Display for Trap {
 /// Looks at a condition that a guest registers, while it is loaded.
 pub(super) type Conditions<'a> = &'a mut dyn FnMut(&mut Registered);
 
+/// What a guest is told of events by: kind, token, length.
+type OnEvent = TypedFunc<(i32, i32, i32), i64>;
+
 /// An instance.
 #[derive(Debug)]
 pub(super) struct Instance {
     store: Store<Host>,
     memory: Memory,
     area: usize,
-    event: TypedFunc<(i32, i32, i32), i64>,
+    event: OnEvent,
     fuel: u64,
 }
 
@@ -145,7 +149,7 @@ impl Instance {
         app: &App,
         fuel: u64,
         conditions: Conditions<'_>,
-    ) -> Result<(Memory, usize, TypedFunc<(i32, i32, i32), i64>), Trap> {
+    ) -> Result<(Memory, usize, OnEvent), Trap> {
         let trap = |error: Error| Trap::of(&error);
         // With an instance for each query, a start is part of what each takes.
         let times = if app.manifest.isolation == Isolation::App { GUEST_START_TIMES } else { 1 };
@@ -255,6 +259,6 @@ fn looked_at(memory: &mut [u8], host: &mut Host, conditions: Conditions<'_>) -> 
     conditions(registered);
     let Err((column, message)) = &registered.outcome else { return 0 };
     let scratch = memory.get_mut(area + SCRATCH_AT..area + SCRATCH_AT + SCRATCH_LEN).unwrap_or_default();
-    hostcalls::wrong_condition(scratch, *column, message);
+    area::wrong_condition(scratch, *column, message);
     Refusal::Invalid as i32
 }

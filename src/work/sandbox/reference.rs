@@ -83,8 +83,8 @@ and once for a trial when the module is loaded: orders of a trial are
 not carried out, and its log is shown only if it fails. A start that returns another number than 0, traps or
 takes too long is an error of the operator's reload, which changes nothing.
 
-When an instance traps (an error of WebAssembly, its time, too many hostcalls, an address outside of its memory
-in a hostcall) it is thrown away, and no byte of it is used again. All queries that it had get the
+When an instance traps (an error of WebAssembly, its time, too many hostcalls, an address outside of its
+memory in a hostcall) it is thrown away, and no byte of it is used again. All queries that it had get the
 `fallback_action` of the manifest; none is tried twice. A fresh instance takes its place at once. ";
 
 const HELD: &str = "
@@ -271,8 +271,8 @@ fn limits(text: &mut String) {
         "\n## Time and other limits\n\n\
          Time is counted, not measured: an instruction burns a unit of fuel, {GUEST_BYTES_A_FUEL} bytes that \
          are copied another, and a hostcall {GUEST_HOSTCALL_FUEL} and what it takes. A millisecond of `time` \
-         in the manifest is {FUEL_A_MILLISECOND} units. An event has `time`, a start {GUEST_START_TIMES} times \
-         that, or with `isolation = \"query\"` the same.\n\n| what | limit | beyond |\n|---|---|---|\n"
+         in the manifest is {FUEL_A_MILLISECOND} units. An event has `time`, a start {GUEST_START_TIMES} \
+         times that, or with `isolation = \"query\"` the same.\n\n| what | limit | beyond |\n|---|---|---|\n"
     );
     let rows = [
         ("bytes of a module".to_owned(), GUEST_MODULE_LEN_MAX, "refused"),

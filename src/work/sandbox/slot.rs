@@ -218,7 +218,7 @@ impl Slot {
         match self.breaker.trapped(with.now, restart) {
             Some(pause) => self.turn_off(trap, pause, with),
             None if self.app.manifest.isolation == Isolation::App && self.replaced.is_none() => {
-                self.start(with)
+                self.start(with);
             }
             None => {}
         }

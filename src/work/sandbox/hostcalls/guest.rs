@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::super::abi::{REPLY_LEN, Refusal, SCRATCH_AT, SCRATCH_LEN};
 use super::super::app::Registered;
-use super::super::area::phase_number;
+use super::super::area::{phase_number, wrong_condition};
 use super::super::host::{Host, Lines, Span, Stop};
 use crate::limits::{GUEST_CONDITION_LEN_MAX, GUEST_HOOKS_MAX, GUEST_LINE_LEN_MAX};
 use crate::log::Level;
@@ -112,7 +112,10 @@ impl Guest<'_> {
             4 => 4,
             6 => 16,
             // Nothing is read, but a pointer may still be wrong.
-            _ => self.range(ptr, 0).map_err(No::from).and(Err(Refusal::Invalid.into()))?,
+            _ => {
+                self.range(ptr, 0)?;
+                return Err(Refusal::Invalid.into());
+            }
         };
         let range = self.range(ptr, len)?;
         if !self.host.app.manifest.allow.geo {
@@ -172,7 +175,7 @@ impl Guest<'_> {
     pub(super) fn hooked(&mut self, registered: &Registered) -> Answer {
         let Err((column, message)) = &registered.outcome else { return Ok(0) };
         let area = self.area();
-        super::wrong_condition(area.get_mut(SCRATCH_AT..).unwrap_or_default(), *column, message);
+        wrong_condition(area.get_mut(SCRATCH_AT..).unwrap_or_default(), *column, message);
         Err(Refusal::Invalid.into())
     }
 

@@ -31,7 +31,7 @@ fn what_a_phase_does_not_allow_is_the_fallback() {
             app.upstreams = vec![9];
             let mut lab = Lab::new(vec![app]);
             let called = lab.call_in(phase, 0, 1, &[], Later::default());
-            let bad = lab.count(&GUEST_REPLIES_BAD, [1, BAD_REPLY_VERDICT]);
+            let bad = lab.count(GUEST_REPLIES_BAD, [1, BAD_REPLY_VERDICT]);
             if phase == Phase::Done {
                 assert_eq!((called, bad), (Called::Pass, 0));
             } else {

@@ -56,11 +56,11 @@ fn an_instance_that_traps_is_thrown_away() {
         let mut lab = lab(bytes);
         for token in 1..=3 {
             assert_eq!(lab.call_both(token), Called::Failed);
-            assert_eq!(lab.count(&GUEST_TRAPS, [1, why]), u64::from(token), "{why}");
-            assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_START]), u64::from(token) + 1, "{why}");
+            assert_eq!(lab.count(GUEST_TRAPS, [1, why]), u64::from(token), "{why}");
+            assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_START]), u64::from(token) + 1, "{why}");
         }
-        let traps: u64 = (0..TRAP.len).map(|why| lab.count(&GUEST_TRAPS, [1, why])).sum();
-        assert_eq!((traps, lab.count(&GUEST_TRAPS, [2, why])), (3, 0));
+        let traps: u64 = (0..TRAP.len).map(|why| lab.count(GUEST_TRAPS, [1, why])).sum();
+        assert_eq!((traps, lab.count(GUEST_TRAPS, [2, why])), (3, 0));
     }
 }
 
@@ -70,18 +70,18 @@ fn what_is_too_much_is_refused_and_counted() {
         let mut lab = lab(&bytes);
         for token in 1..=3 {
             assert_eq!(lab.call_both(token), Called::Pass);
-            assert_eq!(lab.count(&GUEST_MEMORY_REFUSED, [1]), u64::from(token));
+            assert_eq!(lab.count(GUEST_MEMORY_REFUSED, [1]), u64::from(token));
         }
         lab.tick(Duration::from_secs(1));
         assert!((128 << 10..=4 << 20).contains(&lab.sandbox.gauges().app(1).memory()));
     }
     let mut lab = lab(&hostile!("log"));
     assert_eq!(lab.call_both(1), Called::Pass);
-    assert_eq!(lab.count(&GUEST_LOG_DROPPED, [1]), 897);
-    assert_eq!(lab.count(&GUEST_HOSTCALLS_REFUSED, [1, HOSTCALL_LIMIT]), 897);
+    assert_eq!(lab.count(GUEST_LOG_DROPPED, [1]), 897);
+    assert_eq!(lab.count(GUEST_HOSTCALLS_REFUSED, [1, HOSTCALL_LIMIT]), 897);
     lab.now += Duration::from_secs(1);
     assert_eq!(lab.call_both(2), Called::Pass);
-    assert_eq!(lab.count(&GUEST_LOG_DROPPED, [1]), 2 * 897, "there are three more a second later");
+    assert_eq!(lab.count(GUEST_LOG_DROPPED, [1]), 2 * 897, "there are three more a second later");
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn replies_that_are_not_true_are_not_taken() {
     for (bytes, why) in replies {
         let mut lab = lab(bytes);
         assert_eq!(lab.call_both(1), Called::Failed);
-        assert_eq!(lab.count(&GUEST_REPLIES_BAD, [1, why]), 1);
-        let bad: u64 = (0..BAD_REPLY.len).map(|why| lab.count(&GUEST_REPLIES_BAD, [1, why])).sum();
-        let traps: u64 = (0..TRAP.len).map(|why| lab.count(&GUEST_TRAPS, [1, why])).sum();
+        assert_eq!(lab.count(GUEST_REPLIES_BAD, [1, why]), 1);
+        let bad: u64 = (0..BAD_REPLY.len).map(|why| lab.count(GUEST_REPLIES_BAD, [1, why])).sum();
+        let traps: u64 = (0..TRAP.len).map(|why| lab.count(GUEST_TRAPS, [1, why])).sum();
         assert_eq!((bad, traps), (1, 0), "{why}");
     }
 }
@@ -136,7 +136,7 @@ fn nobody_finishes_queries_of_others() {
     }
     assert_eq!(lab.call(0, 6), Called::Pass);
     assert_eq!(lab.sandbox.take_finished(), None);
-    assert_eq!(lab.count(&GUEST_HOSTCALLS_REFUSED, [1, HOSTCALL_NOT_FOUND]), 999);
+    assert_eq!(lab.count(GUEST_HOSTCALLS_REFUSED, [1, HOSTCALL_NOT_FOUND]), 999);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn what_is_held_for_ever_is_forgotten() {
         assert_eq!(lab.call_both(token), Called::Later);
     }
     assert_eq!(lab.call_both(5), Called::Failed, "it holds four");
-    assert_eq!(lab.count(&APP_VERDICTS, [1, 4]), 5);
+    assert_eq!(lab.count(APP_VERDICTS, [1, 4]), 5);
     lab.sandbox.forget(2);
     assert_eq!(lab.call_both(6), Called::Later);
     assert_eq!(lab.call_both(7), Called::Failed);
@@ -165,16 +165,16 @@ fn who_registers_other_hooks_than_when_it_was_loaded_is_off() {
     let app = load(manifest("a"), &hostile!("hooks")).unwrap();
     assert_eq!(app.hooks.len(), 1);
     let mut lab = Lab::new(vec![app, neighbour()]);
-    assert_eq!(lab.count(&GUEST_TRAPS, [1, TRAP_HOOKS]), 1);
+    assert_eq!(lab.count(GUEST_TRAPS, [1, TRAP_HOOKS]), 1);
     assert_eq!(lab.call_both(1), Called::Failed);
     lab.tick(Duration::from_millis(900));
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_START]), 1);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_START]), 1);
     lab.tick(Duration::from_millis(100));
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_START]), 2, "a second later it is tried again");
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_START]), 2, "a second later it is tried again");
     lab.tick(Duration::from_millis(1900));
-    assert_eq!(lab.count(&GUEST_TRAPS, [1, TRAP_HOOKS]), 2, "and then after two");
+    assert_eq!(lab.count(GUEST_TRAPS, [1, TRAP_HOOKS]), 2, "and then after two");
     lab.tick(Duration::from_millis(100));
-    assert_eq!(lab.count(&GUEST_TRAPS, [1, TRAP_HOOKS]), 3);
+    assert_eq!(lab.count(GUEST_TRAPS, [1, TRAP_HOOKS]), 3);
 }
 
 #[test]
@@ -188,15 +188,15 @@ fn five_traps_turn_an_application_off() {
             assert_eq!(lab.call_both(token), Called::Failed);
         }
         let (traps, starts) =
-            (lab.count(&GUEST_TRAPS, [1, TRAP_UNREACHABLE]), lab.count(&APP_EVENTS, [1, APP_EVENT_QUERY]));
+            (lab.count(GUEST_TRAPS, [1, TRAP_UNREACHABLE]), lab.count(APP_EVENTS, [1, APP_EVENT_QUERY]));
         assert_eq!((traps, starts), (u64::from(token), u64::from(token)));
         assert_eq!(lab.sandbox.gauges().app(1).state(), crate::stats::gauges::AppState::Off);
         // It is not asked.
         assert_eq!(lab.call_both(99), Called::Failed);
-        assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token));
+        assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token));
         lab.tick(Duration::from_millis(pause * 1000 - 1));
         assert_eq!(lab.call_both(99), Called::Failed);
-        assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token));
+        assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token));
         assert!(lab.sandbox.next_deadline().unwrap() <= lab.now + Duration::from_millis(1));
         lab.tick(Duration::from_millis(1));
     }
@@ -205,7 +205,7 @@ fn five_traps_turn_an_application_off() {
         lab.now += Duration::from_millis(2600);
         token += 1;
         assert_eq!(lab.call_both(token), Called::Failed);
-        assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token));
+        assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token));
     }
     // And after a minute without any, the pause is the shortest again.
     lab.tick(Duration::from_secs(60));
@@ -215,7 +215,7 @@ fn five_traps_turn_an_application_off() {
     lab.tick(Duration::from_secs(1));
     token += 5;
     assert_eq!(lab.call(0, 1), Called::Failed);
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token) + 1);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_QUERY]), u64::from(token) + 1);
 }
 
 #[test]

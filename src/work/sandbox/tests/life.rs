@@ -75,7 +75,7 @@ fn a_query_is_held_while_somebody_is_asked() {
     let answer = answer(&lab.query);
     lab.brings((instance, token), Brought::Answer(&answer));
     assert_eq!(lab.sandbox.take_finished(), Some((10, Called::Failed)), "it answers the other's question");
-    assert_eq!(lab.count(&GUEST_REPLIES_BAD, [1, BAD_REPLY_QUESTION]), 1);
+    assert_eq!(lab.count(GUEST_REPLIES_BAD, [1, BAD_REPLY_QUESTION]), 1);
     lab.brings((second.0, second.1), Brought::Answer(&answer));
     assert_eq!(lab.sandbox.take_finished(), None, "that one is not held");
     assert_eq!(lab.call(0, 11), Called::Later);
@@ -86,8 +86,8 @@ fn a_query_is_held_while_somebody_is_asked() {
     assert_eq!(reply[..4], [0x12, 0x34, 0x85, 0x83], "ID and RD of the query; AA, as that is allowed");
     assert_eq!(reply[4..], lab.query[4..]);
     lab.brings((third.0, third.1), Brought::Answer(&answer));
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_DONE]), 3, "nothing is told twice");
-    assert_eq!(lab.count(&APP_VERDICTS, [1, 1]), 2, "what is not held has none");
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_DONE]), 3, "nothing is told twice");
+    assert_eq!(lab.count(APP_VERDICTS, [1, 1]), 2, "what is not held has none");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn timers_run_out_and_are_cancelled() {
     while lab.sandbox.take_order().is_some() {}
     lab.brings((instance, token), Brought::Time);
     assert_eq!(lab.call(0, 3), Called::Code(1, None));
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_TIMER]), 1);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_TIMER]), 1);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn an_instance_that_goes_leaves_nothing_open() {
     assert_eq!(left, ["1 Close(1)", "2 Cancel(2)", "3 Cancel(3)"]);
     // What comes for it is for nobody: its successor has another number.
     lab.brings((first, 3), Brought::Unanswered(Outcome::Timeout));
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_DONE]), 0);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_DONE]), 0);
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn counters_lines_and_the_configuration_are_the_guests_own() {
     let app = load_generous(&with(&["metric", "config", "log"], "", body));
     let mut lab = Lab::with(tools, vec![app]);
     assert_eq!([lab.call(0, 1), lab.call(0, 2)], [Called::Pass; 2]);
-    assert_eq!((lab.count(&APP_METRICS, [0, 0]), lab.count(&APP_METRICS, [0, 1])), (0, 10));
+    assert_eq!((lab.count(APP_METRICS, [0, 0]), lab.count(APP_METRICS, [0, 1])), (0, 10));
     drop(lab);
     let lines: Vec<String> = writer.into_lines().into_iter().map(|line| line.message).collect();
     assert_eq!(lines, ["a: colour", "a: colour"]);
@@ -315,11 +315,11 @@ fn an_application_changes_without_losing_a_query() {
     assert_eq!(lab.call(0, 50), Called::Later);
     // The same again: it keeps its instance.
     lab.refresh(vec![load(manifest("a"), &version(3, 50)).unwrap()]);
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_START]), 1);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_START]), 1);
     assert_eq!(lab.call(0, 1), Called::Code(3, None));
     // Another one: queries get that of their own snapshot.
     lab.refresh(vec![load(manifest("a"), &version(5, 51)).unwrap()]);
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_START]), 2);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_START]), 2);
     let new = Arc::clone(&lab.apps);
     for _ in 0..3 {
         assert_eq!(lab.call(0, 1), Called::Code(5, None));
@@ -332,7 +332,7 @@ fn an_application_changes_without_losing_a_query() {
     assert_eq!(lab.sandbox.take_finished(), None);
     lab.tick(Duration::from_millis(1));
     assert_eq!(lab.sandbox.take_finished(), Some((50, Called::Code(3, None))), "it was told to stop");
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_STOP]), 1);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_STOP]), 1);
     lab.apps = old;
     assert_eq!(lab.call(0, 1), Called::Failed, "that one is gone");
     lab.apps = new;
@@ -341,9 +341,9 @@ fn an_application_changes_without_losing_a_query() {
     // One that holds nothing goes once no query of its snapshot can come; and then there is none.
     lab.refresh(vec![]);
     lab.tick(Duration::from_millis(999));
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_STOP]), 1);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_STOP]), 1);
     lab.tick(Duration::from_millis(1));
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_STOP]), 2);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_STOP]), 2);
     assert_eq!(lab.sandbox.gauges().app(1).state(), crate::stats::gauges::AppState::Gone);
     assert_eq!(lab.sandbox.next_deadline(), None);
 }
@@ -381,11 +381,11 @@ fn each_query_may_have_an_instance_of_its_own() {
     alone.isolation = Isolation::Query;
     let mut lab = Lab::new(vec![load(alone.clone(), &counts).unwrap()]);
     assert_eq!([1, 2].map(|token| lab.call(0, token)), [Called::Code(1, None); 2]);
-    assert_eq!(lab.count(&APP_EVENTS, [1, APP_EVENT_START]), 2);
+    assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_START]), 2);
     // It can hold none, and nothing is told to it.
     let mut lab = Lab::new(vec![load(alone.clone(), &event("", "(i64.const 4)")).unwrap()]);
     assert_eq!(lab.call(0, 1), Called::Failed);
-    assert_eq!(lab.count(&GUEST_REPLIES_BAD, [1, BAD_REPLY_VERDICT]), 1);
+    assert_eq!(lab.count(GUEST_REPLIES_BAD, [1, BAD_REPLY_VERDICT]), 1);
     let mut lab = Lab::new(vec![
         load(alone, &with(&["timer"], CODE, "(call $code (call $timer (i32.const 1)))")).unwrap(),
     ]);
@@ -467,7 +467,7 @@ fn a_counter_of_a_guest_does_not_wrap() {
         (drop (call $metric (i32.const 0) (i64.const 0xffffffff))) (i64.const 0)";
     let mut lab = Lab::new(vec![load_generous(&with(&["metric"], "", body))]);
     assert_eq!([lab.call(0, 1), lab.call(0, 2)], [Called::Pass; 2]);
-    assert_eq!(lab.count(&APP_METRICS, [0, 0]), 0xffff_ffff);
+    assert_eq!(lab.count(APP_METRICS, [0, 0]), 0xffff_ffff);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn every_pointer_is_checked_before_anything_else() {
                 }
                 let mut lab = Lab::new(vec![load_generous(&caller(hostcall, &arguments))]);
                 assert_eq!(lab.call(0, 1), Called::Failed, "{}{arguments:?}", hostcall.name);
-                assert_eq!(lab.count(&GUEST_TRAPS, [1, TRAP_POINTER]), 1, "{}{arguments:?}", hostcall.name);
+                assert_eq!(lab.count(GUEST_TRAPS, [1, TRAP_POINTER]), 1, "{}{arguments:?}", hostcall.name);
                 assert!(lab.sandbox.take_order().is_none());
                 tried += 1;
             }
