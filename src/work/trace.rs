@@ -96,10 +96,6 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn new() -> Box<Self> {
-        Box::new(Self { steps: Vec::with_capacity(TRACE_STEPS_MAX), ..Self::default() })
-    }
-
     /// Notes a step, as far as there is room.
     pub(super) fn note(&mut self, step: &'static str, since: Instant) {
         if self.steps.len() < TRACE_STEPS_MAX {
