@@ -71,7 +71,7 @@ mod tests {
             ("", "abc", 3),
             ("abc", "", 3),
             ("dst", "dst", 0),
-            ("dst", "src", 2),
+            ("dst", "src", 3),
             ("qtpye", "qtype", 1),
             ("qtyp", "qtype", 1),
             ("qqtype", "qtype", 1),

@@ -13,7 +13,7 @@ use super::task::rules;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{HEADER_LEN, flag, rcode};
 use crate::dns::message::Message;
-use crate::limits::{SAME_SERVER_AFTER, SUPPOSED_RTT};
+use crate::limits::{QUERY_TIMEOUT_CEILING_MS, SAME_SERVER_AFTER, SUPPOSED_RTT};
 use crate::log::Log;
 use crate::policy::facts::{Later, Outcome, Tags};
 use crate::policy::phase::Phase;
@@ -201,7 +201,7 @@ impl Supposed {
 
     fn rcode_of(&self, upstream: &str) -> u16 {
         let saying = self.rcodes.iter().rev().find(|saying| saying.is_of(upstream));
-        saying.map_or(rcode::NOERROR.into(), |saying| saying.what)
+        saying.map_or_else(|| rcode::NOERROR.into(), |saying| saying.what)
     }
 
     fn response(&self, upstream: &str) -> Response {
@@ -313,7 +313,7 @@ pub fn rehearse(handed: &Handed<'_>, supposed: &Supposed, audience: &mut impl Au
             }
             Effect::Ask(upstream) => {
                 audience.tell(&Step::Asked(upstream));
-                stage.ask(policy, upstream, now)
+                stage.ask(policy, upstream, query.has_something(), now)
             }
             Effect::Copy(_, upstream) => done(audience, &Step::Copied(upstream)),
             Effect::Store => done(audience, &Step::Stored(query.view().flatten())),
@@ -381,11 +381,13 @@ impl Guests {
 }
 
 impl Stage<'_> {
-    fn ask(&mut self, policy: &Policy, upstream: UpstreamId, now: Instant) -> Event {
+    fn ask(&mut self, policy: &Policy, upstream: UpstreamId, has_something: bool, now: Instant) -> Event {
         let Some(asked) = policy.upstreams().get(usize::from(upstream)) else { return Event::Asked };
         let response = self.supposed.response(&asked.name);
         let takes = match response.outcome {
             Outcome::Ok => self.supposed.rtt,
+            // With something stale at hand, an answer is hoped for as long as the query has time.
+            Outcome::Timeout if has_something => Duration::from_millis(QUERY_TIMEOUT_CEILING_MS + 1),
             Outcome::Timeout => gives_up_after(asked),
             Outcome::Refused | Outcome::Bad => Duration::ZERO,
         };

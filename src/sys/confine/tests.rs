@@ -385,7 +385,7 @@ fn a_worker_connects_to_local_sockets_only_where_an_application_does() {
             let connected = std::thread::spawn(move || {
                 confined.thread(Class::Worker).unwrap();
                 let mut stream = mio::net::UnixStream::connect(path)?;
-                stream.write_vectored(&[io::IoSlice::new(b"line")])?;
+                assert_eq!(stream.write_vectored(&[io::IoSlice::new(b"line")])?, 4);
                 mio::net::UnixDatagram::unbound().map(|_| ())
             });
             match granted {
