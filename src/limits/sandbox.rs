@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Fuel that is burnt in a millisecond: the unit of an application's time. Fuel is counted, not measured: an
 /// event takes the same share of its time on every machine. On a core of 2.6 GHz a loop that does
 /// nothing but branch burns 0.93 million in a millisecond of CPU time, `memory.fill` and `memory.grow` 1.6
-/// million, decisions about queries 2.4 million, arithmetic 4 million. So a millisecond of fuel is hardly more
-/// than one.
+/// million, decisions about queries 2.4 million, arithmetic 4 million. So a millisecond of fuel is hardly
+/// more than one.
 pub const FUEL_A_MILLISECOND: u64 = 1_000_000;
 /// What a start has more of than an event: an application may read a long list there.
 pub const GUEST_START_TIMES: u32 = 100;

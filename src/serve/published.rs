@@ -144,7 +144,8 @@ impl Follower {
         }
     }
 
-    /// Nothing is answered from here on before [`refresh`](Self::refresh) is called again.
+    /// Nothing is answered from here on before [`refresh`](Self::refresh) is called again. Not for a thread
+    /// that has to see each snapshot: one that rests may pass some over.
     #[inline]
     pub fn rest(&mut self) {
         if !std::mem::replace(&mut self.is_resting, true) {

@@ -25,7 +25,8 @@ impl Snapshots {
         &self.newest
     }
 
-    /// Takes a newer snapshot, if there is one: whether there was. Those whose jobs are all late are let go.
+    /// Takes a newer snapshot, if there is one: whether there was. None is passed over, as whoever publishes
+    /// waits for a worker: there may be jobs of each. Those whose jobs are all late are let go.
     pub(super) fn refresh(&mut self, now: Instant) -> bool {
         self.follower.refresh();
         let is_newer = !Arc::ptr_eq(&self.newest, self.follower.current());
@@ -40,11 +41,6 @@ impl Snapshots {
             self.kept.retain(|(replaced, _)| now.saturating_duration_since(*replaced) < WORK_SNAPSHOT_KEPT);
         }
         is_newer
-    }
-
-    /// Nothing is done from here on before it looks for a newer one.
-    pub(super) fn rest(&mut self) {
-        self.follower.rest();
     }
 
     /// The snapshot with this serial, unless it is too old.

@@ -169,7 +169,6 @@ impl Worker {
 
     /// Waits until something happens, or is due.
     fn sleep(&mut self) -> io::Result<()> {
-        self.snapshots.rest();
         let Self { hands, orders, .. } = self;
         let is_idle = || hands.inboxes.iter().all(Inbox::is_empty) && orders.is_empty();
         let timeout = match self.waker.rest(is_idle) {

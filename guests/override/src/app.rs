@@ -153,7 +153,9 @@ impl App {
             Action::Answer(code) => verdict::code(code, None),
             Action::Drop => verdict::DROP,
             Action::Retry(_) => match self.asked.get(usize::from(rule)) {
-                Some(Asked::Servers(places)) => places.first().map_or(verdict::FAIL, |at| verdict::retry(*at)),
+                Some(Asked::Servers(places)) => {
+                    places.first().map_or(verdict::FAIL, |place| verdict::retry(*place))
+                }
                 _ => verdict::FAIL,
             },
             Action::Forward(_) | Action::Resolve => {
@@ -175,7 +177,8 @@ impl App {
             let token = match self.asked.get(usize::from(pending.rule)) {
                 Some(Asked::Servers(places)) => {
                     let place = places.get(pending.tries);
-                    let Some(to) = place.and_then(|place| self.setup.forward.get(*place)) else { return false };
+                    let to = place.and_then(|place| self.setup.forward.get(*place));
+                    let Some(to) = to else { return false };
                     abi::forward(area, to, timeout)
                 }
                 Some(Asked::Resolver) if pending.tries == 0 => abi::resolve(area),
@@ -213,7 +216,8 @@ impl App {
 
     /// What a query gets when nobody can be asked as the rule says.
     fn fallback(&self, rule: RuleId) -> i64 {
-        let fallback = self.policy.rules().get(usize::from(rule)).map_or(Fallback::Fail, |rule| rule.fallback);
+        let rule = self.policy.rules().get(usize::from(rule));
+        let fallback = rule.map_or(Fallback::Fail, |rule| rule.fallback);
         match fallback {
             Fallback::Fail | Fallback::Stale => {
                 verdict::code(rcode::SERVFAIL.into(), Some(error::NO_REACHABLE_AUTHORITY))

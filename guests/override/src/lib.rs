@@ -1,5 +1,5 @@
-//! Rules as an application: the router of as112d, compiled from the sources of the node, reads files of rules,
-//! asks to be called in the phases that its rules name, and says of each query what they decide.
+//! Rules as an application: the router of as112d, compiled from the sources of the node. It reads files of
+//! rules, asks to be called in the phases that they name, and says of each query what they decide.
 
 #![no_std]
 
