@@ -413,7 +413,7 @@ fn a_node_keeps_one_running() {
     let [first] = resolvers(&config)[..] else { panic!("there is one") };
     is_confined(first, 256 << 20);
 
-    assert!(metric("as112_resolver_up 1") && metric("as112_resolver_starts_total 1"));
+    await_that("it is told", || metric("as112_resolver_up 1") && metric("as112_resolver_starts_total 1"));
 
     // Killed, it comes back, and the node does not notice.
     let mut before = first;

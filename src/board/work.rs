@@ -53,7 +53,8 @@ pub struct Work {
 }
 
 impl Work {
-    /// What `gauges` say now, of servers and applications with these names; nothing without workers.
+    /// What `gauges` say now, of servers and applications with these names; nothing without workers and
+    /// a resolver.
     pub(super) fn read(
         gauges: &[Arc<WorkerGauges>],
         names: &Names,
@@ -61,7 +62,7 @@ impl Work {
     ) -> Option<Self> {
         let (servers, apps) = (names.servers.iter().enumerate(), names.apps.iter().enumerate());
         let sum = |of: fn(&WorkerGauges) -> u64| gauges.iter().map(|worker| of(worker)).sum();
-        (!gauges.is_empty()).then(|| Self {
+        (!gauges.is_empty() || resolver.is_some()).then(|| Self {
             workers: gauges.len(),
             tasks: sum(WorkerGauges::tasks),
             cache_entries: sum(WorkerGauges::cache_entries),

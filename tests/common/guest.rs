@@ -85,8 +85,8 @@ pub fn node_with_app(name: &str) -> (TempDir, PathBuf) {
 pub fn counted(metrics: &str) -> (u64, u64) {
     let sum = |part: &str| {
         let lines = metrics.lines().filter(|line| line.starts_with("as112_") && line.contains(part));
-        let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-        counts.sum::<f64>() as u64
+        let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        counts.sum::<u64>()
     };
     let failures = ["guest_traps_total{", "guest_replies_bad_total{", "verdict=\"fail\""].map(sum);
     (sum("verdict=\"reply\"") + sum("verdict=\"rcode\""), failures.iter().sum())

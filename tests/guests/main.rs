@@ -4,6 +4,11 @@
 //! one is asked, the other is asked too, and must say the same. A daemon of the golden cases has it in its
 //! place. So all cases of `golden.rs` and all walks of `properties.rs` are made here again.
 
+#![allow(
+    clippy::duplicate_mod,
+    reason = "two programs of tests are part of this one, each with what is common"
+)]
+
 mod abi;
 mod author;
 mod build;

@@ -205,7 +205,7 @@ fn five_that_loop_trap_hog_and_hold_for_ever_cost_no_native_answer() {
                 let _ = socket.send(&crate::common::query(&name, 1));
                 nth += 1;
                 if nth.is_multiple_of(50) {
-                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    std::thread::park_timeout(std::time::Duration::from_millis(5));
                 }
             }
         });

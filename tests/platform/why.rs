@@ -343,9 +343,9 @@ fn counted(node: &Node) -> (BTreeMap<String, u64>, u64) {
         for (family, sign) in [("as112_rule_hits_total{", "+"), ("as112_rule_would_total{", "?")] {
             if let Some(rest) = line.strip_prefix(family)
                 && let Some((rule, rest)) = rest.strip_prefix("rule=\"").and_then(|rest| rest.split_once('"'))
-                && let Some(count) = rest.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok())
+                && let Some(count) = rest.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok())
             {
-                *hits.entry(format!("{sign}{rule}")).or_insert(0) += count as u64;
+                *hits.entry(format!("{sign}{rule}")).or_insert(0) += count;
             }
         }
     }
@@ -478,6 +478,7 @@ fn the_node_does_with_each_query_what_is_told_of_it() {
         };
         done += queries.len();
         if round % 8 == 1 {
+            #[expect(clippy::disallowed_methods, reason = "what is kept for a second has to become stale")]
             thread::sleep(Duration::from_millis(1200));
         }
         // Some of them once more: the cache has what it was told to store.

@@ -224,10 +224,7 @@ fn decided_in(
 
 /// The servers that a rule asks, one after the other, as an order names them.
 fn servers(policy: &Policy, action: Action) -> Vec<Option<u16>> {
-    let id = match action {
-        Action::Forward(id) => id,
-        _ => return vec![policy.resolver()],
-    };
+    let Action::Forward(id) = action else { return vec![policy.resolver()] };
     let upstream = &policy.upstreams()[usize::from(id)];
     if UPSTREAMS.contains(&&*upstream.name) {
         return vec![Some(id)];

@@ -125,7 +125,7 @@ const CODE: &str = "(func $code (param i32) (result i64)
 
 /// The code for a hostcall's refusal.
 const fn refused(number: i32) -> Called {
-    Called::Code((number & 255) as u16, None)
+    Called::Code((number & 255).cast_unsigned() as u16, None)
 }
 
 #[test]
