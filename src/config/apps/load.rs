@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn an_application_is_told_of_the_node_if_it_wants() {
-        let text = "[server]\nlisten = ['192.0.2.53:53']\n[identity]\nnode = 'n1.example'\n[platform]\ncolo = 'test1'\n\
+        let text = "[server]\nlisten = ['192.0.2.53:53']\n[identity]\nnode = 'n1.example'\n\
+                    [platform]\ncolo = 'test1'\n\
                     [[upstream]]\nname = 'lan'\nservers = ['192.0.2.1']\n[resolver]\naddress = '192.0.2.9'\n";
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
