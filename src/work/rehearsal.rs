@@ -294,6 +294,7 @@ pub fn rehearse(handed: &Handed<'_>, supposed: &Supposed, audience: &mut impl Au
         guests: Guests::of(handed.snapshot, now),
         said: Vec::new(),
     };
+    let mut failed = Vec::new();
     let mut effect = query.step(Event::Begin, &rules);
     loop {
         let event = match effect {
@@ -308,8 +309,14 @@ pub fn rehearse(handed: &Handed<'_>, supposed: &Supposed, audience: &mut impl Au
             }
             Effect::LookUp(view) => {
                 let KeptAnswer { kept, .. } = supposed.kept(upstream_name(policy, view));
+                // What has failed on its way is known when the query comes by again.
+                let (kept, looked) = match (kept, failed.contains(&view)) {
+                    (Kept::Miss, true) => (Kept::Failure, Looked::Failure),
+                    (Kept::Stale, true) => (kept, Looked::Held),
+                    _ => (kept, kept.looked()),
+                };
                 audience.tell(&Step::Looked(kept, view));
-                Event::Looked(kept.looked())
+                Event::Looked(looked)
             }
             Effect::Ask(upstream) => {
                 audience.tell(&Step::Asked(upstream));
@@ -317,7 +324,10 @@ pub fn rehearse(handed: &Handed<'_>, supposed: &Supposed, audience: &mut impl Au
             }
             Effect::Copy(_, upstream) => done(audience, &Step::Copied(upstream)),
             Effect::Store => done(audience, &Step::Stored(query.view().flatten())),
-            Effect::Fail => done(audience, &Step::Failed(query.view().flatten())),
+            Effect::Fail => {
+                failed.push(query.view().flatten());
+                done(audience, &Step::Failed(query.view().flatten()))
+            }
             Effect::Refused(rule, _) => done(audience, &Step::FellBack(rule)),
             Effect::Make(reply) => stage.make(reply, &query, audience),
             Effect::Send => done(audience, &Step::Sent),
