@@ -1,11 +1,11 @@
 //! Applications change while queries go on, and processes take over from each other: nothing is lost, and
 //! every reply is that of a version which was in effect at some moment of its query's life.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::calendar::Calendar;
 use crate::common::daemon::{dropped_by_loopback, is_as_shipped, wait_until};
 use crate::common::{query, with_opt};
 use crate::load::{Tally, open_loop};
@@ -18,31 +18,6 @@ const ROUTER: &str = "router = ['qname-suffix in { coded.example }']\n";
 /// Queries a second, of both kinds together.
 fn rate() -> u32 {
     if is_as_shipped() { 20_000 } else { 1600 }
-}
-
-/// Which versions were in effect when: a version, when a change to it began, and when it was over.
-#[derive(Default)]
-struct Calendar(Mutex<Vec<(u16, Instant, Option<Instant>)>>);
-
-impl Calendar {
-    fn begins(&self, version: u16) {
-        self.0.lock().expect("nobody panics").push((version, Instant::now(), None));
-    }
-
-    /// It is done: no earlier one gets queries.
-    fn is_done(&self) {
-        let mut all = self.0.lock().expect("nobody panics");
-        let earlier = all.len() - 1;
-        for (.., until) in &mut all[..earlier] {
-            until.get_or_insert_with(Instant::now);
-        }
-    }
-
-    fn had(&self, version: u16, at: Instant) -> bool {
-        let all = self.0.lock().expect("nobody panics");
-        let mut of_then = all.iter().filter(|(.., until)| until.is_none_or(|until| until >= at));
-        of_then.any(|(known, ..)| *known == version)
-    }
 }
 
 /// A query in two is one of the application's, with EDNS so that the reply says of which version it is.
@@ -63,7 +38,10 @@ fn judge(calendar: &Calendar, number: u64, reply: &[u8], at: Instant) -> Result<
     let rcode = reply[3] & 0xF;
     let is_right = match number % 2 {
         0 => rcode == 3 && reply[2] & 4 != 0,
-        _ => rcode == RCODE && error(reply).is_some_and(|version| calendar.had(version, at)),
+        _ => {
+            rcode == RCODE
+                && error(reply).is_some_and(|version| calendar.had(at, |had| had == usize::from(version)))
+        }
     };
     if is_right { Ok(()) } else { Err(format!("rcode {rcode}, error {:?}", error(reply))) }
 }
@@ -116,7 +94,7 @@ fn two_hundred_swaps_lose_nothing() {
                 assert!(told.contains(bad.2), "{told}");
             }
             node.put("coded", ROUTER, &version(number));
-            calendar.begins(number);
+            calendar.begins(number.into());
             let began = Instant::now();
             node.reload();
             took.push(began.elapsed());
@@ -142,7 +120,7 @@ fn an_upgrade_in_the_middle_of_swaps_loses_nothing() {
     let tally = loaded(&node, &calendar, || {
         for number in 1..=20 {
             node.put("coded", ROUTER, &version(number));
-            calendar.begins(number);
+            calendar.begins(number.into());
             if number % 5 == 0 {
                 let answer = node.ask("upgrade");
                 assert!(answer["ok"] == true, "{answer}");

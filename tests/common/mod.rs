@@ -1,6 +1,7 @@
 //! What several tests share.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod calendar;
 pub mod daemon;
 pub mod decode;
 pub mod golden;

@@ -3,11 +3,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::calendar::Calendar;
 use crate::common::daemon::{PATIENCE, dropped_by_loopback, is_as_shipped};
 use crate::common::{query, with_opt};
 use crate::load::{Tally, open_loop};
@@ -41,34 +41,6 @@ fn version(number: usize) -> String {
          forward upstream s{server}"
     );
     text + if number.is_multiple_of(2) { "" } else { kept }
-}
-
-/// Which version was in force when.
-#[derive(Default)]
-struct Calendar(Mutex<Vec<(usize, Instant, Option<Instant>)>>);
-
-impl Calendar {
-    /// A change to a version begins.
-    fn begins(&self, version: usize) {
-        self.0.lock().expect("nobody panics").push((version, Instant::now(), None));
-    }
-
-    /// It is done: no earlier one is in force.
-    fn is_done(&self) {
-        let mut all = self.0.lock().expect("nobody panics");
-        let earlier = all.len() - 1;
-        for (.., until) in &mut all[..earlier] {
-            until.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Whether a version of which this is true was in force after `at`.
-    fn had(&self, at: Instant, is_it: impl Fn(usize) -> bool) -> bool {
-        // What was handed over before a change is finished by the rules that took it.
-        let all = self.0.lock().expect("nobody panics");
-        let mut since = all.iter().filter(|(.., until)| until.is_none_or(|until| until >= at));
-        since.any(|(version, ..)| is_it(*version))
-    }
 }
 
 fn servers() -> Vec<Upstream> {
