@@ -24,7 +24,7 @@ use as112d::sys::Local;
 use as112d::sys::ring::sim::SimRing;
 use as112d::zone::{self, ZoneEntry, ZoneSource};
 
-use cases::{BATCH, batch, cases, new_ledger, slot};
+use cases::{BATCH, arrival, batch, cases, new_ledger, slot};
 use common::{node, options, settings, udp};
 
 /// Zones of a node that serves many beside the built-in ones.
@@ -49,7 +49,7 @@ fn parts(criterion: &mut Criterion) {
     for case in cases() {
         let slot = slot(&case.query);
         let walk = Walk::new(&slot, HEADER_LEN).expect("a name");
-        let find = || answers.find(black_box(&slot), HEADER_LEN, &walk).map(|found| found.node_start);
+        let find = || answers.find(black_box(&slot), HEADER_LEN, walk).map(|found| found.node_start);
         group.bench_function(case.name, |bencher| bencher.iter(find));
         assert_eq!(find(), case.apex_at, "{}", case.name);
     }
@@ -58,7 +58,7 @@ fn parts(criterion: &mut Criterion) {
 
 fn answer(criterion: &mut Criterion) {
     let node = node(&[]);
-    let arrival = udp();
+    let arrival = arrival();
     let mut group = criterion.benchmark_group("answer");
     for case in cases() {
         let mut slot = [0; SLOT_PAYLOAD_LEN];
@@ -132,7 +132,7 @@ fn compile(criterion: &mut Criterion) {
     for (name, zones) in [("the built-in zones", &built_in), ("10,000 zones", &many)] {
         let compile = || Snapshot::new(black_box(zones), settings()).expect("they compile");
         group.bench_function(name, |bencher| bencher.iter(compile));
-        let last = zones.zones.last().expect("there is a zone").apex.to_string();
+        let last = zones.zones.last().expect("there is a zone").apex().to_string();
         let asked = common::query(&format!("x.{}", last.trim_end_matches('.')), 12);
         let reply = common::ask(&compile(), &udp(), &asked).expect("a reply");
         assert_eq!(reply[3] & 0xF, if name == "10,000 zones" { 3 } else { reply[3] & 0xF }, "{last}");

@@ -17,10 +17,16 @@ use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
 use as112d::sys::wake::Waker;
 use as112d::zone;
 
-use crate::common::{options, policy, query, settings, udp, with_opt};
+use crate::common::{options, policy, query, settings, tailor, udp, with_opt};
 
 /// Queries of a batch: about what a busy shard finds at a time.
 pub const BATCH: usize = 32;
+
+/// How queries arrive: from another host.
+pub fn arrival() -> Arrival {
+    let [peer, local] = ["192.0.2.7:40000", "192.175.48.1:53"].map(|at| at.parse().expect("an address"));
+    Arrival { peer, local, ..udp() }
+}
 
 /// A query, and what it gets.
 #[derive(Debug)]
@@ -67,7 +73,7 @@ fn secrets() -> Secrets {
 
 /// What such a node gets: a client's cookie, and one of its own that is fresh.
 pub fn cookie_cases() -> [Case; 2] {
-    let arrival = udp();
+    let arrival = arrival();
     let (fresh, _): (Cookie, _) = secrets().answer(&[7; 8], arrival.peer.ip(), arrival.unix_time);
     [("PTR, NXDOMAIN, client cookie", &fresh[..8]), ("PTR, NXDOMAIN, server cookie", &fresh[..])].map(
         |(name, cookie)| {
@@ -78,9 +84,34 @@ pub fn cookie_cases() -> [Case; 2] {
     )
 }
 
+/// A node of which answers depend on the client.
+pub fn node_with_clients() -> Snapshot {
+    let zones = zone::load(&options(&[])).expect("the built-in zones load");
+    Snapshot::new(&zones, Settings { tailor: Some(tailor()), ..settings() }).expect("the settings are sound")
+}
+
+/// What of its usual queries depends on nobody: without a client subnet, and with one.
+pub fn client_cases() -> [Case; 4] {
+    let [usual, plain, .., refused] = cases();
+    let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 11, 1, 3];
+    let with_subnet = Case {
+        name: "clients: PTR, NXDOMAIN, client subnet",
+        query: with_opt(query("1.1.168.192.in-addr.arpa", 12), 1232, &subnet),
+        len: usual.len + subnet.len(),
+        ..usual
+    };
+    let named = |name, case: &Case| Case { name, query: case.query.clone(), ..*case };
+    [
+        named("clients: PTR, NXDOMAIN, EDNS", &usual),
+        named("clients: PTR, NXDOMAIN", &plain),
+        named("clients: REFUSED", &refused),
+        with_subnet,
+    ]
+}
+
 /// A node with rules: none concerns the listener that is asked, or they do.
 pub fn node_with_rules(rules: &str) -> Snapshot {
-    let listeners = [udp().local, "192.0.2.1:53".parse().expect("an address")];
+    let listeners = [arrival().local, "192.0.2.1:53".parse().expect("an address")];
     let policy = policy(rules, &listeners);
     let zones = zone::load(&options(&[])).expect("the built-in zones load");
     Snapshot::new(&zones, Settings { policy, ..settings() }).expect("the settings are sound")
@@ -102,11 +133,11 @@ pub fn ruled_cases() -> [(&'static str, Case); 4] {
 
 /// Hands over the usual query.
 const HANDED: &str =
-    "src in { 127.0.0.0/8 } and qname-suffix in { 168.192.in-addr.arpa } forward 192.0.2.1:53";
+    "src in { 192.0.2.0/24 } and qname-suffix in { 168.192.in-addr.arpa } forward 192.0.2.1:53";
 
 /// A batch of the usual query, handed over and given back.
 pub fn handed(node: &Snapshot, usual: &Case, desk: &mut Desk, inbox: &mut Inbox) {
-    let arrival = udp();
+    let arrival = arrival();
     let mut slot = [0; SLOT_PAYLOAD_LEN];
     let asked = Instant::now();
     for _ in 0..BATCH {
@@ -191,14 +222,23 @@ pub fn new_ledger() -> (Ledger, Stream) {
     ledger(&LedgerSettings { sample_every, ..LedgerSettings::default() })
 }
 
-/// A batch of the usual query; counted with `ledger`, if there is one.
-pub fn batch(node: &Snapshot, usual: &Case, mut ledger: Option<&mut Ledger>) {
-    let arrival = udp();
+/// What a batch costs that nobody answers.
+pub fn idle_batch(usual: &Case) {
     let mut slot = [0; SLOT_PAYLOAD_LEN];
     for _ in 0..BATCH {
-        let mut account = Account::default();
+        let slot = std::hint::black_box(&mut slot);
+        slot[..usual.query.len()].copy_from_slice(&usual.query);
+        assert_eq!(std::hint::black_box(Verdict::Reply(usual.len)), Verdict::Reply(usual.len));
+    }
+}
+
+/// A batch of the usual query; counted with `ledger`, if there is one.
+pub fn batch(node: &Snapshot, usual: &Case, mut ledger: Option<&mut Ledger>) {
+    let arrival = arrival();
+    let (mut slot, mut account) = ([0; SLOT_PAYLOAD_LEN], Account::default());
+    for _ in 0..BATCH {
         if let Some(ledger) = &mut ledger {
-            ledger.see(&slot, usual.query.len(), arrival.peer, arrival.local);
+            ledger.see(&slot, usual.query.len(), &arrival.peer, &arrival.local);
         }
         let verdict = usual.answer(node, &arrival, std::hint::black_box(&mut slot), &mut account);
         assert_eq!(verdict, Verdict::Reply(usual.len));
@@ -207,6 +247,6 @@ pub fn batch(node: &Snapshot, usual: &Case, mut ledger: Option<&mut Ledger>) {
         }
     }
     if let Some(ledger) = ledger {
-        ledger.fold();
+        ledger.end_batch();
     }
 }

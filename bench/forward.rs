@@ -235,7 +235,7 @@ fn forward(listener: &UdpSocket, to: SocketAddr, meter: &Meter, over: &AtomicBoo
             }
         });
         outbox.send(listener, &mut |_, _| {});
-        ledger.fold();
+        ledger.end_batch();
         if now.saturating_duration_since(metered) >= Duration::from_millis(50) {
             metered = now;
             meter.answered.store(answered, Ordering::Relaxed);

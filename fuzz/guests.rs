@@ -228,7 +228,7 @@ pub fn guest(bytes: &[u8]) -> bool {
         lab.now += Duration::from_secs(61);
         lab.sandbox.tick(lab.now, &mut lab.ledger);
         lab.orders(fed[3]);
-        lab.ledger.fold();
+        lab.ledger.end_batch();
         first != Called::Failed
     });
     let is_module = bytes.starts_with(b"\0asm");

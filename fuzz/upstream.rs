@@ -9,7 +9,7 @@ use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::dns::message::Message;
 use as112d::policy::facts::Outcome;
 use as112d::policy::upstream::Upstream;
-use as112d::serve::complete;
+use as112d::serve::{Made, complete};
 use as112d::stats::ledger::{Ledger, LedgerSettings, ledger};
 use as112d::work::cache::{self, Cache, Found, Key};
 use as112d::work::conductor::{Ask, Asked, Conductor, Waiter};
@@ -189,7 +189,8 @@ fn judge(rig: &mut Rig, qname: &[u8], outcome: Outcome, message: &[u8]) -> Optio
     };
     let mut out = vec![0; 65_535];
     for given in [&bare, &cached].into_iter().filter(|given| !given.is_empty()) {
-        let len = complete(bodies::node(), &arrival, &asked, given, read.rcode() & 0xF, None, &mut out);
+        let made = Made { message: given, rcode: read.rcode() & 0xF, error: None, knows_subnet: false };
+        let len = complete(bodies::node(), &arrival, &asked, &made, &mut out);
         let reply = &out[..len];
         assert!(len <= 512 && Message::read(reply).is_ok(), "{reply:02x?}");
         assert_eq!((&reply[..2], &reply[HEADER_LEN..asked.len()]), (&asked[..2], &asked[HEADER_LEN..]));

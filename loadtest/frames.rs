@@ -6,11 +6,14 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::ceiling;
 use super::{Outcome, fail};
 
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 /// What the program is called.
 const PROGRAM: &str = "as112";
+/// One that does nothing.
+const NOTHING: &str = "nothing";
 
 /// Lets the kernel look as long as it lives.
 pub struct Watch {
@@ -27,16 +30,30 @@ impl Watch {
         Ok(Self { before })
     }
 
-    /// Nanoseconds and frames of all programs of that name, so far.
+    /// Nanoseconds and frames of our program so far.
     ///
     /// # Errors
     /// bpftool is not there, or does not tell.
     pub fn look(&self) -> Outcome<(u64, u64)> {
-        let output = Command::new("bpftool").args(["prog", "show", "name", PROGRAM, "--json"]).output();
+        Self::told(PROGRAM)
+    }
+
+    /// The same of a program that does nothing: what measuring takes.
+    ///
+    /// # Errors
+    /// It cannot be loaded, and as [`look`](Self::look).
+    pub fn nothing(&self) -> Outcome<(u64, u64)> {
+        let _programs = ceiling::run_nothing()?;
+        Self::told(NOTHING)
+    }
+
+    /// Of all programs of a name.
+    fn told(name: &str) -> Outcome<(u64, u64)> {
+        let output = Command::new("bpftool").args(["prog", "show", "name", name, "--json"]).output();
         let output = output.map_err(|error| format!("bpftool (package bpftool): {error}"))?;
         let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         if told.is_null() {
-            return fail(format!("bpftool lists no program {PROGRAM}"));
+            return fail(format!("bpftool lists no program {name}"));
         }
         let programs = told.as_array().map_or_else(|| std::slice::from_ref(&told), Vec::as_slice);
         let sum = |key: &str| programs.iter().filter_map(|program| program[key].as_u64()).sum();

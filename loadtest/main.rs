@@ -5,11 +5,15 @@
 //! main.rs      the command line
 //! campaign/    the sections, round by round: start the servers, drive them, keep samples
 //! servers.rs   our node, echoes, NSD, Knot, BIND
+//! conf.rs      what each of them is started with
 //! forward/     forwarders beside each other
+//! guest/       AS112 as an application, built in, and by dnsdist's Lua; hostile applications
+//! tailored/    answers by the client's subnet, beside static ones, gdnsd, Knot and PowerDNS
 //! frames.rs    what our program in the driver takes
-//! netns.rs     where they run: the loopback, or a namespace behind a veth pair
+//! ceiling.rs   servers in the driver under a generator that is not the limit
+//! netns.rs     where they run: the loopback, that of a namespace, or a namespace behind a veth pair
 //! queries.rs   seeded query sets
-//! generator/   our own open loop, and the search for the highest rate
+//! generator/   our own open loop, the search for the highest rate, and a flood
 //! tools/       dnsperf, kxdpgun, flamethrower: run and read
 //! measure.rs   /proc and medians
 //! report/      samples to figures, plots, Markdown, HTML
@@ -25,11 +29,14 @@
 
 mod bounds;
 mod campaign;
+mod ceiling;
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod conf;
 mod forward;
 mod frames;
 mod generator;
+mod guest;
 mod host;
 mod measure;
 #[path = "../tests/common/mutate.rs"]
@@ -39,7 +46,10 @@ mod netns;
 mod queries;
 mod report;
 mod servers;
+mod tailored;
 mod tools;
+#[path = "../tests/xdp/frames.rs"]
+mod wire;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -104,6 +114,10 @@ enum Command {
     MakeQueries(QueriesOptions),
     /// Measure our node as a forwarder beside dnsdist, Unbound and Knot
     Forward(forward::ForwardOptions),
+    /// Measure AS112 as an application next to AS112 built in and dnsdist with Lua
+    Guest(guest::GuestOptions),
+    /// Measure answers by the client's subnet beside static ones, gdnsd, Knot and PowerDNS
+    Tailored(tailored::TailoredOptions),
     /// Serve as a bare echo
     #[command(hide = true)]
     Echo {
@@ -117,7 +131,7 @@ enum Command {
 /// Options of the load test.
 #[derive(Args, Clone)]
 struct TestOptions {
-    /// Show in under a minute that all of it works; the figures mean nothing
+    /// Show in two minutes that all of it works; the figures mean nothing
     #[arg(long)]
     quick: bool,
     /// The peers, as far as they are installed
@@ -164,6 +178,9 @@ struct GenerateOptions {
     /// Search the highest rate that keeps a promise, as p99=1ms,loss=0.01%, instead
     #[arg(long)]
     slo: Option<Slo>,
+    /// Send as much as can be sent instead, whatever is lost
+    #[arg(long, conflicts_with_all = ["rate", "slo"])]
+    flood: bool,
     /// How long each rate is kept
     #[arg(long, default_value_t = 5, value_parser = at_most(SECONDS_MAX as usize))]
     seconds: usize,
@@ -222,6 +239,8 @@ fn run(cli: Cli) -> Outcome<()> {
         Some(Command::Generate(options)) => generate(&options, &stop),
         Some(Command::MakeQueries(options)) => make_queries(&options),
         Some(Command::Forward(options)) => forward::run(&options, &stop),
+        Some(Command::Guest(options)) => guest::run(&options, &stop),
+        Some(Command::Tailored(options)) => tailored::run(&options, &stop),
         Some(Command::Echo { engine, listen }) => servers::echo(engine, listen, &stop),
     }
 }
@@ -267,8 +286,13 @@ fn generate(options: &GenerateOptions, stop: &AtomicBool) -> Outcome<()> {
         return print(&Run::of(&harvest, command_line()));
     }
     let bar = progress_bar();
+    if options.flood {
+        let harvest = generator::flood::run(&[target], &queries, duration, judge, stop)?;
+        return print(&Run::of(&harvest, command_line()));
+    }
     let (queries, timeout) = (&queries, bounds::TIMEOUT);
-    let load = |rate: u64| Load { target, rate, duration, sockets, queries, judge, timeout };
+    let targets = &[target];
+    let load = |rate: u64| Load { targets, rate, duration, sockets, queries, judge, timeout };
     let Some(slo) = &options.slo else {
         let harvest = generator::run(&load(options.rate as u64), &bar, stop)?;
         bar.finish_and_clear();

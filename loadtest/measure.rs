@@ -6,6 +6,8 @@ use std::path::Path;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
+use super::common::peers::processes;
+
 /// Linux tells CPU time in hundredths of a second (USER_HZ), whatever its own clock is.
 pub const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -59,19 +61,30 @@ fn parse_busy(stat: &str, cpu: usize) -> Option<(f64, f64)> {
     Some(((total - idle) / TICKS_PER_SECOND, total / TICKS_PER_SECOND))
 }
 
-/// Resident memory in KiB of the processes of a group (VmRSS).
-pub fn resident_kib(group: u32) -> u64 {
-    let resident = |folder: &Path| -> Option<u64> {
-        let stat = fs::read_to_string(folder.join("stat")).ok()?;
-        let of: u32 = stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse().ok()?;
-        (of == group).then(|| parse_rss(&fs::read_to_string(folder.join("status")).ok()?)).flatten()
-    };
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
-    processes.filter_map(|entry| resident(&entry.ok()?.path())).sum()
+/// Seconds of CPU time that the processes of a group have used: outside the kernel, and in it.
+pub fn cpu_of_group(group: u32) -> (f64, f64) {
+    let seconds = |ticks: u64| ticks as f64 / TICKS_PER_SECOND;
+    processes(group)
+        .fold((0.0, 0.0), |(user, system), (_, ticks)| (user + seconds(ticks[0]), system + seconds(ticks[1])))
 }
 
-fn parse_rss(status: &str) -> Option<u64> {
-    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+/// Resident memory in KiB of the processes of a group (VmRSS).
+pub fn resident_kib(group: u32) -> u64 {
+    memory(group, "status", "VmRSS:")
+}
+
+/// The same, of which each process has its share of what it has in common with others (Pss).
+pub fn proportional_kib(group: u32) -> u64 {
+    memory(group, "smaps_rollup", "Pss:")
+}
+
+fn memory(group: u32, file: &str, label: &str) -> u64 {
+    let kib = |folder: &Path| parse_kib(&fs::read_to_string(folder.join(file)).ok()?, label);
+    processes(group).filter_map(|(folder, _)| kib(&folder)).sum()
+}
+
+fn parse_kib(text: &str, label: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(label))?.split_whitespace().next()?.parse().ok()
 }
 
 /// Datagrams that the kernel has sent for the network namespace of a process: a server's replies, if it is
@@ -153,7 +166,8 @@ mod tests {
             "Ip: A B\nIp: 1 2\nUdp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 5 6 7 8\nUdpLite: X\n";
         assert_eq!(parse_datagrams(snmp), Some(8));
         assert_eq!(parse_datagrams("Udp: A\nUdp: 1\n"), None);
-        assert_eq!(parse_rss("Name:\tx\nVmRSS:\t   12345 kB\n"), Some(12_345));
+        assert_eq!(parse_kib("Name:\tx\nVmRSS:\t   12345 kB\n", "VmRSS:"), Some(12_345));
+        assert_eq!(parse_kib("Pss:   77 kB\nPss_Anon:  7 kB\n", "Pss:"), Some(77));
         assert!(cpu_busy(0).1 > 0.0);
         assert!(datagrams_sent(std::process::id()).is_some());
     }
@@ -167,7 +181,10 @@ mod tests {
         }
         let stat = fs::read_to_string("/proc/self/stat").unwrap();
         let group = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(2).unwrap().parse().unwrap();
-        assert!(resident_kib(group) > 1000);
+        let (resident, proportional) = (resident_kib(group), proportional_kib(group));
+        assert!(resident > 1000 && (500..2 * resident).contains(&proportional), "{resident}, {proportional}");
+        let (user, system) = cpu_of_group(group);
+        assert!(user + system > 0.0, "{user}, {system}");
     }
 
     #[test]

@@ -1,10 +1,14 @@
-//! Where a server runs: on the loopback, or in a network namespace at the other end of a veth pair.
+//! Where a server runs: on the loopback, or in a network namespace at the other end of a veth pair. Or all of
+//! a section runs in a namespace that has a loopback alone, whose settings are then not those of the host.
 //!
 //! The namespace is named for this process, made by it and removed by it, also on failure and Ctrl-C. What an
 //! earlier process could not remove, because it was killed, is removed at the next start.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use nix::sched::{CloneFlags, setns};
 
 use super::{Outcome, fail};
 
@@ -61,6 +65,62 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// The address of our end.
+    pub fn ours(&self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from(u32::from(self.address) - 1))
+    }
+
+    /// Makes one that has a loopback alone: no rule of the host's firewall looks at what goes there, and none
+    /// of its connections is tracked.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn alone() -> Outcome<Self> {
+        sweep();
+        let id = std::process::id();
+        let (name, interface) = (format!("{PREFIX}{id}"), format!("lt{id}"));
+        ip(&format!("netns add {name}"))?;
+        let namespace = Self { name, interface, address: Ipv4Addr::LOCALHOST };
+        ip(&format!("-n {} link set lo up", namespace.name))?;
+        Ok(namespace)
+    }
+
+    /// The same. What is received there, the replies to a client as well as the
+    /// queries, is processed on one CPU, whoever sends it (receive packet steering).
+    ///
+    /// # Errors
+    /// As above.
+    pub fn steered(cpu: usize) -> Outcome<Self> {
+        let namespace = Self::alone()?;
+        let mut command = Command::new(ip_program()?);
+        // The name is ours, and the mask is digits.
+        let setting = format!("echo {} > /sys/class/net/lo/queues/rx-0/rps_cpus", mask(cpu));
+        command.args(["netns", "exec", &namespace.name, "sh", "-c", &setting]).stdin(Stdio::null());
+        let output = command.output()?;
+        if !output.status.success() {
+            return fail(format!("{setting}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+        }
+        Ok(namespace)
+    }
+
+    /// Does something in it: sockets that are opened there are of the namespace, and what is started runs in
+    /// it.
+    ///
+    /// # Errors
+    /// It cannot be entered; those of `work`.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T> {
+        let enter = || -> Outcome<()> {
+            let there = std::fs::File::open(Path::new("/run/netns").join(&self.name))?;
+            Ok(setns(there, CloneFlags::CLONE_NEWNET)?)
+        };
+        // A thread belongs to a namespace; this one ends with the work.
+        let done = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| enter().and_then(|()| work()).map_err(|error| error.to_string()));
+            thread.join().map_err(|_| "it panicked".to_owned())
+        });
+        Ok(done??)
+    }
+
     pub fn place(&self) -> Place {
         let ip = super::tools::find("ip").map_or_else(|| "ip".to_owned(), |path| path.display().to_string());
         let before = [&ip, "netns", "exec", &self.name].map(str::to_owned).to_vec();
@@ -81,7 +141,7 @@ fn sweep() {
     let Ok(names) = std::fs::read_dir("/run/netns") else { return };
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     for id in names.filter_map(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok()) {
-        if !std::path::Path::new(&format!("/proc/{id}")).exists() {
+        if !Path::new(&format!("/proc/{id}")).exists() {
             drop(Namespace {
                 name: format!("{PREFIX}{id}"),
                 interface: format!("lt{id}"),
@@ -91,10 +151,17 @@ fn sweep() {
     }
 }
 
+/// A CPU as the kernel writes sets of them: digits of 16, a comma between 32 bits.
+fn mask(cpu: usize) -> String {
+    format!("{:x}{}", 1_u32 << (cpu % 32), ",00000000".repeat(cpu / 32))
+}
+
+fn ip_program() -> Outcome<PathBuf> {
+    Ok(super::tools::find("ip").ok_or("`ip` is not installed; it comes with the package iproute2")?)
+}
+
 fn ip(arguments: &str) -> Outcome<()> {
-    let program =
-        super::tools::find("ip").ok_or("`ip` is not installed; it comes with the package iproute2")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(ip_program()?);
     let output = command.args(arguments.split(' ')).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
@@ -137,5 +204,26 @@ mod tests {
         assert!(again.contains("File exists"), "{again}");
         drop(namespace);
         assert!(!names().contains(PREFIX), "{}", names());
+        replies_go_to_one_cpu();
+    }
+
+    fn replies_go_to_one_cpu() {
+        let namespace = Namespace::steered(0).unwrap();
+        let seen = namespace.inside(|| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+            // A thread's own view; /sys is that of the namespace which mounted it.
+            let interfaces = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+            let setting = Command::new("ip")
+                .args(["netns", "exec", &namespace.name, "cat", "/sys/class/net/lo/queues/rx-0/rps_cpus"])
+                .output()?;
+            Ok((socket.local_addr()?, interfaces.lines().count(), setting.stdout))
+        });
+        let (address, lines, setting) = seen.unwrap();
+        assert!(address.ip().is_loopback());
+        assert_eq!(lines, 3, "two lines of head, and the loopback");
+        assert_eq!(String::from_utf8(setting).unwrap().trim().trim_start_matches(['0', ',']), "1");
+        let error = namespace.inside(|| fail::<()>("why")).unwrap_err().to_string();
+        assert_eq!(error, "why");
+        assert_eq!([0, 5, 33].map(mask), ["1", "20", "2,00000000"]);
     }
 }

@@ -11,10 +11,11 @@ use as112d::serve::snapshot::Snapshot;
 
 use super::common::{ask, node, udp, wire_name};
 use super::mutate::Dice;
+use super::servers::OPERATOR;
 
 /// Zones, and how many of a thousand queries are for each. The blocks of home routers lead; 172.16.0.0/12 is
 /// what container networks make of it.
-const ZONES: [(&str, usize); 22] = [
+pub const ZONES: [(&str, usize); 22] = [
     ("168.192.in-addr.arpa", 390),
     ("10.in-addr.arpa", 340),
     ("16.172.in-addr.arpa", 45),
@@ -129,17 +130,40 @@ impl QuerySet {
         set
     }
 
+    /// Queries for names that none of so many zones of an operator has, with EDNS and DO.
+    pub fn operators(zones: usize, count: usize) -> Self {
+        let mut dice = Dice::new(zones as u64);
+        let messages = (0..count).map(|number| {
+            let name = operators_name(number, dice.below(zones));
+            message(
+                &header(1, 0, [1, 0, 0, 1]),
+                &question(&wire_name(&name), TYPE_PTR),
+                &opt(4096, true, &[]),
+            )
+        });
+        Self::of(messages, rcode::NXDOMAIN)
+    }
+
+    /// Messages with a question, which all get this code.
+    pub fn of(messages: impl IntoIterator<Item = Vec<u8>>, rcode: u8) -> Self {
+        let mut set = Self::new();
+        messages.into_iter().for_each(|packet| set.keep(&packet, rcode, true));
+        set
+    }
+
     fn new() -> Self {
         Self { bytes: Vec::new(), ends: Vec::new(), expected: Vec::new(), text: String::new() }
     }
 
     fn push(&mut self, judge: &Snapshot, packet: &[u8]) {
         let reply = ask(judge, &udp(), packet).expect("no query of a set is dropped");
-        let opcode = packet[2] >> 3 & 15;
+        let (opcode, rcode) = (packet[2] >> 3 & 15, reply[3] & 15);
+        self.keep(packet, rcode, opcode == 0 && [rcode::NOERROR, rcode::NXDOMAIN].contains(&rcode));
+    }
+
+    fn keep(&mut self, packet: &[u8], rcode: u8, by_all: bool) {
         let question_end =
             12 + packet[12..].iter().position(|&byte| byte == 0).expect("the root ends a name") + 5;
-        let rcode = reply[3] & 15;
-        let by_all = opcode == 0 && [rcode::NOERROR, rcode::NXDOMAIN].contains(&rcode);
         self.bytes.extend(packet);
         self.ends.push(self.bytes.len());
         self.expected.push(Expected { rcode, question_end: question_end as u16, by_all });
@@ -171,6 +195,11 @@ impl QuerySet {
     pub fn text_for_kxdpgun(&self) -> String {
         self.text.lines().map(|line| format!("{line} D\n")).collect()
     }
+}
+
+/// A name that a zone of an operator does not have.
+pub fn operators_name(number: usize, zone: usize) -> String {
+    format!("x{number}.y.z{zone}.{OPERATOR}")
 }
 
 /// One of the entries, each as often as its weight says; the weights add up to a thousand.

@@ -1,9 +1,8 @@
 //! The servers that are measured: our node and bare echoes, each on both datapaths, NSD, Knot and BIND. All
 //! serve the same zones, are bound to the same CPU, and write their files to a folder that goes with them.
 
-use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,11 +19,12 @@ use tempfile::TempDir;
 
 use super::bounds::PATIENCE;
 use super::common::daemon::{free_port, program};
-use super::common::peers::{ZoneFile, cpu_ticks, knot_configuration, nsd_configuration};
-use super::common::{NODE, query};
+use super::common::peers::ZoneFile;
+use super::common::query;
+use super::conf::{command_line, words};
 use super::generator::{Judge, is_right};
-use super::measure::{TICKS_PER_SECOND, datagrams_sent, resident_kib};
-use super::netns::{INTERFACE, Place};
+use super::measure::{cpu_of_group, datagrams_sent, proportional_kib, resident_kib};
+use super::netns::Place;
 use super::queries::QuerySet;
 use super::tools::{find, shown};
 use super::{Outcome, fail, pause};
@@ -144,7 +144,7 @@ impl Subject {
     }
 }
 
-fn located(program: &str) -> String {
+pub fn located(program: &str) -> String {
     find(program).map_or_else(|| program.to_owned(), |path| path.display().to_string())
 }
 
@@ -165,15 +165,17 @@ pub enum Counted {
 pub struct Setting<'a> {
     pub place: &'a Place,
     pub zones: &'a [ZoneFile],
-    /// The CPUs of the server. Ours has a shard for each; the peers have one thread or process.
+    /// The CPUs of the server. Ours has a shard for each, the peers a thread or process that answers UDP.
     pub cpus: &'a [usize],
-    /// Zones of an operator that ours serves besides: `z0` and so on, below [`OPERATOR`].
+    /// Zones of an operator that it serves besides: `z0` and so on, below [`OPERATOR`].
     pub further: usize,
+    /// Addresses that it listens on: that of the place, and those that follow. An echo has one.
+    pub addresses: usize,
 }
 
 impl<'a> Setting<'a> {
     pub fn new(place: &'a Place, zones: &'a [ZoneFile], cpus: &'a [usize]) -> Self {
-        Self { place, zones, cpus, further: 0 }
+        Self { place, zones, cpus, further: 0, addresses: 1 }
     }
 }
 
@@ -181,18 +183,46 @@ impl<'a> Setting<'a> {
 pub const OPERATOR: &str = "operator.example";
 
 impl Setting<'_> {
-    fn cpu_list(&self) -> String {
+    pub fn cpu_list(&self) -> String {
         self.cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
     }
+
+    /// The addresses, of which this is the first.
+    pub fn all_addresses(&self, first: SocketAddr) -> Vec<SocketAddr> {
+        let (SocketAddr::V4(first), addresses) = (first, self.addresses as u32) else { return vec![first] };
+        let following = |number| Ipv4Addr::from(u32::from(*first.ip()) + number);
+        (0..addresses).map(|number| SocketAddr::from((following(number), first.port()))).collect()
+    }
+
+    /// The zones, with those of an operator, which have one file in `dir`.
+    pub fn all_zones(&self, dir: &Path) -> Outcome<Vec<ZoneFile>> {
+        let path = dir.join("zone");
+        std::fs::write(
+            &path,
+            "@ 60 IN SOA ns.example. hostmaster.example. 1 2 3 4 60\n@ 60 IN NS ns.example.\n",
+        )?;
+        let operators = (0..self.further).map(|number| operators_zone(number, &path));
+        Ok(self.zones.iter().cloned().chain(operators).collect())
+    }
 }
+
+fn operators_zone(number: usize, path: &Path) -> ZoneFile {
+    ZoneFile { name: format!("z{number}.{OPERATOR}"), path: path.to_owned() }
+}
+
+/// So many of an operator's zones are asked for before a server is said to be there.
+const OPERATORS_ASKED: usize = 100;
 
 /// A running server. It and its children are ended when it is dropped.
 pub struct Server {
     pub subject: Subject,
     pub address: SocketAddr,
+    /// All that it listens on, this one first.
+    pub addresses: Vec<SocketAddr>,
     pub command: String,
-    /// From its start to its first answer.
+    /// From its start to its first answer, and until it answered for all its zones.
     pub first_answer: Duration,
+    pub all_answers: Duration,
     /// Where its own counters are served.
     counters: SocketAddr,
     is_alone: bool,
@@ -209,7 +239,7 @@ impl Server {
         let dir = TempDir::new()?;
         let ip = setting.place.ip;
         let (address, counters) = (SocketAddr::new(ip, free_port()), SocketAddr::new(ip, free_port()));
-        let own = own_words(subject, setting, dir.path(), address, counters)?;
+        let own = command_line(subject, setting, dir.path(), address, counters)?;
         let bound = words(&["taskset", "--cpu-list", &setting.cpu_list()]);
         let words = [setting.place.before.clone(), bound, own].concat();
         let said = std::fs::File::create(dir.path().join("said"))?;
@@ -222,19 +252,26 @@ impl Server {
         let mut server = Self {
             subject,
             address,
+            addresses: setting.all_addresses(address),
             command: line,
             first_answer: Duration::ZERO,
+            all_answers: Duration::ZERO,
             counters,
             is_alone,
             child,
             dir,
         };
-        for zone in setting.zones {
-            server.wait_for(zone, began)?;
+        // Of an operator's zones some, and the last: it may load them in any order, but not all but these.
+        let operators = (0..setting.further).step_by(1 + setting.further / OPERATORS_ASKED);
+        let operators = operators.chain(setting.further.checked_sub(1));
+        let operators = operators.map(|number| operators_zone(number, Path::new("")));
+        for zone in setting.zones.iter().cloned().chain(operators) {
+            server.wait_for(&zone, began)?;
             if server.first_answer.is_zero() {
                 server.first_answer = began.elapsed();
             }
         }
+        server.all_answers = began.elapsed();
         Ok(server)
     }
 
@@ -269,6 +306,26 @@ impl Server {
         }
     }
 
+    /// Waits until it has no more to do than a little, if that is soon: some go on after they answer, with
+    /// many zones for as long again.
+    pub fn settle(&self) {
+        const LOOK: Duration = Duration::from_millis(200);
+        const LITTLE: f64 = 0.02;
+        let used = || {
+            let (user, system) = self.cpu_seconds();
+            user + system
+        };
+        let (began, mut before) = (Instant::now(), used());
+        while began.elapsed() < PATIENCE {
+            pause(LOOK);
+            let now = used();
+            if now - before <= LITTLE {
+                return;
+            }
+            before = now;
+        }
+    }
+
     /// The configuration that was written for it, if it has one.
     pub fn configuration(&self) -> Option<String> {
         std::fs::read_to_string(self.dir.path().join("conf")).ok()
@@ -284,13 +341,18 @@ impl Server {
         self.child.id()
     }
 
-    /// Seconds of CPU time that it has used.
-    pub fn cpu_seconds(&self) -> f64 {
-        cpu_ticks(self.group()) as f64 / TICKS_PER_SECOND
+    /// Seconds of CPU time that it has used, outside the kernel and in it.
+    pub fn cpu_seconds(&self) -> (f64, f64) {
+        cpu_of_group(self.group())
     }
 
     pub fn resident_kib(&self) -> u64 {
         resident_kib(self.group())
+    }
+
+    /// What NSD's processes have in common counts once in it.
+    pub fn proportional_kib(&self) -> u64 {
+        proportional_kib(self.group())
     }
 
     /// How many answers it has given, as far as anybody but the generator knows.
@@ -369,105 +431,6 @@ impl Drop for Server {
         let _ = killpg(id, Signal::SIGKILL);
         let _ = self.child.wait();
     }
-}
-
-/// The command line of a server without what it is bound to; its configuration is written to `dir`.
-fn own_words(
-    subject: Subject,
-    setting: &Setting,
-    dir: &Path,
-    address: SocketAddr,
-    counters: SocketAddr,
-) -> Outcome<Vec<String>> {
-    let (conf, listen) = (dir.join("conf"), address.to_string());
-    let conf_word = conf.display().to_string();
-    let words = match subject {
-        Subject::Ours(_) | Subject::OursInDriver => {
-            let engine = if let Subject::Ours(engine) = subject { engine } else { Engine::IoUring };
-            let (program, counters) = (program().display().to_string(), counters.to_string());
-            let control = dir.join("control").display().to_string();
-            let (datapath, cpus) = (engine.name(), setting.cpu_list());
-            let mut words =
-                words(&[&program, "run", "--listen", &listen, "--datapath", datapath, "--cpus", &cpus]);
-            words.extend(["--http", &counters, "--control", &control, "--node", NODE].map(str::to_owned));
-            if subject == Subject::OursInDriver {
-                words.extend(["--xdp", INTERFACE].map(str::to_owned));
-            }
-            if setting.further > 0 {
-                std::fs::write(dir.join("zone"), "@ 60 IN SOA ns m 1 2 3 4 60\n@ 60 IN NS ns\n")?;
-                let zone = |n| format!("[[zone]]\nname = \"z{n}.{OPERATOR}\"\nfile = \"zone\"\n");
-                std::fs::write(&conf, (0..setting.further).map(zone).collect::<String>())?;
-                words.extend(["--config".to_owned(), conf_word]);
-            }
-            words
-        }
-        Subject::Echo(engine) => {
-            let own = std::env::current_exe()?.display().to_string();
-            words(&[&own, "echo", "--engine", engine.name(), "--listen", &listen])
-        }
-        Subject::Nsd => {
-            let mut text = nsd_configuration(dir, address, setting.zones);
-            let control = dir.join("control");
-            let _ = write!(
-                text,
-                "remote-control:\n  control-enable: yes\n  control-interface: \"{}\"\n",
-                control.display()
-            );
-            std::fs::write(&conf, text)?;
-            words(&[&located("nsd"), "-d", "-c", &conf_word])
-        }
-        Subject::Knot | Subject::KnotInDriver => {
-            let mut text = knot_configuration(dir, address, setting.zones);
-            if subject == Subject::KnotInDriver {
-                let _ = write!(text, "xdp:\n  listen: {INTERFACE}@{}\n", address.port());
-            }
-            std::fs::write(&conf, text)?;
-            words(&[&located("knotd"), "-c", &conf_word])
-        }
-        Subject::Bind => {
-            std::fs::write(&conf, bind_configuration(dir, address, counters, setting.zones))?;
-            words(&[&located("named"), "-g", "-n", "1", "-c", &conf_word])
-        }
-    };
-    Ok(words)
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
-}
-
-/// BIND as an authoritative server alone, its files in `dir`.
-fn bind_configuration(dir: &Path, address: SocketAddr, counters: SocketAddr, zones: &[ZoneFile]) -> String {
-    let (dir, ip, port) = (dir.display(), address.ip(), address.port());
-    let mut text = format!(
-        r#"options {{
-  directory "{dir}";
-  listen-on port {port} {{ {ip}; }};
-  listen-on-v6 {{ none; }};
-  pid-file "{dir}/pid";
-  session-keyfile "{dir}/session.key";
-  recursion no;
-  empty-zones-enable no;
-  dnssec-validation no;
-  minimal-responses yes;
-  notify no;
-  allow-transfer {{ none; }};
-  max-udp-size 1232;
-  edns-udp-size 1232;
-  version none;
-  server-id "{NODE}";
-  tcp-clients 1000;
-}};
-controls {{ }};
-statistics-channels {{ inet {} port {} allow {{ any; }}; }};
-"#,
-        counters.ip(),
-        counters.port()
-    );
-    for ZoneFile { name, path } in zones {
-        let _ = writeln!(text, "zone \"{name}\" {{ type primary; file \"{}\"; }};", path.display());
-    }
-    text
 }
 
 fn client(server: SocketAddr) -> Outcome<UdpSocket> {

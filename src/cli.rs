@@ -1,6 +1,8 @@
 //! The command line.
 
 mod apps;
+mod clients;
+mod learn;
 mod platform;
 mod query;
 mod resolver;
@@ -23,6 +25,8 @@ use crate::net::DatapathChoice;
 use crate::zone::Service;
 
 pub use apps::{AppsCheckOptions, AppsCommand, AppsNewOptions, AppsTryOptions};
+pub use clients::{ExplainOptions, PopAction, PopOptions, WatchOptions};
+pub use learn::LearnOptions;
 pub use platform::{CacheCommand, CacheOptions, RulesCheckOptions, RulesCommand};
 pub use query::{QueryClass, QueryOptions, SupposedRtt};
 pub use resolver::ResolverOptions;
@@ -73,6 +77,8 @@ pub enum Command {
     Zones(ZonesOptions),
     /// Answer one query without using the network, and print the reply or why it is that
     Query(QueryOptions),
+    /// Explain which PoP a client gets, and why
+    Explain(ExplainOptions),
     /// Check rules and routes, or list those of a running node
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -92,6 +98,8 @@ pub enum Command {
     Probe(ProbeOptions),
     /// Have a router announce the prefixes while the node answers
     Announce(AnnounceOptions),
+    /// Learn from beacons which PoP is best for the users of each resolver, and write maps
+    Learn(LearnOptions),
     /// Resolve for a node: a recursive resolver on a loopback address, which the node starts itself
     Resolver(ResolverOptions),
     /// Print or run the commands that add the service addresses to this host
@@ -99,7 +107,7 @@ pub enum Command {
     /// Show the state of a running node
     Status(ControlOptions),
     /// Read configuration and zones again
-    Reload(ControlOptions),
+    Reload(ReloadOptions),
     /// Take a running node out of service: withdraw its routes, answer what still arrives
     Drain(ControlOptions),
     /// Return a drained node to service
@@ -108,8 +116,23 @@ pub enum Command {
     Upgrade(ControlOptions),
     /// Drain a running node, then stop it
     Shutdown(ControlOptions),
+    /// Show which PoPs are up, or drain one, or leave it to its probes again
+    Pop(PopOptions),
+    /// Probe PoPs, and tell the running node which are up
+    Watch(WatchOptions),
     /// Set the log level of a running node, until it stops
     Verbosity(VerbosityOptions),
+}
+
+/// Options of `reload`.
+#[derive(Args, Clone, Debug)]
+pub struct ReloadOptions {
+    /// Read the files of the maps again, and nothing else
+    #[arg(long)]
+    pub maps: bool,
+    /// Which node.
+    #[command(flatten)]
+    pub control: ControlOptions,
 }
 
 /// Options of `verbosity`.

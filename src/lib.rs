@@ -9,13 +9,17 @@
 //! | 1 | [`dns`] | the wire vocabulary: bytes in, values out |
 //! | 2 | [`stats`] | what threads count with |
 //! | 2 | [`log`] | lines for the operator, and the thread that writes them |
+//! | 2 | [`nets`] | prefix tables: what an address is in, how far that holds; files, databases |
 //! | 2 | [`zone`] | what we serve: checked zones, from files and built in |
 //! | 3 | [`answer`] | zones become bytes, and the lookup |
 //! | 3 | [`policy`] | the router: the language of rules, and one decision per phase |
+//! | 3 | [`tailor`] | which PoP a client gets, how far that holds, and why |
 //! | 3 | [`taps`] | copies of queries for the query log and dnstap |
 //! | 3 | [`announce`] | what is announced: probes, the state of each route, and how a router is told |
 //! | 4 | [`serve`] | one decision per packet |
 //! | 4 | [`board`] | the numbers of now |
+//! | 4 | [`pops`] | whether PoPs are up: probes and files, and the process that tells the node |
+//! | 4 | [`learn`] | where the users of resolvers are, from beacons |
 //! | 5 | [`net`] | shards: datagrams and connections |
 //! | 5 | [`work`] | what may wait: workers, the life of a query, the cache, the exchange with upstreams |
 //! | 5 | [`xdp`] | answers in the driver: a program for the kernel, and the memory it shares with us |
@@ -39,15 +43,19 @@ pub mod dns;
 pub mod sys;
 
 pub mod log;
+pub mod nets;
 pub mod stats;
 pub mod zone;
 
 pub mod announce;
 pub mod answer;
 pub mod policy;
+pub mod tailor;
 pub mod taps;
 
 pub mod board;
+pub mod learn;
+pub mod pops;
 pub mod serve;
 
 pub mod history;

@@ -4,9 +4,11 @@
 mod announce;
 mod apps;
 mod cache;
+mod clients;
 mod conductor;
 mod history;
 mod jobs;
+mod learn;
 mod limiting;
 mod platform;
 mod policy;
@@ -20,9 +22,11 @@ use std::time::Duration;
 pub use announce::*;
 pub use apps::*;
 pub use cache::*;
+pub use clients::*;
 pub use conductor::*;
 pub use history::*;
 pub use jobs::*;
+pub use learn::*;
 pub use limiting::*;
 pub use platform::*;
 pub use policy::*;
@@ -38,13 +42,27 @@ pub const NSID_LEN_MAX: usize = 128;
 /// of the zone; resolvers stop at 8 to 16.
 pub const CHAIN_LINKS_MAX: usize = 8;
 
-/// Zones that one node serves. Bounded so that a mistaken `dir` does not eat the memory.
-pub const ZONES_MAX: usize = 100_000;
+/// Zones that one node serves, those built in included: a million and some of an operator, at 200 bytes each.
+/// Bounded so that a mistaken `dir` does not eat the memory.
+pub const ZONES_MAX: usize = 1 << 20;
+
+/// While zones are compiled the trees of those with so many names at most are freed and made again; and of
+/// them so many names at most are kept.
+pub const TREE_SMALL_MAX: usize = 256;
+/// See [`TREE_SMALL_MAX`].
+pub const TREES_KEPT_MAX: usize = 1 << 12;
 
 /// Records in one zone file, and bytes of it.
 pub const ZONE_RECORDS_MAX: usize = 1_000_000;
 /// See [`ZONE_RECORDS_MAX`].
 pub const ZONE_FILE_LEN_MAX: u64 = 256 << 20;
+
+/// Bytes of a file with many zones: a thousand for each of a million.
+pub const PACK_LEN_MAX: u64 = 1 << 30;
+/// Bytes of one of its records: an rdata of 65,535 bytes has four times as many, each written as `\DDD`.
+pub const PACK_ENTRY_LEN_MAX: usize = 1 << 20;
+/// Bytes of it that are read at once.
+pub const PACK_READ_LEN: usize = 256 << 10;
 
 /// Values of one entry of a zone file: rdata of 65,535 bytes can be as many empty strings, and little else
 /// may stand with them.
@@ -74,7 +92,8 @@ const _: () = assert!(ANSWERS_LEN_MAX <= u32::MAX as usize);
 /// many times it is an error, and the old configuration stays.
 pub const FILE_READINGS_MAX: u32 = 4;
 
-/// Bytes of the configuration file: room for [`ZONES_MAX`] entries of `[[zone]]`, and an end to a wrong file.
+/// Bytes of the configuration file: room for a hundred thousand entries of `[[zone]]`, and an end to a wrong
+/// file.
 pub const CONFIG_LEN_MAX: u64 = 16 << 20;
 
 /// Mistakes that one reading of the configuration finds: each takes a reading of its own.
@@ -126,7 +145,7 @@ pub const TCP_BUFFERS_LEN_CEILING: usize = 64 << 30;
 const _: () = assert!(TCP_BUFFERS_LEN_FLOOR >= 8 * TCP_REPLY_LEN_MAX);
 
 /// TCP connections of the process, and of one client (an address; for IPv6 its /64). One more is let in and
-/// the idlest goes, unless its own client is at its limit and uses them all. An idle connection costs about
+/// the idlest goes, unless its own client is at its limit and uses them all. An idle connection costs under
 /// 1 KiB of ours, so the first number bounds file descriptors rather than memory. The second leaves room for
 /// 16 greedy clients, and is more than other servers' default for all clients together (NSD 100, BIND 150):
 /// networks that share one address, and load generators, open a hundred.
@@ -154,9 +173,6 @@ const _: () = assert!(TCP_TICK.as_millis() * 10 <= TCP_MESSAGE_TIMEOUT.as_millis
 pub const TCP_BUFFERS_LEN_MAX: usize = 64 << 20;
 /// Unsent bytes at which a connection is no longer read, nor answered.
 pub const TCP_UNSENT_LEN_MAX: usize = 64 << 10;
-/// Capacity that a connection keeps for its next answers when all are sent: enough for a handful.
-pub const TCP_UNSENT_KEPT_LEN: usize = 1 << 10;
-const _: () = assert!(TCP_CONNECTIONS_MAX * TCP_UNSENT_KEPT_LEN <= TCP_BUFFERS_LEN_MAX / 4);
 /// Bytes that one turn of a connection reads at most: some 400 queries, so a full table of greedy
 /// clients delays an honest one by well under a second, and a system call still serves many queries.
 pub const TCP_READ_LEN_MAX: usize = 16 << 10;
@@ -186,9 +202,10 @@ pub const TCP_DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time for sending what is due when the process stops.
 pub const TCP_DRAIN_MAX: Duration = Duration::from_secs(1);
 
-/// Slots of a shard's ring: at least four times the largest natural batch (33 datagrams per socket), and few
-/// enough that the heads of all of them stay in the cache. Bursts belong in the socket's receive buffer.
-pub const RING_SLOTS: u16 = 512;
+/// Slots of a shard's ring: some four natural batches (33 datagrams per socket). They are used in turn, so
+/// all of them have to fit the cache, and each is a page of memory: 512 answer no more in a flood, and cost
+/// 1.5 MiB and some 2 % of CPU more. Bursts belong in the socket's receive buffer.
+pub const RING_SLOTS: u16 = 128;
 /// Most slots a ring can have: the submission queue, at most 32,768 entries, must hold a reply for each.
 pub const RING_SLOTS_MAX: u16 = 1 << 14;
 const _: () = assert!(RING_SLOTS <= RING_SLOTS_MAX && RING_SLOTS_MAX.is_power_of_two());
@@ -520,7 +537,7 @@ pub const HANDOVER_LEN_MAX: usize = 16 << 20;
 pub const HANDOVER_IMAGE_LEN_MAX: usize = HISTORY_IN_MEMORY_LEN_MAX as usize + (1 << 20);
 /// How long a process that hands over, or takes over, waits for the other to take what it sends.
 pub const HANDOVER_SEND_MAX: Duration = Duration::from_secs(5);
-/// How long a successor may take to load and check everything: a hundred thousand zones and large databases
+/// How long a successor may take to load and check everything: a million zones and large databases
 /// take some seconds on a busy host.
 pub const HANDOVER_LOAD_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to adopt the sockets and test itself, and then to serve. It needs some ten

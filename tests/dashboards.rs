@@ -14,16 +14,19 @@ use as112d::board::Status;
 use as112d::board::announcers::Announcers;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
+use as112d::board::pops::{Health, Pops, State as PopState};
 use as112d::board::process::Process;
 use as112d::board::resolver::Resolver;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
 use as112d::log::Log;
 use as112d::report::export::{Settings, dsc};
 use as112d::report::prometheus::{Format, render};
-use as112d::stats::counters::{Counters, FAMILIES};
+use as112d::stats::counters::{Counters, ECS_SCOPE, ECS_SOURCE, FAMILIES, Totals};
 use as112d::stats::gauges::{AppGauges, AppState, Gauges, State, WorkerGauges};
 use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
+use as112d::tailor::Tailor;
+use as112d::tailor::spec::{Map, Pop, Spec};
 use serde_json::Value;
 
 const ALERTS: &str = include_str!("../docs/examples/prometheus/as112d.rules.yml");
@@ -83,10 +86,13 @@ fn metrics() -> Metrics {
                 servers: vec!["lan/192.0.2.53:53".to_owned()],
                 apps: vec!["none".to_owned(), "filter".to_owned()],
                 metrics: vec![("filter".to_owned(), "blocked_total".to_owned())],
+                pools: vec!["web".to_owned()],
+                pops: vec!["sfo".to_owned()],
+                have_clients: true,
             },
         }),
         shards: vec![block()],
-        tcp: block(),
+        tcp: Block { counters: vec![Arc::new(prefix_lengths())], ..block() },
         xdp: block(),
         workers: block(),
         resolver,
@@ -100,7 +106,10 @@ fn metrics() -> Metrics {
         confined: Confined::default(),
         life: Life::default(),
         announcers: Announcers::default(),
+        pops: ArcSwap::from_pointee(pops()),
+        tailor: Some(Arc::new(map())).into(),
         reloads: Reloads::default(),
+        maps: Reloads::default(),
     };
     let announcer = board.announcers.enter(None);
     announcer.said(Report {
@@ -113,6 +122,27 @@ fn metrics() -> Metrics {
         ..Report::default()
     });
     read(&render(&board.read(), Format::Text))
+}
+
+/// Prefix lengths, which are shown once there is one.
+fn prefix_lengths() -> Counters {
+    let (counted, mut totals) = (Counters::default(), Totals::default());
+    [ECS_SOURCE, ECS_SCOPE].into_iter().for_each(|family| totals.add(family.at([0, 24]), 1));
+    counted.take_over(&totals);
+    counted
+}
+
+fn pops() -> Pops {
+    Pops { states: vec![PopState::new("sfo".to_owned(), Health::None)], heard: None }
+}
+
+/// A map that sends everybody to one PoP.
+fn map() -> Tailor {
+    let default = [0].into_iter().collect();
+    let map = Map::new("world", default);
+    let spec =
+        Spec { pops: vec![Pop { name: "sfo".to_owned(), at: None }], maps: vec![map], pools: Vec::new() };
+    Tailor::new(&spec, Arc::default()).expect("there is nothing to read")
 }
 
 /// The samples of an exposition.

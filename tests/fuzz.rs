@@ -8,6 +8,8 @@ mod common;
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+#[path = "fuzz/clients.rs"]
+mod clients;
 #[path = "../fuzz/guests.rs"]
 mod guests;
 #[path = "../fuzz/manifests.rs"]

@@ -28,7 +28,7 @@ use as112d::history::fault::{Cause, Fault};
 use as112d::history::uniques::UniquesOfDays;
 use as112d::history::{FILE, History, Kept};
 use as112d::log::Log;
-use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED, Tally};
+use as112d::stats::counters::{Counters, QUERIES, QUERIES_BY_TYPE, SHARD_RECEIVED};
 use as112d::stats::labels::Names;
 use as112d::sys::confine::Confined;
 use common::daemon::{Daemon, PATIENCE, V4};
@@ -98,18 +98,20 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         confined: Confined::default(),
         life: Life::default(),
         announcers: Announcers::default(),
+        pops: ArcSwap::default(),
+        tailor: Default::default(),
         reloads: Reloads::default(),
+        maps: Reloads::default(),
     };
     (history, board)
 }
 
 fn count(board: &Board, queries: u32) {
-    let mut tally = Tally::default();
-    tally.add(QUERIES.at([0, 0, 0]), queries);
-    tally.add(QUERIES_BY_TYPE.at([1]), queries / 2);
-    tally.add(QUERIES_BY_TYPE.at([2]), queries - queries / 2);
-    tally.add(SHARD_RECEIVED.at([]), queries);
-    board.shards[0].counters[0].fold(&mut tally);
+    let counters = &board.shards[0].counters[0];
+    counters.add(QUERIES.at([0, 0, 0]), queries);
+    counters.add(QUERIES_BY_TYPE.at([1]), queries / 2);
+    counters.add(QUERIES_BY_TYPE.at([2]), queries - queries / 2);
+    counters.add(SHARD_RECEIVED.at([]), queries);
 }
 
 fn number(db: &Connection, query: &str) -> u64 {

@@ -61,9 +61,15 @@ fn every_path_answers_and_nothing_else_does() {
     for (path, start, fragment) in [
         ("/metrics", "HTTP/1.1 200 ", "\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
         ("/stats.json", "HTTP/1.1 200 ", "\ncontent-type: application/json\r\n"),
+        ("/explain?name=10.in-addr.arpa&type=SOA", "HTTP/1.1 200 ", "\"tailored\":false"),
+        ("/explain", "HTTP/1.1 400 ", "name is missing"),
         ("/healthz", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
         ("/readyz?x=1", "HTTP/1.1 200 ", "\r\n\r\nok\n"),
-        ("/nowhere", "HTTP/1.1 404 ", "Try /, /node, /metrics, /stats.json, /healthz or /readyz.\n"),
+        (
+            "/nowhere",
+            "HTTP/1.1 404 ",
+            "Try /, /node, /explain, /metrics, /stats.json, /healthz or /readyz.\n",
+        ),
         ("/metrics/", "HTTP/1.1 404 ", "Not found."),
     ] {
         let answer = get(http, path, "");

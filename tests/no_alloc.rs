@@ -22,7 +22,7 @@ use as112d::policy::phase::Phase;
 use as112d::serve::job::{JobSettings, Taken, desk};
 use as112d::serve::limiter::{self, Limiter, RateLimit};
 use as112d::serve::snapshot::{Settings, Snapshot};
-use as112d::serve::{Verdict, answer_code, fallback, serve};
+use as112d::serve::{Verdict, answer_code, fallback, identity, serve};
 use as112d::stats::account::Account;
 use as112d::stats::ledger::{LedgerSettings, ledger};
 use as112d::stats::tap::TapSettings;
@@ -31,7 +31,8 @@ use as112d::work::cache::{self, Cache, Found, Key, Stored};
 use as112d::zone;
 
 use common::golden::{Case, Node};
-use common::{options, policy, settings};
+use common::tailored::{subnet, subnets, tailored};
+use common::{options, policy, query, settings, tcp, udp, with_opt};
 use mutate::Dice;
 
 thread_local! {
@@ -92,7 +93,7 @@ fn serve_allocates_nothing() {
             limiter.tick(Instant::now());
             let claim = limiter.look(&limit, arrival.peer.ip());
             limiter.charge(&claim);
-            ledger.see(&slot, len, arrival.peer, arrival.local);
+            ledger.see(&slot, len, &arrival.peer, &arrival.local);
             let mut account = Account::default();
             let verdict = serve(&node.snapshot, &arrival, &mut slot, len, &mut account);
             let reply = match verdict {
@@ -102,9 +103,42 @@ fn serve_allocates_nothing() {
             ledger.post(&account, arrival.peer.ip(), reply);
             ledger.stopwatch.record(Duration::from_micros(1), 1000);
             ledger.stopwatch.tick(Instant::now() + Duration::from_secs(10));
-            ledger.fold();
+            ledger.end_batch();
             let allocations = ALLOCATIONS.get() - before;
             assert_eq!(allocations, 0, "{}: {verdict:?} {account:?}", case.name());
+        }
+    }
+}
+
+/// The address of a PoP, by an alias, by a wildcard, of any type; who asks; beacons: with subnets or none.
+#[test]
+fn answers_that_depend_on_who_asks_allocate_nothing() {
+    let strict = tailored(|settings| settings.beacons_over_tcp = true);
+    let nodes = [tailored(|_| ()), strict];
+    let (mut ledger, _stream) = ledger(&LedgerSettings::default());
+    let mut slot = vec![0; TCP_REPLY_LEN_MAX];
+    let names = ["www", "x.cdn", "alias", "q.apps", "www.to", "y.whoami", "who", "x.b", "x.t.b", "plain"];
+    let mut options: Vec<Vec<u8>> = subnets().iter().step_by(9).map(|of| subnet(of)).collect();
+    // None, and one that is not sound.
+    options.extend([Vec::new(), vec![0, 8, 0, 0]]);
+    for (name, qtype) in names.into_iter().flat_map(|name| [1, 15, 16, 28, 255].map(|qtype| (name, qtype))) {
+        for option in &options {
+            let query = with_opt(query(&format!("{name}.example.net"), qtype), 1232, option);
+            for (node, arrival) in nodes.iter().flat_map(|node| [udp(), tcp()].map(|arrival| (node, arrival)))
+            {
+                slot[..query.len()].copy_from_slice(&query);
+                let before = ALLOCATIONS.get();
+                let mut account = Account::default();
+                let verdict = serve(node, &arrival, &mut slot, query.len(), &mut account);
+                let Verdict::Reply(mut len) = verdict else { panic!("{verdict:?}") };
+                ledger.post(&account, arrival.peer.ip(), Some(&slot[..len]));
+                if identity::has_texts(&account) {
+                    len = identity::emptied(&mut slot, len);
+                }
+                ledger.end_batch();
+                let allocations = ALLOCATIONS.get() - before;
+                assert!(allocations == 0 && len > 12, "{name} {qtype} {option:?}: {allocations}");
+            }
         }
     }
 }
@@ -203,7 +237,7 @@ fn rules_and_the_hand_over_allocate_nothing() {
                 }
             }
             desk.end_turn();
-            ledger.fold();
+            ledger.end_batch();
             let allocations = ALLOCATIONS.get() - before;
             assert_eq!(allocations, 0, "{}: {verdict:?} {account:?}", case.name());
             ruled += u64::from(account.ruled.is_some());

@@ -8,9 +8,14 @@ mod common;
 
 use std::net::SocketAddr;
 
+use as112d::limits::SLOT_PAYLOAD_LEN;
+use as112d::serve::{Verdict, serve};
+use as112d::stats::account::Account;
+
 use common::decode::{ANSWER, AUTHORITY, Message, TYPE_SOA};
 use common::golden::{Case, Node};
 use common::order::Judge;
+use common::tailored::{subnet, subnets, tailored};
 use common::{question, tcp, udp, wire_name, with_opt};
 
 const NOERROR: u16 = 0;
@@ -73,6 +78,36 @@ fn every_type() {
     }
 }
 
+/// Whatever the type, no subnet decides whether there is an answer: caches have negative ones for everybody.
+#[test]
+fn every_type_of_a_tailored_name_exists_for_every_subnet_or_for_none() {
+    let node = tailored(|_| ());
+    let mut slot = vec![0; SLOT_PAYLOAD_LEN];
+    let options: Vec<Vec<u8>> = subnets().iter().map(|of| subnet(of)).collect();
+    assert_eq!(options.len(), 200);
+    for name in ["www.example.net", "x.cdn.example.net"] {
+        let mut ask = |query: &[u8]| {
+            slot[..query.len()].copy_from_slice(query);
+            let verdict = serve(&node, &udp(), &mut slot, query.len(), &mut Account::default());
+            assert!(matches!(verdict, Verdict::Reply(_)), "{verdict:?}");
+            (slot[3] & 0xF, slot[7] > 0, slot[2] & 2)
+        };
+        let plain = question(&wire_name(name), 0, 1);
+        let type_at = plain.len() - 4;
+        let mut without = with_opt(plain.clone(), 1232, &[]);
+        let mut with: Vec<Vec<u8>> =
+            options.iter().map(|option| with_opt(plain.clone(), 1232, option)).collect();
+        for qtype in (0..=u16::MAX).map(u16::to_be_bytes) {
+            without[type_at..type_at + 2].copy_from_slice(&qtype);
+            let expected = ask(&without);
+            for query in &mut with {
+                query[type_at..type_at + 2].copy_from_slice(&qtype);
+                assert_eq!(ask(query), expected, "{name} {qtype:?} {query:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_class() {
     let node = Node::load("identity");
@@ -110,6 +145,41 @@ fn every_word_of_flags() {
             assert_eq!(answered, 3 * 32_768 - dropped, "{config}");
         }
     }
+}
+
+/// The judge knows which are sound, in words of its own.
+#[test]
+fn every_form_of_a_client_subnet() {
+    let node = Node::load("clients");
+    let mut judge = Judge::new(&node, udp());
+    let query = question(&wire_name("www.example.net"), 1, 1);
+    let (mut sound, mut asked) = (0, 0);
+    let mut send = |data: &[u8]| {
+        let option = [&[0, 8, 0, data.len() as u8][..], data].concat();
+        let (rcode, _) = header(ask(&mut judge, &with_opt(query.clone(), 1232, &option)));
+        assert!(rcode <= 1, "{data:?}");
+        sound += u32::from(rcode == 0);
+        asked += 1;
+    };
+    (0..4).for_each(|len| send(&[0, 1, 0, 0][..len]));
+    for source in 0..=u8::MAX {
+        // What it takes, and an octet less and one more.
+        let needed = usize::from(source).div_ceil(8);
+        let lens = [needed.checked_sub(1), Some(needed), Some(needed + 1)];
+        for (family, scope) in (0..4).flat_map(|family| [(family, 0), (family, 1)]) {
+            for len in lens.into_iter().flatten() {
+                for last in [0, 1, 0x80, 0xFF] {
+                    let mut data = [&[0, family, source, scope][..], &vec![11; len]].concat();
+                    if let Some(octet) = data.get_mut(4..).and_then(<[u8]>::last_mut) {
+                        *octet = last;
+                    }
+                    send(&data);
+                }
+            }
+        }
+    }
+    // Of each prefix length all four where it ends with an octet, else the two that end in its first bit.
+    assert_eq!((sound, asked), (4 + 4 * 4 + 28 * 2 + 4 + 16 * 4 + 112 * 2, 4 + 8 * 4 * (3 * 256 - 1)));
 }
 
 #[test]
@@ -357,13 +427,17 @@ const RICH: [&str; 14] = [
     "wildcard/alias",
 ];
 
-fn rich() -> Vec<Vec<u8>> {
+/// Queries with client subnets.
+const WITH_SUBNETS: [&str; 5] =
+    ["clients/nsid", "clients/two", "clients/alias", "clients/question-absent", "clients/2400-1234-5600-56"];
+
+fn golden(names: &[&str]) -> Vec<Vec<u8>> {
     let cases = Case::all();
     let find = |name: &&str| {
         let file = format!("{name}.txt");
         cases.iter().find(|case| case.name() == file).unwrap_or_else(|| panic!("no case {name}"))
     };
-    RICH.iter().map(find).map(|case| case.query.clone()).collect()
+    names.iter().map(find).map(|case| case.query.clone()).collect()
 }
 
 /// Every golden query, cut at every byte of its first 600.
@@ -384,19 +458,21 @@ fn every_truncation() {
 /// Every value of every byte.
 #[test]
 fn every_change_of_one_byte() {
-    let node = Node::load("own");
-    let mut judge = Judge::new(&node, udp());
-    for query in rich() {
-        let mut changed = query.clone();
-        for at in 0..query.len() {
-            for value in 0..=u8::MAX {
-                changed[at] = value;
-                judge.ask(&changed);
+    for (config, names, least) in [("own", &RICH[..], 200_000), ("clients", &WITH_SUBNETS, 60_000)] {
+        let node = Node::load(config);
+        let mut judge = Judge::new(&node, udp());
+        for query in golden(names) {
+            let mut changed = query.clone();
+            for at in 0..query.len() {
+                for value in 0..=u8::MAX {
+                    changed[at] = value;
+                    judge.ask(&changed);
+                }
+                changed[at] = query[at];
             }
-            changed[at] = query[at];
         }
+        assert!(judge.asked > least, "{config}: {}", judge.asked);
     }
-    assert!(judge.asked > 200_000, "{}", judge.asked);
 }
 
 /// Two bytes drawn, each with any value: what one change hides, another may bring to light.
@@ -405,7 +481,7 @@ fn many_changes_of_two_bytes() {
     let node = Node::load("own");
     let mut judge = Judge::new(&node, tcp());
     let mut seeded = Seeded::new();
-    for query in rich() {
+    for query in golden(&RICH) {
         for _ in 0..10_000 {
             let mut changed = query.clone();
             for _ in 0..2 {

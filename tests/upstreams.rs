@@ -333,7 +333,7 @@ impl Rig {
     }
 
     fn totals(&mut self) -> Totals {
-        self.ledger.fold();
+        self.ledger.end_batch();
         let mut totals = Totals::default();
         self.stream.counters.read(&mut totals);
         totals

@@ -6,13 +6,12 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use common::daemon::{Configured, Daemon, PATIENCE, V4, free_port, program, wait_until};
+use common::daemon::{Configured, Daemon, PATIENCE, V4, free_port, get, program, wait_until};
 use common::{query, question, with_opt};
 use serde_json::{Value, json};
 
@@ -28,15 +27,15 @@ enum Seen {
     Sight(fn(&Node) -> String),
     /// The file has a mistake: the key is for nothing else.
     Refused(&'static str),
-    /// It is for `as112d announce`, a process of its own; the node goes on as it was.
-    Announce,
+    /// It is for a process of its own, such as `as112d announce`; the node goes on as it was.
+    Elsewhere,
     /// It is of something that this node does not have.
     InForce,
     /// A restart takes it over, unless the program was built without what it is for.
     RestartIfBuilt(&'static str),
 }
 
-use Seen::{Announce, InForce, Refused, Reply, ReplyButFor, Restart, RestartIfBuilt, Sight};
+use Seen::{Elsewhere, InForce, Refused, Reply, ReplyButFor, Restart, RestartIfBuilt, Sight};
 
 /// A key, the line that changes it, and what is seen then.
 type Row = (&'static str, &'static str, Seen);
@@ -81,6 +80,7 @@ const ROWS: &[Row] = &[
     ("zones.dname", "dname = false", Reply(|| name("empty.as112.arpa", SOA))),
     ("zones.special_use", "special_use = false", Reply(|| name("home.arpa", SOA))),
     ("zones.dir", "dir = 'more'", Reply(|| name("more.example", SOA))),
+    ("zones.packs", "packs = ['absent.zones']", Refused("absent.zones")), // tests/packs.rs has the rest
     ("zone.name", "name = 'moved.example'", Reply(|| name("moved.example", SOA))),
     ("zone.file", "file = 'second.zone'", Reply(|| name("named.example", TXT))),
     ("zone.template", "template = 'dr-empty'", Reply(|| name("template.example", SOA))),
@@ -94,6 +94,44 @@ const ROWS: &[Row] = &[
     ("answers.rate_limit_ipv4_prefix", "rate_limit_ipv4_prefix = 32", Sight(Node::limiting)),
     ("answers.rate_limit_ipv6_prefix", "rate_limit_ipv6_prefix = 48", Sight(Node::limiting)),
     ("answers.rate_limit_exempt", "rate_limit_exempt = ['192.0.2.0/24']", Sight(Node::limiting)),
+    ("pop.name", "name = 'lax'", Refused("sfo")),
+    // `nearest` looks at it, see below.
+    ("pop.at", "at = [10, 10]", InForce),
+    ("pop.health", "health = 'none'", Refused("probe")),
+    ("pop.probe", "probe = { tcp = '127.0.0.1:1' }", Elsewhere),
+    ("pop.file", "file = 'others.health'", Elsewhere),
+    ("map.name", "name = 'earth'", Refused("world")),
+    ("map.networks", "networks = ['others.txt']", Reply(|| subnet(name(TAILORED, A)))),
+    ("map.resolvers", "resolvers = ['others.txt']", Reply(|| name(TAILORED, A))),
+    ("map.learned", "learned = 'others.txt'", Reply(|| name(TAILORED, A))),
+    ("map.places", "places = 'others.map'", Reply(|| name(TAILORED, A))),
+    ("map.databases", "databases = ['absent.mmdb']", Refused("absent.mmdb")),
+    // The database knows of no AS.
+    ("map.as", "as = { 64501 = ['nrt'] }", InForce),
+    ("map.country", "country = { PT = ['nrt'] }", Reply(|| name(TAILORED, A))),
+    ("map.continent", "continent = { EU = ['nrt'] }", Reply(|| name(TAILORED, A))),
+    ("map.nearest", "nearest = 1", Reply(|| name(TAILORED, A))),
+    ("map.default", "default = ['nrt']", Reply(|| name(TAILORED, A))),
+    ("map.ecs", "ecs = 'ignore'", Reply(|| subnet(name(TAILORED, A)))),
+    ("pool.name", "name = 'cdn'", InForce),
+    ("pool.map", "map = 'other'", Reply(|| name(TAILORED, A))),
+    ("pool.names", "names = ['else.own.example']", Reply(|| name(TAILORED, A))),
+    ("pool.ttl", "ttl = '7s'", Reply(|| name(TAILORED, A))),
+    // What comes of weights is in src/tailor/.
+    ("pool.spread", "spread = 'first'", Refused("weighted")),
+    ("pool.addresses", "addresses = {sfo = ['192.0.2.7'], nrt = ['192.0.2.8']}", Reply(|| name(TAILORED, A))),
+    ("pool.weights", "weights = { nrt = 2 }", InForce),
+    ("identity_zone.names", "names = ['me.own.example']", Reply(|| name("me.own.example", A))),
+    ("identity_zone.ttl", "ttl = '7s'", Reply(|| name(WHO, A))),
+    ("identity_zone.map", "map = 'world'", Sight(Node::says_pop)),
+    ("beacons.zone", "zone = 'c.own.example'", Sight(Node::page)),
+    ("beacons.key_file", "key_file = 'other.key'", InForce), // tests/learning has what comes of it
+    ("beacons.trusted", "trusted = ['127.0.0.1']", InForce),
+    ("beacons.verify", "verify = 'tcp'", Reply(|| name("x.b.own.example", A))),
+    ("beacons.targets", "targets = { sfo = 'https://sfo.example.net/' }", Sight(Node::page)),
+    ("beacons.sample_every", "sample_every = 1", Sight(Node::page)),
+    ("beacons.observations", "observations = 'elsewhere'", Restart("[beacons] observations")),
+    ("beacons.state", "state = 'other.state'", Elsewhere),
     ("platform.workers", "workers = 2", Restart("[platform] workers")),
     ("platform.jobs", "jobs = 2048", Restart("[platform] jobs")),
     ("platform.share", "share = 128", Restart("[platform] share")),
@@ -166,15 +204,15 @@ const ROWS: &[Row] = &[
     ("xdp.sample", "sample = 2", Restart("[xdp]")),
     ("control.path", "path = 'other'", Restart("[control] path")),
     ("announce.router", "router = 'exabgp'", Refused("listen")),
-    ("announce.bird_file", "bird_file = '/run/other.conf'", Announce),
-    ("announce.birdc", "birdc = ['birdc', '-v']", Announce),
-    ("announce.command", "command = ['other']", Announce),
-    ("announce.interval", "interval = '1s'", Announce),
-    ("announce.timeout", "timeout = '200ms'", Announce),
-    ("announce.fall", "fall = 3", Announce),
-    ("announce.rise", "rise = 3", Announce),
-    ("announce.hold_down", "hold_down = '20s'", Announce),
-    ("announce.hold_down_max", "hold_down_max = '10m'", Announce),
+    ("announce.bird_file", "bird_file = '/run/other.conf'", Elsewhere),
+    ("announce.birdc", "birdc = ['birdc', '-v']", Elsewhere),
+    ("announce.command", "command = ['other']", Elsewhere),
+    ("announce.interval", "interval = '1s'", Elsewhere),
+    ("announce.timeout", "timeout = '200ms'", Elsewhere),
+    ("announce.fall", "fall = 3", Elsewhere),
+    ("announce.rise", "rise = 3", Elsewhere),
+    ("announce.hold_down", "hold_down = '20s'", Elsewhere),
+    ("announce.hold_down_max", "hold_down_max = '10m'", Elsewhere),
     ("confine.landlock", "landlock = 'off'", Restart("[confine]")),
     ("confine.seccomp", "seccomp = 'off'", Restart("[confine]")),
 ];
@@ -193,12 +231,16 @@ jZvR30LvAiAsW3GwenwXLNmbNDQMNvDfbRS41fK3sfka8crXgVqrlA==\n\
 -----END CERTIFICATE-----\n";
 
 /// The sections that may be repeated.
-const BLOCKS: [&str; 3] = ["zone", "upstream", "route"];
+const BLOCKS: [&str; 6] = ["zone", "pop", "map", "pool", "upstream", "route"];
 
 /// Says who the node is.
 const HOSTNAME: &str = "hostname.as112.net";
+/// Names whose answers depend on the client.
+const TAILORED: &str = "www.own.example";
+const WHO: &str = "who.own.example";
 /// One of the zones that every node has.
 const EMPTY: &str = "10.in-addr.arpa";
+const A: u16 = 1;
 const SOA: u16 = 6;
 const TXT: u16 = 16;
 const LOC: u16 = 29;
@@ -211,11 +253,49 @@ fn name(name: &str, qtype: u16) -> Vec<u8> {
     query(name, qtype)
 }
 
+/// The same from a resolver that says for which network it asks (RFC 7871): 11.0.0.0/24.
+fn subnet(query: Vec<u8>) -> Vec<u8> {
+    with_opt(query, 1232, &[0, 8, 0, 7, 0, 1, 24, 0, 11, 0, 0])
+}
+
 /// An update (RFC 2136) of a zone of ours, with nothing in it.
 fn update() -> Vec<u8> {
     let mut packet = name(EMPTY, SOA);
     packet[2] = 5 << 3;
     packet
+}
+
+/// A configuration that has each key of the blocks that are repeated.
+fn base(port: u16) -> String {
+    format!(
+        "[server]\nlisten = ['127.0.0.1:{port}']\nshards = 1\n[http]\nlisten = '127.0.0.1:0'\n\
+         [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
+         [dnstap]\nto = 'unix:dnstap.sock'\n\
+         [answers]\ncookie_secrets = 'secrets'\nrate_limit = 1000000\n\
+         [platform]\ncolo = 'here'\nrules = 'rules.d'\napps = 'apps.d'\nworkers = 1\n\
+         [[upstream]]\nname = 'lan'\nservers = ['127.0.0.1:9']\nchoose = 'hash'\ntimeout = '2s'\n\
+         tries = 4\nexplore = 0.1\ncase_randomization = true\ncookies = true\necs = '24/56'\n\
+         [[upstream]]\nname = 'dot'\nservers = ['127.0.0.1:9']\nover = 'tls'\n\
+         tls_name = 'dns.example'\ntls_ca = 'ca.pem'\n\
+         [[route]]\nname = 'routed'\nwhen = 'qname = routed.example'\nthen = 'answer NOTIMP'\n\
+         allow = ['127.0.0.0/8']\nfallback_action = 'refuse'\n\
+         [[pop]]\nname = 'sfo'\nhealth = 'probe'\nprobe = {{ tcp = '127.0.0.1:9' }}\n\
+         [[pop]]\nname = 'nrt'\nat = [35.76, 140.39]\nhealth = 'file'\nfile = 'pops.health'\n\
+         [[map]]\nname = 'world'\nnetworks = ['networks.txt']\nresolvers = ['resolvers.txt']\n\
+         learned = 'learned.map'\nplaces = 'places.map'\ndatabases = ['city.mmdb']\n\
+         as = {{ 64500 = ['nrt'] }}\ncountry = {{ NO = ['nrt'] }}\ncontinent = {{ AF = ['nrt'] }}\n\
+         nearest = 0\ndefault = ['sfo']\necs = 'use'\n\
+         [[map]]\nname = 'other'\ndefault = ['nrt']\n\
+         [[pool]]\nname = 'web'\nmap = 'world'\nnames = ['www.own.example']\nttl = '60s'\n\
+         spread = 'weighted'\nweights = {{ sfo = 1, nrt = 1 }}\n\
+         addresses = {{ sfo = ['192.0.2.1'], nrt = ['192.0.2.2'] }}\n\
+         [identity_zone]\nnames = ['who.own.example']\n\
+         [beacons]\nzone = 'b.own.example'\nkey_file = 'beacon.key'\n\
+         [[zone]]\nname = 'named.example'\nfile = 'first.zone'\n\
+         [[zone]]\nname = 'own.example'\nfile = 'own.zone'\n\
+         [[zone]]\nname = 'template.example'\ntemplate = 'dd-empty'\n\
+         [[zone]]\nname = 'in-addr.arpa'\ntemplate = 'dd-empty'\nforce = true\n"
+    )
 }
 
 /// A node all of whose configuration is in its file.
@@ -228,30 +308,32 @@ struct Node {
 impl Node {
     fn start() -> Self {
         let port = free_port();
-        let base = format!(
-            "[server]\nlisten = ['127.0.0.1:{port}']\nshards = 1\n[http]\nlisten = '127.0.0.1:0'\n\
-             [control]\npath = 'control'\n[query_log]\nsample_every = 1000\nfile = 'queries.log'\n\
-             [dnstap]\nto = 'unix:dnstap.sock'\n\
-             [answers]\ncookie_secrets = 'secrets'\nrate_limit = 1000000\n\
-             [platform]\ncolo = 'here'\nrules = 'rules.d'\napps = 'apps.d'\nworkers = 1\n\
-             [[upstream]]\nname = 'lan'\nservers = ['127.0.0.1:9']\nchoose = 'hash'\ntimeout = '2s'\n\
-             tries = 4\nexplore = 0.1\ncase_randomization = true\ncookies = true\necs = '24/56'\n\
-             [[upstream]]\nname = 'dot'\nservers = ['127.0.0.1:9']\nover = 'tls'\n\
-             tls_name = 'dns.example'\ntls_ca = 'ca.pem'\n\
-             [[route]]\nname = 'routed'\nwhen = 'qname = routed.example'\nthen = 'answer NOTIMP'\n\
-             allow = ['127.0.0.0/8']\nfallback_action = 'refuse'\n\
-             [[zone]]\nname = 'named.example'\nfile = 'first.zone'\n\
-             [[zone]]\nname = 'template.example'\ntemplate = 'dd-empty'\n\
-             [[zone]]\nname = 'in-addr.arpa'\ntemplate = 'dd-empty'\nforce = true\n"
-        );
+        let base = base(port);
         let configured = Configured::new(&base);
         let base = fs::read_to_string(&configured.config).expect("it was written");
         let zone = |text: &str| {
-            format!("@ 60 IN SOA a. b. 1 60 60 60 60\n@ 60 IN NS ns.example.net.\n@ 60 IN TXT {text}\n")
+            format!(
+                "@ 60 IN SOA a. b. 1 60 60 60 60\n@ 60 IN NS ns.example.net.\n@ 60 IN TXT {text}\n\
+                 *.b 60 IN A 192.0.2.80\n*.c 60 IN A 192.0.2.80\n"
+            )
         };
-        for (file, text) in [("first.zone", "first"), ("second.zone", "second")] {
-            fs::write(configured.path(file), zone(text)).expect("there is room");
+        for (file, key) in [("beacon.key", "7"), ("other.key", "8")] {
+            fs::write(configured.path(file), key.repeat(32)).expect("there is room");
         }
+        for name in ["first", "second", "own"] {
+            fs::write(configured.path(&format!("{name}.zone")), zone(name)).expect("there is room");
+        }
+        for (file, text) in [
+            ("networks.txt", "11.0.0.0/8 nrt\n"),
+            ("resolvers.txt", "192.0.2.0/24 nrt\n"),
+            ("others.map", "country:PT nrt\n"),
+        ] {
+            fs::write(configured.path(file), text).expect("there is room");
+        }
+        let place = json!({ "country": { "iso_code": "PT" }, "continent": { "code": "EU" },
+                            "location": { "latitude": 38.7, "longitude": -9.1 } });
+        write_database(&configured.path("city.mmdb"), "City", &place);
+        fs::write(configured.path("others.txt"), "127.0.0.0/8 nrt\n11.0.0.0/9 nrt\n").expect("there is room");
         fs::write(configured.path("secrets"), "0".repeat(32)).expect("there is room");
         fs::write(configured.path("ca.pem"), CERTIFICATE).expect("there is room");
         for (dir, text) in [
@@ -329,6 +411,19 @@ impl Node {
     /// Whether a query over TCP gets an answer.
     fn answers_over_tcp(&self) -> String {
         self.daemon.ask_tcp(V4, &name(EMPTY, SOA)).is_some().to_string()
+    }
+
+    /// Whether who asks for itself is told its PoP.
+    fn says_pop(&self) -> String {
+        let reply = self.daemon.ask_udp(V4, &name(WHO, TXT));
+        reply.windows(8).any(|eight| eight == b"\x03pop\x03sfo").to_string()
+    }
+
+    /// What a page gets to send beacons with.
+    fn page(&self) -> String {
+        let [script, ticket] = ["/beacon.js", "/beacon/ticket"].map(|path| get(self.daemon.http(), path));
+        let ticket: Value = serde_json::from_str(&ticket).expect("JSON");
+        format!("{script}{}{}", &ticket["name"].as_str().expect("a name")[26..], ticket["targets"])
     }
 
     /// What is done about forged sources; tests/limiting.rs has what comes of it.
@@ -429,7 +524,7 @@ fn check(node: &Node, (key, line, seen): &Row) {
             let is_built = !answer.to_string().contains("built without");
             assert!(!is_built || answer["need_restart"] == json!([name]), "{key}: {answer}");
         }
-        Announce | InForce => {
+        Elsewhere | InForce => {
             let answer = node.reload(&text);
             assert!(is_in_force(&answer), "{key}: {answer}");
         }
@@ -465,9 +560,14 @@ fn a_level_set_by_hand_stays_until_the_file_says_another() {
 
 /// A database of one country, in which all of 127/8 is.
 fn database(path: &Path, country: &str) {
-    let mut writer = mmdb_writer::Writer::new("Country");
+    write_database(path, "Country", &json!({ "country": { "iso_code": country } }));
+}
+
+/// A database of one record, of all of 127/8.
+fn write_database(path: &Path, kind: &str, record: &Value) {
+    let mut writer = mmdb_writer::Writer::new(kind);
     let loopback: ipnet::IpNet = "127.0.0.0/8".parse().expect("a network");
-    writer.insert(loopback, &json!({ "country": { "iso_code": country } })).expect("a record");
+    writer.insert(loopback, record).expect("a record");
     fs::write(path, writer.to_bytes().expect("a database")).expect("there is room");
 }
 
@@ -486,8 +586,7 @@ fn sources_are_looked_up_in_the_databases_of_the_last_reload() {
     fs::rename(newer, places).expect("renamed");
     let reload = Command::new(program()).args(["reload", "--control", &control_word]).output();
     assert!(reload.expect("it runs").status.success());
-    let ip: IpAddr = V4;
-    (0..5).for_each(|_| drop(daemon.ask_udp(ip, &name(EMPTY, SOA))));
+    (0..5).for_each(|_| drop(daemon.ask_udp(V4, &name(EMPTY, SOA))));
     assert!(daemon.stop().0.success());
     let db = rusqlite::Connection::open(configured.path("past/history.sqlite")).expect("a history");
     let query = "SELECT labels ->> 'country', count FROM history WHERE family = 'as112_sources_by_country'";

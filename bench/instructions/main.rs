@@ -19,10 +19,10 @@ use as112d::serve::snapshot::Snapshot;
 use as112d::stats::account::Account;
 
 use cases::{
-    BATCH, Case, batch, cases, cookie_cases, handed, limited, new_desk, new_ledger, new_limiter,
-    node_with_cookies, node_with_rules, ruled_cases,
+    BATCH, Case, arrival, batch, cases, client_cases, cookie_cases, handed, idle_batch, limited, new_desk,
+    new_ledger, new_limiter, node_with_clients, node_with_cookies, node_with_rules, ruled_cases,
 };
-use common::{node, udp};
+use common::node;
 
 /// Rounds of the two runs whose difference counts: what both do once is not in it.
 const ROUNDS: [u64; 2] = [1_000, 11_000];
@@ -32,6 +32,9 @@ const RISE_MAX: f64 = 0.05;
 const COUNTING: &str = "counting";
 const COUNTED: &str = "a batch, counted";
 const NOT_COUNTED: &str = "a batch, not counted";
+/// The first, by query, and what of it this program alone does: it copies the query and looks at the verdict.
+const IN_ALL: &str = "PTR, NXDOMAIN, EDNS, counting included";
+const LOOP: &str = "the loop alone";
 /// A query that a rule hands over: by the shard, and the turning over of its job by a worker.
 const HANDED_OVER: &str = "handed over";
 /// What a rate limit adds to a query: of networks that are in the table, and of new ones.
@@ -75,6 +78,9 @@ fn run(name: &str, rounds: u64) {
     if let Some(case) = cookie_cases().iter().find(|case| case.name == name) {
         return answer(&node_with_cookies(), case, rounds);
     }
+    if let Some(case) = client_cases().iter().find(|case| case.name == name) {
+        return answer(&node_with_clients(), case, rounds);
+    }
     if let Some((rules, case)) = ruled_cases().iter().find(|(_, case)| case.name == name) {
         let node = node_with_rules(rules);
         if name != HANDED_OVER {
@@ -86,6 +92,7 @@ fn run(name: &str, rounds: u64) {
     match name {
         COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], Some(&mut ledger))),
         NOT_COUNTED => (0..rounds).for_each(|_| batch(&node, &cases[0], None)),
+        LOOP => (0..rounds).for_each(|_| idle_batch(&cases[0])),
         name => {
             let case = cases.iter().find(|case| case.name == name).expect("a case of that name");
             answer(&node, case, rounds);
@@ -94,7 +101,7 @@ fn run(name: &str, rounds: u64) {
 }
 
 fn answer(node: &Snapshot, case: &Case, rounds: u64) {
-    let arrival = udp();
+    let arrival = arrival();
     let mut slot = [0; SLOT_PAYLOAD_LEN];
     let mut account = Account::default();
     for _ in 0..rounds {
@@ -108,11 +115,15 @@ fn count_all() -> BTreeMap<String, u64> {
     let mut counted: BTreeMap<String, u64> = cases()
         .iter()
         .chain(&cookie_cases())
+        .chain(&client_cases())
         .chain(ruled_cases().iter().map(|(_, case)| case).filter(|case| case.name != HANDED_OVER))
         .map(|case| (case.name.to_owned(), by_round(case.name)))
         .collect();
     let of_batch = |name| by_round(name) / BATCH as u64;
-    counted.insert(COUNTING.to_owned(), of_batch(COUNTED) - of_batch(NOT_COUNTED));
+    let (with, without, idle) = (of_batch(COUNTED), of_batch(NOT_COUNTED), of_batch(LOOP));
+    counted.insert(COUNTING.to_owned(), with - without);
+    counted.insert(IN_ALL.to_owned(), with - idle);
+    counted.insert(LOOP.to_owned(), idle);
     counted.insert(HANDED_OVER.to_owned(), of_batch(HANDED_OVER));
     counted.extend(LIMITING.map(|name| (name.to_owned(), of_batch(name))));
     counted

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::super::Outcome;
 use super::super::bounds::{SOCKETS, TIMEOUT};
-use super::super::generator::{self, Load};
+use super::super::generator::{self, Load, flood};
 use super::super::measure::{Limit, cpu_busy, generator_cpu};
+use super::super::queries::QuerySet;
 use super::super::report::{Sample, Section};
 use super::super::servers::{Counted, Server};
 use super::super::tools::{Run, Task, run, shown};
@@ -36,7 +37,8 @@ impl Plan {
 
 /// What the two sides have worked so far.
 struct Work {
-    server_cpu: f64,
+    /// Outside the kernel, and in it.
+    server_cpu: (f64, f64),
     generator_cpu: f64,
     server_busy: (f64, f64),
     generator_busy: (f64, f64),
@@ -85,7 +87,8 @@ impl Campaign<'_> {
             load: plan.load,
             served,
             counted,
-            server_cpu: after.server_cpu - before.server_cpu,
+            server_cpu: after.server_cpu.0 + after.server_cpu.1 - before.server_cpu.0 - before.server_cpu.1,
+            server_user: after.server_cpu.0 - before.server_cpu.0,
             generator_cpu: after.generator_cpu - before.generator_cpu,
             server_busy,
             generator_busy,
@@ -128,11 +131,19 @@ impl Campaign<'_> {
         kxdpgun::parse(&text, &shown(&command))
     }
 
+    /// The generator of ours, as much as it can send, over all the addresses of a server.
+    pub(super) fn flood(&self, server: &Server, queries: &QuerySet, duration: Duration) -> Outcome<Run> {
+        let harvest = flood::run(&server.addresses, queries, duration, server.subject.judge(), self.stop)?;
+        let command = format!("loadtest generate --flood --target {}", server.address);
+        Ok(Run::of(&harvest, command))
+    }
+
     /// The generator of ours.
     pub(super) fn own(&self, server: &Server, rate: u64, duration: Duration) -> Outcome<Run> {
         let (target, queries, judge) = (server.address, &self.ordinary, server.subject.judge());
-        let (sockets, timeout) = (SOCKETS, TIMEOUT);
-        let load = Load { target, rate, duration, sockets, queries, judge, timeout };
+        let (targets, timeout) = (&server.addresses[..], TIMEOUT);
+        let sockets = SOCKETS.next_multiple_of(targets.len());
+        let load = Load { targets, rate, duration, sockets, queries, judge, timeout };
         let harvest = generator::run(&load, &self.bar, self.stop)?;
         let command =
             format!("loadtest generate --target {target} --rate {rate} --seconds {}", duration.as_secs_f64());

@@ -3,6 +3,7 @@
 
 mod changes;
 mod drive;
+mod growth;
 mod sections;
 
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ struct Campaign<'a> {
     /// How long one trial of a search lasts.
     trial: Duration,
     is_quick: bool,
+    /// The CPUs that this process might use when it began.
+    allowed: Vec<usize>,
     server_cpu: usize,
     generator_cpu: usize,
     subjects: Vec<Subject>,
@@ -117,7 +120,8 @@ impl<'a> Campaign<'a> {
             ..Report::default()
         };
         let subjects = subjects(&options.against, &mut report.skipped);
-        let (server_cpu, generator_cpu) = cpus(options, &mut report.skipped)?;
+        let allowed = as112d::sys::cpu::affinity()?;
+        let (server_cpu, generator_cpu) = cpus(options, &allowed, &mut report.skipped)?;
         // What this process sends itself, and what it reads, is the generator's work.
         as112d::sys::cpu::pin(generator_cpu)?;
         Ok(Self {
@@ -129,6 +133,7 @@ impl<'a> Campaign<'a> {
                 Duration::from_secs((options.seconds as u64).min(TRIAL_SECONDS))
             },
             is_quick: options.quick,
+            allowed,
             server_cpu,
             generator_cpu,
             subjects,
@@ -232,8 +237,7 @@ fn subjects(against: &[Peer], skipped: &mut Vec<String>) -> Vec<Subject> {
 }
 
 /// The CPUs of the servers and of the generator.
-fn cpus(options: &TestOptions, skipped: &mut Vec<String>) -> Outcome<(usize, usize)> {
-    let allowed = as112d::sys::cpu::affinity()?;
+fn cpus(options: &TestOptions, allowed: &[usize], skipped: &mut Vec<String>) -> Outcome<(usize, usize)> {
     if !allowed.contains(&options.server_cpu) {
         return fail(format!(
             "this process may not use CPU {}; choose another with --server-cpu: {allowed:?}",

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use super::super::Outcome;
-use super::super::bounds::{LOADS, LOSS_MAX, RATE_BEGIN, TCP_CONNECTIONS};
+use super::super::bounds::{
+    CEILING_BEGIN, CEILING_GROWTH, CEILING_MISSES, LOADS, LOSS_MAX, RATE_BEGIN, RATE_MAX, TCP_CONNECTIONS,
+};
+use super::super::ceiling::{End, Replay, bind, here, mac};
 use super::super::frames::Watch;
 use super::super::generator::connections;
 use super::super::generator::slo::search;
 use super::super::measure::whole;
-use super::super::netns::{Namespace, Place};
+use super::super::netns::{INTERFACE, Namespace, Place};
+use super::super::queries::operators_name;
 use super::super::report::{Best, FrameTime, Frames, Section, Start};
-use super::super::servers::{Engine, OPERATOR, Server, Setting, Subject};
+use super::super::servers::{Engine, Server, Setting, Subject};
 use super::super::tools::dnsperf::How;
 use super::super::tools::{DNSPERF, FLAME, KXDPGUN, Run, Tool};
 use super::Campaign;
@@ -33,25 +37,33 @@ impl Campaign<'_> {
         match section {
             Section::Start => self.starts(),
             Section::Udp => self.dnsperf_rounds(section, How::Udp),
+            Section::Flood => self.flood_rounds(),
+            Section::Rps => self.steered(),
             Section::Mix => self.dnsperf_rounds(section, How::Binary),
             Section::Tcp => self.dnsperf_rounds(section, How::Tcp),
-            Section::TcpEach => self.tcp_each(),
+            Section::TcpEach => match Namespace::alone() {
+                // Connections by the hundred thousand fill the table in which a host's firewall tracks them.
+                Ok(namespace) => namespace.inside(|| self.tcp_each()),
+                Err(_) => self.tcp_each(),
+            },
             Section::Flame => self.flame_rounds(),
             Section::Ramp => self.ramp(),
             Section::Latency => self.latency(),
             Section::Shards => self.shards(),
             Section::Veth => self.veth(),
+            Section::Ceiling => self.ceiling(),
+            Section::Growth => self.growth(),
             Section::Changes => self.changes(),
         }
     }
 
     /// Those that do more than to echo datagrams.
-    fn real(&self) -> Vec<Subject> {
+    pub(super) fn real(&self) -> Vec<Subject> {
         self.subjects.iter().copied().filter(|subject| !subject.is_echo()).collect()
     }
 
     /// How long one run of our own generator lasts.
-    fn duration(&self) -> Duration {
+    pub(super) fn duration(&self) -> Duration {
         if self.is_quick { self.trial } else { Duration::from_secs(self.seconds) }
     }
 
@@ -91,7 +103,7 @@ impl Campaign<'_> {
             return Ok(());
         }
         // An echo does not know TCP, and its replies to updates are none.
-        let subjects = if section == Section::Udp { self.subjects.clone() } else { self.real() };
+        let subjects = if how == How::Udp { self.subjects.clone() } else { self.real() };
         let servers = self.start(&subjects, &Place::loopback())?;
         self.rounds(section, &servers, |campaign, server| campaign.dnsperf(server, how))?;
         if section == Section::Udp {
@@ -106,6 +118,26 @@ impl Campaign<'_> {
             }
         }
         Ok(())
+    }
+
+    fn flood_rounds(&mut self) -> Outcome<()> {
+        let servers = self.start(&self.subjects.clone(), &Place::loopback())?;
+        let duration = self.duration();
+        self.rounds(Section::Flood, &servers, |campaign, server| {
+            campaign.flood(server, &campaign.ordinary, duration)
+        })
+    }
+
+    /// As over UDP, but that the client's side of the kernel works on the generator's CPU. On a loopback it
+    /// works where a reply is sent otherwise, for the server's account.
+    fn steered(&mut self) -> Outcome<()> {
+        match Namespace::steered(self.generator_cpu) {
+            Ok(namespace) => namespace.inside(|| self.dnsperf_rounds(Section::Rps, How::Udp)),
+            Err(error) => {
+                self.skip(format!("rps: {error}; a network namespace needs root"));
+                Ok(())
+            }
+        }
     }
 
     fn flame_rounds(&mut self) -> Outcome<()> {
@@ -220,16 +252,7 @@ impl Campaign<'_> {
         if !self.has(KXDPGUN, Section::Veth) {
             return Ok(());
         }
-        let namespace = match Namespace::make() {
-            Ok(namespace) => namespace,
-            Err(error) => {
-                let why = format!(
-                    "veth: {error}; a network namespace needs root, so only the loopback is measured"
-                );
-                self.skip(why);
-                return Ok(());
-            }
-        };
+        let Some(namespace) = self.namespace() else { return Ok(()) };
         // A quick run shows that it works, with one of ours and one other.
         let mut subjects = self.subjects.clone();
         if self.is_quick {
@@ -242,6 +265,67 @@ impl Campaign<'_> {
         })?;
         drop(servers);
         self.in_driver(&namespace)
+    }
+
+    /// A network namespace, where we may make one.
+    fn namespace(&mut self) -> Option<Namespace> {
+        let made = Namespace::make();
+        made.map_err(|error| {
+            let why = "a network namespace needs root, so only the loopback is measured";
+            self.skip(format!("veth: {error}; {why}"));
+        })
+        .ok()
+    }
+
+    /// What servers in the driver answer at the most.
+    fn ceiling(&mut self) -> Outcome<()> {
+        let Some(namespace) = self.namespace() else { return Ok(()) };
+        let place = namespace.place();
+        let duration = self.trial;
+        // Knot comes last, as it leaves its program attached.
+        for subject in Subject::IN_DRIVER {
+            if let Some(why) = subject.missing() {
+                self.skip(why);
+                continue;
+            }
+            let servers = self.start(&[subject], &place)?;
+            let Some(server) = servers.first() else { continue };
+            let our_end =
+                End { mac: mac(&namespace.interface, &here())?, address: (namespace.ours(), 0).into() };
+            let their_end = End { mac: mac(INTERFACE, &place.before)?, address: server.address };
+            let mut replay = Replay::new(&namespace.interface, our_end, their_end, &self.ordinary)?;
+            let bound = bind(INTERFACE, &place.before, self.server_cpu, false)
+                .and_then(|()| bind(&namespace.interface, &here(), self.generator_cpu, true));
+            // In a PID namespace the kernel's threads are not to be seen, and where nothing is measured it
+            // does not matter who has which CPU.
+            if let Err(error) = bound
+                && !self.is_quick
+            {
+                self.skip(format!("ceiling: {error}"));
+                return Ok(());
+            }
+            for round in 0..self.rounds {
+                let (mut rate, mut best, mut misses) = (CEILING_BEGIN, 0.0_f64, 0);
+                while rate <= RATE_MAX && misses < CEILING_MISSES {
+                    let name = subject.name();
+                    self.step(&format!("Ceiling, round {} of {}: {name}, {rate}/s", round + 1, self.rounds))?;
+                    let plan = Plan::new(Section::Ceiling, round).offering(rate);
+                    let sample =
+                        self.sample(server, plan, |campaign| replay.run(rate, duration, campaign.stop))?;
+                    let answers = sample.run.answered as f64 / sample.run.seconds;
+                    misses = if answers > best { 0 } else { misses + 1 };
+                    best = best.max(answers);
+                    rate = whole(rate as f64 * CEILING_GROWTH);
+                    if self.is_quick {
+                        break;
+                    }
+                }
+                let is_generator_bound = misses < CEILING_MISSES;
+                let (section, server) = (Section::Ceiling, subject.name().to_owned());
+                self.report.bests.push(Best { section, server, round, rate: best, is_generator_bound });
+            }
+        }
+        Ok(())
     }
 
     /// Those that take frames from the interface, which has one program: one server after the other.
@@ -268,8 +352,13 @@ impl Campaign<'_> {
     /// What our program takes for a frame of each kind.
     fn frames(&mut self, namespace: &Namespace, watch: &Watch) -> Outcome<()> {
         let (place, cpus, zones) = (namespace.place(), [self.server_cpu], self.zones.clone());
+        for round in 0..self.rounds {
+            let (ns, count) = watch.nothing()?;
+            let ns = ns as f64 / count.max(1) as f64;
+            self.report.frames.push(FrameTime { frames: Frames::Nothing, round, count, ns });
+        }
         let operators = tempfile::NamedTempFile::new()?;
-        let name = |n: usize| format!("x{n}.y.z{}.{OPERATOR} PTR D\n", n % OPERATORS_ZONES);
+        let name = |n: usize| format!("{} PTR D\n", operators_name(n, n % OPERATORS_ZONES));
         std::fs::write(&operators, (0..self.report.queries).map(name).collect::<String>())?;
         for (further, kinds) in
             [(0, &[Frames::Passing, Frames::BuiltIn][..]), (OPERATORS_ZONES, &[Frames::Operators])]
@@ -283,7 +372,7 @@ impl Campaign<'_> {
                     match frames {
                         // The discard protocol, which nobody speaks there.
                         Frames::Passing => target.set_port(9),
-                        Frames::BuiltIn => {}
+                        Frames::BuiltIn | Frames::Nothing => {}
                         Frames::Operators => queries = operators.path(),
                     }
                     let before = watch.look()?;

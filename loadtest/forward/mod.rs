@@ -2,34 +2,31 @@
 //! generator's CPU; and what it costs our node to hand a query over. Rounds are interleaved, each run has a
 //! server that was just started, and CPU time is that of all threads.
 
-mod servers;
+pub mod loads;
+pub mod servers;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::bounds::{ROUNDS_MAX, SECONDS_MAX, SOCKETS, TIMEOUT};
+use super::bounds::{ROUNDS_MAX, SECONDS_MAX};
 use super::common::daemon::{V4, program};
-use super::generator::{self, Judge, Load};
+use super::generator::Harvest;
 use super::measure::Summary;
-use super::queries::QuerySet;
-use super::tools::{Run, dnsperf};
-use super::{Outcome, at_most, fail, pause, progress_bar};
+use super::{Outcome, at_most, fail, pause};
+use loads::{Cost, Dnsperf, steady};
 use servers::{Server, Subject};
 
 /// Names that are asked for once: more than any run gets to.
 const NAMES: usize = 1_500_000;
 /// Names that caches have.
 const KNOWN: usize = 1000;
-/// Queries a second for which latency is measured.
-const STEADY: u64 = 20_000;
 /// Queries a second with an upstream that never answers.
 const SILENT: u64 = 50_000;
 
@@ -62,7 +59,8 @@ pub struct ForwardOptions {
 }
 
 /// Figures by what they are and whose, in the order of rounds.
-type Figures = BTreeMap<(String, &'static str), Vec<f64>>;
+#[derive(Default)]
+pub struct Figures(BTreeMap<(String, &'static str), Vec<f64>>);
 
 struct Campaign<'a> {
     options: &'a ForwardOptions,
@@ -83,12 +81,12 @@ pub fn run(options: &ForwardOptions, stop: &AtomicBool) -> Outcome<()> {
     fs::write(files.path().join("once"), names(0, NAMES))?;
     fs::write(files.path().join("known"), names(NAMES, KNOWN))?;
     fs::write(files.path().join("silent"), "silent.example A\n")?;
-    let mut campaign = Campaign { options, files, figures: Figures::new(), stop };
+    let mut campaign = Campaign { options, files, figures: Figures::default(), stop };
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         campaign.round(round)?;
     }
-    print!("{}", table(&campaign.figures));
+    print!("{}", campaign.figures.table());
     Ok(())
 }
 
@@ -155,69 +153,32 @@ impl Campaign<'_> {
         Ok(server)
     }
 
-    fn keep(&mut self, what: impl Into<String>, name: &'static str, value: f64) {
-        self.figures.entry((what.into(), name)).or_default().push(value);
-    }
-
-    fn dnsperf(&self, file: &Path, target: SocketAddr, seconds: usize, more: &[&str]) -> Command {
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", &self.options.generator_cpu.to_string(), "dnsperf"]);
-        command.args(["-s", "127.0.0.1", "-p", &target.port().to_string(), "-l", &seconds.to_string()]);
-        command.args(["-T", "1", "-c", "4", "-t", "2"]).args(more).arg("-d").arg(file);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command
-    }
-
-    /// As many queries as it takes, with 200 under way.
     fn saturated(&mut self, what: &str, file: &str, subject: Subject, upstream: SocketAddr) -> Outcome<()> {
         let server = self.start(subject, upstream)?;
-        let file = self.files.path().join(file);
+        let dnsperf = self.dnsperf(file, server.address);
         if what != "forwarded" {
-            self.dnsperf(&file, server.address, 1, &["-q", "200"]).output()?;
+            dnsperf.saturate(&server, 1)?;
         }
-        let before = server.cpu_nanoseconds();
-        let output = self.dnsperf(&file, server.address, self.options.seconds, &["-q", "200"]).output()?;
-        let used = server.cpu_nanoseconds() - before;
-        let run: Run = dnsperf::parse(&String::from_utf8_lossy(&output.stdout))?;
-        let right = run.rcodes.get("NXDOMAIN").copied().unwrap_or(0);
-        let failed = run.sent.saturating_sub(right);
-        let name = subject.name();
-        self.keep(format!("{what}: CPU, us"), name, used as f64 / 1e3 / right.max(1) as f64);
-        self.keep(format!("{what}: a second"), name, right as f64 / run.seconds);
-        self.keep(format!("{what}: lost or wrong, %"), name, failed as f64 * 100.0 / run.sent.max(1) as f64);
+        self.figures.keep_cost(what, subject.name(), &dnsperf.saturate(&server, self.options.seconds)?);
         Ok(())
+    }
+
+    fn dnsperf(&self, file: &str, target: SocketAddr) -> Dnsperf {
+        let cpus = self.options.generator_cpu.to_string();
+        Dnsperf { cpus, file: self.files.path().join(file), target, more: &[], right: "NXDOMAIN" }
     }
 
     fn latency(&mut self, subject: Subject, upstream: SocketAddr) -> Outcome<()> {
         let server = self.start(subject, upstream)?;
-        let harvest = self.steady(&server, STEADY)?;
-        self.keep("p50 at 20,000 a second, us", subject.name(), harvest.latency_ms(0.5) * 1e3);
-        self.keep("p99 at 20,000 a second, us", subject.name(), harvest.latency_ms(0.99) * 1e3);
-        self.keep("lost at 20,000 a second", subject.name(), (harvest.lost + harvest.wrong) as f64);
+        let harvest = self.steady(&server)?;
+        self.figures.keep("p50 at 20,000 a second, us", subject.name(), harvest.latency_ms(0.5) * 1e3);
+        self.figures.keep("p99 at 20,000 a second, us", subject.name(), harvest.latency_ms(0.99) * 1e3);
+        self.figures.keep("lost at 20,000 a second", subject.name(), (harvest.lost + harvest.wrong) as f64);
         Ok(())
     }
 
-    fn steady(&self, server: &Server, rate: u64) -> Outcome<generator::Harvest> {
-        let queries = QuerySet::ordinary(112, 50_000);
-        let load = Load {
-            target: server.address,
-            rate,
-            duration: Duration::from_secs(self.options.seconds as u64),
-            sockets: SOCKETS,
-            queries: &queries,
-            judge: Judge::Ours,
-            timeout: TIMEOUT,
-        };
-        let cpu = self.options.generator_cpu;
-        let stop = self.stop;
-        let thread = std::thread::scope(|scope| {
-            let run = scope.spawn(|| {
-                as112d::sys::cpu::pin(cpu).map_err(|error| error.to_string())?;
-                generator::run(&load, &progress_bar(), stop).map_err(|error| error.to_string())
-            });
-            run.join().expect("the generator does not panic")
-        });
-        Ok(thread?)
+    fn steady(&self, server: &Server) -> Outcome<Harvest> {
+        steady(server.address, self.options.generator_cpu, self.options.seconds, self.stop)
     }
 
     /// Native answers beside queries that the node hands over and that wait for nobody, and without: then
@@ -226,51 +187,48 @@ impl Campaign<'_> {
     fn silent(&mut self) -> Outcome<()> {
         // It is bound and never read: what comes is dropped by the kernel.
         let nobody = UdpSocket::bind((V4, 0))?;
-        let mut cpu = [0.0; 2];
-        for (at, is_beside) in [false, true].into_iter().enumerate() {
+        for is_beside in [false, true] {
             let server = Server::silent(nobody.local_addr()?, self.options.server_cpu)?;
             pause(Duration::from_millis(500));
-            let file = self.files.path().join("silent");
-            let rate = SILENT.to_string();
             let target = if is_beside { server.address } else { nobody.local_addr()? };
-            let seconds = 2 * self.options.seconds + 3;
-            // It has a line for each query that times out.
-            let mut beside = self.dnsperf(&file, target, seconds, &["-Q", &rate, "-q", "65000"]);
-            let mut beside = beside.stdout(Stdio::null()).spawn()?;
-            pause(Duration::from_secs(1));
-            let before = server.cpu_nanoseconds();
-            pause(Duration::from_secs(self.options.seconds as u64));
-            let alone = (server.cpu_nanoseconds() - before) as f64;
-            if beside.try_wait()?.is_some() {
-                return fail("dnsperf ended early");
-            }
-            let before = server.cpu_nanoseconds();
-            let harvest = self.steady(&server, STEADY)?;
-            let used = (server.cpu_nanoseconds() - before) as f64 - alone;
-            cpu[at] = used / 1e3 / harvest.answered.max(1) as f64;
-            beside.wait()?;
+            let seconds = self.options.seconds;
+            let mut beside = self.dnsperf("silent", target).at_rate(SILENT, 2 * seconds + 4)?;
+            let cpu = || server.cpu_nanoseconds();
+            let (cpu, harvest) = beside.native(seconds, cpu, || self.steady(&server))?;
             let name =
                 if is_beside { "as112d, beside 50,000 that wait" } else { "as112d, beside 50,000 elsewhere" };
-            for (what, value) in [
-                ("native answer, us CPU", cpu[at]),
-                ("native answer, p50, us", harvest.latency_ms(0.5) * 1e3),
-                ("native answer, p99, us", harvest.latency_ms(0.99) * 1e3),
-                ("native answers lost", (harvest.lost + harvest.wrong) as f64),
-            ] {
-                self.keep(what, name, value);
-            }
+            self.figures.keep_native(name, cpu, &harvest);
         }
         Ok(())
     }
 }
 
-fn table(figures: &Figures) -> String {
-    let mut text =
-        String::from("| what | server | median | least | most | rounds |\n|---|---|---|---|---|---|\n");
-    for ((what, name), values) in figures {
-        let Some(summary) = Summary::of(values.iter().copied()) else { continue };
-        let Summary { median, min, max, count } = summary;
-        let _ = writeln!(text, "| {what} | {name} | {median:.2} | {min:.2} | {max:.2} | {count} |");
+impl Figures {
+    pub fn keep(&mut self, what: impl Into<String>, name: &'static str, value: f64) {
+        self.0.entry((what.into(), name)).or_default().push(value);
     }
-    text
+
+    pub fn keep_cost(&mut self, what: &str, name: &'static str, cost: &Cost) {
+        self.keep(format!("{what}: CPU, us"), name, cost.cpu_us);
+        self.keep(format!("{what}: a second"), name, cost.a_second);
+        self.keep(format!("{what}: lost or wrong, %"), name, cost.failed);
+    }
+
+    pub fn keep_native(&mut self, name: &'static str, cpu_us: f64, harvest: &Harvest) {
+        self.keep("native answer, us CPU", name, cpu_us);
+        self.keep("native answer, p50, us", name, harvest.latency_ms(0.5) * 1e3);
+        self.keep("native answer, p99, us", name, harvest.latency_ms(0.99) * 1e3);
+        self.keep("native answers lost", name, (harvest.lost + harvest.wrong) as f64);
+    }
+
+    pub fn table(&self) -> String {
+        let mut text =
+            String::from("| what | server | median | least | most | rounds |\n|---|---|---|---|---|---|\n");
+        for ((what, name), values) in &self.0 {
+            let Some(summary) = Summary::of(values.iter().copied()) else { continue };
+            let Summary { median, min, max, count } = summary;
+            let _ = writeln!(text, "| {what} | {name} | {median:.2} | {min:.2} | {max:.2} | {count} |");
+        }
+        text
+    }
 }

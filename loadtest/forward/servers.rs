@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -118,7 +118,12 @@ impl Server {
         Self::spawn(&words.map(str::to_owned), dir, address, cpu)
     }
 
-    fn spawn(words: &[String], dir: TempDir, address: SocketAddr, cpu: usize) -> Outcome<Self> {
+    /// Starts what these words say, in a directory that is its own; it answers for 10.in-addr.arpa, or is an
+    /// echo.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn spawn(words: &[String], dir: TempDir, address: SocketAddr, cpu: usize) -> Outcome<Self> {
         let said = fs::File::create(dir.path().join("said"))?;
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", &cpu.to_string()]).args(words);
@@ -127,10 +132,10 @@ impl Server {
         let socket = UdpSocket::bind((V4, 0))?;
         socket.connect(address)?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-        let (began, mut reply) = (Instant::now(), [0; 512]);
+        let (began, mut reply, query) = (Instant::now(), [0; 512], query("1.1.1.10.in-addr.arpa", 12));
         loop {
-            let len = socket.send(&query("1.1.1.10.in-addr.arpa", 12)).and_then(|_| socket.recv(&mut reply));
-            if len.is_ok_and(|len| len > 12 && reply[3] & 15 == 3) {
+            let len = socket.send(&query).and_then(|_| socket.recv(&mut reply));
+            if len.is_ok_and(|len| len > 12 && (reply[3] & 15 == 3 || reply[3..len] == query[3..])) {
                 return Ok(server);
             }
             if server.child.try_wait()?.is_some() || began.elapsed() > PATIENCE {
@@ -143,21 +148,35 @@ impl Server {
 
     /// Nanoseconds that all its threads have run.
     pub fn cpu_nanoseconds(&self) -> u64 {
+        self.cpu_of("")
+    }
+
+    /// Nanoseconds that those threads have run whose names begin so.
+    pub fn cpu_of(&self, name: &str) -> u64 {
+        self.threads(name).iter().filter_map(|thread| ran(thread)).sum()
+    }
+
+    /// Its threads whose names begin so, as directories in /proc.
+    pub fn threads(&self, name: &str) -> Vec<PathBuf> {
         let group = self.child.id();
         let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-        processes.map(|process| cpu_of(&process.path(), group).unwrap_or(0)).sum()
+        let threads = processes.filter_map(|process| threads_of(&process.path(), group)).flatten();
+        let comm = |thread: &PathBuf| fs::read_to_string(thread.join("comm"));
+        threads.filter(|thread| comm(thread).is_ok_and(|comm| comm.starts_with(name))).collect()
     }
 }
 
-/// What the threads of a process have run, if it is of a group.
-fn cpu_of(process: &Path, group: u32) -> Option<u64> {
+/// The threads of a process, if it is of a group.
+fn threads_of(process: &Path, group: u32) -> Option<Vec<PathBuf>> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     let of: u32 = stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse().ok()?;
     let threads = (of == group).then(|| fs::read_dir(process.join("task")).ok())??;
-    let ran = |thread: &Path| -> Option<u64> {
-        fs::read_to_string(thread.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
-    };
-    Some(threads.filter_map(|thread| ran(&thread.ok()?.path())).sum())
+    Some(threads.filter_map(|thread| Some(thread.ok()?.path())).collect())
+}
+
+/// Nanoseconds that a thread has run, in the kernel and outside.
+fn ran(thread: &Path) -> Option<u64> {
+    fs::read_to_string(thread.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
 }
 
 impl Drop for Server {
@@ -229,11 +248,14 @@ fn node(subject: Subject, upstream: SocketAddr) -> String {
     }
 }
 
+/// What each dnsdist of ours begins with.
+pub fn dnsdist_at(address: SocketAddr) -> String {
+    format!("setLocal('{address}')\nsetACL({{'127.0.0.0/8'}})\nsetSecurityPollSuffix('')\n")
+}
+
 fn dnsdist(subject: Subject, address: SocketAddr, upstream: SocketAddr) -> String {
-    let mut text = format!(
-        "setLocal('{address}')\nsetACL({{'127.0.0.0/8'}})\nsetSecurityPollSuffix('')\n\
-         newServer({{address='{upstream}', sockets=4, healthCheckMode='up'}})\n"
-    );
+    let mut text = dnsdist_at(address);
+    let _ = writeln!(text, "newServer({{address='{upstream}', sockets=4, healthCheckMode='up'}})");
     if subject == Subject::DnsdistCache {
         text += "getPool(''):setCache(newPacketCache(1000000, {maxTTL=86400, maxNegativeTTL=3600}))\n";
     }

@@ -7,6 +7,7 @@ mod volley;
 mod window;
 
 pub mod connections;
+pub mod flood;
 pub mod slo;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -36,7 +37,8 @@ const DIGITS: u8 = 3;
 /// What is to be sent.
 #[derive(Clone, Copy)]
 pub struct Load<'a> {
-    pub target: SocketAddr,
+    /// The addresses of one server, over which the sockets are spread.
+    pub targets: &'a [SocketAddr],
     /// Queries a second.
     pub rate: u64,
     pub duration: Duration,
@@ -114,8 +116,9 @@ pub fn run(load: &Load, progress: &ProgressBar, stop: &AtomicBool) -> Outcome<Ha
     if !(1..=RATE_MAX).contains(&load.rate) || !(1..=SOCKETS_MAX).contains(&load.sockets) {
         return fail(format!("the rate must be 1 to {RATE_MAX} a second, over 1 to {SOCKETS_MAX} sockets"));
     }
-    if load.duration > Duration::from_secs(SECONDS_MAX) || load.queries.len() == 0 {
-        return fail(format!("a load needs queries and lasts at most {SECONDS_MAX} s"));
+    if load.duration > Duration::from_secs(SECONDS_MAX) || load.queries.len() == 0 || load.targets.is_empty()
+    {
+        return fail(format!("a load needs targets and queries and lasts at most {SECONDS_MAX} s"));
     }
     Generator::new(load)?.run(progress, stop)
 }
@@ -133,15 +136,10 @@ struct Generator<'a> {
 
 impl<'a> Generator<'a> {
     fn new(load: &'a Load<'a>) -> Outcome<Self> {
-        let any: SocketAddr = if load.target.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
         let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mut sockets = Vec::with_capacity(load.sockets);
         for number in 0..load.sockets {
-            let socket = UdpSocket::bind(any)?;
-            socket.connect(load.target)?;
-            socket.set_nonblocking(true)?;
-            // Replies that wait for this thread; the host may allow less.
-            let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+            let socket = client(load.targets[number % load.targets.len()])?;
             ready.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
             sockets.push(socket);
         }
@@ -257,6 +255,17 @@ impl<'a> Generator<'a> {
     }
 }
 
+/// A socket that asks a server, and does not block.
+fn client(target: SocketAddr) -> Outcome<UdpSocket> {
+    let any: SocketAddr = if target.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(target)?;
+    socket.set_nonblocking(true)?;
+    // Replies that wait for the generator's thread; the host may allow less.
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+    Ok(socket)
+}
+
 /// Counts one reply.
 fn judge(harvest: &mut Harvest, window: &mut Window, load: &Load, reply: &[u8], now: u64) {
     let opened = reply.first_chunk().and_then(|&id| window.close(u16::from_be_bytes(id)));
@@ -326,8 +335,15 @@ mod tests {
     fn harvest(target: SocketAddr) -> Harvest {
         let queries = QuerySet::ordinary(1, 50);
         let (duration, timeout) = (Duration::from_millis(FIT), Duration::from_secs(5));
-        let load =
-            Load { target, rate: 1000, duration, sockets: 4, queries: &queries, judge: Judge::Echo, timeout };
+        let load = Load {
+            targets: &[target],
+            rate: 1000,
+            duration,
+            sockets: 4,
+            queries: &queries,
+            judge: Judge::Echo,
+            timeout,
+        };
         run(&load, &ProgressBar::hidden(), &AtomicBool::new(false)).unwrap()
     }
 
@@ -360,7 +376,8 @@ mod tests {
         let load = |rate, seconds, sockets| {
             let duration = Duration::from_secs(seconds);
             let (judge, timeout) = (Judge::Ours, duration);
-            let load = Load { target, rate, duration, sockets, queries: &queries, judge, timeout };
+            let load =
+                Load { targets: &[target], rate, duration, sockets, queries: &queries, judge, timeout };
             run(&load, &ProgressBar::hidden(), &AtomicBool::new(true)).unwrap_err().to_string()
         };
         assert!(load(0, 1, 1).contains("the rate must be"));

@@ -45,8 +45,9 @@ impl Volley {
         self.lens.push(packet.len());
     }
 
-    /// Sends what was put. A kernel that has no room loses the rest, as a network would.
-    pub fn send(&mut self, socket: &UdpSocket) -> Outcome<()> {
+    /// Sends what was put, and says how many the kernel took. If it has no room the rest is lost, as in a
+    /// network.
+    pub fn send(&mut self, socket: &UdpSocket) -> Outcome<usize> {
         let slices: ArrayVec<[IoSlice; 1], VOLLEY> = self
             .outgoing
             .iter()
@@ -56,8 +57,9 @@ impl Volley {
         let addresses = [None; VOLLEY];
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         match sendmmsg(fd, &mut self.sending, &slices, &addresses[..slices.len()], [], flags) {
+            Ok(sent) => Ok(sent.count()),
             // ECONNREFUSED tells of an earlier datagram, which nobody wanted.
-            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS | Errno::ECONNREFUSED) => Ok(()),
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS | Errno::ECONNREFUSED) => Ok(0),
             Err(error) => fail(format!("sendmmsg: {error}")),
         }
     }
@@ -93,7 +95,7 @@ mod tests {
         for round in 0..3_u8 {
             volley.clear();
             (0..VOLLEY).for_each(|number| volley.push(&vec![round; 20 + number], number as u16));
-            volley.send(&here).unwrap();
+            assert_eq!(volley.send(&here).unwrap(), VOLLEY);
             let mut seen = Vec::new();
             volley.receive(&there, &mut |datagram| seen.push(datagram.to_vec())).unwrap();
             assert_eq!(seen.len(), VOLLEY);

@@ -2,10 +2,13 @@
 
 mod chart;
 mod figures;
+mod growth;
 mod html;
+mod limits;
 mod markdown;
 mod page;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -38,6 +41,8 @@ pub struct Report {
     pub frames: Vec<FrameTime>,
     #[serde(default)]
     pub changes: Vec<ChangeRun>,
+    #[serde(default)]
+    pub grown: Vec<Grown>,
     /// What could not be measured, and why.
     pub skipped: Vec<String>,
 }
@@ -59,6 +64,10 @@ pub enum Section {
     Start,
     /// dnsperf over UDP, ordinary queries
     Udp,
+    /// The generator of ours over UDP, more than any server answers
+    Flood,
+    /// As over UDP, with the client's side of the kernel on the generator's CPU
+    Rps,
     /// dnsperf over UDP, all that a node gets
     Mix,
     /// flamethrower at one rate
@@ -75,14 +84,20 @@ pub enum Section {
     Shards,
     /// kxdpgun across a veth pair, up to the highest rate
     Veth,
+    /// A generator that is not the limit, against servers in the driver
+    Ceiling,
+    /// More zones, shards and addresses
+    Growth,
     /// Reloads and upgrades of ours under load
     Changes,
 }
 
 impl Section {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Start,
         Self::Udp,
+        Self::Flood,
+        Self::Rps,
         Self::Mix,
         Self::Flame,
         Self::Ramp,
@@ -91,8 +106,33 @@ impl Section {
         Self::TcpEach,
         Self::Shards,
         Self::Veth,
+        Self::Ceiling,
+        Self::Growth,
         Self::Changes,
     ];
+}
+
+impl Section {
+    /// What it measures, in a few words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Udp => "UDP, dnsperf",
+            Self::Flood => "UDP, flood",
+            Self::Rps => "UDP, dnsperf, client's side on another CPU",
+            Self::Mix => "UDP, queries of all kinds",
+            Self::Flame => "UDP, flamethrower",
+            Self::Ramp => "highest rate, loopback",
+            Self::Latency => "latency",
+            Self::Tcp => "TCP",
+            Self::TcpEach => "TCP, one query per connection",
+            Self::Shards => "two shards",
+            Self::Veth => "highest rate, veth",
+            Self::Ceiling => "the ceiling in the driver",
+            Self::Growth => "growth",
+            Self::Changes => "reloads and upgrades",
+        }
+    }
 }
 
 /// One run against one server.
@@ -112,6 +152,9 @@ pub struct Sample {
     pub counted: Counted,
     /// Seconds of CPU time.
     pub server_cpu: f64,
+    /// Of which outside the kernel.
+    #[serde(default)]
+    pub server_user: f64,
     pub generator_cpu: f64,
     /// Shares of the time for which the two CPUs were busy, with whatever.
     pub server_busy: f64,
@@ -167,6 +210,8 @@ pub struct Start {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Frames {
+    /// Any, to a program that does nothing: what the kernel's measuring takes.
+    Nothing,
     /// For a port that is nobody's.
     Passing,
     /// Ordinary queries, with the built-in zones.
@@ -184,6 +229,50 @@ pub struct FrameTime {
     pub count: u64,
     /// Nanoseconds for one.
     pub ns: f64,
+}
+
+/// What a server has more of, step by step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grows {
+    /// With a flood over all of them.
+    Zones,
+    /// Or the threads of a peer, at one rate.
+    Shards,
+    /// With a flood over all of them.
+    Addresses,
+}
+
+impl Grows {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Zones => "zones",
+            Self::Shards => "shards",
+            Self::Addresses => "addresses",
+        }
+    }
+}
+
+/// A server at one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grown {
+    pub grows: Grows,
+    /// How many there were.
+    pub at: usize,
+    pub server: String,
+    pub round: usize,
+    /// From its start until it answered for all its zones.
+    pub first_answers_ms: f64,
+    /// Memory after the load (Pss of all its processes).
+    pub memory_kib: u64,
+    /// Microseconds of CPU time for an answer.
+    pub cpu_us: Option<f64>,
+    /// Answers a second.
+    pub rate: f64,
+    pub server_busy: f64,
+    /// With addresses: milliseconds, at half of what the better of the fast peers answered at this step.
+    #[serde(default)]
+    pub latency_ms: BTreeMap<String, f64>,
 }
 
 /// A run under which a node of ours changed.
@@ -237,6 +326,17 @@ impl Report {
             fs::write(folder.join(format!("{name}.svg")), svg)?;
         }
         Ok(())
+    }
+
+    /// The runs that decide on a figure: those near the highest rate, where that is what a section searches;
+    /// else all of them.
+    pub fn deciding(&self, section: Section, server: &str) -> Vec<&Sample> {
+        let bests: Vec<&Best> =
+            self.bests.iter().filter(|best| best.section == section && best.server == server).collect();
+        let is_near =
+            |sample: &&Sample| bests.iter().any(|best| (sample.rate() / best.rate - 1.0).abs() < 0.03);
+        let near: Vec<&Sample> = self.of(section, server).filter(is_near).collect();
+        if near.is_empty() { self.of(section, server).collect() } else { near }
     }
 
     /// The table of the report, for a terminal.

@@ -25,7 +25,7 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(head: &[&str]) -> Self {
+    pub fn new(head: &[&str]) -> Self {
         Self { head: head.iter().map(|&name| name.to_owned()).collect(), rows: Vec::new() }
     }
 }
@@ -44,9 +44,12 @@ impl Page {
         let mut page = Self { title: "as112d beside its peers".to_owned(), parts: Vec::new() };
         page.opening(report);
         page.costs(report, Section::Udp, "CPU per query over UDP", ORDINARY);
+        page.costs(report, Section::Flood, "CPU per query over UDP, under a flood", FLOOD);
+        page.costs(report, Section::Rps, "CPU per query over UDP, the client's side on another CPU", RPS);
         page.costs(report, Section::Mix, "CPU per query of all kinds", MIXED);
         page.costs(report, Section::Flame, "CPU per query at a fixed rate", FLAME);
         page.rates(report, Section::Veth, "Across a veth pair", VETH);
+        page.rates(report, Section::Ceiling, "The ceiling in the driver", CEILING);
         page.frames(report);
         page.changes(report);
         page.rates(report, Section::Ramp, "On the loopback, open loop", RAMP);
@@ -54,7 +57,9 @@ impl Page {
         page.costs(report, Section::Tcp, "CPU per query over TCP", TCP);
         page.costs(report, Section::TcpEach, "CPU per query over TCP, one connection per query", TCP_EACH);
         page.shards(report);
+        page.growth(report);
         page.starts(report);
+        page.limits(report);
         page.closing(report);
         page
     }
@@ -74,6 +79,7 @@ impl Page {
     /// What the program in the driver takes.
     fn frames(&mut self, report: &Report) {
         let all = [
+            (Frames::Nothing, "to an empty program: the cost of measuring"),
             (Frames::Passing, "passed on, to a port without a listener"),
             (Frames::BuiltIn, "answered, ordinary queries"),
             (Frames::Operators, "answered from one of a thousand configured zones"),
@@ -114,15 +120,15 @@ impl Page {
         })
     }
 
-    fn heading(&mut self, text: &str) {
+    pub fn heading(&mut self, text: &str) {
         self.parts.push(Part::Heading(text.to_owned()));
     }
 
-    fn text(&mut self, text: impl Into<String>) {
+    pub fn text(&mut self, text: impl Into<String>) {
         self.parts.push(Part::Text(text.into()));
     }
 
-    fn chart(&mut self, name: impl Into<String>, title: &str, svg: String) {
+    pub fn chart(&mut self, name: impl Into<String>, title: &str, svg: String) {
         self.parts.push(Part::Chart(name.into(), title.to_owned(), svg));
     }
 
@@ -227,11 +233,7 @@ impl Page {
             let bests: Vec<_> =
                 report.bests.iter().filter(|best| best.section == section && best.server == name).collect();
             let bound = bests.iter().filter(|best| best.is_generator_bound).count();
-            let near =
-                |sample: &&Sample| bests.iter().any(|best| (sample.rate() / best.rate - 1.0).abs() < 0.03);
-            let samples: Vec<&Sample> = report.of(section, name).collect();
-            let there: Vec<&Sample> = samples.iter().copied().filter(|sample| near(sample)).collect();
-            let there = if there.is_empty() { samples } else { there };
+            let there = report.deciding(section, name);
             let limited = if bound > 0 {
                 format!("the generator, which could not send more ({bound} of {} rounds)", bests.len())
             } else {
@@ -403,6 +405,14 @@ impl Page {
 const ORDINARY: &str = "\
 dnsperf, 16 sockets, 100 queries outstanding, EDNS and DO. CPU time is the server's own, of all its \
 processes and threads, from /proc. An echo is our datapath without a name server.";
+const FLOOD: &str = "\
+Our generator, 16 sockets, EDNS and DO, as many queries as it can send: the server is busy all the \
+time, so an answer's cost is not that of waiting. What is above a server's highest rate is lost, \
+which is no fault here.";
+const RPS: &str = "\
+dnsperf as above, in a network namespace whose loopback hands received packets to the generator's \
+CPU (receive packet steering). Without it a reply's way to the client is part of the server's own \
+system call, which no server behind a NIC pays.";
 const MIXED: &str = "\
 dnsperf with binary queries: EDNS or none, NSID, client subnets, cookies, mixed case, dynamic \
 updates and TKEY as Windows sends them. Servers answer the last two differently, so this is not a \
@@ -412,9 +422,13 @@ flamethrower, at the same rate for all.";
 const VETH: &str = "\
 kxdpgun sends over AF_XDP into a network namespace that holds the server alone. Lost is what the \
 server's kernel did not send an answer to; the search ends within 3 %.";
+const CEILING: &str = "\
+Our generator in the kernel sends across a veth pair: one program makes the queries, another one counts \
+the replies. The kernel's work at the server's end is bound to the server's CPU. The rate grows until no \
+more answers come; the figure is the highest rate of answers, whatever is lost.";
 const FRAMES: &str = "\
 Time of our XDP program per frame, by kernel.bpf_stats_enabled: its two clock reads \
-are included in each figure.";
+are included in each figure, and not in the targets.";
 const CHANGES: &str = "\
 Our generator: over UDP 70 % of the highest rate, an open loop; over TCP one connection per \
 query, as fast as they complete. Meanwhile the node reloads, or upgrades, again and again.";
@@ -468,7 +482,7 @@ fn target_row(target: &Target, is_quick: bool) -> Vec<String> {
 }
 
 /// A median with its least and most.
-fn shown(summary: Option<&Summary>) -> String {
+pub fn shown(summary: Option<&Summary>) -> String {
     match summary {
         None => "–".to_owned(),
         Some(summary) if summary.count == 1 => short(summary.median),
@@ -478,16 +492,16 @@ fn shown(summary: Option<&Summary>) -> String {
     }
 }
 
-fn percent(share: Option<f64>) -> String {
+pub fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{} %", short((share * 1e4).round() / 1e2)))
 }
 
-fn median(samples: &[&Sample], figure: impl Fn(&Sample) -> f64) -> Option<f64> {
+pub fn median(samples: &[&Sample], figure: impl Fn(&Sample) -> f64) -> Option<f64> {
     Summary::of(samples.iter().map(|sample| figure(sample))).map(|summary| summary.median)
 }
 
 /// What limited most of the samples.
-fn limit(samples: &[&Sample]) -> Limit {
+pub fn limit(samples: &[&Sample]) -> Limit {
     let all = [Limit::Server, Limit::Generator, Limit::Both, Limit::Neither];
     let count = |limit: &Limit| samples.iter().filter(|sample| sample.limit == *limit).count();
     all.into_iter().max_by_key(count).unwrap_or(Limit::Neither)
@@ -544,8 +558,9 @@ mod tests {
             }
         }
         let charts: Vec<&str> = page.charts().iter().map(|chart| chart.0).collect();
+        let charts: Vec<&str> = charts.into_iter().filter(|name| !name.starts_with("growth")).collect();
         assert_eq!(charts, ["cpu-udp", "best-ramp", "offered-ramp", "latency-50", "start", "memory"]);
-        assert_eq!(html.matches("<svg").count(), charts.len());
+        assert_eq!(html.matches("<svg").count(), page.charts().len());
         charts.iter().for_each(|name| assert!(markdown.contains(&format!("({name}.svg)"))));
         assert!(html.ends_with("</html>\n") && !html.contains("NaN"));
         assert!(html.contains("a &lt;file&gt;") && markdown.contains("a <file>"));

@@ -54,9 +54,14 @@ impl Run {
         let rcodes = harvest.rcodes.iter().enumerate().filter(|(_, count)| **count > 0);
         let quantiles =
             [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
-        let mut latency_ms: BTreeMap<String, f64> =
-            quantiles.map(|(name, quantile)| (name.to_owned(), harvest.latency_ms(quantile))).into();
-        latency_ms.insert("late sending p99".to_owned(), harvest.lag.value_at_quantile(0.99) as f64 / 1e6);
+        // A flood has no schedule, and so no latencies.
+        let mut latency_ms = BTreeMap::new();
+        if !harvest.lag.is_empty() || !harvest.latency.is_empty() {
+            latency_ms
+                .extend(quantiles.map(|(name, quantile)| (name.to_owned(), harvest.latency_ms(quantile))));
+            latency_ms
+                .insert("late sending p99".to_owned(), harvest.lag.value_at_quantile(0.99) as f64 / 1e6);
+        }
         Self {
             tool: "own".to_owned(),
             command,

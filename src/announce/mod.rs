@@ -16,4 +16,4 @@ mod watch;
 
 pub use announcer::{Surroundings, announce, withdraw};
 pub use settings::Settings;
-pub use watch::Daemon;
+pub use watch::{Daemon, Reports, follow};

@@ -66,10 +66,9 @@ pub fn ask(
     over: Over,
     timeout: Duration,
 ) -> Result<Duration, String> {
-    let begin = Instant::now();
+    let (begin, deadline) = (Instant::now(), Deadline::after(timeout));
     let address = SocketAddr::new(reachable(address.ip()), address.port());
     let queries = queries(address.ip());
-    let deadline = Deadline { timeout, at: begin + timeout };
     over_udp(address, place, &queries, deadline).map_err(|reason| format!("UDP: {reason}"))?;
     if over == Over::Both {
         over_tcp(address, place, &queries, deadline).map_err(|reason| format!("TCP: {reason}"))?;
@@ -181,21 +180,33 @@ fn settle(waiting: &mut Vec<&Query>, reply: &[u8]) -> Result<(), String> {
 //------------ Transports ---
 
 /// When a probe must be through.
-#[derive(Clone, Copy)]
-struct Deadline {
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
     timeout: Duration,
     at: Instant,
 }
 
 impl Deadline {
-    /// What is left; an error when nothing is.
-    fn left(self) -> io::Result<Duration> {
+    /// After so long.
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        Self { timeout, at: Instant::now() + timeout }
+    }
+
+    /// What is left.
+    ///
+    /// # Errors
+    /// When nothing is.
+    pub fn left(self) -> io::Result<Duration> {
         let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 
     /// Reads, with what is left set as the time-out. A signal that this thread has taken fails nothing.
-    fn read(
+    ///
+    /// # Errors
+    /// When nothing is left, and those of `read`.
+    pub fn read(
         self,
         set: impl Fn(Duration) -> io::Result<()>,
         mut read: impl FnMut() -> io::Result<usize>,
@@ -210,7 +221,8 @@ impl Deadline {
     }
 
     /// An error for the operator.
-    fn explain(self, error: &io::Error) -> String {
+    #[must_use]
+    pub fn explain(self, error: &io::Error) -> String {
         match error.kind() {
             // A socket's own time-out is EAGAIN.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

@@ -55,11 +55,46 @@ struct Route {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Address {
+    standing: Standing,
+    /// It counts as up because an earlier run has announced it; the first probe is still to come.
+    is_adopted: bool,
+}
+
+/// Whether something is up, by its probes: only several in a row that say the contrary change that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
     is_up: bool,
     /// Probes in a row that said the contrary.
     contrary: u32,
-    /// It counts as up because an earlier run has announced it; the first probe is still to come.
-    is_adopted: bool,
+}
+
+impl Standing {
+    /// Up, after so many failed probes in a row.
+    #[must_use]
+    pub const fn up(contrary: u32) -> Self {
+        Self { is_up: true, contrary }
+    }
+
+    /// Down.
+    #[must_use]
+    pub const fn down() -> Self {
+        Self { is_up: false, contrary: 0 }
+    }
+
+    /// Whether it is up.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// It was probed. `fall` failed probes in a row take it down, `rise` good ones bring it up.
+    pub fn probed(&mut self, is_good: bool, fall: u32, rise: u32) {
+        self.contrary = if is_good == self.is_up { 0 } else { self.contrary.saturating_add(1) };
+        let needed = if self.is_up { fall } else { rise };
+        if self.contrary >= needed {
+            *self = Self { is_up: !self.is_up, contrary: 0 };
+        }
+    }
 }
 
 impl State {
@@ -94,7 +129,7 @@ impl State {
 
     /// A route is announced already. It stays so if the first probe of each of its addresses is good.
     pub fn adopt(&mut self, route: usize, now: Instant) {
-        let adopted = Address { is_up: true, contrary: self.damping.fall - 1, is_adopted: true };
+        let adopted = Address { standing: Standing::up(self.damping.fall - 1), is_adopted: true };
         let route = &mut self.routes[route];
         route.addresses.fill(adopted);
         route.announced = Some(now);
@@ -143,7 +178,8 @@ impl Route {
     fn settle(&mut self, now: Instant, leaving: bool, damping: &Damping) -> bool {
         self.held_until = self.held_until.filter(|until| *until > now);
         // One of which nothing is asked any more is to be withdrawn.
-        let is_healthy = !self.addresses.is_empty() && self.addresses.iter().all(|address| address.is_up);
+        let is_healthy =
+            !self.addresses.is_empty() && self.addresses.iter().all(|address| address.standing.is_up);
         let wanted = is_healthy && !leaving && self.held_until.is_none();
         match self.announced {
             None if wanted => self.announced = Some(now),
@@ -165,11 +201,7 @@ impl Route {
 impl Address {
     fn probed(&mut self, is_good: bool, damping: &Damping) {
         self.is_adopted = false;
-        self.contrary = if is_good == self.is_up { 0 } else { self.contrary.saturating_add(1) };
-        let needed = if self.is_up { damping.fall } else { damping.rise };
-        if self.contrary >= needed {
-            *self = Self { is_up: !self.is_up, ..Self::default() };
-        }
+        self.standing.probed(is_good, damping.fall, damping.rise);
     }
 }
 

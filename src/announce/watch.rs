@@ -52,7 +52,7 @@ impl Daemon {
 
 /// The way of reports to the daemon: the latest goes out when it comes, and to each daemon that comes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reports(Arc<Mutex<Outlet>>);
+pub struct Reports(Arc<Mutex<Outlet>>);
 
 #[derive(Debug, Default)]
 struct Outlet {
@@ -62,7 +62,10 @@ struct Outlet {
 
 impl Reports {
     /// Starts the thread that sends them: nobody else waits for a daemon that does not read.
-    pub(super) fn start(reports: Receiver<String>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If there can be no such thread.
+    pub fn start(reports: Receiver<String>) -> io::Result<Self> {
         let outlets = Self::default();
         let own = outlets.clone();
         let run =
@@ -86,12 +89,7 @@ impl Reports {
 
 /// Follows a daemon; gives each news to `tell`, until that says no. Where nobody listens it tries again
 /// `every` so often.
-pub(super) fn follow(
-    daemon: &Daemon,
-    every: Duration,
-    reports: &Reports,
-    mut tell: impl FnMut(News) -> bool,
-) {
+pub fn follow(daemon: &Daemon, every: Duration, reports: &Reports, mut tell: impl FnMut(News) -> bool) {
     let mut is_known = false;
     loop {
         let opened = Instant::now();

@@ -1,35 +1,36 @@
 //! Zones become tails. For every name that answers something, its exact set and the rule for what is below
 //! it.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::ops::Range;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::tail::Encoder;
 use super::tree::{Model, NO_TYPE, NameMatch, Owner, OwnerName, Tree, ZoneTree};
-use super::{Answers, Dname, Link, Node, Rule, Set, Span, Tail, TailId};
-use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rtype};
-use crate::dns::name::Name;
+use super::{Answers, Dname, Kind, Link, Node, Rule, Set, Span, Tail, TailId};
+use crate::dns::consts::{HEADER_LEN, NAME_LEN_MAX, rcode, rtype};
+use crate::dns::name::{Name, Walk, suffixes};
+use crate::dns::reply::{BLOCK_LEN, Head};
+use crate::dns::suffix::{Known, ending, suffix_hash};
 use crate::limits::{ANSWERS_LEN_MAX, RRSET_LEN_MAX, TCP_REPLY_LEN_MAX, ZONE_SERIES_MAX};
 use crate::problem::Problem;
 use crate::stats::account::ZoneLabels;
 use crate::stats::labels::{SERVICE_HOSTNAME, SERVICE_OTHER};
-use crate::zone::{Service, Zone, ZoneSet};
+use crate::zone::{Service, SpecialKind, Zone, ZoneSet};
 
-/// The longest answer over UDP that a zone can give, before OPT.
+/// The longest answer over UDP that a hostname zone can give, before OPT.
 #[derive(Clone, Debug)]
 pub struct Extent {
     /// The zone's apex.
     pub apex: Name,
-    /// What the zone is for.
-    pub service: Service,
-    /// How it is counted.
-    pub labels: ZoneLabels,
     /// Bytes, header and question included, for the longest name that gets the answer.
     pub len: usize,
 }
 
 impl Answers {
-    /// Compiles a set of zones. With the answers comes the extent of each zone, in the order of the set.
-    /// Zones that have no series yet are added to `series`, as long as there is room.
+    /// Compiles a set of zones. With the answers comes the extent of each hostname zone, in the order of the
+    /// set. Zones that have no series yet are added to `series`, as long as there is room.
     ///
     /// # Errors
     /// The answers pass [`ANSWERS_LEN_MAX`] bytes.
@@ -42,40 +43,75 @@ impl Answers {
         series: &mut Vec<String>,
         len_max: usize,
     ) -> Result<(Self, Vec<Extent>), Problem> {
-        let tree = Tree::new(set);
-        let (out, shared) = (Self::empty(), HashMap::new());
-        let mut compiler = Compiler { tree: &tree, out, shared, extent: 0, len_max, is_full: false };
+        let mut tree = Tree::new(set);
+        let mut compiler = Compiler {
+            out: Self::with_room(&set.zones),
+            shared: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            made: HashTable::new(),
+            spare: Vec::new(),
+            extent: 0,
+            len_max,
+            is_full: false,
+        };
         let mut extents = Vec::new();
         // Those of ours first: an operator may have more zones than there are series.
-        let (configured, own): (Vec<&Zone>, Vec<&Zone>) =
-            set.zones.iter().partition(|zone| zone.service == Service::Configured);
-        own.into_iter().chain(configured).for_each(|zone| name_series(series, &zone.apex));
-        for zone in &set.zones {
-            let Some(zone_tree) = tree.zone(&zone.apex) else { continue };
-            compiler.extent = 0;
-            let labels = labels(series, zone);
-            let mut owners: Vec<&Owner<'_>> = zone_tree.owners.values().collect();
-            // In the order of the names: the same zones always make the same answers.
-            owners.sort_unstable_by(|a, b| a.name.as_wire().cmp(b.name.as_wire()));
-            for owner in owners {
-                compiler.owner(zone_tree, owner, labels);
-                if compiler.is_full {
-                    return Err(too_large(&zone.apex, len_max));
+        let with = |is_configured: bool| {
+            set.zones.iter().filter(move |zone| (zone.service == Service::Configured) == is_configured)
+        };
+        for zone in with(false).chain(with(true)) {
+            if series.len() == ZONE_SERIES_MAX {
+                break;
+            }
+            name_series(series, &zone.apex());
+        }
+        let series: HashMap<&str, u8> = (0..).zip(&*series).map(|(at, name)| (name.as_str(), at)).collect();
+        // The nodes of zones whose answers others have as well: a million zones of a hoster have as few as
+        // they differ in more than their apex.
+        let (parents, mut patterns) = (tree.parents(), HashMap::<Vec<u8>, Range<usize>>::new());
+        for (place, zone) in set.zones.iter().enumerate() {
+            let labels = labels(&series, zone);
+            let is_configured = zone.service == Service::Configured;
+            let alike = tree.alike(place, &parents).filter(|_| is_configured);
+            let alike = alike.map(|records| pattern(records, zone.apex_wire()));
+            if let Some(nodes) = alike.as_ref().and_then(|key| patterns.get(&**key)) {
+                compiler.repeat(nodes.clone(), zone.apex_wire(), labels);
+            } else {
+                let first = compiler.out.nodes.len();
+                compiler.zone(&tree, tree.at(place), labels);
+                let is_alone = alike.is_some() && !tree.leads_elsewhere(tree.at(place));
+                if let Some(key) = alike.filter(|_| is_alone) {
+                    patterns.insert(key, first..compiler.out.nodes.len());
                 }
             }
-            let (apex, len) = (zone.apex.clone(), compiler.extent);
-            extents.push(Extent { apex, service: zone.service, labels, len });
+            if compiler.is_full {
+                return Err(too_large(&zone.apex(), len_max));
+            }
+            if zone.service == Service::Hostname {
+                extents.push(Extent { apex: zone.apex(), len: compiler.extent });
+            }
+            tree.tidy();
         }
         let mut answers = compiler.out;
         answers.index();
         Ok((answers, extents))
     }
 
+    /// Nothing yet, and room for an owner in each of these zones: most that are many have no other.
+    fn with_room(zones: &[Zone]) -> Self {
+        let mut answers = Self::empty();
+        answers.nodes.reserve_exact(zones.len());
+        answers.bytes.reserve_exact(zones.iter().map(|zone| zone.apex_wire().len()).sum());
+        answers
+    }
+
     fn empty() -> Self {
         Self {
-            table: Box::new([0]),
+            table: Box::new([0; 2]),
+            shift: u64::BITS - 1,
             nodes: Vec::new(),
-            depths: Vec::new(),
+            depths: 0,
+            beginnings: Default::default(),
             types: Vec::new(),
             tails: Vec::new(),
             relocations: Vec::new(),
@@ -83,24 +119,46 @@ impl Answers {
         }
     }
 
-    /// Builds the table over the nodes, at most half full, and notes their depths.
+    /// Builds the table over the nodes, at most a quarter full, and notes their depths and what they begin
+    /// with.
     fn index(&mut self) {
-        let labels =
-            |node: &Node| Name::from_wire(&self.bytes[node.name.range()]).map(|name| name.label_count());
-        self.depths = self.nodes.iter().flat_map(labels).map(|labels| labels as u8).collect();
-        self.depths.sort_unstable_by(|a, b| b.cmp(a));
-        self.depths.dedup();
-        let len = (self.nodes.len() * 2 + 2).next_power_of_two();
-        let mut table = vec![0; len].into_boxed_slice();
-        for (index, node) in self.nodes.iter().enumerate() {
-            let mut at = node.hash as usize & (len - 1);
-            while table[at] != 0 {
-                at = (at + 1) & (len - 1);
-            }
-            table[at] = index as u32 + 1;
+        let mut hashes = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let name = &self.bytes[node.name.range()];
+            let labels = suffixes(name).count() - 1;
+            self.depths |= 1 << labels;
+            self.beginnings[labels.min(Walk::NEAR + 1)].add(name);
+            hashes.push(suffix_hash(ending(name, name.len(), &mut None), name, 0, name.len()));
         }
-        self.table = table;
+        let len = (hashes.len() * 4 + 2).next_power_of_two();
+        let highest = u64::BITS - len.ilog2();
+        // Names that are few, as those of AS112 are, have bits of their hashes that are all different.
+        let tried = if hashes.len() > CHOSEN_MAX { 1 } else { highest / 2 };
+        let tables = (0..tried).map(|less| (highest - less, table(&hashes, len, highest - less)));
+        let best = tables.min_by_key(|(_, (_, further))| *further);
+        if let Some((shift, (table, _))) = best {
+            (self.shift, self.table) = (shift, table);
+        }
+        self.bytes.extend([0; BLOCK_LEN]);
     }
+}
+
+/// Up to so many names several tables are made, and the best is taken.
+const CHOSEN_MAX: usize = 1024;
+
+/// The table of that length with the hashes from bit `shift` on, and how many places names stand beyond
+/// theirs.
+fn table(hashes: &[u64], len: usize, shift: u32) -> (Box<[u32]>, usize) {
+    let (mut table, mut further) = (vec![0; len].into_boxed_slice(), 0);
+    for (index, hash) in hashes.iter().enumerate() {
+        let mut place = (hash >> shift) as usize & (len - 1);
+        while table[place] != 0 {
+            place = (place + 1) & (len - 1);
+            further += 1;
+        }
+        table[place] = index as u32 + 1;
+    }
+    (table, further)
 }
 
 /// The answers do not fit, and `apex` is the zone at which that was seen.
@@ -119,6 +177,8 @@ struct Asked<'a> {
     node: &'a Name,
     /// The name looked up, where the set is for one name alone.
     name: Option<&'a Name>,
+    /// That somebody asks is noted.
+    is_beacon: bool,
 }
 
 impl Asked<'_> {
@@ -142,7 +202,7 @@ fn series_name(apex: &Name) -> String {
 }
 
 /// How a zone is counted.
-fn labels(series: &[String], zone: &Zone) -> ZoneLabels {
+fn labels(series: &HashMap<&str, u8>, zone: &Zone) -> ZoneLabels {
     let service = match zone.service {
         Service::Direct => 0,
         Service::Dname => 1,
@@ -150,16 +210,76 @@ fn labels(series: &[String], zone: &Zone) -> ZoneLabels {
         Service::Special => 3,
         Service::Configured => SERVICE_OTHER as u8,
     };
-    let name = series_name(&zone.apex);
-    let place = series.iter().position(|series| *series == name).unwrap_or(ZONE_SERIES_MAX);
-    ZoneLabels { service, zone: place as u8 }
+    let zone = series.get(series_name(&zone.apex()).as_str()).copied().unwrap_or(ZONE_SERIES_MAX as u8);
+    ZoneLabels { service, zone }
 }
 
-struct Compiler<'t> {
-    tree: &'t Tree<'t>,
+/// What zones have in common whose answers are alike: their records, the length of their first label, and
+/// what is above them.
+fn pattern(records: usize, apex: &[u8]) -> Vec<u8> {
+    let (first, parent) = apex.split_at(1 + usize::from(apex[0]));
+    let mut key = Vec::with_capacity(size_of::<usize>() + 1 + parent.len());
+    key.extend(records.to_ne_bytes());
+    key.push(first.len() as u8);
+    key.extend(parent.iter().map(u8::to_ascii_lowercase));
+    key
+}
+
+/// A tail to be.
+struct Encoded {
+    encoder: Box<Encoder>,
+    head: Head,
+}
+
+impl Encoded {
+    /// Whether it is made already, as `tail` of `answers`.
+    fn is(&self, tail: &Tail, answers: &Answers) -> bool {
+        let Encoder { bytes, relocations, .. } = &*self.encoder;
+        (tail.head, tail.len()) == (self.head, bytes.len())
+            // Of those that are too long nobody gets the bytes.
+            && (bytes.len() > TCP_REPLY_LEN_MAX
+                || answers.bytes[tail.bytes.range()] == *bytes
+                    && answers.relocations[tail.relocations.range()] == *relocations)
+    }
+}
+
+/// Tails that follow each other.
+#[derive(Clone, Copy)]
+struct Made {
+    hash: u64,
+    first: TailId,
+    count: u32,
+}
+
+fn kind(place: NameMatch<'_>, followed: bool, is_beacon: bool) -> Kind {
+    match place.special() {
+        Some(SpecialKind::Pool(pool)) => Kind::Tailored { pool, is_beacon },
+        Some(SpecialKind::Identity) => Kind::Identity,
+        _ if followed => Kind::Followed { is_beacon },
+        _ if is_beacon => Kind::Beacon,
+        _ => Kind::Plain,
+    }
+}
+
+/// The answer for each variant of the pool of a tailored name; where it has no addresses, and at other names,
+/// there is one.
+fn variants<'t>(tree: &Tree<'_>, place: NameMatch<'_>, model: Model<'t>) -> Vec<Model<'t>> {
+    match tree.pool(place).filter(|_| model.has_addresses()) {
+        Some(pool) => pool.variants.iter().map(|addresses| model.with_addresses(addresses)).collect(),
+        None => vec![model],
+    }
+}
+
+struct Compiler {
     out: Answers,
     /// Bytes that are in the arena already, for equal tails to share them.
-    shared: HashMap<Vec<u8>, Span>,
+    shared: HashTable<Span>,
+    hasher: DefaultHashBuilder,
+    /// Each series, by all that it holds.
+    made: HashTable<Made>,
+    /// Encoders that are of no use at the moment.
+    #[expect(clippy::vec_box, reason = "each is moved in and out for every tail, and it is large")]
+    spare: Vec<Box<Encoder>>,
     extent: usize,
     /// Bytes that the arena may hold.
     len_max: usize,
@@ -167,207 +287,232 @@ struct Compiler<'t> {
     is_full: bool,
 }
 
-impl<'t> Compiler<'t> {
+impl Compiler {
+    /// Makes the nodes of a zone, in the order of the names: the same zones always make the same answers.
+    fn zone(&mut self, tree: &Tree<'_>, zone: &ZoneTree, labels: ZoneLabels) {
+        self.extent = 0;
+        let mut owners: Vec<&Owner> = zone.owners.values().collect();
+        owners.sort_unstable_by(|a, b| a.name.as_wire().cmp(b.name.as_wire()));
+        for owner in owners {
+            self.owner(tree, zone, owner, labels);
+        }
+    }
+
+    /// Makes the nodes of a zone that answers as another one does, whose nodes these are. Their apexes are of
+    /// the same length.
+    fn repeat(&mut self, nodes: Range<usize>, apex: &[u8], labels: ZoneLabels) {
+        for node in nodes {
+            let mut node = self.out.nodes[node];
+            let name = self.renamed(node.name, apex).to_ascii_lowercase();
+            (node.name, node.known) = (self.once(&name), Known::new(&name));
+            node.zone = labels;
+            self.relink(&mut node.exact, apex);
+            if let Rule::Set(set) = &mut node.below {
+                self.relink(set, apex);
+            }
+            self.out.nodes.push(node);
+        }
+    }
+
+    /// Where an alias leads within the zone it does so within another one.
+    fn relink(&mut self, set: &mut Set, apex: &[u8]) {
+        if let Some(link) = &mut set.link
+            && link.is_within
+        {
+            let target = self.renamed(link.target, apex);
+            link.target = self.bytes(&target);
+        }
+    }
+
+    /// A name of a zone as it is in the zone `apex`, whose name is of the same length.
+    fn renamed(&self, name: Span, apex: &[u8]) -> Vec<u8> {
+        let name = &self.out.bytes[name.range()];
+        [&name[..name.len() - apex.len()], apex].concat()
+    }
+
     /// Makes the node of an owner, unless another zone or a cut hides it.
-    fn owner(&mut self, zone: &'t ZoneTree<'t>, owner: &'t Owner<'t>, labels: ZoneLabels) {
+    fn owner<'t>(&mut self, tree: &'t Tree<'_>, zone: &'t ZoneTree, owner: &'t Owner, labels: ZoneLabels) {
         let name = &owner.name;
-        let is_ours = self.tree.zone_of(name).is_some_and(|deepest| std::ptr::eq(deepest, zone));
-        let place = self.tree.place(name);
+        let is_ours = tree.zone_of(name).is_some_and(|deepest| std::ptr::eq(deepest, zone));
+        let place = tree.place(name);
         if !is_ours || matches!(place, NameMatch::Cut(_, _, false)) {
             return;
         }
-        let exact = self.set(place, Asked { node: name, name: Some(name) });
-        let below = Asked { node: name, name: None };
+        let [exact, below] = tree.notes(name);
+        let exact = self.set(tree, place, Asked { node: name, name: Some(name), is_beacon: exact });
+        let below = Asked { node: name, name: None, is_beacon: below };
         let below = if let NameMatch::Cut(..) = place {
-            Rule::Set(self.set(NameMatch::Cut(zone, owner, false), below))
+            Rule::Set(self.set(tree, NameMatch::Cut(zone, owner, false), below))
         } else if owner.rrsets.contains_key(&rtype::DNAME) {
             Rule::Dname(self.dname(owner))
         } else if let Some(wildcard) = zone.wildcard(owner) {
-            Rule::Set(self.set(NameMatch::Wildcard(zone, wildcard), below))
+            Rule::Set(self.set(tree, NameMatch::Wildcard(zone, wildcard), below))
         } else {
-            Rule::Set(self.set(NameMatch::Nothing(zone), below))
+            Rule::Set(self.set(tree, NameMatch::Nothing(zone), below))
         };
         let lower = name.to_lowercase();
-        let name = self.bytes(lower.as_wire());
+        let (name, known) = (self.once(lower.as_wire()), Known::new(lower.as_wire()));
         // Those who ask below the zones that say who answers are to be seen.
         let is_hostname = labels.service == SERVICE_HOSTNAME;
         let is_empty_zone = zone.owners.len() == 1 && !is_hostname;
-        self.out.nodes.push(Node { hash: lower.hash(), name, zone: labels, is_empty_zone, exact, below });
+        self.out.nodes.push(Node { name, known, zone: labels, is_empty_zone, exact, below });
     }
 
     /// Makes the tails of a place: one for each type that it holds or leads to, one for all others, two for
-    /// ANY.
-    fn set(&mut self, place: NameMatch<'t>, asked: Asked<'_>) -> Set {
-        let other = self.tree.resolve(place, asked.name, NO_TYPE);
+    /// ANY. Those with addresses of a pool are made for each of its variants.
+    fn set<'t>(&mut self, tree: &'t Tree<'_>, place: NameMatch<'t>, asked: Asked<'_>) -> Set {
+        let other = tree.resolve(place, asked.name, NO_TYPE);
         let mut types = Vec::new();
         for &qtype in &other.types {
-            let model = self.tree.resolve(place, asked.name, qtype);
-            types.push((qtype, self.tail(&model, asked)));
+            let models = variants(tree, place, tree.resolve(place, asked.name, qtype));
+            types.push((qtype, self.tails(&models, asked)));
         }
-        let any_udp = self.tail(&self.tree.any(place, asked.name, false), asked);
-        let any_tcp = self.all_sets(&self.tree.any(place, asked.name, true), asked).unwrap_or(any_udp);
+        let plain = self.tail(&other, asked);
+        let any = match place {
+            NameMatch::Exact(..) | NameMatch::Wildcard(..) => {
+                let any_udp = variants(tree, place, tree.any(place, asked.name, false));
+                let any_udp = self.tails(&any_udp, asked);
+                let any_tcp = variants(tree, place, tree.any(place, asked.name, true));
+                [any_udp, self.all_sets(&any_tcp, asked).unwrap_or(any_udp)]
+            }
+            // There is nothing that only some types have.
+            _ => [plain; 2],
+        };
         let span = Span { start: self.out.types.len() as u32, len: types.len() as u32 };
         self.out.types.extend(types);
         Set {
             types: span,
-            other: self.tail(&other, asked),
-            any: [any_udp, any_tcp],
+            other: plain,
+            any,
             link: self.cname_link(place, asked),
-            looped: other.looped,
+            kind: kind(place, other.followed, asked.is_beacon),
         }
+    }
+
+    /// Makes tails that follow each other, and gives the first.
+    fn tails(&mut self, models: &[Model<'_>], asked: Asked<'_>) -> TailId {
+        let encoded = self.encoded(models, asked);
+        let len = encoded.iter().map(|tail| tail.encoder.bytes.len()).max().unwrap_or(0);
+        self.extent = self.extent.max(HEADER_LEN + asked.name_len_max() + 4 + len);
+        self.series(encoded)
+    }
+
+    fn encoded(&mut self, models: &[Model<'_>], asked: Asked<'_>) -> Vec<Encoded> {
+        let encode = |model: &Model<'_>| {
+            let mut encoder = self.encoder(asked.node);
+            let counts = encoder.model(model);
+            Encoded { encoder, head: Head::new(model.rcode, model.authoritative, counts) }
+        };
+        models.iter().map(encode).collect()
+    }
+
+    fn encoder(&mut self, node: &Name) -> Box<Encoder> {
+        let Some(mut encoder) = self.spare.pop() else { return Box::new(Encoder::new(node)) };
+        encoder.begin(node);
+        encoder
     }
 
     fn tail(&mut self, model: &Model<'_>, asked: Asked<'_>) -> TailId {
-        let mut encoder = Encoder::new(asked.node);
-        let counts = encoder.model(model);
-        self.extent = self.extent.max(HEADER_LEN + asked.name_len_max() + 4 + encoder.bytes.len());
-        self.push(encoder, counts, model.rcode, model.authoritative)
+        self.tails(std::slice::from_ref(model), asked)
     }
 
-    /// The answer to ANY over TCP; none where it is longer than an RRset may be: it may not fit a message.
-    fn all_sets(&mut self, model: &Model<'_>, asked: Asked<'_>) -> Option<TailId> {
-        let mut encoder = Encoder::new(asked.node);
-        let counts = encoder.model(model);
-        let fits = encoder.bytes.len() <= RRSET_LEN_MAX;
-        fits.then(|| self.push(encoder, counts, model.rcode, model.authoritative))
+    /// The answers to ANY over TCP; none where one is longer than an RRset may be: it may not fit a message.
+    fn all_sets(&mut self, models: &[Model<'_>], asked: Asked<'_>) -> Option<TailId> {
+        let encoded = self.encoded(models, asked);
+        let fits = encoded.iter().all(|tail| tail.encoder.bytes.len() <= RRSET_LEN_MAX);
+        fits.then(|| self.series(encoded))
     }
 
-    fn push(&mut self, encoder: Encoder, counts: [u16; 3], rcode: u8, authoritative: bool) -> TailId {
-        let Encoder { mut bytes, mut relocations, .. } = encoder;
-        let len = bytes.len() as u32;
-        if bytes.len() > TCP_REPLY_LEN_MAX {
-            bytes.clear();
-            relocations.clear();
+    /// Puts tails after each other, unless the same were made before. As a tail does not say where its owner
+    /// is, a thousand names of a pool have the same ones, and so have most names of a hundred thousand zones
+    /// of one hoster.
+    fn series(&mut self, encoded: Vec<Encoded>) -> TailId {
+        let mut hasher = self.hasher.build_hasher();
+        encoded.iter().for_each(|tail| hasher.write(&tail.encoder.bytes));
+        let hash = hasher.finish();
+        let out = &self.out;
+        let is_it = |made: &Made| {
+            let tails = out.tails[made.first.0 as usize..].iter().take(made.count as usize);
+            made.hash == hash
+                && made.count as usize == encoded.len()
+                && encoded.iter().zip(tails).all(|(encoded, tail)| encoded.is(tail, out))
+        };
+        if let Some(made) = self.made.find(hash, is_it) {
+            let first = made.first;
+            self.spare.extend(encoded.into_iter().map(|encoded| encoded.encoder));
+            return first;
         }
-        let bytes = self.bytes(&bytes);
-        let span = Span { start: self.out.relocations.len() as u32, len: relocations.len() as u32 };
-        self.out.relocations.extend(relocations);
-        self.out.tails.push(Tail { bytes, relocations: span, len, counts, rcode, authoritative });
-        TailId(self.out.tails.len() as u32 - 1)
+        let first = TailId(self.out.tails.len() as u32);
+        let made = Made { hash, first, count: encoded.len() as u32 };
+        self.made.insert_unique(hash, made, |made| made.hash);
+        encoded.into_iter().for_each(|encoded| self.push(encoded));
+        first
+    }
+
+    fn push(&mut self, encoded: Encoded) {
+        let Encoded { encoder, head } = encoded;
+        let len = encoder.bytes.len() as u32;
+        let is_kept = encoder.bytes.len() <= TCP_REPLY_LEN_MAX;
+        let bytes = if is_kept { self.bytes(&encoder.bytes) } else { Span::default() };
+        let start = self.out.relocations.len() as u32;
+        self.out.relocations.extend(encoder.relocations.iter().filter(|_| is_kept));
+        let relocations = Span { start, len: self.out.relocations.len() as u32 - start };
+        self.out.tails.push(Tail { bytes, relocations, len, head });
+        self.spare.push(encoder);
+    }
+
+    /// A tail with the records of one owner alone.
+    fn record(&mut self, encoder: Box<Encoder>, count: u16) -> TailId {
+        self.series(vec![Encoded { encoder, head: Head::new(rcode::NOERROR, true, [count, 0, 0]) }])
     }
 
     /// The CNAME of a place alone, for chains that are followed at run time.
-    fn cname_link(&mut self, place: NameMatch<'t>, asked: Asked<'_>) -> Option<Link> {
-        let (NameMatch::Exact(_, owner) | NameMatch::Wildcard(_, owner)) = place else { return None };
+    fn cname_link(&mut self, place: NameMatch<'_>, asked: Asked<'_>) -> Option<Link> {
+        let (NameMatch::Exact(zone, owner) | NameMatch::Wildcard(zone, owner)) = place else { return None };
         let cname = owner.rrsets.get(&rtype::CNAME)?;
-        let mut encoder = Encoder::new(asked.node);
+        let mut encoder = self.encoder(asked.node);
         let name = if asked.name.is_some() { encoder.node() } else { OwnerName::Question };
         let count = encoder.rrset(&name, cname);
-        let record = self.push(encoder, [count, 0, 0], 0, true);
-        Some(Link { record, target: self.bytes(&cname.rdatas[0]) })
+        let record = self.record(encoder, count);
+        let target = &cname.rdatas[0];
+        let is_within = Name::from_wire(target).is_ok_and(|target| target.is_at_or_below(&zone.apex));
+        Some(Link { record, target: self.bytes(target), is_within })
     }
 
-    fn dname(&mut self, owner: &Owner<'_>) -> Dname {
+    fn dname(&mut self, owner: &Owner) -> Dname {
         let dname = &owner.rrsets[&rtype::DNAME];
-        let mut encoder = Encoder::new(&owner.name);
+        let mut encoder = self.encoder(&owner.name);
         let count = encoder.rrset(&encoder.node(), dname);
-        let record = self.push(encoder, [count, 0, 0], 0, true);
+        let record = self.record(encoder, count);
         Dname { record, target: self.bytes(&dname.rdatas[0]), ttl: dname.ttl }
     }
 
-    /// Puts bytes into the arena, once.
+    /// Puts bytes into the arena, unless they are there.
     fn bytes(&mut self, bytes: &[u8]) -> Span {
-        if let Some(&span) = self.shared.get(bytes) {
+        let arena = &self.out.bytes;
+        if let Some(&span) =
+            self.shared.find(self.hasher.hash_one(bytes), |span| arena[span.range()] == *bytes)
+        {
             return span;
         }
+        let span = self.once(bytes);
+        let (hasher, arena) = (&self.hasher, &self.out.bytes);
+        let hash_of = |span: &Span| hasher.hash_one(&arena[span.range()]);
+        self.shared.insert_unique(hash_of(&span), span, hash_of);
+        span
+    }
+
+    /// Puts bytes into the arena that nobody shares.
+    fn once(&mut self, bytes: &[u8]) -> Span {
         if self.out.bytes.len() + bytes.len() > self.len_max {
             self.is_full = true;
             return Span::default();
         }
         let span = Span { start: self.out.bytes.len() as u32, len: bytes.len() as u32 };
         self.out.bytes.extend_from_slice(bytes);
-        self.shared.insert(bytes.to_vec(), span);
         span
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::zone::{Record, Zone};
-
-    /// A zone with an RRset of 10,000 bytes and so many aliases of it, no two of one TTL.
-    fn aliases(count: u32) -> ZoneSet {
-        let apex = Name::from_wire(b"\x07example\0").unwrap();
-        let target = apex.prepend(b"big").unwrap();
-        let record = |owner: &Name, rtype, ttl, rdata: &[u8]| Record {
-            owner: owner.clone(),
-            rtype,
-            ttl,
-            rdata: rdata.to_vec(),
-        };
-        let soa = [apex.as_wire(), apex.as_wire(), &[0; 20]].concat();
-        let mut records = vec![
-            record(&apex, rtype::SOA, 60, &soa),
-            record(&apex, rtype::NS, 60, apex.as_wire()),
-            record(&target, 65_280, 60, &[0; 10_000]),
-        ];
-        records.extend((0..count).map(|ttl| {
-            let owner = apex.prepend(format!("alias{ttl}").as_bytes()).unwrap();
-            record(&owner, rtype::CNAME, ttl, target.as_wire())
-        }));
-        ZoneSet { zones: vec![Zone { apex, service: Service::Configured, records }], ..ZoneSet::default() }
-    }
-
-    #[test]
-    fn more_records_than_a_message_counts_are_no_matter() {
-        let mut set = aliases(0);
-        let Zone { apex, records, .. } = &mut set.zones[0];
-        // ANY over TCP asks for them all.
-        records.extend((0..70_000_u32).map(|number| Record {
-            owner: apex.clone(),
-            rtype: 65_280 + (number / 5000) as u16,
-            ttl: 60,
-            rdata: (number as u16).to_be_bytes().to_vec(),
-        }));
-        assert!(Answers::compile(&set, &mut Vec::new()).is_ok());
-    }
-
-    /// There is nothing that TC=1 over TCP could make a client do.
-    #[test]
-    fn any_over_tcp_gets_one_set_where_all_do_not_fit() {
-        for (count, is_whole) in [(5, true), (7, false)] {
-            let mut set = aliases(0);
-            let Zone { apex, records, .. } = &mut set.zones[0];
-            let apex = apex.clone();
-            records.extend((0..count).map(|number| Record {
-                owner: apex.clone(),
-                rtype: 65_280 + number,
-                ttl: 60,
-                rdata: vec![0; 10_000],
-            }));
-            let (answers, _) = Answers::compile(&set, &mut Vec::new()).unwrap();
-            let any = |over_tcp: bool| {
-                let apex = answers.nodes.iter().find(|node| node.name.len as usize == apex.as_wire().len());
-                answers.select(&apex.unwrap().exact, rtype::ANY, over_tcp)
-            };
-            let sets = 1 + 1 + count;
-            assert_eq!((any(false).counts, any(true).counts[0] == sets), ([1, 0, 0], is_whole));
-            assert!(is_whole || any(true).counts == [1, 0, 0], "{count}");
-        }
-    }
-
-    #[test]
-    fn the_types_of_a_name_are_gathered_once_and_not_for_each_of_them() {
-        const TYPES: u16 = 20_000;
-
-        let mut set = aliases(0);
-        let Zone { apex, records, .. } = &mut set.zones[0];
-        let owner = apex.prepend(b"many").unwrap();
-        let numbers = 1000..1000 + TYPES;
-        records.extend(numbers.map(|rtype| Record { owner: owner.clone(), rtype, ttl: 60, rdata: vec![0] }));
-        let tree = Tree::new(&set);
-        let types = |qtype| tree.resolve(tree.place(&owner), None, qtype).types.len();
-        assert_eq!((types(NO_TYPE), types(1000)), (usize::from(TYPES), 0));
-        // Were it quadratic, this would take minutes.
-        let (answers, _) = Answers::compile(&set, &mut Vec::new()).unwrap();
-        assert!(answers.types.len() >= usize::from(TYPES));
-    }
-
-    #[test]
-    fn answers_that_multiply_are_refused() {
-        assert!(Answers::compile_within(&aliases(8), &mut Vec::new(), 100_000).is_ok());
-        let problem = Answers::compile_within(&aliases(10), &mut Vec::new(), 100_000).unwrap_err();
-        assert!(problem.message.contains("example. exceed 100000 bytes"), "{problem}");
-    }
-}
+mod tests;

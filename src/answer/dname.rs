@@ -3,6 +3,7 @@
 
 use arrayvec::ArrayVec;
 
+use super::made::Records;
 use super::{Answers, Base, Dname, RuleRef, Set, Span, Tail};
 use crate::dns::consts::{HEADER_LEN, LABELS_MAX, class, rcode, rtype};
 use crate::dns::name::{Name, Walk};
@@ -25,15 +26,28 @@ pub struct Ending {
     pub fits: bool,
 }
 
+/// What a name has whose answer depends on who asks: the records of a tail, the first of which are turned
+/// ([`Reply::turn`]), and others. Without either a chain ends before it.
+#[derive(Debug, Default)]
+pub struct End<'a> {
+    /// The tail.
+    pub tail: Option<&'a Tail>,
+    /// How its records are turned.
+    pub turn: u16,
+    /// Records that are made for whoever asks.
+    pub records: Option<Records>,
+}
+
 /// Appends the whole answer to a name below a DNAME, or at an alias that is followed at run time. The reply
-/// may grow to `room` bytes.
+/// may grow to `room` bytes. `ends` says what a set has whose answer depends on who asks.
 #[cold]
-pub fn follow(
-    answers: &Answers,
+pub fn follow<'a>(
+    answers: &'a Answers,
     reply: &mut Reply<'_>,
     question: &Question,
     over_tcp: bool,
     room: usize,
+    mut ends: impl FnMut(&'a Set) -> End<'a>,
 ) -> Ending {
     let qname = &reply.written()[HEADER_LEN..HEADER_LEN + question.name.len()];
     let Ok(name) = Name::from_wire(qname) else { return Ending { rcode: rcode::FORMERR, fits: false } };
@@ -47,7 +61,7 @@ pub fn follow(
         dnames: ArrayVec::new(),
     };
     chain.visit(name, HEADER_LEN);
-    Ending { rcode: chain.run(question.qtype, over_tcp), fits: chain.fits }
+    Ending { rcode: chain.run(question.qtype, over_tcp, &mut ends), fits: chain.fits }
 }
 
 struct Chain<'a, 'r, 's> {
@@ -67,11 +81,11 @@ struct Chain<'a, 'r, 's> {
 impl<'a> Chain<'a, '_, '_> {
     /// Follows links until a name has an answer, a loop closes or the links are used up; gives the response
     /// code.
-    fn run(&mut self, qtype: u16, over_tcp: bool) -> u8 {
+    fn run(&mut self, qtype: u16, over_tcp: bool, ends: &mut impl FnMut(&'a Set) -> End<'a>) -> u8 {
         loop {
             let name = self.names[self.names.len() - 1].clone();
             let Ok(walk) = Walk::new(name.as_wire(), 0) else { return rcode::NOERROR };
-            let Some(found) = self.answers.find(name.as_wire(), 0, &walk) else { return rcode::NOERROR };
+            let Some(found) = self.answers.find(name.as_wire(), 0, walk) else { return rcode::NOERROR };
             let is_last = self.names.is_full();
             let target_at = match found.rule {
                 RuleRef::Dname(_) if is_last => return rcode::NOERROR,
@@ -86,11 +100,12 @@ impl<'a> Chain<'a, '_, '_> {
                     match set.link.filter(|_| is_alias) {
                         Some(_) if is_last => return rcode::NOERROR,
                         Some(link) => self.append_cname(set, link.target, found.node_start),
-                        None => {
+                        None if set.is_plain() => {
                             let tail = self.answers.select(set, qtype, over_tcp);
                             self.tail(tail, found.node_start);
-                            return tail.rcode;
+                            return tail.head.rcode();
                         }
+                        None => return self.end(&ends(set), found.node_start),
                     }
                 }
             };
@@ -156,13 +171,30 @@ impl<'a> Chain<'a, '_, '_> {
         (Name::from_wire(target).expect("checked when the zone was loaded"), at + owner_len + FIXED_LEN)
     }
 
+    /// The end of the chain, at the last name; gives the response code.
+    fn end(&mut self, end: &End<'_>, node_start: usize) -> u8 {
+        if let Some(tail) = end.tail {
+            let at = self.reply.end();
+            self.tail(tail, node_start);
+            if self.fits {
+                self.reply.turn(at, tail.answers(), end.turn);
+            }
+        }
+        if let Some(records) = &end.records
+            && self.reserve(records.len())
+        {
+            records.write(self.reply, self.labels_at[0]);
+        }
+        end.tail.map_or(rcode::NOERROR, |tail| tail.head.rcode())
+    }
+
     /// Appends a tail for the last name, whose suffix at `node_start` matched.
     fn tail(&mut self, tail: &Tail, node_start: usize) {
         if !self.reserve(tail.len()) {
             return;
         }
         let tail_at = self.reply.end();
-        self.reply.append(&self.answers.bytes[tail.bytes.range()], tail.counts);
+        self.reply.append(&self.answers.bytes[tail.bytes.range()], tail.head.counts());
         for relocation in &self.answers.relocations[tail.relocations.range()] {
             let delta = usize::from(relocation.delta);
             let target = match relocation.base {

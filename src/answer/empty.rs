@@ -3,6 +3,7 @@
 
 use super::{Answers, Base, Node, Rule, Span};
 use crate::dns::consts::rcode;
+use crate::dns::reply::Head;
 use crate::stats::account::ZoneLabels;
 
 /// A name that exists, in lower case, and the zone that it is the apex of where that zone is empty.
@@ -48,10 +49,11 @@ impl Answers {
         let Rule::Set(below) = &node.below else { return None };
         let tail = &self.tails[below.other.0 as usize];
         // Both are so for an empty zone, whatever is asked; that they are is looked at all the same.
-        let is_one_answer = below.types.len == 0 && below.link.is_none();
-        let is_negative = tail.rcode == rcode::NXDOMAIN && tail.authoritative && tail.counts == [0, 1, 0];
+        let is_one_answer = below.types.len == 0 && below.link.is_none() && below.is_plain();
+        let is_negative = tail.head == Head::new(rcode::NXDOMAIN, true, [0, 1, 0]);
         let any = &self.tails[below.any[0].0 as usize];
-        let is_of_any = self.slice(any.bytes) == self.slice(tail.bytes) && any.counts == tail.counts;
+        let is_of_any =
+            self.slice(any.bytes) == self.slice(tail.bytes) && any.head.counts() == tail.head.counts();
         if !(node.is_empty_zone && is_one_answer && is_negative && is_of_any) {
             return None;
         }
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
     use crate::dns::consts::rtype;
     use crate::dns::name::Name;
-    use crate::zone::{Record, Service, Zone, ZoneSet};
+    use crate::zone::{Record, Service, Special, SpecialKind, Zone, ZoneSet};
 
     fn zone(apex: &[u8], more: &[&[u8]]) -> Zone {
         let apex = Name::from_wire(apex).unwrap();
@@ -83,7 +85,7 @@ mod tests {
         let mut records =
             vec![record(apex.clone(), rtype::SOA, &soa), record(apex.clone(), rtype::NS, apex.as_wire())];
         records.extend(more.iter().map(|label| record(apex.prepend(label).unwrap(), rtype::TXT, b"\x01x")));
-        Zone { apex, service: Service::Configured, records }
+        Zone::new(&apex, Service::Configured, &records)
     }
 
     #[test]
@@ -107,6 +109,14 @@ mod tests {
         assert_eq!(empty(b"\x05below\x05empty\0"), expected);
         for name in [&b"\x04full\0"[..], b"\x03www\x04full\0", b"\x04wild\0"] {
             assert_eq!(empty(name), None);
+        }
+        // Nor are those where it matters that somebody asks, or who.
+        for kind in [SpecialKind::Beacon, SpecialKind::Identity] {
+            let name = Name::from_wire(b"\x05empty\0").unwrap();
+            let specials = vec![Special { name, is_wildcard: false, kind }];
+            let set = ZoneSet { zones: vec![zone(b"\x05empty\0", &[])], specials, ..ZoneSet::default() };
+            let (answers, _) = Answers::compile(&set, &mut Vec::new()).unwrap();
+            assert!(answers.existing().all(|existing| existing.empty.is_none()), "{kind:?}");
         }
     }
 }

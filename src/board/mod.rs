@@ -7,6 +7,7 @@ pub mod announcers;
 pub mod host;
 pub mod life;
 pub mod observed;
+pub mod pops;
 pub mod process;
 pub mod recent;
 pub mod remarks;
@@ -19,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 
 use crate::log::Log;
@@ -31,11 +32,13 @@ use crate::stats::gauges::WorkerGauges;
 use crate::stats::labels::Names;
 use crate::sys::confine::{self, Confined, Refused};
 
+use crate::tailor::Tailor;
 use crate::taps;
 use announcers::Announcers;
 use host::{Host, HostCounts};
 pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
+use pops::Pops;
 use process::{Process, ProcessValues};
 use resolver::Resolver;
 pub use status::Status;
@@ -166,8 +169,14 @@ pub struct Board {
     pub life: Life,
     /// How the reading of its configuration fares.
     pub reloads: Reloads,
+    /// How the reading of its maps fares.
+    pub maps: Reloads,
+    /// The maps in effect, where answers depend on the client.
+    pub tailor: ArcSwapOption<Tailor>,
     /// Those who announce the routes to the node.
     pub announcers: Announcers,
+    /// Which PoPs are up.
+    pub pops: ArcSwap<Pops>,
 }
 
 impl Board {
@@ -360,22 +369,16 @@ impl Reading<'_> {
         self.board.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// The families that are shown by themselves. Those of the platform are there where there are rules,
-    /// those of applications where there are some.
-    pub fn shown(&self) -> impl Iterator<Item = &'static Family> + use<> {
-        let names = &self.named.counted;
-        let (has_platform, has_apps) = (names.have_platform(), names.have_apps());
-        shown().filter(move |family| {
-            (has_platform || !family.is_of_platform()) && (has_apps || !family.is_of_apps())
-        })
+    /// The families that are shown by themselves, where there is anything that they count.
+    pub fn shown(&self) -> impl Iterator<Item = &'static Family> + use<'_> {
+        shown().filter(|family| family.is_in_use(&self.named.counted))
     }
 
     /// The counters of a family that are in use: what their labels say, and the count. Of zones and addresses
-    /// those are the ones that have a name, and any that counted; of the platform there are some where there
-    /// are rules.
+    /// those are the ones that have a name, and any that counted.
     pub fn series(&self, family: &Family, totals: &Totals) -> Vec<(Vec<String>, u64)> {
         let names = &self.named.counted;
-        if family.is_of_platform() && !names.have_platform() {
+        if !family.is_in_use(names) {
             return Vec::new();
         }
         let counters = family.of(totals).iter().enumerate();
@@ -404,7 +407,7 @@ pub fn sum_of(family: &Family) -> &'static Family {
 pub(crate) mod tests {
     use super::*;
     use crate::stats::counters::{
-        QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED, Tally,
+        QUERIES_BY_ADDRESS, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES, SHARD_RECEIVED,
     };
     use crate::stats::labels::{Values, ZONE};
 
@@ -412,9 +415,7 @@ pub(crate) mod tests {
     pub(crate) fn board() -> Board {
         let block = |cpu, counts: &[(usize, u32)]| {
             let counters = Arc::new(Counters::default());
-            let mut tally = Tally::default();
-            counts.iter().for_each(|&(at, count)| tally.add(at, count));
-            counters.fold(&mut tally);
+            counts.iter().for_each(|&(at, count)| counters.add(at, count));
             Block { cpu, numa_node: cpu.map(|_| 1), counters: vec![counters], base: ArcSwap::default() }
         };
         let first = [
@@ -478,7 +479,10 @@ pub(crate) mod tests {
             dnstap: Some(Arc::default()),
             life: Life::default(),
             announcers: Announcers::default(),
+            pops: ArcSwap::default(),
+            tailor: Default::default(),
             reloads: Reloads::new(1_700_000_000),
+            maps: Reloads::new(1_700_000_000),
         }
     }
 

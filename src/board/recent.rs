@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
     use crate::board::tests::board;
-    use crate::stats::counters::{QUERIES, Tally};
+    use crate::stats::counters::QUERIES;
 
     #[test]
     fn the_pace_is_that_of_the_last_seconds() {
@@ -69,10 +69,9 @@ mod tests {
         assert_eq!(recent.pace().queries, 0.0);
         for second in 0..30 {
             recent.note(&board, began + Duration::from_secs(second));
-            let mut tally = Tally::default();
-            tally.add(QUERIES.at([0, 0, 0]), second as u32);
-            tally.add(SHARD_RECEIVED.at([]), 5);
-            board.shards[1].counters[0].fold(&mut tally);
+            let counters = &board.shards[1].counters[0];
+            counters.add(QUERIES.at([0, 0, 0]), second as u32);
+            counters.add(SHARD_RECEIVED.at([]), 5);
         }
         // Between the samples of second 19 and second 29: 19 to 28 queries a second.
         let pace = recent.pace();
@@ -85,9 +84,7 @@ mod tests {
         let mut recent = Recent::default();
         recent.note(&board, began);
         for (block, transport, queries) in [(&board.tcp, 1, 30), (&board.xdp, 0, 1000)] {
-            let mut tally = Tally::default();
-            tally.add(QUERIES.at([0, transport, 0]), queries);
-            block.counters[0].fold(&mut tally);
+            block.counters[0].add(QUERIES.at([0, transport, 0]), queries);
         }
         recent.note(&board, began + Duration::from_secs(10));
         let pace = recent.pace();

@@ -102,7 +102,7 @@ pub(crate) mod tests {
     use crate::stats::app_labels::{APP_NONE, APP_VERDICT_FAIL};
     use crate::stats::counters::{
         APP_METRICS, APP_VERDICTS, CACHE_LOOKS, COALESCED, Counters, GUEST_CPU, HANDED_OVER, PlatformPlace,
-        QUERIES, RESPONSES, RULE_HITS, Tally, UPSTREAM_QUERIES, UPSTREAM_RTT, UPSTREAM_RTT_SUM, WORK_REFUSED,
+        QUERIES, RESPONSES, RULE_HITS, UPSTREAM_QUERIES, UPSTREAM_RTT, UPSTREAM_RTT_SUM, WORK_REFUSED,
         WORKER_JOBS,
     };
     use crate::stats::gauges::{AppGauges, Gauges};
@@ -119,10 +119,9 @@ pub(crate) mod tests {
         named.counted.place_metric("filter", "blocked_total");
         board.named.store(named.into());
         let count = |counts: &[(PlatformPlace, u32)], more: &[(usize, u32)]| {
-            let (counters, mut tally) = (Arc::<Counters>::default(), Tally::default());
-            counts.iter().for_each(|&(place, count)| tally.add(place, count));
-            more.iter().for_each(|&(place, count)| tally.add(place, count));
-            counters.fold(&mut tally);
+            let counters = Arc::<Counters>::default();
+            counts.iter().for_each(|&(place, count)| counters.add(place, count));
+            more.iter().for_each(|&(place, count)| counters.add(place, count));
             counters
         };
         let of_shard = [(RULE_HITS.at([1]), 9), (HANDED_OVER.at([1]), 9), (WORK_REFUSED.at([1, 0]), 2)];

@@ -51,7 +51,7 @@ pub struct QueryOptions {
     #[arg(long, value_name = "PREFIX")]
     pub subnet: Option<IpNet>,
     /// Who asks. Default: this host
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, visible_alias = "resolver", value_name = "ADDR")]
     pub from: Option<IpAddr>,
     /// The address that is asked. Default: the first that the node listens on
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = address)]

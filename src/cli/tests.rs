@@ -39,12 +39,21 @@ fn run_is_what_a_bare_command_means() {
 
 #[test]
 fn every_command_takes_the_configuration() {
-    for command in ["check", "config show", "doctor", "zones", "query example.com A", "rules check"] {
+    for command in [
+        "check",
+        "config show",
+        "doctor",
+        "zones",
+        "query example.com A",
+        "explain example.com A",
+        "rules check",
+    ] {
         let options = match parse(&format!("{command} --config c --zones z --node n")).unwrap() {
             Command::Run(RunOptions { serve: options, .. })
             | Command::Check(CheckOptions { serve: options, .. }) => options.config,
             Command::Zones(options) => options.config,
             Command::Query(options) => options.config,
+            Command::Explain(options) => options.config,
             Command::Rules(RulesCommand::Check(options)) => options.config,
             Command::Config(ConfigCommand::Show(options)) => options.serve.config,
             Command::Doctor(options) => options.serve.config,
@@ -73,10 +82,11 @@ fn every_client_takes_the_configuration() {
         "stats",
         "top",
         "site d",
+        "pop",
+        "pop nrt drain",
     ] {
         let node = match parse(&format!("{command} -c c --control p")).unwrap() {
             Command::Status(options)
-            | Command::Reload(options)
             | Command::Drain(options)
             | Command::Undrain(options)
             | Command::Upgrade(options)
@@ -85,16 +95,35 @@ fn every_client_takes_the_configuration() {
             Command::Cache(CacheCommand::Show(options) | CacheCommand::Purge(options)) => {
                 options.control.node
             }
+            Command::Reload(options) => options.control.node,
             Command::Verbosity(options) => options.control.node,
             Command::Stats(options) => options.node,
             Command::Top(options) => options.node,
             Command::Site(options) => options.node,
+            Command::Pop(options) => options.control.node,
             other => panic!("{command} is another command: {other:?}"),
         };
         assert_eq!((node.config, node.control), (Some("c".into()), Some("p".into())), "{command}");
     }
-    for command in ["probe", "announce", "doctor", "check"] {
+    for command in ["probe", "announce", "watch", "doctor", "check"] {
         assert!(parse(&format!("{command} -c c")).is_ok(), "{command}");
+    }
+}
+
+/// What asks is one thing by two names; and a running node is asked at its usual socket, or at another.
+#[test]
+fn a_resolver_and_a_subnet_can_be_given() {
+    let Ok(Command::Query(query)) = parse("query a A --resolver 192.0.2.1 --subnet 11.1.0.0/16") else {
+        panic!("it is a query");
+    };
+    assert_eq!((query.from, query.subnet), ("192.0.2.1".parse().ok(), "11.1.0.0/16".parse().ok()));
+    for (line, control) in [
+        ("explain a A --resolver ::1", None),
+        ("explain a A --control", Some(None)),
+        ("explain a A --control p --json", Some(Some("p".into()))),
+    ] {
+        let Ok(Command::Explain(explain)) = parse(line) else { panic!("{line} explains") };
+        assert_eq!(explain.control, control, "{line}");
     }
 }
 
@@ -121,6 +150,9 @@ fn wrong_values_say_what_to_write() {
         ("query a A --class HS", "possible values: IN, CH"),
         ("query a A --live", "--why"),
         ("query a A --why --live --colo lis1", "cannot be used with"),
+        ("explain a", "<TYPE>"),
+        ("pop nrt", "<ACTION>"),
+        ("pop nrt down", "possible values: drain, up, auto"),
         ("query a A --to as112", "`as112` is several addresses; give one of them"),
     ] {
         let message = parse(line).unwrap_err();

@@ -1,5 +1,7 @@
 //! `as112d check`: what `run` would serve, without serving it.
 
+mod maps;
+
 use std::fmt::{self, Write as _};
 
 use crate::cli::CheckOptions;
@@ -49,8 +51,11 @@ pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
         return Err(warnings);
     }
     let mut out = String::new();
-    let rules = platform::told(&config, policy, &apps, &placement, workers);
-    report(&config, &loaded.zones, &placement, &memory, &rules, &warnings, &mut out)
+    let mut told = platform::told(&config, policy, &apps, &placement, workers);
+    if let Some(tailor) = loaded.snapshot.tailor() {
+        told.extend(maps::told(tailor, &loaded.zones));
+    }
+    report(&config, &loaded.zones, &placement, &memory, &told, &warnings, &mut out)
         .expect("a String takes all that is written");
     Ok(out)
 }
@@ -184,10 +189,10 @@ mod tests {
             unique_ip: vec!["192.0.2.1".parse().unwrap()],
             ..zone::Identity::default()
         };
-        let zone = |service| Zone { apex: Name::root(), service, records: Vec::new() };
+        let zone = |service| Zone::new(&Name::root(), service, &[]);
         let zones = ZoneSet {
             zones: vec![zone(Service::Direct), zone(Service::Configured), zone(Service::Direct)],
-            warnings: Vec::new(),
+            ..ZoneSet::default()
         };
         let warnings = [Problem { place: "a.zone:3".to_owned(), message: "odd".to_owned() }];
         let memory = Bound::new(&config, 2, 0, &Apps::default(), Footprint::now());

@@ -124,6 +124,10 @@ fn said(word: &str, answer: &Value) -> String {
         "reload" => {
             format!("reloaded: serving {} zones\n{}", answer["zones"], restart(&answer["need_restart"]))
         }
+        "reload maps" => match answer["maps"].as_u64().unwrap_or_default() {
+            1 => "reloaded 1 map\n".to_owned(),
+            maps => format!("reloaded {maps} maps\n"),
+        },
         "drain" => {
             "drained; queries that still arrive are answered. `as112d undrain` returns it to service\n"
                 .to_owned()

@@ -8,9 +8,12 @@ mod change;
 pub mod check;
 pub mod control;
 pub mod doctor;
+pub mod explain;
 mod failure;
 pub mod init;
+pub mod learn;
 mod live;
+pub mod pop;
 pub mod probe;
 pub mod query;
 #[cfg(feature = "resolver")]
@@ -21,6 +24,7 @@ pub mod show;
 pub mod site;
 pub mod stats;
 pub mod top;
+pub mod watch;
 mod way;
 pub mod zones;
 
@@ -50,6 +54,7 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Query(options) if options.live => return live::why(options),
         Command::Query(options) if options.why => way::why(options),
         Command::Query(options) => query::query(options),
+        Command::Explain(options) => return explain::explain(options),
         Command::Rules(RulesCommand::Check(options)) => rules::check(options),
         Command::Rules(RulesCommand::List(options)) => return live::rules(options),
         Command::Apps(AppsCommand::Check(options)) => apps::check(options),
@@ -60,17 +65,23 @@ pub fn execute(command: &Command) -> Result<String, Failure> {
         Command::Cache(CacheCommand::Purge(options)) => return live::cache(options, true),
         Command::Doctor(options) => return doctor::doctor(options),
         Command::Probe(options) => probe::probe(options),
+        Command::Learn(options) => learn::learn(options),
         Command::Announce(options) => announce::announce(options),
         #[cfg(feature = "resolver")]
         Command::Resolver(options) => resolver::resolver(options),
         #[cfg(not(feature = "resolver"))]
         Command::Resolver(_) => Err(Problem::alone(NO_RESOLVER)),
+        Command::Watch(options) => watch::watch(options),
+        Command::Pop(options) => return pop::pop(options),
         Command::Addresses(options) => addresses::addresses(options),
         Command::Stats(options) => return stats::stats(options),
         Command::Site(options) => return site::site(options),
         Command::Top(options) => return top::top(options),
         Command::Status(options) => return control::ask("status", options),
-        Command::Reload(options) => return control::ask("reload", options),
+        Command::Reload(options) => {
+            let word = if options.maps { "reload maps" } else { "reload" };
+            return control::ask(word, &options.control);
+        }
         Command::Drain(options) => return control::ask("drain", options),
         Command::Undrain(options) => return control::ask("undrain", options),
         Command::Upgrade(options) => return control::ask("upgrade", options),

@@ -14,7 +14,7 @@ use crate::config::doors::known_paths;
 use crate::config::listen::Listen;
 use crate::config::written::Written as _;
 use crate::config::{self, Flags};
-use crate::control::client;
+use crate::control::{WATCH, client};
 use crate::limits::{PROBE_TIMEOUT, STATS_TIMEOUT};
 use crate::problem::Problem;
 
@@ -43,7 +43,7 @@ pub fn probe(options: &ProbeOptions) -> Result<String, Vec<Problem>> {
     // One that hangs would not say so either; it is asked last.
     if problems.is_empty()
         && let Some(control) = &options.control
-        && let Some(message) = unwanted(announce::daemon(vec![control.clone()]).news(timeout))
+        && let Some(message) = unwanted(announce::daemon(vec![control.clone()], WATCH).news(timeout))
     {
         problems.push(Problem { place: control.display().to_string(), message: message.to_owned() });
     }

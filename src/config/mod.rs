@@ -6,14 +6,19 @@
 pub mod announce;
 pub mod answers;
 pub mod apps;
+pub mod beacons;
 pub mod certificates;
+mod clients;
 pub mod confine;
 pub mod cpus;
 pub mod doors;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
+mod maps;
 pub mod platform;
+mod pools;
+pub mod pops;
 pub mod rules;
 mod shown;
 mod source;
@@ -29,6 +34,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
+use toml::Spanned;
 
 use crate::announce::Settings as AnnounceSettings;
 use crate::limits::{ALLOWED_HOSTS_MAX, DATABASES_MAX, DRAIN_TIME, IDENTITY_LIST_MAX, NSID_LEN_MAX};
@@ -40,11 +46,14 @@ use crate::policy::upstream::Upstream;
 use crate::problem::Problem;
 use crate::report::export;
 use crate::serve::networks::Networks;
+use crate::serve::snapshot::IdentityZone;
 use crate::serve::{UpdatePolicy, limiter};
+use crate::tailor;
 use crate::work::cache;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
 
 use answers::CookieSettings;
+use beacons::Beacons;
 use confine::Wants;
 use cpus::BusyPoll;
 pub use cpus::{CpuList, Cpus, Shards, Steer};
@@ -52,6 +61,7 @@ use doors::{ControlPath, HttpListen, NodeView};
 use listen::Listen;
 use logs::{Dnstap, QueryLog};
 use platform::{Platform, Trace};
+use pops::Pop;
 pub use shown::{Wanted, show};
 use source::Source;
 use spec::Spec;
@@ -100,6 +110,14 @@ pub struct Config {
     pub cookies: CookieSettings,
     /// The rate limit of each network; `None` where it is off.
     pub rate_limit: Option<limiter::Settings>,
+    /// PoPs, in the order of those of `tailoring`.
+    pub pops: Vec<Pop>,
+    /// Which PoP a client gets.
+    pub tailoring: tailor::spec::Spec,
+    /// Names that say who asks, if there are any.
+    pub identity_zone: Option<IdentityZone>,
+    /// Beacons, if they are wanted.
+    pub beacons: Option<Beacons>,
     /// Workers, and the rules that hand queries over to them.
     pub platform: Platform,
     /// What the cache keeps.
@@ -173,7 +191,7 @@ impl Config {
             let ip = listener.ip();
             format!("[server] drop has {ip}, which this node listens on: its own probes get no response")
         });
-        own.chain(self.cookies.note()).collect()
+        own.chain(self.cookies.note()).chain(clients::notes(&self.tailoring)).collect()
     }
 }
 
@@ -269,6 +287,8 @@ impl Resolver<'_> {
         let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
         let Spec { log, query_log, dnstap, xdp, control, announce, confine, .. } = spec;
         let Spec { platform, cache, upstream, route, resolver, trace, .. } = spec;
+        let Spec { pop: pops, map: maps, pool: pools, identity_zone, beacons, .. } = spec;
+        let clients = clients::Specs { pops, maps, pools, identity_zone, beacons };
         let listen = self.listen(server.listen);
         self.check_prefixes(&xdp, &listen);
         let flags = self.flags;
@@ -285,7 +305,20 @@ impl Resolver<'_> {
         let dir = &self.source.dir;
         let around = upstreams::Around { dir, listen: &listen, read_whole: self.read_whole };
         let file = (!self.source.name.is_empty()).then_some(dir.as_path());
+        let sample_every = sources.sample_every();
+        let databases = self.databases(sources.databases);
+        let place = |origin| self.source.place(origin);
+        let within =
+            clients::Within { dir, databases: &databases, read_whole: self.read_whole, place: &place };
+        let clients = clients.made(&within, &mut self.mistakes);
+        let mut zones = self.zones(zones, zone, identity.clone());
+        (zones.pools, zones.specials) = (clients.served, clients.specials);
+        let public = http.public.map(|public| public.value);
         Config {
+            pops: clients.pops,
+            tailoring: clients.tailoring,
+            identity_zone: clients.identity_zone,
+            beacons: clients.beacons,
             platform: platform.settings(file, &identity.node, &mut self.mistakes),
             cache: cache.settings(&mut self.mistakes),
             upstreams: upstreams::upstreams(upstream, &around, &mut self.mistakes),
@@ -305,7 +338,7 @@ impl Resolver<'_> {
             sndbuf: server.sndbuf.value.0,
             nsid: nsid.unwrap_or_else(|| identity.node.clone().into_bytes()),
             version_txt,
-            zones: self.zones(zones, zone, identity.clone()),
+            zones,
             identity,
             tcp: self.tcp(&tcp),
             update: answers.update.value,
@@ -313,26 +346,15 @@ impl Resolver<'_> {
             cookies: answers.cookies(&self.source.dir, &mut self.mistakes),
             rate_limit: answers.rate_limit(&mut self.mistakes),
             http: flags.http.or_else(|| http.listen.map(|listen| listen.value)).unwrap_or_default(),
-            http_public: self
-                .flags
-                .http_public
-                .or_else(|| http.public.map(|public| public.value))
-                .unwrap_or(HttpListen::Off),
+            http_public: flags.http_public.or(public).unwrap_or(HttpListen::Off),
             allowed_hosts: self.allowed_hosts(http.allowed_hosts),
             node_view: http.node_view.map(|view| view.value).unwrap_or_default(),
             history: history.dir.map(|dir| self.source.dir.join(dir)),
-            sample_every: u32::try_from(sources.sample_every.value.0)
-                .ok()
-                .and_then(NonZeroU32::new)
-                .expect("its range begins at 1 and ends below 2^32"),
-            databases: self.databases(sources.databases),
+            sample_every,
+            databases,
             control: self.control(control.path),
             drain_time,
-            export: export::Settings {
-                rssac002: export.rssac002.map(|dir| self.source.dir.join(dir)),
-                dsc: export.dsc.map(|dir| self.source.dir.join(dir)),
-                dsc_format: export.dsc_format.value,
-            },
+            export: export.settings(dir),
             confine: Wants { landlock: confine.landlock.value, seccomp: confine.seccomp.value },
             log: log.settings(&self.source.dir, flags.log_format, flags.log_file.as_deref()),
             query_log: query_log.settings(&self.source.dir, &mut self.mistakes),
@@ -350,7 +372,7 @@ impl Resolver<'_> {
         self.mistakes.push(Mistake::new(origin, message));
     }
 
-    fn listen(&mut self, from_file: Option<toml::Spanned<Vec<Given<Listen>>>>) -> Vec<SocketAddr> {
+    fn listen(&mut self, from_file: Option<Spanned<Vec<Given<Listen>>>>) -> Vec<SocketAddr> {
         if !self.flags.listen.is_empty() {
             let given: Vec<_> =
                 self.flags.listen.iter().map(|one| Given::flag("--listen", one.clone())).collect();
@@ -501,8 +523,10 @@ impl Resolver<'_> {
             dname: spec.dname,
             special_use: spec.special_use,
             dir: self.flags.zones.clone().or(dir),
+            packs: spec.packs.into_iter().map(|path| self.source.dir.join(text(path))).collect(),
             entries: entries.into_iter().filter_map(|zone| self.zone(zone)).collect(),
             identity,
+            ..ZoneOptions::default()
         }
     }
 

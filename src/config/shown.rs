@@ -342,6 +342,15 @@ mod tests {
                     for (route, was) in after.routes.iter_mut().zip(&before.routes) {
                         route.place.clone_from(&was.place);
                     }
+                    for (entry, was) in after.zones.specials.iter_mut().zip(&before.zones.specials) {
+                        entry.place.clone_from(&was.place);
+                    }
+                    for (map, was) in after.tailoring.maps.iter_mut().zip(&before.tailoring.maps) {
+                        map.place.clone_from(&was.place);
+                    }
+                    for (pool, was) in after.tailoring.pools.iter_mut().zip(&before.tailoring.pools) {
+                        pool.place.clone_from(&was.place);
+                    }
                     assert_eq!(format!("{after:#?}"), format!("{before:#?}"), "{shown}");
                     fs::write(&path, text).unwrap();
                 }

@@ -2,8 +2,9 @@
 //! [`Config`](super::Config); here are the keys, their ranges and their fixed defaults.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -13,12 +14,16 @@ use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::announce::Announce;
 use super::answers::AnswersSpec;
+use super::beacons::BeaconsSpec;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::doors::ControlPath;
 use super::doors::{HttpListen, NodeView};
 use super::listen::Listen;
 use super::logs::{DnstapSpec, LogSpec, QueryLogSpec};
+use super::maps::MapSpec;
 use super::platform::{CacheSpec, PlatformSpec, ResolverSpec, TraceSpec};
+use super::pools::{IdentityZoneSpec, PoolSpec};
+use super::pops::PopSpec;
 use super::upstreams::{RouteSpec, UpstreamSpec};
 use super::written::{Count, Given, Line, Mistake, Nsid, Origin, Size, Template, Text, Time, Written};
 use super::xdp::XdpSpec;
@@ -30,7 +35,7 @@ use crate::limits::{
 use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::problem::edits;
-use crate::report::export::dsc;
+use crate::report::export::{self, dsc};
 use crate::sys::confine::Want;
 
 /// The file that documents every key; its lines are the examples in messages.
@@ -54,6 +59,11 @@ pub(super) struct Spec {
     pub(super) zones: Zones,
     pub(super) zone: Vec<Zone>,
     pub(super) answers: AnswersSpec,
+    pub(super) pop: Vec<PopSpec>,
+    pub(super) map: Vec<Spanned<MapSpec>>,
+    pub(super) pool: Vec<Spanned<PoolSpec>>,
+    pub(super) identity_zone: IdentityZoneSpec,
+    pub(super) beacons: BeaconsSpec,
     pub(super) platform: PlatformSpec,
     pub(super) cache: CacheSpec,
     pub(super) upstream: Vec<UpstreamSpec>,
@@ -166,11 +176,12 @@ pub(super) struct Zones {
     pub(super) dname: bool,
     pub(super) special_use: bool,
     pub(super) dir: Option<PathBuf>,
+    pub(super) packs: Vec<Given<Line>>,
 }
 
 impl Default for Zones {
     fn default() -> Self {
-        Self { direct: true, dname: true, special_use: true, dir: None }
+        Self { direct: true, dname: true, special_use: true, dir: None, packs: Vec::new() }
     }
 }
 
@@ -212,6 +223,13 @@ pub(super) struct Sources {
     pub(super) databases: Vec<Given<Line>>,
 }
 
+impl Sources {
+    pub(super) fn sample_every(&self) -> NonZeroU32 {
+        let every = u32::try_from(self.sample_every.value.0).ok().and_then(NonZeroU32::new);
+        every.expect("its range begins at 1 and ends below 2^32")
+    }
+}
+
 impl Default for Sources {
     fn default() -> Self {
         Self { sample_every: Given::default(Count(SAMPLE_EVERY as usize)), databases: Vec::new() }
@@ -229,6 +247,17 @@ pub(super) struct Export {
 impl Default for Export {
     fn default() -> Self {
         Self { rssac002: None, dsc: None, dsc_format: Given::default(dsc::Format::default()) }
+    }
+}
+
+impl Export {
+    /// Paths begin in `dir`.
+    pub(super) fn settings(self, dir: &Path) -> export::Settings {
+        export::Settings {
+            rssac002: self.rssac002.map(|path| dir.join(path)),
+            dsc: self.dsc.map(|path| dir.join(path)),
+            dsc_format: self.dsc_format.value,
+        }
     }
 }
 
@@ -273,6 +302,11 @@ pub(super) fn read_as<T: Default + DeserializeOwned>(text: &str, example: &'stat
             .map(|error| Mistake::new(origin(error), format!("TOML syntax error: {}", error.message())));
         return (T::default(), mistakes.collect());
     }
+    // Nearly always nothing is wrong, and with a hundred thousand zones a copy is large.
+    if let Ok(spec) = T::deserialize(Deserializer::from(table)) {
+        return (spec, Vec::new());
+    }
+    let table = DeTable::parse_recoverable(text).0;
     let span = table.span();
     let mut table = table.into_inner();
     let (mut mistakes, mut taken) = (Vec::new(), Vec::new());
@@ -329,8 +363,9 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 11] = [
+const LISTS: [(&str, &str); 12] = [
     ("drop", "drop = [\"198.51.100.0/24\"]"),
+    ("packs", "packs = [\"owners.zones\"]"),
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
     ("unique_ip", "unique_ip = [\"192.0.2.53\"]"),
     ("databases", "databases = [\"GeoLite2-Country.mmdb\"]"),
@@ -392,7 +427,7 @@ fn shown(key: &str, example: &'static str) -> Option<&'static str> {
 
 /// The sections that may be repeated.
 #[cfg(test)]
-pub(super) const BLOCKS: [&str; 3] = ["zone", "upstream", "route"];
+pub(super) const BLOCKS: [&str; 6] = ["zone", "pop", "map", "pool", "upstream", "route"];
 
 /// The keys that `section` knows; with "", the sections.
 #[cfg(test)]

@@ -1,6 +1,8 @@
 use std::fs;
 use std::time::Duration;
 
+mod clients;
+
 use super::spec::EXAMPLE;
 use super::*;
 use crate::policy::Fallback;

@@ -1,7 +1,6 @@
 //! Who is asked for what this node does not answer itself, and which queries go there: `[[upstream]]` and
 //! `[[route]]`.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers;
-use super::written::{Count, Given, Line, Mistake, Origin, Time, Written, choice};
+use super::written::{Count, Given, Label, Line, Mistake, Names, Origin, Time, Written, choice};
 use crate::limits::{
-    PLATFORM_NAME_LEN_MAX, ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX, UPSTREAM_SERVERS_MAX,
-    UPSTREAM_TIMEOUT, UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TRIES,
-    UPSTREAM_TRIES_MAX, UPSTREAMS_MAX,
+    ROUTES_MAX, UPSTREAM_EXPLORE, UPSTREAM_EXPLORE_MAX, UPSTREAM_SERVERS_MAX, UPSTREAM_TIMEOUT,
+    UPSTREAM_TIMEOUT_CEILING_MS, UPSTREAM_TIMEOUT_FLOOR_MS, UPSTREAM_TRIES, UPSTREAM_TRIES_MAX,
+    UPSTREAMS_MAX,
 };
 use crate::policy::upstream::{Choose, Ecs, Over, Roots, Upstream};
 use crate::policy::{Fallback, Route};
@@ -55,25 +54,6 @@ impl Written for Server {
             }
             _ => Ok(server),
         }
-    }
-}
-
-/// What an upstream or a route is called: it stands in rules and in labels.
-#[derive(Clone, Debug)]
-struct Label(String);
-
-impl Written for Label {
-    const EXPECTED: &'static str = "a name such as \"lan\"";
-
-    fn read(text: &str) -> Result<Self, String> {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let is_name = (1..=PLATFORM_NAME_LEN_MAX).contains(&text.len()) && text.chars().all(is_part);
-        is_name.then(|| Self(text.to_owned())).ok_or_else(|| {
-            format!(
-                "`{text}` is not a name; give 1 to {PLATFORM_NAME_LEN_MAX} letters, digits, hyphens, dots \
-                 or underscores"
-            )
-        })
     }
 }
 
@@ -306,22 +286,13 @@ pub(super) fn upstreams(
     if let Some(one) = specs.get(UPSTREAMS_MAX) {
         mistakes.push(Mistake::new(one.name.origin, format!("more than {UPSTREAMS_MAX} upstreams")));
     }
-    let mut names = BTreeSet::new();
+    let mut names = Names::new("upstream");
     let mut all = Vec::new();
     for spec in specs.into_iter().take(UPSTREAMS_MAX) {
-        is_new(&mut names, &spec.name, "upstream", mistakes);
+        names.take(&spec.name, mistakes);
         all.push(spec.upstream(around, mistakes));
     }
     all
-}
-
-/// Notes a name that another block has too.
-fn is_new(names: &mut BTreeSet<String>, name: &Given<Label>, what: &str, mistakes: &mut Vec<Mistake>) {
-    let Given { value: Label(name), origin } = name;
-    if !names.insert(name.clone()) {
-        let message = format!("another {what} is called `{name}`; choose another name");
-        mistakes.push(Mistake::new(*origin, message));
-    }
 }
 
 //------------ Routes ---
@@ -360,10 +331,10 @@ pub(super) fn routes(
         let message = format!("more than {ROUTES_MAX} routes; put some together");
         mistakes.push(Mistake::new(one.name.origin, message));
     }
-    let mut names = BTreeSet::new();
+    let mut names = Names::new("route");
     let mut all = Vec::new();
     for RouteSpec { name, when, then, allow, fallback_action } in specs.into_iter().take(ROUTES_MAX) {
-        is_new(&mut names, &name, "route", mistakes);
+        names.take(&name, mistakes);
         all.push(Route {
             place: place(when.origin),
             name: name.value.0,

@@ -1,6 +1,7 @@
 //! Values as an operator writes them, in the file and on the command line alike: text in; out comes the
 //! value, or one sentence that ends in what to write instead.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use toml::Spanned;
 
-use crate::limits::{NSID_LEN_MAX, TEXT_LEN_MAX};
+use crate::limits::{NSID_LEN_MAX, PLATFORM_NAME_LEN_MAX, TEXT_LEN_MAX};
 use crate::net::DatapathChoice;
 use crate::report::export::dsc;
 use crate::serve::UpdatePolicy;
@@ -234,6 +235,46 @@ impl<const MAX: usize> Written for Text<MAX> {
                 Err("the value has a control character; give one line of plain text".to_owned())
             }
             _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+/// What something is called that stands in rules, in files and in labels.
+#[derive(Clone, Debug)]
+pub(super) struct Label(pub(super) String);
+
+impl Written for Label {
+    const EXPECTED: &'static str = "a name such as \"lan\"";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let is_name = (1..=PLATFORM_NAME_LEN_MAX).contains(&text.len()) && text.chars().all(is_part);
+        is_name.then(|| Self(text.to_owned())).ok_or_else(|| {
+            format!(
+                "`{text}` is not a name; give 1 to {PLATFORM_NAME_LEN_MAX} letters, digits, hyphens, dots \
+                 or underscores"
+            )
+        })
+    }
+}
+
+/// The names of blocks of one kind, each once.
+pub(super) struct Names {
+    what: &'static str,
+    taken: BTreeSet<String>,
+}
+
+impl Names {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { what, taken: BTreeSet::new() }
+    }
+
+    /// Notes a name that another block has too.
+    pub(super) fn take(&mut self, name: &Given<Label>, mistakes: &mut Vec<Mistake>) {
+        let Given { value: Label(name), origin } = name;
+        if !self.taken.insert(name.clone()) {
+            let message = format!("another {} is called `{name}`; choose another name", self.what);
+            mistakes.push(Mistake::new(*origin, message));
         }
     }
 }

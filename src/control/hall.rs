@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest, Take};
 use tokio::net::UnixStream;
@@ -15,12 +16,11 @@ use tokio::time::{sleep, timeout};
 
 use super::client::GREETING;
 use super::orders::{Client, Order, Wish, failure, moved};
-use crate::announce::report::Report;
 use crate::board::State;
-use crate::board::announcers::{Announcers, Entry};
+use crate::board::announcers::Announcers;
 use crate::limits::{
-    CONTROL_LINE_LEN_MAX, CONTROL_LOOK_EVERY, CONTROL_STEP_MAX, CONTROL_WATCHERS_MAX, REPORT_AGE_MAX,
-    REPORT_LEN_MAX,
+    CONTROL_LINE_LEN_MAX, CONTROL_LOOK_EVERY, CONTROL_STEP_MAX, CONTROL_WATCHERS_MAX, HEALTH_REPORT_LEN_MAX,
+    REPORT_AGE_MAX, REPORT_LEN_MAX,
 };
 use crate::log::Log;
 
@@ -28,6 +28,8 @@ use crate::log::Log;
 pub const WATCH: &str = "watch";
 /// The same of who tells how its routes are: lines that follow.
 pub const ANNOUNCE: &str = "announce";
+/// The same of who tells which PoPs are up.
+pub const HEALTH: &str = "health";
 
 /// Says that another process has the socket: one that this one succeeds, or a successor.
 #[derive(Debug, Default)]
@@ -68,16 +70,16 @@ impl Hall {
         let is_whole = line.ends_with('\n') || (line.len() as u64) < CONTROL_LINE_LEN_MAX;
         let word = line.trim_end().strip_prefix(GREETING).filter(|_| is_whole);
         let answer = match (word, word.and_then(Wish::from_word)) {
-            (Some(WATCH | ANNOUNCE), _) if Arc::strong_count(&self.watchers) > CONTROL_WATCHERS_MAX => {
+            (Some(WATCH | ANNOUNCE | HEALTH), _)
+                if Arc::strong_count(&self.watchers) > CONTROL_WATCHERS_MAX =>
+            {
                 failure("too many clients watch the node", &[])
             }
-            (Some(word @ (WATCH | ANNOUNCE)), _) => {
+            (Some(word @ (WATCH | ANNOUNCE | HEALTH)), _) => {
                 let _watcher = Arc::clone(&self.watchers);
-                let says = word == ANNOUNCE;
-                let entry = says.then(|| self.announcers.enter(peer.as_ref().and_then(pid)));
                 return select! {
                     told = tell(&mut writer, self.state.clone()) => told,
-                    end = hear(&mut reader, entry) => end,
+                    end = self.hear(&mut reader, word, peer.as_ref()) => end,
                 };
             }
             (_, Some(_)) if self.leave.is_left.load(Ordering::Relaxed) => moved(),
@@ -98,6 +100,26 @@ impl Hall {
             _ => failure("malformed request; start it with `as112d 1`, as in `as112d 1 status`", &[]),
         };
         send(&mut writer, &answer).await
+    }
+
+    /// What a client says that watches. One that says nothing of itself says nothing more: whatever comes is
+    /// its end.
+    async fn hear(&self, reader: &mut Lines, word: &str, peer: Option<&UCred>) -> io::Result<()> {
+        match word {
+            ANNOUNCE => {
+                let entry = self.announcers.enter(peer.and_then(pid));
+                lines(reader, REPORT_LEN_MAX, |report| {
+                    entry.said(report);
+                    true
+                })
+                .await
+            }
+            HEALTH => {
+                let order = |report| Order { wish: Wish::Seen(report), client: Client::default() };
+                lines(reader, HEALTH_REPORT_LEN_MAX, |report| self.orders.send(order(report)).is_ok()).await
+            }
+            _ => reader.read_u8().await.map(|_| ()),
+        }
     }
 
     /// Says who orders something, as the kernel knows him.
@@ -147,16 +169,20 @@ async fn tell(writer: &mut OwnedWriteHalf, mut state: watch::Receiver<State>) ->
     }
 }
 
-/// What an announcer says, until it says nothing for too long, or what is not a report. A client that only
-/// watches says nothing more: whatever comes is its end.
-async fn hear(reader: &mut Lines, entry: Option<Entry>) -> io::Result<()> {
-    let Some(entry) = entry else { return reader.read_u8().await.map(|_| ()) };
+/// Gives each report that comes to `take`, until that has enough; until nothing comes for too long, or what
+/// is not a report.
+async fn lines<R: DeserializeOwned>(
+    reader: &mut Lines,
+    len_max: u64,
+    take: impl Fn(R) -> bool,
+) -> io::Result<()> {
     loop {
-        reader.get_mut().set_limit(REPORT_LEN_MAX);
+        reader.get_mut().set_limit(len_max);
         let mut line = String::new();
         timeout(REPORT_AGE_MAX, reader.read_line(&mut line)).await??;
-        let report: Report = serde_json::from_str(&line)?;
-        entry.said(report);
+        if !take(serde_json::from_str(&line)?) {
+            return Ok(());
+        }
     }
 }
 

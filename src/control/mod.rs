@@ -7,7 +7,8 @@
 //!
 //! `watch` is answered by a line with the state now and one at each change, until the process ends. So is
 //! `announce`, whose client then sends the state of its routes, lines of JSON
-//! ([`Report`](crate::announce::report::Report)). Who may open the socket may do everything: it has the mode
+//! ([`Report`](crate::announce::report::Report)), and `health`, whose client sends which PoPs are up
+//! ([`Report`](crate::pops::Report)). Who may open the socket may do everything: it has the mode
 //! 0660, in a directory of its own; who ordered what is logged.
 
 pub mod client;
@@ -40,7 +41,7 @@ use crate::sys::files;
 use crate::sys::inherited::Inherited;
 
 pub use client::GREETING;
-pub use hall::{ANNOUNCE, WATCH};
+pub use hall::{ANNOUNCE, HEALTH, WATCH};
 
 /// What came of the wish for a control socket.
 #[derive(Debug)]

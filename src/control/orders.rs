@@ -9,10 +9,13 @@ use signal_hook::iterator::Signals;
 use tokio::sync::oneshot;
 
 use super::questions::{OfCache, Why};
+use crate::board::pops::ByHand;
 use crate::config::written::Written as _;
 use crate::log::Level;
 use crate::net::{self, Event};
+use crate::pops::Report;
 use crate::problem::Problem;
+use crate::report::explain::Question;
 use crate::sys::confine::{Class, Confined};
 
 /// What there is to do.
@@ -22,6 +25,8 @@ pub enum Wish {
     Status,
     /// Read the configuration again.
     Reload,
+    /// Read the maps again, and nothing else.
+    ReloadMaps,
     /// Withdraw the routes, but answer queries that still arrive.
     Drain,
     /// Be there for everybody again.
@@ -42,19 +47,51 @@ pub enum Wish {
     Why(Why),
     /// Show or remove what the cache has.
     Cache(OfCache),
+    /// Explain the answer to a query.
+    Explain(Question),
+    /// Show which PoPs are up.
+    Pops,
+    /// A PoP is up or drained, whatever probes say; or as they say.
+    Pop(PopOrder),
+    /// Take over what a watcher of PoPs has seen.
+    Seen(Report),
+}
+
+/// What is to be of a PoP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PopOrder {
+    /// Its name.
+    pub name: String,
+    /// What goes before what was seen, if anything.
+    pub by_hand: Option<ByHand>,
+}
+
+impl PopOrder {
+    /// The words for what can be ordered.
+    pub const WORDS: [(&'static str, Option<ByHand>); 3] =
+        [("drain", Some(ByHand::Drain)), ("up", Some(ByHand::Up)), ("auto", None)];
+
+    /// What the words after `pop ` order.
+    fn from_words(words: &str) -> Option<Self> {
+        let (name, word) = words.split_once(' ')?;
+        let (_, by_hand) = Self::WORDS.into_iter().find(|(known, _)| *known == word)?;
+        Some(Self { name: name.to_owned(), by_hand })
+    }
 }
 
 impl Wish {
     /// The wishes that have a word on the control socket.
-    const WORDS: [(&'static str, Self); 8] = [
+    const WORDS: [(&'static str, Self); 10] = [
         ("status", Self::Status),
         ("reload", Self::Reload),
+        ("reload maps", Self::ReloadMaps),
         ("drain", Self::Drain),
         ("undrain", Self::Undrain),
         ("shutdown", Self::Stop),
         ("upgrade", Self::Upgrade),
         ("rules", Self::Rules),
         ("apps", Self::Apps),
+        ("pops", Self::Pops),
     ];
 
     /// The wish that a word stands for.
@@ -68,6 +105,12 @@ impl Wish {
         if let Some(words) = word.strip_prefix("cache ") {
             return OfCache::from_words(words).map(Self::Cache);
         }
+        if let Some(words) = word.strip_prefix("explain ") {
+            return Question::from_words(words).map(Self::Explain);
+        }
+        if let Some(words) = word.strip_prefix("pop ") {
+            return PopOrder::from_words(words).map(Self::Pop);
+        }
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wish)| wish.clone())
     }
 
@@ -78,6 +121,9 @@ impl Wish {
             Self::Status
                 | Self::Rules
                 | Self::Apps
+                | Self::Explain(_)
+                | Self::Pops
+                | Self::Seen(_)
                 | Self::Why(_)
                 | Self::Cache(OfCache { purges: false, .. })
         )

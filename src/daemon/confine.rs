@@ -7,8 +7,11 @@ use crate::config::Config;
 use crate::config::certificates::SYSTEM;
 use crate::config::doors::SYSTEM_DIR;
 use crate::config::platform::Trace;
+use crate::config::pops::Pop;
 use crate::policy::upstream::Over;
 use crate::sys::confine::{self, Confined, Plan, Refused};
+use crate::sys::files::folder_of;
+use crate::tailor::spec::Map;
 use crate::taps::DnstapReceiver;
 
 /// Where the kernel tells of the host, and of this process.
@@ -34,27 +37,28 @@ pub fn give_up(
 /// of the control socket, which is taken away at the end.
 #[must_use]
 pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Plan {
-    let folder = |path: &Path| match path.parent() {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
+    let folder = |path: &Path| folder_of(path).to_owned();
     let files = config.zones.entries.iter().filter_map(|entry| match &entry.source {
         crate::zone::ZoneSource::File(path) => Some(path.as_path()),
         _ => None,
     });
+    let files = files.chain(config.zones.packs.iter().map(PathBuf::as_path));
     let secrets = config.cookies.secrets.iter().map(PathBuf::as_path);
+    let secrets = secrets.chain(config.beacons.iter().map(|beacons| beacons.key_file.as_path()));
     let roots = config.upstreams.iter().filter_map(|upstream| match &upstream.over {
         Over::Tls { ca: Some(ca), .. } => Some(Path::new(ca)),
         Over::Tls { ca: None, .. } => SYSTEM.iter().map(Path::new).find(|path| path.is_file()),
         _ => None,
     });
-    let files = files.chain(roots);
+    let maps = config.tailoring.maps.iter().flat_map(Map::files);
+    let files = files.chain(roots).chain(maps).chain(config.pops.iter().filter_map(Pop::file));
     let files =
         files.chain(secrets).chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
     let read = files.chain(config.zones.dir.clone()).chain(config.platform.rules.clone());
     let read = read.chain(config.platform.apps.clone());
     let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
+    let written = written.chain(config.beacons.iter().map(|beacons| beacons.observations.clone()));
     let query_log = config.query_log.as_ref().and_then(|query_log| query_log.file.as_deref());
     let traces = config.trace.as_ref().and_then(|trace| trace.file());
     let logs = || config.log.file.as_deref().into_iter().chain(query_log).chain(traces);
@@ -66,6 +70,7 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let collector = config.trace.as_ref().and_then(Trace::port);
     Plan {
         user: config.user.clone(),
+        keeps_user: false,
         landlock: config.confine.landlock,
         seccomp: config.confine.seccomp,
         read: unique(read),
@@ -108,7 +113,10 @@ mod tests {
                     dsc = '/var/lib/dsc'\n[sources]\ndatabases = ['geo/country.mmdb']\n\
                     [platform]\nrules = 'policy'\n[[upstream]]\nname = 'u'\nservers = ['192.0.2.9']\n\
                     over = 'tls'\ntls_name = 'u.example'\ntls_ca = 'ca/roots.pem'\n[confine]\n\
-                    landlock = 'required'\nseccomp = 'off'\n";
+                    landlock = 'required'\nseccomp = 'off'\n\
+                    [[pop]]\nname = 'p'\nhealth = 'file'\nfile = 'up/pops'\n\
+                    [[map]]\nname = 'm'\ndefault = ['p']\nnetworks = ['nets/n']\nresolvers = ['by/r']\n\
+                    learned = 'learned/l'\nplaces = 'measured/p'\ndatabases = ['city/c.mmdb']\n";
         std::fs::write(&path, text).unwrap();
         let plan = plan(
             &config::load(Some(&path), &Flags::default()).unwrap(),
@@ -123,6 +131,12 @@ mod tests {
             below("zones"),
             below("policy"),
             below("ca"),
+            below("up"),
+            below("nets"),
+            below("by"),
+            below("learned"),
+            below("measured"),
+            below("city"),
             "/proc".into(),
             "/sys".into(),
         ];

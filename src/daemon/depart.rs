@@ -6,8 +6,9 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, select};
 use serde_json::json;
 
-use super::handover::Successor;
+use super::handover::{Condition, Successor};
 use super::life::Node;
+use super::reload::Extent;
 use super::succession::{Elder, Step};
 use crate::control::orders::{Client, Order, Wish};
 use crate::history::Lent;
@@ -27,8 +28,8 @@ impl Node {
         let begun = if self.is_ending() {
             Err((clients, "the node is already stopping".to_owned()))
         } else {
-            let draining = self.is_draining();
-            self.succession.begin(clients, draining)
+            let condition = self.condition();
+            self.succession.begin(clients, condition)
         };
         match begun {
             Ok(()) => self.say("upgrade: starting a new process"),
@@ -37,6 +38,11 @@ impl Node {
                 clients.into_iter().for_each(|client| client.failed(&error, &[]));
             }
         }
+    }
+
+    /// What a successor has to know and cannot read anywhere.
+    fn condition(&self) -> Condition {
+        Condition { draining: self.is_draining(), pops: self.board.pops.load().states.clone() }
     }
 
     /// Does what an upgrade needs next. A successor to which everything was left is given back.
@@ -92,7 +98,7 @@ impl Node {
         if let Some(xdp) = &self.xdp {
             xdp.settle();
         }
-        successor.commit(self.is_draining(), drops, lent.untold(&self.board))
+        successor.commit(self.condition(), drops, lent.untold(&self.board))
     }
 
     /// Continues as before.
@@ -113,7 +119,7 @@ impl Node {
         problems.iter().for_each(|problem| self.say(&format!("upgrade: {problem}")));
         clients.into_iter().for_each(|client| client.failed(error, problems));
         if std::mem::take(&mut self.succession.owes_reload) {
-            self.reload(Vec::new());
+            self.reload(Extent::Everything, Vec::new());
         }
     }
 

@@ -2,16 +2,17 @@
 
 use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, after, never, select};
 use serde_json::{Value, json};
 
-use super::handover::Successor;
+use super::handover::{Condition, Successor};
 use super::origin::died;
 use super::platform::{Bounds, habits};
-use super::reload::{self, Reader, Reloaded, Reloading, Source};
+use super::reload::{self, Extent, MapsCourse, Read, Reader, Reloaded, Reloading, Source};
 use super::resolver::Supervisor;
 use super::said::Lines;
 use super::succession::{Step, Succession};
@@ -24,13 +25,13 @@ use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::Control;
 use crate::control::orders::{Client, Order, Wish, problems_as_json};
-use crate::history::sources::Places;
 use crate::history::{Lent, unix_time};
 use crate::limits::{
     DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX, RELOAD_MAX,
 };
 use crate::log::Log;
 use crate::net::{Event, Net};
+use crate::nets::places::Places;
 use crate::problem::Problem;
 use crate::report::statistics;
 use crate::serve::published::Published;
@@ -80,26 +81,31 @@ pub(super) struct Course {
     stale: Option<(u64, Vec<Problem>)>,
     /// Settings of the configuration that are not in effect.
     need_restart: Vec<&'static str>,
+    pub(super) maps: MapsCourse,
     pace: Pace,
     draining: Option<Draining>,
     /// When the manager is given the sockets.
     keep_at: Option<Instant>,
     pub(super) reloading: Option<Reloading>,
-    reader: Reader,
+    /// A thread explains something.
+    pub(super) is_explaining: Arc<AtomicBool>,
+    pub(super) reader: Reader,
     /// What the node is called in what is written for other programs.
     written_as: String,
 }
 
 impl Course {
-    pub(super) fn new(now: Instant, config: &Config) -> Self {
-        let pace = Pace { looked: now, queries: 0, rate: 0.0 };
+    pub(super) fn new(config: &Config, maps: MapsCourse) -> Self {
+        let pace = Pace { looked: maps.looked, queries: 0, rate: 0.0 };
         Self {
             stale: None,
             need_restart: Vec::new(),
+            maps,
             pace,
             draining: None,
             keep_at: None,
             reloading: None,
+            is_explaining: Arc::default(),
             reader: Reader::default(),
             written_as: config.identity.node.clone(),
         }
@@ -208,6 +214,7 @@ impl Node {
             self.course.pace.look(self.board.queries(), now);
             self.systemd.tick(&self.board, self.course.pace.rate, now);
             self.keep_sockets(now);
+            self.look_at_maps(now);
             self.published.settle();
             // An upgrade that is called off by the end comes to its own end first.
             if self.has_drained(now) && !self.succession.is_under_way() {
@@ -219,7 +226,8 @@ impl Node {
     fn carry_out(&mut self, wish: &Wish, clients: Vec<Client>) {
         match wish {
             Wish::Status => clients.into_iter().for_each(|client| client.done(self.status())),
-            Wish::Reload => self.reload(clients),
+            Wish::Reload => self.reload(Extent::Everything, clients),
+            Wish::ReloadMaps => self.reload(Extent::Maps, clients),
             Wish::Drain => self.drain(clients, false),
             Wish::Stop => self.drain(clients, true),
             Wish::Undrain => self.undrain(clients),
@@ -233,13 +241,18 @@ impl Node {
             Wish::Apps => clients.into_iter().for_each(|client| client.done(self.apps())),
             Wish::Why(asked) => self.why(asked, clients),
             Wish::Cache(asked) => self.cache(asked, clients),
+            Wish::Explain(asked) => self.explain(asked, clients),
+            Wish::Pops => clients.into_iter().for_each(|client| client.done(self.tell_pops())),
+            Wish::Pop(order) => self.order_pop(order, clients),
+            Wish::Seen(report) => self.pops_seen(report),
         }
     }
 
     /// Says what is there, to people and to the service manager.
-    pub(super) fn begin(&mut self, lines: &Lines, draining: bool) {
+    pub(super) fn begin(&mut self, lines: &Lines, condition: &Condition) {
         lines.log(&self.log);
-        if draining {
+        self.begin_pops(&condition.pops);
+        if condition.draining {
             self.drain(Vec::new(), false);
         }
         if let Some(xdp) = &self.xdp {
@@ -278,11 +291,13 @@ impl Node {
 
     //------------ Reload ---
 
-    pub(super) fn reload(&mut self, clients: Vec<Client>) {
-        self.systemd.reloading();
-        // Whoever has moved the files of the logs asks for this too.
-        self.log.reopen();
-        self.watched.reopen();
+    pub(super) fn reload(&mut self, extent: Extent, clients: Vec<Client>) {
+        if extent == Extent::Everything {
+            self.systemd.reloading();
+            // Whoever has moved the files of the logs asks for this too.
+            self.log.reopen();
+            self.watched.reopen();
+        }
         if self.succession.is_under_way() {
             let error = "an upgrade is in progress, and the new process reads the configuration anyway; \
                          reload again once it serves";
@@ -293,14 +308,20 @@ impl Node {
             return self.systemd.ready();
         }
         if let Some(reloading) = &mut self.course.reloading {
-            reloading.again.get_or_insert_default().extend(clients);
+            let (most, waiting) = reloading.again.get_or_insert((extent, Vec::new()));
+            *most = extent.max(*most);
+            waiting.extend(clients);
             return;
+        }
+        if extent == Extent::Maps {
+            return self.begin_maps(clients, None);
         }
         let counted = self.board.named.load().counted.clone();
         let (source, running) = (self.source.clone(), self.config.clone());
         let (written_as, bounds) = (self.course.written_as.clone(), self.bounds.clone());
-        let read = move || Reloaded::read(&source, &running, &bounds, &counted, &written_as).map(Box::new);
-        match self.course.reader.begin(clients, Instant::now(), read) {
+        let read = move || Reloaded::read(&source, &running, &bounds, &counted, &written_as);
+        let read = move || read().map(Box::new).map(Read::Everything);
+        match self.course.reader.begin(extent, clients, Instant::now(), read) {
             Ok(reloading) => self.course.reloading = Some(reloading),
             Err((clients, error)) => {
                 self.reload_failed(clients, Problem::alone(error));
@@ -316,21 +337,26 @@ impl Node {
 
     /// Ends a reload, and begins what has waited for that.
     fn end_reload(&mut self, outcome: reload::Outcome) {
-        let Some(Reloading { clients, again, upgrade, .. }) = self.course.reloading.take() else { return };
-        match outcome {
-            Ok(reloaded) => self.take_over(*reloaded, clients),
-            Err(problems) => self.reload_failed(clients, problems),
+        let Some(Reloading { extent, clients, again, upgrade, .. }) = self.course.reloading.take() else {
+            return;
+        };
+        match (outcome, extent) {
+            (Ok(Read::Everything(reloaded)), _) => self.take_over(*reloaded, clients),
+            (Ok(Read::Maps(read)), _) => self.take_over_maps(read, clients),
+            (Err(problems), Extent::Everything) => self.reload_failed(clients, problems),
+            (Err(problems), Extent::Maps) => self.maps_failed(clients, problems),
         }
         sys::forget_code();
         match again {
-            Some(clients) => {
-                self.reload(clients);
+            Some((extent, clients)) => {
+                self.reload(extent, clients);
                 if let Some(reloading) = &mut self.course.reloading {
                     reloading.upgrade = upgrade;
                     return;
                 }
             }
-            None => self.systemd.ready(),
+            None if extent == Extent::Everything => self.systemd.ready(),
+            None => {}
         }
         if let Some(clients) = upgrade {
             self.upgrade(clients);
@@ -348,22 +374,24 @@ impl Node {
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
-        let Reloaded { config, loaded: Loaded { zones, snapshot, places, unread: _ }, need_restart } =
-            reloaded;
-        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
+        let Reloaded { config, loaded, need_restart } = reloaded;
+        let Loaded { zones, snapshot, places, beacons, stamps, .. } = loaded;
+        let (zones, doubtful) = zones.counted();
         // What is counted has its name before it counts.
         self.board.named.store(Arc::new(named(&config, snapshot.names().clone())));
         self.places.store(Arc::new(places.clone()));
-        self.watched.change_places(places);
+        self.watched.change(&config, places, beacons);
         if let Some(xdp) = &self.xdp {
             xdp.withhold(&snapshot);
         }
         self.workers.change(habits(&config, self.bounds.workers));
+        self.reload_pops(&config.pops, &snapshot);
         let is_everywhere = self.published.publish(snapshot, PUBLISH_WAIT_MAX);
         if let Some(xdp) = &self.xdp {
             xdp.publish(&self.published.newest());
         }
         self.board.reloads.succeeded(unix_time());
+        self.maps_changed(stamps);
         // What somebody has set since the last one stays, unless the file says something else now.
         if config.log.level != self.config.log.level {
             self.log.set_level(config.log.level);
@@ -526,6 +554,7 @@ impl Node {
                 "need_restart": self.course.need_restart,
             },
             "limiting": self.config.limiting(),
+            "maps": self.maps(),
             "history": *self.board.history.place(),
             // Why there can be no upgrade, if there cannot.
             "upgrade_obstacle": self.succession.obstacle(),

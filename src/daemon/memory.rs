@@ -11,25 +11,30 @@ use crate::board::{observed, talkers};
 use crate::config::Config;
 use crate::config::doors::HttpListen;
 use crate::history::sources;
+use crate::learn::collector;
 use crate::limits::{
     ANSWERS_KEPT_LEN_MAX, DNSTAP_QUEUED_LEN_MAX, HISTORY_CACHE_LEN, HISTORY_CONNECTIONS,
     HISTORY_IN_MEMORY_LEN_MAX, HISTORY_WAITING_LEN_MAX, HTTP_ANSWERS_LEN_MAX, HTTP_CONNECTIONS_MAX,
-    HTTP_HEAD_LEN_MAX, HTTP_PUBLIC_LEN_MAX, LOG_LINE_LEN_MAX, LOG_QUEUED_MAX, MEMORY_UNCOUNTED_LEN,
-    RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
+    HTTP_HEAD_LEN_MAX, HTTP_PUBLIC_LEN_MAX, LEARNED_MAX, LOG_LINE_LEN_MAX, LOG_QUEUED_MAX,
+    MEMORY_UNCOUNTED_LEN, RADAR_VALUES_MAX, TAPPED_LEN_MAX, TAPPED_MAX, THREAD_STACK_LEN,
 };
 use crate::net::{self, tcp};
 use crate::problem::Problem;
 use crate::serve::job::Desk;
 use crate::stats::ledger;
+use crate::tailor::spec::{Map, Spec};
 use crate::work;
 use crate::work::sandbox::Apps;
 use crate::xdp;
 
 /// Threads other than the shards: TCP, HTTP and the two that read the history for it, the aggregator,
-/// exports, signals, control, log, taps, and some to come.
-const OTHER_THREADS: usize = 13;
+/// exports, signals, control, log, taps, beacons, and some to come.
+const OTHER_THREADS: usize = 14;
 /// Bytes that one value of an answer about the past takes while the answer is made.
 const VALUE_LEN: usize = 64;
+
+/// Bytes that what was learned of one resolver takes: two ranges of IPv6 addresses, and a list.
+const LEARNED_LEN: usize = 64;
 
 /// What the process held at most while it loaded everything, and how large its program is.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +117,8 @@ impl Bound {
                 ("XDP", driver),
                 ("workers", workers_len(config, shards, workers)),
                 ("applications", workers * work::apps_memory_len(apps)),
+                ("maps", maps_len(&config.tailoring)),
+                ("beacons", config.beacons.as_ref().map_or(0, |_| collector::memory_len(threads))),
                 ("sources", sources::memory_len(!config.databases.is_empty()) + talkers::memory_len()),
                 // All that was loaded is loaded once more beside what is in use.
                 ("reload", loaded.data),
@@ -181,6 +188,18 @@ fn workers_len(config: &Config, shards: usize, workers: usize) -> usize {
     }
     let each = work::memory_len(shards, &platform::cache_settings(config, workers));
     workers * each + Desk::replies_memory_len(&platform::job_settings(config, workers))
+}
+
+/// What maps can grow by while the node runs, old and new at once: by what was learned of resolvers, and by
+/// what was measured of places, for which a database may say more than was asked of it before.
+fn maps_len(spec: &Spec) -> usize {
+    let of_map = |map: &Map| {
+        let learned = usize::from(map.learned.is_some()) * LEARNED_MAX * LEARNED_LEN;
+        let files = map.databases.iter().filter(|_| map.places.is_some());
+        let databases: u64 = files.filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum();
+        2 * (learned + usize::try_from(databases).unwrap_or(usize::MAX / 4))
+    };
+    spec.maps.iter().map(of_map).sum()
 }
 
 /// Bytes as MiB, rounded up.
@@ -290,6 +309,11 @@ mod tests {
         assert!(with(query_log) >= usual + queues);
         assert!(with(dnstap) >= usual + queues + DNSTAP_QUEUED_LEN_MAX);
         assert!(with(&[query_log, dnstap].concat()) >= usual + 2 * queues + DNSTAP_QUEUED_LEN_MAX);
+        let maps = |line: &str| {
+            with(&format!("[[pop]]\nname = 'a'\n[[map]]\nname = 'm'\ndefault = ['a']\n{line}\n"))
+        };
+        assert_eq!(maps(""), usual);
+        assert_eq!(maps("learned = 'l'"), usual + 2 * LEARNED_MAX * LEARNED_LEN);
         let kernel = |change: fn(&mut Config)| bound(change).kernel;
         let sockets = |config: &Config| 2 * config.listen.len() * 2 * config.rcvbuf;
         let more = sockets(&config::load(None, &Flags::default()).unwrap());

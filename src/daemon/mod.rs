@@ -2,17 +2,21 @@
 //! calls it.
 
 pub mod apps;
+mod beacons;
 mod bound;
 pub mod confine;
 mod depart;
+mod explain;
 pub mod handover;
 mod itself;
 mod life;
 pub mod logging;
+mod maps;
 pub mod memory;
 mod origin;
 pub mod placement;
 pub mod platform;
+mod pops;
 mod questions;
 mod reload;
 pub mod resolver;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, select};
 use signal_hook::iterator::Signals;
 
-use super::handover::{Estate, Predecessor, Verdict};
+use super::handover::{Condition, Estate, Predecessor, Verdict};
 use super::succession::Elder;
 use crate::board::Board;
 use crate::control::orders::{self, Order};
@@ -24,6 +24,8 @@ pub struct Origin {
     kept: Inherited,
     /// The process that this one succeeds.
     predecessor: Option<Predecessor>,
+    /// What that said of the node before this process served.
+    condition: Condition,
     /// Who starts a successor; or why nobody can.
     launcher: Result<Launcher, String>,
     /// Until a thread watches for them.
@@ -48,7 +50,7 @@ impl Origin {
             let launcher = programs.and_then(|(this, resolver)| Launcher::fork(&this, &resolver));
             launcher.map_err(|error| error.to_string())
         };
-        Ok(Self { kept, predecessor, launcher, signals })
+        Ok(Self { kept, predecessor, condition: Condition::default(), launcher, signals })
     }
 
     /// From now on no signal ends this process.
@@ -86,12 +88,19 @@ impl Origin {
     }
 
     /// Opens the gates, with the leave of the process that this one succeeds, which pauses then; gives what
-    /// that has left of its history.
+    /// that has left of its history. Before anything is answered, `believe` hears what the node is in.
     ///
     /// # Errors
     /// Why this process cannot serve. The gates may be open.
-    pub(super) fn serve(&self, net: &mut Net) -> Result<Legacy, Vec<Problem>> {
-        self.predecessor.as_ref().map_or(Ok(false), Predecessor::ready)?;
+    pub(super) fn serve(
+        &mut self,
+        net: &mut Net,
+        believe: impl FnOnce(&Condition),
+    ) -> Result<Legacy, Vec<Problem>> {
+        if let Some(predecessor) = &self.predecessor {
+            self.condition = predecessor.ready()?;
+            believe(&self.condition);
+        }
         net.open().map_err(|error| Problem::alone(error.to_string()))?;
         self.predecessor.as_ref().map_or_else(|| Ok(Legacy::default()), Predecessor::serving)
     }
@@ -132,7 +141,10 @@ impl Origin {
         match verdict {
             Verdict::Yours(estate) => Ok((estate, Some(elder))),
             Verdict::Aborted(problems) => Err(problems),
-            Verdict::Died => Ok((Estate::default(), Some(elder))),
+            Verdict::Died => {
+                let condition = self.condition.clone();
+                Ok((Estate { condition, ..Estate::default() }, Some(elder)))
+            }
         }
     }
 

@@ -13,9 +13,9 @@ use crossbeam_channel::Sender;
 use super::placement::Placement;
 use crate::config::Config;
 use crate::config::platform::Workers as Wanted;
-use crate::history::sources::Places;
 use crate::log::Log;
 use crate::net::{Event, Net, THREAD_ADVICE};
+use crate::nets::places::Places;
 use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::serve::job::{self, Desk, Inbox, JobSettings};
@@ -193,11 +193,20 @@ pub(super) struct Bounds {
     ports: Option<Vec<u16>>,
     /// The local sockets that applications may connect to.
     sockets: Vec<PathBuf>,
+    /// Where the thread of beacons writes what is observed; `None` where there is no such thread.
+    pub(super) observations: Option<PathBuf>,
 }
 
 impl Bounds {
-    pub(super) fn new(workers: usize, ports: Vec<u16>, sockets: Vec<PathBuf>, confined: &Confined) -> Self {
-        Self { workers, ports: confined.limits_ports().then_some(ports), sockets }
+    pub(super) fn new(
+        config: &Config,
+        workers: usize,
+        ports: Vec<u16>,
+        sockets: Vec<PathBuf>,
+        confined: &Confined,
+    ) -> Self {
+        let observations = config.beacons.as_ref().map(|beacons| beacons.observations.clone());
+        Self { workers, ports: confined.limits_ports().then_some(ports), sockets, observations }
     }
 
     /// Whether rules that were read again can be in effect in this process.

@@ -1,7 +1,7 @@
 //! The configuration, read again while the node serves. All of it is checked before any of it takes effect; a
 //! mistake anywhere leaves everything as it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Builder;
@@ -12,13 +12,17 @@ use crossbeam_channel::{Receiver, bounded};
 use super::apps;
 use super::placement::Placement;
 use super::platform::Bounds;
-use crate::config::loaded::Loaded;
+use crate::board::Reloads;
+use crate::config::loaded::{Loaded, Stamps};
 use crate::config::platform::Platform;
 use crate::config::{self, Config, Flags};
 use crate::control::orders::Client;
+use crate::history::unix_time;
 use crate::limits::RELOAD_MAX;
 use crate::problem::Problem;
 use crate::stats::labels::Names;
+use crate::tailor::Tailor;
+use crate::zone::SpecialKind;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -65,28 +69,81 @@ impl Reloaded {
         // What a restart would refuse is refused now; but whether there is a user, a confined process cannot
         // see.
         Placement::here(&config)?;
-        let need_restart = keep_what_stays(&mut config, running, written_as);
+        let mut need_restart = keep_what_stays(&mut config, running, written_as);
+        need_restart.extend(keep_observations(&mut config, bounds.observations.as_deref()));
         let loaded = Loaded::read(&config, counted)?;
         bounds.check(loaded.snapshot.policy(), &apps::of(&loaded.snapshot))?;
         // Those that were read before are better than none.
-        if !loaded.unread.is_empty() {
-            return Err(loaded.unread);
+        let missing: Vec<Problem> = [&loaded.unlearned[..], &loaded.unread].concat();
+        if !missing.is_empty() {
+            return Err(missing);
         }
         Ok(Self { config, loaded, need_restart })
     }
 }
 
+/// What has become of the maps.
+#[derive(Debug)]
+pub(super) struct MapsCourse {
+    /// When the files that change by themselves were looked at.
+    pub(super) looked: Instant,
+    /// What they were like when they were read.
+    pub(super) stamps: Stamps,
+    /// Why the maps in effect are old ones, and since when.
+    pub(super) stale: Option<(u64, Vec<Problem>)>,
+}
+
+impl MapsCourse {
+    /// Maps that were read at the start, from files like these; what was wrong is not in effect.
+    pub(super) fn new(reads: &Reloads, stamps: Stamps, problems: Vec<Problem>) -> Self {
+        if !problems.is_empty() {
+            reads.failed();
+        }
+        let stale = (!problems.is_empty()).then(|| (unix_time(), problems));
+        Self { looked: Instant::now(), stamps, stale }
+    }
+}
+
+/// Maps that were read again.
+#[derive(Debug)]
+pub(super) struct ReadMaps {
+    /// What the files were like before.
+    pub(super) stamps: Stamps,
+    /// The maps; nothing if no file has changed.
+    pub(super) tailor: Result<Option<Arc<Tailor>>, Vec<Problem>>,
+}
+
+/// How much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Extent {
+    /// The maps.
+    Maps,
+    /// The configuration, and all that it names.
+    Everything,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// Maps alone.
+    Maps(ReadMaps),
+    /// Everything.
+    Everything(Box<Reloaded>),
+}
+
 /// What reading has led to.
-pub(super) type Outcome = Result<Box<Reloaded>, Vec<Problem>>;
+pub(super) type Outcome = Result<Read, Vec<Problem>>;
 
 /// A reload in progress. A thread of its own reads: a file may lie on a disk that does not respond, and other
 /// orders do not wait for that.
 #[derive(Debug)]
 pub(super) struct Reloading {
+    /// How much is read.
+    pub(super) extent: Extent,
     /// Who waits for the end of it.
     pub(super) clients: Vec<Client>,
-    /// Who has asked since it began, and may have changed something since: it is read again.
-    pub(super) again: Option<Vec<Client>>,
+    /// Who has asked since it began, and may have changed something since: so much is read again.
+    pub(super) again: Option<(Extent, Vec<Client>)>,
     /// Who wants an upgrade after it.
     pub(super) upgrade: Option<Vec<Client>>,
     outcome: Receiver<Outcome>,
@@ -107,6 +164,7 @@ impl Reader {
     /// Why that cannot be.
     pub(super) fn begin(
         &mut self,
+        extent: Extent,
         clients: Vec<Client>,
         now: Instant,
         read: impl FnOnce() -> Outcome + Send + 'static,
@@ -127,7 +185,7 @@ impl Reader {
             let _ = report.send(outcome);
         };
         match Builder::new().name("reload".to_owned()).spawn(run) {
-            Ok(_) => Ok(Reloading { clients, again: None, upgrade: None, outcome, began: now }),
+            Ok(_) => Ok(Reloading { extent, clients, again: None, upgrade: None, outcome, began: now }),
             Err(error) => {
                 self.is_reading.store(false, Ordering::Release);
                 Err((clients, format!("cannot start a thread to read it: {error}")))
@@ -193,10 +251,13 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
         rate_limit: _,
         upstreams: _,
         routes: _,
+        pops: _,
+        tailoring: _,
+        identity_zone: _,
+        beacons: _, // Where they are observed: see there.
         databases: _,
         drain_time: _,
-        // Another process has these.
-        announce: _,
+        announce: _, // Another process has these.
         listen,
         shards,
         cpus,
@@ -226,7 +287,8 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
         dnstap,
     } = running;
     let mut changed = Vec::new();
-    let log_level = std::mem::replace(&mut config.log.level, log.level);
+    // Of the log the level alone is taken over.
+    let log = &crate::log::Settings { level: config.log.level, ..log.clone() };
     keep! { config, changed:
         "[server] listen": listen;
         "[server] shards": shards;
@@ -251,9 +313,24 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
         "[query_log]": query_log;
         "[dnstap]": dnstap;
     }
-    // Of the log the level alone is taken over.
-    config.log.level = log_level;
     changed
+}
+
+/// Beacons need the thread that observes them, which writes to one directory until the process ends.
+fn keep_observations(config: &mut Config, running: Option<&Path>) -> Option<&'static str> {
+    let beacons = config.beacons.as_mut()?;
+    match running {
+        Some(dir) if beacons.observations == dir => None,
+        Some(dir) => {
+            beacons.observations = dir.to_owned();
+            Some("[beacons] observations")
+        }
+        None => {
+            config.beacons = None;
+            config.zones.specials.retain(|entry| entry.special.kind != SpecialKind::Beacon);
+            Some("[beacons]")
+        }
+    }
 }
 
 fn keep_platform(platform: &mut Platform, running: &Platform) -> Vec<&'static str> {
@@ -312,15 +389,16 @@ mod tests {
             let _ = hanging.recv();
             Err(problem())
         };
-        let reloading = reader.begin(Vec::new(), began, read).unwrap();
+        let all = Extent::Everything;
+        let reloading = reader.begin(all, Vec::new(), began, read).unwrap();
         assert!(!reloading.is_overdue(began + RELOAD_MAX / 2) && reloading.is_overdue(began + RELOAD_MAX));
         drop(reloading);
-        let (_, error) = reader.begin(Vec::new(), began, move || Err(problem())).unwrap_err();
+        let (_, error) = reader.begin(all, Vec::new(), began, move || Err(problem())).unwrap_err();
         assert!(error.contains("does not respond"), "{error}");
         // The file comes in the end.
         drop(stuck);
         let reloading = loop {
-            if let Ok(reloading) = reader.begin(Vec::new(), began, move || Err(problem())) {
+            if let Ok(reloading) = reader.begin(all, Vec::new(), began, move || Err(problem())) {
                 break reloading;
             }
             std::thread::yield_now();

@@ -23,14 +23,14 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::bound::{Bound, Doors};
-use super::handover::Estate;
+use super::handover::{Condition, Estate};
 use super::life::{Course, Node};
 use super::logging::Logging;
 use super::memory::{self, Footprint, Limit};
 use super::origin::{Origin, left_over, no_signals, no_thread};
 use super::placement::Placement;
 use super::platform::{Hired, Tools};
-use super::reload::Source;
+use super::reload::{MapsCourse, Source};
 use super::resolver::Supervisor;
 use super::said::Lines;
 use super::succession::{Elder, Succession};
@@ -39,19 +39,21 @@ use super::watched::{Remembered, Watch, Watched};
 use super::xdp::{Prepared, Xdp};
 use super::{apps, confine, itself, platform, taps};
 use crate::board::Board;
+use crate::board::pops::Pops;
 use crate::config::Config;
 use crate::config::loaded::Loaded;
-use crate::control::orders::{self, Order};
+use crate::control::orders::{self, Client, Order, Wish};
 use crate::control::{self, Control};
-use crate::history::sources::Places;
 use crate::history::{self, Legacy, aggregator};
 use crate::net::{Event, Net, Plan};
+use crate::nets::places::Places;
 use crate::problem::Problem;
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::sockets::{self, UdpOptions};
+use crate::web::Explain;
 use crate::work::Workers;
 
 /// A start, and what it is made from.
@@ -124,22 +126,21 @@ impl Start<'_> {
     /// Why the node cannot start. Before the commit point nothing has been taken from anybody.
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
         let Found { loaded, placement, memory, workers } = self.load()?;
-        let Loaded { zones, snapshot, places, unread } = loaded;
-        let (zones, doubtful) = (zones.zones.len(), zones.warnings);
+        let Loaded { zones, snapshot, places, beacons, unread, unlearned, stamps } = loaded;
+        let (zones, doubtful) = zones.counted();
         let systemd = Systemd::from_environment(Instant::now());
         let mut ports = self.ports(&placement, &snapshot)?;
         let open = platform::open_ports(snapshot.policy(), workers);
         let confined = self.rights(&source, &mut ports, &open)?;
         let sockets = apps::sockets(&apps::of(&snapshot));
-        let bounds = platform::Bounds::new(workers, open, sockets, &confined);
+        let bounds = platform::Bounds::new(&self.config, workers, open, sockets, &confined);
         self.origin.heard()?;
         let mut shards = self.shards(&placement, snapshot, &mut ports, &confined, workers, &places)?;
-        let legacy = self.origin.serve(&mut shards.net).inspect_err(|_| shards.stop())?;
-
+        let legacy = self.serve(&mut shards).inspect_err(|_| shards.stop())?;
         let remembered = self.past(legacy, &shards, &placement, &confined);
         let remembered = remembered.inspect_err(|_| shards.stop())?;
         let mut lines = Lines::begin(&self.config, zones, &ports.doors.http, &ports.buffers, &ports.absent);
-        doubtful.iter().chain(&unread).for_each(|warning| lines.warn(warning.to_string()));
+        doubtful.iter().chain(&unlearned).chain(&unread).for_each(|warning| lines.warn(warning.to_string()));
         let xdp_lines = ports.doors.xdp.take_lines();
         lines.serving(&self.config, &shards.net, &placement, ports.descriptors, xdp_lines);
         let newest = shards.published.newest();
@@ -153,16 +154,17 @@ impl Start<'_> {
         let Doors { bound, http, control, xdp, handles, .. } = ports.doors;
         let watch = Watch {
             http,
+            explain: self.explain(),
             places,
             today: Arc::clone(&shards.today),
             remembered,
             names: shards.published.newest().names().clone(),
             taps: ports.taps,
+            beacons,
             xdp: xdp.places.clone(),
         };
         let watching = self.doors(watch, control, &mut shards, &placement);
         let mut watching = watching.inspect_err(|_| shards.stop())?;
-
         let proven = self.prove(&systemd, &placement, &confined);
         let taken = proven.and_then(|()| self.commit(&watching, &bound, xdp, &placement, &mut shards.net));
         // What was read is answered, and what was counted is stored, for a process that continues.
@@ -173,7 +175,8 @@ impl Start<'_> {
         notes.into_iter().for_each(|note| lines.warn(note));
         lines.try_it(self.config.listen[0], elder.is_none() && self.logging.has_reader());
         let Watching { board, watched, control } = watching;
-        let course = Course::new(Instant::now(), &self.config);
+        board.tailor.store(shards.published.newest().tailor().cloned());
+        let course = Course::new(&self.config, MapsCourse::new(&board.maps, stamps, unlearned));
         let succession = Succession::new(self.origin.take_launcher(), handles, elder);
         let resolver = self.resolver(&succession, &confined, &board).unwrap_or_else(|error| {
             lines.warn(format!("the resolver cannot be started: {error}"));
@@ -199,7 +202,7 @@ impl Start<'_> {
             resolver,
             web,
         };
-        told(node, &lines, estate.draining, &confined)
+        told(node, &lines, &estate.condition, &confined)
     }
 }
 
@@ -289,6 +292,24 @@ impl Start<'_> {
         let workers = hired.start(tools, &self.events).map_err(Problem::alone);
         let workers = workers.inspect_err(|_| net.stop())?;
         Ok(Shards { net, workers, places, published, today })
+    }
+
+    /// Opens the gates, once it is known which PoPs are up.
+    fn serve(&mut self, shards: &mut Shards) -> Result<Legacy, Vec<Problem>> {
+        let (pops, newest) = (&self.config.pops, shards.published.newest());
+        let believe = |condition: &Condition| Pops::of(pops, &condition.pops).believe(&newest);
+        self.origin.serve(&mut shards.net, believe)
+    }
+
+    /// Who asks over HTTP is told what the control socket would be.
+    fn explain(&self) -> Explain {
+        let orders = self.orders.clone();
+        Box::new(move |asked| {
+            let (client, answer) = Client::new();
+            // A node that takes no orders any more lets the client go.
+            let _ = orders.send(Order { wish: Wish::Explain(asked), client });
+            answer
+        })
     }
 
     fn past(
@@ -390,7 +411,7 @@ impl Start<'_> {
         estate.untold.add_to(board);
         let steered = bound.adopted.steer(placement.steering.as_ref());
         let mut notes: Vec<String> = steered.err().map(|error| error.to_string()).into_iter().collect();
-        notes.extend(xdp.take_over(estate.draining));
+        notes.extend(xdp.take_over(estate.condition.draining));
         let xdp = xdp.start(board, &self.events, &net.confined).unwrap_or_else(|error| {
             notes.push(format!("xdp: off: no thread: {error}; the sockets answer everything"));
             None
@@ -399,8 +420,13 @@ impl Start<'_> {
     }
 }
 
-fn told(mut node: Node, lines: &Lines, draining: bool, confined: &Confined) -> Result<Node, Vec<Problem>> {
-    node.begin(lines, draining);
+fn told(
+    mut node: Node,
+    lines: &Lines,
+    condition: &Condition,
+    confined: &Confined,
+) -> Result<Node, Vec<Problem>> {
+    node.begin(lines, condition);
     confined.thread(Class::Main).map_err(Problem::alone)?;
     Ok(node)
 }

@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never};
 
 use super::bound::Handles;
-use super::handover::{Giving, Late, Successor, Verdict};
+use super::handover::{Condition, Giving, Late, Successor, Verdict};
 use crate::board::Board;
 use crate::control::orders::{Client, Order, Wish};
 use crate::history::Lent;
@@ -81,9 +81,9 @@ impl Succession {
     pub(super) fn begin(
         &mut self,
         clients: Vec<Client>,
-        draining: bool,
+        condition: Condition,
     ) -> Result<(), (Vec<Client>, String)> {
-        match self.start(draining) {
+        match self.start(condition) {
             Ok((steps, lend, call_off)) => {
                 self.under_way = Some(UnderWay { clients, lend: Some(lend), paused: None, steps, call_off });
                 Ok(())
@@ -95,7 +95,7 @@ impl Succession {
     #[expect(clippy::type_complexity, reason = "the parts of an upgrade in progress")]
     fn start(
         &self,
-        draining: bool,
+        condition: Condition,
     ) -> Result<(Receiver<Step>, Sender<Result<Lent, String>>, Passage), String> {
         if let Some(obstacle) = self.obstacle() {
             return Err(format!("{obstacle}, so a new process would lack the privileges to start"));
@@ -118,7 +118,7 @@ impl Succession {
                     })
                 })
             };
-            let led = giving.finish(&handles.sockets, &handles.links, draining, in_pause);
+            let led = giving.finish(&handles.sockets, &handles.links, condition, in_pause);
             let step = led.map_or_else(Step::Failed, |(successor, lent)| Step::Proven(successor, lent));
             let _ = report.send(step);
         };

@@ -53,7 +53,8 @@ pub(super) fn ledgers(config: &Config, today: &Arc<AtomicU64>) -> LedgerSettings
         query_log: config.query_log.as_ref().map(|query_log| query_log.sample_every),
         dnstap: config.dnstap.as_ref().map(|dnstap| dnstap.sample_every),
     };
-    LedgerSettings { sample_every: config.sample_every, today: Arc::clone(today), taps }
+    let (today, has_beacons) = (Arc::clone(today), config.beacons.is_some());
+    LedgerSettings { sample_every: config.sample_every, today, taps, has_beacons }
 }
 
 /// The threads, running.

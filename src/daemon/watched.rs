@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, unbounded};
 
 use super::placement::Placement;
-use super::taps;
+use super::{beacons, taps};
 use crate::board::announcers::Announcers;
 use crate::board::host::Host;
 use crate::board::observed::Observed;
@@ -22,15 +22,17 @@ use crate::config::Config;
 use crate::config::announce::served;
 use crate::history::aggregator::{Aggregator, Minutes, Told};
 use crate::history::fault::Fault;
-use crate::history::sources::{Places, Sources};
+use crate::history::sources::Sources;
 use crate::history::{self, Bases, History, Legacy, Lent, Stored};
+use crate::learn::join::Terms;
 use crate::limits::{HISTORY_CLOSE_WAIT_MAX, WATCHED_TICK};
 use crate::log::Log;
 use crate::net::{self, Event, Net};
+use crate::nets::places::Places;
 use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
-use crate::web::{self, Access, Admission, Gate, Listeners};
+use crate::web::{self, Access, Admission, Explain, Gate, Listeners};
 use crate::work::Workers;
 
 /// Where the numbers of this node stand. They continue from `bases`.
@@ -89,7 +91,10 @@ fn board(
         confined: net.confined.clone(),
         life: Life::default(),
         announcers: Announcers::default(),
+        pops: ArcSwap::default(),
+        tailor: Default::default(),
         reloads: Reloads::new(history::unix_time()),
+        maps: Reloads::new(history::unix_time()),
         log: taps.log.clone(),
         query_log: taps.own_log(),
         dnstap: taps.dnstap.clone(),
@@ -171,16 +176,21 @@ pub(super) struct Watched {
     /// Where the aggregator is told things; it ends when this is dropped.
     told: Option<Sender<Told>>,
     taps: Option<taps::Running>,
+    beacons: Option<beacons::Running>,
 }
 
 /// What the watchers are made from.
 pub(super) struct Watch {
     pub(super) http: Listeners,
+    /// Who explains answers to those who ask over HTTP.
+    pub(super) explain: Explain,
     pub(super) places: Places,
     pub(super) today: Arc<AtomicU64>,
     pub(super) remembered: Remembered,
     pub(super) names: Names,
     pub(super) taps: taps::Opened,
+    /// What beacons are judged by, if there are any.
+    pub(super) beacons: Option<Terms>,
     /// Where queries are answered in the driver.
     pub(super) xdp: Vec<String>,
 }
@@ -217,7 +227,7 @@ impl Watched {
         placement: &Placement,
         events: &Sender<Event>,
     ) -> io::Result<(Self, Arc<Board>)> {
-        let Watch { http, places, today, remembered, names, taps, xdp } = watch;
+        let Watch { http, explain, places, today, remembered, names, taps, beacons, xdp } = watch;
         let Remembered { history, mut bases, readers: [stored, for_exports], place, lost, .. } = remembered;
         let uniques = mem::take(&mut bases.uniques);
         let mut board = board(config, net, placement, names, bases, place, &taps);
@@ -226,10 +236,17 @@ impl Watched {
         board.facts.xdp = xdp;
         board.history.set_waits(history.trouble().is_some());
         lost.iter().for_each(|fault| board.history.failed(fault));
-        let board = Arc::new(board);
         // Those of workers come last: their times are not those of shards.
         let mut streams = net.take_streams();
         streams.extend(workers.take_streams());
+        let around = (events, &net.confined);
+        let beacons = beacons::start(config, beacons, &board.log, &mut streams, around)?;
+        let beacons = beacons.map(|(running, counters)| {
+            // Of what happens beside the serving threads: what it counts is none of theirs.
+            board.workers.counters.push(counters);
+            running
+        });
+        let board = Arc::new(board);
         let taps = taps.start(config, &mut streams, events, &net.confined)?;
         let confined = net.confined.clone();
         let (minutes, exports) = exports(config, for_exports, &board, events, confined)?.unzip();
@@ -241,7 +258,8 @@ impl Watched {
         let for_http = Arc::clone(&board);
         let is_served = http.all().next().is_some();
         let confined = net.confined.clone();
-        let run = move || web::run(http, for_http, stored, access, &for_clients, &confined);
+        let access = (access, beacons.as_ref().map(beacons::Running::served));
+        let run = move || web::run(http, for_http, stored, explain, access, &for_clients, &confined);
         let http = is_served.then(|| net::spawn("http".to_owned(), events.clone(), run)).transpose()?;
         let (sender, told) = unbounded();
         let for_aggregator = Arc::clone(&board);
@@ -253,7 +271,7 @@ impl Watched {
         };
         let aggregator = net::spawn("aggregator".to_owned(), events.clone(), run)?;
         let (aggregator, told, taps) = (Some(aggregator), Some(sender), Some(taps));
-        Ok((Self { http, gate, aggregator, exports, told, taps }, board))
+        Ok((Self { http, gate, aggregator, exports, told, taps, beacons }, board))
     }
 
     /// HTTP is served from now on.
@@ -274,8 +292,11 @@ impl Watched {
         self.gate.set(Admission::Open);
     }
 
-    /// From now on sources are looked up in `places`.
-    pub(super) fn change_places(&self, places: Places) {
+    /// From now on sources are looked up in `places`; beacons are as `config` says, judged by these terms.
+    pub(super) fn change(&self, config: &Config, places: Places, terms: Option<Terms>) {
+        if let Some(beacons) = &self.beacons {
+            beacons.change(config, terms);
+        }
         self.tell(Told::Places(places));
     }
 
@@ -308,6 +329,7 @@ impl Watched {
             ("HTTP", self.http.take()),
             ("the history", self.aggregator.take()),
             ("exports", self.exports.take()),
+            ("beacons", self.beacons.take().map(beacons::Running::stop)),
         ] {
             let Some(thread) = thread else { continue };
             while !thread.is_finished() && began.elapsed() < HISTORY_CLOSE_WAIT_MAX {

@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use super::consts::{option, rtype};
 use super::cookie::{COOKIE_LEN, Cookie};
+use super::ecs::{SUBNET_LEN_MAX, Subnet};
 use super::name::Damaged;
 use super::u16_at;
 
@@ -15,8 +16,10 @@ use super::u16_at;
 pub const OPT_LEN: usize = 11;
 /// Bytes of an option with a cookie.
 pub const COOKIE_OPTION_LEN: usize = 4 + COOKIE_LEN;
+/// Bytes of the longest option with a client subnet.
+pub const SUBNET_OPTION_LEN_MAX: usize = 4 + SUBNET_LEN_MAX;
 /// The DO bit in the low half of the TTL field (RFC 3225).
-const DNSSEC_OK: u8 = 0x80;
+pub(super) const DNSSEC_OK: u8 = 0x80;
 
 /// What the OPT of a query says, as far as we act on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,11 +34,13 @@ pub struct Opt {
     pub nsid: bool,
     /// The keepalive option was sent (RFC 7828).
     pub keepalive: bool,
-    /// Where the cookie stands in the packet (RFC 7873), if one was sent. It is not looked into, and of
-    /// several only the first counts.
+    /// Where the cookie stands in the packet (RFC 7873), if one was sent. Nobody here reads it; of several
+    /// the first counts.
     pub cookie: Option<Span>,
-    /// A client subnet was sent (RFC 7871).
-    pub ecs: bool,
+    /// Where the data of the first client subnet stands (RFC 7871), if one was sent.
+    pub subnet: Option<Span>,
+    /// There are more of them.
+    pub(super) has_more_subnets: bool,
 }
 
 /// A part of the packet.
@@ -48,6 +53,12 @@ pub struct Span {
 }
 
 impl Opt {
+    /// One of version 0 without options.
+    #[must_use]
+    pub fn plain(dnssec_ok: bool) -> Self {
+        Self { dnssec_ok, ..Self::default() }
+    }
+
     /// Reads the fixed part of the OPT whose CLASS field stands at `class_at`; the caller has found it inside
     /// the packet.
     #[inline]
@@ -64,7 +75,8 @@ impl Opt {
             nsid: false,
             keepalive: false,
             cookie: None,
-            ecs: false,
+            subnet: None,
+            has_more_subnets: false,
         })
     }
 
@@ -82,31 +94,40 @@ impl Opt {
             let len = usize::from(u16_at(packet, at + 2).ok_or(Damaged)?);
             self.nsid |= code == option::NSID;
             self.keepalive |= code == option::TCP_KEEPALIVE;
-            self.ecs |= code == option::CLIENT_SUBNET;
             if code == option::COOKIE && self.cookie.is_none() {
                 // A packet that is read in full has 2,048 bytes at most.
                 self.cookie = Some(Span { at: (at + 4) as u16, len: len as u16 });
+            }
+            if code == option::CLIENT_SUBNET {
+                self.note_subnet(Span { at: (at + 4) as u16, len: len as u16 });
             }
             at += 4 + len;
         }
         if at == packet.len() { Ok(()) } else { Err(Damaged) }
     }
 
-    /// The last option with that code in the `rdata` of a packet that was read.
+    #[inline]
+    fn note_subnet(&mut self, span: Span) {
+        self.has_more_subnets = self.subnet.is_some();
+        self.subnet.get_or_insert(span);
+    }
+
+    /// The data of each option with that code in the `rdata` of a packet that was read.
     #[cold]
-    pub(super) fn option(packet: &[u8], rdata: Range<usize>, wanted: u16) -> Option<&[u8]> {
-        let (mut at, mut found) = (rdata.start, None);
-        while at < rdata.end {
-            let len = usize::from(u16_at(packet, at + 2)?);
-            let data = packet.get(at + 4..at + 4 + len)?;
-            found = if u16_at(packet, at)? == wanted { Some(data) } else { found };
+    pub(super) fn options(packet: &[u8], rdata: Range<usize>, wanted: u16) -> impl Iterator<Item = &[u8]> {
+        let mut at = rdata.start;
+        let options = core::iter::from_fn(move || {
+            let header = packet.get(at..rdata.end)?;
+            let (code, len) = (u16_at(header, 0)?, usize::from(u16_at(header, 2)?));
             at += 4 + len;
-        }
-        found
+            Some((code, header.get(4..4 + len)?))
+        });
+        options.filter(move |(code, _)| *code == wanted).map(|(_, data)| data)
     }
 }
 
-/// The OPT of a reply. Options are written in this order: NSID, keepalive, extended error.
+/// The OPT of a reply. Options are written in this order: NSID, keepalive, extended error; a client subnet is
+/// inserted after NSID, a cookie is appended.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OptReply<'a> {
     /// The UDP payload that we can take, in bytes.
@@ -132,6 +153,11 @@ impl OptReply<'_> {
         let nsid = self.nsid.map_or(0, |nsid| 4 + nsid.len());
         let fixed = |present: bool| if present { 6 } else { 0 };
         OPT_LEN + nsid + fixed(self.keepalive.is_some()) + fixed(self.error.is_some())
+    }
+
+    /// Where in the record a client subnet stands: options are in the order of their codes.
+    pub(super) fn subnet_at(&self) -> usize {
+        OPT_LEN + self.nsid.map_or(0, |nsid| 4 + nsid.len())
     }
 
     /// Writes the record into `out`, which has exactly [`len`](Self::len) bytes.
@@ -162,10 +188,24 @@ impl OptReply<'_> {
 
 /// Appends a cookie to an OPT, which has all of `record` but its last [`COOKIE_OPTION_LEN`] bytes.
 pub(super) fn append_cookie(record: &mut [u8], cookie: &Cookie) {
-    let (written, option) = record.split_at_mut(record.len() - COOKIE_OPTION_LEN);
-    let options_len = (written.len() - OPT_LEN + COOKIE_OPTION_LEN) as u16;
-    written[9..11].copy_from_slice(&options_len.to_be_bytes());
-    write_option(option, option::COOKIE, cookie);
+    let at = record.len() - COOKIE_OPTION_LEN;
+    write_option(&mut record[at..], option::COOKIE, cookie);
+    write_options_len(record);
+}
+
+/// Inserts a client subnet at `at` into an OPT, which has all of `record` but as many of its last bytes as
+/// the option takes.
+pub(super) fn insert_subnet(record: &mut [u8], at: usize, subnet: &Subnet) {
+    let len = subnet.option_len();
+    record.copy_within(at..record.len() - len, at + len);
+    write_option(&mut record[at..], option::CLIENT_SUBNET, subnet.data());
+    write_options_len(record);
+}
+
+/// Writes how many bytes the options of an OPT have.
+fn write_options_len(record: &mut [u8]) {
+    let options_len = (record.len() - OPT_LEN) as u16;
+    record[9..11].copy_from_slice(&options_len.to_be_bytes());
 }
 
 /// Writes one option at the beginning of `out` and returns what is left of it.

@@ -1,8 +1,8 @@
 //! Names on the wire (RFC 1035, section 3.1): one bounded walk, case-blind hash and compare, suffixes.
 //!
 //! The hash of a name is made of its wire form, eight bytes at a time, so a suffix is hashed where it
-//! stands. A walk notes where the labels begin; only suffixes of as many labels as names that we know have
-//! are hashed at all. Nothing here needs more than a bounded loop, so the same hash can be made in eBPF.
+//! stands. A walk notes where the last labels begin; only suffixes of as many labels as names that we know
+//! have are hashed at all. Nothing here needs more than a bounded loop, so the same hash can be made in eBPF.
 
 use core::fmt;
 
@@ -48,68 +48,51 @@ fn word(window: &Window, at: usize) -> u64 {
 }
 
 /// What one walk over a name in a packet found.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
-    /// Where each label begins (its length byte), counted from the name's first byte. The root is not among
-    /// them.
-    starts: [u8; STARTS],
+    /// Where the last eight suffixes begin, counted from the name's first byte: a byte for each, that of the
+    /// root lowest.
+    starts: u64,
     /// How many labels there are.
     labels: u8,
-    /// Bytes of the name, its root included: 1 to 255.
-    len: u8,
-}
-
-/// Room for the starts of [`LABELS_MAX`] labels: what an index is masked to.
-const STARTS: usize = 128;
-const _: () = assert!(STARTS.is_power_of_two() && STARTS > LABELS_MAX);
-
-impl Default for Walk {
-    fn default() -> Self {
-        Self { starts: [0; STARTS], labels: 0, len: 0 }
-    }
 }
 
 impl Walk {
+    /// Labels of the suffixes that a walk has at hand: the reverse of an IPv4 address has six.
+    pub const NEAR: usize = 7;
+
     /// Walks the uncompressed name at `at` in `packet`. A pointer, a label type other than 0, a name over 255
     /// bytes and one that leaves the packet are damage (RFC 1035, section 3.1; no pointer of a query is ever
     /// followed).
     ///
     /// # Errors
     /// [`Damaged`], with nothing to tell the cases apart: they get the same answer.
+    #[inline(always)]
     pub fn new(packet: &[u8], at: usize) -> Result<Self, Damaged> {
-        let mut walk = Self::default();
-        walk.read(packet, at).map(|()| walk)
-    }
-
-    /// As [`new`](Self::new), but here: a walk is moved by copying all of it.
-    ///
-    /// # Errors
-    /// See [`new`](Self::new); then this is the walk of no name.
-    #[inline(always)]
-    pub fn read(&mut self, packet: &[u8], at: usize) -> Result<(), Damaged> {
-        in_window(packet, at, |window| self.walk(window))?;
+        let walk = in_window(packet, at, Self::of)?;
         // What a window has behind the packet is no part of the name.
-        if at + self.len() > packet.len() { Err(Damaged) } else { Ok(()) }
+        if at + walk.len() > packet.len() { Err(Damaged) } else { Ok(walk) }
     }
 
     #[inline(always)]
-    fn walk(&mut self, window: &Window) -> Result<(), Damaged> {
-        let (mut start, mut labels) = (0, 0);
+    fn of(window: &Window) -> Result<Self, Damaged> {
+        let (mut start, mut starts, mut labels, mut lens) = (0, 0, 0, 0);
         loop {
-            let len = usize::from(window[start & (PLACES - 1)]);
+            starts = starts << 8 | start as u64;
+            let len = window[start];
             if len == 0 {
-                (self.labels, self.len) = (labels as u8, (start + 1) as u8);
-                return Ok(());
+                break;
             }
-            // The root byte is still to come: with it the name has at least start + 1 + len + 1 bytes.
-            if len > LABEL_LEN_MAX || start + len + 2 > NAME_LEN_MAX {
+            lens |= len;
+            labels += 1;
+            start += usize::from(len) + 1;
+            // The root byte is still to come. So 255 bytes hold at most 127 labels.
+            if start > NAME_LEN_MAX - 1 {
                 return Err(Damaged);
             }
-            // 255 bytes hold at most 127 labels.
-            self.starts[labels & (STARTS - 1)] = start as u8;
-            labels += 1;
-            start += len + 1;
         }
+        // All at once: one that is too long has a bit that the others lack.
+        if usize::from(lens) > LABEL_LEN_MAX { Err(Damaged) } else { Ok(Self { starts, labels }) }
     }
 
     /// Bytes of the name, its root included.
@@ -117,7 +100,7 @@ impl Walk {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "no name is empty: the root has one byte")]
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        usize::from(self.starts as u8) + 1
     }
 
     /// Labels of the name, the root not counted.
@@ -127,15 +110,37 @@ impl Walk {
         usize::from(self.labels)
     }
 
-    /// Where the suffix of `labels` labels begins, counted from the name's first byte.
+    /// Where the suffix of `labels` labels, at most [`NEAR`](Self::NEAR) and no more than there are, begins,
+    /// counted from the name's first byte.
+    #[inline(always)]
+    #[must_use]
+    pub fn near_start(&self, labels: usize) -> usize {
+        usize::from((self.starts >> (8 * labels as u32 % u64::BITS)) as u8)
+    }
+
+    /// Where the suffix of `labels` labels begins, counted from the first byte of the name, which is `name`;
+    /// that of the root if there are not so many.
     #[inline]
     #[must_use]
-    pub fn suffix_start(&self, labels: usize) -> usize {
+    pub fn suffix_start(&self, name: &[u8], labels: usize) -> usize {
         match self.labels().checked_sub(labels) {
-            Some(index) if labels > 0 => usize::from(self.starts[index & (STARTS - 1)]),
-            _ => self.len() - 1,
+            None => self.near_start(0),
+            Some(_) if labels <= Self::NEAR => self.near_start(labels),
+            Some(before) => suffixes(name).nth(before).map_or(0, |suffix| name.len() - suffix.len()),
         }
     }
+}
+const _: () = assert!(LABEL_LEN_MAX + 1 == 64 && LABELS_MAX <= 127);
+
+/// The wire forms of the name `wire`, of its parent, of its parent's parent ... down to the root.
+pub fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(wire);
+    core::iter::from_fn(move || {
+        let suffix = rest?;
+        let label_len = usize::from(*suffix.first()?);
+        rest = if label_len > 0 { suffix.get(label_len + 1..) } else { None };
+        Some(suffix)
+    })
 }
 
 /// The hash of the `len` bytes of the uncompressed name at `at` in `packet`, or of a suffix of it, upper case
@@ -159,7 +164,7 @@ pub fn hash(packet: &[u8], at: usize, len: usize) -> u64 {
 
 /// The bit that makes a letter lower case, in eight bytes. It makes some other bytes alike too, which does no
 /// harm to a hash: names that are found by it are compared.
-const LOWER: u64 = 0x2020_2020_2020_2020;
+pub(super) const LOWER: u64 = 0x2020_2020_2020_2020;
 
 #[inline]
 const fn mix(hash: u64) -> u64 {
@@ -239,13 +244,7 @@ impl Name {
 
     /// The wire forms of the name, of its parent, of its parent's parent ... down to the root.
     pub fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = Some(self.as_wire());
-        core::iter::from_fn(move || {
-            let suffix = rest?;
-            let label_len = usize::from(suffix[0]);
-            rest = (label_len > 0).then(|| &suffix[label_len + 1..]);
-            Some(suffix)
-        })
+        suffixes(self.as_wire())
     }
 
     /// Labels of the name, the root not counted.
@@ -352,11 +351,11 @@ mod tests {
         let walk = Walk::new(&packet, 0).unwrap();
         assert_eq!((walk.len(), walk.labels()), (packet.len(), 3));
         assert_eq!(
-            [0, 1, 2, 3, 4].map(|labels| walk.suffix_start(labels)),
+            [0, 1, 2, 3, 4].map(|labels| walk.suffix_start(&packet, labels)),
             [packet.len() - 1, packet.len() - 6, packet.len() - 14, 0, packet.len() - 1]
         );
         for (labels, suffix) in [(1, &b"\x04arpa\0"[..]), (2, b"\x07IN-addr\x04ARPA\0"), (3, &packet)] {
-            let start = walk.suffix_start(labels);
+            let start = walk.suffix_start(&packet, labels);
             let expected = Name::from_wire(suffix).unwrap().hash();
             assert_eq!(hash(&packet, start, walk.len() - start), expected, "{labels} labels");
         }
@@ -373,6 +372,19 @@ mod tests {
             assert!(seen.insert(hash(&tight, 0, tight.len())), "length {len} has a hash of its own");
         }
         assert_eq!(hash(b"\0", 0, 1), Name::root().hash());
+    }
+
+    #[test]
+    fn every_suffix_is_where_it_begins() {
+        for labels in [0, 1, Walk::NEAR, Walk::NEAR + 1, 40, LABELS_MAX] {
+            let packet = wire(&vec![&b"x"[..]; labels]);
+            let walk = Walk::new(&packet, 0).unwrap();
+            assert_eq!((walk.len(), walk.labels()), (packet.len(), labels));
+            for of in 0..=labels {
+                assert_eq!(walk.suffix_start(&packet, of), 2 * (labels - of), "{of} of {labels}");
+            }
+            assert_eq!(walk.suffix_start(&packet, labels + 1), packet.len() - 1);
+        }
     }
 
     #[test]

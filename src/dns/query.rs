@@ -4,10 +4,11 @@
 
 use core::ops::Range;
 
-use super::consts::{HEADER_LEN, class, flag, opcode, option, rtype};
-use super::edns::Opt;
+use super::consts::{HEADER_LEN, UDP_LEN_MAX, class, flag, opcode, option, rtype};
+use super::ecs::Subnet;
+use super::edns::{DNSSEC_OK, OPT_LEN, Opt, Span};
 use super::name::{Damaged, Walk};
-use super::u16_at;
+use super::{Room, u16_at};
 use crate::limits::QUERY_LEN_MAX;
 
 /// The header of a packet (RFC 1035, section 4.1.1) but for its ID, which nobody reads.
@@ -97,6 +98,73 @@ pub struct Query {
     pub tsig: Option<Tsig>,
 }
 
+/// A query as nearly all are: opcode QUERY, one question, its class IN, and no record but an OPT, if any, of
+/// version 0, without options and at the end. Of at most [`UDP_LEN_MAX`] bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain {
+    /// The qname.
+    pub name: Walk,
+    /// The offset after the question.
+    pub end: usize,
+    /// The qtype.
+    pub qtype: u16,
+    /// Recursion is desired.
+    pub recursion_desired: bool,
+    /// The OPT, if there is one: the DO bit.
+    pub opt: Option<bool>,
+}
+
+impl Plain {
+    /// Reads the packet in the first `len` bytes of `room`; `None` if it is anything else, or malformed.
+    #[inline(always)]
+    #[must_use]
+    pub fn read(room: &Room, len: usize) -> Option<Self> {
+        // What each field must be, and the bits of it that matter here.
+        const HEAD: (u64, u64) = (
+            u64::from_le_bytes([0, 0, 0, 1, 0, 0, 0, 0]),
+            u64::from_le_bytes([0xF8, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),
+        );
+        /// A header, a root label, type and class.
+        const LEAST: usize = HEADER_LEN + 5;
+        const OPT: (u64, u64) = (
+            u64::from_le_bytes([0, 0, rtype::OPT as u8, 0, 0, 0, 0, 0]),
+            u64::from_le_bytes([0xFF, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0]),
+        );
+        let head = long(room, 2);
+        if head & HEAD.1 != HEAD.0 || !(LEAST..=UDP_LEN_MAX).contains(&len) {
+            return None;
+        }
+        // An OPT without options ends the packet, so any other is left before its name is walked.
+        let opt_at = len - OPT_LEN;
+        let (records_at, opt) = match u16::from_be_bytes([room[10], room[11]]) {
+            0 => (len, None),
+            1 => {
+                let fixed = long(room, opt_at);
+                if fixed & OPT.1 != OPT.0 || (room[opt_at + 9], room[opt_at + 10]) != (0, 0) {
+                    return None;
+                }
+                (opt_at, Some(fixed >> 56 & u64::from(DNSSEC_OK) != 0))
+            }
+            _ => return None,
+        };
+        let name = Walk::new(room, HEADER_LEN).ok()?;
+        let name_end = HEADER_LEN + name.len();
+        let end = name_end + 4;
+        let question = u32::from_be_bytes(*room[name_end..].first_chunk()?);
+        if question as u16 != class::IN || end > records_at || opt.is_some() && end != records_at {
+            return None;
+        }
+        let recursion_desired = head & u64::from(flag::RD >> 8) != 0;
+        Some(Self { name, end, qtype: (question >> 16) as u16, recursion_desired, opt })
+    }
+}
+
+/// The eight bytes at `at`, the first the lowest.
+#[inline(always)]
+fn long(room: &Room, at: usize) -> u64 {
+    u64::from_le_bytes(room[at..at + 8].try_into().expect("eight bytes are eight bytes"))
+}
+
 /// Why a packet is not a [`Query`], and what its reply consists of. `question_end` is the offset after the
 /// question, which the reply repeats.
 #[derive(Debug, PartialEq, Eq)]
@@ -163,21 +231,31 @@ pub fn parse(slot: &[u8], len: usize, header: &Header, query: &mut Query) -> Res
     }
 }
 
-/// The client subnet in a packet that was parsed (RFC 7871), if one was sent; of several the last.
-#[cold]
-#[must_use]
-pub fn client_subnet<'p>(packet: &'p [u8], query: &Query) -> Option<&'p [u8]> {
-    query.opt.filter(|opt| opt.ecs)?;
-    let header = Header::read(packet, packet.len())?;
-    let rdata = records(packet, query.question.end, header.records, &mut Query::default()).ok()?;
-    Opt::option(packet, rdata, option::CLIENT_SUBNET)
+/// The client subnet (RFC 7871) in a packet that was parsed, whose OPT is `opt` and whose records begin at
+/// `records_at`. Of several the first counts.
+///
+/// # Errors
+/// [`Damaged`] when one of them is not sound.
+#[inline(never)]
+pub fn client_subnet(packet: &[u8], opt: &Opt, records_at: usize) -> Result<Option<Subnet>, Damaged> {
+    let Some(Span { at, len }) = opt.subnet else { return Ok(None) };
+    let (at, len) = (usize::from(at), usize::from(len));
+    let first = Subnet::read(packet.get(at..at + len).ok_or(Damaged)?)?;
+    if opt.has_more_subnets {
+        let header = Header::read(packet, packet.len()).ok_or(Damaged)?;
+        let rdata = records(packet, records_at, header.records, &mut Query::default())?;
+        for option in Opt::options(packet, rdata, option::CLIENT_SUBNET) {
+            Subnet::read(option)?;
+        }
+    }
+    Ok(Some(first))
 }
 
 impl Question {
     /// Reads the question after the header.
     #[inline(always)]
     fn read(&mut self, slot: &[u8], len: usize) -> Result<(), Damaged> {
-        self.name.read(slot, HEADER_LEN)?;
+        self.name = Walk::new(slot, HEADER_LEN)?;
         let name_end = HEADER_LEN + self.name.len();
         self.end = name_end + 4;
         if self.end > len {

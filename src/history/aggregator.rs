@@ -10,12 +10,13 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::fault::Fault;
-use super::sources::{Places, Sources};
+use super::sources::Sources;
 use super::uniques::UniquesOfDays;
 use super::{DAY, History, Kept, Lent, MINUTE, unix_time};
 use crate::board::Board;
 use crate::board::remarks::Remarks;
 use crate::limits::{AGGREGATOR_TICK, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
+use crate::nets::places::Places;
 use crate::stats::ledger::Stream;
 
 /// A minute that is over.

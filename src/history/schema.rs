@@ -145,9 +145,10 @@ pub(super) fn set_mark(db: &Connection, name: &str, value: u64) -> rusqlite::Res
     db.prepare_cached("INSERT OR REPLACE INTO marks VALUES (?, ?)")?.execute(params![name, value]).map(|_| ())
 }
 
-/// Every counter's name, by where it stands in a block; those of the platform where there is one.
+/// Every counter's name, by where it stands in a block; those of the platform where any of them is in use.
 pub(super) fn all_series(names: &Names) -> Vec<Series> {
-    let families = FAMILIES.iter().filter(|family| !family.is_of_platform() || names.have_platform());
+    let has_platform = names.have_platform() || names.have_clients;
+    let families = FAMILIES.iter().filter(|family| !family.is_of_platform() || has_platform);
     let of_family = families.flat_map(|family| {
         (0..family.len()).map(|offset| {
             let values = names.values(family.labels, &family.values(offset)).into_iter();

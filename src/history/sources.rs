@@ -2,19 +2,14 @@
 //! in MaxMind's format. Counts are estimates: the sample's share of all queries. No whole address is kept.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use ipnet::IpNet;
-use maxminddb::Reader;
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer};
 
 use crate::board::talkers::network;
 use crate::limits::{SOURCES_KEPT_MAX, SOURCES_TOLD_APART_MAX};
+use crate::nets::places::Places;
 
 /// A family of the history: queries by what is known of their source.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,97 +48,6 @@ pub struct Row<'a> {
 pub const OTHER: &str = "other";
 /// What no database knows.
 pub const UNKNOWN: &str = "unknown";
-
-/// The databases of places, open.
-#[derive(Clone, Debug, Default)]
-pub struct Places(Arc<Vec<Database>>);
-
-#[derive(Debug)]
-struct Database {
-    path: PathBuf,
-    reader: Reader<Vec<u8>>,
-}
-
-/// What we read of a record. GeoLite2's and GeoIP2's databases have these keys, and those that copy them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Record<'a> {
-    #[serde(borrow)]
-    country: Country<'a>,
-    #[serde(deserialize_with = "number")]
-    autonomous_system_number: Option<u64>,
-    autonomous_system_organization: Option<&'a str>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Country<'a> {
-    iso_code: Option<&'a str>,
-    #[serde(borrow)]
-    names: CountryNames<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct CountryNames<'a> {
-    en: Option<&'a str>,
-}
-
-/// An unsigned number of any width: MaxMind writes uint32, others write what their tools make of a number.
-fn number<'de, D: Deserializer<'de>>(record: D) -> Result<Option<u64>, D::Error> {
-    struct Unsigned;
-    impl Visitor<'_> for Unsigned {
-        type Value = Option<u64>;
-
-        fn expecting(&self, expected: &mut fmt::Formatter<'_>) -> fmt::Result {
-            expected.write_str("an unsigned number")
-        }
-
-        fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-            Ok(Some(number))
-        }
-    }
-    record.deserialize_any(Unsigned)
-}
-
-impl Places {
-    /// Reads the files; and of each that cannot be read, its path and why.
-    #[must_use]
-    pub fn open(paths: &[PathBuf]) -> (Self, Vec<String>) {
-        let (mut readers, mut errors) = (Vec::new(), Vec::new());
-        for path in paths {
-            match Reader::open_readfile(path) {
-                Ok(reader) => readers.push(Database { path: path.clone(), reader }),
-                Err(error) => errors.push(format!(
-                    "{}: {error}; give a database in MaxMind's format (.mmdb)",
-                    path.display()
-                )),
-            }
-        }
-        (Self(Arc::new(readers)), errors)
-    }
-
-    /// The country of an address by ISO 3166, and its autonomous system, as far as the databases know.
-    #[must_use]
-    pub fn look(&self, address: IpAddr) -> (Option<[u8; 2]>, Option<u32>) {
-        let (mut country, mut asn) = (None, None);
-        for record in self.records(address).flatten() {
-            let code = record.country.iso_code.and_then(|code| code.as_bytes().try_into().ok());
-            country = country.or(code);
-            asn = asn.or_else(|| u32::try_from(record.autonomous_system_number?).ok());
-        }
-        (country, asn)
-    }
-
-    /// What each database that has the address says of it, or why its record cannot be read.
-    fn records(&self, address: IpAddr) -> impl Iterator<Item = Result<Record<'_>, String>> {
-        self.0.iter().filter_map(move |Database { path, reader }| {
-            // A database without IPv6 refuses to look for it.
-            let record = reader.lookup(address).ok()?.decode().transpose()?;
-            Some(record.map_err(|error| format!("{}: cannot read a record: {error}", path.display())))
-        })
-    }
-}
 
 /// Counts by something that may have many values, up to a bound.
 #[derive(Debug)]
@@ -256,7 +160,7 @@ impl Sources {
     pub fn count(&mut self, source: IpAddr) {
         self.samples += 1;
         self.networks.count(network(source));
-        if self.places.0.is_empty() {
+        if self.places.is_empty() {
             return;
         }
         let (mut country, mut number) = (None, None);
@@ -271,11 +175,11 @@ impl Sources {
                     continue;
                 }
             };
-            if let Some(code) = record.country.iso_code {
-                country.get_or_insert_with(|| (code.to_owned(), record.country.names.en.map(str::to_owned)));
+            if let Some(code) = record.country() {
+                country.get_or_insert_with(|| (code.to_owned(), record.country_name().map(str::to_owned)));
             }
-            if let Some(found) = record.autonomous_system_number {
-                let name = record.autonomous_system_organization.map(str::to_owned);
+            if let Some(found) = record.number() {
+                let name = record.organization.map(str::to_owned);
                 number.get_or_insert_with(|| (found.to_string(), name));
             }
         }
@@ -323,7 +227,7 @@ fn scaled(count: u64, scale: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use mmdb_writer::Value::{self, U16, U32, U64};
 
@@ -464,7 +368,7 @@ mod tests {
         std::fs::write(&text, "no database").unwrap();
         let ases = database(folder.path(), "ASN", [("192.0.2.0/24", autonomous_system(U32(64_500)))]);
         let (places, errors) = Places::open(&[text.clone(), ases, folder.path().join("absent.mmdb")]);
-        assert_eq!((places.0.len(), errors.len()), (1, 2), "what is a database is used");
+        assert_eq!((places.databases().len(), errors.len()), (1, 2), "what is a database is used");
         assert!(errors[0].starts_with(&format!("{}: ", text.display())), "{errors:?}");
         assert!(errors.iter().all(|error| error.ends_with("give a database in MaxMind's format (.mmdb)")));
     }

@@ -245,12 +245,10 @@ mod tests {
     use super::*;
     use crate::board::tests::board;
     use crate::history::{Kept, UniquesOfDays, unix_time};
-    use crate::stats::counters::{QUERIES, TCP_ACCEPTED, Tally};
+    use crate::stats::counters::{QUERIES, TCP_ACCEPTED};
 
     fn count(block: &Block, at: usize, count: u32) {
-        let mut tally = Tally::default();
-        tally.add(at, count);
-        block.counters[0].fold(&mut tally);
+        block.counters[0].add(at, count);
     }
 
     #[test]

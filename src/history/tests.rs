@@ -10,7 +10,7 @@ use crate::board::{Block, Named};
 use crate::limits::{HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
 use crate::stats::counters::{
     CACHE_LOOKS, CACHE_STORED, Counters, QUERIES, QUERIES_BY_ZONE, QUERY_BYTES, RULE_HITS, SHARD_RECEIVED,
-    TCP_ACCEPTED, Tally,
+    TCP_ACCEPTED,
 };
 use crate::stats::uniques::Uniques;
 
@@ -19,9 +19,7 @@ const BEGAN: u64 = 1_699_999_260;
 
 /// The thread of the first shard counts queries.
 fn count(board: &Board, queries: u32) {
-    let mut tally = Tally::default();
-    tally.add(QUERIES.at([0, 0, 0]), queries);
-    board.shards[0].counters[0].fold(&mut tally);
+    board.shards[0].counters[0].add(QUERIES.at([0, 0, 0]), queries);
 }
 
 /// All that the history has of queries, in rows that begin at `from` or later.
@@ -194,9 +192,7 @@ fn a_zone_that_comes_later_goes_on_from_what_it_had() {
         board.named.store(named.into());
     };
     let count = |block: &Block| {
-        let mut tally = Tally::default();
-        tally.add(QUERIES_BY_ZONE.at([1]), 5);
-        block.counters[0].fold(&mut tally);
+        block.counters[0].add(QUERIES_BY_ZONE.at([1]), 5);
     };
     let first = board();
     rename(&first);
@@ -239,11 +235,9 @@ fn rules_and_workers_go_on_from_what_they_had() {
         board.named.store(named.into());
     };
     let count = |counters: &Counters, rule| {
-        let mut tally = Tally::default();
-        tally.add(RULE_HITS.at([rule]), 3);
-        tally.add(CACHE_LOOKS.at([0]), 2);
-        tally.add(CACHE_STORED.at([]), 1);
-        counters.fold(&mut tally);
+        counters.add(RULE_HITS.at([rule]), 3);
+        counters.add(CACHE_LOOKS.at([0]), 2);
+        counters.add(CACHE_STORED.at([]), 1);
     };
     let now_has = |board: &Board, rule: usize| {
         let total = board.read_exported().total;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// Bytes of a manifest. A long list is a file of its own, which `[config]` names.
 pub const MANIFEST_LEN_MAX: u64 = 64 << 10;
+/// Bytes of the configuration that an application gets, as JSON: a list of 50,000 names, which it reads
+/// within the time of its start.
+pub const APP_CONFIG_LEN_MAX: usize = 1 << 20;
 /// Conditions of a router, each of which may list many names and networks.
 pub const APP_ROUTER_MAX: usize = 64;
 /// Upstreams that an application may name: a verdict says which in a byte, and nobody has more.

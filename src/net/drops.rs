@@ -125,7 +125,7 @@ mod tests {
         let (mut ledger, stream) = ledger(&LedgerSettings::default());
         let mut counted = |after: u64| {
             drops.tick(drops.asked + Duration::from_millis(after), &sockets, &mut ledger);
-            ledger.fold();
+            ledger.end_batch();
             let mut totals = Totals::default();
             stream.counters.read(&mut totals);
             SOCKET_DROPS.of(&totals)[..3].to_vec()
@@ -150,7 +150,7 @@ mod tests {
         }
         let mut counted = |index: usize, drops: &mut Drops| {
             drops.read(&sockets, &mut ledgers[index]);
-            ledgers[index].fold();
+            ledgers[index].end_batch();
             let mut totals = Totals::default();
             streams[index].counters.read(&mut totals);
             SOCKET_DROPS.of(&totals)[0]

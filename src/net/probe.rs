@@ -154,12 +154,17 @@ mod tests {
             drop: Vec::new(),
             policy: crate::policy::Policy::default(),
             apps: crate::serve::snapshot::Apps::default(),
+            tailor: None,
+            identity_zone: None,
+            beacons_over_tcp: false,
+            pools: Vec::new(),
+            pops: Vec::new(),
             metrics: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
         };
         let entries = Vec::new();
-        let options = ZoneOptions { direct, dname: false, special_use: false, dir: None, entries, identity };
+        let options = ZoneOptions { direct, entries, identity, ..ZoneOptions::default() };
         Snapshot::new(&zone::load(&options).unwrap(), settings).unwrap()
     }
 

@@ -15,12 +15,13 @@ use super::{Datapath, NetError};
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::rcode;
 use crate::dns::cookie::Standing;
-use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
+use crate::limits::{ERROR_REPLIES_PER_SECOND_MAX, IDENTITY_TEXTS_PER_SECOND_MAX, RING_SLOTS, SHARD_TICK};
+use crate::serve::cap::Cap;
 use crate::serve::job::Desk;
 use crate::serve::limiter::{Claim, Limiter};
 use crate::serve::published::Follower;
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{Verdict, serve};
+use crate::serve::{Verdict, identity, serve};
 use crate::stats::account::Account;
 use crate::stats::counters::{
     DROPPED, OVER_LIMIT, SEND_ERRORS, SHARD_BATCHES, SHARD_BUSY, SHARD_EXHAUSTED, SHARD_OVERFLOWS,
@@ -147,7 +148,8 @@ impl Shard {
             listeners,
             snapshot,
             ledger,
-            cap: ErrorCap::new(),
+            errors: Cap::new(ERROR_REPLIES_PER_SECOND_MAX),
+            texts: Cap::new(IDENTITY_TEXTS_PER_SECOND_MAX),
             limiter: Limiter::default(),
             clock: WallClock::new(),
             desk,
@@ -247,9 +249,10 @@ impl Shard {
         {
             ledger.add(SHARD_REARMS.at([cause]), count);
         }
-        ledger.fold();
+        ledger.end_batch();
         snapshot.rest();
-        self.answering.cap.tick(now);
+        self.answering.errors.tick(now);
+        self.answering.texts.tick(now);
         self.answering.clock.tick(now);
     }
 }
@@ -261,7 +264,8 @@ struct Answering {
     listeners: Vec<Listener>,
     snapshot: Follower,
     ledger: Ledger,
-    cap: ErrorCap,
+    errors: Cap,
+    texts: Cap,
     limiter: Limiter,
     clock: WallClock,
     /// Where queries are handed over, if there are workers.
@@ -288,7 +292,7 @@ impl Answering {
         let pace = claim.map_or(Pace::Within, |claim| claim.pace);
         let unix_time = self.clock.unix_time();
         let arrival = Arrival { transport: Transport::Udp, peer, local, listener, unix_time, pace };
-        self.ledger.see(slot, arrived.len, arrival.peer, arrival.local);
+        self.ledger.see(slot, arrived.len, &arrival.peer, &arrival.local);
         let mut account = Account::default();
         let mut verdict = serve(&self.snapshot, &arrival, slot, arrived.len, &mut account);
         if let Verdict::HandOff(way) = verdict {
@@ -307,7 +311,10 @@ impl Answering {
             }
         }
         let len = match verdict {
-            Verdict::Reply(len) if self.cap.admits(slot[3] & 0xF, &account) => Some(len),
+            Verdict::Reply(len) if account.client.is_some() && !self.admits_texts(&account) => {
+                Some(identity::emptied(slot, len))
+            }
+            Verdict::Reply(len) if !is_error(slot[3] & 0xF, &account) || self.errors.admits() => Some(len),
             Verdict::Reply(_) => {
                 account.dropped = Some(DROPPED_ERROR_CAP);
                 None
@@ -323,6 +330,12 @@ impl Answering {
 }
 
 impl Answering {
+    /// Whether the reply may hold texts that say who asks, which are longer than their query.
+    #[cold]
+    fn admits_texts(&mut self, account: &Account) -> bool {
+        !identity::has_texts(account) || self.texts.admits()
+    }
+
     /// Charges an answered query to its network, or counts what one over the limit got. A valid cookie shows
     /// that nobody has forged the source: it costs the network nothing.
     #[inline]
@@ -337,36 +350,11 @@ impl Answering {
     }
 }
 
-/// The rate limit of FORMERR and NOTIMP: two programs that answer each other's errors must not keep each
-/// other busy.
-#[derive(Debug)]
-struct ErrorCap {
-    second_began: Instant,
-    left: u32,
-}
-
-impl ErrorCap {
-    fn new() -> Self {
-        Self { second_began: Instant::now(), left: ERROR_REPLIES_PER_SECOND_MAX }
-    }
-
-    #[inline]
-    fn tick(&mut self, now: Instant) {
-        if now.duration_since(self.second_began) >= Duration::from_secs(1) {
-            *self = Self { second_began: now, left: ERROR_REPLIES_PER_SECOND_MAX };
-        }
-    }
-
-    /// Whether a reply with this response code may leave. What a rule says to a query is not an error.
-    #[inline]
-    fn admits(&mut self, rcode: u8, account: &Account) -> bool {
-        if !matches!(rcode, rcode::FORMERR | rcode::NOTIMP) || account.ruled.is_some() {
-            return true;
-        }
-        let may = self.left > 0;
-        self.left -= u32::from(may);
-        may
-    }
+/// Whether a reply with this response code is one of those that are capped: two programs that answer each
+/// other's errors must not keep each other busy. What a rule says to a query is not an error.
+#[inline]
+fn is_error(rcode: u8, account: &Account) -> bool {
+    matches!(rcode, rcode::FORMERR | rcode::NOTIMP) && account.ruled.is_none()
 }
 
 #[cfg(test)]
@@ -374,8 +362,9 @@ mod tests {
     use crossbeam_channel::bounded;
 
     use super::*;
+    use crate::limits::SLOT_PAYLOAD_LEN;
     use crate::serve::published::Published;
-    use crate::serve::snapshot::tests::snapshot;
+    use crate::serve::snapshot::tests::{identity, snapshot};
     use crate::stats::counters::{SOCKET_DROPS, Totals};
     use crate::stats::ledger::{LedgerSettings, ledger};
     use crate::sys;
@@ -484,18 +473,38 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_capped_by_the_second() {
-        let mut cap = ErrorCap::new();
-        let began = cap.second_began;
+    fn what_a_rule_says_is_no_error() {
         let plain = Account::default();
-        let sent = (0..3000).filter(|_| cap.admits(rcode::FORMERR, &plain)).count();
-        assert_eq!(sent, ERROR_REPLIES_PER_SECOND_MAX as usize);
-        assert!(cap.admits(rcode::NXDOMAIN, &plain), "the cap is for errors alone");
-        cap.tick(began + Duration::from_millis(999));
-        assert!(!cap.admits(rcode::NOTIMP, &plain));
+        assert!(is_error(rcode::FORMERR, &plain) && is_error(rcode::NOTIMP, &plain));
+        assert!(!is_error(rcode::NXDOMAIN, &plain), "the cap is for errors alone");
         let ruled = Account { ruled: Some(Default::default()), ..plain };
-        assert!(cap.admits(rcode::NOTIMP, &ruled), "a rule says so");
-        cap.tick(began + Duration::from_millis(1000));
-        assert!(cap.admits(rcode::NOTIMP, &plain));
+        assert!(!is_error(rcode::NOTIMP, &ruled), "a rule says so");
+    }
+
+    #[test]
+    fn texts_that_say_who_asks_are_capped_by_the_second_and_then_sent_to_tcp() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let local = socket.local_addr().unwrap();
+        let given = vec![ShardSocket { socket, listener: Listener { local, index: 0 }, is_second: false }];
+        let (ledger, _stream) = ledger(&LedgerSettings::default());
+        let mut shard = Shard::new(given, Published::new(identity(|_| ())).follow(), ledger, None, None);
+        let mut slot = vec![0; SLOT_PAYLOAD_LEN];
+        let mut ask = |shard: &mut Shard, qtype: u8| {
+            let query = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b't', 0, 0][..], &[qtype, 0, 1]].concat();
+            slot[..query.len()].copy_from_slice(&query);
+            let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
+            let arrived = Arrived { socket: 0, peer, local: Local::Fixed, len: query.len() };
+            let len = shard.answering.answer(&arrived, &mut slot).unwrap();
+            // TC, the number of answers, and whether there is more than a question.
+            (slot[2] & 2, slot[7], len > query.len())
+        };
+        // Whatever else is asked uses nothing of it.
+        (0..2000).for_each(|_| assert_eq!(ask(&mut shard, 1), (0, 1, true)));
+        (0..IDENTITY_TEXTS_PER_SECOND_MAX).for_each(|_| assert_eq!(ask(&mut shard, 16), (0, 4, true)));
+        (0..1000).for_each(|_| assert_eq!(ask(&mut shard, 16), (2, 0, false)));
+        assert_eq!(ask(&mut shard, 28).1, 0, "there is no address of the other family");
+        assert_eq!(ask(&mut shard, 1), (0, 1, true));
+        shard.fold(&Turn::default(), Instant::now() + Duration::from_secs(1));
+        assert_eq!(ask(&mut shard, 16), (0, 4, true));
     }
 }

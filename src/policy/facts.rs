@@ -70,7 +70,7 @@ pub fn facts<'a>(arrival: &Arrival, header: &Header, packet: &'a [u8], query: &'
         recursion_desired: header.is_recursion_desired(),
         has_edns: opt.is_some(),
         dnssec_ok: opt.as_ref().is_some_and(|opt| opt.dnssec_ok),
-        has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs),
+        has_ecs: opt.as_ref().is_some_and(|opt| opt.subnet.is_some()),
         src: arrival.peer,
         dst: arrival.local,
         listener: arrival.listener,

@@ -101,7 +101,7 @@ impl Names {
             if depth > labels {
                 continue;
             }
-            let start = walk.suffix_start(depth);
+            let start = walk.suffix_start(name, depth);
             let suffix = &name[start..];
             if let Some(node) = self.probe(hash(packet, HEADER_LEN + start, suffix.len()), suffix) {
                 return if depth == labels { node.exact } else { node.below };

@@ -6,11 +6,13 @@
 //! them or `as112d site` has written them to a directory.
 
 mod charts;
+mod clients;
 mod document;
 mod figures;
 mod numbers;
 pub mod operator;
 mod platform;
+mod pops;
 mod span;
 #[cfg(test)]
 mod tests;

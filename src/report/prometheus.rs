@@ -3,6 +3,8 @@
 //! Both have the same series. They differ in what `# TYPE` names (OpenMetrics leaves `_total` and `_info`
 //! out), in units and in the end of the text.
 
+mod clients;
+
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
@@ -76,6 +78,7 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
     text.routes(reading);
     text.observation(reading);
     text.shards(reading);
+    text.clients(reading);
     if let Some(work) = &reading.work {
         text.work(work);
         if reading.named.counted.have_apps() {
@@ -186,22 +189,7 @@ impl Text {
         for (datapath, queries) in reading.by_datapath() {
             self.sample(name, &[("datapath", datapath)], queries);
         }
-        let confined = &reading.board.confined;
-        let labels = [
-            ("user", confined.user.as_str()),
-            ("landlock", confined.landlock.as_str()),
-            ("seccomp", confined.seccomp.as_str()),
-        ];
-        self.head("as112_confined_info", "info", "How the process is confined: user, Landlock and seccomp.");
-        self.sample("as112_confined_info", &labels, 1);
-        let name = "as112_refused_syscalls_total";
-        self.head(name, "counter", "System calls denied by seccomp, by thread.");
-        let has_platform = reading.named.counted.have_platform();
-        for class in Class::ALL.into_iter().filter(|class| has_platform || *class != Class::Worker) {
-            let of_class = reading.refused.iter().filter(|refused| refused.class == class);
-            let count: u64 = of_class.map(|refused| u64::from(refused.count)).sum();
-            self.sample(name, &[("thread", class.name())], count);
-        }
+        self.confinement(reading);
         self.head(
             "as112_start_time_seconds",
             "gauge",
@@ -237,6 +225,25 @@ impl Text {
         self.head(name, "counter", "Failed writes of export files, by export.");
         for (export, status) in &reading.board.exports {
             self.sample(name, &[("export", export)], status.errors());
+        }
+    }
+
+    /// What the process may do, and what it was denied.
+    fn confinement(&mut self, reading: &Reading<'_>) {
+        let confined = &reading.board.confined;
+        let labels = [
+            ("user", confined.user.as_str()),
+            ("landlock", confined.landlock.as_str()),
+            ("seccomp", confined.seccomp.as_str()),
+        ];
+        self.head("as112_confined_info", "info", "How the process is confined: user, Landlock and seccomp.");
+        self.sample("as112_confined_info", &labels, 1);
+        let name = "as112_refused_syscalls_total";
+        self.head(name, "counter", "System calls denied by seccomp, by thread.");
+        for class in Class::ALL.into_iter().filter(|class| is_here(*class, reading)) {
+            let of_class = reading.refused.iter().filter(|refused| refused.class == class);
+            let count: u64 = of_class.map(|refused| u64::from(refused.count)).sum();
+            self.sample(name, &[("thread", class.name())], count);
         }
     }
 
@@ -510,6 +517,15 @@ impl Text {
             self.sample(&sum_name, &[own], sum);
             self.sample(&format!("{}_count", family.name), &[own], count);
         }
+    }
+}
+
+/// Whether the node may have threads of this class.
+fn is_here(class: Class, reading: &Reading<'_>) -> bool {
+    match class {
+        Class::Worker => reading.named.counted.have_platform(),
+        Class::Learner => false,
+        _ => true,
     }
 }
 

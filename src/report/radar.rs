@@ -6,11 +6,12 @@
 //! count, as one dimension within another, is refused with a sentence.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
+use super::url::parameters;
 use crate::history::Stored;
 use crate::history::lookback::{Counts, Dimension, Top, TopRow, counted, groups, limited, top, written};
 use crate::history::sources::{self, SourceFamily};
@@ -270,11 +271,7 @@ const NOT_COUNTED: [&str; 5] = ["continent", "location", "protocol", "queryType"
 impl Asked {
     fn read(db: &Connection, path: &str, query: &str, now: u64) -> Result<Self, Refusal> {
         let view = View::read(path)?;
-        let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            given.entry(decoded(key)?).or_default().push(decoded(value)?);
-        }
+        let mut given = parameters(query).or_else(bad)?;
         let mut take = |key: &str| given.remove(key).unwrap_or_default();
         let (dates, starts, ends) = (take("dateRange"), take("dateStart"), take("dateEnd"));
         let (names, intervals) = (take("name"), take("aggInterval"));
@@ -469,28 +466,6 @@ fn limit(view: View, per_group: &[String], limits: &[String]) -> Result<Option<u
         Ok(limit) if limit >= 2 => Ok(Some(limit)),
         _ => bad("Invalid limitPerGroup; use a number of at least 2.".to_owned()),
     }
-}
-
-/// Without `%` and `+` of a URL.
-fn decoded(text: &str) -> Result<String, Refusal> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                match digit().zip(digit()).and_then(|(high, low)| u8::try_from(high << 4 | low).ok()) {
-                    Some(byte) => byte,
-                    None => {
-                        return bad("A % in the URL must be followed by two hexadecimal digits.".to_owned());
-                    }
-                }
-            }
-            _ => byte,
-        });
-    }
-    String::from_utf8(bytes).or_else(|_| bad("The URL is not UTF-8.".to_owned()))
 }
 
 //------------ What is found ---

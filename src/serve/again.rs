@@ -70,34 +70,42 @@ pub fn truncated(snapshot: &Snapshot, arrival: &Arrival, query: &[u8], out: &mut
     again(snapshot, arrival, out, len, |service, out, query| service.truncated(out, query))
 }
 
-/// Makes `message` (header, question, records; no OPT) the reply to `query`, in `out`, which is a slot.
-/// Returns its length. AA, RA and AD are the message's; ID, RD, CD, the bytes of the question, OPT, NSID,
-/// cookie and keepalive are the client's and ours. Records that do not fit what the client can take are left
-/// out, with TC. CD is repeated where RA is set. To a message with another question the reply is SERVFAIL.
+/// What somebody else has made of a query.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    /// Header, question and records, without an OPT.
+    pub message: &'a [u8],
+    /// The response code, with the bits that EDNS has of it.
+    pub rcode: u16,
+    /// An extended error (RFC 8914), for clients with EDNS.
+    pub error: Option<u16>,
+    /// Whoever made it knew the client's subnet, so it holds for that alone.
+    pub knows_subnet: bool,
+}
+
+/// Makes what was `made` elsewhere the reply to `query`, in `out`, which is a slot. Returns its length. AA,
+/// RA and AD are the message's; ID, RD, CD, the bytes of the question, OPT, NSID, client subnet, cookie and
+/// keepalive are the client's and ours. Records that do not fit what the client can take are left out, with
+/// TC. CD is repeated where RA is set. To a message with another question the reply is SERVFAIL.
 pub fn complete(
     snapshot: &Snapshot,
     arrival: &Arrival,
     query: &[u8],
-    message: &[u8],
-    rcode: u16,
-    error: Option<u16>,
+    made: &Made<'_>,
     out: &mut [u8],
 ) -> usize {
     let len = copy(query, out);
     again(snapshot, arrival, out, len, |service, out, query| {
-        completed(service, out, query, message, rcode, error)
+        if made.knows_subnet {
+            service.narrow_to_subnet();
+        }
+        completed(service, out, query, made)
     })
 }
 
-fn completed(
-    service: &Service<'_>,
-    slot: &mut [u8],
-    query: &Query,
-    message: &[u8],
-    rcode: u16,
-    error: Option<u16>,
-) -> usize {
+fn completed(service: &Service<'_>, slot: &mut [u8], query: &Query, made: &Made<'_>) -> usize {
     let Query { question, opt, .. } = query;
+    let Made { message, rcode, error, .. } = *made;
     // Its pointers count from its beginning, so what it repeats of the query has to be as long.
     let made = Header::read(message, message.len())
         .filter(|made| made.questions == 1 && is_same(slot, message, question))

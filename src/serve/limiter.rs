@@ -51,7 +51,7 @@ pub struct Settings {
 }
 
 /// The limit, as shards need it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RateLimit {
     /// Ticks that one query uses.
     step: u64,

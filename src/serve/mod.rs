@@ -3,6 +3,7 @@
 //! [`native`], [`complete`] and their like: they share all that a reply has besides its records.
 
 mod again;
+pub mod cap;
 pub mod job;
 pub mod limiter;
 pub mod networks;
@@ -12,8 +13,10 @@ mod service;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
+mod usual;
 
-pub use again::{answer_code, complete, fallback, truncated};
+pub use again::{Made, answer_code, complete, fallback, truncated};
 pub use route::facts;
-pub use service::{SOURCE_PORTS_REFUSED, Verdict, native, serve};
+pub use service::{SOURCE_PORTS_REFUSED, Verdict, identity, native};
 pub use snapshot::{Cookies, UpdatePolicy};
+pub use usual::serve;

@@ -43,7 +43,7 @@ struct Seen {
 
 impl Seen {
     fn is_behind(&self, generation: u64) -> bool {
-        // Acquire: the thread's reads of old snapshots happen before those are freed.
+        // Acquire: what the thread has answered from older snapshots is behind us.
         self.generation.load(Ordering::Acquire) < generation
     }
 }
@@ -101,24 +101,22 @@ impl Published {
             }
             thread::park_timeout(PUBLISH_LOOK);
         }
-        self.free(&mut following);
+        following.free();
         true
     }
 
-    /// Frees old snapshots if every thread has switched by now. To be called now and then: those that waited
-    /// for queries when the last one was published had not.
+    /// Frees the old snapshots that no thread still has. To be called now and then: those that waited for
+    /// queries when the last one was published had not switched.
     pub fn settle(&self) {
-        let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
-        if !following.old.is_empty() {
-            self.free(&mut following);
-        }
+        self.following.lock().unwrap_or_else(PoisonError::into_inner).free();
     }
+}
 
-    fn free(&self, following: &mut Following) {
-        let generation = self.generation.load(Ordering::Relaxed);
-        if !following.seen.iter().any(|seen| seen.is_behind(generation)) {
-            following.old.clear();
-        }
+impl Following {
+    /// Who has none of a snapshot that is not the newest cannot get one: nobody else has what is ours alone.
+    /// A thread that rests keeps the one that it has, and none of those that came after it.
+    fn free(&mut self) {
+        self.old.retain(|old| Arc::strong_count(old) > 1);
     }
 }
 
@@ -241,6 +239,31 @@ mod tests {
         follower.refresh();
         published.settle();
         assert!(first.upgrade().is_none());
+    }
+
+    #[test]
+    fn who_rests_keeps_one_snapshot_however_many_come_after_it() {
+        let published = Published::new(named("first"));
+        let mut follower = published.follow();
+        let held = Arc::downgrade(&follower.snapshot);
+        follower.rest();
+        let passed_over: Vec<_> = (0..3)
+            .map(|next| {
+                assert!(published.publish(named(&next.to_string()), Duration::ZERO));
+                Arc::downgrade(&published.newest())
+            })
+            .collect();
+        published.settle();
+        let are_there = |wanted: &[bool]| {
+            let found: Vec<bool> = passed_over.iter().map(|old| old.upgrade().is_some()).collect();
+            assert_eq!(found, wanted);
+        };
+        are_there(&[false, false, true]);
+        assert!(held.upgrade().is_some());
+        follower.refresh();
+        published.settle();
+        are_there(&[false, false, true]);
+        assert!(held.upgrade().is_none());
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub(super) fn route(asking: &Asking<'_>, after: Option<RuleId>, account: &mut Ac
         },
         (None, None) => {
             let is_concerned = question.qclass == class::IN && !is_transfer && policy.may_concern(&facts);
-            let found = is_concerned.then(|| snapshot.answers().find(slot, HEADER_LEN, &question.name));
+            let found = is_concerned.then(|| snapshot.answers().find(slot, HEADER_LEN, question.name));
             let Some(found) = found.flatten() else { return Routed::Native };
             // Whoever answers, it is a query of this zone.
             account.zone = Some(found.zone);

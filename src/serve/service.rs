@@ -1,16 +1,22 @@
 //! The decision about a packet: what every reply needs, and the replies that the node makes by itself.
 
-use crate::answer::{RuleRef, Tail, dname};
+pub mod identity;
+mod options;
+mod reject;
+mod tailored;
+
+use std::net::SocketAddr;
+
+use crate::answer::{RuleRef, Tail};
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{EDE_NOT_AUTHORITATIVE, HEADER_LEN, UDP_LEN_MAX, class, flag, rcode, rtype};
-use crate::dns::cookie::{self, Cookie, Standing};
-use crate::dns::edns::{COOKIE_OPTION_LEN, Opt, OptReply, Span};
-use crate::dns::name::Walk;
-use crate::dns::query::{Header, Query, Question, Reject, Tsig, parse};
+use crate::dns::cookie::{Cookie, Standing};
+use crate::dns::ecs::Subnet;
+use crate::dns::edns::{Opt, OptReply};
+use crate::dns::query::{Header, Query, Question, Tsig, parse};
 use crate::dns::reply::{Reply, bad_key};
-use crate::dns::u16_at;
 use crate::limits::TCP_REPLY_LEN_MAX;
-use crate::stats::account::{Account, Edns, ZoneLabels};
+use crate::stats::account::{Account, Edns};
 use crate::stats::labels::{
     DROPPED_BAD_PORT, DROPPED_LISTED, DROPPED_OWN_ADDRESS, DROPPED_RATE_LIMIT, DROPPED_RESPONSE,
     DROPPED_RULE, DROPPED_SHORT, OVER_LIMIT_BADCOOKIE, OVER_LIMIT_COOKIE, OVER_LIMIT_DROPPED,
@@ -19,7 +25,7 @@ use crate::stats::labels::{
 
 use super::job::Way;
 use super::route::{self, Asking, Routed};
-use super::snapshot::{Snapshot, UpdatePolicy};
+use super::snapshot::Snapshot;
 
 /// What becomes of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,31 +42,11 @@ pub enum Verdict {
 /// whatever they get (echo, discard, daytime, quotd, chargen, time, kpasswd), so two programs could keep
 /// each other busy.
 pub const SOURCE_PORTS_REFUSED: [u16; 7] = [0, 7, 13, 17, 19, 37, 464];
+/// The highest of them.
+const SOURCE_PORT_REFUSED_MAX: u16 = SOURCE_PORTS_REFUSED[SOURCE_PORTS_REFUSED.len() - 1];
 
-/// Decides what the packet in the first `len` bytes of `slot` gets, and makes the reply in the same place. A
-/// slot for UDP holds at least [`SLOT_PAYLOAD_LEN`](crate::limits::SLOT_PAYLOAD_LEN) bytes, one for TCP
-/// [`TCP_REPLY_LEN_MAX`]. Of a packet over [`QUERY_LEN_MAX`](crate::limits::QUERY_LEN_MAX) bytes that many
-/// and one more suffice.
-///
-/// What decides, in this order: the drop list, what is not a query, the source; that the packet parses
-/// (opcode QUERY, one question, sound records, EDNS version 0; updates go their own way); the cookie; the
-/// rate limit; TSIG; **rules of the phase `route`**, which see queries of every class and type; the class;
-/// transfers; the zones. So no rule sees what is dropped, malformed or over the limit, and none gives an
-/// answer to a forged source that the limit would not. A transfer (AXFR, IXFR) is not handed over, whatever a
-/// rule says of it: unless a rule answers it here, it is refused.
-#[inline]
-pub fn serve(
-    snapshot: &Snapshot,
-    arrival: &Arrival,
-    slot: &mut [u8],
-    len: usize,
-    account: &mut Account,
-) -> Verdict {
-    decide::<true>(snapshot, arrival, slot, len, account)
-}
-
-/// As [`serve`], but no rule is asked: for a query that rules have been asked about. What they said of it
-/// stays in `account`.
+/// As [`serve`](super::serve()), but no rule is asked: for a query that rules have been asked about. What
+/// they said of it stays in `account`.
 pub fn native(
     snapshot: &Snapshot,
     arrival: &Arrival,
@@ -74,15 +60,16 @@ pub fn native(
     verdict
 }
 
-#[inline(always)]
-fn decide<const ASKS_RULES: bool>(
+/// Decides what any packet gets, as [`serve`](super::serve()) describes.
+#[inline(never)]
+pub(super) fn decide<const ASKS_RULES: bool>(
     snapshot: &Snapshot,
     arrival: &Arrival,
     slot: &mut [u8],
     len: usize,
     account: &mut Account,
 ) -> Verdict {
-    let is_here = arrival.peer.ip() == arrival.local.ip();
+    let is_here = is_here(arrival);
     *account = opened(arrival, len, is_here);
     if snapshot.drops(arrival.peer.ip()) {
         account.dropped = Some(DROPPED_LISTED);
@@ -104,7 +91,7 @@ fn decide<const ASKS_RULES: bool>(
     }
     account.opcode = header.opcode();
     account.recursion_desired = header.is_recursion_desired();
-    let mut service = Service { snapshot, arrival, header, cookie: None };
+    let mut service = Service::new(snapshot, arrival, header);
     let mut query = Query::default();
     match parse(slot, len, &header, &mut query) {
         Ok(()) => service.answer::<ASKS_RULES>(slot, &query, account),
@@ -119,24 +106,34 @@ pub(super) fn again(
     arrival: &Arrival,
     slot: &mut [u8],
     len: usize,
-    make: impl FnOnce(&Service<'_>, &mut [u8], &Query) -> usize,
+    make: impl FnOnce(&mut Service<'_>, &mut [u8], &Query) -> usize,
 ) -> usize {
     let Some(header) = Header::read(slot, len) else { return 0 };
-    let mut service = Service { snapshot, arrival, header, cookie: None };
+    let mut service = Service::new(snapshot, arrival, header);
     let mut query = Query::default();
     if parse(slot, len, &header, &mut query).is_err() {
         // It is no query that has been parsed: the reply says so.
         return Reply::new(slot, &header).rcode(rcode::FORMERR).finish();
     }
-    if let Some(span) = query.opt.as_ref().and_then(|opt| opt.cookie) {
-        service.takes_cookie(slot, span, &mut Account::default());
+    if let Some(opt) = &query.opt {
+        service.takes_options_again(slot, opt, query.question.end);
     }
-    make(&service, slot, &query)
+    make(&mut service, slot, &query)
+}
+
+/// Whether a packet comes from the address that it was sent to.
+#[inline]
+pub(super) fn is_here(arrival: &Arrival) -> bool {
+    match (&arrival.peer, &arrival.local) {
+        (SocketAddr::V4(peer), SocketAddr::V4(local)) => peer.ip() == local.ip(),
+        (SocketAddr::V6(peer), SocketAddr::V6(local)) => peer.ip() == local.ip(),
+        _ => false,
+    }
 }
 
 /// The account of a packet before it is parsed.
 #[inline]
-fn opened(arrival: &Arrival, len: usize, is_here: bool) -> Account {
+pub(super) fn opened(arrival: &Arrival, len: usize, is_here: bool) -> Account {
     Account {
         transport: usize::from(arrival.transport != Transport::Udp),
         family: usize::from(arrival.peer.is_ipv6()),
@@ -151,15 +148,22 @@ fn opened(arrival: &Arrival, len: usize, is_here: bool) -> Account {
 /// loopback it means nothing, as all clients of a node that listens there come from it. No other host can
 /// send such a packet: the kernel takes none from outside with a source that is its own.
 #[cold]
-fn is_probe(arrival: &Arrival) -> bool {
+pub(super) fn is_probe(arrival: &Arrival) -> bool {
     !arrival.local.ip().is_loopback()
+}
+
+/// Whether it may be, by its port alone, that a datagram from elsewhere is dropped because of its source.
+#[inline]
+pub(super) fn may_be_refused(snapshot: &Snapshot, arrival: &Arrival) -> bool {
+    let port = arrival.peer.port();
+    port <= SOURCE_PORT_REFUSED_MAX || snapshot.may_listen_on(port)
 }
 
 /// Why a datagram is dropped because of its source address or port.
 #[inline]
 fn refused_source(snapshot: &Snapshot, arrival: &Arrival, is_here: bool) -> Option<usize> {
     let port = arrival.peer.port();
-    if port <= 464 && SOURCE_PORTS_REFUSED.contains(&port) {
+    if port <= SOURCE_PORT_REFUSED_MAX && SOURCE_PORTS_REFUSED.contains(&port) {
         return Some(DROPPED_BAD_PORT);
     }
     let is_own = is_here && port == arrival.local.port() || snapshot.is_listener(&arrival.peer);
@@ -172,8 +176,19 @@ pub(super) struct Service<'a> {
     arrival: &'a Arrival,
     /// The header of the query.
     pub(super) header: Header,
+    /// The client subnet of the query, as the reply has it. Who chooses an answer by it sets SCOPE.
+    pub(super) subnet: Option<Subnet>,
     /// The cookie of the reply.
     cookie: Option<Cookie>,
+    /// Bytes that the two take in the OPT of the reply, in addition to those of its `OptReply`.
+    inserted_len: usize,
+}
+
+impl<'a> Service<'a> {
+    #[inline(always)]
+    pub(super) fn new(snapshot: &'a Snapshot, arrival: &'a Arrival, header: Header) -> Self {
+        Self { snapshot, arrival, header, subnet: None, cookie: None, inserted_len: 0 }
+    }
 }
 
 impl Service<'_> {
@@ -187,11 +202,15 @@ impl Service<'_> {
         let Query { question, opt, tsig } = query;
         account.question = Some((question.qtype, question.qclass));
         account.edns = opt.as_ref().map(edns);
-        if let Some(opt) = opt
-            && let Some(span) = opt.cookie
-            && !self.takes_cookie(slot, span, account)
-        {
-            return self.malformed_cookie(slot, question, opt);
+        if let Some(opt) = opt {
+            if opt.subnet.is_some() && !self.takes_subnet(slot, opt, question.end, account) {
+                return self.unsound_subnet(slot, query, opt, account);
+            }
+            if let Some(span) = opt.cookie
+                && !self.takes_cookie(slot, span, account)
+            {
+                return self.malformed_cookie(slot, question, opt);
+            }
         }
         if self.arrival.pace != Pace::Within
             && let Some(verdict) = self.over_limit(slot, query, account)
@@ -214,16 +233,16 @@ impl Service<'_> {
             return self.refuse(slot, question, opt.as_ref(), None);
         }
         let answers = &self.snapshot.answers;
-        let Some(found) = answers.find(slot, HEADER_LEN, &question.name) else {
+        let Some(found) = answers.find(slot, HEADER_LEN, question.name) else {
             return self.refuse(slot, question, opt.as_ref(), Some(EDE_NOT_AUTHORITATIVE));
         };
         account.zone = Some(found.zone);
         match found.rule {
-            RuleRef::Set(set) if !set.is_followed_at_run_time(question.qtype) => {
+            RuleRef::Set(set) if set.is_plain() => {
                 let tail = answers.select(set, question.qtype, self.arrival.transport != Transport::Udp);
                 self.compiled(slot, question, opt.as_ref(), tail, HEADER_LEN + found.node_start)
             }
-            _ => self.chain(slot, question, opt.as_ref()),
+            rule => self.at_run_time(slot, query, rule, found.node_start, account),
         }
     }
 
@@ -286,8 +305,8 @@ impl Service<'_> {
     ) -> Verdict {
         let opt_reply = opt.map(|opt| self.opt(opt));
         let room = self.room(opt, opt_reply.as_ref());
-        let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(tail.rcode);
-        if tail.authoritative {
+        let mut reply = Reply::with_question(slot, &self.header, question.end).rcode(tail.head.rcode());
+        if tail.head.is_authoritative() {
             reply.set(flag::AA);
         }
         if question.end + tail.len() <= room {
@@ -298,24 +317,14 @@ impl Service<'_> {
         self.finish(reply, opt_reply.as_ref())
     }
 
-    /// Replies with an answer that is assembled at run time: aliases are followed.
     #[cold]
-    fn chain(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>) -> Verdict {
-        let opt_reply = opt.map(|opt| self.opt(opt));
-        let room = self.room(opt, opt_reply.as_ref());
-        let mut reply = Reply::with_question(slot, &self.header, question.end);
-        let over_tcp = self.arrival.transport != Transport::Udp;
-        let ending = dname::follow(&self.snapshot.answers, &mut reply, question, over_tcp, room);
-        if !ending.fits {
-            reply = Reply::with_question(slot, &self.header, question.end);
-            reply.set(flag::TC);
-        }
-        reply.set(flag::AA);
-        self.finish(reply.rcode(ending.rcode), opt_reply.as_ref())
-    }
-
-    #[cold]
-    fn refuse(&self, slot: &mut [u8], question: &Question, opt: Option<&Opt>, error: Option<u16>) -> Verdict {
+    pub(super) fn refuse(
+        &self,
+        slot: &mut [u8],
+        question: &Question,
+        opt: Option<&Opt>,
+        error: Option<u16>,
+    ) -> Verdict {
         let opt_reply = opt.map(|opt| OptReply { error, ..self.opt(opt) });
         let reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::REFUSED);
         self.finish(reply, opt_reply.as_ref())
@@ -374,7 +383,7 @@ impl Service<'_> {
         }
         let Query { question, opt, .. } = query;
         if question.qclass == class::IN {
-            let found = self.snapshot.answers.find(slot, HEADER_LEN, &question.name);
+            let found = self.snapshot.answers.find(slot, HEADER_LEN, question.name);
             account.zone = found.map(|found| found.zone);
         }
         let mut reply = Reply::with_question(slot, &self.header, question.end);
@@ -401,98 +410,6 @@ impl Service<'_> {
             Pace::Slip if self.cookie.is_some() => OVER_LIMIT_BADCOOKIE,
             Pace::Slip => OVER_LIMIT_TRUNCATED,
         }
-    }
-
-    /// Makes the cookie of the reply where cookies are on. Returns whether that of the query is well-formed,
-    /// or nobody looks at it.
-    #[inline(never)]
-    fn takes_cookie(&mut self, slot: &[u8], span: Span, account: &mut Account) -> bool {
-        let Some(cookies) = &self.snapshot.cookies else { return true };
-        let (at, len) = (usize::from(span.at), usize::from(span.len));
-        let is_well_formed = cookie::is_well_formed(len);
-        if is_well_formed {
-            let received = slot.get(at..at + len).unwrap_or_default();
-            let Arrival { peer, unix_time, .. } = *self.arrival;
-            let (cookie, standing) = cookies.secrets.answer(received, peer.ip(), unix_time);
-            account.cookie = Some(standing);
-            self.cookie = Some(cookie).filter(|_| !cookies.dry_run);
-        }
-        is_well_formed || cookies.dry_run
-    }
-
-    #[cold]
-    fn malformed_cookie(&self, slot: &mut [u8], question: &Question, opt: &Opt) -> Verdict {
-        let reply = Reply::with_question(slot, &self.header, question.end).rcode(rcode::FORMERR);
-        self.finish(reply, Some(&self.bare_opt(opt)))
-    }
-
-    /// A packet that is not a query.
-    #[cold]
-    fn reject(&mut self, slot: &mut [u8], reject: &Reject, account: &mut Account) -> Verdict {
-        let header = &{ self.header };
-        match *reject {
-            Reject::Opcode => self.finish(Reply::new(slot, header).rcode(rcode::NOTIMP), None),
-            Reject::Question => self.finish(Reply::new(slot, header).rcode(rcode::FORMERR), None),
-            Reject::QuestionAbsent(ref opt) => self.question_absent(slot, opt, account),
-            Reject::Update { question_end } => {
-                account.zone = self.zone_to_update(slot);
-                let rcode = match self.snapshot.update {
-                    UpdatePolicy::Refused => rcode::REFUSED,
-                    UpdatePolicy::Notimp => rcode::NOTIMP,
-                    UpdatePolicy::Drop => return Verdict::Drop,
-                };
-                self.finish(Reply::with_question(slot, header, question_end).rcode(rcode), None)
-            }
-            Reject::Records { question_end } => {
-                account.question = question_before(slot, question_end);
-                let reply = Reply::with_question(slot, header, question_end).rcode(rcode::FORMERR);
-                self.finish(reply, None)
-            }
-            Reject::Version { question_end, opt } => {
-                account.question = question_before(slot, question_end);
-                account.edns = Some(edns(&opt));
-                let mut reply = Reply::with_question(slot, header, question_end);
-                reply.opt(&OptReply { extended_rcode: (rcode::BADVERS >> 4) as u8, ..self.bare_opt(&opt) });
-                Verdict::Reply(reply.finish())
-            }
-        }
-    }
-
-    /// No question but an OPT. With a cookie in it, that is how a client asks for one (RFC 7873, section
-    /// 5.4).
-    #[cold]
-    fn question_absent(&mut self, slot: &mut [u8], opt: &Opt, account: &mut Account) -> Verdict {
-        account.edns = Some(edns(opt));
-        let is_sound = opt.cookie.is_none_or(|span| self.takes_cookie(slot, span, account));
-        let mut bare = !is_sound;
-        if self.arrival.pace != Pace::Within {
-            let over = self.over(account);
-            account.over_limit = Some(over as u8);
-            if over == OVER_LIMIT_DROPPED {
-                account.dropped = Some(DROPPED_RATE_LIMIT);
-                return Verdict::Drop;
-            }
-            // There is nothing to truncate: it is short without the options.
-            bare |= matches!(over, OVER_LIMIT_TRUNCATED | OVER_LIMIT_BADCOOKIE);
-        }
-        let reply = Reply::new(slot, &self.header);
-        let opt_reply = match bare {
-            true => self.bare_opt(opt),
-            false => self.opt(opt),
-        };
-        if self.cookie.is_none() {
-            return self.finish(reply.rcode(rcode::FORMERR), Some(&opt_reply));
-        }
-        match account.cookie {
-            Some(Standing::Expired | Standing::Unknown) => self.bad_cookie(reply, opt_reply),
-            _ => self.finish(reply, Some(&opt_reply)),
-        }
-    }
-
-    /// The zone that an update is for.
-    fn zone_to_update(&self, slot: &[u8]) -> Option<ZoneLabels> {
-        let name = Walk::new(slot, HEADER_LEN).ok()?;
-        Some(self.snapshot.answers.find(slot, HEADER_LEN, &name)?.zone)
     }
 
     /// The OPT that answers `opt`.
@@ -525,8 +442,7 @@ impl Service<'_> {
                 usize::from(opt.udp_size.min(self.snapshot.edns_udp_size)).max(UDP_LEN_MAX)
             }
         };
-        let cookie = if self.cookie.is_some() { COOKIE_OPTION_LEN } else { 0 };
-        whole - reply.map_or(0, OptReply::len) - cookie
+        whole - reply.map_or(0, OptReply::len) - self.inserted_len
     }
 
     /// Appends OPT and ends the reply.
@@ -544,12 +460,12 @@ impl Service<'_> {
         reply.finish()
     }
 
-    /// Appends OPT, with the cookie if there is one.
+    /// Appends OPT, with the client subnet and the cookie if there are any.
     #[inline]
     fn append(&self, reply: &mut Reply<'_>, opt: &OptReply<'_>) {
         reply.opt(opt);
-        if let Some(cookie) = &self.cookie {
-            reply.cookie(opt, cookie);
+        if self.inserted_len > 0 {
+            self.insert(reply, opt);
         }
     }
 
@@ -575,11 +491,6 @@ const fn split(rcode: u16, has_opt: bool) -> (u8, u8) {
 fn edns(opt: &Opt) -> Edns {
     let cookie = opt.cookie.map(|span| usize::from(span.len));
     Edns { version: opt.version, dnssec_ok: opt.dnssec_ok, nsid: opt.nsid, cookie }
-}
-
-/// Type and class of the question that ends at `end`.
-fn question_before(slot: &[u8], end: usize) -> Option<(u16, u16)> {
-    Some((u16_at(slot, end - 4)?, u16_at(slot, end - 2)?))
 }
 
 #[cfg(test)]

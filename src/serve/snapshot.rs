@@ -12,13 +12,17 @@ use super::networks::Networks;
 use crate::answer::{Answers, Extent};
 use crate::dns::consts::{POINTER, UDP_LEN_MAX, class, rtype};
 use crate::dns::cookie::Secrets;
-use crate::dns::edns::{COOKIE_OPTION_LEN, OPT_LEN};
+use crate::dns::edns::{COOKIE_OPTION_LEN, OPT_LEN, SUBNET_OPTION_LEN_MAX};
 use crate::dns::name::eq_ignore_case;
-use crate::limits::{EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, TEXT_LEN_MAX};
+use crate::limits::{
+    EDNS_UDP_SIZE_MAX, EDNS_UDP_SIZE_MIN, NSID_LEN_MAX, POOL_SERIES_MAX, POP_SERIES_MAX, TEXT_LEN_MAX,
+};
 use crate::policy::{Policy, Series};
 use crate::problem::Problem;
+use crate::stats::client::Tailored;
 use crate::stats::labels::Names;
-use crate::zone::{Service, ZoneSet};
+use crate::tailor::{Choice, Tailor};
+use crate::zone::{SpecialKind, ZoneSet};
 
 /// What a dynamic update (RFC 2136) gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +65,15 @@ impl Apps {
     }
 }
 
+/// Names that say who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityZone {
+    /// TTL of their answers, in seconds.
+    pub ttl: u32,
+    /// Whose PoP they tell, if one's: a pool that has every PoP and no name.
+    pub pool: Option<u16>,
+}
+
 /// What answers depend on besides the zones.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -86,18 +99,28 @@ pub struct Settings {
     pub policy: Policy,
     /// What the applications that rules speak of are, for those who run them.
     pub apps: Apps,
+    /// Which PoP a client gets. With it, even if there is no pool, client subnets are read and sent back.
+    pub tailor: Option<Arc<Tailor>>,
+    /// What the names that say who asks get.
+    pub identity_zone: Option<IdentityZone>,
+    /// A query below the name of beacons is answered over TCP alone: that proves who asks.
+    pub beacons_over_tcp: bool,
     /// The counters that applications have of their own, in the order of those: the application, and what it
     /// calls the counter.
     pub metrics: Vec<(String, String)>,
     /// The zones that are counted under a name of their own already, in the order of their counters: they
     /// keep their places.
     pub series: Vec<String>,
+    /// The pools that are counted under a name of their own already: they keep their places, too.
+    pub pools: Vec<String>,
+    /// And the PoPs.
+    pub pops: Vec<String>,
 }
 
 /// What shards serve from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub(super) answers: Answers,
+    pub(super) answers: Arc<Answers>,
     pub(super) edns_udp_size: u16,
     pub(super) nsid: Box<[u8]>,
     pub(super) chaos: Chaos,
@@ -105,6 +128,10 @@ pub struct Snapshot {
     pub(super) cookies: Option<Cookies>,
     pub(super) policy: Policy,
     apps: Apps,
+    pub(super) tailor: Option<Arc<Tailor>>,
+    pub(super) identity_zone: Option<IdentityZone>,
+    pub(super) beacons_over_tcp: bool,
+    tailored: TailoredLabels,
     /// The number of its publication.
     pub(super) serial: u32,
     rate_limit: Option<RateLimit>,
@@ -122,20 +149,23 @@ impl Snapshot {
     /// # Errors
     /// Answers that are too long all together; else settings out of their range, and an identity whose
     /// largest answer would not fit a datagram without EDNS: "should fit within a 512-octet DNS/UDP datagram"
-    /// (RFC 7534, section 3.5). OPT, NSID and cookie count, so TC is never set.
+    /// (RFC 7534, section 3.5). OPT, NSID, client subnet and cookie count, so TC is never set.
     pub fn new(zones: &ZoneSet, settings: Settings) -> Result<Self, Vec<Problem>> {
         let mut series = settings.series.clone();
         let (answers, extents) = Answers::compile(zones, &mut series).map_err(|problem| vec![problem])?;
         let with_cookie = settings.cookies.as_ref().is_some_and(|cookies| !cookies.dry_run);
         let cookie_len = if with_cookie { COOKIE_OPTION_LEN } else { 0 };
-        let opt_len = OPT_LEN + 4 + settings.nsid.len() + cookie_len;
+        let subnet_len = if settings.tailor.is_some() { SUBNET_OPTION_LEN_MAX } else { 0 };
+        let opt_len = OPT_LEN + 4 + settings.nsid.len() + subnet_len + cookie_len;
         let mut problems = settings.problems();
-        let identity = extents.iter().filter(|extent| extent.service == Service::Hostname);
-        problems.extend(identity.filter_map(|extent| too_long(extent, opt_len)));
+        problems.extend(extents.iter().filter_map(|extent| too_long(extent, opt_len)));
         if !problems.is_empty() {
             return Err(problems);
         }
         let Series { rules, servers, apps } = settings.policy.series();
+        let (mut pools, mut pops) = (settings.pools, settings.pops);
+        let tailored = TailoredLabels::new(settings.tailor.as_deref(), &mut pools, &mut pops);
+        let has_beacons = zones.specials.iter().any(|special| special.kind == SpecialKind::Beacon);
         let names = Names {
             zones: series,
             addresses: settings.listeners.iter().map(SocketAddr::to_string).collect(),
@@ -143,9 +173,12 @@ impl Snapshot {
             servers: servers.clone(),
             apps: apps.clone(),
             metrics: settings.metrics,
+            pools,
+            pops,
+            have_clients: settings.tailor.is_some() || has_beacons,
         };
         Ok(Self {
-            answers,
+            answers: Arc::new(answers),
             edns_udp_size: settings.edns_udp_size,
             nsid: settings.nsid.into(),
             chaos: Chaos::new(&settings.node, settings.version.as_deref()),
@@ -153,6 +186,10 @@ impl Snapshot {
             cookies: settings.cookies,
             policy: settings.policy,
             apps: settings.apps,
+            tailor: settings.tailor,
+            identity_zone: settings.identity_zone,
+            beacons_over_tcp: settings.beacons_over_tcp,
+            tailored,
             serial: 0,
             rate_limit: settings.rate_limit.as_ref().map(RateLimit::new),
             drop: Some(Networks::new(&settings.drop)).filter(|drop| !drop.is_empty()),
@@ -166,6 +203,35 @@ impl Snapshot {
     #[must_use]
     pub fn apps(&self) -> &Apps {
         &self.apps
+    }
+
+    /// Which PoP a client gets, where answers depend on that.
+    #[must_use]
+    pub fn tailor(&self) -> Option<&Arc<Tailor>> {
+        self.tailor.as_ref()
+    }
+
+    /// What the names that say who asks get.
+    #[must_use]
+    pub fn identity_zone(&self) -> Option<&IdentityZone> {
+        self.identity_zone.as_ref()
+    }
+
+    /// The same with other maps.
+    #[must_use]
+    pub fn with_tailor(&self, tailor: Arc<Tailor>) -> Self {
+        Self { tailor: Some(tailor), ..self.clone() }
+    }
+
+    /// How a choice of a pool is counted.
+    pub(super) fn tailored(&self, pool: u16, choice: &Choice) -> Tailored {
+        Tailored {
+            pool: self.tailored.pools.get(usize::from(pool)).copied().unwrap_or(POOL_SERIES_MAX as u8),
+            pop: self.tailored.pops.get(usize::from(choice.pop)).copied().unwrap_or(POP_SERIES_MAX as u8),
+            layer: choice.layer as u8,
+            is_all_down: choice.is_all_down,
+            place: pool,
+        }
     }
 
     /// What zones and addresses are called where they are counted.
@@ -223,6 +289,7 @@ impl Snapshot {
     }
 
     /// The networks that get nothing, if there are any.
+    #[inline]
     #[must_use]
     pub fn dropped_networks(&self) -> Option<&Networks> {
         self.drop.as_ref()
@@ -240,12 +307,45 @@ impl Snapshot {
         self.cookies.as_ref().is_some_and(|cookies| !cookies.dry_run)
     }
 
+    /// Whether some listener may have this port: few have, often one, and clients rarely use it.
+    #[inline]
+    pub(super) fn may_listen_on(&self, port: u16) -> bool {
+        self.ports & port_bit(port) != 0
+    }
+
     /// Whether `peer` is one of our own listeners.
     #[inline]
     pub(super) fn is_listener(&self, peer: &SocketAddr) -> bool {
-        // Few ports, often one, and clients rarely use them: a cheap test before the addresses.
-        self.ports & port_bit(peer.port()) != 0
+        self.may_listen_on(peer.port())
             && self.listeners.iter().any(|own| own.port() == peer.port() && own.ip() == peer.ip())
+    }
+}
+
+/// How pools and PoPs are counted, by their places in the configuration.
+#[derive(Clone, Debug, Default)]
+struct TailoredLabels {
+    pools: Vec<u8>,
+    pops: Vec<u8>,
+}
+
+impl TailoredLabels {
+    /// Those that have a counter already keep it; new ones are added to them as long as there is room.
+    fn new(tailor: Option<&Tailor>, pools: &mut Vec<String>, pops: &mut Vec<String>) -> Self {
+        let Some(tailor) = tailor else { return Self::default() };
+        let place = |counted: &mut Vec<String>, max: usize, name: &str| {
+            let known = counted.iter().position(|known| known == name);
+            known.unwrap_or_else(|| {
+                if counted.len() == max {
+                    return max;
+                }
+                counted.push(name.to_owned());
+                counted.len() - 1
+            }) as u8
+        };
+        Self {
+            pools: tailor.pool_names().map(|name| place(pools, POOL_SERIES_MAX, name)).collect(),
+            pops: tailor.pop_names().map(|name| place(pops, POP_SERIES_MAX, name)).collect(),
+        }
     }
 }
 
@@ -295,7 +395,7 @@ fn problem(message: String) -> Problem {
 }
 
 /// The answers in class CH (RFC 4892): one TXT record, TTL 0.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Chaos {
     node: Vec<u8>,
     version: Option<Vec<u8>>,
@@ -304,6 +404,11 @@ pub(super) struct Chaos {
 impl Chaos {
     fn new(node: &str, version: Option<&str>) -> Self {
         Self { node: text_record(node), version: version.map(text_record) }
+    }
+
+    /// The name of the node.
+    pub(super) fn node(&self) -> &[u8] {
+        &self.node[TEXT_AT..]
     }
 
     /// The record for a name in wire form, if it has one.
@@ -318,6 +423,9 @@ impl Chaos {
         }
     }
 }
+
+/// Where the text of a [`text_record`] stands: after owner, type, class, TTL and two lengths.
+const TEXT_AT: usize = 13;
 
 /// A TXT record of class CH whose owner is the question's name, at offset 12.
 fn text_record(text: &str) -> Vec<u8> {
@@ -335,8 +443,9 @@ fn text_record(text: &str) -> Vec<u8> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::dns::name::Name;
     use crate::limits::ZONE_SERIES_MAX;
-    use crate::zone::{self, Identity, ZoneOptions};
+    use crate::zone::{self, Identity, Record, Service, Special, Zone, ZoneOptions};
 
     pub(crate) fn snapshot(
         change: impl FnOnce(&mut Identity, &mut Settings),
@@ -353,22 +462,41 @@ pub(crate) mod tests {
             drop: Vec::new(),
             policy: Policy::default(),
             apps: Apps::default(),
+            tailor: None,
+            identity_zone: None,
+            beacons_over_tcp: false,
             metrics: Vec::new(),
             listeners: Vec::new(),
             series: Vec::new(),
+            pools: Vec::new(),
+            pops: Vec::new(),
         };
         change(&mut identity, &mut settings);
-        let options = ZoneOptions {
-            direct: true,
-            dname: true,
-            special_use: true,
-            dir: None,
-            entries: Vec::new(),
-            identity,
-        };
+        let options =
+            ZoneOptions { direct: true, dname: true, special_use: true, identity, ..ZoneOptions::default() };
         let zones = zone::load(&options).unwrap();
         let messages = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
         Snapshot::new(&zones, settings).map_err(messages)
+    }
+
+    /// A node whose zone t says who asks.
+    pub(crate) fn identity(change: impl FnOnce(&mut Settings)) -> Snapshot {
+        let name = Name::from_wire(b"\x01t\0").unwrap();
+        let record =
+            |rtype, rdata: &[u8]| Record { owner: name.clone(), rtype, ttl: 60, rdata: rdata.to_vec() };
+        let records = vec![
+            record(rtype::SOA, &[b"\x01t\0\x01t\0", &[0; 20][..]].concat()),
+            record(rtype::NS, b"\x01t\0"),
+        ];
+        let zones = vec![Zone::new(&name, Service::Configured, &records)];
+        let specials = vec![Special { name, is_wildcard: false, kind: SpecialKind::Identity }];
+        let mut settings = None;
+        snapshot(|_, given| {
+            change(given);
+            settings = Some(given.clone());
+        })
+        .unwrap();
+        Snapshot::new(&ZoneSet { zones, specials, ..ZoneSet::default() }, settings.unwrap()).unwrap()
     }
 
     /// A snapshot whose NSID is `name`.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::job::{UNROUTED, Way};
 use super::snapshot::tests::snapshot;
 use super::snapshot::{Cookies, Settings, Snapshot};
-use super::{Verdict, answer_code, complete, fallback, native, serve, truncated};
+use super::{Made, Verdict, answer_code, complete, fallback, native, serve, truncated};
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::dns::consts::{class, flag, rcode, rtype};
 use crate::dns::cookie::{Secret, Secrets};
@@ -402,6 +402,10 @@ fn message(flags: u16, question: &[u8], records: &[u8], counts: [u16; 3]) -> Vec
     [&message[..], question, records].concat()
 }
 
+fn made(message: &[u8], rcode: u16, error: Option<u16>) -> Made<'_> {
+    Made { message, rcode, error, knows_subnet: false }
+}
+
 /// A PTR record whose owner and data point to the question's name.
 fn record() -> Vec<u8> {
     [&[0xC0, 12][..], &[0, 12, 0, 1, 0, 0, 0, 60], &[0, 7], b"\x04host", &[0xC0, 14]].concat()
@@ -416,17 +420,17 @@ fn a_message_from_elsewhere_is_completed_as_ours() {
     let theirs = question("1.2.0.10.in-addr.ARPA", rtype::PTR, class::IN);
     let response = message(flag::AA | flag::RA | 0x0040, &theirs, &record(), [1, 0, 0]);
     let (arrival, mut out) = (arrival(UDP), vec![0xEE; SLOT_PAYLOAD_LEN]);
-    let len = complete(&node, &arrival, &asked, &response, 0, None, &mut out);
+    let len = complete(&node, &arrival, &asked, &made(&response, 0, None), &mut out);
     // RD and CD are the client's; AA and RA the message's; Z is nobody's. Without RA there is no CD.
     let flags = flag::QR | flag::AA | flag::RD | flag::RA | flag::CD;
     let head = [&asked[..2], &flags.to_be_bytes(), &[0, 1, 0, 1, 0, 0, 0, 0]].concat();
     assert_eq!(out[..len], [&head[..], &asked[12..], &record()].concat());
     let authoritative = message(flag::AA, &theirs, &record(), [1, 0, 0]);
-    complete(&node, &arrival, &asked, &authoritative, 0, None, &mut out);
+    complete(&node, &arrival, &asked, &made(&authoritative, 0, None), &mut out);
     assert_eq!(out[2..4], (flag::QR | flag::AA | flag::RD).to_be_bytes());
     // With OPT, all that it asks for, and an extended error.
     let asked = with_opt(query(OURS, rtype::PTR), 1232, &[&NSID[..], &COOKIE].concat());
-    let len = complete(&node, &arrival, &asked, &response, 0, Some(3), &mut out);
+    let len = complete(&node, &arrival, &asked, &made(&response, 0, Some(3)), &mut out);
     let question_end = 12 + theirs.len();
     assert_eq!(out[10..12], [0, 1]);
     assert_eq!(out[question_end..question_end + record().len()], record());
@@ -437,9 +441,9 @@ fn a_message_from_elsewhere_is_completed_as_ours() {
     assert_eq!(opt[11..11 + options.len()], options);
     assert_eq!(usize::from(opt[10]), opt.len() - 11);
     // High bits of a response code have their place there, or there are none.
-    complete(&node, &arrival, &asked, &response, 0x123, None, &mut out);
+    complete(&node, &arrival, &asked, &made(&response, 0x123, None), &mut out);
     assert_eq!((out[3] & 0xF, out[question_end + record().len() + 5]), (3, 0x12));
-    complete(&node, &arrival, &query(OURS, rtype::PTR), &response, 0x123, None, &mut out);
+    complete(&node, &arrival, &query(OURS, rtype::PTR), &made(&response, 0x123, None), &mut out);
     assert_eq!(out[3] & 0xF, rcode::SERVFAIL);
 }
 
@@ -450,7 +454,7 @@ fn what_a_client_cannot_take_is_left_out_whole() {
     let mut out = vec![0; TCP_REPLY_LEN_MAX];
     let mut lens = |transport, packet: &[u8], records: usize| {
         let response = message(flag::RA, &theirs, &record().repeat(records), [records as u16, 0, 0]);
-        let len = complete(&node, &arrival(transport), packet, &response, 0, None, &mut out);
+        let len = complete(&node, &arrival(transport), packet, &made(&response, 0, None), &mut out);
         assert_eq!(out[..2], packet[..2]);
         let cut = out[2] & 2 != 0;
         let counted = usize::from(u16::from_be_bytes([out[6], out[7]]));
@@ -493,7 +497,7 @@ fn a_message_with_another_question_is_none() {
         vec![0; 11],
         Vec::new(),
     ] {
-        let len = complete(&node, &arrival(UDP), &asked, &response, 0, None, &mut out);
+        let len = complete(&node, &arrival(UDP), &asked, &made(&response, 0, None), &mut out);
         assert_eq!((len, out[3] & 0xF), (asked.len(), rcode::SERVFAIL), "{response:02x?}");
         assert_eq!(out[6..12], [0; 6]);
     }
@@ -549,7 +553,7 @@ fn random_bytes_make_replies_or_nothing() {
         };
         let code = random.below(4096) as u16;
         let error = (random.below(2) == 0).then_some(22);
-        let len = complete(&node, &arrival, &packet, &response, code, error, &mut slot);
+        let len = complete(&node, &arrival, &packet, &made(&response, code, error), &mut slot);
         completed += usize::from(is_reply(&slot, len) && slot[6..8] != [0, 0]);
         cut += usize::from(len > 12 && slot[2] & 2 != 0);
         let len = answer_code(&node, &arrival, &packet, code, error, &mut slot);

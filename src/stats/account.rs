@@ -1,17 +1,19 @@
 //! What is known of one packet. It is filled while the packet is answered, and posted to the counters when
 //! its fate is sealed: a cap on errors has its say after the answer.
 
+use super::client::Client;
 use super::counters::{
-    DROPPED, PROBES, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
-    QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID, QUERIES_OVERSIZE, QUERIES_RD,
-    QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, RULE_HITS,
-    RULE_WOULD, SERVER_COOKIES, TRUNCATED, Tally, UPDATES,
+    Counters, DROPPED, PROBES, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE,
+    QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_NSID,
+    QUERIES_OVERSIZE, QUERIES_RD, QUERY_BYTES, QUERY_SIZES, REPLY_BYTES, REPLY_SIZES, RESPONSES,
+    RESPONSES_BY_TRANSPORT, RULE_HITS, RULE_WOULD, SERVER_COOKIES, TRUNCATED, UPDATES,
 };
+use super::kinds::Kind;
 use super::labels::{
-    DROPPED_UPDATE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN, RULE, SERVICE_OTHER, SIZE_BIN_LEN,
-    class_value, cookie_value, rcode_value, type_value,
+    ADDRESS, DROPPED_UPDATE, QUERY_BIN, RCODE_BADCOOKIE, RCODE_BADVERS, REPLY_BIN, RULE, SERVICE_OTHER,
+    SIZE_BIN_LEN, class_value, cookie_value, rcode_value, type_value,
 };
-use crate::dns::consts::{flag, opcode};
+use crate::dns::consts::{flag, opcode, rcode};
 use crate::dns::cookie::Standing;
 use crate::limits::QUERY_LEN_MAX;
 
@@ -67,12 +69,12 @@ impl Ruled {
     }
 
     #[cold]
-    fn post(&self, tally: &mut Tally) {
+    fn post(&self, counters: &Counters) {
         for (set, family) in [(&self.hits, RULE_HITS), (&self.would, RULE_WOULD)] {
             for (at, word) in set.iter().enumerate() {
                 let mut left = *word;
                 while left != 0 {
-                    tally.count(family.at([at * 64 + left.trailing_zeros() as usize]));
+                    counters.count(family.at([at * 64 + left.trailing_zeros() as usize]));
                     left &= left - 1;
                 }
             }
@@ -87,10 +89,13 @@ pub struct Account {
     pub transport: usize,
     /// A value of [`FAMILY`](super::labels::FAMILY).
     pub family: usize,
-    /// A value of [`ADDRESS`](super::labels::ADDRESS).
+    /// A value of [`ADDRESS`].
     pub listener: usize,
     /// Bytes of the query.
     pub len: usize,
+    /// It is a usual query (see [`Kind`]), without a cookie, for a zone of ours, and is answered: of what can
+    /// be said of it below, zone, question and EDNS are, and nothing else.
+    pub is_usual: bool,
     /// It came from the address that it was sent to: a probe of this node, which is not what the public asks.
     pub is_probe: bool,
     /// It was not a query, by a value of [`DROPPED`](super::labels::DROPPED).
@@ -112,6 +117,8 @@ pub struct Account {
     pub zone: Option<ZoneLabels>,
     /// What rules have said of it, where any was asked.
     pub ruled: Option<Ruled>,
+    /// What is known of the client, where it sent a subnet or its answer depends on it.
+    pub client: Option<Client>,
 }
 
 impl Account {
@@ -119,72 +126,103 @@ impl Account {
     /// alone. Without a reply a packet is counted as dropped alone, but for an update, which is a query that
     /// the configuration leaves unanswered.
     #[inline]
-    pub fn post(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
-        match &self.ruled {
-            None => self.post_with::<false>(reply, tally),
-            Some(ruled) => self.post_ruled(ruled, reply, tally),
+    pub fn post(&self, reply: Option<&[u8]>, counters: &Counters) -> bool {
+        if self.is_usual
+            && let (Some(reply), Some(zone), Some((qtype, _))) = (reply, self.zone, self.question)
+        {
+            self.post_usual(reply, zone, qtype, counters);
+            return true;
         }
+        match &self.ruled {
+            None => self.post_with::<false>(reply, counters),
+            Some(ruled) => self.post_ruled(ruled, reply, counters),
+        }
+    }
+
+    /// The same for a usual query.
+    #[inline(always)]
+    fn post_usual(&self, reply: &[u8], zone: ZoneLabels, qtype: u16, counters: &Counters) {
+        let (transport, edns) = (self.transport & 1, self.edns.as_ref());
+        counters.count_kind(Kind {
+            service: usize::from(zone.service),
+            transport,
+            family: self.family & 1,
+            recursion_desired: self.recursion_desired,
+            edns: edns.map_or(0, |edns| 1 + usize::from(edns.dnssec_ok)),
+            cookie: 0,
+            is_nxdomain: reply.get(3).is_some_and(|flags| flags & 0xF == rcode::NXDOMAIN),
+        });
+        counters.count(QUERIES_BY_ZONE.at([usize::from(zone.zone)]));
+        counters.count(QUERIES_BY_ADDRESS.at([self.listener & (ADDRESS.len - 1)]));
+        counters.count(QUERIES_BY_TYPE.at([type_value(qtype)]));
+        counters.add(QUERY_BYTES.at([transport]), self.len as u32);
+        counters.count(QUERY_SIZES.at([transport, (self.len / SIZE_BIN_LEN).min(QUERY_BIN.len - 1)]));
+        counters.add(REPLY_BYTES.at([transport]), reply.len() as u32);
+        counters.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));
     }
 
     /// The same for a query that rules were asked about.
     #[cold]
     #[inline(never)]
-    fn post_ruled(&self, ruled: &Ruled, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
-        ruled.post(tally);
-        self.post_with::<true>(reply, tally)
+    fn post_ruled(&self, ruled: &Ruled, reply: Option<&[u8]>, counters: &Counters) -> bool {
+        ruled.post(counters);
+        self.post_with::<true>(reply, counters)
     }
 
     #[inline(always)]
-    fn post_with<const IS_RULED: bool>(&self, reply: Option<&[u8]>, tally: &mut Tally) -> bool {
+    fn post_with<const IS_RULED: bool>(&self, reply: Option<&[u8]>, counters: &Counters) -> bool {
         if let Some(reason) = self.dropped {
-            tally.count(DROPPED.at([reason]));
+            counters.count(DROPPED.at([reason]));
             return false;
         }
         if self.is_probe {
-            tally.count(PROBES.at([self.transport, self.family]));
+            counters.count(PROBES.at([self.transport, self.family]));
             return false;
         }
-        self.post_query(tally);
+        self.post_query(counters);
         match reply {
-            Some(reply) => self.post_reply::<IS_RULED>(reply, tally),
-            None => tally.count(DROPPED.at([DROPPED_UPDATE])),
+            Some(reply) => self.post_reply::<IS_RULED>(reply, counters),
+            None => counters.count(DROPPED.at([DROPPED_UPDATE])),
         }
         true
     }
 
     #[inline]
-    fn post_query(&self, tally: &mut Tally) {
+    fn post_query(&self, counters: &Counters) {
         let Self { transport, family, .. } = *self;
         let service = self.zone.map_or(SERVICE_OTHER, |zone| usize::from(zone.service));
-        tally.count(QUERIES.at([service, transport, family]));
-        tally.count(QUERIES_BY_ADDRESS.at([self.listener]));
-        tally.count(QUERIES_BY_OPCODE.at([usize::from(self.opcode)]));
-        tally.add(QUERY_BYTES.at([transport]), self.len as u32);
-        tally.count(QUERY_SIZES.at([transport, (self.len / SIZE_BIN_LEN).min(QUERY_BIN.len - 1)]));
-        tally.add(QUERIES_OVERSIZE.at([]), u32::from(self.len > QUERY_LEN_MAX));
-        tally.add(QUERIES_RD.at([]), u32::from(self.recursion_desired));
+        counters.count(QUERIES.at([service, transport, family]));
+        counters.count(QUERIES_BY_ADDRESS.at([self.listener]));
+        counters.count(QUERIES_BY_OPCODE.at([usize::from(self.opcode)]));
+        counters.add(QUERY_BYTES.at([transport]), self.len as u32);
+        counters.count(QUERY_SIZES.at([transport, (self.len / SIZE_BIN_LEN).min(QUERY_BIN.len - 1)]));
+        counters.add(QUERIES_OVERSIZE.at([]), u32::from(self.len > QUERY_LEN_MAX));
+        counters.add(QUERIES_RD.at([]), u32::from(self.recursion_desired));
         if let Some(ZoneLabels { zone, .. }) = self.zone {
             let family = if self.opcode == opcode::UPDATE { UPDATES } else { QUERIES_BY_ZONE };
-            tally.count(family.at([usize::from(zone)]));
+            counters.count(family.at([usize::from(zone)]));
         }
         if let Some((qtype, qclass)) = self.question {
-            tally.count(QUERIES_BY_TYPE.at([type_value(qtype)]));
-            tally.count(QUERIES_BY_CLASS.at([class_value(qclass)]));
+            counters.count(QUERIES_BY_TYPE.at([type_value(qtype)]));
+            counters.count(QUERIES_BY_CLASS.at([class_value(qclass)]));
         }
         if let Some(edns) = self.edns {
-            tally.count(QUERIES_EDNS.at([usize::from(edns.version > 0)]));
+            counters.count(QUERIES_EDNS.at([usize::from(edns.version > 0)]));
             if edns.dnssec_ok {
-                tally.count(QUERIES_DO.at([]));
+                counters.count(QUERIES_DO.at([]));
             }
             if edns.nsid {
-                tally.count(QUERIES_NSID.at([]));
+                counters.count(QUERIES_NSID.at([]));
             }
             if let Some(len) = edns.cookie {
-                tally.count(QUERIES_COOKIE.at([cookie_value(len)]));
+                counters.count(QUERIES_COOKIE.at([cookie_value(len)]));
                 if let Some(standing) = self.cookie {
-                    tally.count(SERVER_COOKIES.at([standing as usize]));
+                    counters.count(SERVER_COOKIES.at([standing as usize]));
                 }
             }
+        }
+        if let Some(client) = &self.client {
+            client.post(counters);
         }
     }
 
@@ -205,15 +243,15 @@ impl Account {
     }
 
     #[inline]
-    fn post_reply<const IS_RULED: bool>(&self, reply: &[u8], tally: &mut Tally) {
+    fn post_reply<const IS_RULED: bool>(&self, reply: &[u8], counters: &Counters) {
         let Self { transport, family, .. } = *self;
         let flags = reply.get(2..4).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
-        tally.count(RESPONSES.at([self.rcode::<IS_RULED>(flags)]));
-        tally.count(RESPONSES_BY_TRANSPORT.at([transport, family]));
-        tally.add(REPLY_BYTES.at([transport]), reply.len() as u32);
-        tally.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));
+        counters.count(RESPONSES.at([self.rcode::<IS_RULED>(flags)]));
+        counters.count(RESPONSES_BY_TRANSPORT.at([transport, family]));
+        counters.add(REPLY_BYTES.at([transport]), reply.len() as u32);
+        counters.count(REPLY_SIZES.at([transport, (reply.len() / SIZE_BIN_LEN).min(REPLY_BIN.len - 1)]));
         if flags & flag::TC != 0 {
-            tally.count(TRUNCATED.at([]));
+            counters.count(TRUNCATED.at([]));
         }
     }
 }
@@ -222,7 +260,7 @@ impl Account {
 mod tests {
     use super::*;
     use crate::dns::consts::rcode;
-    use crate::stats::counters::{Counters, Totals};
+    use crate::stats::counters::Totals;
 
     #[test]
     fn a_reply_is_counted_by_its_whole_response_code() {
@@ -238,10 +276,8 @@ mod tests {
             (Account { ruled, ..Account::default() }, 1, 17),
         ];
         for (account, low, expected) in replies {
-            let mut tally = Tally::default();
-            account.post(Some(&[0, 0, 0x80, low, 0, 0, 0, 0, 0, 0, 0, 0]), &mut tally);
             let (counters, mut totals) = (Counters::default(), Totals::default());
-            counters.fold(&mut tally);
+            account.post(Some(&[0, 0, 0x80, low, 0, 0, 0, 0, 0, 0, 0, 0]), &counters);
             counters.read(&mut totals);
             let place = RESPONSES.at([rcode_value(expected)]);
             assert_eq!((totals.get(place), totals.sum(RESPONSES)), (1, 1), "{expected}");

@@ -1,18 +1,19 @@
 //! Counters: one block for each thread that counts, written by that thread alone, and read by anybody. What
 //! they are is in [`families`](super::families).
 //!
-//! A thread counts into a [`Tally`] and folds it once per batch into its [`Counters`] with plain loads and
-//! stores: it is the only writer, so no addition needs to be atomic. Nobody resets; whoever wants a rate
-//! keeps what he read before.
+//! A thread counts with plain loads and stores: it is the only writer, so no addition needs to be atomic.
+//! Nobody resets; whoever wants a rate keeps what he read before. Usual queries are counted by
+//! [`kind`](super::kinds), and spread over the families when they are read.
 //!
 //! The families of the platform stand apart, at the end of the block: they are many times as many counters as
-//! the others, and most nodes have no rule. They take no memory and no look in a fold until one counts, and a
-//! type of their own ([`OfPlatform`]) tells them from the others without a test for each count.
+//! the others, and most nodes have no rule. They take no memory until one counts, and a type of their own
+//! ([`OfPlatform`]) tells them from the others without a test for each count.
 
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use super::families::*;
+use super::kinds::{KINDS, Kind};
 use crate::sys::Zeroed;
 
 impl Family {
@@ -28,8 +29,8 @@ pub trait Place: Copy {
     /// Its place in a block.
     fn index(self) -> usize;
 
-    /// Adds to it in a tally.
-    fn add_to(self, tally: &mut Tally, count: u32);
+    /// Adds to it. For the owner of the counters alone.
+    fn add_to(self, counters: &Counters, count: u32);
 }
 
 impl Place for usize {
@@ -39,9 +40,8 @@ impl Place for usize {
     }
 
     #[inline(always)]
-    fn add_to(self, tally: &mut Tally, count: u32) {
-        tally.counts.0[self] += count;
-        tally.touched[self / 64] |= u64::from(count > 0) << (self % 64);
+    fn add_to(self, counters: &Counters, count: u32) {
+        raise(&counters.of_all[self], count);
     }
 }
 
@@ -51,14 +51,17 @@ impl Place for PlatformPlace {
     }
 
     #[inline]
-    fn add_to(self, tally: &mut Tally, count: u32) {
-        let (word, is_touched) = (self.0 / 64, u64::from(count > 0));
-        // Counters of guests: nobody knows what these add until the next fold.
-        let tallied = &mut tally.of_platform[self.0];
-        *tallied = tallied.saturating_add(count);
-        tally.touched_of_platform[word] |= is_touched << (self.0 % 64);
-        tally.touched_words[word / 64] |= is_touched << (word % 64);
+    fn add_to(self, counters: &Counters, count: u32) {
+        if count > 0 {
+            counters.has_platform.store(true, Ordering::Relaxed);
+            raise(&counters.of_platform[self.0], count);
+        }
     }
+}
+
+#[inline(always)]
+fn raise(counter: &AtomicU64, count: u32) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count.into()), Ordering::Relaxed);
 }
 
 /// The counters of a family of which nothing was counted.
@@ -68,6 +71,8 @@ static NOTHING: [u64; FAMILY_LEN_MAX] = [0; FAMILY_LEN_MAX];
 #[repr(align(128))]
 pub struct Counters {
     of_all: [AtomicU64; COUNTERS_OF_ALL],
+    /// Usual queries, by the index of their kind.
+    kinds: [AtomicU64; KINDS],
     of_platform: Zeroed<AtomicU64>,
     /// Any of the platform has counted.
     has_platform: AtomicBool,
@@ -78,27 +83,11 @@ pub struct Counters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totals(Vec<u64>);
 
-/// What one thread has counted since the last fold.
-#[derive(Debug)]
-pub struct Tally {
-    counts: Box<Counts>,
-    /// A bit for each counter that is not 0.
-    touched: [u64; COUNTERS_OF_ALL.div_ceil(64)],
-    /// A bit for each word of `touched_of_platform` that is not 0.
-    touched_words: [u64; WORDS_OF_PLATFORM.div_ceil(64)],
-    touched_of_platform: [u64; WORDS_OF_PLATFORM],
-    of_platform: Zeroed<u32>,
-}
-
-/// As far from anybody else's as [`Counters`]: one thread makes the tallies of all shards, side by side.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Counts([u32; COUNTERS_OF_ALL]);
-
 impl Default for Counters {
     fn default() -> Self {
         Self {
             of_all: std::array::from_fn(|_| AtomicU64::new(0)),
+            kinds: std::array::from_fn(|_| AtomicU64::new(0)),
             of_platform: Zeroed::new(COUNTERS_OF_PLATFORM),
             has_platform: AtomicBool::new(false),
         }
@@ -111,31 +100,26 @@ impl Counters {
         size_of::<Self>() + Zeroed::<AtomicU64>::memory_len(COUNTERS_OF_PLATFORM)
     }
 
-    /// Adds a tally and empties it. Only the owner may call this: there is no lock and no atomic addition.
-    pub fn fold(&self, tally: &mut Tally) {
-        for (word, touched) in tally.touched.iter_mut().enumerate() {
-            fold_word(word, touched, &mut tally.counts.0, &self.of_all);
-        }
-        if tally.touched_words != [0; _] {
-            self.fold_platform(tally);
-        }
+    /// Counts one. For the owner alone: there is no lock and no atomic addition.
+    #[inline]
+    pub fn count(&self, at: impl Place) {
+        self.add(at, 1);
     }
 
-    #[inline(never)]
-    fn fold_platform(&self, tally: &mut Tally) {
-        self.has_platform.store(true, Ordering::Relaxed);
-        for (number, words) in tally.touched_words.iter_mut().enumerate() {
-            while *words != 0 {
-                let word = number * 64 + words.trailing_zeros() as usize;
-                *words &= *words - 1;
-                let touched = &mut tally.touched_of_platform[word];
-                fold_word(word, touched, &mut tally.of_platform, &self.of_platform);
-            }
-        }
+    /// Counts several. For the owner alone.
+    #[inline]
+    pub fn add(&self, at: impl Place, count: u32) {
+        at.add_to(self, count);
     }
 
-    /// Takes over what was counted elsewhere, in all. Only the owner may call this, and never
-    /// [`fold`](Self::fold).
+    /// Counts a usual query of this kind. For the owner alone.
+    #[inline(always)]
+    pub(super) fn count_kind(&self, kind: Kind) {
+        raise(&self.kinds[kind.index()], 1);
+    }
+
+    /// Takes over what was counted elsewhere, in all. Only the owner may call this, and it
+    /// counts nothing itself.
     pub fn take_over(&self, totals: &Totals) {
         let (of_all, of_platform) = totals.0.split_at(COUNTERS_OF_ALL);
         for (counter, total) in self.of_all.iter().zip(of_all) {
@@ -157,18 +141,12 @@ impl Counters {
         for (total, counter) in totals.0.iter_mut().zip(self.of_all.iter().chain(&*self.of_platform)) {
             *total += counter.load(Ordering::Relaxed);
         }
-    }
-}
-
-/// Adds the counts of which `touched`, the word of this number, has a bit.
-#[inline(always)]
-fn fold_word(word: usize, touched: &mut u64, counts: &mut [u32], counters: &[AtomicU64]) {
-    while *touched != 0 {
-        let at = word * 64 + touched.trailing_zeros() as usize;
-        *touched &= *touched - 1;
-        let counter = &counters[at];
-        let count = u64::from(std::mem::take(&mut counts[at]));
-        counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        for (index, counter) in self.kinds.iter().enumerate() {
+            let queries = counter.load(Ordering::Relaxed);
+            if queries > 0 {
+                totals.add_kind(Kind::of(index), queries);
+            }
+        }
     }
 }
 
@@ -208,6 +186,11 @@ impl Totals {
         }
     }
 
+    /// Adds usual queries of a kind to the families that count them.
+    pub fn add_kind(&mut self, kind: Kind, queries: u64) {
+        kind.places().for_each(|place| self.add(place, queries));
+    }
+
     /// What is in these and was not in `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
@@ -222,53 +205,18 @@ impl Totals {
     }
 }
 
-impl Default for Tally {
-    fn default() -> Self {
-        Self {
-            counts: Box::new(Counts([0; COUNTERS_OF_ALL])),
-            touched: [0; _],
-            touched_words: [0; _],
-            touched_of_platform: [0; _],
-            of_platform: Zeroed::new(COUNTERS_OF_PLATFORM),
-        }
-    }
-}
-
-impl Tally {
-    /// Bytes of one.
-    pub(super) fn memory_len() -> usize {
-        size_of::<Self>() + size_of::<Counts>() + Zeroed::<u32>::memory_len(COUNTERS_OF_PLATFORM)
-    }
-
-    /// Counts one.
-    #[inline]
-    pub fn count(&mut self, at: impl Place) {
-        self.add(at, 1);
-    }
-
-    /// Counts several.
-    #[inline]
-    pub fn add(&mut self, at: impl Place, count: u32) {
-        at.add_to(self, count);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn folding_adds_and_empties() {
+    fn what_is_counted_is_read_where_it_stands() {
         let counters = Counters::default();
-        let mut tally = Tally::default();
         let last = COUNTERS_OF_ALL - 1;
-        tally.count(0);
-        tally.add(last, 5);
-        tally.add(1, 0);
-        counters.fold(&mut tally);
-        counters.fold(&mut tally);
-        tally.count(last);
-        counters.fold(&mut tally);
+        counters.count(0);
+        counters.add(last, 5);
+        counters.add(1, 0);
+        counters.count(last);
         let mut totals = Totals::default();
         counters.read(&mut totals);
         counters.read(&mut totals);
@@ -277,19 +225,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_platform_counts_is_folded_where_it_stands() {
+    fn what_the_platform_counts_is_read_where_it_stands() {
         let places = [RULE_HITS.at([0]), RULE_HITS.at([70]), UPSTREAM_RTT.at([64, 15]), WORKER_LOST.at([])];
-        let (counters, mut tally) = (Counters::default(), Tally::default());
-        let mut totals = Totals::default();
-        counters.fold(&mut tally);
+        let (counters, mut totals) = (Counters::default(), Totals::default());
+        counters.add(RULE_WOULD.at([9]), 0);
         counters.read(&mut totals);
         assert_eq!(totals.counts().len(), COUNTERS_OF_ALL, "nobody pays for what nobody counts");
         assert_eq!((totals.sum(RULE_HITS), totals.get(places[1])), (0, 0));
         for round in 1..=2 {
-            places.iter().zip(1..).for_each(|(&place, count)| tally.add(place, count));
-            tally.count(QUERIES.at([0, 0, 0]));
-            tally.add(RULE_WOULD.at([9]), 0);
-            counters.fold(&mut tally);
+            places.iter().zip(1..).for_each(|(&place, count)| counters.add(place, count));
+            counters.count(QUERIES.at([0, 0, 0]));
             let mut totals = Totals::default();
             counters.read(&mut totals);
             let expected: Vec<u64> = (1..5).map(|count| count * round).collect();
@@ -322,18 +267,13 @@ mod tests {
     #[test]
     fn two_threads_share_no_pair_of_cache_lines() {
         assert_eq!((align_of::<Counters>(), size_of::<Counters>() % 128), (128, 0));
-        assert_eq!((align_of::<Counts>(), size_of::<Counts>() % 128), (128, 0));
         // As they are made for shards: one after the other, with other things in between.
-        let made: Vec<_> = (0..64)
-            .map(|n| (Tally::default(), std::sync::Arc::<Counters>::default(), vec![0_u8; n]))
-            .collect();
+        let made: Vec<_> = (0..64).map(|n| (std::sync::Arc::<Counters>::default(), vec![0_u8; n])).collect();
         let pairs = |start: usize, len: usize| start / 128..=(start + len - 1) / 128;
         let mut seen = std::collections::HashMap::new();
-        for (owner, (tally, counters, _)) in made.iter().enumerate() {
+        for (owner, (counters, _)) in made.iter().enumerate() {
             let blocks = [
-                (&raw const *tally.counts as usize, size_of::<Counts>()),
                 (&raw const **counters as usize, size_of::<Counters>()),
-                (&raw const tally.of_platform[0] as usize, size_of_val(&*tally.of_platform)),
                 (&raw const counters.of_platform[0] as usize, size_of_val(&*counters.of_platform)),
             ];
             for pair in blocks.into_iter().flat_map(|(start, len)| pairs(start, len)) {

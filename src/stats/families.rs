@@ -7,11 +7,12 @@
 use std::ops::Deref;
 
 use super::app_labels::{APP, APP_EVENT, APP_VERDICT, BAD_REPLY, HOSTCALL_REFUSED, METRIC, METRIC_APP, TRAP};
+use super::client_labels::{BEACON, BITS, ECS_RESULT, IDENTITY_TYPE, POOL, POP, TAILORED_LAYER};
 use super::labels::{
     ADDRESS, CACHE_LOOK, CLASS, CLOSED, COMPARED, COOKIE, COOKIE_STANDING, DROPPED as DROPPED_REASON, ERRNO,
-    FAMILY, FORGED, Label, OPCODE, OVER_LIMIT as OVER_LIMIT_RESULT, PHASE, PHASE_BIN, QUERY_BIN, RCODE,
-    REARM, REPLY_BIN, ROUTE, RTT_BIN, RULE, SERVER, SERVICE, TRACED, TRANSPORT, TRIAL, TYPE, VERSION, Values,
-    WORK_REFUSAL, XDP_REASON, ZONE,
+    FAMILY, FORGED, Label, Names, OPCODE, OVER_LIMIT as OVER_LIMIT_RESULT, PHASE, PHASE_BIN, QUERY_BIN,
+    RCODE, REARM, REPLY_BIN, ROUTE, RTT_BIN, RULE, SERVER, SERVICE, TRACED, TRANSPORT, TRIAL, TYPE, VERSION,
+    Values, WORK_REFUSAL, XDP_REASON, ZONE,
 };
 
 /// What one counter counts, or several that differ by labels.
@@ -25,9 +26,14 @@ pub struct Family {
     pub labels: &'static [&'static Label],
     /// Whether each shard's count is shown by itself instead of their sum.
     pub by_shard: bool,
+    /// How many values each label has.
+    lens: [usize; LABELS_MAX],
     /// Where its counters begin in a block.
     pub(super) start: usize,
 }
+
+/// Labels of a family at most.
+const LABELS_MAX: usize = 3;
 
 impl Family {
     const fn new(
@@ -36,20 +42,21 @@ impl Family {
         labels: &'static [&'static Label],
         by_shard: bool,
     ) -> Self {
-        Self { name, help, labels, by_shard, start: 0 }
+        let mut lens = [1; LABELS_MAX];
+        let mut at = 0;
+        while at < labels.len() {
+            lens[at] = labels[at].len;
+            at += 1;
+        }
+        Self { name, help, labels, by_shard, lens, start: 0 }
     }
 
     /// How many counters it has: the product of the sizes of its labels.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a family has a counter at least")]
     pub const fn len(&self) -> usize {
-        let mut len = 1;
-        let mut at = 0;
-        while at < self.labels.len() {
-            len *= self.labels[at].len;
-            at += 1;
-        }
-        len
+        let [first, second, third] = self.lens;
+        first * second * third
     }
 
     /// Where the counter with these label values stands in a block.
@@ -59,8 +66,8 @@ impl Family {
         let mut offset = 0;
         let mut label = 0;
         while label < N {
-            debug_assert!(values[label] < self.labels[label].len);
-            offset = offset * self.labels[label].len + values[label];
+            debug_assert!(values[label] < self.lens[label]);
+            offset = offset * self.lens[label] + values[label];
             label += 1;
         }
         self.start + offset
@@ -105,16 +112,21 @@ impl Family {
         self.name.ends_with("_seconds_sum")
     }
 
-    /// Whether it counts what rules and workers do.
+    /// Whether it counts what rules, workers and applications do, or what depends on clients.
     #[must_use]
     pub const fn is_of_platform(&self) -> bool {
         self.start >= COUNTERS_OF_ALL
     }
 
-    /// Whether it counts what applications do.
+    /// Whether there is anything for it to count on a node where things are called so.
     #[must_use]
-    pub const fn is_of_apps(&self) -> bool {
-        self.start >= APP_EVENTS.0.start
+    pub fn is_in_use(&self, names: &Names) -> bool {
+        match self.start {
+            start if start >= ECS.0.start => names.have_clients,
+            start if start >= APP_EVENTS.0.start => names.have_apps(),
+            start if start >= COUNTERS_OF_ALL => names.have_platform(),
+            _ => true,
+        }
     }
 }
 
@@ -298,6 +310,17 @@ families! {
         "Log lines of an application dropped because it wrote too many.",
     GUEST_HOSTCALLS_REFUSED: "guest_hostcalls_refused_total" [APP, HOSTCALL_REFUSED]
         "Hostcalls of an application that were refused, by reason.",
+    ECS: "ecs_total" [ECS_RESULT]
+        "Queries with a client subnet, and tailored answers without one (`none`), by what became of it.",
+    ECS_SOURCE: "ecs_source_bits_total" [FAMILY, BITS]
+        "Queries with a client subnet, by its SOURCE prefix length.",
+    ECS_SCOPE: "ecs_scope_bits_total" [FAMILY, BITS]
+        "Responses with a client subnet, by its SCOPE prefix length.",
+    TAILORED: "tailored_total" [POOL, POP] "Tailored answers by pool and PoP.",
+    TAILORED_BY: "tailored_by_total" [TAILORED_LAYER] "Tailored answers by what decided.",
+    IDENTITY: "identity_total" [IDENTITY_TYPE] "Queries for the identity of whoever asks, by type.",
+    BEACON_QUERIES: "beacon_queries_total" [] "Queries for the names of beacons.",
+    BEACONS: "beacons_total" [BEACON] "Hits of beacons by what became of them.",
 }
 
 /// Gives each family its place in the block.
@@ -318,8 +341,6 @@ pub const COUNTERS: usize = LAYOUT[FAMILY_COUNT - 1].start + LAYOUT[FAMILY_COUNT
 pub(super) const COUNTERS_OF_ALL: usize = LAYOUT[OF_ALL].start;
 /// Those of the platform.
 pub(super) const COUNTERS_OF_PLATFORM: usize = COUNTERS - COUNTERS_OF_ALL;
-/// Words with a bit for each of them.
-pub(super) const WORDS_OF_PLATFORM: usize = COUNTERS_OF_PLATFORM.div_ceil(64);
 /// The counters of the largest family.
 pub(super) const FAMILY_LEN_MAX: usize = {
     let (mut most, mut at) = (0, 0);
@@ -335,7 +356,6 @@ pub(super) const FAMILY_LEN_MAX: usize = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::labels::Names;
 
     #[test]
     fn families_lie_side_by_side_and_fill_the_block() {
@@ -356,7 +376,7 @@ mod tests {
                 let labels = family.labels.iter().zip(&values).map(|(label, value)| match label.values {
                     // Without names all zones are `other`.
                     Values::Zones | Values::Addresses | Values::Rules | Values::Servers => value.to_string(),
-                    Values::Apps | Values::Metrics => value.to_string(),
+                    Values::Apps | Values::Metrics | Values::Pools | Values::Pops => value.to_string(),
                     _ => names.value(label, *value),
                 });
                 (family.name, labels.collect::<Vec<_>>())

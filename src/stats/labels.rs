@@ -37,6 +37,12 @@ pub enum Values {
     OwnerOfMetric,
     /// Counters that applications have of their own, and `other`.
     Metrics,
+    /// The pools of tailored names, and `other`.
+    Pools,
+    /// The points of presence, and `other`.
+    Pops,
+    /// Numbers; those of which nothing was counted are not shown.
+    Numbers,
     /// Times, in powers of two of a number of microseconds: the end of the bin, in seconds; the last bin is
     /// open.
     Times(u64),
@@ -60,6 +66,12 @@ pub struct Names {
     pub apps: Vec<String>,
     /// The counters of applications: the application's name, and the counter's.
     pub metrics: Vec<(String, String)>,
+    /// The pools of tailored names that have a counter of their own.
+    pub pools: Vec<String>,
+    /// The points of presence that have a counter of their own.
+    pub pops: Vec<String>,
+    /// There is something that depends on the client.
+    pub have_clients: bool,
 }
 
 impl Names {
@@ -102,6 +114,9 @@ impl Names {
             Values::Servers => self.servers.get(value).map_or("other", String::as_str).to_owned(),
             Values::Apps => self.apps.get(value).map_or("other", String::as_str).to_owned(),
             Values::Metrics => self.metrics.get(value).map_or("other", |(_, metric)| metric).to_owned(),
+            Values::Pools => self.pools.get(value).map_or("other", String::as_str).to_owned(),
+            Values::Pops => self.pops.get(value).map_or("other", String::as_str).to_owned(),
+            Values::Numbers => value.to_string(),
             Values::OwnerOfMetric => "other".to_owned(),
         }
     }
@@ -130,6 +145,9 @@ impl Names {
             Values::Servers => self.servers.len(),
             Values::Apps => self.apps.len(),
             Values::Metrics => self.metrics.len(),
+            Values::Pools => self.pools.len(),
+            Values::Pops => self.pops.len(),
+            Values::Numbers => 0,
             Values::OwnerOfMetric => label.len,
         }
     }

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::account::Account;
-use super::counters::{Counters, Place, SAMPLES, SAMPLES_DROPPED, TAPPED, TAPPED_DROPPED, Tally};
+use super::counters::{Counters, Place, SAMPLES, SAMPLES_DROPPED, TAPPED, TAPPED_DROPPED};
 use super::qname::Qname;
+use super::sightings::Sighting;
 use super::tap::{self, Passed, Taken, Tap, TapSettings};
 use super::times::{self, Stopwatch, Times};
 use super::uniques::Uniques;
-use crate::limits::{NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
+use crate::limits::{BEACONS_QUEUED_MAX, NAMES_QUEUED_MAX, SAMPLES_QUEUED_MAX};
 
 /// What all ledgers of a node have in common.
 #[derive(Clone, Debug)]
@@ -26,18 +27,20 @@ pub struct LedgerSettings {
     pub today: Arc<AtomicU64>,
     /// What is copied out.
     pub taps: TapSettings,
+    /// Whether somebody waits for queries for the names of beacons.
+    pub has_beacons: bool,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { sample_every: NonZeroU32::MIN, today: Arc::default(), taps: TapSettings::default() }
+        let taps = TapSettings::default();
+        Self { sample_every: NonZeroU32::MIN, today: Arc::default(), taps, has_beacons: false }
     }
 }
 
 /// What one thread counts with.
 #[derive(Debug)]
 pub struct Ledger {
-    tally: Tally,
     counters: Arc<Counters>,
     uniques: Arc<Uniques>,
     today: Arc<AtomicU64>,
@@ -47,6 +50,9 @@ pub struct Ledger {
     samples: Producer<IpAddr>,
     names: Producer<Qname>,
     tap: Option<Box<Tap>>,
+    sightings: Option<Producer<Sighting>>,
+    /// Somebody wants to know of queries besides their counts: one test for all of them.
+    is_watched: bool,
     /// How long queries take.
     pub stopwatch: Stopwatch,
 }
@@ -54,7 +60,7 @@ pub struct Ledger {
 /// The other end of a [`Ledger`].
 #[derive(Debug)]
 pub struct Stream {
-    /// The counters, as of the last fold.
+    /// The counters.
     pub counters: Arc<Counters>,
     /// Who asked.
     pub uniques: Arc<Uniques>,
@@ -66,6 +72,8 @@ pub struct Stream {
     pub times: Times,
     /// Copies of queries, where somebody wants them.
     pub tapped: Option<Taken>,
+    /// Queries for the names of beacons, where somebody waits for them.
+    pub sightings: Option<Consumer<Sighting>>,
 }
 
 /// A ledger and its other end.
@@ -77,8 +85,8 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
     let (named, names) = RingBuffer::new(NAMES_QUEUED_MAX);
     let (stopwatch, times) = times::pair();
     let (tap, tapped) = tap::tap(settings.taps).map(|(tap, taken)| (Box::new(tap), taken)).unzip();
+    let (sighted, sightings) = settings.has_beacons.then(|| RingBuffer::new(BEACONS_QUEUED_MAX)).unzip();
     let ledger = Ledger {
-        tally: Tally::default(),
         counters: Arc::clone(&counters),
         uniques: Arc::clone(&uniques),
         today: Arc::clone(&settings.today),
@@ -86,10 +94,12 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
         to_sample: settings.sample_every.get(),
         samples: sampled,
         names: named,
+        is_watched: tap.is_some() || sighted.is_some(),
         tap,
+        sightings: sighted,
         stopwatch,
     };
-    (ledger, Stream { counters, uniques, samples, names, times, tapped })
+    (ledger, Stream { counters, uniques, samples, names, times, tapped, sightings })
 }
 
 /// Bytes of one, with its other end.
@@ -97,41 +107,50 @@ pub fn ledger(settings: &LedgerSettings) -> (Ledger, Stream) {
 pub fn memory_len() -> usize {
     let histograms = 2 * times::histogram::<u32>().distinct_values() * size_of::<u32>();
     let samples = SAMPLES_QUEUED_MAX * size_of::<IpAddr>() + NAMES_QUEUED_MAX * size_of::<Qname>();
-    Counters::memory_len() + Tally::memory_len() + size_of::<Uniques>() + samples + histograms
+    Counters::memory_len() + size_of::<Uniques>() + samples + histograms
 }
 
 impl Ledger {
     /// Looks at the packet in the first `len` bytes of `slot` before it is answered there.
     #[inline]
-    pub fn see(&mut self, slot: &[u8], len: usize, peer: SocketAddr, local: SocketAddr) {
+    pub fn see(&mut self, slot: &[u8], len: usize, peer: &SocketAddr, local: &SocketAddr) {
         if let Some(tap) = &mut self.tap {
-            tap.see(slot, len, peer, local);
+            tap.see(slot, len, *peer, *local);
         }
     }
 
     /// Counts a packet from `source` and its reply.
     #[inline]
     pub fn post(&mut self, account: &Account, source: IpAddr, reply: Option<&[u8]>) {
-        if account.post(reply, &mut self.tally) {
+        if account.post(reply, &self.counters) {
             self.uniques.see(source);
             self.to_sample -= 1;
             if self.to_sample == 0 {
                 self.sample(source, reply);
             }
-            if self.tap.is_some() {
-                self.tap(account, reply);
+            if self.is_watched {
+                self.tap(account, source, reply);
             }
         }
     }
 
-    /// Hands over what was seen, if it is its turn.
+    /// Hands over what was seen, if it is its turn, and each query for the name of a beacon. Where the queue
+    /// is full it is lost: its client's hit will be counted as that of nobody.
     #[inline(never)]
-    fn tap(&mut self, account: &Account, reply: Option<&[u8]>) {
+    fn tap(&mut self, account: &Account, source: IpAddr, reply: Option<&[u8]>) {
+        if let (Some(sightings), Some(client)) = (&mut self.sightings, &account.client)
+            && client.is_beacon
+        {
+            let sends_subnet = client.subnet.is_some_and(|subnet| subnet.source > 0);
+            let sighting =
+                reply.and_then(|reply| Sighting::of(reply, source, sends_subnet, account.transport > 0));
+            let _ = sighting.map(|sighting| sightings.push(sighting));
+        }
         let Some(tap) = &mut self.tap else { return };
         match tap.pass(account, reply) {
             Passed::Unseen => {}
-            Passed::Taken => self.tally.count(TAPPED.at([])),
-            Passed::Lost => self.tally.count(TAPPED_DROPPED.at([])),
+            Passed::Taken => self.counters.count(TAPPED.at([])),
+            Passed::Lost => self.counters.count(TAPPED_DROPPED.at([])),
         }
     }
 
@@ -140,9 +159,9 @@ impl Ledger {
     #[cold]
     fn sample(&mut self, source: IpAddr, reply: Option<&[u8]>) {
         self.to_sample = self.sample_every;
-        self.tally.count(SAMPLES.at([]));
+        self.counters.count(SAMPLES.at([]));
         if self.samples.push(source).is_err() {
-            self.tally.count(SAMPLES_DROPPED.at([]));
+            self.counters.count(SAMPLES_DROPPED.at([]));
         }
         if !self.names.is_full()
             && let Some(name) = reply.and_then(Qname::of)
@@ -155,19 +174,18 @@ impl Ledger {
     /// Counts one.
     #[inline]
     pub fn count(&mut self, at: impl Place) {
-        self.tally.count(at);
+        self.counters.count(at);
     }
 
     /// Counts several.
     #[inline]
     pub fn add(&mut self, at: impl Place, count: u32) {
-        self.tally.add(at, count);
+        self.counters.add(at, count);
     }
 
-    /// Makes visible what was counted, and begins a new day when there is one. Once per batch.
+    /// Begins a new day when there is one. Once per batch.
     #[inline]
-    pub fn fold(&mut self) {
-        self.counters.fold(&mut self.tally);
+    pub fn end_batch(&mut self) {
         self.uniques.turn_to(self.today.load(Ordering::Relaxed));
     }
 }
@@ -175,6 +193,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::client::{Client, Prefixes};
     use crate::stats::counters::{PROBES, QUERIES, Totals};
     use crate::stats::labels::DROPPED_SHORT;
     use crate::stats::uniques::Sketch;
@@ -183,7 +202,7 @@ mod tests {
         LedgerSettings {
             sample_every: NonZeroU32::new(every).unwrap(),
             today: Arc::new(7.into()),
-            taps: TapSettings::default(),
+            ..LedgerSettings::default()
         }
     }
 
@@ -205,8 +224,7 @@ mod tests {
             ledger.post(&dropped, source(99), None);
             ledger.post(&Account::default(), source(number), Some(&[0; 12]));
         }
-        assert_eq!(totals(&stream).sum(QUERIES), 0, "nothing is visible before the fold");
-        ledger.fold();
+        ledger.end_batch();
         assert_eq!(totals(&stream).sum(QUERIES), 10);
         let sampled: Vec<IpAddr> = std::iter::from_fn(|| stream.samples.pop().ok()).collect();
         assert_eq!(sampled, [3, 6, 9].map(source));
@@ -221,11 +239,11 @@ mod tests {
         let (mut ledger, mut stream) = ledger(&LedgerSettings { taps, ..settings(1) });
         let at = SocketAddr::from(([192, 175, 48, 1], 53));
         for transport in [0, 1, 1] {
-            ledger.see(&[0; 12], 12, at, at);
+            ledger.see(&[0; 12], 12, &at, &at);
             let probe = Account { is_probe: true, transport, family: 1, ..Account::default() };
             ledger.post(&probe, at.ip(), Some(&[0; 12]));
         }
-        ledger.fold();
+        ledger.end_batch();
         let totals = totals(&stream);
         assert_eq!(PROBES.of(&totals), [0, 1, 0, 2], "one over UDP, two over TCP, all over IPv6");
         assert_eq!(totals.counts().iter().sum::<u64>(), 3, "nothing else has counted");
@@ -242,7 +260,7 @@ mod tests {
         for number in 0..SAMPLES_QUEUED_MAX + over {
             ledger.post(&Account::default(), source(number), Some(&[0; 12]));
         }
-        ledger.fold();
+        ledger.end_batch();
         let totals = totals(&stream);
         assert_eq!(totals.sum(SAMPLES), (SAMPLES_QUEUED_MAX + over) as u64);
         assert_eq!(totals.sum(SAMPLES_DROPPED), over as u64);
@@ -255,9 +273,9 @@ mod tests {
         let (mut ledger, mut stream) = ledger(&LedgerSettings { taps, ..settings(64) });
         let at = SocketAddr::from(([127, 0, 0, 1], 53));
         let mut ask = |account: &Account, number: u8| {
-            ledger.see(&[number; 12], 12, at, at);
+            ledger.see(&[number; 12], 12, &at, &at);
             ledger.post(account, at.ip(), Some(&[number; 12]));
-            ledger.fold();
+            ledger.end_batch();
         };
         for number in 0..2 * crate::limits::TAPPED_MAX + 4 {
             ask(&Account::default(), number as u8);
@@ -274,12 +292,44 @@ mod tests {
     }
 
     #[test]
-    fn a_day_begins_with_a_fold() {
+    fn queries_for_the_names_of_beacons_are_handed_over() {
+        let (mut ledger, mut stream) = ledger(&LedgerSettings { has_beacons: true, ..settings(64) });
+        let mut reply = vec![0; 12];
+        reply.push(26);
+        reply.extend([b'a'; 26]);
+        let beacon = Client { is_beacon: true, ..Client::default() };
+        let mut ask = |client: Option<Client>, transport: usize, reply: &[u8]| {
+            ledger.post(&Account { client, transport, ..Account::default() }, source(1), Some(reply));
+            stream.sightings.as_mut().unwrap().pop().ok()
+        };
+        let seen = |sends_subnet, is_proven| {
+            Some(Sighting { label: [b'a'; 26], resolver: source(1), sends_subnet, is_proven })
+        };
+        let with = |source| {
+            let subnet = Some(Prefixes { is_ipv6: false, source, scope: 0 });
+            Some(Client { subnet, ..beacon })
+        };
+        assert_eq!(ask(Some(beacon), 0, &reply), seen(false, false));
+        assert_eq!(ask(with(24), 1, &reply), seen(true, true));
+        assert_eq!(ask(with(0), 0, &reply), seen(false, false), "the client wishes to be unknown");
+        assert_eq!(ask(Some(Client::default()), 0, &reply), None);
+        assert_eq!(ask(None, 0, &reply), None);
+        assert_eq!(ask(Some(beacon), 0, &[0; 12]), None);
+        for _ in 0..2 * BEACONS_QUEUED_MAX {
+            let account = Account { client: Some(beacon), ..Account::default() };
+            ledger.post(&account, source(1), Some(&reply));
+        }
+        let sightings = stream.sightings.as_mut().unwrap();
+        assert_eq!(std::iter::from_fn(|| sightings.pop().ok()).count(), BEACONS_QUEUED_MAX);
+    }
+
+    #[test]
+    fn a_day_begins_with_the_end_of_a_batch() {
         let settings = settings(64);
         let (mut ledger, stream) = ledger(&settings);
         settings.today.store(8, Ordering::Relaxed);
         assert!(stream.uniques.has(7) && !stream.uniques.has(8));
-        ledger.fold();
+        ledger.end_batch();
         assert!(stream.uniques.has(7) && stream.uniques.has(8));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::dns::consts::HEADER_LEN;
-use crate::dns::name::{Name, Walk};
+use crate::dns::name::{Name, Walk, suffixes};
 use crate::dns::u16_at;
 
 /// Bytes that are kept: the longest name of a reverse zone, 32 nibbles below ip6.arpa, has 74.
@@ -26,13 +26,12 @@ impl Qname {
             return None;
         }
         let walk = Walk::new(message, HEADER_LEN).ok()?;
-        let is_kept = |labels: &usize| walk.len() - walk.suffix_start(*labels) <= LEN_MAX;
-        let labels = (0..=walk.labels()).rev().find(is_kept)?;
-        let kept = message.get(HEADER_LEN + walk.suffix_start(labels)..HEADER_LEN + walk.len())?;
+        let whole = message.get(HEADER_LEN..HEADER_LEN + walk.len())?;
+        let kept = suffixes(whole).find(|suffix| suffix.len() <= LEN_MAX)?;
         let mut wire = [0; LEN_MAX];
         wire[..kept.len()].copy_from_slice(kept);
         wire.make_ascii_lowercase();
-        Some(Self { wire, len: kept.len() as u8, is_cut: labels < walk.labels() })
+        Some(Self { wire, len: kept.len() as u8, is_cut: kept.len() < whole.len() })
     }
 }
 

@@ -54,6 +54,8 @@ impl fmt::Display for Want {
 pub struct Plan {
     /// The user to become. Without one, the first of `rights::USERS` that there is, if we are root.
     pub user: Option<String>,
+    /// User and capabilities stay what they are: whoever has started the process works with files of its own.
+    pub keeps_user: bool,
     /// The rules of landlock.
     pub landlock: Want,
     /// The filters of seccomp.

@@ -120,7 +120,8 @@ fn ask(client: &UdpSocket, query: &[u8]) -> Vec<u8> {
     receive(client)
 }
 
-fn receive(client: &UdpSocket) -> Vec<u8> {
+/// The next datagram, in a thread that may have made a ring.
+pub(crate) fn receive(client: &UdpSocket) -> Vec<u8> {
     try_receive(client).unwrap()
 }
 

@@ -46,7 +46,10 @@ fn is_still(file: impl Read, mut bytes: &[u8]) -> io::Result<bool> {
 }
 
 /// Opens a file to read it, if it is one.
-fn open(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// What the kernel says, or that it is a pipe or a device.
+pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let kind = file.metadata()?.file_type();
     // A directory fails when it is read.
@@ -93,6 +96,12 @@ pub fn give(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
     std::os::unix::fs::fchown(&file, Some(uid), Some(gid))
 }
 
+/// The directory that `path` is in.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."))
+}
+
 /// Puts a file with this text at `path`, whole or not at all, even if the host loses its power; a directory
 /// that is not there is made. It is written at `unfinished` first, in the same directory: what a crash has
 /// left there is removed, and nothing that somebody has put there is followed or written to (O_EXCL).
@@ -100,7 +109,7 @@ pub fn give(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
 /// # Errors
 /// What the kernel says. Nothing is left at `unfinished` then.
 pub fn replace(path: &Path, unfinished: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or_else(|| Path::new("."));
+    let folder = folder_of(path);
     let write = || {
         fs::create_dir_all(folder)?;
         match fs::remove_file(unfinished) {

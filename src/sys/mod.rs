@@ -43,4 +43,4 @@ pub use mmsg::Mmsg;
 pub use ring::{Ring, RingError, RingFeature, SelfTest, ring_features, self_test};
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;

@@ -110,7 +110,7 @@ pub(super) mod tests {
             ("[2001:db8:1:2:3::4]:40000".parse().unwrap(), "192.0.2.1:53".parse().unwrap());
         let mut slot = [0; SLOT_PAYLOAD_LEN];
         slot[..query.len()].copy_from_slice(query);
-        ledger.see(&slot, query.len(), peer, local);
+        ledger.see(&slot, query.len(), &peer, &local);
         ledger.post(&Account { transport: 1, ..Account::default() }, peer.ip(), reply);
         stream.tapped.as_mut().unwrap().take(read);
     }

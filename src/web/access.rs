@@ -17,6 +17,8 @@ use crate::report::page::operator;
 
 /// The path of the numbers for Prometheus.
 pub(super) const METRICS: &str = "/metrics";
+/// That of what a client gets, explained.
+pub(super) const EXPLAIN: &str = "/explain";
 /// That of the numbers as JSON.
 pub(super) const STATS: &str = "/stats.json";
 
@@ -57,7 +59,7 @@ impl Access {
     /// Why a client may not have what it asks for, if so. The listener is at `local`, the client at `peer`.
     pub(super) fn refusal<B>(&self, request: &Request<B>, local: SocketAddr, peer: IpAddr) -> Option<Answer> {
         match request.uri().path() {
-            operator::PATH => self.refusal_of(true, request, local, peer),
+            operator::PATH | EXPLAIN => self.refusal_of(true, request, local, peer),
             METRICS | STATS => self.refusal_of(false, request, local, peer),
             _ => None,
         }

@@ -2,6 +2,7 @@
 //! each, and little time. Whatever a client does here, no shard notices.
 
 mod access;
+mod beacon;
 mod events;
 mod listeners;
 mod node;
@@ -24,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::select;
@@ -37,16 +39,19 @@ use crate::limits::{
     HTTP_PUBLIC_LEN_MAX, HTTP_READERS, HTTP_STEP_MAX, HTTP_STREAM_LIFE_MAX, HTTP_STREAMS_MAX, HTTP_TICK,
     STUCK_AFTER, THREAD_STACK_LEN,
 };
+use crate::report::explain::Question;
 use crate::report::export::rssac002;
 use crate::report::page::{self, Page, operator};
 use crate::report::prometheus::Format;
-use crate::report::{json, prometheus, radar};
+use crate::report::{self, prometheus, radar};
 use crate::sys::confine::{Class, Confined};
 
 pub use access::Access;
+pub use beacon::{Beacons, Served};
 pub use listeners::{Addresses, Listeners, Opened};
+pub use node::Explain;
 
-use access::{METRICS, STATS};
+use access::{EXPLAIN, METRICS, STATS};
 use events::Events;
 use node::{Answer, Asked, Node, Untaken, plain, response, with_policy};
 
@@ -90,13 +95,22 @@ pub(super) struct Door {
     open: Arc<()>,
     /// One count is its own, the others are those of streams.
     streams: Arc<()>,
+    /// Beacons, where there are any. One count is its own, the others are those that are being answered.
+    beacons: (Option<Arc<Beacons>>, Arc<()>),
     untaken: Untaken,
 }
 
 impl Door {
-    fn new(local: SocketAddr, access: Option<Access>) -> Self {
+    fn new(local: SocketAddr, access: Option<Access>, beacons: Option<Arc<Beacons>>) -> Self {
         let untaken = Untaken::new(if access.is_some() { HTTP_ANSWERS_LEN_MAX } else { HTTP_PUBLIC_LEN_MAX });
-        Self { local, access, open: Arc::default(), streams: Arc::default(), untaken }
+        Self {
+            local,
+            access,
+            open: Arc::default(),
+            streams: Arc::default(),
+            beacons: (beacons, Arc::default()),
+            untaken,
+        }
     }
 
     /// Whether somebody waits for an answer. Who has a stream does not: he asks for the next one.
@@ -113,7 +127,8 @@ pub fn run(
     listeners: Listeners,
     board: Arc<Board>,
     stored: Stored,
-    access: Access,
+    explain: Explain,
+    (access, beacons): (Access, Option<Arc<Beacons>>),
     gate: &Gate,
     confined: &Confined,
 ) -> Result<(), String> {
@@ -121,7 +136,7 @@ pub fn run(
     // Once it is confined this thread may not touch the file.
     let began = stored.began().unwrap_or_else(unix_time);
     let runtime = runtime(confined)?;
-    let node = Arc::new(Node::new(board, stored, began));
+    let node = Arc::new(Node::new(board, stored, explain, began));
     runtime.block_on(async {
         let mut progress = Progress::new(node.board.turns(), Instant::now());
         node.note();
@@ -129,7 +144,8 @@ pub fn run(
         for (opened, access) in [(listeners.operator, Some(access)), (listeners.public, None)] {
             let Some(listener) = opened.taken() else { continue };
             let listener = TcpListener::from_std(listener).map_err(failed)?;
-            let door = Arc::new(Door::new(listener.local_addr().map_err(failed)?, access));
+            let local = listener.local_addr().map_err(failed)?;
+            let door = Arc::new(Door::new(local, access, beacons.clone()));
             doors.push((listener, door));
         }
         while !gate.is(Admission::Over) {
@@ -221,7 +237,16 @@ async fn exchange(stream: TcpStream, peer: IpAddr, node: Arc<Node>, door: Arc<Do
         let (door, step, is_stream, holds) = (&door, &step, &is_stream, &holds);
         async move {
             step.notify_one();
-            let answer = answer(node, door, &request, peer, open).await;
+            let is_beacon = request.uri().path().starts_with(beacon::ROOT);
+            let beacons = door.beacons.0.as_ref().filter(|_| is_beacon);
+            let answer = match beacons.and_then(|beacons| Some((beacons, beacons.served()?))) {
+                Some((beacons, served)) => {
+                    // A connection counts once while its body comes.
+                    drop(open);
+                    beacons.answer(&served, request, peer, &door.beacons.1).await
+                }
+                None => answer(Arc::clone(&node), door, &request, peer, open).await,
+            };
             let answer = door.untaken.within_bound(answer, holds);
             is_stream.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
             step.notify_one();
@@ -279,10 +304,13 @@ async fn answer(
     let Some(access) = &door.access else {
         return for_all.unwrap_or_else(|| not_found("Try /, /healthz or /readyz"));
     };
-    for_all
-        .or_else(|| access.refusal(request, door.local, peer))
+    let refused = for_all.or_else(|| access.refusal(request, door.local, peer));
+    if refused.is_none() && path == EXPLAIN {
+        return explained(&node, query.unwrap_or_default()).await;
+    }
+    refused
         .or_else(|| for_operators(&node, request, access.shows_view(request, door.local, peer)))
-        .unwrap_or_else(|| not_found("Try /, /node, /metrics, /stats.json, /healthz or /readyz"))
+        .unwrap_or_else(|| not_found("Try /, /node, /explain, /metrics, /stats.json, /healthz or /readyz"))
 }
 
 /// Answers from the history, outside the event loop: that takes a while where much is asked. It ends when it
@@ -322,6 +350,23 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
         Ok(_) => refused("The history is busy: try again.\n"),
         Err(_) => refused("The request took too long: ask for a shorter time range or a longer interval.\n"),
     }
+}
+
+/// What a client gets, explained by whoever may read the files of the maps.
+async fn explained(node: &Node, query: &str) -> Answer {
+    let json = |status, value: &Value| response(status, "application/json", format!("{value}\n").into());
+    let asked = match Question::from_url(query) {
+        Ok(asked) => asked,
+        Err(error) => return json(StatusCode::BAD_REQUEST, &json!({ "error": error })),
+    };
+    let mut told = match timeout(HTTP_STEP_MAX, (node.explain)(asked)).await {
+        Ok(Ok(told)) => told,
+        _ => json!({ "error": "it takes too long; ask with `as112d explain --control`" }),
+    };
+    if told["ok"] == true {
+        return json(StatusCode::OK, &told["explained"].take());
+    }
+    json(StatusCode::SERVICE_UNAVAILABLE, &told)
 }
 
 /// A stream of live numbers, if there may be one more.
@@ -374,7 +419,7 @@ fn for_operators(node: &Node, request: &Request<Incoming>, sees_view: bool) -> O
         }
         STATS => {
             let top = sees_view.then(|| node.board.observed.talkers.top());
-            let text = json::render(&node.board.read(), top.as_ref());
+            let text = report::json::render(&node.board.read(), top.as_ref());
             response(StatusCode::OK, "application/json", text.into())
         }
         _ => return None,

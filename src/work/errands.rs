@@ -108,6 +108,21 @@ impl Hands {
         self.guests.sandbox.done(instance, token, result, now, &mut self.ledger);
     }
 
+    /// Purges the cache of this worker; how many entries that were.
+    pub(super) fn purge(&mut self, qname: &[u8], subtree: bool) -> u64 {
+        let purged = self.cache.purge(qname, subtree);
+        self.ledger.add(CACHE_PURGED.at([]), u32::try_from(purged).unwrap_or(u32::MAX));
+        purged
+    }
+
+    /// Another worker has purged so many entries for an application of this one.
+    pub(super) fn purged_elsewhere(&mut self, instance: InstanceId, token: u32, count: u64, now: Instant) {
+        if let Some(purged) = self.guests.peers.hear(instance, token, count) {
+            self.tell_app(instance, token, Result::Purged(purged), now);
+            self.serve_apps(now);
+        }
+    }
+
     /// Something happened at a local socket.
     pub(super) fn socket_ready(&mut self, token: usize, now: Instant) {
         let Guests { sandbox, sockets, .. } = &mut self.guests;
@@ -162,9 +177,10 @@ impl Hands {
                 None => {}
             },
             Order::Purge { qname, subtree } => {
-                let purged = self.cache.purge(&qname, subtree);
-                self.ledger.add(CACHE_PURGED.at([]), u32::try_from(purged).unwrap_or(u32::MAX));
-                self.tell_app(instance, token, Result::Purged(purged), now);
+                let here = self.purge(&qname, subtree);
+                if let Some(purged) = self.guests.peers.purge(instance, token, &qname, subtree, here) {
+                    self.tell_app(instance, token, Result::Purged(purged), now);
+                }
             }
             Order::Open(_) | Order::Send(..) | Order::Receive(_) | Order::Close(_) => {
                 let Guests { sandbox, sockets, .. } = &mut self.guests;

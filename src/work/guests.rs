@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::conductor::wheel::Wheel;
+use super::peers::Peers;
 use super::sandbox::{Apps, InstanceId, Sandbox};
 use super::sockets::Sockets;
 use super::tasks::Tasks;
@@ -18,6 +19,8 @@ pub(super) struct Guests {
     /// How many of the worker's tasks are exchanges of theirs.
     pub(super) exchanges: usize,
     pub(super) sockets: Sockets,
+    /// The other workers, whose caches they purge as well.
+    pub(super) peers: Peers,
     pub(super) timers: Tasks<Timer>,
     pub(super) wheel: Wheel,
     /// What is under way, by what the instance knows of it.
@@ -55,11 +58,12 @@ pub(super) struct Exchange {
 }
 
 impl Guests {
-    pub(super) fn new(sandbox: Sandbox, sockets: Sockets) -> Self {
+    pub(super) fn new(sandbox: Sandbox, sockets: Sockets, peers: Peers) -> Self {
         Self {
             sandbox,
             exchanges: 0,
             sockets,
+            peers,
             timers: Tasks::new(),
             wheel: Wheel::new(),
             under_way: HashMap::new(),

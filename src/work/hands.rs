@@ -20,6 +20,8 @@ use crate::limits::{PHASE_TIME_EVERY, WORK_LATE_AFTER, WORK_PREFETCHES_A_TURN, W
 use crate::policy::phase::Phase;
 use crate::policy::upstream::UpstreamId;
 use crate::policy::{Decision, Hit, Policy, RuleId};
+use crate::serve::cap::Cap;
+use crate::serve::identity;
 use crate::serve::job::{Inbox, Job};
 use crate::serve::snapshot::Snapshot;
 use crate::stats::counters::{
@@ -57,6 +59,8 @@ pub(super) struct Hands {
     /// Where the steps of the next query are noted that may be traced.
     pub(super) spare_steps: Option<Box<Steps>>,
     pub(super) bench: Bench,
+    /// Of replies over UDP that say who asks, which are longer than their query.
+    pub(super) texts: Cap,
     /// What the cache had for the query that was looked up last.
     pub(super) found: Vec<u8>,
     /// What an application said last.
@@ -373,6 +377,9 @@ impl Hands {
     fn send(&mut self, task: &mut Task, about: &About<'_>, ended: Option<&mut Ended>) -> Event {
         let Task { job, desk, .. } = task;
         let arrival = job.arrival;
+        if job.connection.is_none() && identity::has_texts(&job.account) && !self.texts.admits() {
+            self.bench.empty();
+        }
         let reply = Some(self.bench.reply()).filter(|reply| !reply.is_empty());
         if let Some(reply) = reply {
             if job.connection.is_some() {
@@ -381,7 +388,7 @@ impl Hands {
                 answering.push(job.socket, &arrival.peer, arrival.local.ip(), reply);
             }
         }
-        self.ledger.see(&job.query, job.len, arrival.peer, arrival.local);
+        self.ledger.see(&job.query, job.len, &arrival.peer, &arrival.local);
         self.ledger.post(&job.account, arrival.peer.ip(), reply);
         task.reply_len = reply.map(<[u8]>::len);
         if let Some(number) = task.copy.take() {

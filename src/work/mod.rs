@@ -13,6 +13,7 @@ mod guests;
 mod hands;
 mod orders;
 pub mod otlp;
+mod peers;
 mod places;
 mod query;
 mod question;
@@ -48,8 +49,9 @@ use crate::sys::cpu;
 use crate::sys::threads::{Event, spawn};
 use crate::sys::wake::Waker;
 
+use orders::Fate;
 pub use orders::{CacheOrder, CacheOrderKind, Habits};
-use orders::{Fate, Ordered};
+use peers::{Ear, Peers, Word};
 pub use places::{Place, Places};
 use trace::Tracing;
 use worker::Worker;
@@ -88,7 +90,7 @@ pub struct Plan {
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     wakers: Vec<Waker>,
-    orders: Vec<Sender<Ordered>>,
+    ears: Vec<Ear>,
     counters: Vec<Arc<Counters>>,
     streams: Vec<Stream>,
     gauges: Vec<Arc<WorkerGauges>>,
@@ -119,14 +121,13 @@ impl Workers {
         self.habits = Some(Arc::clone(&habits));
         self.wakers.clone_from(&wakers);
         let (ready, readies) = bounded(inboxes.len());
-        for (index, (inboxes, waker)) in inboxes.into_iter().zip(wakers).enumerate() {
+        let heard: Vec<Receiver<Word>> = wakers.iter().map(|waker| self.ear(waker)).collect();
+        for (index, ((inboxes, waker), words)) in inboxes.into_iter().zip(wakers).zip(heard).enumerate() {
             let duplicate = |of_shard: &Vec<UdpSocket>| of_shard.iter().map(UdpSocket::try_clone).collect();
             let sockets = sockets.iter().map(duplicate).collect::<io::Result<Vec<Vec<UdpSocket>>>>()?;
             let (ledger, stream) = ledger::ledger(&ledgers);
             self.counters.push(Arc::clone(&stream.counters));
             self.streams.push(stream);
-            let (order, orders) = bounded(WORK_ORDERS_MAX);
-            self.orders.push(order);
             let setting = worker::Setting {
                 inboxes,
                 waker,
@@ -138,7 +139,8 @@ impl Workers {
                 trace: trace.clone(),
                 log: log.clone(),
                 ledger,
-                orders,
+                words,
+                peers: Peers::new(index, self.ears.clone()),
                 fate: Arc::clone(&self.fate),
             };
             let (ready, confined) = (ready.clone(), confined.clone());
@@ -152,6 +154,13 @@ impl Workers {
             self.gauges.push(readies.recv().map_err(|_| gone())??);
         }
         Ok(())
+    }
+
+    /// One more worker can be spoken to; what it hears.
+    fn ear(&mut self, waker: &Waker) -> Receiver<Word> {
+        let (words, heard) = bounded(WORK_ORDERS_MAX);
+        self.ears.push(Ear { words, waker: waker.clone() });
+        heard
     }
 
     /// The counters of each.
@@ -176,7 +185,7 @@ impl Workers {
     /// How to give orders, from any thread.
     #[must_use]
     pub fn caches(&self) -> Caches {
-        Caches { orders: self.orders.clone(), wakers: self.wakers.clone() }
+        Caches { ears: self.ears.clone() }
     }
 
     /// Gives all workers an order, and waits for what they say. See [`Caches::order`].
@@ -223,8 +232,7 @@ impl Workers {
 /// Where orders for caches go.
 #[derive(Clone, Debug)]
 pub struct Caches {
-    orders: Vec<Sender<Ordered>>,
-    wakers: Vec<Waker>,
+    ears: Vec<Ear>,
 }
 
 impl Caches {
@@ -232,14 +240,13 @@ impl Caches {
     #[must_use]
     pub fn order(&self, order: &CacheOrder) -> Vec<String> {
         let until = Instant::now() + WORK_ORDER_MAX;
-        let give = |(orders, waker): (&Sender<Ordered>, &Waker)| {
+        let give = |ear: &Ear| {
             let (answer, answered) = bounded(1);
-            let given = orders.send_deadline((order.clone(), answer), until);
-            waker.ring();
+            let given = ear.words.send_deadline(Word::Order(order.clone(), answer), until);
+            ear.waker.ring();
             given.is_ok().then_some(answered)
         };
-        let given: Vec<Option<Receiver<Vec<String>>>> =
-            self.orders.iter().zip(&self.wakers).map(give).collect();
+        let given: Vec<Option<Receiver<Vec<String>>>> = self.ears.iter().map(give).collect();
         let answers = given.into_iter().enumerate().map(|(index, answered)| {
             let answer = answered.and_then(|answered| answered.recv_deadline(until).ok());
             answer.unwrap_or_else(|| vec![format!("worker {index} does not answer")])

@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
 use super::cache;
 
 /// What is to be done with what caches have.
@@ -35,9 +33,6 @@ pub struct Habits {
     /// How long a query may take, unless its rule says otherwise.
     pub query_timeout: Duration,
 }
-
-/// An order and where its answer goes.
-pub(super) type Ordered = (CacheOrder, Sender<Vec<String>>);
 
 /// What becomes of the workers.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! What a query asks, read again from its packet: to decide, to look up, to ask others.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -10,7 +10,6 @@ use super::conductor::Ask;
 use crate::dns::arrival::{Arrival, Transport};
 use crate::dns::consts::{HEADER_LEN, flag};
 use crate::dns::query::{Header, Query, client_subnet, parse};
-use crate::dns::u16_at;
 use crate::policy::Policy;
 use crate::policy::facts::{Facts, Later, Tags};
 use crate::policy::upstream::{Ecs, UpstreamId};
@@ -78,7 +77,7 @@ impl Question {
             recursion_desired: self.header.is_recursion_desired(),
             has_edns: opt.is_some(),
             dnssec_ok: self.dnssec_ok(),
-            has_ecs: opt.as_ref().is_some_and(|opt| opt.ecs),
+            has_ecs: opt.as_ref().is_some_and(|opt| opt.subnet.is_some()),
             src: arrival.peer,
             dst: arrival.local,
             listener: arrival.listener,
@@ -144,25 +143,12 @@ impl Question {
         }
     }
 
-    /// What the client says itself (RFC 7871, section 6): family, bits of its network and of the scope, the
-    /// address as far as those go.
+    /// What the client says itself, if that is sound.
     fn own_subnet(&self, packet: &[u8]) -> Option<IpNet> {
-        let option = client_subnet(packet, &self.query)?;
-        let bits = *option.get(2)?;
-        let given = option.get(4..)?;
-        let address = match u16_at(option, 0)? {
-            1 => IpAddr::from(Ipv4Addr::from(padded(given)?)),
-            2 => IpAddr::from(Ipv6Addr::from(padded(given)?)),
-            _ => return None,
-        };
-        IpNet::new(address, bits).ok().map(|net| net.trunc())
+        let Query { question, opt, .. } = &self.query;
+        let subnet = client_subnet(packet, opt.as_ref()?, question.end).ok()??;
+        IpNet::new(subnet.address(), subnet.source()).ok()
     }
-}
-
-fn padded<const N: usize>(given: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    bytes.get_mut(..given.len())?.copy_from_slice(given);
-    Some(bytes)
 }
 
 /// The number of an upstream in the cache: made of its name, which stays the same over reloads; never 0

@@ -5,9 +5,9 @@ use crate::dns::consts::{flag, rcode};
 use crate::dns::u16_at;
 use crate::limits::TCP_REPLY_LEN_MAX;
 use crate::policy::Policy;
-use crate::policy::upstream::{Over, UpstreamId};
+use crate::policy::upstream::{Ecs, Over, UpstreamId};
 use crate::serve::snapshot::Snapshot;
-use crate::serve::{self, Verdict};
+use crate::serve::{self, Made, Verdict, identity};
 use crate::stats::account::Account;
 use crate::work::query::Reply;
 
@@ -61,6 +61,11 @@ impl Bench {
         self.slot[..self.len].copy_from_slice(&reply[..self.len]);
     }
 
+    /// Takes all records out of the reply that was made last: its client comes back over TCP.
+    pub(super) fn empty(&mut self) {
+        self.len = identity::emptied(&mut self.slot, self.len);
+    }
+
     /// Makes a reply: its response code, if there is a reply.
     pub(super) fn make(
         &mut self,
@@ -90,15 +95,21 @@ impl Bench {
                 with.set_flags(Part::Cached);
                 let code = low_rcode(with.cached);
                 let error = stale_error(reply, code);
-                (serve::complete(snapshot, arrival, packet, with.cached, code, error, out), code)
+                let knows_subnet = with.is_of_subnet();
+                let made = Made { message: with.cached, rcode: code, error, knows_subnet };
+                (serve::complete(snapshot, arrival, packet, &made, out), code)
             }
             Reply::Response => {
                 with.set_flags(Part::Response);
-                (serve::complete(snapshot, arrival, packet, with.response, rcode, None, out), rcode)
+                let knows_subnet = with.is_of_subnet();
+                let made = Made { message: with.response, rcode, error: None, knows_subnet };
+                (serve::complete(snapshot, arrival, packet, &made, out), rcode)
             }
             Reply::App => {
                 let code = low_rcode(with.said);
-                let len = serve::complete(snapshot, arrival, packet, with.said, code, None, out);
+                // It has read the query.
+                let made = Made { message: with.said, rcode: code, error: None, knows_subnet: true };
+                let len = serve::complete(snapshot, arrival, packet, &made, out);
                 if with.is_routed && len > 0 {
                     out[3] |= flag::RA as u8;
                 }
@@ -126,6 +137,13 @@ enum Part {
 }
 
 impl Material<'_> {
+    /// Whether the upstream was told the client's subnet: what it says may depend on that.
+    fn is_of_subnet(&self) -> bool {
+        let upstreams = self.snapshot.policy().upstreams();
+        let upstream = self.upstream.and_then(|id| upstreams.get(usize::from(id)));
+        upstream.is_some_and(|upstream| upstream.ecs == Ecs::Pass)
+    }
+
     /// RA says that recursion is available to clients whose queries a route takes. AD is passed on where a
     /// client asks for it (RFC 6840, sections 5.7 and 5.8), and only from servers that cannot be spoofed.
     fn set_flags(&mut self, part: Part) {

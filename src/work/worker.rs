@@ -17,7 +17,8 @@ use super::conductor::Conductor;
 use super::conductor::wheel::Wheel;
 use super::guests::Guests;
 use super::hands::Hands;
-use super::orders::{CacheOrder, CacheOrderKind, Fate, Habits, Ordered};
+use super::orders::{CacheOrder, CacheOrderKind, Fate, Habits};
+use super::peers::{Peers, Word};
 use super::places::Places;
 use super::query::Patience;
 use super::replies::Bench;
@@ -29,13 +30,14 @@ use super::task::{Waiting, Wants};
 use super::tasks::Tasks;
 use super::trace::Tracing;
 use crate::limits::{
-    TCP_REPLY_LEN_MAX, WORK_COPIES_MAX, WORK_EVENTS_MAX, WORK_JOBS_A_TURN, WORK_SHOWN_MAX, WORK_TASKS_MAX,
-    WORK_TICK,
+    IDENTITY_TEXTS_PER_SECOND_MAX, TCP_REPLY_LEN_MAX, WORK_COPIES_MAX, WORK_EVENTS_MAX, WORK_JOBS_A_TURN,
+    WORK_SHOWN_MAX, WORK_TASKS_MAX, WORK_TICK,
 };
 use crate::log::Log;
+use crate::serve::cap::Cap;
 use crate::serve::job::{Inbox, TcpReturn};
 use crate::serve::published::Follower;
-use crate::stats::counters::{CACHE_EVICTED, CACHE_PURGED, SEND_ERRORS, WORKER_LOST, WORKER_TURNS};
+use crate::stats::counters::{CACHE_EVICTED, SEND_ERRORS, WORKER_LOST, WORKER_TURNS};
 use crate::stats::gauges::WorkerGauges;
 use crate::stats::ledger::Ledger;
 use crate::sys::answering::Answering;
@@ -58,7 +60,8 @@ pub(super) struct Setting {
     pub(super) trace: Tracing,
     pub(super) log: Log,
     pub(super) ledger: Ledger,
-    pub(super) orders: Receiver<Ordered>,
+    pub(super) words: Receiver<Word>,
+    pub(super) peers: Peers,
     pub(super) fate: Arc<Fate>,
 }
 
@@ -71,7 +74,7 @@ pub(super) struct Worker {
     habits: Arc<ArcSwap<Habits>>,
     hands: Hands,
     responses: Responses,
-    orders: Receiver<Ordered>,
+    words: Receiver<Word>,
     fate: Arc<Fate>,
     gauges: Arc<WorkerGauges>,
     /// The desk whose jobs are taken first in the next turn.
@@ -100,7 +103,8 @@ impl Worker {
         conductor.refresh(snapshots.newest(), began);
         let sandbox = Sandbox::new(Tools { places: places.clone(), log: setting.log });
         let gauges = Arc::new(WorkerGauges::new(conductor.gauges(), sandbox.gauges()));
-        let guests = Guests::new(sandbox, Sockets::new(poll.registry(), FIRST_OF_APPS)?);
+        let sockets = Sockets::new(poll.registry(), FIRST_OF_APPS)?;
+        let guests = Guests::new(sandbox, sockets, setting.peers);
         let mut hands = Hands {
             inboxes,
             answering,
@@ -119,6 +123,7 @@ impl Worker {
             wants: Wants::default(),
             spare_steps: None,
             bench: Bench::new(),
+            texts: Cap::new(IDENTITY_TEXTS_PER_SECOND_MAX),
             found: Vec::new(),
             said: Vec::new(),
             guests,
@@ -126,7 +131,7 @@ impl Worker {
             has_returned: false,
         };
         hands.refresh_apps(snapshots.newest(), began);
-        let (orders, fate) = (setting.orders, setting.fate);
+        let (words, fate) = (setting.words, setting.fate);
         let (events, responses) = (Events::with_capacity(WORK_EVENTS_MAX), Responses::default());
         Ok(Self {
             poll,
@@ -137,7 +142,7 @@ impl Worker {
             habits,
             hands,
             responses,
-            orders,
+            words,
             fate,
             gauges,
             first: 0,
@@ -169,8 +174,8 @@ impl Worker {
 
     /// Waits until something happens, or is due.
     fn sleep(&mut self) -> io::Result<()> {
-        let Self { hands, orders, .. } = self;
-        let is_idle = || hands.inboxes.iter().all(Inbox::is_empty) && orders.is_empty();
+        let Self { hands, words, .. } = self;
+        let is_idle = || hands.inboxes.iter().all(Inbox::is_empty) && words.is_empty();
         let timeout = match self.waker.rest(is_idle) {
             true => self.until_due(Instant::now()),
             false => Duration::ZERO,
@@ -203,6 +208,7 @@ impl Worker {
 
     fn turn(&mut self, now: Instant) {
         self.refresh(now);
+        self.hands.texts.tick(now);
         for event in self.events.iter().filter(|event| event.token() != WAKER) {
             if event.token().0 >= FIRST_OF_APPS {
                 self.hands.socket_ready(event.token().0, now);
@@ -223,7 +229,7 @@ impl Worker {
         while let Some(number) = self.hands.wheel.pop(micros) {
             self.hands.timer(number, now);
         }
-        self.take_orders(now);
+        self.take_words(now);
         self.hands.serve_apps(now);
         let Hands { conductor, ledger, .. } = &mut self.hands;
         conductor.flush(now, ledger);
@@ -257,24 +263,33 @@ impl Worker {
         }
     }
 
-    fn take_orders(&mut self, now: Instant) {
-        while let Ok((order, answer)) = self.orders.try_recv() {
-            let lines = self.carry_out(&order, now);
-            // Whoever gave it may have gone.
-            let _ = answer.try_send(lines);
+    fn take_words(&mut self, now: Instant) {
+        while let Ok(word) = self.words.try_recv() {
+            match word {
+                Word::Order(order, answer) => {
+                    let lines = self.carry_out(&order, now);
+                    // Whoever gave it may have gone.
+                    let _ = answer.try_send(lines);
+                }
+                Word::Purge { by, instance, token, qname, subtree } => {
+                    let purged = self.hands.purge(&qname, subtree);
+                    self.hands.guests.peers.purged(by, instance, token, purged);
+                }
+                Word::Purged { instance, token, count } => {
+                    self.hands.purged_elsewhere(instance, token, count, now);
+                }
+            }
         }
+        self.hands.guests.peers.say();
     }
 
     fn carry_out(&mut self, order: &CacheOrder, now: Instant) -> Vec<String> {
         let CacheOrder { name, subtree, kind } = order;
-        let Hands { cache, ledger, .. } = &mut self.hands;
         match *kind {
-            CacheOrderKind::Purge => {
-                let purged = cache.purge(name, *subtree);
-                ledger.add(CACHE_PURGED.at([]), u32::try_from(purged).unwrap_or(u32::MAX));
-                vec![format!("{purged} entries purged")]
+            CacheOrderKind::Purge => vec![format!("{} entries purged", self.hands.purge(name, *subtree))],
+            CacheOrderKind::Show(most) => {
+                self.hands.cache.show(name, *subtree, most.min(WORK_SHOWN_MAX), now)
             }
-            CacheOrderKind::Show(most) => cache.show(name, *subtree, most.min(WORK_SHOWN_MAX), now),
         }
     }
 
@@ -302,7 +317,7 @@ impl Worker {
         ledger.count(WORKER_TURNS.at([]));
         ledger.add(CACHE_EVICTED.at([]), u32::try_from(cache.take_evicted()).unwrap_or(u32::MAX));
         ledger.stopwatch.tick(now);
-        ledger.fold();
+        ledger.end_batch();
         self.gauges.set(queries, cache.entries(), cache.bytes());
     }
 }

@@ -4,14 +4,13 @@ use std::mem::{offset_of, size_of};
 use std::sync::atomic::Ordering;
 
 use super::layout::{Cpu, DROPPED_REASON, Kinds};
-use crate::dns::consts::rcode;
 use crate::limits::XDP_BINS;
 use crate::stats::counters::{
-    DROPPED, Family, QUERIES, QUERIES_BY_ADDRESS, QUERIES_BY_CLASS, QUERIES_BY_OPCODE, QUERIES_BY_TYPE,
-    QUERIES_BY_ZONE, QUERIES_COOKIE, QUERIES_DO, QUERIES_EDNS, QUERIES_RD, QUERY_BYTES, QUERY_SIZES,
-    REPLY_BYTES, REPLY_SIZES, RESPONSES, RESPONSES_BY_TRANSPORT, Totals, XDP_PASSED,
+    DROPPED, Family, QUERIES_BY_ADDRESS, QUERIES_BY_TYPE, QUERIES_BY_ZONE, QUERY_BYTES, QUERY_SIZES,
+    REPLY_BYTES, REPLY_SIZES, Totals, XDP_PASSED,
 };
-use crate::stats::labels::{ADDRESS, DROPPED_LISTED, SERVICE, TYPE, ZONE, rcode_value};
+use crate::stats::kinds::Kind;
+use crate::stats::labels::{ADDRESS, DROPPED_LISTED, SERVICE, TYPE, ZONE};
 use crate::sys::bpf::Shared;
 
 /// Bytes of the state of one CPU.
@@ -55,22 +54,8 @@ fn add_queries(totals: &mut Totals, count: impl Fn(usize) -> u64) {
         }
         let [service, rest] = [index / in_service, index % in_service];
         let [family, rd, edns, cookie] = [rest / 32, rest / 16 % 2, rest / 4 % 4, rest % 4];
-        totals.add(QUERIES.at([service, 0, family]), queries);
-        totals.add(RESPONSES_BY_TRANSPORT.at([0, family]), queries);
-        totals.add(QUERIES_BY_OPCODE.at([0]), queries);
-        totals.add(QUERIES_BY_CLASS.at([0]), queries);
-        totals.add(RESPONSES.at([rcode_value(rcode::NXDOMAIN.into())]), queries);
-        if rd == 1 {
-            totals.add(QUERIES_RD.at([]), queries);
-        }
-        if edns > 0 {
-            totals.add(QUERIES_EDNS.at([0]), queries);
-        }
-        if edns == 2 {
-            totals.add(QUERIES_DO.at([]), queries);
-        }
-        if cookie > 0 {
-            totals.add(QUERIES_COOKIE.at([cookie - 1]), queries);
-        }
+        let (recursion_desired, is_nxdomain) = (rd == 1, true);
+        let kind = Kind { service, transport: 0, family, recursion_desired, edns, cookie, is_nxdomain };
+        totals.add_kind(kind, queries);
     }
 }

@@ -2,6 +2,8 @@
 //! never values; they give the offset of each word.
 #![allow(dead_code, reason = "their fields are places")]
 
+use std::mem::{offset_of, size_of};
+
 use crate::limits::{LISTEN_MAX, NETWORKS_MAX};
 use crate::stats::labels::{SERVICE, ZONE};
 
@@ -13,8 +15,8 @@ pub(super) const TARGETS: usize = 256;
 pub(super) const TARGET_PROBES: usize = 8;
 /// Prefixes that are answered for as a whole.
 pub(super) const PREFIXES: usize = 16;
-/// Slots for zones, by hash.
-pub(super) const SLOTS: usize = 16_384;
+/// Slots for zones, by hash. With four for each, few are far from their place.
+pub(super) const SLOTS: usize = 4 * ZONES;
 /// Slots that are used at least.
 pub(super) const SLOTS_MIN: usize = 64;
 /// Probe distance of the hash table of zones.
@@ -27,8 +29,9 @@ pub(super) const TAILS: usize = 1024;
 pub(super) const DROPS: usize = 4096;
 /// Labels of a zone's name.
 pub(super) const LABELS: usize = 8;
-/// Words of a zone's name.
-pub(super) const NAME_WORDS: usize = 16;
+/// Words of a zone's name: in its slot, and elsewhere.
+pub(super) const NEAR_WORDS: usize = 4;
+pub(super) const FAR_WORDS: usize = 12;
 /// Bytes of a tail with its OPT at the most, and of one without at the least.
 pub(super) const TAIL_LEN_MAX: usize = 256;
 pub(super) const TAIL_LEN_MIN: usize = 32;
@@ -40,9 +43,9 @@ pub(super) const RELOCATIONS: usize = 3;
 pub(super) const REASONS: usize = 20;
 /// The last of them: it does not pass either.
 pub(super) const DROPPED_REASON: usize = REASONS - 1;
-/// Room for every value of the mask that a reason is cut down to, and for hashes of a name likewise.
+/// Room for every value of the mask that a reason is cut down to, and a qtype likewise.
 const REASONS_ROOM: usize = 32;
-const HASHES_ROOM: usize = 32;
+const TYPES_ROOM: usize = 512;
 const SERVICES: usize = 8;
 const SERIES: usize = 128;
 /// Listeners that are counted; one with this number or more is not answered for.
@@ -52,7 +55,8 @@ const BINS: usize = 64;
 
 const _: () = assert!(SERVICE.len <= SERVICES && ZONE.len <= SERIES && LISTEN_MAX <= LISTENERS);
 const _: () = assert!(NETWORKS_MAX <= DROPS && DROPS.is_power_of_two());
-const _: () = assert!(2 * LISTEN_MAX <= TARGETS && 4 * ZONES <= SLOTS);
+const _: () = assert!(2 * LISTEN_MAX <= TARGETS && SLOTS.is_power_of_two());
+const _: () = assert!(size_of::<Zone>() == 64 && offset_of!(Set, zones).is_multiple_of(64), "a cache line");
 
 #[repr(C)]
 pub(super) struct Interface {
@@ -86,39 +90,43 @@ pub(super) struct Control {
     pub(super) prefixes_len: u64,
     pub(super) own: u64,
     pub(super) ports_max: u64,
+    pub(super) types: [u8; TYPES_ROOM],
     pub(super) interfaces: [Interface; INTERFACES],
     pub(super) targets: [Target; TARGETS],
     pub(super) prefixes: [Prefix; PREFIXES],
     pub(super) ports: [u64; 65_536 / 64],
-    pub(super) types: [u8; 264],
 }
 
 #[repr(C)]
 pub(super) struct Zone {
-    pub(super) len: u16,
+    pub(super) words: [u64; NEAR_WORDS],
+    pub(super) len: u8,
     pub(super) service: u8,
     pub(super) series: u8,
-    pub(super) tail: u32,
-    pub(super) words: [u64; NAME_WORDS],
+    pub(super) relocations_len: u8,
+    pub(super) tail: u16,
+    pub(super) tail_len: u16,
+    pub(super) sums: [u16; 3],
+    pub(super) far: u16,
+    pub(super) relocations: [Relocation; RELOCATIONS],
+    unused: u32,
 }
 
 #[repr(C)]
 pub(super) struct Relocation {
-    pub(super) at: u16,
+    pub(super) at: u8,
+    pub(super) is_from_tail: u8,
     pub(super) delta: u16,
-    pub(super) is_from_tail: u16,
-    unused: u16,
 }
 
 #[repr(C)]
 pub(super) struct Tail {
-    pub(super) len: u16,
-    pub(super) relocations_len: u16,
-    pub(super) edns_len: u16,
-    unused: u16,
-    pub(super) sums: [u16; 4],
-    pub(super) relocations: [Relocation; RELOCATIONS],
     pub(super) words: [u64; TAIL_WORDS],
+}
+
+#[repr(C)]
+pub(super) struct Far {
+    pub(super) words: [u64; FAR_WORDS],
 }
 
 #[repr(C)]
@@ -131,13 +139,15 @@ pub(super) struct Range {
 pub(super) struct Set {
     pub(super) passes_all: u64,
     pub(super) passes_cookies: u64,
+    pub(super) passes_subnets: u64,
     pub(super) ruled: u64,
     pub(super) drops_len: u64,
     pub(super) depths: u64,
-    pub(super) slots_mask: u64,
+    pub(super) slots_shift: u64,
     pub(super) name_len_max: u64,
     pub(super) slots: [u32; SLOTS],
     pub(super) zones: [Zone; ZONES],
+    pub(super) far: [Far; ZONES],
     pub(super) tails: [Tail; TAILS],
     pub(super) drops: [Range; DROPS],
 }
@@ -147,20 +157,20 @@ pub(super) type Kinds = [[[[u64; 4]; 4]; 2]; 2];
 
 #[repr(C)]
 pub(super) struct Cpu {
-    pub(super) reasons: [u64; REASONS_ROOM],
-    pub(super) kinds: [Kinds; SERVICES],
-    pub(super) zones: [u64; SERIES],
-    pub(super) listeners: [u64; LISTENERS],
-    pub(super) types: [u64; TYPES],
+    pub(super) busy: u64,
+    tick: u64,
+    to_sample: u64,
     pub(super) query_bytes: u64,
     pub(super) reply_bytes: u64,
+    notes: [u64; 7],
+    head_first: u64,
+    pub(super) reasons: [u64; REASONS_ROOM],
+    pub(super) listeners: [u64; LISTENERS],
+    pub(super) types: [u64; TYPES],
     pub(super) query_bins: [u64; BINS],
     pub(super) reply_bins: [u64; BINS],
-    to_sample: u64,
-    pub(super) busy: u64,
-    words: [u64; NAME_WORDS],
-    hashes: [u64; HASHES_ROOM],
-    notes: [u32; 10],
-    starts: u64,
-    unused: [u64; 8],
+    pub(super) zones: [u64; SERIES],
+    pub(super) kinds: [Kinds; SERVICES],
+    far: [u64; 2 * FAR_WORDS],
+    unused: [u64; 11],
 }

@@ -1,5 +1,5 @@
-//! What the program leaves to the sockets or drops, because of forged sources or of rules. It is a part of
-//! the set, so it changes at once with the answers.
+//! What the program leaves to the sockets or drops, because of forged sources, rules or clients. It is a part
+//! of the set, so it changes at once with the answers.
 
 use std::mem::{offset_of, size_of};
 
@@ -12,6 +12,7 @@ pub(super) fn put_limits(image: &mut Image, snapshot: &Snapshot) {
     let mut put_word = |at: usize, word: u64| put(image, at, &word.to_le_bytes());
     put_word(offset_of!(Set, passes_all), u64::from(snapshot.rate_limit().is_some()));
     put_word(offset_of!(Set, passes_cookies), u64::from(snapshot.looks_at_cookies()));
+    put_word(offset_of!(Set, passes_subnets), u64::from(snapshot.tailor().is_some()));
     put_word(offset_of!(Set, ruled), ruled(snapshot));
     let Some(networks) = snapshot.dropped_networks() else { return };
     // An IPv4 address is a mapped one.

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::mem::{offset_of, size_of};
 
 use super::layout::{
-    LABELS, NAME_WORDS, RELOCATIONS, SLOT_PROBES, SLOTS, SLOTS_MIN, Set, TAIL_LEN_MAX, TAIL_LEN_MIN, TAILS,
-    Tail, ZONES, Zone,
+    FAR_WORDS, Far, LABELS, NEAR_WORDS, RELOCATIONS, Relocation, SLOT_PROBES, SLOTS, SLOTS_MIN, Set,
+    TAIL_LEN_MAX, TAIL_LEN_MIN, TAILS, Tail, ZONES, Zone,
 };
-use super::memory::{Image, mix, put};
+use super::memory::{Image, put};
 use crate::answer::Answers;
 use crate::answer::empty::{EmptyZone, Existing};
 use crate::dns::consts::rtype;
@@ -90,11 +90,13 @@ struct Builder {
     /// Slots that are used: few for few zones, to stay in a near cache.
     slots: usize,
     zones: usize,
+    /// Names that have words elsewhere.
+    far: usize,
     name_len_max: u64,
     /// How many labels zones have, the greatest first.
     depths: Vec<u8>,
     /// Tails that were added already, by their contents.
-    tails: HashMap<Image, u32>,
+    tails: HashMap<Vec<u8>, u16>,
 }
 
 impl Builder {
@@ -102,32 +104,51 @@ impl Builder {
     fn new(edns_udp_size: u16, zones: usize) -> Self {
         let slots = (4 * zones).next_power_of_two().clamp(SLOTS_MIN, SLOTS);
         let mut image = vec![0; SET_LEN];
-        put(&mut image, offset_of!(Set, slots_mask), &(slots as u64 - 1).to_le_bytes());
+        let shift = u64::BITS - slots.ilog2();
+        put(&mut image, offset_of!(Set, slots_shift), &u64::from(shift).to_le_bytes());
         let (depths, tails) = (Vec::new(), HashMap::new());
-        Self { image, edns_udp_size, slots, zones: 0, name_len_max: 0, depths, tails }
+        Self { image, edns_udp_size, slots, zones: 0, far: 0, name_len_max: 0, depths, tails }
     }
 
     /// Adds a zone if it fits.
     fn add(&mut self, name: &[u8], labels: usize, zone: &EmptyZone<'_>) -> bool {
-        if !(1..=LABELS).contains(&labels) || name.len() > 8 * NAME_WORDS || self.zones == ZONES {
+        let is_short = name.len() <= 8 * (NEAR_WORDS + FAR_WORDS) && zone.pointers.len() <= RELOCATIONS;
+        if !(1..=LABELS).contains(&labels) || !is_short || self.zones == ZONES {
             return false;
         }
-        let (words, hash) = words_and_hash(name);
+        let words = words(name);
+        let hash = hash(&words);
         let Some(slot) = self.free_slot(hash) else { return false };
         let Some(tail) = self.tail(zone) else { return false };
-        let at = offset_of!(Set, zones) + self.zones * size_of::<Zone>();
-        put(&mut self.image, at + offset_of!(Zone, len), &(name.len() as u16).to_le_bytes());
-        put(&mut self.image, at + offset_of!(Zone, service), &[zone.labels.service]);
-        put(&mut self.image, at + offset_of!(Zone, series), &[zone.labels.zone]);
-        put(&mut self.image, at + offset_of!(Zone, tail), &tail.to_le_bytes());
-        for (index, word) in words.iter().enumerate() {
-            put(&mut self.image, at + offset_of!(Zone, words) + 8 * index, &word.to_le_bytes());
+        let (near, far) = words.split_at(NEAR_WORDS.min(words.len()));
+        let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        let place = offset_of!(Set, zones) + self.zones * size_of::<Zone>();
+        let mut put_in_zone = |at: usize, bytes: &[u8]| put(&mut self.image, place + at, bytes);
+        put_in_zone(offset_of!(Zone, words), &bytes(near));
+        put_in_zone(offset_of!(Zone, len), &[name.len() as u8]);
+        put_in_zone(offset_of!(Zone, service), &[zone.labels.service]);
+        put_in_zone(offset_of!(Zone, series), &[zone.labels.zone]);
+        put_in_zone(offset_of!(Zone, relocations_len), &[zone.pointers.len() as u8]);
+        put_in_zone(offset_of!(Zone, tail), &tail.to_le_bytes());
+        put_in_zone(offset_of!(Zone, tail_len), &(zone.records.len() as u16).to_le_bytes());
+        put_in_zone(offset_of!(Zone, sums), &sums(zone, self.edns_udp_size));
+        put_in_zone(offset_of!(Zone, far), &(self.far as u16).to_le_bytes());
+        for (index, pointer) in zone.pointers.iter().enumerate() {
+            let at = offset_of!(Zone, relocations) + index * size_of::<Relocation>();
+            put_in_zone(at + offset_of!(Relocation, at), &[pointer.at as u8]);
+            put_in_zone(at + offset_of!(Relocation, is_from_tail), &[pointer.is_from_records.into()]);
+            put_in_zone(at + offset_of!(Relocation, delta), &pointer.delta.to_le_bytes());
         }
+        if !far.is_empty() {
+            put(&mut self.image, offset_of!(Set, far) + self.far * size_of::<Far>(), &bytes(far));
+            self.far += 1;
+        }
+        self.zones += 1;
+        // Other bits of the hash than the slot's place.
+        let value = ((hash >> 20) as u32) << 16 | self.zones as u32;
+        put(&mut self.image, slot, &value.to_le_bytes());
         self.name_len_max = self.name_len_max.max(name.len() as u64);
         put(&mut self.image, offset_of!(Set, name_len_max), &self.name_len_max.to_le_bytes());
-        self.zones += 1;
-        let value = ((hash >> 48 << 16) as u32) | self.zones as u32;
-        put(&mut self.image, slot, &value.to_le_bytes());
         // Zones come with the greatest number of labels first.
         if self.depths.last() != Some(&(labels as u8)) {
             self.depths.push(labels as u8);
@@ -138,14 +159,19 @@ impl Builder {
 
     /// The first free slot from the one of `hash` on (linear probing).
     fn free_slot(&self, hash: u64) -> Option<usize> {
-        let slots = (0..SLOT_PROBES).map(|probe| (hash as usize).wrapping_add(probe) % self.slots);
+        let first = (hash >> (u64::BITS - self.slots.ilog2())) as usize;
+        let slots = (first..first + SLOT_PROBES).map(|slot| slot % SLOTS);
         let mut places = slots.map(|slot| offset_of!(Set, slots) + 4 * slot);
         places.find(|&at| self.image[at..at + 4] == [0; 4])
     }
 
-    /// The place of the zone's tail among all, if it fits.
-    fn tail(&mut self, zone: &EmptyZone<'_>) -> Option<u32> {
-        let image = tail_image(zone, self.edns_udp_size)?;
+    /// The place of the zone's tail, the records and an OPT after them, among all, if it fits.
+    fn tail(&mut self, zone: &EmptyZone<'_>) -> Option<u16> {
+        let image = [zone.records, &opt(self.edns_udp_size, false)].concat();
+        // The program copies blocks, the last of them at the end.
+        if zone.records.len() < TAIL_LEN_MIN || image.len() > TAIL_LEN_MAX {
+            return None;
+        }
         if let Some(&index) = self.tails.get(&image) {
             return Some(index);
         }
@@ -154,55 +180,42 @@ impl Builder {
             return None;
         }
         put(&mut self.image, offset_of!(Set, tails) + index * size_of::<Tail>(), &image);
-        self.tails.insert(image, index as u32);
-        Some(index as u32)
+        self.tails.insert(image, index as u16);
+        Some(index as u16)
     }
 }
 
-/// The words of a name in lower case, from its end, and the hash that the program makes of them.
-fn words_and_hash(name: &[u8]) -> (Vec<u64>, u64) {
-    let mut hash = 0;
-    let (mut words, mut last) = (Vec::new(), 0);
-    for chunk in name.rchunks(8) {
+/// The words of a name in lower case, from its end.
+fn words(name: &[u8]) -> Vec<u64> {
+    let word = |chunk: &[u8]| {
         let mut bytes = [0; 8];
-        bytes[..chunk.len()].copy_from_slice(chunk);
-        let word = u64::from_le_bytes(bytes);
-        words.push(word);
-        match chunk.len() {
-            8 => hash = mix(hash ^ word),
-            _ => last = word,
-        }
-    }
-    (words, mix(hash ^ last ^ ((name.len() as u64) << 56)))
+        bytes[8 - chunk.len()..].copy_from_slice(chunk);
+        u64::from_le_bytes(bytes)
+    };
+    name.rchunks(8).map(word).collect()
 }
 
-/// A [`Tail`]: the records, the OPT after them, and their sums.
-fn tail_image(zone: &EmptyZone<'_>, edns_udp_size: u16) -> Option<Image> {
-    let records = zone.records;
-    let len = records.len() + OPT_LEN;
-    // The program copies blocks, the last of them at the end.
-    if records.len() < TAIL_LEN_MIN || len > TAIL_LEN_MAX || zone.pointers.len() > RELOCATIONS {
-        return None;
-    }
+/// The hash that the program makes of a name's words.
+fn hash(words: &[u64]) -> u64 {
+    const NEAR: [u64; NEAR_WORDS] =
+        [0xFF51_AFD7_ED55_8CCD, 0xC4CE_B9FE_1A85_EC53, 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
+    let far = (0..FAR_WORDS as u64).map(|index| NEAR[0] + (index << 33));
+    let products = words.iter().zip(NEAR.into_iter().chain(far)).map(|(word, by)| word.wrapping_mul(by));
+    products.fold(0, u64::wrapping_add)
+}
+
+/// An OPT without options.
+fn opt(udp_size: u16, is_dnssec_ok: bool) -> [u8; OPT_LEN] {
     let [type_high, type_low] = rtype::OPT.to_be_bytes();
-    let [size_high, size_low] = edns_udp_size.to_be_bytes();
-    let opt = [0, type_high, type_low, size_high, size_low, 0, 0, 0, 0, 0, 0];
-    let opt_do = [0, type_high, type_low, size_high, size_low, 0, 0, 0x80, 0, 0, 0];
-    let sums = [sum(records), sum(&[records, &opt].concat()), sum(&[records, &opt_do].concat())];
-    let mut image = vec![0; size_of::<Tail>()];
-    put(&mut image, offset_of!(Tail, len), &(records.len() as u16).to_le_bytes());
-    put(&mut image, offset_of!(Tail, relocations_len), &(zone.pointers.len() as u16).to_le_bytes());
-    put(&mut image, offset_of!(Tail, edns_len), &(OPT_LEN as u16).to_le_bytes());
-    for (index, sum) in sums.iter().enumerate() {
-        put(&mut image, offset_of!(Tail, sums) + 2 * index, &sum.to_le_bytes());
-    }
-    for (index, pointer) in zone.pointers.iter().enumerate() {
-        let words = [pointer.at, pointer.delta, u16::from(pointer.is_from_records), 0];
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        put(&mut image, offset_of!(Tail, relocations) + 8 * index, &bytes);
-    }
-    put(&mut image, offset_of!(Tail, words), &[records, &opt].concat());
-    Some(image)
+    let [size_high, size_low] = udp_size.to_be_bytes();
+    [0, type_high, type_low, size_high, size_low, 0, 0, u8::from(is_dnssec_ok) << 7, 0, 0, 0]
+}
+
+/// The sums of the records alone, with an OPT after them, and with one with DO.
+fn sums(zone: &EmptyZone<'_>, edns_udp_size: u16) -> Vec<u8> {
+    let with_opt = |is_dnssec_ok: bool| sum(&[zone.records, &opt(edns_udp_size, is_dnssec_ok)].concat());
+    let sums = [sum(zone.records), with_opt(false), with_opt(true)];
+    sums.iter().flat_map(|sum| sum.to_le_bytes()).collect()
 }
 
 /// The ones' complement sum (RFC 1071) of 16-bit words, in the machine's order of bytes.
@@ -231,7 +244,7 @@ mod tests {
         records.extend(
             more.iter().map(|label| record(apex.prepend(label.as_bytes()).unwrap(), rtype::TXT, b"\0")),
         );
-        crate::zone::Zone { apex, service: Service::Configured, records }
+        crate::zone::Zone::new(&apex, Service::Configured, &records)
     }
 
     fn zones(zones: Vec<crate::zone::Zone>) -> (usize, usize) {
@@ -264,11 +277,12 @@ mod tests {
 
     #[test]
     fn names_are_read_from_their_end() {
-        let (words, hash) = words_and_hash(b"\x02ab\x05empty\x05as112\x04arpa\0");
+        let name = b"\x02ab\x05empty\x05as112\x04arpa\0";
+        let words = words(name);
         assert_eq!(words.len(), 3);
         assert_eq!(words[0].to_le_bytes(), *b"12\x04arpa\0");
-        assert_eq!(words[2].to_le_bytes()[..5], *b"\x02ab\x05e");
-        assert_ne!(hash, words_and_hash(b"\x02ac\x05empty\x05as112\x04arpa\0").1);
+        assert_eq!(words[2].to_le_bytes(), *b"\0\0\0\x02ab\x05e");
+        assert_ne!(hash(&words), hash(&super::words(b"\x02ac\x05empty\x05as112\x04arpa\0")));
         assert_eq!(sum(b"\x01\x02\x03"), 0x0201 + 3);
         assert_eq!(sum(&[0xFF; 4]), 0xFFFF);
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::contents::{Contents, Owners, Placed, key};
+use super::contents::{Contents, Owners, Placed};
 use super::{Record, lint, rdata};
 use crate::dns::consts::rtype;
 use crate::dns::name::Name;
@@ -36,64 +36,84 @@ pub(super) fn type_refusal(rtype: u16) -> Option<&'static str> {
     }
 }
 
-/// The records of a zone fit to be served, the SOA first, and warnings; or all that is wrong with them.
+/// The records of a zone fit to be served, the SOA first, and warnings; or all that is wrong with them. The
+/// names in `addressed` have addresses that the zone does not hold.
 pub(super) fn check(
     apex: &Name,
     mut contents: Contents,
+    addressed: &HashSet<Vec<u8>>,
 ) -> Result<(Vec<Record>, Vec<Problem>), Vec<Problem>> {
-    merge(&mut contents.records);
-    let mut check = Check {
-        apex,
-        contents: &contents,
-        owners: HashMap::new(),
-        outside: Vec::new(),
-        problems: Vec::new(),
-    };
-    check.group();
+    let is_inside = |placed: &Placed| placed.record.owner.is_at_or_below(apex);
+    let mut owners = Owners::new(&contents.records, (0..contents.records.len()).collect());
+    if merge(&mut contents.records, &owners) {
+        owners = Owners::new(&contents.records, (0..contents.records.len()).collect());
+    }
+    let outside: Vec<usize> =
+        (0..contents.records.len()).filter(|&index| !is_inside(&contents.records[index])).collect();
+    if !outside.is_empty() {
+        let inside = (0..contents.records.len()).filter(|&index| is_inside(&contents.records[index]));
+        owners = Owners::new(&contents.records, inside.collect());
+    }
+    let has_dname = contents.records.iter().any(|placed| placed.record.rtype == rtype::DNAME);
+    let mut check = Check { apex, contents: &contents, owners, outside, has_dname, problems: Vec::new() };
     if contents.problems.is_empty() {
         check.apex();
     }
-    for owner in check.in_order() {
-        check.owner(&owner);
-    }
+    // In the order in which the file first names them.
+    let mut owners: Vec<&[usize]> = check.owners.groups().collect();
+    owners.sort_unstable_by_key(|records| records[0]);
+    let wrong: Vec<(usize, String)> = owners.into_iter().flat_map(|records| check.owner(records)).collect();
+    wrong.into_iter().for_each(|(index, message)| check.refuse(index, message));
     let Check { owners, problems, outside, .. } = check;
     if !problems.is_empty() || !contents.problems.is_empty() {
         contents.problems.extend(problems);
         return Err(contents.problems);
     }
-    let warnings: Vec<Problem> = lint::warnings(apex, &contents, &owners).take(ZONE_PROBLEMS_MAX).collect();
+    let warnings: Vec<Problem> =
+        lint::warnings(apex, &contents, &owners, addressed).take(ZONE_PROBLEMS_MAX).collect();
     contents.warnings.extend(warnings);
-    let is_inside = |placed: &Placed| outside.is_empty() || placed.record.owner.is_at_or_below(apex);
-    let inside = contents.records.into_iter().filter(is_inside);
+    let inside = contents.records.into_iter().filter(|placed| outside.is_empty() || is_inside(placed));
     let mut records: Vec<Record> = inside.map(|placed| placed.record).collect();
     // Stable: the others keep the order of the file.
     records.sort_by_key(|record| record.rtype != rtype::SOA);
     Ok((records, contents.warnings))
 }
 
-/// Drops duplicates and gives every RRset its lowest TTL.
-fn merge(records: &mut Vec<Placed>) {
-    let rrset = |record: &Record| (key(&record.owner), record.rtype);
-    let mut ttls: HashMap<(Vec<u8>, u16), u32> = HashMap::new();
-    for Placed { record, .. } in records.iter() {
-        let ttl = ttls.entry(rrset(record)).or_insert(record.ttl);
-        *ttl = record.ttl.min(*ttl);
+/// Drops duplicates and gives every RRset its lowest TTL. Whether there were duplicates.
+fn merge(records: &mut Vec<Placed>, owners: &Owners) -> bool {
+    let mut twice = HashSet::new();
+    for group in owners.groups().filter(|group| group.len() > 1) {
+        let mut ttls: HashMap<u16, u32> = HashMap::new();
+        for &place in group {
+            let Record { rtype, ttl, .. } = records[place].record;
+            ttls.entry(rtype).and_modify(|lowest| *lowest = ttl.min(*lowest)).or_insert(ttl);
+        }
+        let mut seen = HashSet::new();
+        for &place in group {
+            let record = &mut records[place].record;
+            record.ttl = ttls[&record.rtype];
+            // Of a type of which there is one record there is no other.
+            if ttls.len() < group.len()
+                && !seen.insert((record.rtype, rdata::canonical(record.rtype, &record.rdata)))
+            {
+                twice.insert(place);
+            }
+        }
     }
-    let mut seen = HashSet::new();
-    records.retain_mut(|Placed { record, .. }| {
-        let rrset = rrset(record);
-        record.ttl = ttls[&rrset];
-        seen.insert((rrset, rdata::canonical(record.rtype, &record.rdata)))
-    });
+    let mut place = 0..;
+    records.retain(|_| place.next().is_some_and(|place| twice.is_empty() || !twice.contains(&place)));
+    !twice.is_empty()
 }
 
 struct Check<'a> {
     apex: &'a Name,
     contents: &'a Contents,
-    /// The records of each owner, by its wire form in lower case, as indices in their order.
+    /// The records inside the zone.
     owners: Owners,
-    /// The records outside the zone.
+    /// The others.
     outside: Vec<usize>,
+    /// There is a DNAME.
+    has_dname: bool,
     problems: Vec<Problem>,
 }
 
@@ -109,34 +129,14 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Collects the records by owner, those outside the zone apart.
-    fn group(&mut self) {
-        for (index, Placed { record, .. }) in self.contents.records.iter().enumerate() {
-            if record.owner.is_at_or_below(self.apex) {
-                self.owners.entry(key(&record.owner)).or_default().push(index);
-            } else {
-                self.outside.push(index);
-            }
-        }
-    }
-
-    /// The records of each owner, owners in the order in which the file first names them.
-    fn in_order(&self) -> Vec<Vec<usize>> {
-        let mut owners: Vec<_> = self.owners.values().cloned().collect();
-        owners.sort_unstable_by_key(|records| records[0]);
-        owners
-    }
-
     /// One SOA and at least one NS at the apex (RFC 1035, section 5.2). Asked only of a file that was read
     /// whole: what seems to be missing may stand on a line with a mistake.
     fn apex(&mut self) {
-        let types: Vec<u16> = match self.owners.get(&key(self.apex)) {
-            Some(records) => records.iter().map(|&index| self.placed(index).record.rtype).collect(),
-            None => Vec::new(),
-        };
+        let records = self.owners.get(&self.contents.records, self.apex.as_wire());
+        let types: Vec<u16> = records.iter().map(|&index| self.placed(index).record.rtype).collect();
         for (wanted, name) in [(rtype::SOA, "SOA"), (rtype::NS, "NS")] {
             if !types.contains(&wanted) {
-                let place = self.contents.files.first().cloned().unwrap_or_default();
+                let place = self.contents.zone_place();
                 let message = match self.outside.first().map(|&index| self.placed(index)) {
                     Some(placed) if self.owners.is_empty() => format!(
                         "the zone {} has no {name} record: all records are outside of it, such as {}",
@@ -150,7 +150,7 @@ impl<'a> Check<'a> {
     }
 
     /// What may not stand together at one owner, whose `records` these are.
-    fn owner(&mut self, records: &[usize]) {
+    fn owner(&self, records: &[usize]) -> Vec<(usize, String)> {
         let owner = &self.placed(records[0]).record.owner;
         let is_apex = owner == self.apex;
         let rtype = |index: usize| self.placed(index).record.rtype;
@@ -194,9 +194,7 @@ impl<'a> Check<'a> {
             ));
         }
         wrong.extend(self.too_long(records));
-        for (index, message) in wrong {
-            self.refuse(index, message);
-        }
+        wrong
     }
 
     /// Where a record stands, told to a reader who looks at record `from`.
@@ -207,21 +205,27 @@ impl<'a> Check<'a> {
 
     /// A DNAME at a name above `owner` (RFC 6672, section 2.4).
     fn dname_above(&self, owner: &Name) -> Option<usize> {
-        let lower = owner.to_lowercase();
+        if !self.has_dname {
+            return None;
+        }
         let above = owner.label_count() - self.apex.label_count();
-        lower.suffixes().skip(1).take(above).find_map(|suffix| {
-            let mut records = self.owners.get(suffix)?.iter().copied();
+        owner.suffixes().skip(1).take(above).find_map(|suffix| {
+            let mut records = self.owners.get(&self.contents.records, suffix).iter().copied();
             records.find(|&index| self.placed(index).record.rtype == rtype::DNAME)
         })
     }
 
     /// The first record of each RRset of one owner that no reply can hold.
     fn too_long(&self, records: &[usize]) -> Vec<(usize, String)> {
+        // A pointer to the owner, type, class, TTL and length: 12 bytes.
+        let len = |record: &Record| 12 + record.rdata.len();
+        if records.iter().map(|&index| len(&self.placed(index).record)).sum::<usize>() <= RRSET_LEN_MAX {
+            return Vec::new();
+        }
         let mut rrsets: HashMap<u16, (usize, usize)> = HashMap::new();
         for &index in records {
             let record = &self.placed(index).record;
-            // A pointer to the owner, type, class, TTL and length: 12 bytes.
-            rrsets.entry(record.rtype).or_insert((index, 0)).1 += 12 + record.rdata.len();
+            rrsets.entry(record.rtype).or_insert((index, 0)).1 += len(record);
         }
         let too_long = rrsets.into_values().filter(|&(_, len)| len > RRSET_LEN_MAX);
         let mut too_long: Vec<_> = too_long

@@ -1,7 +1,7 @@
 //! A zone file cut into entries and tokens (RFC 1035, section 5.1). Every token keeps its line and column, so
 //! a mistake is reported where it was made, and the next entry is read after it.
 
-use super::text::{resolve, seconds_from_text, shorten};
+use super::text::{plain_name, resolve, seconds_from_text, shorten};
 use crate::dns::name::Name;
 use crate::limits::ZONE_ENTRY_TOKENS_MAX;
 
@@ -81,6 +81,8 @@ pub(super) struct Entries<'a> {
     source: &'a [u8],
     at: usize,
     line: u32,
+    /// The source ended within the last entry.
+    is_cut: bool,
 }
 
 impl<'a> Entries<'a> {
@@ -88,7 +90,22 @@ impl<'a> Entries<'a> {
     pub(super) fn new(source: &'a [u8]) -> Self {
         // Editors of Windows put a byte order mark before the text. It is no part of it.
         let at = if source.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        Self { source, at, line: 1 }
+        Self { source, at, line: 1, is_cut: false }
+    }
+
+    /// The entries of `source`, which is a part of a file that begins at this line.
+    pub(super) fn from_line(source: &'a [u8], line: u32) -> Self {
+        if line == 1 { Self::new(source) } else { Self { source, at: 0, line, is_cut: false } }
+    }
+
+    /// The line and the offset of what comes next.
+    pub(super) fn place(&self) -> (u32, usize) {
+        (self.line, self.at)
+    }
+
+    /// Whether the source ended before the parentheses of the last entry did.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     fn peek(&self) -> Option<u8> {
@@ -206,6 +223,7 @@ impl<'a> Iterator for Entries<'a> {
             }
             glued = false;
         }
+        self.is_cut = !opened.is_empty();
         match opened.into_iter().next().or(mistake) {
             Some(mistake) => Some(Err(mistake)),
             None if entry.tokens.is_empty() => None,
@@ -240,6 +258,7 @@ pub(super) fn name(token: &Token<'_>, origin: &Name) -> Result<Name, Mistake> {
     match token.raw {
         b"@" => Ok(origin.clone()),
         _ if token.is_quoted() => Err(token.mistake("a name is written without quotes")),
+        raw if let Some(name) = plain_name(raw, origin) => Ok(name),
         _ => resolve(&token.text(), origin).map_err(|message| token.mistake(message)),
     }
 }

@@ -24,7 +24,7 @@ use crate::sys::files;
 pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
     let dir =
         path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")).to_owned();
-    let mut reader = Reader::new(dir.canonicalize().ok());
+    let mut reader = Reader::new(Some(dir.clone()));
     match reader.slurp(path) {
         Ok(source) => reader.read(&source, path, Scope::new(origin, dir)),
         Err(reason) => reader.contents.problems.push(Problem {
@@ -44,10 +44,12 @@ pub(super) fn read_text(name: &str, text: impl AsRef<[u8]>, origin: &Name) -> Co
 
 /// What a line of a file may leave out. An included file begins with its includer's, and gives nothing back.
 #[derive(Clone, Debug)]
-struct Scope {
+pub(super) struct Scope {
     origin: Name,
     /// `$TTL`.
     default_ttl: Option<u32>,
+    /// It is the MINIMUM of the SOA of this zone.
+    is_implied: bool,
     /// The last TTL written at a record: it stands in where there is no `$TTL` (RFC 1035, section 5.1).
     last_ttl: Option<u32>,
     last_owner: Option<Name>,
@@ -58,10 +60,11 @@ struct Scope {
 }
 
 impl Scope {
-    fn new(origin: &Name, dir: PathBuf) -> Self {
+    pub(super) fn new(origin: &Name, dir: PathBuf) -> Self {
         Self {
             origin: origin.clone(),
             default_ttl: None,
+            is_implied: false,
             last_ttl: None,
             last_owner: None,
             dir,
@@ -71,17 +74,25 @@ impl Scope {
     }
 }
 
-struct Reader {
-    contents: Contents,
-    /// No included file lies outside of it; `None` where nothing may be included.
+pub(super) struct Reader {
+    pub(super) contents: Contents,
+    /// The directory of the zone file. No included file lies outside of it; `None` where nothing may be
+    /// included.
     root: Option<PathBuf>,
     /// How many bytes the zone file and what it includes may still have.
     bytes_left: u64,
+    /// A SOA begins a zone, for which the TTLs of the zone before it do not stand in.
+    is_pack: bool,
 }
 
 impl Reader {
     fn new(root: Option<PathBuf>) -> Self {
-        Self { contents: Contents::default(), root, bytes_left: ZONE_FILE_LEN_MAX }
+        Self { contents: Contents::default(), root, bytes_left: ZONE_FILE_LEN_MAX, is_pack: false }
+    }
+
+    /// A reader of zones that follow each other.
+    pub(super) fn of_pack() -> Self {
+        Self { is_pack: true, ..Self::new(None) }
     }
 
     /// The bytes of a file; not those of a pipe or device, which might never end or never begin.
@@ -132,7 +143,7 @@ impl Reader {
         }
     }
 
-    fn entry(&mut self, scope: &mut Scope, entry: &Entry<'_>) -> Result<(), Mistake> {
+    pub(super) fn entry(&mut self, scope: &mut Scope, entry: &Entry<'_>) -> Result<(), Mistake> {
         let first = &entry.tokens[0];
         if first.raw.starts_with(b"$") {
             return self.directive(scope, first, &entry.tokens[1..]);
@@ -163,8 +174,12 @@ impl Reader {
         rest: &[Token<'_>],
     ) -> Result<Record, Mistake> {
         let header = Header::new(first, rest)?;
-        scope.last_ttl = header.ttl.or(scope.last_ttl);
         let rtype = header.rtype.to_int();
+        if self.is_pack && rtype == rtype::SOA {
+            scope.last_ttl = None;
+            scope.default_ttl = scope.default_ttl.filter(|_| !scope.is_implied);
+        }
+        scope.last_ttl = header.ttl.or(scope.last_ttl);
         if let Some(reason) = type_refusal(rtype) {
             return Err(header.rtype_token.mistake(reason));
         }
@@ -185,7 +200,7 @@ impl Reader {
     /// and as in BIND.
     fn minimum_as_ttl(&mut self, scope: &mut Scope, first: &Token<'_>, rdata: &[u8]) -> u32 {
         let minimum = rdata.last_chunk().map_or(0, |minimum| u32::from_be_bytes(*minimum)).min(TTL_MAX);
-        scope.default_ttl = Some(minimum);
+        (scope.default_ttl, scope.is_implied) = (Some(minimum), true);
         self.contents.warnings.push(Problem {
             place: format!("{}:{}", self.contents.files[scope.file], first.line),
             message: format!(
@@ -209,7 +224,9 @@ impl Reader {
             [_, extra, ..] => Err(extra.mistake(format!("{word} takes {what} and nothing else"))),
         };
         match word.as_str() {
-            "$TTL" => scope.default_ttl = Some(ttl(one("a time")?)?),
+            "$TTL" => {
+                (scope.default_ttl, scope.is_implied) = (Some(ttl(one("a time")?)?), false);
+            }
             "$ORIGIN" => scope.origin = name(one("a name")?, &scope.origin)?,
             "$INCLUDE" => match values {
                 [path] => self.include(scope, path, None)?,
@@ -269,7 +286,8 @@ impl Reader {
         let text = String::from_utf8_lossy(path.raw).replace('"', "");
         let shown = scope.dir.join(&text);
         let refused = |reason: &str| path.mistake(format!("cannot include `{}`: {reason}", shorten(&text)));
-        let root = self.root.clone().ok_or_else(|| refused("this zone has no directory"))?;
+        let root = self.root.as_ref().ok_or_else(|| refused("all of it stands in one file"))?;
+        let root = root.canonicalize().map_err(|error| refused(&error.to_string()))?;
         let real = shown.canonicalize().map_err(|error| refused(&error.to_string()))?;
         if !real.starts_with(&root) {
             return Err(refused("it is outside the directory of the zone file: move it there"));
@@ -282,7 +300,7 @@ impl Reader {
 }
 
 /// The encoding of a text in which ASCII is not one byte for a character.
-fn foreign_encoding(source: &[u8]) -> Option<&'static str> {
+pub(super) fn foreign_encoding(source: &[u8]) -> Option<&'static str> {
     match source {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some("UTF-32"),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("UTF-16"),
@@ -305,9 +323,14 @@ impl<'t, 's> Header<'t, 's> {
     fn new(first: &Token<'s>, tokens: &'t [Token<'s>]) -> Result<Self, Mistake> {
         let (mut time, mut seen_class) = (None, false);
         for (index, token) in tokens.iter().enumerate() {
+            if let Some(rtype) = usual(token.raw) {
+                return Ok(Self { ttl: time, rtype, rtype_token: *token, rdata: &tokens[index + 1..] });
+            }
             let text = token.text();
             if text.starts_with(|first: char| first.is_ascii_digit()) && time.is_none() {
                 time = Some(ttl(token)?);
+            } else if token.raw.eq_ignore_ascii_case(b"IN") && !seen_class {
+                seen_class = true;
             } else if let Ok(rtype) = Rtype::from_str(&text) {
                 return Ok(Self { ttl: time, rtype, rtype_token: *token, rdata: &tokens[index + 1..] });
             } else if let Ok(class) = Class::from_str(&text)
@@ -327,6 +350,21 @@ impl<'t, 's> Header<'t, 's> {
         let last = tokens.last().unwrap_or(first);
         Err(last.mistake("the record ends before its type"))
     }
+}
+
+/// The types of nearly all records: their names are compared before all others.
+fn usual(word: &[u8]) -> Option<Rtype> {
+    const USUAL: [(&[u8], Rtype); 8] = [
+        (b"A", Rtype::A),
+        (b"NS", Rtype::NS),
+        (b"SOA", Rtype::SOA),
+        (b"AAAA", Rtype::AAAA),
+        (b"CNAME", Rtype::CNAME),
+        (b"MX", Rtype::MX),
+        (b"TXT", Rtype::TXT),
+        (b"PTR", Rtype::PTR),
+    ];
+    USUAL.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, rtype)| *rtype)
 }
 
 fn ttl(token: &Token<'_>) -> Result<u32, Mistake> {

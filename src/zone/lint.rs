@@ -1,5 +1,7 @@
 //! What a zone may hold, but nobody means: a name that leads nowhere, or a dot that was forgotten.
 
+use std::collections::HashSet;
+
 use super::contents::{Contents, Owners, key};
 use super::{Record, rdata};
 use crate::dns::consts::rtype;
@@ -11,8 +13,9 @@ pub(super) fn warnings<'a>(
     apex: &'a Name,
     contents: &'a Contents,
     owners: &'a Owners,
+    addressed: &'a HashSet<Vec<u8>>,
 ) -> impl Iterator<Item = Problem> + 'a {
-    let lint = Lint { apex, twice: twice(apex), is_reverse: is_reverse(apex), contents, owners };
+    let lint = Lint { apex, twice: twice(apex), is_reverse: is_reverse(apex), contents, owners, addressed };
     contents.records.iter().filter_map(move |placed| {
         let message = lint.record(&placed.record)?;
         Some(Problem { place: contents.place(placed), message })
@@ -26,6 +29,8 @@ struct Lint<'a> {
     is_reverse: bool,
     contents: &'a Contents,
     owners: &'a Owners,
+    /// Names, in lower case, that have addresses elsewhere.
+    addressed: &'a HashSet<Vec<u8>>,
 }
 
 impl Lint<'_> {
@@ -75,16 +80,18 @@ impl Lint<'_> {
 
     /// Whether `name` is there with one of `types`.
     fn holds(&self, name: &Name, types: &[u16]) -> bool {
-        let records = self.owners.get(&key(name)).map_or(&[][..], Vec::as_slice);
+        let records = self.owners.get(&self.contents.records, name.as_wire());
         records.iter().any(|&index| types.contains(&self.contents.records[index].record.rtype))
     }
 
     /// Whether the zone has an address for `name`, there or at a wildcard above it.
     fn has_address(&self, name: &Name) -> bool {
         let wildcard = |above: &[u8]| Name::from_wire(above).ok()?.prepend(b"*");
-        let addresses = [rtype::A, rtype::AAAA];
-        self.holds(name, &addresses)
-            || name.suffixes().skip(1).filter_map(wildcard).any(|name| self.holds(&name, &addresses))
+        let has = |name: &Name| {
+            self.holds(name, &[rtype::A, rtype::AAAA])
+                || (!self.addressed.is_empty() && self.addressed.contains(&key(name)))
+        };
+        has(name) || name.suffixes().skip(1).filter_map(wildcard).any(|name| has(&name))
     }
 
     /// Whether `name` is at or below a delegation, and may have its addresses there.

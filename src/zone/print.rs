@@ -12,7 +12,7 @@ use super::{Zone, rdata};
 /// # Errors
 /// Those of `out`.
 pub fn write_zone(zone: &Zone, out: &mut impl fmt::Write) -> fmt::Result {
-    for record in &zone.records {
+    for record in zone.records() {
         let (rtype, rdata) = (Rtype::from_int(record.rtype), rdata::to_text(record.rtype, &record.rdata));
         writeln!(out, "{} {} IN {rtype} {rdata}", record.owner, record.ttl)?;
     }

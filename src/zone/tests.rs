@@ -1,14 +1,17 @@
 //! Zones as files: what loads, what is refused and where, and that neither ends in a panic.
 
 mod doubtful;
+mod packs;
 mod printed;
 mod refused;
+mod special;
 
 use std::fs;
 use std::path::Path;
 
 use super::*;
 use crate::dns::consts::rtype;
+use crate::limits::ZONES_MAX;
 use crate::problem::Problem;
 
 const NOTHING: ZoneOptions = ZoneOptions {
@@ -16,6 +19,7 @@ const NOTHING: ZoneOptions = ZoneOptions {
     dname: false,
     special_use: false,
     dir: None,
+    packs: Vec::new(),
     entries: Vec::new(),
     identity: Identity {
         node: String::new(),
@@ -27,6 +31,8 @@ const NOTHING: ZoneOptions = ZoneOptions {
         hostname_soa_mname: None,
         hostname_soa_rname: None,
     },
+    pools: Vec::new(),
+    specials: Vec::new(),
 };
 
 fn options() -> ZoneOptions {
@@ -39,14 +45,18 @@ fn everything() -> ZoneOptions {
 
 fn zone<'a>(set: &'a ZoneSet, apex: &str) -> &'a Zone {
     let apex = name_from_text(apex).unwrap();
-    set.zones.iter().find(|zone| zone.apex == apex).unwrap()
+    set.zones.iter().find(|zone| zone.apex() == apex).unwrap()
+}
+
+fn records(zone: &Zone) -> Vec<Record> {
+    zone.records().collect()
 }
 
 /// Loads `text` as the file of the zone `example`; places without the directory.
 fn load_example(text: &[u8]) -> Result<Vec<Record>, Vec<Problem>> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("example.zone"), text).unwrap();
-    load_dir(dir.path()).map(|set| zone(&set, "example").records.clone())
+    load_dir(dir.path()).map(|set| records(zone(&set, "example")))
 }
 
 fn load_dir(dir: &Path) -> Result<ZoneSet, Vec<Problem>> {
@@ -59,7 +69,7 @@ fn load_dir(dir: &Path) -> Result<ZoneSet, Vec<Problem>> {
 
 fn shown(records: &[Record]) -> Vec<String> {
     let mut text = String::new();
-    let zone = Zone { apex: Name::root(), service: Service::Configured, records: records.to_vec() };
+    let zone = Zone::new(&Name::root(), Service::Configured, records);
     write_zone(&zone, &mut text).unwrap();
     text.lines().map(str::to_owned).collect()
 }
@@ -88,26 +98,23 @@ fn the_built_in_zones_are_those_of_the_rfcs() {
     let direct_ns = [&b"\x0Bblackhole-1\x04iana\x03org\0"[..], b"\x0Bblackhole-2\x04iana\x03org\0"];
     let dname_ns = [&b"\x09blackhole\x05as112\x04arpa\0"[..]];
     for zone in &set.zones {
-        let of = |rtype| zone.records.iter().filter(move |record| record.rtype == rtype);
-        let is_dname = zone.apex.to_string().ends_with("as112.arpa.");
+        let (apex, found) = (zone.apex(), records(zone));
+        let of = |rtype| found.iter().filter(move |record| record.rtype == rtype);
+        let is_dname = apex.to_string().ends_with("as112.arpa.");
         let (soa, ns) = if is_dname { (&dname_soa, &dname_ns[..]) } else { (&direct_soa, &direct_ns[..]) };
-        assert_eq!(&zone.records[0].rdata, soa, "{}", zone.apex);
-        assert_eq!(
-            of(rtype::NS).map(|record| record.rdata.as_slice()).collect::<Vec<_>>(),
-            ns,
-            "{}",
-            zone.apex
-        );
-        let others = zone.records.len() - 1 - ns.len();
-        assert_eq!(others, if zone.service == Service::Hostname { 2 } else { 0 }, "{}", zone.apex);
-        assert!(zone.records.iter().all(|record| record.ttl == 604_800 && record.owner == zone.apex));
+        assert_eq!(&found[0].rdata, soa, "{apex}");
+        assert_eq!(of(rtype::NS).map(|record| record.rdata.as_slice()).collect::<Vec<_>>(), ns, "{apex}");
+        let others = found.len() - 1 - ns.len();
+        assert_eq!(others, if zone.service == Service::Hostname { 2 } else { 0 }, "{apex}");
+        assert!(found.iter().all(|record| record.ttl == 604_800 && record.owner == apex));
     }
     let net = zone(&set, "hostname.as112.net");
-    assert_eq!(net.records[3].rdata, b"\x04node");
-    assert_eq!(net.records[4].rdata, b"\x2fSee http://www.as112.net/ for more information.");
-    assert_eq!(net.records[3..], {
-        let mut arpa = zone(&set, "hostname.as112.arpa").records[2..].to_vec();
-        arpa.iter_mut().for_each(|record| record.owner = net.apex.clone());
+    let net_records = records(net);
+    assert_eq!(net_records[3].rdata, b"\x04node");
+    assert_eq!(net_records[4].rdata, b"\x2fSee http://www.as112.net/ for more information.");
+    assert_eq!(net_records[3..], {
+        let mut arpa = records(zone(&set, "hostname.as112.arpa"))[2..].to_vec();
+        arpa.iter_mut().for_each(|record| record.owner = net.apex());
         arpa
     });
 }
@@ -126,7 +133,7 @@ fn a_full_identity_makes_the_sample_of_the_rfc() {
     };
     let mut options = ZoneOptions { identity, ..NOTHING };
     let texts = |options: &ZoneOptions, apex: &str| {
-        let lines = shown(&zone(&load(options).unwrap(), apex).records);
+        let lines = shown(&records(zone(&load(options).unwrap(), apex)));
         lines.iter().map(|line| line.split_once(" IN ").unwrap().1.to_owned()).collect::<Vec<_>>()
     };
     let soa = "SOA server.example.net. admin.example.net. 1 604800 60 604800 604800";
@@ -204,7 +211,7 @@ fn what_the_rfcs_print_loads_as_printed() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("as112.arpa.zone"), rfc7535).unwrap();
     let set = load_dir(dir.path()).unwrap();
-    let lines = shown(&zone(&set, "as112.arpa").records);
+    let lines = shown(&records(zone(&set, "as112.arpa")));
     assert_eq!(lines.len(), 8);
     assert_eq!(
         lines[0],
@@ -319,7 +326,7 @@ fn includes_inherit_and_give_nothing_back() {
     write("sub/two.inc", "d TXT d");
     let set = load_dir(dir.path()).unwrap();
     assert_eq!(
-        shown(&zone(&set, "example").records)[2..],
+        shown(&records(zone(&set, "example")))[2..],
         [
             r#"a.example. 9 IN TXT "a""#,
             r#"a.example. 9 IN TXT "inherited""#,
@@ -359,7 +366,7 @@ fn a_directory_gives_its_zone_files_in_order() {
     write("a.example.zone", good);
     write("c.example.zone~", "not read");
     let set = load_dir(dir.path()).unwrap();
-    let names: Vec<String> = set.zones.iter().map(|zone| zone.apex.to_string()).collect();
+    let names: Vec<String> = set.zones.iter().map(|zone| zone.apex().to_string()).collect();
     assert_eq!(names, ["hostname.as112.net.", "hostname.as112.arpa.", "a.example.", "b.example."]);
 
     write(".hidden.zone", "not read");
@@ -401,8 +408,8 @@ fn entries_are_checked_against_all_that_is_served() {
         entry(".", ZoneSource::DdEmpty, true),
     ])
     .unwrap();
-    assert_eq!(zone(&set, "D.F.ip6.arpa").records[1].rdata, b"\x0Bblackhole-1\x04iana\x03org\0");
-    assert_eq!(zone(&set, "more.empty.as112.arpa").records.len(), 2);
+    assert_eq!(records(zone(&set, "D.F.ip6.arpa"))[1].rdata, b"\x0Bblackhole-1\x04iana\x03org\0");
+    assert_eq!(records(zone(&set, "more.empty.as112.arpa")).len(), 2);
     assert_eq!(zone(&set, ".").service, Service::Configured);
 
     for (name, fragment) in [
@@ -421,9 +428,9 @@ fn entries_are_checked_against_all_that_is_served() {
         assert_eq!(problems[0].place, format!("conf:{}", name.len()));
         assert!(problems[0].message.contains(fragment), "{}", problems[0]);
     }
-    let problems = load_entries(vec![entry(".", ZoneSource::DdEmpty, false); 100_000]).unwrap_err();
+    let problems = load_entries(vec![entry(".", ZoneSource::DdEmpty, false); ZONES_MAX]).unwrap_err();
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].message.contains("limit of 100000"), "{}", problems[0]);
+    assert!(problems[0].message.contains(&format!("limit of {ZONES_MAX}")), "{}", problems[0]);
 
     let absent = entry("example", ZoneSource::File("/nowhere/example".into()), false);
     let problems = load_entries(vec![absent.clone(), absent]).unwrap_err();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use domain::base::name::UncertainName;
 use domain::utils::base64;
 
+use crate::dns::consts::LABEL_LEN_MAX;
 use crate::dns::name::Name;
 
 /// The name that `text` says in presentation form (RFC 1035, section 5.1). A missing final dot does not
@@ -17,8 +18,28 @@ pub fn name_from_text(text: &str) -> Result<Name, String> {
     resolve(text, &Name::root())
 }
 
+/// A name of letters, digits and what else needs no care, completed by `origin`. Most are such names; `None`
+/// for any other, of which [`resolve`] says what it is.
+pub(super) fn plain_name(text: &[u8], origin: &Name) -> Option<Name> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*' | b'/');
+    let (text, origin) = text.strip_suffix(b".").map_or((text, origin.as_wire()), |text| (text, &[0]));
+    let mut wire = Vec::with_capacity(text.len() + 1 + origin.len());
+    for label in text.split(|&byte| byte == b'.') {
+        if !(1..=LABEL_LEN_MAX).contains(&label.len()) || !label.iter().all(is_plain) {
+            return None;
+        }
+        wire.push(label.len() as u8);
+        wire.extend_from_slice(label);
+    }
+    wire.extend_from_slice(origin);
+    Name::from_wire(&wire).ok()
+}
+
 /// As [`name_from_text`], with a name that has no final dot completed by `origin`.
 pub(super) fn resolve(text: &str, origin: &Name) -> Result<Name, String> {
+    if let Some(name) = plain_name(text.as_bytes(), origin) {
+        return Ok(name);
+    }
     if text.is_empty() {
         return Err("the name is empty (the root is `.`)".to_owned());
     }

@@ -45,6 +45,7 @@ pub const HABITS: &[Habit] = &[
             "so that people can tell",
             "so that sampling of sources continues",
             "so that nobody has to",
+            "so that nobody gets an empty answer",
             "so that neither has to",
             "so that no program it executes",
             "so that no other user",

@@ -16,7 +16,7 @@ use as112d::policy::facts::Later;
 use as112d::policy::phase::Phase;
 use as112d::policy::{Fallback, Route};
 use as112d::serve::snapshot::Snapshot;
-use as112d::serve::{Verdict, answer_code, complete, serve};
+use as112d::serve::{Made, Verdict, answer_code, complete, serve};
 use as112d::stats::account::Account;
 use as112d::stats::labels::Names;
 use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
@@ -45,6 +45,10 @@ pub fn described(name: &str) -> Described {
 
 /// Whether nodes of this program have `guests/as112` beside them.
 pub const IS_BESIDE: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"guests");
+
+/// The configuration of golden cases in which an application does not say what the node says: nobody knows
+/// for whom its answer holds, and SCOPE is SOURCE.
+pub const NARROWS: &str = "clients";
 
 /// A directory with the configuration `tests/golden/NAME.toml` and `guests/as112`, which has all queries but
 /// those for the operator's own zones; and the path of the configuration.
@@ -157,7 +161,7 @@ impl Guest {
             ledger,
             _stream: stream,
             twin,
-            own: own.map(|zone| zone.apex.to_lowercase().as_wire().to_vec()).collect(),
+            own: own.map(|zone| zone.apex_wire().to_ascii_lowercase()).collect(),
             out: vec![0; TCP_REPLY_LEN_MAX],
             answered: 0,
             passed: 0,
@@ -195,7 +199,7 @@ impl Guest {
             is_traced: false,
         };
         let called = sandbox.call(apps, &call, now, ledger);
-        ledger.fold();
+        ledger.end_batch();
         let len = match called {
             // Only what the server says of itself is left to it.
             Called::Pass if qclass == class::CH => {
@@ -205,7 +209,8 @@ impl Guest {
             Called::Reply => {
                 let reply = sandbox.reply();
                 let rcode = u16::from(reply[3] & 0xF);
-                complete(node, arrival, packet, reply, rcode, None, out)
+                let made = Made { message: reply, rcode, error: None, knows_subnet: true };
+                complete(node, arrival, packet, &made, out)
             }
             Called::Code(rcode, error) => answer_code(node, arrival, packet, rcode, error, out),
             other => panic!("{other:?} of {packet:02x?}"),

@@ -13,6 +13,7 @@ pub mod order;
 pub mod packet;
 pub mod peers;
 pub mod skip;
+pub mod tailored;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

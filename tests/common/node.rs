@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use as112d::dns::arrival::{Arrival, Pace, Transport};
 use as112d::limits::TCP_REPLY_LEN_MAX;
@@ -9,6 +10,8 @@ use as112d::policy::{Policy, Series, Source, World};
 use as112d::serve::snapshot::{Settings, Snapshot};
 use as112d::serve::{UpdatePolicy, Verdict, serve};
 use as112d::stats::account::Account;
+use as112d::tailor::Tailor;
+use as112d::tailor::spec::Spec;
 use as112d::zone::{self, Identity, ZoneEntry, ZoneOptions, ZoneSource};
 
 /// The name of the node that tests run.
@@ -26,9 +29,9 @@ pub fn options(files: &[(&str, &str)]) -> ZoneOptions {
         direct: true,
         dname: true,
         special_use: true,
-        dir: None,
         entries: files.iter().map(entry).collect(),
         identity: Identity { node: NODE.to_owned(), ..Identity::default() },
+        ..ZoneOptions::default()
     }
 }
 
@@ -44,10 +47,20 @@ pub fn settings() -> Settings {
         drop: Vec::new(),
         policy: Policy::default(),
         apps: Default::default(),
+        tailor: None,
+        identity_zone: None,
+        beacons_over_tcp: false,
+        pools: Vec::new(),
+        pops: Vec::new(),
         metrics: Vec::new(),
         listeners: Vec::new(),
         series: Vec::new(),
     }
+}
+
+/// What makes a node read client subnets and send them back, though no answer depends on one.
+pub fn tailor() -> Arc<Tailor> {
+    Arc::new(Tailor::new(&Spec::default(), Arc::default()).expect("there is nothing to read"))
 }
 
 /// These rules, for a node in `test1` that listens on `listeners`.

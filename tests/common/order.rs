@@ -26,6 +26,8 @@ pub struct Facts {
     /// The secrets of cookies where those are on, the current one first.
     pub cookies: Option<Vec<u128>>,
     pub listeners: Vec<SocketAddr>,
+    /// Answers depend on the client: its subnet is read and sent back.
+    pub reads_subnets: bool,
 }
 
 /// What a query must get.
@@ -50,13 +52,26 @@ struct Edns {
     nsid: bool,
     keepalive: bool,
     cookie: Option<Vec<u8>>,
+    /// All client subnets.
+    subnets: Vec<Vec<u8>>,
 }
 
 impl Edns {
-    /// The same without what would have an option in the reply.
+    /// The same without what would have an option in the reply, but for the client subnet, which every reply
+    /// has.
     fn bare(&self) -> Self {
-        Self { dnssec_ok: self.dnssec_ok, ..Self::default() }
+        Self { dnssec_ok: self.dnssec_ok, subnets: self.subnets.clone(), ..Self::default() }
     }
+}
+
+/// Whether a client subnet is as RFC 7871, section 6, wants it of a query.
+fn is_sound(subnet: &[u8]) -> bool {
+    let [0, family @ (1 | 2), source, 0, address @ ..] = subnet else { return false };
+    let bits: String = address.iter().map(|octet| format!("{octet:08b}")).collect();
+    let source = usize::from(*source);
+    source <= [32, 128][usize::from(*family) - 1]
+        && bits.len() == source.next_multiple_of(8)
+        && !bits[source..].contains('1')
 }
 
 /// SipHash-2-4 of the standard library, which has a faster one for itself since.
@@ -144,6 +159,9 @@ impl Asked<'_> {
         if let Some(expected) = self.over_limit(question, edns) {
             return expected;
         }
+        if let Some(edns) = edns.filter(|edns| self.has_unsound_subnet(edns)) {
+            return self.exactly(FORMERR, question, &self.opt(edns, 0, None), &[]);
+        }
         let opt = |error| edns.map_or_else(Vec::new, |edns| self.opt(edns, 0, error));
         if let Some(tsig) = tsig {
             let fits = end + tsig.len() + opt(None).len() <= self.room(edns);
@@ -192,12 +210,17 @@ impl Asked<'_> {
         let short = Edns { cookie: edns.cookie.clone(), ..edns.bare() };
         let edns = if is_limited { &short } else { edns };
         match cookie {
+            _ if self.has_unsound_subnet(edns) => self.exactly(FORMERR, None, &self.opt(edns, 0, None), &[]),
             None => self.exactly(FORMERR, None, &self.opt(edns, 0, None), &[]),
             Some((_, false)) if edns.cookie.as_ref().is_some_and(|cookie| cookie.len() > 8) => {
                 self.exactly(BADCOOKIE & 0xF, None, &self.opt(edns, (BADCOOKIE >> 4) as u8, None), &[])
             }
             Some(_) => self.exactly(0, None, &self.opt(edns, 0, None), &[]),
         }
+    }
+
+    fn has_unsound_subnet(&self, edns: &Edns) -> bool {
+        self.facts.reads_subnets && !edns.subnets.iter().all(|subnet| is_sound(subnet))
     }
 
     fn has_malformed_cookie(&self, edns: &Edns) -> bool {
@@ -277,6 +300,11 @@ impl Asked<'_> {
         };
         if edns.nsid {
             option(3, &self.facts.nsid);
+        }
+        // Of several the first.
+        let subnet = edns.subnets.first().filter(|_| self.facts.reads_subnets);
+        if let Some(subnet) = subnet.filter(|_| !self.has_unsound_subnet(edns)) {
+            option(8, subnet);
         }
         match self.arrival.transport {
             Transport::Tcp { keepalive } if edns.keepalive => option(11, &keepalive.to_be_bytes()),
@@ -370,6 +398,9 @@ impl Asked<'_> {
             edns.keepalive |= code == Some(11);
             let data = at + 4;
             at = data + usize::from(self.word(at + 2).expect("it is inside"));
+            if code == Some(8) {
+                edns.subnets.extend(self.query.get(data..at).map(<[u8]>::to_vec));
+            }
             if code == Some(10) && edns.cookie.is_none() {
                 edns.cookie = self.query.get(data..at).map(<[u8]>::to_vec);
             }
@@ -415,6 +446,12 @@ impl Asked<'_> {
         };
         let reply = reply.expect("those without were judged above");
         let message = Message::decode(reply)?;
+        // For whom it holds is for others to judge.
+        let opt = if is_identity {
+            opt
+        } else {
+            with_scope_of(opt, message.opt().map(|opt| &reply[opt.span.clone()]))
+        };
         self.judge_frame(&message, reply, &opt)?;
         if message.header.has(TC) {
             return require(message.records.len() == usize::from(!opt.is_empty()), "TC with records");
@@ -485,6 +522,21 @@ impl Asked<'_> {
         }
         Ok(())
     }
+}
+
+/// An OPT whose client subnet, if it has one, has the SCOPE of that in `other`.
+fn with_scope_of(mut opt: Vec<u8>, other: Option<&[u8]>) -> Vec<u8> {
+    let mut at = 11;
+    while at + 4 <= opt.len() {
+        let scope_at = at + 4 + 3;
+        if opt[at..at + 2] == [0, 8]
+            && let Some(scope) = other.and_then(|other| other.get(scope_at))
+        {
+            opt[scope_at] = *scope;
+        }
+        at += 4 + usize::from(header_word(&opt, at + 2));
+    }
+    opt
 }
 
 fn judge_identity(message: &Message) -> Result<(), String> {

@@ -149,20 +149,25 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }
 
-/// Processor time of the process `id` and, where it leads a group, of that group: utime and stime, in clock
-/// ticks.
-pub fn cpu_ticks(id: u32) -> u64 {
-    let ticks = |path: PathBuf| -> Option<u64> {
+/// Where the process `id` and, where it leads a group, all of that group are in /proc, each with its
+/// processor time in clock ticks: outside the kernel, and in it.
+pub fn processes(id: u32) -> impl Iterator<Item = (PathBuf, [u64; 2])> {
+    let look = move |path: PathBuf| {
         let stat = std::fs::read_to_string(path.join("stat")).ok()?;
         let own: u32 = stat.split(' ').next()?.parse().ok()?;
-        // Behind the name, which may hold anything: state, parent, group; and 9 fields on utime and stime.
+        // After the name, which may hold anything: state, parent, group; and 9 fields on utime and stime.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let group: u32 = fields.get(2)?.parse().ok()?;
-        let [utime, stime]: [u64; 2] = [fields.get(11)?.parse().ok()?, fields.get(12)?.parse().ok()?];
-        (own == id || group == id).then_some(utime + stime)
+        let ticks = [fields.get(11)?.parse().ok()?, fields.get(12)?.parse().ok()?];
+        (own == id || group == id).then_some((path, ticks))
     };
     let processes = std::fs::read_dir("/proc").expect("/proc is mounted");
-    processes.filter_map(|entry| ticks(entry.ok()?.path())).sum()
+    processes.filter_map(move |entry| look(entry.ok()?.path()))
+}
+
+/// The processor time of all of those, in clock ticks.
+pub fn cpu_ticks(id: u32) -> u64 {
+    processes(id).map(|(_, [user, system])| user + system).sum()
 }
 
 /// NSD with one process to answer, its files in `dir`.

@@ -4,7 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod exchange;
+mod gdnsd;
 mod generate;
+#[allow(dead_code, reason = "a part is used")]
+#[path = "../common/mutate.rs"]
+mod mutate;
 mod odd;
 mod rdata;
 mod rules;

@@ -263,19 +263,16 @@ fn ours(dir: &Path, records: &[(&str, String)]) -> Vec<Result<Vec<u8>, String>> 
             place: String::new(),
         };
         let options = ZoneOptions {
-            direct: false,
-            dname: false,
-            special_use: false,
-            dir: None,
             entries: vec![entry],
             identity: Identity { node: "node".to_owned(), ..Identity::default() },
+            ..ZoneOptions::default()
         };
         let wanted = rtype.parse::<Rtype>().expect("a type").to_int();
         match zone::load(&options) {
             Ok(set) => {
                 let zone = set.zones.last().expect("the zone was loaded");
-                let record = zone.records.iter().rfind(|record| record.rtype == wanted);
-                Ok(record.expect("the record is there").rdata.clone())
+                let record = zone.records().filter(|record| record.rtype == wanted).last();
+                Ok(record.expect("the record is there").rdata)
             }
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         }

@@ -93,8 +93,10 @@ pub fn taken(head: &str, key: &str) -> String {
             _ => expected,
         })
     };
-    // No key takes a date.
-    let kind = expected("1979-05-27").unwrap_or_else(|| panic!("{head} {key} takes a date"));
+    // No key takes a date; where there is a table, a date is read as one.
+    let of_date = expected("1979-05-27").filter(|kind| kind != "a spanned value");
+    let kind = of_date.or_else(|| expected("true"));
+    let kind = kind.unwrap_or_else(|| panic!("{head} {key} takes a date"));
     if kind == "a list" {
         let each = expected("[1979-05-27]").unwrap_or_else(|| panic!("{head} {key} takes dates"));
         return format!("a list, each {each}");

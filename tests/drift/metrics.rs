@@ -18,7 +18,9 @@ at 0 unless the node has a history (`[history] dir`) and was last stopped in ord
 client asks for it, the names of families lack `_total` and `_info`. What rules, workers, upstream servers and
 the cache count, from `as112_worker_tasks` to `as112_upstream_in_flight` and from `as112_rule_hits_total` to
 `as112_worker_replies_lost_total`, is there only on a node with rules or routes, as are the response codes
-from SERVFAIL on ([platform.md](platform.md)). Alerts are in
+from SERVFAIL on ([platform.md](platform.md)). What depends on the client, from `as112_pop_up` to
+`as112_map_learned_networks` and from `as112_ecs_total` on, is there where anything does
+([clients.md](clients.md)). Alerts are in
 [examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
 [examples/grafana/as112d.json](examples/grafana/as112d.json).
 
@@ -27,8 +29,16 @@ from SERVFAIL on ([platform.md](platform.md)). Alerts are in
 ";
 
 /// Labels whose values are those of a node, as are all of the families that tell what a node is.
-const OF_A_NODE: [&str; 11] =
-    ["address", "cpu", "le", "node", "numa", "prefix", "route", "rule", "server", "shard", "zone"];
+const OF_A_NODE: [&str; 15] = [
+    "address", "bits", "cpu", "le", "map", "node", "numa", "pool", "pop", "prefix", "route", "rule",
+    "server", "shard", "zone",
+];
+
+/// Answers that depend on the client.
+const CLIENTS: &str = "\
+[[zone]]\nname = 'example.net'\nfile = 'example.net.zone'\n[[pop]]\nname = 'sfo'\n\
+[[map]]\nname = 'world'\ndefault = ['sfo']\n\
+[[pool]]\nname = 'web'\nmap = 'world'\nnames = ['www.example.net']\naddresses = { sfo = ['192.0.2.2'] }\n";
 
 /// A family as it is exposed.
 #[derive(Default)]
@@ -53,7 +63,13 @@ fn get(port: u16, path: &str) -> String {
 fn scrape() -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("as112d.toml");
+    fs::write(
+        folder.path().join("example.net.zone"),
+        "@ 60 SOA ns h 1 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.1\n",
+    )
+    .expect("written");
     let text = echo::forwarded()
+        + CLIENTS
         + "[history]\ndir = 'history'\n[export]\nrssac002 = 'rssac002'\ndsc = 'dsc'\n\
                 [query_log]\nsample_every = 1000\nfile = 'queries.log'\n[dnstap]\nto = 'unix:dnstap.sock'\n";
     fs::write(&path, text).expect("written");
@@ -70,9 +86,13 @@ fn scrape() -> String {
     writeln!(announcer, "as112d 1 announce\n{report}").expect("sent");
     let mut text = String::new();
     assert_eq!(daemon.ask_udp(V4, &common::query("a.example", 1))[3] & 0xF, 0, "it is forwarded");
+    let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
+    daemon.ask_udp(V4, &common::with_opt(common::query("www.example.net", 1), 1232, &subnet));
     wait_until("its routes are known, and how long the server takes", || {
         text = get(port, "/metrics");
-        ["as112_route_announced{", "as112_upstream_srtt_seconds{"].iter().all(|part| text.contains(part))
+        ["as112_route_announced{", "as112_upstream_srtt_seconds{", "as112_ecs_scope_bits_total{"]
+            .iter()
+            .all(|part| text.contains(part))
     });
     drop(announcer);
     assert_eq!(daemon.stop().0.code(), Some(0));

@@ -244,6 +244,19 @@ health checkers.",
         see_also: &["as112d-announce", "as112d-addresses"],
     },
     Page {
+        command: "explain",
+        description: "\
+Answers a query as the node would, without using the network, and says why: which layers of the map were
+asked, which one decided (marked with `>`), what would decide without it, which PoPs are up, and for whom the
+answer holds: SCOPE, and the network that keeps it from being larger. The files that the map names are read
+for it. Without --control all PoPs are taken to be up.\n\
+\n\
+A client subnet that can be used is looked up in networks, places, AS, country, continent and the nearest
+PoPs; else the resolver is, by hand, in what was learned, and in those; else the default decides.",
+        exit: ASKING,
+        see_also: &["as112d-query", "as112d-pop"],
+    },
+    Page {
         command: "resolver",
         description: "\
 Resolves names from the root on, for routes and rules that `resolve`: a recursive resolver with validation,
@@ -267,6 +280,40 @@ as the unit as112d-announce.service. The keys of `[announce]` in `as112d.toml`(5
 the timing.",
         exit: ALONE,
         see_also: &["as112d-probe", "as112d-addresses", "as112d-drain"],
+    },
+    Page {
+        command: "learn",
+        description: "\
+Reads what nodes have observed by beacons, decides which PoP is best for the users of each resolver and for
+places, and writes the files that `learned` and `places` of a `[[map]]` in `as112d.toml`(5) name. It runs in
+the foreground, apart from the node, and learns every hour; with --once it learns once. The same
+observations, state and time make the same files.",
+        exit: ALONE,
+        see_also: &["as112d-reload", "as112d-explain"],
+    },
+    Page {
+        command: "watch",
+        description: "\
+Probes the PoPs of `[[pop]]` over HTTP or TCP, or reads the file that says which are up, and tells the
+running node over its control socket. Answers follow at once, and no map is read again. Of a PoP nothing is
+said before `rise` good probes or `fall` failed ones. It runs in the foreground, apart from the node, as the
+unit as112d-watch.service; when it ends the node keeps what it was told last. SIGHUP has it read the
+configuration again.\n\
+\n\
+A file of health has a line such as `nrt down` for each PoP that is down; one without a line is up. Write
+another file and rename it.",
+        exit: ALONE,
+        see_also: &["as112d-pop", "as112d-run"],
+    },
+    Page {
+        command: "pop",
+        description: "\
+Shows which PoPs the running node takes for up, since when, and who says so. With a name and `drain` nobody
+is sent to that PoP any more; with `up` it counts as up whatever its probes say; with `auto` they decide
+again. Such an order lasts over reloads and upgrades, but not over a restart. Of a list the first PoP that is
+up is given; if none is, as if all were.",
+        exit: ASKING,
+        see_also: &["as112d-watch", "as112d-explain"],
     },
     Page {
         command: "addresses",

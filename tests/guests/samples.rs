@@ -61,7 +61,7 @@ impl Lab {
             is_traced: false,
         };
         let called = self.sandbox.call(&self.apps, &call, self.now, &mut self.ledger);
-        self.ledger.fold();
+        self.ledger.end_batch();
         called
     }
 

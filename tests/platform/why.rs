@@ -339,7 +339,8 @@ fn told(node: &Node, queries: &[Query]) -> Vec<Value> {
 }
 
 /// How often each rule has matched, and how often a machine that stood still has made the node give up: by
-/// jobs that were too old, and by answers that came too late.
+/// jobs that were too old, by answers that came too late, and by a refusal of the kernel's that did not come
+/// in time, which is kept as a failure, where a refused query is not.
 fn counted(node: &Node) -> (BTreeMap<String, u64>, u64) {
     let metrics = node.metrics();
     let mut hits = BTreeMap::new();
@@ -353,8 +354,15 @@ fn counted(node: &Node) -> (BTreeMap<String, u64>, u64) {
             }
         }
     }
-    let late = metrics.sum("work_refused_total", &["reason=\"late\""]);
-    (hits, late + metrics.sum("upstream_queries_total", &["outcome=\"late\""]))
+    let jobs = metrics.sum("work_refused_total", &["reason=\"late\""]);
+    let answers = metrics.sum("upstream_queries_total", &["outcome=\"late\""]);
+    let refusals = metrics.sum("upstream_queries_total", &["server=\"gone/", "outcome=\"timeout\""]);
+    (hits, jobs + answers + refusals)
+}
+
+/// How often the cache had a failure for a query.
+fn failures(node: &Node) -> u64 {
+    node.metrics().sum("cache_lookups_total", &["result=\"failure\""])
 }
 
 /// What is told of each query, and what all hits come to.
@@ -406,6 +414,8 @@ struct Spoiled;
 fn compare(node: &Node, queries: &[Query], text: &str) -> Result<Vec<Value>, Spoiled> {
     let told = told(node, queries);
     let (before, late_before) = counted(node);
+    let failures_before = failures(node);
+    let failures_told = told.iter().filter(|told| told["cache"] == "failure").count() as u64;
     let (got, _open) = ask_all(node.address(), queries, &told);
     let expected = expected_hits(&told);
     let began = Instant::now();
@@ -422,7 +432,14 @@ fn compare(node: &Node, queries: &[Query], text: &str) -> Result<Vec<Value>, Spo
         if hits == expected {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "hits {hits:?}\ntold {expected:?}\n{text}");
+        if began.elapsed() >= PATIENCE {
+            // On a busy machine the node at times keeps a failure that was not told of, which takes the phase
+            // `response` from a query that comes by again.
+            let surplus = failures(node) - failures_before;
+            assert!(surplus > failures_told, "hits {hits:?}\ntold {expected:?}\n{text}");
+            println!("report: {surplus} failures were kept, {failures_told} told of");
+            return Err(Spoiled);
+        }
         thread::park_timeout(Duration::from_millis(5));
     }
     for (at, query) in queries.iter().enumerate() {

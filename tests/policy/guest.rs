@@ -155,7 +155,7 @@ impl Lab {
         };
         let called = self.sandbox.call(&self.apps, &call, self.now, &mut self.ledger);
         // As a worker does after each batch.
-        self.ledger.fold();
+        self.ledger.end_batch();
         called
     }
 
@@ -177,7 +177,7 @@ impl Lab {
     }
 
     fn totals(&mut self) -> Totals {
-        self.ledger.fold();
+        self.ledger.end_batch();
         let mut totals = Totals::default();
         self.stream.counters.read(&mut totals);
         totals

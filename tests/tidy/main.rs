@@ -14,18 +14,22 @@ const FUNCTION_LINES_MAX: usize = 80;
 const COLUMNS_MAX: usize = 110;
 
 /// The floor of each room of src/. A room calls rooms on lower floors, and itself.
-const FLOORS: [(&str, u8); 23] = [
+const FLOORS: [(&str, u8); 27] = [
     ("sys", 1),
     ("dns", 1),
     ("stats", 2),
     ("log", 2),
+    ("nets", 2),
     ("zone", 2),
     ("answer", 3),
     ("policy", 3),
+    ("tailor", 3),
     ("taps", 3),
     ("announce", 3),
     ("serve", 4),
     ("board", 4),
+    ("learn", 4),
+    ("pops", 4),
     ("net", 5),
     ("work", 5),
     ("xdp", 5),

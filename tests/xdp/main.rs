@@ -7,6 +7,7 @@ mod common;
 #[expect(dead_code, reason = "packets by a grammar are another test's")]
 mod mutate;
 
+mod clients;
 mod frames;
 mod program;
 mod rig;

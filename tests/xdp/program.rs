@@ -257,7 +257,7 @@ fn a_new_snapshot_is_in_force_when_it_is_published() {
 }
 
 /// A snapshot with the built-in zones and other settings.
-fn with(change: impl FnOnce(&mut Settings)) -> Snapshot {
+pub(super) fn with(change: impl FnOnce(&mut Settings)) -> Snapshot {
     let zones = zone::load(&options(&[])).expect("the zones load");
     let mut settings = Settings { listeners: filter().listeners, ..settings() };
     change(&mut settings);

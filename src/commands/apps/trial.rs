@@ -15,9 +15,9 @@ use crate::config::{self, apps, rules};
 use crate::daemon::apps::verdict;
 use crate::daemon::why;
 use crate::dns::query::{Header, Query, parse};
-use crate::history::sources::Places as Databases;
 use crate::limits::{FUEL_A_MILLISECOND, QUERY_TIMEOUT, TCP_REPLY_LEN_MAX};
 use crate::log;
+use crate::nets::places::Places as Databases;
 use crate::policy::facts::{Facts, Later};
 use crate::policy::phase::Phase;
 use crate::policy::{Policy, Series};
@@ -166,7 +166,7 @@ impl Trial<'_> {
             let text = self.order(&order);
             self.line(format!("order {token}: {text}"));
         }
-        ledger.fold();
+        ledger.end_batch();
         let mut totals = Totals::default();
         stream.counters.read(&mut totals);
         self.counted(&totals);

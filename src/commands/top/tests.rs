@@ -209,6 +209,27 @@ fn rules_and_upstream_servers_are_shown_where_there_are_workers() {
 }
 
 #[test]
+fn pops_and_what_decided_are_shown_where_answers_depend_on_the_client() {
+    let [mut first, mut second] = recorded();
+    for (numbers, count) in [(&mut first, 0), (&mut second, 1)] {
+        let counters = json!({
+            "tailored": {"web": {"sfo": 200 * count, "nrt": 600 * count}, "cdn": {"sfo": 200 * count}},
+            "tailored_by": {"networks": 700 * count, "learned": 300 * count, "default": 0},
+        });
+        numbers["counters"].as_object_mut().unwrap().extend(counters.as_object().unwrap().clone());
+    }
+    let mut state = State::new("http://node", first);
+    state.take(Ok(second), Instant::now());
+    let lines = screen(&mut state, 160, 40);
+    assert_has(
+        &lines,
+        &[" PoP ──", "nrt ██", "60.0 %", "sfo ██", "40.0 %", " decided by ──", "70.0 %", "30.0 %"],
+    );
+    let without = screen(&mut live(), 160, 40);
+    assert!(without.iter().all(|line| !line.contains("PoP") && !line.contains("decided")));
+}
+
+#[test]
 fn what_is_small_shows_what_matters() {
     let lines = screen(&mut live(), 60, 8);
     assert_has(&lines, &["queries    7,330/s", "lost       nothing", "0  CPU any", "1  CPU any", "q quit"]);

@@ -248,14 +248,19 @@ impl Shares {
             ("truncated", counters.at("responses_truncated").count()),
         ];
         let features = features.into_iter().map(|(name, count)| (name.to_owned(), count));
-        Self(vec![
-            by("type", "queries_by_type"),
-            by("rcode", "responses"),
+        // Where answers depend on the client.
+        let is_tailored = counters.now["tailored_by"].is_object();
+        let tailored = is_tailored
+            .then(|| [share("PoP", by_pop(counters.at("tailored"))), by("decided by", "tailored_by")]);
+        let mut shares = vec![by("type", "queries_by_type"), by("rcode", "responses")];
+        shares.extend(tailored.into_iter().flatten());
+        shares.extend([
             by("service", "queries"),
             share("transport", by_transport(queries)),
             Share { title: "with", parts: ordered(features), all: queries.count() },
             by("zone", "queries_by_zone"),
-        ])
+        ]);
+        Self(shares)
     }
 }
 
@@ -266,6 +271,17 @@ fn talkers(change: Change<'_>) -> Vec<Share> {
         Some(Share { title, parts, all: samples })
     };
     [of("network", "networks"), of("name", "names")].into_iter().flatten().collect()
+}
+
+/// Tailored answers by PoP, of all pools.
+fn by_pop(tailored: Change<'_>) -> Vec<(String, u64)> {
+    let mut counts = BTreeMap::<String, u64>::new();
+    for (_, of_pool) in tailored.parts() {
+        for (pop, part) in of_pool.parts() {
+            *counts.entry(pop.to_owned()).or_default() += part.count();
+        }
+    }
+    ordered(counts.into_iter())
 }
 
 /// Queries by transport and address family, of all services.

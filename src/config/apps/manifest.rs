@@ -16,17 +16,17 @@ use crate::config::spec::read_as;
 use crate::config::upstreams::Statement;
 use crate::config::written::{Count, Given, Line, Mistake, Origin, Size, Time, Written, choice, octets};
 use crate::limits::{
-    APP_FILES_MAX, APP_FORWARDS_MAX, APP_IN_FLIGHT, APP_IN_FLIGHT_MAX, APP_LOG_LINES, APP_LOG_LINES_MAX,
-    APP_MEMORY_LEN, APP_MEMORY_LEN_CEILING, APP_MEMORY_LEN_FLOOR, APP_METRIC_LEN_MAX, APP_METRICS_MAX,
-    APP_ORDER, APP_PURGES_MAX, APP_QUEUE, APP_RESTART, APP_RESTART_CEILING_MS, APP_RESTART_FLOOR_MS,
-    APP_ROUTER_MAX, APP_SOCKETS_MAX, APP_TIME, APP_TIME_CEILING_MS, APP_TIME_FLOOR_MS, APP_UPSTREAMS,
-    APP_UPSTREAMS_MAX, JOBS_RANGE, PLATFORM_NAME_LEN_MAX, SOCKET_PATH_LEN_MAX,
+    APP_CONFIG_LEN_MAX, APP_FILES_MAX, APP_FORWARDS_MAX, APP_IN_FLIGHT, APP_IN_FLIGHT_MAX, APP_LOG_LINES,
+    APP_LOG_LINES_MAX, APP_MEMORY_LEN, APP_MEMORY_LEN_CEILING, APP_MEMORY_LEN_FLOOR, APP_METRIC_LEN_MAX,
+    APP_METRICS_MAX, APP_ORDER, APP_PURGES_MAX, APP_QUEUE, APP_RESTART, APP_RESTART_CEILING_MS,
+    APP_RESTART_FLOOR_MS, APP_ROUTER_MAX, APP_SOCKETS_MAX, APP_TIME, APP_TIME_CEILING_MS, APP_TIME_FLOOR_MS,
+    APP_UPSTREAMS, APP_UPSTREAMS_MAX, JOBS_RANGE, PLATFORM_NAME_LEN_MAX, SOCKET_PATH_LEN_MAX,
 };
 use crate::policy::phase::Phase;
 use crate::policy::{Fallback, Phrase};
 use crate::problem::Problem;
 use crate::sys::files;
-use crate::work::sandbox::abi::{REPLY_LEN, VERSION};
+use crate::work::sandbox::abi::VERSION;
 use crate::work::sandbox::settings::{Allow, Condition, Isolation, Limits, Manifest};
 use crate::zone;
 
@@ -470,9 +470,11 @@ impl Reader<'_> {
             return Vec::new();
         }
         let json = self.json(values, spans, files).to_string().into_bytes();
-        if json.len() > REPLY_LEN {
-            let message =
-                format!("has {} bytes as JSON, over the limit of {REPLY_LEN}; make it shorter", json.len());
+        if json.len() > APP_CONFIG_LEN_MAX {
+            let message = format!(
+                "has {} bytes as JSON, over the limit of {APP_CONFIG_LEN_MAX}; make it shorter",
+                json.len()
+            );
             self.mistake(origin, message);
         }
         json
@@ -520,11 +522,13 @@ impl Reader<'_> {
             self.mistake(origin, message);
             return String::new();
         }
-        let read = files::read(&self.dir.join(path), REPLY_LEN as u64);
+        let read = files::read(&self.dir.join(path), APP_CONFIG_LEN_MAX as u64);
         let message = match read {
             Err(error) => format!("`{path}` cannot be read: {error}"),
-            Ok(bytes) if bytes.len() > REPLY_LEN => {
-                format!("`{path}` is longer than the {REPLY_LEN} bytes that an application can be given")
+            Ok(bytes) if bytes.len() > APP_CONFIG_LEN_MAX => {
+                format!(
+                    "`{path}` is longer than the {APP_CONFIG_LEN_MAX} bytes that an application can be given"
+                )
             }
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => return text,

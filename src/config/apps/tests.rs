@@ -1,5 +1,5 @@
 use super::*;
-use crate::limits::{APP_MEMORY_LEN, APP_TIME};
+use crate::limits::{APP_CONFIG_LEN_MAX, APP_MEMORY_LEN, APP_TIME};
 use crate::policy::Fallback;
 use crate::policy::phase::Phase;
 use crate::work::sandbox::settings::{Allow, Isolation, Limits};
@@ -169,14 +169,16 @@ fn each_mistake_has_its_place_and_says_what_to_do() {
     }
     let told = read_app("[allow]\nfiles = ['x']\n[config]\na = 'file:x'", &[MODULE, ("x", b"\xff")]);
     assert!(told.unwrap_err()[0].starts_with("app.toml:4:5: `x` is not UTF-8"));
-    let long = vec![b'x'; 70_000];
+    let long = vec![b'x'; APP_CONFIG_LEN_MAX + 1];
     let told = read_app("[allow]\nfiles = ['x']\n[config]\na = 'file:x'", &[MODULE, ("x", &long)]);
-    assert!(told.unwrap_err()[0].starts_with("app.toml:4:5: `x` is longer than the 65536 bytes"));
-    let half = vec![b'x'; 40_000];
+    assert!(told.unwrap_err()[0].starts_with("app.toml:4:5: `x` is longer than the 1048576 bytes"));
+    let half = vec![b'x'; 600_000];
     let text = "[allow]\nfiles = ['x', 'y']\n[config]\na = 'file:x'\nb = 'file:y'";
     let told = read_app(text, &[MODULE, ("x", &half), ("y", &half)]).unwrap_err();
-    let is_told = told[0].starts_with("app.toml:3:1: has 80015 bytes as JSON, over the limit of 65536");
+    let is_told = told[0].starts_with("app.toml:3:1: has 1200015 bytes as JSON, over the limit of 1048576");
     assert!(is_told, "{told:?}");
+    let told = read_app(text, &[MODULE, ("x", &half), ("y", b"")]);
+    assert!(told.is_ok_and(|app| app.manifest.config.len() == 600_015), "one of them fits");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Line, Message, PROTOCOL, unexpected};
+use super::{Condition, Line, Message, PROTOCOL, unexpected};
 use crate::history::{Lent, Untold};
 use crate::limits::{
     HANDOVER_ABORT_MAX, HANDOVER_DONE_MAX, HANDOVER_LOAD_MAX, HANDOVER_STEP_MAX, HANDOVER_TAKEN_MAX,
@@ -68,7 +68,7 @@ impl Giving {
 
     /// Leads the successor to where nothing is left but to [`commit`](Successor::commit). It gets `sockets`:
     /// those of each address in the order in which they were bound, and the `links` of programs; and learns
-    /// whether the node is `draining`. When it serves, this process has to pause, and `lend` its history.
+    /// the `condition` of the node. When it serves, this process has to pause, and `lend` its history.
     ///
     /// # Errors
     /// What went wrong with it. It is gone then, or will be, and this process has to continue.
@@ -76,12 +76,12 @@ impl Giving {
         self,
         sockets: &[OwnedFd],
         links: &[OwnedFd],
-        draining: bool,
+        condition: Condition,
         lend: impl FnOnce() -> Result<Lent, String>,
     ) -> Result<(Successor, Lent), Vec<Problem>> {
         let Self { launcher, line, off } = self;
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().chain(links).map(AsFd::as_fd).collect();
-        let led = lead(&line, &off, &sockets, draining, Patience::default(), lend);
+        let led = lead(&line, &off, &sockets, condition, Patience::default(), lend);
         match led {
             Ok(Led { pid, version, control, lent }) => {
                 Ok((Successor { launcher: Some(launcher), line, pid, version, control }, lent))
@@ -115,7 +115,7 @@ fn lead(
     line: &Line,
     off: &Passage,
     sockets: &[BorrowedFd<'_>],
-    draining: bool,
+    condition: Condition,
     patience: Patience,
     lend: impl FnOnce() -> Result<Lent, String>,
 ) -> Result<Led, Vec<Problem>> {
@@ -133,7 +133,7 @@ fn lead(
     };
     line.say(&Message::Sockets, sockets)?;
     match hear("ready", patience.step)? {
-        Message::Ready => line.say(&Message::Serve { draining }, &[])?,
+        Message::Ready => line.say(&Message::Serve(condition), &[])?,
         other => return Err(unexpected("ready", &other)),
     }
     match hear("serving", patience.step)? {
@@ -153,18 +153,18 @@ fn lead(
 }
 
 impl Successor {
-    /// Leaves everything to it, for good: whether the node is `draining`, up to where the `drops` of sockets
-    /// were counted, and what the history has not.
+    /// Leaves everything to it, for good: the node's `condition`, up to where the `drops` of sockets were
+    /// counted, and what the history has not.
     ///
     /// # Errors
     /// It has ended or does not respond: this process has to continue, once that one was aborted.
     pub fn commit(
         &self,
-        draining: bool,
+        condition: Condition,
         drops: Vec<SocketDrops>,
         untold: Untold,
     ) -> Result<(), Vec<Problem>> {
-        self.line.say(&Message::Yours { draining, drops, untold }, &[])?;
+        self.line.say(&Message::Yours { condition, drops, untold }, &[])?;
         match self.line.hear("taken", Some(HANDOVER_TAKEN_MAX))?.0 {
             Message::Taken => Ok(()),
             other => Err(unexpected("taken", &other)),
@@ -202,6 +202,7 @@ pub(super) mod tests {
     use std::{iter, thread};
 
     use super::*;
+    use crate::board::pops::{ByHand, Health, State};
     use crate::history::History;
     use crate::stats::labels::Names;
 
@@ -219,12 +220,19 @@ pub(super) mod tests {
         History::in_memory(&names, 1, 0).unwrap().0.lend().unwrap()
     }
 
+    /// It drains, and so does one of its PoPs.
+    pub(in super::super) fn condition() -> Condition {
+        let mut drained = State::new("nrt".to_owned(), Health::Probe);
+        (drained.by_hand, drained.up, drained.since) = (Some(ByHand::Drain), false, Some(112));
+        Condition { draining: true, pops: vec![drained] }
+    }
+
     pub(in super::super) fn lead_calmly(
         line: Line,
         sockets: &[BorrowedFd<'_>],
     ) -> Result<(Successor, Lent), Vec<Problem>> {
         let (off, _call_off) = Passage::pair().unwrap();
-        let led = lead(&line, &off, sockets, true, CALM, || Ok(lent()))?;
+        let led = lead(&line, &off, sockets, condition(), CALM, || Ok(lent()))?;
         let Led { pid, version, control, lent } = led;
         Ok((Successor { launcher: None, line, pid, version, control }, lent))
     }
@@ -254,7 +262,7 @@ pub(super) mod tests {
         });
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let line = Line(here);
-        let outcome = lead(&line, &off, &[socket.as_fd()], false, patience, lend);
+        let outcome = lead(&line, &off, &[socket.as_fd()], Condition::default(), patience, lend);
         drop(line);
         player.join().unwrap();
         led(outcome)
@@ -280,14 +288,14 @@ pub(super) mod tests {
         assert!(!successor.has_ended());
         drop(there);
         assert!(successor.has_ended());
-        let problems = successor.commit(false, Vec::new(), Untold::default()).unwrap_err();
+        let problems = successor.commit(Condition::default(), Vec::new(), Untold::default()).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
         // One that dies with the commit in its hands has not taken it.
         let (here, there) = Passage::pair().unwrap();
         let (launcher, version, control) = (None, "9.9.9".to_owned(), None);
         let successor = Successor { launcher, line: Line(here), pid, version, control };
         let dying = thread::spawn(move || there.receive(1 << 20, Some(LONG)).unwrap().bytes);
-        let problems = successor.commit(false, Vec::new(), Untold::default()).unwrap_err();
+        let problems = successor.commit(Condition::default(), Vec::new(), Untold::default()).unwrap_err();
         assert_eq!(problems[0].message, "it ended");
         assert!(String::from_utf8(dying.join().unwrap()).unwrap().contains("yours"));
     }
@@ -305,7 +313,7 @@ pub(super) mod tests {
                 there
             });
             let line = Line(here);
-            let outcome = lead(&line, &off, &[], false, CALM, || Ok(lent()));
+            let outcome = lead(&line, &off, &[], Condition::default(), CALM, || Ok(lent()));
             assert_eq!(led(outcome), Err("it was called off".to_owned()), "{script:?}");
             line.say(&Message::Abort, &[]).unwrap();
             let there = player.join().unwrap();

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::board::pops::State;
 use crate::history::Untold;
 use crate::limits::{HANDOVER_IMAGE_LEN_MAX, HANDOVER_LEN_MAX, HANDOVER_STEP_MAX};
 use crate::net::SocketDrops;
@@ -55,11 +56,7 @@ enum Message {
     /// With all sockets. What they are the kernel tells.
     Sockets,
     Ready,
-    Serve {
-        /// Whether the node is draining.
-        #[serde(default)]
-        draining: bool,
-    },
+    Serve(Condition),
     Serving,
     /// The history is the other's to write, with the lock of its directory, if there is one. With `image` it
     /// is in memory, or a part of it, which comes as the next message.
@@ -74,7 +71,8 @@ enum Message {
     /// The commit.
     Yours {
         /// As it is by now.
-        draining: bool,
+        #[serde(flatten)]
+        condition: Condition,
         /// Up to where the drops of each socket were counted.
         drops: Vec<SocketDrops>,
         /// What the history has not.
@@ -97,6 +95,17 @@ enum Message {
         /// For each its place and what is wrong.
         problems: Vec<(String, String)>,
     },
+}
+
+/// What the node is in that its configuration does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Whether it is draining.
+    #[serde(default)]
+    pub draining: bool,
+    /// Which PoPs are up.
+    #[serde(default)]
+    pub pops: Vec<State>,
 }
 
 /// The line between the two.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Line, Message, PROTOCOL, parse, unexpected};
+use super::{Condition, Line, Message, PROTOCOL, parse, unexpected};
 use crate::history::{Legacy, Lock, Untold};
 use crate::limits::{HANDOVER_DONE_MAX, HANDOVER_STEP_MAX};
 use crate::net::SocketDrops;
@@ -25,8 +25,8 @@ pub struct Predecessor {
 /// What it leaves.
 #[derive(Debug, Default)]
 pub struct Estate {
-    /// Whether the node is draining.
-    pub draining: bool,
+    /// What the node is in.
+    pub condition: Condition,
     /// Up to where it has counted the drops of its sockets.
     pub drops: Vec<SocketDrops>,
     /// What it has counted that the history has not.
@@ -83,15 +83,15 @@ impl Predecessor {
         }
     }
 
-    /// Tells it that all threads wait at their gates; waits until they may be opened. Says whether the node
-    /// drains.
+    /// Tells it that all threads wait at their gates; waits until they may be opened. Says what the node
+    /// is in.
     ///
     /// # Errors
     /// See [`hello`](Self::hello).
-    pub fn ready(&self) -> Result<bool, Vec<Problem>> {
+    pub fn ready(&self) -> Result<Condition, Vec<Problem>> {
         self.line.say(&Message::Ready, &[])?;
         match self.hear("serve", HANDOVER_STEP_MAX)?.0 {
-            Message::Serve { draining } => Ok(draining),
+            Message::Serve(condition) => Ok(condition),
             other => Err(unexpected("serve", &other)),
         }
     }
@@ -161,10 +161,10 @@ impl Late {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.0.hear("yours", None) {
-            Ok((Message::Yours { draining, drops, untold }, _)) => {
+            Ok((Message::Yours { condition, drops, untold }, _)) => {
                 // One that died with that word is not there to hear it.
                 let _ = self.0.say(&Message::Taken, &[]);
-                Verdict::Yours(Estate { draining, drops, untold })
+                Verdict::Yours(Estate { condition, drops, untold })
             }
             Ok((Message::Abort, _)) => Verdict::Aborted(aborted()),
             Ok((other, _)) => Verdict::Aborted(unexpected("yours", &other)),
@@ -203,7 +203,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::daemon::handover::giving::tests::lead_calmly;
+    use crate::daemon::handover::giving::tests::{condition, lead_calmly};
 
     fn pair() -> (Predecessor, Line) {
         let (here, there) = Passage::pair().unwrap();
@@ -222,7 +222,7 @@ mod tests {
         let giving = thread::spawn(move || {
             let (successor, lent) = lead_calmly(giver, &[socket.as_fd()]).unwrap();
             assert_eq!(successor.control, Some("/run/node".into()));
-            successor.commit(true, vec![(u64::MAX, 7)], untold(3)).unwrap();
+            successor.commit(condition(), vec![(u64::MAX, 7)], untold(3)).unwrap();
             successor.order(vec!["reload".to_owned(), "shutdown".to_owned()]);
             successor.tell(Untold::default());
             successor.tell(untold(4));
@@ -230,13 +230,14 @@ mod tests {
         });
         assert_eq!(taker.hello().unwrap().take_group(address).len(), 1);
         taker.heard().unwrap();
-        assert!(taker.ready().unwrap(), "it drains");
+        assert_eq!(taker.ready().unwrap(), condition());
         let image = taker.serving().unwrap().image;
         assert!(image.as_ref().is_some_and(|image| image.starts_with(b"SQLite")));
         let late = taker.late().unwrap();
         taker.done(Some("/run/node".into())).unwrap();
         let Verdict::Yours(estate) = late.verdict() else { panic!("it has committed") };
-        assert_eq!((estate.draining, estate.drops, estate.untold), (true, vec![(u64::MAX, 7)], untold(3)));
+        assert_eq!(estate.condition, condition());
+        assert_eq!((estate.drops, estate.untold), (vec![(u64::MAX, 7)], untold(3)));
         let (told, counted) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         late.wait(
             |word| told.borrow_mut().push(word.to_owned()),

@@ -3,8 +3,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::board::tests::board;
 use crate::history::Stored;
-use crate::history::sources::{BY_NETWORK, Places};
+use crate::history::sources::BY_NETWORK;
 use crate::limits::SERVICE_TIME_EVERY;
+use crate::nets::places::Places;
 use crate::stats::account::Account;
 use crate::stats::ledger::{Ledger, LedgerSettings, ledger};
 
@@ -37,7 +38,7 @@ fn what_threads_hand_over_is_seen_and_stored() {
         sources.for_each(|last| ask(ledger, last));
         ledger.stopwatch.record(Duration::from_micros(3), 2 * SERVICE_TIME_EVERY);
         ledger.stopwatch.tick(Instant::now() + Duration::from_secs(2));
-        ledger.fold();
+        ledger.end_batch();
     }
     aggregator.gather(&board, NOW);
     let observation = board.observed.read();
@@ -60,12 +61,12 @@ fn a_day_ends_when_the_aggregator_says_so() {
     let midnight = (day_of(NOW) + 1) * DAY;
     ask(&mut ledgers[0], 1);
     aggregator.gather(&board, midnight - 1);
-    ledgers[0].fold();
+    ledgers[0].end_batch();
     ask(&mut ledgers[0], 2);
     aggregator.gather(&board, midnight);
     // It has not looked yet: this is still of the day before.
     ask(&mut ledgers[0], 3);
-    ledgers[0].fold();
+    ledgers[0].end_batch();
     ask(&mut ledgers[0], 4);
     aggregator.gather(&board, midnight + 1);
     assert_eq!(board.observed.read().uniques[0], 1);

@@ -30,6 +30,7 @@ use crate::stats::labels::{WORK_REFUSED_SHARE, rcode_value};
 use crate::stats::ledger::{LedgerSettings, Stream, ledger};
 use crate::sys::answering::Answering;
 use crate::sys::confine::Confined;
+use crate::sys::conformance::receive;
 use crate::sys::sockets::{UdpOptions, bind_udp_group};
 use crate::sys::wake::Waker;
 
@@ -80,7 +81,7 @@ impl Worker {
                 assert_eq!(answering.flush().total(), 0);
             }
             self.rings.ring();
-            self.ledger.fold();
+            self.ledger.end_batch();
             if is_last {
                 return;
             }
@@ -291,13 +292,12 @@ fn each_query_is_answered_once_and_counted_once_by_whoever_answers() {
                 client.send(&query(number as u16, name)).unwrap();
             }
             let mut seen = [0; ASKED.len()];
-            let mut reply = [0; 1500];
             for _ in ASKED {
-                let len = client.recv(&mut reply).unwrap();
+                let reply = receive(&client);
                 let number = usize::from(reply[1]);
                 let (name, code, is_handed) = ASKED[number];
                 assert_eq!((reply[3] & 0xF, reply[2] & 0x80), (code, 0x80), "{name}");
-                assert!(reply[12..len].starts_with(&query(0, name)[12..]));
+                assert!(reply[12..].starts_with(&query(0, name)[12..]));
                 seen[number] += 1;
                 (of_udp, handed) = (of_udp + 1, handed + u64::from(is_handed));
             }
@@ -336,8 +336,7 @@ fn a_worker_that_rests_costs_what_waits_for_it_and_no_more() {
         client.connect(rig.udp[0]).unwrap();
         let ask = |id: u16, name: &str| client.send(&query(id, name)).unwrap();
         let reply = || {
-            let mut reply = [0; 1500];
-            client.recv(&mut reply).unwrap();
+            let reply = receive(&client);
             (u16::from_be_bytes([reply[0], reply[1]]), reply[3] & 0xF)
         };
         (0..8).for_each(|id| assert!(ask(id, far) > 0));
@@ -399,7 +398,7 @@ fn without_a_desk_a_query_gets_its_fallback() {
     let handed = Handed { way, arrival: &arrival, socket: 0, connection: None, asked, slot: &mut slot, len };
     let instead = handed.over(None, &node, &mut ledger, &mut account);
     assert!(matches!(instead, Some(Verdict::Reply(_))) && slot[3] & 0xF == rcode::NXDOMAIN);
-    ledger.fold();
+    ledger.end_batch();
     let mut totals = Totals::default();
     stream.counters.read(&mut totals);
     assert_eq!((totals.sum(WORK_REFUSED), totals.sum(HANDED_OVER)), (1, 0));

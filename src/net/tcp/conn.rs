@@ -1,8 +1,9 @@
 //! One connection as a state machine without I/O (RFC 1035, section 4.2.2; RFC 7766): bytes in, bytes out,
 //! and the time is passed in.
 //!
-//! A connection that waits for its next query holds no input and at most [`TCP_UNSENT_KEPT_LEN`] of output
-//! capacity. Input is held only while a message is incomplete, or while the client does not take its answers.
+//! A connection that waits for its next query holds no buffer. Input is held only while a message is
+//! incomplete, or while the client does not take its answers. Answers are held only while it does not: the
+//! buffer that they are made in is lent for a turn.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -11,8 +12,7 @@ use super::order::{Class, Rank};
 use super::{Closed, TcpSettings};
 use crate::dns::consts::HEADER_LEN;
 use crate::limits::{
-    QUERY_LEN_MAX, TCP_PENDING_MAX, TCP_PENDING_TIMEOUT, TCP_REPLY_LEN_MAX, TCP_UNSENT_KEPT_LEN,
-    TCP_UNSENT_LEN_MAX,
+    QUERY_LEN_MAX, TCP_PENDING_MAX, TCP_PENDING_TIMEOUT, TCP_REPLY_LEN_MAX, TCP_UNSENT_LEN_MAX,
 };
 use crate::serve::Verdict;
 
@@ -87,6 +87,27 @@ impl Conn {
         match self.finishing {
             Some(_) => self.lingers_since.is_some() && !self.input_ended,
             None => !self.stalled && !self.is_full(),
+        }
+    }
+
+    /// Lends a buffer for the answers of a turn to a connection that has none waiting; whether it takes it.
+    pub(super) fn borrow(&mut self, output: &mut Vec<u8>) -> bool {
+        let is_lent = self.unsent.is_empty();
+        if is_lent {
+            mem::swap(&mut self.unsent, output);
+        }
+        is_lent
+    }
+
+    /// Ends the turn: the buffer goes back if it was lent, and what the client has not taken moves to one of
+    /// the connection's own. A large one of those gets smaller as the client takes what it holds.
+    pub(super) fn give_back(&mut self, output: &mut Vec<u8>, is_lent: bool) {
+        if is_lent {
+            mem::swap(&mut self.unsent, output);
+            self.unsent.extend_from_slice(output);
+            output.clear();
+        } else if self.unsent.len() < self.unsent.capacity() / 4 {
+            self.unsent.shrink_to(2 * self.unsent.len());
         }
     }
 
@@ -221,9 +242,6 @@ impl Conn {
     pub(super) fn sent(&mut self, len: usize, now: Instant) {
         self.unsent.drain(..len);
         self.taken_at = now;
-        if self.unsent.len() < self.unsent.capacity() / 4 {
-            self.unsent.shrink_to(TCP_UNSENT_KEPT_LEN.max(2 * self.unsent.len()));
-        }
     }
 
     const fn is_full(&self) -> bool {

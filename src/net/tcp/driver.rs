@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use socket2::SockRef;
 
 use super::conn::{Conn, Ending, Slot};
@@ -64,6 +64,8 @@ struct Listener {
 struct Buffers {
     input: Box<[u8; TCP_READ_LEN_MAX]>,
     slot: Box<Slot>,
+    /// Answers, until they are sent.
+    output: Vec<u8>,
 }
 
 /// The time of a turn.
@@ -107,6 +109,7 @@ impl TcpDriver {
             buffers: Buffers {
                 input: Box::new([0; TCP_READ_LEN_MAX]),
                 slot: Box::new([0; TCP_REPLY_LEN_MAX]),
+                output: Vec::new(),
             },
             clock: WallClock::new(),
             draining: false,
@@ -279,10 +282,9 @@ impl TcpDriver {
         }
         let key = self.table.insert(Entry::new(stream, Conn::new(now), peer, local, listener));
         let entry = self.table.get_mut(key).expect("it was just inserted");
-        // EPOLLOUT is requested only once a connection has had to wait for its send buffer, which is rare.
-        if self.poll.registry().register(&mut entry.stream, Token(key), Interest::READABLE).is_err() {
-            self.close(key, Closed::Failed, handler);
-        }
+        // Mostly its query has come with it.
+        entry.readable = true;
+        enqueue(&mut self.queue, key, entry);
     }
 
     /// Gives the queued connections their turn, as far as the time of one round goes.
@@ -304,25 +306,18 @@ impl TcpDriver {
     fn take_turn(&mut self, key: usize, idle: Duration, now: Instant, handler: &mut impl TcpHandler) {
         let Some(entry) = self.table.get_mut(key) else { return };
         entry.queued = false;
-        let waited = entry.waits_to_write;
         self.clock.tick(now);
         let time = Time { now, unix_time: self.clock.unix_time(), idle };
         let turn = entry.turn(key, &mut self.buffers, &time, handler).and_then(|()| {
-            if waited || !entry.waits_to_write {
+            if entry.readable && entry.conn.wants_input() {
+                enqueue(&mut self.queue, key, entry);
                 return Ok(());
             }
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let registry = self.poll.registry();
-            registry.reregister(&mut entry.stream, Token(key), interest).map_err(|_| Closed::Failed)
+            entry.watch(key, self.poll.registry()).map_err(|_| Closed::Failed)
         });
         match turn {
             Err(reason) => self.close(key, reason, handler),
-            Ok(()) => {
-                if entry.readable && entry.conn.wants_input() {
-                    enqueue(&mut self.queue, key, entry);
-                }
-                self.keep_to_budget(key, handler);
-            }
+            Ok(()) => self.keep_to_budget(key, handler),
         }
     }
 
@@ -414,6 +409,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 impl Entry<TcpStream> {
+    /// Has epoll watch the connection, as its next turn is when something happens to it. Many never get that
+    /// far: their query is there when they are accepted, and their end when that was answered. Epoll says at
+    /// once what has come by now, so nothing is missed.
+    fn watch(&mut self, key: usize, registry: &Registry) -> io::Result<()> {
+        // EPOLLOUT only once it has had to wait for its send buffer, which is rare.
+        let interest =
+            if self.waits_to_write { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        match self.watched.replace(interest) {
+            Some(watched) if watched == interest => Ok(()),
+            Some(_) => registry.reregister(&mut self.stream, Token(key), interest),
+            None => registry.register(&mut self.stream, Token(key), interest),
+        }
+    }
+
     /// One turn: sends what is due, reads at most once, answers, and sends the answers.
     ///
     /// # Errors
@@ -438,17 +447,30 @@ impl Entry<TcpStream> {
         };
         let connection = Connection { key, generation: self.generation };
         let mut answer = |slot: &mut [u8], len: usize| handler.answer(&arrival, connection, slot, len);
-        self.send(&mut buffers.slot, now, &mut answer)?;
-        if self.readable && self.conn.wants_input() {
-            let len = self.read(&mut buffers.input[..])?;
-            self.conn.receive(&buffers.input[..len], now, &mut buffers.slot, &mut answer);
-            self.send(&mut buffers.slot, now, &mut answer)?;
-        }
+        let is_lent = self.conn.borrow(&mut buffers.output);
+        let exchanged = self.exchange(buffers, now, &mut answer);
+        self.conn.give_back(&mut buffers.output, is_lent);
+        exchanged?;
         match self.conn.ending(now) {
             None => Ok(()),
             Some(Ending::Close(reason)) => Err(reason),
             Some(Ending::Fin) => self.stream.shutdown(Shutdown::Write).map_err(|_| self.conn.failed()),
         }
+    }
+
+    fn exchange(
+        &mut self,
+        Buffers { input, slot, .. }: &mut Buffers,
+        now: Instant,
+        answer: &mut impl FnMut(&mut [u8], usize) -> Verdict,
+    ) -> Result<(), Closed> {
+        self.send(slot, now, answer)?;
+        if self.readable && self.conn.wants_input() {
+            let len = self.read(&mut input[..])?;
+            self.conn.receive(&input[..len], now, slot, answer);
+            self.send(slot, now, answer)?;
+        }
+        Ok(())
     }
 
     /// Reads once; returns how many bytes came.
@@ -460,9 +482,9 @@ impl Entry<TcpStream> {
                 Ok(0)
             }
             Ok(len) => {
-                // Epoll is edge-triggered: after a short read the next bytes, or the end, bring a
-                // new event, unless that of the end has come already.
-                self.readable = len == input.len() || self.hung_up;
+                // Epoll is edge-triggered: after a short read the next bytes, or the end, bring a new event,
+                // unless that of the end has come already, or nobody watches.
+                self.readable = len == input.len() || self.hung_up || self.watched.is_none();
                 Ok(len)
             }
             Err(error) => match error.kind() {

@@ -50,7 +50,7 @@ impl TcpHandler for Serving {
     fn woken(&mut self) {
         self.woken = Instant::now();
         self.ledger.count(TCP_TURNS.at([]));
-        self.ledger.fold();
+        self.ledger.end_batch();
         self.snapshot.refresh();
     }
 
@@ -63,7 +63,7 @@ impl TcpHandler for Serving {
     }
 
     fn answer(&mut self, arrival: &Arrival, connection: Connection, slot: &mut [u8], len: usize) -> Verdict {
-        self.ledger.see(slot, len, arrival.peer, arrival.local);
+        self.ledger.see(slot, len, &arrival.peer, &arrival.local);
         let mut account = Account::default();
         let mut verdict = serve(&self.snapshot, arrival, slot, len, &mut account);
         if let Verdict::HandOff(way) = verdict {
@@ -120,6 +120,6 @@ const _: () = assert!(Closed::Refused as usize == CLOSED_REFUSED);
 impl Drop for Serving {
     /// What was counted since the last fold is not lost when the thread ends.
     fn drop(&mut self) {
-        self.ledger.fold();
+        self.ledger.end_batch();
     }
 }

@@ -9,7 +9,7 @@ use crate::history::{DAY, History};
 use crate::limits::{DSC_CELLS_MAX, DSC_FILES_MAX, RSSAC002_DAYS_PER_MINUTE_MAX};
 use crate::stats::counters::{
     QUERIES, QUERIES_BY_OPCODE, QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, QUERY_SIZES, REPLY_SIZES,
-    RESPONSES, RESPONSES_BY_TRANSPORT, Tally,
+    RESPONSES, RESPONSES_BY_TRANSPORT,
 };
 
 use crate::stats::labels::{RCODE, rcode_value};
@@ -19,7 +19,6 @@ const MIDNIGHT: u64 = 1_699_920_000;
 
 /// A shard counts 7 queries: 4 over UDP and IPv4, 2 over UDP and IPv6, 1 over TCP and IPv4.
 fn count(board: &Board) {
-    let mut tally = Tally::default();
     for (at, count) in [
         (QUERIES.at([0, 0, 0]), 3),
         (QUERIES.at([4, 0, 0]), 1),
@@ -44,9 +43,8 @@ fn count(board: &Board) {
         (RESPONSES_BY_TRANSPORT.at([0, 0]), 3),
         (RESPONSES_BY_TRANSPORT.at([0, 1]), 2),
     ] {
-        tally.add(at, count);
+        board.shards[0].counters[0].add(at, count);
     }
-    board.shards[0].counters[0].fold(&mut tally);
 }
 
 /// A node that has counted nothing yet when it starts, a minute before `now`.

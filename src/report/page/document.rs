@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::charts::{Line, Told, bars, columns, lines, shares_told};
 use super::figures::{Figures, Shares, Sizes, Sources};
 use super::numbers::{NOTHING, count, exact, fraction, percent, si, span};
+use super::pops;
 use super::span::{DAY, DAYS_DIR, HOUR, MINUTE, Span};
 use crate::board::Reading;
 use crate::board::recent::Pace;
@@ -42,6 +43,7 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
                 }
                 (uniques(figures))
             }
+            (pops::section(reading))
             section aria-labelledby="sizes" {
                 h2 #sizes { "Message sizes" }
                 div.cards.wide {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::charts::{Told, bars, shares_told};
 use super::document::{rows_of, shell, table_card};
 use super::numbers::{NOTHING, exact, percent, si, si_small, span};
-use super::platform;
+use super::{clients, platform};
 use crate::announce::report::{Report, Route};
 use crate::board::Reading;
 use crate::board::announcers::Announcer;
@@ -48,6 +48,7 @@ pub fn render(reading: &Reading<'_>, pace: &Pace) -> String {
             (balance(reading, pace))
             (times(reading))
             (platform::section(reading))
+            (clients::section(reading))
             section aria-labelledby="rings" {
                 h2 #rings { "Rings and sockets" }
                 (table_card("", &health(reading)))

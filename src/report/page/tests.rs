@@ -4,7 +4,7 @@ use crate::board::Board;
 use crate::board::tests::board;
 use crate::history::uniques::UniquesOfDays;
 use crate::history::{History, Stored};
-use crate::stats::counters::{QUERIES, Tally};
+use crate::stats::counters::QUERIES;
 
 /// When the board's node started: 20 s after a minute began.
 const STARTED: u64 = 1_700_000_000;
@@ -23,9 +23,7 @@ fn store(history: &mut History, board: &Board, now: u64) {
 }
 
 fn count(board: &Board, queries: u32) {
-    let mut tally = Tally::default();
-    tally.add(QUERIES.at([0, 0, 0]), queries);
-    board.shards[0].counters[0].fold(&mut tally);
+    board.shards[0].counters[0].add(QUERIES.at([0, 0, 0]), queries);
 }
 
 fn read(stored: &Stored, board: &Board, span: Span, now: u64) -> Figures {

@@ -3,7 +3,7 @@ use crate::board::tests::board;
 use crate::history::History;
 use crate::history::sources::Row;
 use crate::history::uniques::UniquesOfDays;
-use crate::stats::counters::{QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES, Tally};
+use crate::stats::counters::{QUERIES_BY_TYPE, QUERIES_DO, QUERIES_EDNS, RESPONSES};
 
 /// 2023-11-15, a Wednesday, 12:00 UTC.
 const NOW: u64 = 1_700_049_600;
@@ -17,7 +17,6 @@ fn stored(hours: u64) -> (History, Stored) {
     // What the board has counted already is a month before.
     history.store(&board, &[], &UniquesOfDays::default(), began).unwrap();
     for hour in 0..hours {
-        let mut tally = Tally::default();
         for (at, count) in [
             (QUERIES.at([0, 0, 0]), 3),
             (QUERIES.at([0, 1, 1]), 1),
@@ -29,9 +28,8 @@ fn stored(hours: u64) -> (History, Stored) {
             (RESPONSES.at([2]), 3),
             (RESPONSES.at([4]), 1),
         ] {
-            tally.add(at, count);
+            board.shards[0].counters[0].add(at, count);
         }
-        board.shards[0].counters[0].fold(&mut tally);
         history.store(&board, &[], &UniquesOfDays::default(), began + (hour + 1) * 3600).unwrap();
     }
     let stored = history.reader().unwrap();

@@ -47,11 +47,13 @@ pub enum Class {
     Worker,
     /// Resolves, in a process of its own.
     Resolver,
+    /// Learns from beacons, in a process of its own.
+    Learner,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Main,
         Self::Signals,
         Self::ShardRing,
@@ -69,12 +71,13 @@ impl Class {
         Self::XdpHost,
         Self::Worker,
         Self::Resolver,
+        Self::Learner,
     ];
 
     /// Those that open files.
     #[cfg(test)]
-    pub(super) const FILES: [Self; 5] =
-        [Self::Main, Self::Reader, Self::Aggregator, Self::Exports, Self::Log];
+    pub(super) const FILES: [Self; 6] =
+        [Self::Main, Self::Reader, Self::Aggregator, Self::Exports, Self::Log, Self::Learner];
 
     /// As in labels.
     #[must_use]
@@ -97,17 +100,21 @@ impl Class {
             Self::XdpHost => "xdp-host",
             Self::Worker => "worker",
             Self::Resolver => "resolver",
+            Self::Learner => "learner",
         }
     }
 
     /// Whether what it does can wait for those that answer queries.
     pub(super) const fn is_nice(self) -> bool {
-        matches!(self, Self::Http | Self::Reader | Self::Aggregator | Self::Exports | Self::Taps)
+        matches!(
+            self,
+            Self::Http | Self::Reader | Self::Aggregator | Self::Exports | Self::Taps | Self::Learner
+        )
     }
 
     /// Whether signals that others send end it, or are what it is here for.
     pub(super) const fn takes_signals(self) -> bool {
-        matches!(self, Self::Signals | Self::Resolver)
+        matches!(self, Self::Signals | Self::Resolver | Self::Learner)
     }
 
     /// Whether it starts threads, which are of the same class. None starts a process.
@@ -138,6 +145,7 @@ impl Class {
             Self::XdpHost => &[STDERR, INTERFACES],
             Self::Worker => &[STDERR, UPSTREAMS],
             Self::Resolver => &[STREAMS, CONNECTIONS, UPSTREAMS, RESOLUTION],
+            Self::Learner => &[STDERR, FILES],
         };
         let own = Call(libc::SYS_tgkill, Only::is(0, std::process::id()));
         let wakes = matches!(self, Self::ShardRing | Self::ShardMmsg | Self::Tcp | Self::Worker);

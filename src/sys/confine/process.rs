@@ -30,10 +30,14 @@ pub fn process(plan: &Plan) -> Result<Confined, ConfineError> {
     if threads > 1 {
         return Err(ConfineError::Threads(threads));
     }
-    rights::bound()?;
     let mut confined = Confined::default();
-    confined.user = rights::become_user(plan, &mut confined.notes)?;
-    rights::give_up()?;
+    if plan.keeps_user {
+        confined.user = rights::keep()?;
+    } else {
+        rights::bound()?;
+        confined.user = rights::become_user(plan, &mut confined.notes)?;
+        rights::give_up()?;
+    }
     confined.landlock = files::confine(plan, &mut confined.notes)?;
     (confined.has_filters, confined.seccomp) = filter::available(plan.seccomp)?;
     if plan.seccomp == Want::Auto && !confined.has_filters {

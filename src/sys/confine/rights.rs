@@ -95,10 +95,16 @@ pub(super) fn bound() -> Result<(), ConfineError> {
     })
 }
 
+/// Keeps what the process has, and the ways to get more closed; says who that is.
+pub(super) fn keep() -> Result<String, ConfineError> {
+    no_new_privs()?;
+    Ok(format!("uid {}", user::own_uid()))
+}
+
 /// Drops every capability, and the ways to get one back.
 pub(super) fn give_up() -> Result<(), ConfineError> {
     let refused = |what| move |error: String| ConfineError::Refused { what, error };
-    no_new_privs().map_err(|error| refused("new privileges")(error.to_string()))?;
+    no_new_privs()?;
     let none = CapsHashSet::new();
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         if caps::read(None, set).is_ok_and(|held| held.is_empty()) {
@@ -113,10 +119,11 @@ pub(super) fn give_up() -> Result<(), ConfineError> {
     Ok(())
 }
 
-fn no_new_privs() -> io::Result<()> {
+fn no_new_privs() -> Result<(), ConfineError> {
     // SAFETY: plain numbers.
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } == 0 {
         return Ok(());
     }
-    Err(io::Error::last_os_error())
+    let error = io::Error::last_os_error().to_string();
+    Err(ConfineError::Refused { what: "new privileges", error })
 }

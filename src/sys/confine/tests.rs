@@ -465,7 +465,7 @@ fn signals_go_to_the_thread_that_is_here_for_them() {
                     unsafe { libc::sigismember(&raw const set, signal) == 1 }
                 })
             });
-            let others = !matches!(class, Class::Signals | Class::Resolver);
+            let others = !matches!(class, Class::Signals | Class::Resolver | Class::Learner);
             assert_eq!(blocked.join().unwrap(), [others, others, false], "{class}");
         }
     });

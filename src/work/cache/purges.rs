@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::dns::name::Walk;
+use crate::dns::name::suffixes;
 use crate::limits::CACHE_PURGES_MAX;
 
 /// The purges since the last time that all entries were compared with them.
@@ -57,11 +57,7 @@ impl Purges {
         if self.by_name.get(qname).is_some_and(|last| last.name > since) {
             return true;
         }
-        let Ok(walk) = Walk::new(qname, 0) else { return false };
-        (0..=walk.labels()).any(|labels| {
-            let suffix = &qname[walk.suffix_start(labels)..];
-            self.by_name.get(suffix).is_some_and(|last| last.subtree > since)
-        })
+        suffixes(qname).any(|suffix| self.by_name.get(suffix).is_some_and(|last| last.subtree > since))
     }
 }
 

@@ -97,10 +97,10 @@ impl App {
         self.manifest.limits.memory + tables + GUEST_STACK_LEN + self.held_len()
     }
 
-    /// Bytes of its code, which all instances share.
+    /// Bytes of its code and its configuration, which all instances share.
     #[must_use]
-    pub const fn code_len(&self) -> usize {
-        self.code_len
+    pub fn code_len(&self) -> usize {
+        self.code_len + self.manifest.config.len()
     }
 
     /// Bytes of the queries that an instance holds, at most, if they are of a usual length.

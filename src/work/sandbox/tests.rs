@@ -178,7 +178,7 @@ impl Lab {
     }
 
     pub(super) fn count<const N: usize>(&mut self, family: &'static OfPlatform, values: [usize; N]) -> u64 {
-        self.ledger.fold();
+        self.ledger.end_batch();
         let mut totals = Totals::default();
         self.stream.counters.read(&mut totals);
         totals.get(family.at(values))

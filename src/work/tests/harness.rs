@@ -93,8 +93,19 @@ fn load(guests: &[Guest], upstreams: &[(&str, SocketAddr)]) -> Apps {
 }
 
 pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)], guests: &[Guest]) -> Snapshot {
-    let in_rules: Vec<policy::Guest> = guests.iter().map(Guest::in_rules).collect();
+    let policy = policy(rules, upstreams, guests);
     let apps = load(guests, upstreams);
+    snapshot(|_, settings| {
+        settings.policy = policy;
+        if !guests.is_empty() {
+            settings.apps = serve::snapshot::Apps::new(Arc::new(apps));
+        }
+    })
+    .unwrap()
+}
+
+pub(super) fn policy(rules: &str, upstreams: &[(&str, SocketAddr)], guests: &[Guest]) -> Policy {
+    let in_rules: Vec<policy::Guest> = guests.iter().map(Guest::in_rules).collect();
     let upstream = |(name, server): &(&str, SocketAddr)| upstream::Upstream {
         name: (*name).to_owned(),
         servers: vec![*server],
@@ -120,14 +131,7 @@ pub(super) fn compile(rules: &str, upstreams: &[(&str, SocketAddr)], guests: &[G
     };
     let files = [Source { path: "test.rules", text: rules }];
     let policy = Policy::compile(&files, &[], &world);
-    let policy = policy.unwrap_or_else(|problems| panic!("{rules}: {problems:?}"));
-    snapshot(|_, settings| {
-        settings.policy = policy;
-        if !guests.is_empty() {
-            settings.apps = serve::snapshot::Apps::new(Arc::new(apps));
-        }
-    })
-    .unwrap()
+    policy.unwrap_or_else(|problems| panic!("{rules}: {problems:?}"))
 }
 
 /// Running workers, and those whom they serve.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::harness::{Floor, Start, wire};
+use super::harness::{Floor, JOBS, Start, policy, wire};
 use crate::dns::arrival::{Arrival, Pace, Transport};
 use crate::limits::SLOT_PAYLOAD_LEN;
+use crate::serve::snapshot::tests::identity;
 use crate::serve::{Verdict, native};
 use crate::stats::account::Account;
 use crate::stats::counters::{DROPPED, QUERIES, RULE_HITS, WORK_REFUSED, WORKER_JOBS};
@@ -96,6 +97,34 @@ fn replies_over_tcp_go_back_with_their_jobs() {
     let reply = floor.ask_tcp("keep.10.in-addr.arpa");
     assert_eq!(reply[3] & 0xF, 3);
     assert_eq!(floor.ask_tcp("drop.10.in-addr.arpa"), [0_u8; 0], "the connection is closed");
+    floor.idle();
+}
+
+/// Queries that a worker answers are no way around what a shard sends at most.
+#[test]
+fn texts_that_say_who_asks_are_capped_here_too() {
+    let rules = "later: phase = request and qname-suffix = t and country = DE refuse";
+    let mut floor = Floor::start(&Start::with(rules, &[]));
+    let snapshot = identity(|settings| settings.policy = policy(rules, &[], &[]));
+    floor.published.publish(snapshot, Duration::from_secs(20));
+    let mut ask = |qtype: u16, count: usize| {
+        for _ in 0..count {
+            let query = floor.query("who.t", qtype);
+            assert_eq!(floor.hand_over(&query, None), None, "it is handed over");
+        }
+        let replies = (0..count).map(|_| floor.receive().unwrap());
+        // TC, the number of answers, and whether there is more than a question.
+        replies.map(|reply| (reply[2] & 2, reply[7], reply.len() > 23)).collect::<Vec<_>>()
+    };
+    let (whole, emptied) = ((0, 4, true), (2, 0, false));
+    assert_eq!(ask(16, 1), [whole]);
+    // More than a worker may send in one second; a busy machine needs some more of them.
+    let bursts = (1..=200).map(|_| ask(16, JOBS / 2)).inspect(|burst| {
+        assert!(burst.iter().all(|reply| [whole, emptied].contains(reply)), "{burst:?}");
+    });
+    let needed = bursts.take_while(|burst| !burst.contains(&emptied)).count();
+    assert!((7..200).contains(&needed), "{needed}");
+    assert_eq!(ask(1, 1), [(0, 1, true)], "addresses are as short as their query");
     floor.idle();
 }
 

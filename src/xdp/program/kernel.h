@@ -28,6 +28,8 @@ static void *(*const map_lookup_elem)(void *map, const void *key) = (void *)1;
 static u32 (*const get_smp_processor_id)(void) = (void *)8;
 static long (*const xdp_adjust_head)(struct xdp_md *ctx, int delta) = (void *)44;
 static long (*const xdp_adjust_tail)(struct xdp_md *ctx, int delta) = (void *)65;
+/* Ticks of the kernel since its start: since Linux 5.6. */
+static u64 (*const jiffies64)(void) = (void *)118;
 /* CLOCK_MONOTONIC as of the last tick, in nanoseconds: since Linux 5.11. */
 static u64 (*const ktime_get_coarse_ns)(void) = (void *)160;
 
@@ -45,6 +47,9 @@ static u64 (*const ktime_get_coarse_ns)(void) = (void *)160;
 
 /* Keeps the loop a loop. */
 #define LOOP _Pragma("clang loop unroll(disable)")
+
+/* Makes the compiler forget how `x` was computed. */
+#define OPAQUE(x) asm volatile("" : "+r"(x))
 
 /* Cuts `x` down to the bits of `mask`, where the verifier sees it and the compiler does not reason it away. */
 #define CUT(x, mask) asm volatile("%0 &= %1" : "+r"(x) : "i"(mask))

@@ -15,12 +15,13 @@
 #define TAILS 1024
 #define DROPS 4096
 #define LABELS 8
-#define NAME_WORDS 16
-/* One behind each word and one before the first, and room for each value of the mask that a place is cut down to. */
-#define HASHES_ROOM 32
+/* Words of a zone's name in its slot, and elsewhere. */
+#define NEAR_WORDS 4
+#define FAR_WORDS 12
 #define TAIL_LEN_MAX 256
 #define TAIL_WORDS 36
 #define RELOCATIONS 3
+#define TYPES_ROOM 512
 
 /* An interface that is answered on; the last ones are 0. The program runs only where it was attached, but it is
  * not told where: on a bond a frame's interface is the port. So frames are known by their address alone. */
@@ -51,42 +52,47 @@ struct control {
     u64 prefixes_len;
     u64 own;       /* a bit for the upper six of each target's hash */
     u64 ports_max; /* the highest source port that passes */
+    u8 types[TYPES_ROOM];  /* how a qtype below 258 is counted; that of 258 is for all others */
     struct interface interfaces[INTERFACES];
     struct target targets[TARGETS]; /* by hash, at most TARGET_PROBES from their place */
     struct prefix prefixes[PREFIXES];
     u64 ports[65536 / 64]; /* a bit for each that does */
-    u8 types[264];         /* how a qtype below 258 is counted; the last is for all others */
-};
-
-/* An empty zone. Its name is read from its end in words of eight bytes, lower case, the root's byte the last
- * of the first word; the last word has zeros below where the name is no multiple of eight. */
-struct zone {
-    u16 len; /* bytes of the name */
-    u8 service;
-    u8 series;
-    u32 tail;
-    u64 words[NAME_WORDS];
 };
 
 /* A compression pointer: where it stands in the tail, and where it points, from the zone's name in the
  * question or from the tail. */
 struct relocation {
-    u16 at;
+    u8 at;
+    u8 is_from_tail;
     u16 delta;
-    u16 is_from_tail;
-    u16 unused;
 };
 
-/* What stands behind the question: records, and the OPT for who sent one. It has at least 32 bytes and at
- * most TAIL_LEN_MAX; behind them are zeros. */
-struct tail {
-    u16 len; /* without the OPT */
-    u16 relocations_len;
-    u16 edns_len; /* bytes of the OPT */
-    u16 unused;
-    u16 sums[4]; /* of all bytes as 16-bit words: without OPT, with it, with DO */
+/* An empty zone: all of it but its tail, in one cache line. Its name is read from its end in
+ * words of eight bytes, lower case, the root's byte the last of the first word; the last word has zeros below where
+ * the name is no multiple of eight. */
+struct zone {
+    u64 words[NEAR_WORDS];
+    u8 len;                /* bytes of the name */
+    u8 service;
+    u8 series;
+    u8 relocations_len;
+    u16 tail;     /* its place among the tails */
+    u16 tail_len; /* without the OPT */
+    u16 sums[3];  /* of all bytes of the tail as 16-bit words: without OPT, with it, with DO */
+    u16 far;      /* where the further words of the name are */
     struct relocation relocations[RELOCATIONS];
+    u32 unused;
+};
+
+/* What stands after the question: records, and the OPT for who sent one. The records have at least 32 bytes, with the
+ * OPT at most TAIL_LEN_MAX; after them are zeros. */
+struct tail {
     u64 words[TAIL_WORDS];
+};
+
+/* The words of a long name after the first NEAR_WORDS. */
+struct far {
+    u64 words[FAR_WORDS];
 };
 
 /* Addresses that get nothing, from the first to the last, each as two numbers; IPv4 is mapped into IPv6. */
@@ -98,13 +104,15 @@ struct range {
 struct set {
     u64 passes_all;     /* the sockets answer everything: a rate limit is in their memory */
     u64 passes_cookies; /* and queries with a cookie */
+    u64 passes_subnets; /* and those with a client subnet: answers depend on it */
     u64 ruled;          /* a bit for each listener whose queries rules may concern: the sockets ask them */
     u64 drops_len;
-    u64 depths;        /* how many labels zones have, a byte for each number, the greatest in the lowest */
-    u64 slots_mask;    /* of so many slots is made use */
-    u64 name_len_max;  /* of the longest zone's name */
-    u32 slots[SLOTS];  /* by hash: its upper 16 bits, and the zone's place plus one */
+    u64 depths;         /* how many labels zones have, a byte for each number, the greatest in the lowest */
+    u64 slots_shift;    /* a hash shifted right so far is a slot in use */
+    u64 name_len_max;   /* of the longest zone's name */
+    u32 slots[SLOTS];   /* by hash, at most SLOT_PROBES from their place: 16 bits of it, and the zone's place plus one */
     struct zone zones[ZONES];
+    struct far far[ZONES];
     struct tail tails[TAILS];
     struct range drops[DROPS]; /* in order */
 };
@@ -144,35 +152,37 @@ enum reason {
 #define EDNS_KINDS 4
 #define COOKIE_KINDS 4
 
-/* What one CPU works with: nobody else writes here. */
+/* What one CPU works with: nobody else writes here. What every frame needs is together. */
 struct cpu {
-    u64 reasons[REASONS_ROOM];
-    u64 kinds[SERVICES][2][2][EDNS_KINDS][COOKIE_KINDS]; /* family, RD, EDNS and DO, cookie */
-    u64 zones[SERIES];
-    u64 listeners[LISTENERS];
-    u64 types[TYPES];
-    u64 query_bytes;
-    u64 reply_bytes;
-    u64 query_bins[BINS];
-    u64 reply_bins[BINS];
-    u64 to_sample;
     /* Not 0 while a frame is in work: with PREEMPT_RT a thread of another queue may come in between. */
     u64 busy;
+    /* The tick in which the node was last seen to live; 0 after one in which it did not. */
+    u64 tick;
+    u64 to_sample;
+    u64 query_bytes;
+    u64 reply_bytes;
     /* Notes of one packet. */
-    u64 words[NAME_WORDS];
-    u64 hashes[HASHES_ROOM];
-    u32 network; /* where the IP header stands */
-    u32 udp;
-    u32 end; /* behind the message */
     u32 name_len;
     u32 labels;
-    u32 is_ipv6;
-    u32 listener;
+    u64 starts; /* of the last eight labels, that of the very last in the lowest byte */
     u32 edns;
     u32 cookie;
-    u32 qtype;
-    u64 starts; /* of the last eight labels, that of the very last in the lowest byte */
-    u64 unused[8]; /* the next one's counters are two cache lines away */
+    u64 removed; /* the sum of what stands after the question */
+    u32 start;   /* of the zone's name in the qname */
+    u32 len;     /* of the message */
+    u64 tail_len;
+    u64 far_bits;
+    u64 head_first; /* so many more frames grow at their head without a try after their end */
+    u64 reasons[REASONS_ROOM];
+    u64 listeners[LISTENERS];
+    u64 types[TYPES];
+    u64 query_bins[BINS];
+    u64 reply_bins[BINS];
+    u64 zones[SERIES];
+    u64 kinds[SERVICES][2][2][EDNS_KINDS][COOKIE_KINDS]; /* family, RD, EDNS and DO, cookie */
+    u64 far_words[FAR_WORDS]; /* of the qname */
+    u64 far_cut[FAR_WORDS];   /* of a suffix */
+    u64 unused[11];           /* the next one's counters are two cache lines away */
 };
 
 #endif

@@ -201,13 +201,71 @@ fn a_connection_closed_before_its_turn_leaves_the_queue() {
     let mut first = TcpStream::connect(address).unwrap();
     driver.accept(&mut toy);
     first.write_all(b"x").unwrap();
-    driver.wait(soon()).unwrap();
     assert_eq!((driver.queue.len(), driver.table.open()), (1, 1));
-    let _second = TcpStream::connect(address).unwrap();
+    let second = TcpStream::connect(address).unwrap();
     driver.wait(soon()).unwrap();
     driver.accept(&mut toy);
-    assert_eq!((driver.queue.len(), driver.table.open()), (0, 1));
+    assert_eq!((driver.queue.len(), driver.table.open()), (1, 1));
+    let left = driver.queue.pop().and_then(|key| driver.table.get_mut(key));
+    assert_eq!(left.unwrap().peer, second.local_addr().unwrap());
     assert_eq!(toy.counts()[&TcpEvent::Closed(Closed::RoomInTable)], 1);
+}
+
+/// What epoll watches the only connection for.
+fn watched(driver: &TcpDriver) -> Option<Interest> {
+    let mut entries = driver.table.iter();
+    let (_, entry) = entries.next().expect("a connection is open");
+    assert!(entries.next().is_none());
+    entry.watched
+}
+
+/// Its query is there when it is accepted, and its end when that was answered. (Mostly: a busy host may
+/// deliver either later.)
+#[test]
+fn a_connection_with_one_query_is_never_watched() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut driver = TcpDriver::new(vec![listener], TcpSettings::default()).unwrap();
+    let mut toy = Toy::default();
+    let mut once = || {
+        driver.listeners[0].ready = true;
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(&framed_query(1, 0)).unwrap();
+        driver.accept(&mut toy);
+        driver.take_turns(&mut toy);
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut is_watched = watched(&driver).is_some();
+        while driver.table.open() > 0 {
+            driver.wait(Instant::now() + Duration::from_secs(5)).unwrap();
+            driver.take_turns(&mut toy);
+            is_watched |= driver.table.open() > 0;
+        }
+        assert_eq!(read_reply(&mut client).unwrap()[..2], [0, 1]);
+        !is_watched
+    };
+    assert!((0..100).any(|_| once()));
+}
+
+#[test]
+fn a_connection_that_stays_is_watched_once_it_has_nothing_to_read() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut driver = TcpDriver::new(vec![listener], TcpSettings::default()).unwrap();
+    let mut toy = Toy::default();
+    driver.accept(&mut toy);
+    assert_eq!((driver.queue.len(), watched(&driver)), (1, None));
+    for id in 0..10 {
+        let query = framed_query(id, 0);
+        client.write_all(&query).unwrap();
+        client.set_nonblocking(true).unwrap();
+        while driver.queue.len() > 0 || client.peek(&mut [0; 64]).unwrap_or(0) < query.len() {
+            driver.wait(Instant::now() + Duration::from_millis(20)).unwrap();
+            driver.take_turns(&mut toy);
+        }
+        assert_eq!(watched(&driver), Some(Interest::READABLE));
+        client.set_nonblocking(false).unwrap();
+        assert_eq!(read_reply(&mut client).unwrap()[..2], id.to_be_bytes());
+    }
 }
 
 #[test]

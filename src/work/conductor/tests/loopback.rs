@@ -93,7 +93,7 @@ impl Rig {
     }
 
     pub(super) fn count(&mut self, at: impl Place) -> u64 {
-        self.ledger.fold();
+        self.ledger.end_batch();
         let mut totals = Totals::default();
         self.stream.counters.read(&mut totals);
         totals.get(at)

@@ -279,7 +279,7 @@ impl Sim {
     }
 
     pub(super) fn totals(&mut self) -> Totals {
-        self.ledger.fold();
+        self.ledger.end_batch();
         let mut totals = Totals::default();
         self.stream.counters.read(&mut totals);
         totals

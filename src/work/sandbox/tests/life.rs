@@ -7,6 +7,7 @@ use crate::stats::app_labels::*;
 use crate::stats::counters::{APP_EVENTS, APP_METRICS, APP_VERDICTS, GUEST_REPLIES_BAD};
 use crate::work::sandbox::InstanceId;
 use crate::work::sandbox::call::{Order, Result as Brought};
+use crate::work::sandbox::settings::Condition;
 
 /// A guest that forwards each query to `lan` and holds it; it finishes it by what DONE brings: with the
 /// answer as its reply, else with the error as the response code. The token of the query stands at 3000.
@@ -310,11 +311,15 @@ fn version(code: u8, holds: u32) -> Vec<u8> {
 
 #[test]
 fn an_application_changes_without_losing_a_query() {
-    let mut lab = Lab::new(vec![load(manifest("a"), &version(3, 50)).unwrap()]);
+    let standing_at = |line: u32| {
+        let (text, place) = ("qtype == A".to_owned(), format!("app.toml:{line}:5"));
+        Manifest { router: vec![Condition { text, place }], ..manifest("a") }
+    };
+    let mut lab = Lab::new(vec![load(standing_at(4), &version(3, 50)).unwrap()]);
     let old = Arc::clone(&lab.apps);
     assert_eq!(lab.call(0, 50), Called::Later);
-    // The same again: it keeps its instance.
-    lab.refresh(vec![load(manifest("a"), &version(3, 50)).unwrap()]);
+    // The same again, but for a comment above its router: it keeps its instance.
+    lab.refresh(vec![load(standing_at(5), &version(3, 50)).unwrap()]);
     assert_eq!(lab.count(APP_EVENTS, [1, APP_EVENT_START]), 1);
     assert_eq!(lab.call(0, 1), Called::Code(3, None));
     // Another one: queries get that of their own snapshot.
@@ -467,7 +472,7 @@ fn a_counter_of_a_guest_does_not_wrap() {
         (drop (call $metric (i32.const 0) (i64.const 0xffffffff))) (i64.const 0)";
     let mut lab = Lab::new(vec![load_generous(&with(&["metric"], "", body))]);
     assert_eq!([lab.call(0, 1), lab.call(0, 2)], [Called::Pass; 2]);
-    assert_eq!(lab.count(APP_METRICS, [0, 0]), 0xffff_ffff);
+    assert_eq!(lab.count(APP_METRICS, [0, 0]), 2 * 0xffff_ffff);
 }
 
 #[test]
