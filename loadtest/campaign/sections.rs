@@ -44,7 +44,10 @@ impl Campaign<'_> {
             Section::TcpEach => match Namespace::alone() {
                 // Connections by the hundred thousand fill the table in which a host's firewall tracks them.
                 Ok(namespace) => namespace.inside(|| self.tcp_each()),
-                Err(_) => self.tcp_each(),
+                Err(error) => {
+                    self.skip(format!("tcpeach: namespaces: {error}; what the host's firewall tracks counts too"));
+                    self.tcp_each()
+                }
             },
             Section::Flame => self.flame_rounds(),
             Section::Ramp => self.ramp(),

@@ -15,8 +15,8 @@ use crate::limits::{ERROR_KEPT_LEN_MAX, LATE_WAIT};
 use crate::policy::facts::Outcome;
 use crate::stats::counters::{UPSTREAM_FORGED, UPSTREAM_RTT, UPSTREAM_RTT_SUM};
 use crate::stats::labels::{
-    FORGED_ID, TRIAL_ANSWERED, TRIAL_ERROR, TRIAL_LATE, TRIAL_MALFORMED, TRIAL_TRUNCATED, TRIAL_UNREACHABLE,
-    rtt_bin,
+    FORGED_ID, TRIAL_ANSWERED, TRIAL_ERROR, TRIAL_LATE, TRIAL_MALFORMED, TRIAL_TIMEOUT, TRIAL_TRUNCATED,
+    TRIAL_UNREACHABLE, rtt_bin,
 };
 
 impl Table {
@@ -271,9 +271,11 @@ impl Table {
     }
 
     fn unreachable<N: Network>(&mut self, at: u32, nth: usize, turn: &mut Turn<'_, N>) {
-        self.settle(at, nth, turn);
         let one = self.exchanges[at as usize].tries[nth];
-        self.count(at, one.place, TRIAL_UNREACHABLE, turn);
+        self.settle(at, nth, turn);
+        // On a busy machine errors come late too: those who waited have been told of a time-out.
+        let trial = if one.progress == Progress::Overdue { TRIAL_TIMEOUT } else { TRIAL_UNREACHABLE };
+        self.count(at, one.place, trial, turn);
         let is_here = self.directory.address(one.server).socket.ip().is_loopback();
         self.directory.server_mut(one.server).refused(turn.now, one.is_probe, is_here);
         self.go_on(at, turn);

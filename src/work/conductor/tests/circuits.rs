@@ -104,6 +104,21 @@ fn a_refused_port_is_known_at_once_from_who_knows_the_query() {
     sim.assert_nothing_is_left();
 }
 
+#[test]
+fn a_refusal_that_comes_late_was_a_timeout() {
+    let mut sim = Sim::new(Upstream { tries: 1, ..upstream(1) });
+    sim.ask(1);
+    let first = sim.only();
+    while sim.done.is_empty() {
+        sim.pass(10 * MS);
+    }
+    sim.refuse(&first, &first.bytes);
+    assert_eq!(sim.done[0].outcome, Outcome::Timeout);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([place(&first), TRIAL_UNREACHABLE])), 0);
+    assert_eq!(sim.count(UPSTREAM_QUERIES.at([place(&first), TRIAL_TIMEOUT])), 1);
+    sim.assert_nothing_is_left();
+}
+
 /// Asks all the time; returns when which server was asked. Those in `dead` say nothing.
 fn ask_on(sim: &mut Sim, seconds: u64, dead: &[usize]) -> Vec<(u64, usize)> {
     let (mut asked, mut number, end) = (Vec::new(), 0_u32, sim.now + seconds * S);
