@@ -45,7 +45,9 @@ impl Campaign<'_> {
                 // Connections by the hundred thousand fill the table in which a host's firewall tracks them.
                 Ok(namespace) => namespace.inside(|| self.tcp_each()),
                 Err(error) => {
-                    self.skip(format!("tcpeach: namespaces: {error}; what the host's firewall tracks counts too"));
+                    self.skip(format!(
+                        "tcpeach: namespaces: {error}; what the host's firewall tracks counts too"
+                    ));
                     self.tcp_each()
                 }
             },

@@ -338,9 +338,8 @@ fn told(node: &Node, queries: &[Query]) -> Vec<Value> {
     told
 }
 
-/// How often each rule has matched, and how often a machine that stood still has made the node give up: by
-/// jobs that were too old, by answers that came too late, and by a refusal of the kernel's that did not come
-/// in time: that is kept as a failure, unlike a refusal that did.
+/// How often each rule has matched, and how often the node has given up waiting: for a worker, for an answer,
+/// or for a refusal of the kernel's.
 fn counted(node: &Node) -> (BTreeMap<String, u64>, u64) {
     let metrics = node.metrics();
     let mut hits = BTreeMap::new();
@@ -355,9 +354,22 @@ fn counted(node: &Node) -> (BTreeMap<String, u64>, u64) {
         }
     }
     let jobs = metrics.sum("work_refused_total", &["reason=\"late\""]);
-    let answers = metrics.sum("upstream_queries_total", &["outcome=\"late\""]);
-    let refusals = metrics.sum("upstream_queries_total", &["server=\"gone/", "outcome=\"timeout\""]);
-    (hits, jobs + answers + refusals)
+    let waits = ["late", "timeout"].map(|outcome| format!("outcome=\"{outcome}\""));
+    let waits = waits.iter().map(|outcome| metrics.sum("upstream_queries_total", &[outcome]));
+    (hits, jobs + waits.sum::<u64>())
+}
+
+/// How often servers are silent when these are asked.
+fn silences(queries: &[Query], told: &[Value]) -> u64 {
+    let of = |(query, told): (&Query, &Value)| {
+        let asked = told["asked"].as_array().expect("names").iter();
+        let is_silent = |name: &Value| {
+            let server = UPSTREAMS.iter().position(|upstream| name == upstream);
+            server.and_then(|server| query.says.get(server)).is_some_and(|says| SAID[*says].is_empty())
+        };
+        asked.filter(|name| is_silent(name)).count() as u64
+    };
+    queries.iter().zip(told).map(of).sum()
 }
 
 /// What is told of each query, and what all hits come to.
@@ -402,20 +414,22 @@ fn check(query: &Query, told: &Value, got: Option<&Vec<u8>>) -> Result<(), Strin
     }
 }
 
-/// The machine stood still, so this says nothing.
+/// The machine stood still, and the node gave up waiting for what was on its way: this says nothing, and the
+/// node knows things now that nobody was told of.
 struct Spoiled;
 
-/// Asks all under the rules that there are, and compares. Gives what was told. The machine must not have stood
-/// still since `late_before` was counted.
-fn compare(node: &Node, queries: &[Query], text: &str, late_before: u64) -> Result<Vec<Value>, Spoiled> {
+/// Asks all under the rules that there are, and compares. Gives what was told. `silent` counts how often the
+/// node was told to wait in vain: it has no reason to do so more often.
+fn compare(node: &Node, queries: &[Query], text: &str, silent: &mut u64) -> Result<Vec<Value>, Spoiled> {
     let told = told(node, queries);
+    *silent += silences(queries, &told);
     let (before, _) = counted(node);
     let (got, _open) = ask_all(node.address(), queries, &told);
     let expected = expected_hits(&told);
     let began = Instant::now();
     loop {
-        let (now, late) = counted(node);
-        if late > late_before {
+        let (now, gave_up) = counted(node);
+        if gave_up > *silent {
             return Err(Spoiled);
         }
         let grown = |(rule, count): (&String, &u64)| {
@@ -433,7 +447,7 @@ fn compare(node: &Node, queries: &[Query], text: &str, late_before: u64) -> Resu
         let Err(why) = check(query, &told[at], got[at].as_ref()) else { continue };
         // What comes late is waited for, for a second.
         thread::park_timeout(Duration::from_secs(2));
-        if counted(node).1 > late_before {
+        if counted(node).1 > *silent {
             return Err(Spoiled);
         }
         panic!("{why}\n{query:?}\n{:#}\n{text}", told[at]);
@@ -445,48 +459,68 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
+/// What nodes forward to.
+struct Surroundings {
+    servers: [Upstream; 2],
+    /// Where nobody listens.
+    gone: (UdpSocket, SocketAddr),
+}
+
+impl Surroundings {
+    fn new() -> Self {
+        // Who is connected takes nothing from others: they are told so, and nobody else gets this port.
+        let gone = UdpSocket::bind((V4, 0)).expect("a socket");
+        gone.connect((V4, 1)).expect("connected");
+        let address = gone.local_addr().expect("it is bound");
+        Self {
+            servers: [0, 1].map(|server| Upstream::start(move |seen| said(server, seen))),
+            gone: (gone, address),
+        }
+    }
+
+    fn node(&self) -> Node {
+        let further = format!("timeout = '{}ms'\ntries = 1\nexplore = 0.0", SILENCE.as_millis());
+        let mut node = Setup::new()
+            .section("[cache]\nprefetch = false\nfailure_ttl = '5m'")
+            .platform("colo = 'test1'\nquery_timeout = '10s'\nworkers = 1");
+        let addresses = [self.servers[0].address, self.servers[1].address, self.gone.1];
+        for (name, server) in UPSTREAMS.iter().zip(addresses) {
+            node = node.upstream(name, &[server], &further);
+        }
+        node.section("[server]\nlisten = ['127.0.0.1:PORT', '[::1]:PORT']\nshards = 1")
+            .rules("10-random.rules", "any pass")
+            .start()
+    }
+}
+
 #[test]
 fn the_node_does_with_each_query_what_is_told_of_it() {
-    let servers = [0, 1].map(|server| Upstream::start(move |seen| said(server, seen)));
-    let further = format!("timeout = '{}ms'\ntries = 1\nexplore = 0.0", SILENCE.as_millis());
-    let mut node = Setup::new()
-        .section("[cache]\nprefetch = false\nfailure_ttl = '5m'")
-        .platform("colo = 'test1'\nquery_timeout = '10s'\nworkers = 1");
-    // Who is connected takes nothing from others: they are told so, and nobody else gets this port.
-    let gone = UdpSocket::bind((V4, 0)).expect("a socket");
-    gone.connect((V4, 1)).expect("connected");
-    let gone = gone.local_addr().map(|address| (gone, address)).expect("it is bound");
-    for (name, server) in UPSTREAMS.iter().zip([servers[0].address, servers[1].address, gone.1]) {
-        node = node.upstream(name, &[server], &further);
-    }
-    let node = node
-        .section("[server]\nlisten = ['127.0.0.1:PORT', '[::1]:PORT']\nshards = 1")
-        .rules("10-random.rules", "any pass")
-        .start();
+    let surroundings = Surroundings::new();
+    let (mut node, mut silent) = (surroundings.node(), 0);
     let (seed, wanted) = (number("SEED", 112), number("WHY_QUERIES", 2000));
     let (mut done, mut round, mut nonce, mut sources) = (0, 0_u64, 0, BTreeMap::<String, usize>::new());
     while done < wanted {
         let mut dice = Dice::new(seed as u64 ^ round << 20);
         round += 1;
-        let text = rules(&mut dice, round % 8 == 1);
-        node.write_rules("10-random.rules", &text);
-        node.reload();
+        let is_short = round % 8 == 1;
+        let text = rules(&mut dice, is_short);
         let mut spoiled = 0;
-        let (queries, mut told, late_before) = loop {
-            let (_, late_before) = counted(&node);
+        let (queries, mut told) = loop {
+            node.write_rules("10-random.rules", &text);
+            node.reload();
             let mut query = |_| {
                 nonce += 1;
-                Query::random(&mut dice, nonce, round % 8 == 1)
+                Query::random(&mut dice, nonce, is_short)
             };
             let queries: Vec<Query> = (0..A_ROUND * 3 / 4).map(&mut query).collect();
-            match compare(&node, &queries, &text, late_before) {
-                Ok(told) => break (queries, told, late_before),
-                Err(Spoiled) => spoiled += 1,
+            match compare(&node, &queries, &text, &mut silent) {
+                Ok(told) => break (queries, told),
+                Err(Spoiled) => (node, silent, spoiled) = (surroundings.node(), 0, spoiled + 1),
             }
             assert!(spoiled < 20, "this machine stands still too often");
         };
         done += queries.len();
-        if round % 8 == 1 {
+        if is_short {
             #[expect(clippy::disallowed_methods, reason = "what is kept for a second has to become stale")]
             thread::sleep(Duration::from_millis(1200));
         }
@@ -494,9 +528,12 @@ fn the_node_does_with_each_query_what_is_told_of_it() {
         let step = 1 + dice.below(3);
         let again = queries.iter().zip(&told).step_by(step).take(A_ROUND / 4);
         let again: Vec<Query> = again.map(|(query, told)| query.again(told)).collect();
-        if let Ok(more) = compare(&node, &again, &text, late_before) {
-            done += again.len();
-            told.extend(more);
+        match compare(&node, &again, &text, &mut silent) {
+            Ok(more) => {
+                done += again.len();
+                told.extend(more);
+            }
+            Err(Spoiled) => (node, silent) = (surroundings.node(), 0),
         }
         for source in told.iter().filter_map(|one| one["source"].as_str()) {
             *sources.entry(source.to_owned()).or_default() += 1;
