@@ -9,6 +9,7 @@
 mod compile;
 pub mod dname;
 pub mod empty;
+mod fingerprint;
 pub mod made;
 mod tail;
 mod tree;

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::apps;
 use super::placement::Placement;
 use super::platform::Bounds;
+use super::{apps, fleet};
 use crate::board::Reloads;
 use crate::config::loaded::{Loaded, Stamps};
 use crate::config::platform::Platform;
+use crate::config::released::{Known, Which};
 use crate::config::{self, Config, Flags};
 use crate::control::orders::Client;
 use crate::history::unix_time;
@@ -31,6 +32,8 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// What goes before the file.
     pub flags: Flags,
+    /// What is known of releases that may be laid over the file.
+    pub known: Known,
 }
 
 impl Source {
@@ -39,7 +42,23 @@ impl Source {
     /// # Errors
     /// Every mistake in it.
     pub fn read(&self) -> Result<Config, Vec<Problem>> {
-        config::load(self.file.as_deref(), &self.flags)
+        self.read_which(Some(Which::Current))
+    }
+
+    /// Reads the file alone, whatever releases there are.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn read_own(&self) -> Result<Config, Vec<Problem>> {
+        self.read_which(None)
+    }
+
+    /// Reads it with this release.
+    ///
+    /// # Errors
+    /// Every mistake in it, and why the release may not take effect.
+    pub(super) fn read_which(&self, which: Option<Which>) -> Result<Config, Vec<Problem>> {
+        config::load_with(self.file.as_deref(), &self.flags, which, &self.known)
     }
 }
 
@@ -48,6 +67,8 @@ impl Source {
 pub(super) struct Reloaded {
     pub(super) config: Config,
     pub(super) loaded: Loaded,
+    /// What is answered, in one number, of a node of a fleet.
+    pub(super) answers: Option<u64>,
     /// The settings that differ from those in effect and take effect after a restart only.
     pub(super) need_restart: Vec<&'static str>,
 }
@@ -78,7 +99,8 @@ impl Reloaded {
         if !missing.is_empty() {
             return Err(missing);
         }
-        Ok(Self { config, loaded, need_restart })
+        let answers = fleet::answers(&config, &loaded.snapshot);
+        Ok(Self { config, loaded, answers, need_restart })
     }
 }
 
@@ -237,8 +259,8 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     changed
 }
 
+/// Every setting by its name: one that is forgotten here does not compile.
 fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
-    // Every setting by its name: one that is forgotten here does not compile.
     let Config {
         identity: _,
         nsid: _,
@@ -258,6 +280,9 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
         databases: _,
         drain_time: _,
         announce: _, // Another process has these.
+        fleet: _,
+        release: _,
+        trust: _,
         listen,
         shards,
         cpus,

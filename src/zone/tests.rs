@@ -33,6 +33,7 @@ const NOTHING: ZoneOptions = ZoneOptions {
     },
     pools: Vec::new(),
     specials: Vec::new(),
+    trust: Trust::OWN,
 };
 
 fn options() -> ZoneOptions {

@@ -35,6 +35,7 @@ pub const HABITS: &[Habit] = &[
             "behind a real nic",
             "behind an `arc`",
             "behind a proxy",
+            "`behind`",
         ],
     },
     Habit {

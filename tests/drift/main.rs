@@ -10,6 +10,7 @@ mod echo;
 mod apps;
 mod commands;
 mod configuration;
+mod fleet;
 mod man;
 mod metrics;
 mod pages;
