@@ -61,7 +61,7 @@ fn spec(path: Option<&Path>) -> Spec {
     let (name, place) = ("web".to_owned(), String::new());
     let variants = (0..POPS as u8).collect();
     let pool = Pool { name, place, map: 0, variants, spread: Spread::First };
-    Spec { pops, maps: vec![map], pools: vec![pool], ..Spec::default() }
+    Spec { pops, maps: vec![map], pools: vec![pool] }
 }
 
 /// Bytes of this process that are in memory.

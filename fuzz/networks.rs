@@ -50,7 +50,7 @@ fn tailor(path: &Path, kind: Kind) -> Result<Tailor, Vec<as112d::problem::Proble
     let pops = ["sfo", "nrt", "fra"].map(|name| Pop { name: name.to_owned(), at: None }).into();
     let (name, place) = ("web".to_owned(), String::new());
     let pool = Pool { name, place, map: 0, variants: vec![0, 1, 2], spread: Spread::First };
-    Tailor::new(&Spec { pops, maps: vec![map], pools: vec![pool], ..Spec::default() }, Arc::default())
+    Tailor::new(&Spec { pops, maps: vec![map], pools: vec![pool] }, Arc::default())
 }
 
 fn subnet(address: IpAddr, source: u8) -> Subnet {

@@ -10,7 +10,6 @@
 //! | 2 | [`stats`] | what threads count with |
 //! | 2 | [`log`] | lines for the operator, and the thread that writes them |
 //! | 2 | [`nets`] | prefix tables: what an address is in, how far that holds; files, databases |
-//! | 2 | [`release`] | what nodes of a fleet should serve: signed manifests and pointers. No I/O, no clock |
 //! | 2 | [`zone`] | what we serve: checked zones, from files and built in |
 //! | 3 | [`answer`] | zones become bytes, and the lookup |
 //! | 3 | [`policy`] | the router: the language of rules, and one decision per phase |
@@ -45,7 +44,6 @@ pub mod sys;
 
 pub mod log;
 pub mod nets;
-pub mod release;
 pub mod stats;
 pub mod zone;
 

@@ -10,10 +10,8 @@ mod history;
 mod jobs;
 mod learn;
 mod limiting;
-mod minutes;
 mod platform;
 mod policy;
-mod release;
 mod resolver;
 mod sandbox;
 mod wire;
@@ -30,10 +28,8 @@ pub use history::*;
 pub use jobs::*;
 pub use learn::*;
 pub use limiting::*;
-pub use minutes::*;
 pub use platform::*;
 pub use policy::*;
-pub use release::*;
 pub use resolver::*;
 pub use sandbox::*;
 pub use wire::*;
@@ -401,8 +397,6 @@ pub const AGGREGATOR_STUCK_AFTER: Duration = Duration::from_secs(75);
 
 /// Databases of places: one of countries and one of ASes are usual.
 pub const DATABASES_MAX: usize = 4;
-/// Bytes of one: the format has no places beyond it, and MaxMind's largest has a tenth.
-pub const DATABASE_LEN_MAX: u64 = 1 << 32;
 /// Different networks, countries or ASes that are told apart within a minute; the rest is `other`. There are
 /// some 80,000 ASes, and 16,384 samples in a second of each thread.
 pub const SOURCES_TOLD_APART_MAX: usize = 1 << 17;

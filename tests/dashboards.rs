@@ -12,19 +12,14 @@ use arc_swap::ArcSwap;
 use as112d::announce::report::{Report, Route};
 use as112d::board::Status;
 use as112d::board::announcers::Announcers;
-use as112d::board::fleet::{Fleet, Served, State as Release};
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::pops::{Health, Pops, State as PopState};
 use as112d::board::process::Process;
 use as112d::board::resolver::Resolver;
 use as112d::board::{Block, Board, Facts, Life, Named, Reloads};
-use as112d::history::fleet::{FleetHistory, Heard, Kind, Said};
-use as112d::history::unix_time;
 use as112d::log::Log;
-use as112d::release::{Digest, ReleaseName};
 use as112d::report::export::{Settings, dsc};
-use as112d::report::prometheus::nodes::{self, Collected};
 use as112d::report::prometheus::{Format, render};
 use as112d::stats::counters::{Counters, ECS_SCOPE, ECS_SOURCE, FAMILIES, Totals};
 use as112d::stats::gauges::{AppGauges, AppState, Gauges, State, WorkerGauges};
@@ -48,28 +43,6 @@ const TROUBLE: [&str; 9] =
 /// Names of samples, each with its labels and their values.
 type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-fn named() -> Named {
-    Named {
-        node: "n".to_owned(),
-        site: "s".to_owned(),
-        location: None,
-        unique_ip: Vec::new(),
-        further: Vec::new(),
-        prefixes: Vec::new(),
-        counted: Names {
-            zones: vec!["10.in-addr.arpa".to_owned()],
-            addresses: vec!["[::1]:53".to_owned()],
-            rules: vec!["none".to_owned(), "lan".to_owned()],
-            servers: vec!["lan/192.0.2.53:53".to_owned()],
-            apps: vec!["none".to_owned(), "filter".to_owned()],
-            metrics: vec![("filter".to_owned(), "blocked_total".to_owned())],
-            pools: vec!["web".to_owned()],
-            pops: vec!["sfo".to_owned()],
-            have_clients: true,
-        },
-    }
-}
-
 /// All that a node tells Prometheus.
 fn metrics() -> Metrics {
     let block = || Block {
@@ -86,9 +59,6 @@ fn metrics() -> Metrics {
         Settings { rssac002: Some("/".into()), dsc: Some("/".into()), dsc_format: dsc::Format::Xml };
     let resolver = Resolver::default();
     resolver.note(|status| status.starts = 1);
-    let fleet = Fleet::default();
-    let name = ReleaseName { number: 41, digest: Digest::of(b"a") };
-    fleet.set(Some(Served { state: Release::Current, name: Some(name), since: 1, answers: 1, problems: 0 }));
     let board = Board {
         log: Log::silent(),
         query_log: Some(Log::silent()),
@@ -102,7 +72,25 @@ fn metrics() -> Metrics {
             started: SystemTime::now(),
             since: Instant::now(),
         },
-        named: ArcSwap::from_pointee(named()),
+        named: ArcSwap::from_pointee(Named {
+            node: "n".to_owned(),
+            site: "s".to_owned(),
+            location: None,
+            unique_ip: Vec::new(),
+            further: Vec::new(),
+            prefixes: Vec::new(),
+            counted: Names {
+                zones: vec!["10.in-addr.arpa".to_owned()],
+                addresses: vec!["[::1]:53".to_owned()],
+                rules: vec!["none".to_owned(), "lan".to_owned()],
+                servers: vec!["lan/192.0.2.53:53".to_owned()],
+                apps: vec!["none".to_owned(), "filter".to_owned()],
+                metrics: vec![("filter".to_owned(), "blocked_total".to_owned())],
+                pools: vec!["web".to_owned()],
+                pops: vec!["sfo".to_owned()],
+                have_clients: true,
+            },
+        }),
         shards: vec![block()],
         tcp: Block { counters: vec![Arc::new(prefix_lengths())], ..block() },
         xdp: block(),
@@ -119,7 +107,6 @@ fn metrics() -> Metrics {
         life: Life::default(),
         announcers: Announcers::default(),
         pops: ArcSwap::from_pointee(pops()),
-        fleet,
         tailor: Some(Arc::new(map())).into(),
         reloads: Reloads::default(),
         maps: Reloads::default(),
@@ -134,33 +121,7 @@ fn metrics() -> Metrics {
         }],
         ..Report::default()
     });
-    let mut metrics = read(&render(&board.read(), Format::Text));
-    // A fleet has the same counters, by place.
-    for (name, labels) in read(&of_fleet()) {
-        labels.into_iter().for_each(|(label, values)| {
-            metrics.entry(name.clone()).or_default().entry(label).or_default().extend(values);
-        });
-    }
-    metrics
-}
-
-/// All that the collector of a fleet tells Prometheus.
-fn of_fleet() -> String {
-    let dir = tempfile::tempdir().expect("a folder");
-    let now = unix_time();
-    let (mut history, _) = FleetHistory::open(dir.path(), now).expect("a history");
-    let minute = serde_json::json!({
-        "format": 1, "colo": "ams", "sent": now, "epoch": "e", "seq": 1, "minute": now - 600, "seconds": 60,
-        "counts": [],
-    })
-    .to_string();
-    let report = r#"{"colo":"ams","has":"41-abcdef12","drift":false}"#.to_owned();
-    for (kind, text) in [(Kind::Minute, minute), (Kind::Report, report)] {
-        let said = Said::read(kind, text.as_bytes()).expect("a message");
-        history.take(&[Heard { node: "n".to_owned(), arrived: now, said }], now).expect("stored");
-    }
-    let stored = history.reader().expect("a reader");
-    nodes::render(&stored, &Collected::default(), None, (now, Format::Text)).expect("a text")
+    read(&render(&board.read(), Format::Text))
 }
 
 /// Prefix lengths, which are shown once there is one.
@@ -179,12 +140,8 @@ fn pops() -> Pops {
 fn map() -> Tailor {
     let default = [0].into_iter().collect();
     let map = Map::new("world", default);
-    let spec = Spec {
-        pops: vec![Pop { name: "sfo".to_owned(), at: None }],
-        maps: vec![map],
-        pools: Vec::new(),
-        ..Spec::default()
-    };
+    let spec =
+        Spec { pops: vec![Pop { name: "sfo".to_owned(), at: None }], maps: vec![map], pools: Vec::new() };
     Tailor::new(&spec, Arc::default()).expect("there is nothing to read")
 }
 

@@ -16,8 +16,6 @@ mod guests;
 mod manifests;
 #[path = "common/mutate.rs"]
 mod mutate;
-#[path = "../fuzz/releases.rs"]
-mod releases;
 #[path = "../fuzz/rules.rs"]
 mod rules;
 #[path = "../fuzz/upstream.rs"]
@@ -390,19 +388,6 @@ fn manifests_are_refused_with_reasons_or_consistent() {
     let mut taken = 0;
     let steps =
         fuzz(100, |_, dice| taken += u64::from(manifests::manifests(&mutated(dice, &corpus, &words))));
-    assert_both_ways(taken, steps);
-}
-
-#[test]
-fn releases_are_refused_with_codes_or_consistent() {
-    let corpus = [
-        include_bytes!("fuzz/manifest.json").to_vec(),
-        include_bytes!("fuzz/pointer.json").to_vec(),
-        include_bytes!("fuzz/keys.json").to_vec(),
-    ];
-    let words: [&[u8]; 6] = [b"\"for\":", b"colo/ams", b"../", b"null", b"18446744073709551615", b"\\u001b"];
-    let mut taken = 0;
-    let steps = fuzz(30, |_, dice| taken += u64::from(releases::releases(&mutated(dice, &corpus, &words))));
     assert_both_ways(taken, steps);
 }
 

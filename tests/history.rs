@@ -19,7 +19,6 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use as112d::board::Status;
 use as112d::board::announcers::Announcers;
-use as112d::board::fleet::Fleet;
 use as112d::board::host::Host;
 use as112d::board::observed::Observed;
 use as112d::board::process::Process;
@@ -100,7 +99,6 @@ fn open(dir: &Path, now: u64) -> (History, Board) {
         life: Life::default(),
         announcers: Announcers::default(),
         pops: ArcSwap::default(),
-        fleet: Fleet::default(),
         tailor: Default::default(),
         reloads: Reloads::default(),
         maps: Reloads::default(),

@@ -9,7 +9,6 @@
 mod compile;
 pub mod dname;
 pub mod empty;
-mod fingerprint;
 pub mod made;
 mod tail;
 mod tree;

@@ -3,9 +3,7 @@
 //! A [`Board`] knows where the counters stand and what they are called. Whoever wants them takes a
 //! [`Reading`], which costs the threads that count nothing: they are read with plain loads.
 
-mod alone;
 pub mod announcers;
-pub mod fleet;
 pub mod host;
 pub mod life;
 pub mod observed;
@@ -37,7 +35,6 @@ use crate::sys::confine::{self, Confined, Refused};
 use crate::tailor::Tailor;
 use crate::taps;
 use announcers::Announcers;
-use fleet::Fleet;
 use host::{Host, HostCounts};
 pub use life::{Life, Reloads, State};
 use observed::{Observation, Observed};
@@ -180,8 +177,6 @@ pub struct Board {
     pub announcers: Announcers,
     /// Which PoPs are up.
     pub pops: ArcSwap<Pops>,
-    /// Which release of its fleet it serves.
-    pub fleet: Fleet,
 }
 
 impl Board {
@@ -485,7 +480,6 @@ pub(crate) mod tests {
             life: Life::default(),
             announcers: Announcers::default(),
             pops: ArcSwap::default(),
-            fleet: Fleet::default(),
             tailor: Default::default(),
             reloads: Reloads::new(1_700_000_000),
             maps: Reloads::new(1_700_000_000),

@@ -30,7 +30,7 @@ pub use trial::trial;
 pub fn check(options: &AppsCheckOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.config.flags())?;
     let loaded = match &options.dir {
-        Some(dir) => apps::load_all(&config, vec![apps::read(dir, &config.trust)?])?,
+        Some(dir) => apps::load_all(&config, vec![apps::read(dir)?])?,
         None => apps::load(&config)?,
     };
     // Rules may name other applications than one alone.

@@ -8,9 +8,11 @@ use crate::cli::CheckOptions;
 use crate::config::loaded::Loaded;
 use crate::config::written::SizeText;
 use crate::config::{self, Config};
+use crate::daemon::apps;
 use crate::daemon::memory::{Bound, Footprint, Limit};
 use crate::daemon::placement::Placement;
-use crate::daemon::{apps, fleet, platform, written};
+use crate::daemon::platform;
+use crate::daemon::written;
 use crate::problem::Problem;
 use crate::stats::labels::Names;
 use crate::sys::{confine, user};
@@ -53,7 +55,6 @@ pub fn check(options: &CheckOptions) -> Result<String, Vec<Problem>> {
     if let Some(tailor) = loaded.snapshot.tailor() {
         told.extend(maps::told(tailor, &loaded.zones));
     }
-    told.extend(fleet::told(&config, &loaded.snapshot));
     report(&config, &loaded.zones, &placement, &memory, &told, &warnings, &mut out)
         .expect("a String takes all that is written");
     Ok(out)

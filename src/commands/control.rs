@@ -183,9 +183,6 @@ fn status(answer: &Value, restart: &str) -> String {
         line("probes", format!("{} from this host itself, in no other count", answer["probes"]));
     }
     line("configuration", format!("{file}, read {} ago", ago(&configuration["loaded_at"])));
-    if answer["release"].is_object() {
-        release(&answer["release"]).into_iter().for_each(|(name, value)| line(name, value));
-    }
     line("history", text(&answer["history"]));
     if let Some(obstacle) = answer["upgrade_obstacle"].as_str() {
         line("upgrade", format!("not possible: {obstacle}; restart instead"));
@@ -204,23 +201,6 @@ fn status(answer: &Value, restart: &str) -> String {
         }
     }
     out + restart
-}
-
-/// Which release of its fleet the node serves, and what is wrong with the one that it should.
-fn release(told: &Value) -> Vec<(&'static str, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let by: Vec<String> = told["verified_by"].as_array().into_iter().flatten().map(text).collect();
-    let since = ago(told["since"].as_u64().unwrap_or_default());
-    let name = text(&told["name"]);
-    let what = match told["state"].as_str() {
-        Some("current") => format!("{name}, for {since}, signed by {}", by.join(", ")),
-        Some("good") => format!("{name}, the last good one: the current one is refused"),
-        Some("fallback") => "none can be used: its own file and the built-in zones".to_owned(),
-        _ => "none yet: its own file".to_owned(),
-    };
-    let mut lines = vec![("release", what), ("answers", text(&told["answers"]))];
-    lines.extend(told["problems"].as_array().into_iter().flatten().map(|problem| ("refused", text(problem))));
-    lines
 }
 
 /// What an announcer says: who is told of the routes, and each prefix.

@@ -18,12 +18,7 @@ pub fn check(options: &RulesCheckOptions) -> Result<String, Vec<Problem>> {
     let policy = if options.files.is_empty() {
         rules::policy(&config, apps.guests(), Series::default())?
     } else {
-        rules::compile(
-            &config,
-            &rules::read(&options.files, &config.trust)?,
-            apps.guests(),
-            Series::default(),
-        )?
+        rules::compile(&config, &rules::read(&options.files)?, apps.guests(), Series::default())?
     };
     let mut out = String::new();
     for note in policy.notes().iter().chain(policy.folded()) {

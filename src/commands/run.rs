@@ -18,15 +18,13 @@ use crate::stats::labels::Names;
 /// # Errors
 /// Why it did not start, or ended, unless standard error is the log and has it already.
 pub fn run(options: &RunOptions) -> Result<String, Vec<Problem>> {
-    let file = options.serve.config.config.clone();
-    let source = Source { file, flags: options.serve.flags(), ..Source::default() };
+    let source = Source { file: options.serve.config.config.clone(), flags: options.serve.flags() };
     if options.dry_run {
         return dry_run(&source);
     }
     // What this process is given, and who will start the one after it.
     let mut origin = Origin::find(source.file.as_deref())?;
-    // Whatever there is of releases is read when there is a log to say so.
-    let config = origin.tell(source.read_own())?;
+    let config = origin.tell(source.read())?;
     let logging = Logging::open(&config.log);
     let logging = logging.map_err(Problem::alone);
     let mut logging = origin.tell(logging)?;

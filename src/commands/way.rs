@@ -140,7 +140,7 @@ impl Worlds {
             colo.clone_into(&mut self.config.platform.colo);
             let (_, snapshot) = compile(&self.config, &Names::default())?;
             if self.places.is_none() && snapshot.policy().needs_places() {
-                self.places = Some(Places::open(&self.config.databases, &self.config.trust).0);
+                self.places = Some(Places::open(&self.config.databases).0);
             }
             self.snapshots.insert(colo.to_owned(), snapshot);
         }

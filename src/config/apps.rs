@@ -5,6 +5,7 @@ mod manifest;
 #[cfg(test)]
 mod tests;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use load::{Loaded, load, load_all, notes};
@@ -15,7 +16,7 @@ use super::written::Written as _;
 use crate::limits::{APPS_MAX, GUEST_MODULE_LEN_MAX, MANIFEST_LEN_MAX};
 use crate::policy::{Guest, Phrase};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
+use crate::sys::files;
 use crate::work::sandbox::settings::Manifest;
 
 /// What a manifest is called.
@@ -63,13 +64,14 @@ impl Described {
 ///
 /// # Errors
 /// Every mistake in their manifests, and every file that cannot be read.
-pub fn read_dir(dir: &Path, trust: &Trust) -> Result<Vec<Described>, Vec<Problem>> {
+pub fn read_dir(dir: &Path) -> Result<Vec<Described>, Vec<Problem>> {
     let problem = |message: String| vec![Problem { place: dir.display().to_string(), message }];
     let cannot = |error| problem(format!("cannot be read ({error}); [platform] apps names it"));
     let mut dirs: Vec<PathBuf> = Vec::new();
-    for path in trust.entries(dir).map_err(cannot)? {
+    for entry in fs::read_dir(dir).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if trust.is_dir(&path) && !is_hidden {
+        if path.is_dir() && !is_hidden {
             dirs.push(path);
         }
     }
@@ -79,7 +81,7 @@ pub fn read_dir(dir: &Path, trust: &Trust) -> Result<Vec<Described>, Vec<Problem
     dirs.sort();
     let (mut apps, mut problems) = (Vec::new(), Vec::new());
     for dir in dirs {
-        match read(&dir, trust) {
+        match read(&dir) {
             Ok(app) => apps.push(app),
             Err(mistakes) => problems.extend(mistakes),
         }
@@ -92,10 +94,10 @@ pub fn read_dir(dir: &Path, trust: &Trust) -> Result<Vec<Described>, Vec<Problem
 ///
 /// # Errors
 /// Every mistake in its manifest; if there is none, what is wrong with the file of its module.
-pub fn read(dir: &Path, trust: &Trust) -> Result<Described, Vec<Problem>> {
-    let (path, trust) = (dir.join(MANIFEST), &trust.named_by(dir));
+pub fn read(dir: &Path) -> Result<Described, Vec<Problem>> {
+    let path = dir.join(MANIFEST);
     let place = path.display().to_string();
-    let bytes = trust.read(&path, MANIFEST_LEN_MAX).map_err(|error| {
+    let bytes = files::read(&path, MANIFEST_LEN_MAX).map_err(|error| {
         let message = format!("cannot be read ({error}): an application has a manifest; see docs/apps.md");
         vec![Problem { place: place.clone(), message }]
     })?;
@@ -105,8 +107,8 @@ pub fn read(dir: &Path, trust: &Trust) -> Result<Described, Vec<Problem>> {
         return Err(vec![Problem { place, message }]);
     }
     let source = Source::of_bytes(place, &path, bytes).map_err(|problem| vec![problem])?;
-    let read = manifest::read(&source, dir, trust)?;
-    let module = module(&read, trust).map_err(|problem| vec![problem])?;
+    let read = manifest::read(&source, dir)?;
+    let module = module(&read).map_err(|problem| vec![problem])?;
     let manifest::Read { manifest, forward, resolve, .. } = read;
     Ok(Described { manifest, module, forward, resolve })
 }
@@ -117,14 +119,13 @@ pub fn read(dir: &Path, trust: &Trust) -> Result<Described, Vec<Problem>> {
 /// Every mistake in it.
 pub fn parse(text: &str, dir: &Path) -> Result<Manifest, Vec<Problem>> {
     let source = Source::new(MANIFEST.to_owned(), &dir.join(MANIFEST), text.to_owned());
-    manifest::read(&source, dir, &Trust::default()).map(|read| read.manifest)
+    manifest::read(&source, dir).map(|read| read.manifest)
 }
 
-fn module(read: &manifest::Read, trust: &Trust) -> Result<Vec<u8>, Problem> {
+fn module(read: &manifest::Read) -> Result<Vec<u8>, Problem> {
     let path = &read.manifest.module;
     let problem = |message: String| Problem { place: read.module_place.clone(), message };
-    let bytes = trust
-        .read(path, GUEST_MODULE_LEN_MAX as u64)
+    let bytes = files::read(path, GUEST_MODULE_LEN_MAX as u64)
         .map_err(|error| problem(format!("the module {} cannot be read ({error})", path.display())))?;
     if bytes.len() > GUEST_MODULE_LEN_MAX {
         let message = format!("the module {} is longer than {GUEST_MODULE_LEN_MAX} bytes", path.display());

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::limits::CERTIFICATES_LEN_MAX;
 use crate::policy::upstream::{Over, Roots, Upstream};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
+use crate::sys::files;
 
 /// Where systems keep those that they trust: Debian and its like, Fedora and its like, openSUSE, Alpine.
 pub const SYSTEM: [&str; 4] = [
@@ -24,12 +24,12 @@ pub const SYSTEM: [&str; 4] = [
 ///
 /// # Errors
 /// Each file that cannot be read, or is of no use.
-pub(super) fn with_roots(upstreams: &[Upstream], trust: &Trust) -> Result<Vec<Upstream>, Vec<Problem>> {
+pub(super) fn with_roots(upstreams: &[Upstream]) -> Result<Vec<Upstream>, Vec<Problem>> {
     let (mut all, mut problems, mut of_system) = (upstreams.to_vec(), Vec::new(), None);
     for upstream in &mut all {
         let Over::Tls { ca, roots, .. } = &mut upstream.over else { continue };
         let read = match ca {
-            Some(path) => read(Path::new(path), true, trust),
+            Some(path) => read(Path::new(path), true),
             None => of_system.get_or_insert_with(system).clone(),
         };
         match read {
@@ -49,14 +49,13 @@ fn system() -> Result<Roots, Problem> {
     let found = found.ok_or_else(|| {
         Problem::plain("this host has no certificates to trust; install ca-certificates, or give `tls_ca`")
     })?;
-    read(&found, false, &Trust::default())
+    read(&found, false)
 }
 
 /// Those in a file. One that is of no use is a mistake in a file of the operator's own.
-fn read(path: &Path, is_own: bool, trust: &Trust) -> Result<Roots, Problem> {
+fn read(path: &Path, is_own: bool) -> Result<Roots, Problem> {
     let problem = |message: String| Problem { place: path.display().to_string(), message };
-    let bytes = trust
-        .read(path, CERTIFICATES_LEN_MAX)
+    let bytes = files::read(path, CERTIFICATES_LEN_MAX)
         .map_err(|error| problem(format!("cannot be read ({error})")))?;
     if bytes.len() as u64 > CERTIFICATES_LEN_MAX {
         return Err(problem(format!("is longer than {CERTIFICATES_LEN_MAX} bytes: no file of certificates")));
@@ -115,7 +114,7 @@ jZvR30LvAiAsW3GwenwXLNmbNDQMNvDfbRS41fK3sfka8crXgVqrlA==\n\
         let file = tempfile::NamedTempFile::new().unwrap();
         let roots = |text: &str| {
             fs::write(file.path(), text).unwrap();
-            with_roots(&[tls(file.path().to_str().map(str::to_owned))], &Trust::default())
+            with_roots(&[tls(file.path().to_str().map(str::to_owned))])
         };
         let Over::Tls { roots: two, .. } = &roots(&format!("# two\n{ONE}\n{ONE}")).unwrap()[0].over else {
             panic!("it is TLS")
@@ -126,7 +125,7 @@ jZvR30LvAiAsW3GwenwXLNmbNDQMNvDfbRS41fK3sfka8crXgVqrlA==\n\
         assert!(refused(&ONE.replace("MII", "M!!")).contains(": is not PEM"));
         let wrong = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(refused(&[ONE, wrong].concat()).contains("its certificate 2 is of no use"));
-        let absent = with_roots(&[tls(Some("/nowhere/ca.pem".into()))], &Trust::default()).unwrap_err();
+        let absent = with_roots(&[tls(Some("/nowhere/ca.pem".into()))]).unwrap_err();
         assert!(absent[0].to_string().starts_with("/nowhere/ca.pem: cannot be read (No such file"));
     }
 }

@@ -10,7 +10,6 @@ use super::pools::{IdentityZoneSpec, Made, Maker, PoolSpec};
 use super::pops::{self, Pop, PopSpec};
 use super::written::{Mistake, Origin};
 use crate::serve::snapshot::IdentityZone;
-use crate::sys::trusted::Trust;
 use crate::tailor::spec::Spec;
 use crate::zone::{Pool, SpecialEntry};
 
@@ -43,8 +42,6 @@ pub(super) struct Within<'a> {
     pub(super) read_whole: bool,
     /// Spells out where something stands.
     pub(super) place: &'a dyn Fn(Origin) -> String,
-    /// What files are trusted for.
-    pub(super) trust: &'a Trust,
 }
 
 /// What an operator should know of, though it is not a mistake.
@@ -57,7 +54,7 @@ pub(super) fn notes(spec: &Spec) -> impl Iterator<Item = String> {
 impl Specs {
     /// PoPs, which of them a client gets, and the names for that.
     pub(super) fn made(self, within: &Within<'_>, mistakes: &mut Vec<Mistake>) -> Clients {
-        let &Within { dir, databases, read_whole, place, trust } = within;
+        let &Within { dir, databases, read_whole, place } = within;
         let pops = pops::pops(self.pops, dir, read_whole, mistakes);
         let around = maps::Around { dir, pops: &pops, databases, read_whole };
         let maps = maps::maps(self.maps, &around, place, mistakes);
@@ -66,7 +63,7 @@ impl Specs {
         let (beacons, special) = self.beacons.settings(dir, &pops, place, mistakes).unzip();
         specials.extend(special);
         let placed = pops.iter().map(Pop::placed).collect();
-        let tailoring = Spec { pops: placed, maps, pools: chosen, trust: trust.clone() };
+        let tailoring = Spec { pops: placed, maps, pools: chosen };
         Clients { pops, tailoring, served, specials, identity_zone: identity, beacons }
     }
 }

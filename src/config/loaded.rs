@@ -76,23 +76,9 @@ impl Loaded {
     /// # Errors
     /// Every mistake in what is served.
     pub fn read(config: &Config, counted: &Names) -> Result<Self, Vec<Problem>> {
-        let read = Self::unjudged(config, counted).and_then(|loaded| match &config.release {
-            // Nothing of a release may be left out.
-            Some(release) => {
-                let is_its = |problem: &&Problem| release.concerns(problem);
-                let missing = loaded.unread.iter().chain(&loaded.unlearned).filter(is_its).cloned();
-                let missing: Vec<Problem> = missing.collect();
-                if missing.is_empty() { Ok(loaded) } else { Err(missing) }
-            }
-            None => Ok(loaded),
-        });
-        judged(config, read)
-    }
-
-    fn unjudged(config: &Config, counted: &Names) -> Result<Self, Vec<Problem>> {
         let stamps = Stamps::of(&config.tailoring);
         let (zones, snapshot, key, unlearned) = compiled(config, counted)?;
-        let (places, absent) = Places::open(&config.databases, &config.trust);
+        let (places, absent) = Places::open(&config.databases);
         let unread = absent.into_iter().map(Problem::plain).collect();
         let beacons = config.beacons.as_ref().zip(key).map(|(beacons, key)| Terms {
             key,
@@ -110,20 +96,8 @@ impl Loaded {
 /// Every mistake in the zones, the maps, the rules and the secrets; if there is none, every one in what is
 /// made of them.
 pub fn compile(config: &Config, counted: &Names) -> Result<(ZoneSet, Snapshot), Vec<Problem>> {
-    let made = compiled(config, counted).and_then(|(zones, snapshot, _, unlearned)| {
-        if unlearned.is_empty() { Ok((zones, snapshot)) } else { Err(unlearned) }
-    });
-    judged(config, made)
-}
-
-/// What was made, unless a file of the release is not what was signed.
-fn judged<T>(config: &Config, made: Result<T, Vec<Problem>>) -> Result<T, Vec<Problem>> {
-    let Some(release) = &config.release else { return made };
-    let (made, problems) = match made {
-        Ok(made) => (Some(made), release.judged(Vec::new())),
-        Err(found) => (None, release.judged(found)),
-    };
-    made.filter(|_| problems.is_empty()).ok_or(problems)
+    let (zones, snapshot, _, unlearned) = compiled(config, counted)?;
+    if unlearned.is_empty() { Ok((zones, snapshot)) } else { Err(unlearned) }
 }
 
 /// What is compiled, with the key of beacons, and with what is wrong in what programs have learned.
@@ -181,7 +155,7 @@ fn clients(config: &Config, places: &Places) -> Places {
         }
     }
     // One that a map cannot read is a mistake of the map.
-    if paths == config.databases { places.clone() } else { Places::open(&paths, &config.trust).0 }
+    if paths == config.databases { places.clone() } else { Places::open(&paths).0 }
 }
 
 /// Maps, if there are any, and what is wrong with what programs have learned.

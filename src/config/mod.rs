@@ -12,8 +12,6 @@ mod clients;
 pub mod confine;
 pub mod cpus;
 pub mod doors;
-pub mod fleet;
-pub mod laid;
 pub mod listen;
 pub mod loaded;
 pub mod logs;
@@ -21,8 +19,6 @@ mod maps;
 pub mod platform;
 mod pools;
 pub mod pops;
-mod reading;
-pub mod released;
 pub mod rules;
 mod shown;
 mod source;
@@ -33,8 +29,7 @@ pub mod xdp;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -48,11 +43,11 @@ use crate::net::DatapathChoice;
 use crate::net::tcp::TcpSettings;
 use crate::policy::Route;
 use crate::policy::upstream::Upstream;
+use crate::problem::Problem;
 use crate::report::export;
 use crate::serve::networks::Networks;
 use crate::serve::snapshot::IdentityZone;
 use crate::serve::{UpdatePolicy, limiter};
-use crate::sys::trusted::Trust;
 use crate::tailor;
 use crate::work::cache;
 use crate::zone::{self, ZoneEntry, ZoneOptions, ZoneSource};
@@ -63,17 +58,14 @@ use confine::Wants;
 use cpus::BusyPoll;
 pub use cpus::{CpuList, Cpus, Shards, Steer};
 use doors::{ControlPath, HttpListen, NodeView};
-use fleet::Fleet;
 use listen::Listen;
 use logs::{Dnstap, QueryLog};
 use platform::{Platform, Trace};
 use pops::Pop;
-pub use reading::{doors_in, load, load_with, withdrawal};
-use released::Release;
 pub use shown::{Wanted, show};
 use source::Source;
 use spec::Spec;
-use written::{Given, Line, Mistake, Origin, Template, Text};
+use written::{Given, Line, Mistake, Origin, Template, Text, Written as _};
 use xdp::{InterfaceName, XdpSettings, XdpSpec};
 
 /// What the daemon runs with.
@@ -170,12 +162,6 @@ pub struct Config {
     pub drain_time: Duration,
     /// What `as112d announce` announces; `None` without a router.
     pub announce: Option<AnnounceSettings>,
-    /// The fleet that the node belongs to, if it does.
-    pub fleet: Option<Fleet>,
-    /// The release that is laid over the node's own file.
-    pub release: Option<Arc<Release>>,
-    /// What files are trusted for.
-    pub trust: Trust,
 }
 
 impl Config {
@@ -242,14 +228,46 @@ pub struct Flags {
     pub log_file: Option<PathBuf>,
 }
 
-/// What the node is called: empty if nobody says and the host has no name.
-fn node(from_file: Option<Given<Text<NSID_LEN_MAX>>>, flags: &Flags) -> String {
-    if let Some(Text(node)) = &flags.node {
-        return node.clone();
+/// Reads the file, if there is one, and puts `flags` over it.
+///
+/// # Errors
+/// All that is wrong, in the order of the file; options of the command line come first.
+pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> {
+    let source = Source::of(path)?;
+    let (spec, mistakes) = spec::read(&source.text);
+    let read_whole = mistakes.is_empty();
+    let mut resolver = Resolver { source: &source, flags, read_whole, mistakes };
+    let config = resolver.config(spec);
+    let mut mistakes = resolver.mistakes;
+    if mistakes.is_empty() {
+        return Ok(config);
     }
-    from_file.map(text).unwrap_or_else(|| {
-        let name = rustix::system::uname();
-        name.nodename().to_string_lossy().trim().to_owned()
+    mistakes.sort();
+    Err(mistakes.iter().map(|mistake| source.problem(mistake)).collect())
+}
+
+/// Where the node of this file is controlled and serves HTTP, as far as the file can be read.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn doors_in(path: &Path) -> Result<(ControlPath, HttpListen), Vec<Problem>> {
+    let source = Source::of(Some(path))?;
+    let (spec, _) = spec::read(&source.text);
+    let control = spec.control.path.map(|path| source.control(path.value));
+    Ok((control.unwrap_or_default(), spec.http.listen.map(|listen| listen.value).unwrap_or_default()))
+}
+
+/// The router to tell that every route is withdrawn, as far as the file can be read.
+///
+/// # Errors
+/// If it cannot, or names no router.
+pub fn withdrawal(path: Option<&Path>) -> Result<AnnounceSettings, Vec<Problem>> {
+    let source = Source::of(path)?;
+    let (spec, mut mistakes) = spec::read(&source.text);
+    let all = Listen::read("as112").expect("it is a name").0;
+    spec.announce.resolve(&all, &source.dir, &mut Vec::new()).ok_or_else(|| {
+        mistakes.push(Mistake::new(Origin::Default, "[announce] has no `router`; set one"));
+        mistakes.iter().map(|mistake| source.problem(mistake)).collect()
     })
 }
 
@@ -258,8 +276,6 @@ fn node(from_file: Option<Given<Text<NSID_LEN_MAX>>>, flags: &Flags) -> String {
 struct Resolver<'a> {
     source: &'a Source,
     flags: &'a Flags,
-    /// What files are trusted for.
-    trust: Trust,
     /// Whether nothing was wrong in the file by itself. Else what seems to be absent may be what was
     /// mistaken.
     read_whole: bool,
@@ -271,7 +287,7 @@ impl Resolver<'_> {
         let Spec { server, identity, tcp, zones, zone, answers, http, history, sources, export, .. } = spec;
         let Spec { log, query_log, dnstap, xdp, control, announce, confine, .. } = spec;
         let Spec { platform, cache, upstream, route, resolver, trace, .. } = spec;
-        let Spec { pop: pops, map: maps, pool: pools, identity_zone, beacons, fleet, .. } = spec;
+        let Spec { pop: pops, map: maps, pool: pools, identity_zone, beacons, .. } = spec;
         let clients = clients::Specs { pops, maps, pools, identity_zone, beacons };
         let listen = self.listen(server.listen);
         self.check_prefixes(&xdp, &listen);
@@ -282,7 +298,6 @@ impl Resolver<'_> {
         let nsid = identity.nsid.as_ref().map(|nsid| nsid.value.0.clone());
         let version_txt = identity.version_txt.clone().map(text);
         let identity = self.identity(identity);
-        let fleet = fleet.settings(&self.source.dir, &identity.node, &mut self.mistakes);
         let announce = announce.resolve(&listen, &self.source.dir, &mut self.mistakes);
         // Without routes nobody is sent elsewhere by a drain, and nothing is to be waited for.
         let default_drain_time = if announce.is_some() { DRAIN_TIME } else { Duration::ZERO };
@@ -292,7 +307,10 @@ impl Resolver<'_> {
         let file = (!self.source.name.is_empty()).then_some(dir.as_path());
         let sample_every = sources.sample_every();
         let databases = self.databases(sources.databases);
-        let clients = self.clients(clients, &databases);
+        let place = |origin| self.source.place(origin);
+        let within =
+            clients::Within { dir, databases: &databases, read_whole: self.read_whole, place: &place };
+        let clients = clients.made(&within, &mut self.mistakes);
         let mut zones = self.zones(zones, zone, identity.clone());
         (zones.pools, zones.specials) = (clients.served, clients.specials);
         let public = http.public.map(|public| public.value);
@@ -342,22 +360,7 @@ impl Resolver<'_> {
             query_log: query_log.settings(&self.source.dir, &mut self.mistakes),
             dnstap: dnstap.settings(&self.source.dir),
             xdp: xdp.settings(&flags.xdp),
-            fleet,
-            release: None,
-            trust: self.trust.clone(),
         }
-    }
-
-    fn clients(&mut self, specs: clients::Specs, databases: &[PathBuf]) -> clients::Clients {
-        let source = self.source;
-        let within = clients::Within {
-            dir: &source.dir,
-            databases,
-            read_whole: self.read_whole,
-            place: &|origin| source.place(origin),
-            trust: &self.trust,
-        };
-        specs.made(&within, &mut self.mistakes)
     }
 
     fn control(&self, from_file: Option<Given<ControlPath>>) -> ControlPath {
@@ -450,11 +453,17 @@ impl Resolver<'_> {
     }
 
     fn node(&mut self, from_file: Option<Given<Text<NSID_LEN_MAX>>>) -> String {
-        let node = node(from_file, self.flags);
-        if node.is_empty() {
-            self.mistake(Origin::Default, "this host has no hostname; name the node with --node");
+        if let Some(Text(node)) = &self.flags.node {
+            return node.clone();
         }
-        node
+        from_file.map(text).unwrap_or_else(|| {
+            let name = rustix::system::uname();
+            let name = name.nodename().to_string_lossy();
+            if name.trim().is_empty() {
+                self.mistake(Origin::Default, "this host has no hostname; name the node with --node");
+            }
+            name.trim().to_owned()
+        })
     }
 
     fn domain_name(&mut self, given: Given<Line>) -> String {
@@ -517,7 +526,6 @@ impl Resolver<'_> {
             packs: spec.packs.into_iter().map(|path| self.source.dir.join(text(path))).collect(),
             entries: entries.into_iter().filter_map(|zone| self.zone(zone)).collect(),
             identity,
-            trust: self.trust.clone(),
             ..ZoneOptions::default()
         }
     }

@@ -1,5 +1,6 @@
 //! The files of rules, and the policy that they and the configuration make together.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Config;
@@ -8,7 +9,7 @@ use crate::limits::{RULE_FILES_MAX, RULES_LEN_MAX};
 use crate::policy::upstream::Upstream;
 use crate::policy::{Guest, Policy, Series, Source, World};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
+use crate::sys::files;
 
 /// The end of the name of a file of rules.
 const EXTENSION: &str = "rules";
@@ -28,11 +29,7 @@ pub struct RuleFile {
 /// # Errors
 /// Every mistake in them; if files cannot be read, those.
 pub fn policy(config: &Config, guests: &[Guest], series: Series) -> Result<Policy, Vec<Problem>> {
-    let files = config
-        .platform
-        .rules
-        .as_deref()
-        .map_or_else(|| Ok(Vec::new()), |dir| read_dir(dir, &config.trust))?;
+    let files = config.platform.rules.as_deref().map_or_else(|| Ok(Vec::new()), read_dir)?;
     compile(config, &files, guests, series)
 }
 
@@ -46,7 +43,7 @@ pub fn compile(
     guests: &[Guest],
     series: Series,
 ) -> Result<Policy, Vec<Problem>> {
-    let upstreams = with_roots(&config.upstreams, &config.trust)?;
+    let upstreams = with_roots(&config.upstreams)?;
     let sources: Vec<Source<'_>> =
         files.iter().map(|file| Source { path: &file.path, text: &file.text }).collect();
     Policy::compile(&sources, &config.routes, &world(config, &upstreams, guests, series))
@@ -72,11 +69,12 @@ pub(super) fn world<'a>(
 }
 
 /// The files of rules in a directory, in the order of their names.
-fn read_dir(dir: &Path, trust: &Trust) -> Result<Vec<RuleFile>, Vec<Problem>> {
+fn read_dir(dir: &Path) -> Result<Vec<RuleFile>, Vec<Problem>> {
     let problem = |message: String| vec![Problem { place: dir.display().to_string(), message }];
     let cannot = |error| problem(format!("cannot be read ({error}); [platform] rules names it"));
     let mut paths: Vec<PathBuf> = Vec::new();
-    for path in trust.entries(dir).map_err(cannot)? {
+    for entry in fs::read_dir(dir).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if path.extension().is_some_and(|extension| extension == EXTENSION) && !is_hidden {
             if paths.len() == RULE_FILES_MAX {
@@ -86,17 +84,17 @@ fn read_dir(dir: &Path, trust: &Trust) -> Result<Vec<RuleFile>, Vec<Problem>> {
         }
     }
     paths.sort();
-    read(&paths, trust)
+    read(&paths)
 }
 
 /// Reads files of rules.
 ///
 /// # Errors
 /// Each that cannot be read, and what is too long together.
-pub fn read(paths: &[PathBuf], trust: &Trust) -> Result<Vec<RuleFile>, Vec<Problem>> {
+pub fn read(paths: &[PathBuf]) -> Result<Vec<RuleFile>, Vec<Problem>> {
     let (mut files, mut problems, mut left) = (Vec::new(), Vec::new(), RULES_LEN_MAX);
     for path in paths {
-        match read_file(path, left, trust) {
+        match read_file(path, left) {
             Ok(file) => {
                 left -= file.text.len() as u64;
                 files.push(file);
@@ -107,10 +105,9 @@ pub fn read(paths: &[PathBuf], trust: &Trust) -> Result<Vec<RuleFile>, Vec<Probl
     if problems.is_empty() { Ok(files) } else { Err(problems) }
 }
 
-fn read_file(path: &Path, len_max: u64, trust: &Trust) -> Result<RuleFile, Problem> {
+fn read_file(path: &Path, len_max: u64) -> Result<RuleFile, Problem> {
     let place = path.display().to_string();
-    let bytes = trust
-        .read(path, len_max)
+    let bytes = files::read(path, len_max)
         .map_err(|error| Problem { place: place.clone(), message: format!("cannot be read: {error}") })?;
     if bytes.len() as u64 > len_max {
         let message = format!("is too long: all files of rules may have {RULES_LEN_MAX} bytes together");
@@ -129,8 +126,6 @@ fn read_file(path: &Path, len_max: u64, trust: &Trust) -> Result<RuleFile, Probl
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn dir(files: &[(&str, &[u8])]) -> tempfile::TempDir {
@@ -151,15 +146,14 @@ mod tests {
             ("10-first.rules~", b"no"),
             ("README", b"no"),
         ]);
-        let read: Vec<_> =
-            read_dir(dir.path(), &Trust::default()).unwrap().into_iter().map(|file| file.text).collect();
+        let read: Vec<_> = read_dir(dir.path()).unwrap().into_iter().map(|file| file.text).collect();
         assert_eq!(read, ["first", "second"]);
     }
 
     #[test]
     fn what_cannot_be_read_is_told_with_its_place() {
         let messages = |dir: &Path| {
-            let problems = read_dir(dir, &Trust::default()).unwrap_err();
+            let problems = read_dir(dir).unwrap_err();
             problems.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>()
         };
         let absent = messages(Path::new("/nowhere/rules.d"));
@@ -179,20 +173,12 @@ mod tests {
         for n in 0..=RULE_FILES_MAX {
             fs::write(many.path().join(format!("{n}.rules")), "").unwrap();
         }
-        assert!(
-            read_dir(many.path(), &Trust::default()).unwrap_err()[0]
-                .message
-                .starts_with("has more than 256 files")
-        );
+        assert!(read_dir(many.path()).unwrap_err()[0].message.starts_with("has more than 256 files"));
         let long = dir(&[("a.rules", b"# one\n")]);
         let file = fs::File::create(long.path().join("b.rules")).unwrap();
         file.set_len(RULES_LEN_MAX - 6).unwrap();
-        assert_eq!(read_dir(long.path(), &Trust::default()).unwrap().len(), 2);
+        assert_eq!(read_dir(long.path()).unwrap().len(), 2);
         file.set_len(RULES_LEN_MAX - 5).unwrap();
-        assert!(
-            read_dir(long.path(), &Trust::default()).unwrap_err()[0]
-                .to_string()
-                .contains("b.rules: is too long: all")
-        );
+        assert!(read_dir(long.path()).unwrap_err()[0].to_string().contains("b.rules: is too long: all"));
     }
 }

@@ -7,15 +7,14 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize as _;
-use toml::de::{DeTable, DeValue, Deserializer};
-use toml::{Spanned, Table, Value};
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Value};
 
 use super::doors::ControlPath;
 use super::source::Source;
 use super::spec::EXAMPLE;
 use super::written::Origin;
-use super::{Config, Flags, laid, load};
+use super::{Config, Flags, load};
 use crate::problem::Problem;
 
 /// The column at which origins begin, where values leave it free.
@@ -36,26 +35,14 @@ pub struct Wanted {
 /// As those of [`load`].
 pub fn show(path: Option<&Path>, flags: &Flags, wanted: Wanted) -> Result<String, Vec<Problem>> {
     let config = load(path, flags)?;
-    let mut source = Source::of(path)?;
-    if let Some(release) = &config.release {
-        laid::lay(&mut source, release).map_err(|problem| vec![problem])?;
-    }
-    let spans = match &config.release {
-        Some(release) => laid::merged(&source, release).0,
-        None => DeTable::parse(&source.text).expect("it was read before"),
-    };
-    let values = Table::deserialize(Deserializer::from(spans.clone())).expect("it was read before");
-    let spans = spans.into_inner();
+    let source = path.map_or_else(|| Ok(Source::default()), Source::open).map_err(|problem| vec![problem])?;
+    let spans = DeTable::parse(&source.text).expect("it was read before").into_inner();
+    let values: toml::Table = source.text.parse().expect("it was read before");
     let shown = Shown { wanted, source: &source, over: flags.given(), derived: derived(&config) };
     let mut out = String::new();
     if path.is_some() {
         let dir = std::path::absolute(&source.dir).unwrap_or_else(|_| source.dir.clone());
         writeln!(out, "# {}; relative paths begin in {}", source.name, dir.display())
-            .expect("a String takes all that is written");
-    }
-    if let Some(release) = &config.release {
-        let (name, root) = (release.name, release.root.display());
-        writeln!(out, "# with release {name} over it, from {root}")
             .expect("a String takes all that is written");
     }
     for section in documented() {
@@ -229,7 +216,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     /// One section; nothing where nothing of it is to be shown.
-    fn section(&self, section: &Section, spans: &DeTable<'_>, values: &Table) -> String {
+    fn section(&self, section: &Section, spans: &DeTable<'_>, values: &toml::Table) -> String {
         let (spans, values) = (table_at(spans, section.name), values_at(values, section.name));
         let mut out = String::new();
         for Key { name: key, default, without } in &section.keys {
@@ -279,7 +266,7 @@ impl Shown<'_> {
 }
 
 /// The value of a key, and where it stands in the file.
-fn found<'v>((values, spans): (&'v Table, &DeTable<'_>), key: &str) -> Option<(&'v Value, usize)> {
+fn found<'v>((values, spans): (&'v toml::Table, &DeTable<'_>), key: &str) -> Option<(&'v Value, usize)> {
     Some((values.get(key)?, spans.get(key)?.span().start))
 }
 
@@ -291,7 +278,7 @@ fn table_at<'t, 'i>(root: &'t DeTable<'i>, name: &str) -> Option<&'t DeTable<'i>
     })
 }
 
-fn values_at<'t>(root: &'t Table, name: &str) -> Option<&'t Table> {
+fn values_at<'t>(root: &'t toml::Table, name: &str) -> Option<&'t toml::Table> {
     name.split('.').try_fold(root, |table, part| table.get(part)?.as_table())
 }
 

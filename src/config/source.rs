@@ -18,10 +18,6 @@ pub(super) struct Source {
     pub(super) text: String,
     /// Where each line begins.
     lines: Vec<usize>,
-    /// Where the text begins among all texts, of which each has a byte more than it has.
-    begins: usize,
-    /// What is laid over it, each over the one before.
-    over: Vec<Self>,
 }
 
 impl Source {
@@ -58,24 +54,7 @@ impl Source {
         let dir = path.parent().map(Path::to_owned).unwrap_or_default();
         let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Self { name, dir, text, lines, begins: 0, over: Vec::new() }
-    }
-
-    /// Lays another one over it: a place in that is one after all that there are.
-    pub(super) fn lay(&mut self, mut over: Self) {
-        let last = self.over.last().unwrap_or(self);
-        over.begins = last.begins + last.text.len() + 1;
-        self.over.push(over);
-    }
-
-    /// What was laid over it.
-    pub(super) fn over(&self) -> &[Self] {
-        &self.over
-    }
-
-    /// Where its text begins among all.
-    pub(super) fn begins(&self) -> usize {
-        self.begins
+        Self { name, dir, text, lines }
     }
 
     /// A path of the file begins where the file is.
@@ -92,10 +71,6 @@ impl Source {
             Origin::Default => String::new(),
             Origin::Flag(name) => name.to_owned(),
             Origin::File(at) => {
-                if let Some(over) = self.over.iter().rfind(|over| over.begins <= at) {
-                    return over.place(origin);
-                }
-                let at = at - self.begins;
                 let line = self.lines.partition_point(|&start| start <= at);
                 let start = self.lines[line - 1];
                 let column =

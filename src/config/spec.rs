@@ -18,7 +18,6 @@ use super::beacons::BeaconsSpec;
 use super::cpus::{BusyPoll, Cpus, Shards, Steer};
 use super::doors::ControlPath;
 use super::doors::{HttpListen, NodeView};
-use super::fleet::FleetSpec;
 use super::listen::Listen;
 use super::logs::{DnstapSpec, LogSpec, QueryLogSpec};
 use super::maps::MapSpec;
@@ -82,7 +81,6 @@ pub(super) struct Spec {
     pub(super) xdp: XdpSpec,
     pub(super) control: Control,
     pub(super) announce: Announce,
-    pub(super) fleet: FleetSpec,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -298,27 +296,17 @@ pub(super) fn read_as<T: Default + DeserializeOwned>(text: &str, example: &'stat
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken syntax left over would be blamed for what it does not say.
-        let mistakes = errors.iter().take(CONFIG_MISTAKES_MAX).map(|error| syntax(error, 0));
+        let mistakes = errors
+            .iter()
+            .take(CONFIG_MISTAKES_MAX)
+            .map(|error| Mistake::new(origin(error), format!("TOML syntax error: {}", error.message())));
         return (T::default(), mistakes.collect());
     }
     // Nearly always nothing is wrong, and with a hundred thousand zones a copy is large.
     if let Ok(spec) = T::deserialize(Deserializer::from(table)) {
         return (spec, Vec::new());
     }
-    mistakes_in(DeTable::parse_recoverable(text).0, example)
-}
-
-/// A mistake in the syntax of a text that begins there among all texts.
-pub(super) fn syntax(error: &toml::de::Error, begins: usize) -> Mistake {
-    let at = begins + error.span().map_or(0, |span| span.start);
-    Mistake::new(Origin::File(at), format!("TOML syntax error: {}", error.message()))
-}
-
-/// What a table says where it is right, and all that is wrong in it.
-pub(super) fn mistakes_in<T: Default + DeserializeOwned>(
-    table: Spanned<DeTable<'_>>,
-    example: &'static str,
-) -> (T, Vec<Mistake>) {
+    let table = DeTable::parse_recoverable(text).0;
     let span = table.span();
     let mut table = table.into_inner();
     let (mut mistakes, mut taken) = (Vec::new(), Vec::new());
@@ -375,7 +363,7 @@ fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
 }
 
 /// Lists that are empty unless somebody fills them, filled.
-const LISTS: [(&str, &str); 13] = [
+const LISTS: [(&str, &str); 12] = [
     ("drop", "drop = [\"198.51.100.0/24\"]"),
     ("packs", "packs = [\"owners.zones\"]"),
     ("extra_txt", "extra_txt = [\"noc@example.net\"]"),
@@ -387,7 +375,6 @@ const LISTS: [(&str, &str); 13] = [
     ("prefixes", "prefixes = [\"192.175.48.0/24\"]"),
     ("vlans", "vlans = [7]"),
     ("servers", "servers = [\"192.0.2.54\"]"),
-    ("keys", "keys = [\"RWQ...\"]"),
     ("allow", "allow = [\"192.0.2.0/24\"]"),
 ];
 

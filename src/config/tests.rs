@@ -1,14 +1,11 @@
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 mod clients;
 
 use super::spec::EXAMPLE;
-use super::written::Written as _;
 use super::*;
 use crate::policy::Fallback;
-use crate::problem::Problem;
 use crate::taps::Addresses;
 
 /// Loads `text` as the file `as112d.toml` in a directory.

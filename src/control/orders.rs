@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 use super::questions::{OfCache, Why};
 use crate::board::pops::ByHand;
 use crate::config::written::Written as _;
-use crate::history;
 use crate::log::Level;
 use crate::net::{self, Event};
 use crate::pops::Report;
@@ -56,8 +55,6 @@ pub enum Wish {
     Pop(PopOrder),
     /// Take over what a watcher of PoPs has seen.
     Seen(Report),
-    /// Tell a fleet of the history.
-    History(history::asked::Question),
 }
 
 /// What is to be of a PoP.
@@ -114,9 +111,6 @@ impl Wish {
         if let Some(words) = word.strip_prefix("pop ") {
             return PopOrder::from_words(words).map(Self::Pop);
         }
-        if let Some(asked) = history::asked::Question::from_words(word) {
-            return Some(Self::History(asked));
-        }
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, wish)| wish.clone())
     }
 
@@ -131,7 +125,6 @@ impl Wish {
                 | Self::Pops
                 | Self::Seen(_)
                 | Self::Why(_)
-                | Self::History(_)
                 | Self::Cache(OfCache { purges: false, .. })
         )
     }

@@ -54,11 +54,8 @@ pub fn plan(config: &Config, file: Option<&Path>, control: Option<&Path>) -> Pla
     let files = files.chain(roots).chain(maps).chain(config.pops.iter().filter_map(Pop::file));
     let files =
         files.chain(secrets).chain(config.databases.iter().map(PathBuf::as_path)).chain(file).map(folder);
-    // All releases lie below one folder, those to come as well.
-    let releases = config.fleet.as_ref().map(|fleet| fleet.dir.clone());
     let read = files.chain(config.zones.dir.clone()).chain(config.platform.rules.clone());
-    let read = read.chain(config.platform.apps.clone()).chain(releases.clone());
-    let read = read.filter(|path| releases.as_ref().is_none_or(|all| path == all || !path.starts_with(all)));
+    let read = read.chain(config.platform.apps.clone());
     let read = read.chain(KERNEL.map(PathBuf::from));
     let written = config.export.folders().map(|(_, dir)| dir.to_owned()).chain(config.history.clone());
     let written = written.chain(config.beacons.iter().map(|beacons| beacons.observations.clone()));

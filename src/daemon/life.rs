@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, after, never, select};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::confine;
-use super::fleet::Standing;
 use super::handover::{Condition, Successor};
 use super::origin::died;
 use super::platform::{Bounds, habits};
@@ -21,11 +19,12 @@ use super::succession::{Step, Succession};
 use super::systemd::Systemd;
 use super::watched::{Watched, named};
 use super::xdp::Xdp;
+use super::{apps, confine};
 use crate::board::{Board, State};
 use crate::config::Config;
 use crate::config::loaded::Loaded;
 use crate::control::Control;
-use crate::control::orders::{Client, Order, Wish};
+use crate::control::orders::{Client, Order, Wish, problems_as_json};
 use crate::history::{Lent, unix_time};
 use crate::limits::{
     DRAIN_TIMES_MAX, DRAINED_BELOW, KEEP_AFTER, LIFE_TICK, ORDERS_WAITING_MAX, PUBLISH_WAIT_MAX, RELOAD_MAX,
@@ -36,6 +35,7 @@ use crate::nets::places::Places;
 use crate::problem::Problem;
 use crate::report::statistics;
 use crate::serve::published::Published;
+use crate::stats::counters::{QUERIES, XDP_LOST, XDP_PASSED};
 use crate::sys;
 use crate::web::Addresses;
 use crate::work::Workers;
@@ -78,13 +78,11 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Course {
     /// Why the configuration in effect is an old one, and since when.
-    pub(super) stale: Option<(u64, Vec<Problem>)>,
+    stale: Option<(u64, Vec<Problem>)>,
     /// Settings of the configuration that are not in effect.
-    pub(super) need_restart: Vec<&'static str>,
+    need_restart: Vec<&'static str>,
     pub(super) maps: MapsCourse,
-    /// What has become of releases, in a fleet.
-    pub(super) fleet: Option<Standing>,
-    pub(super) pace: Pace,
+    pace: Pace,
     draining: Option<Draining>,
     /// When the manager is given the sockets.
     keep_at: Option<Instant>,
@@ -97,13 +95,12 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn new(config: &Config, maps: MapsCourse, fleet: Option<Standing>) -> Self {
+    pub(super) fn new(config: &Config, maps: MapsCourse) -> Self {
         let pace = Pace { looked: maps.looked, queries: 0, rate: 0.0 };
         Self {
             stale: None,
             need_restart: Vec::new(),
             maps,
-            fleet,
             pace,
             draining: None,
             keep_at: None,
@@ -117,10 +114,10 @@ impl Course {
 
 /// How many queries a second there are.
 #[derive(Debug)]
-pub(super) struct Pace {
+struct Pace {
     looked: Instant,
     queries: u64,
-    pub(super) rate: f64,
+    rate: f64,
 }
 
 impl Pace {
@@ -248,13 +245,11 @@ impl Node {
             Wish::Pops => clients.into_iter().for_each(|client| client.done(self.tell_pops())),
             Wish::Pop(order) => self.order_pop(order, clients),
             Wish::Seen(report) => self.pops_seen(report),
-            Wish::History(asked) => self.watched.ask(*asked, clients),
         }
     }
 
     /// Says what is there, to people and to the service manager.
     pub(super) fn begin(&mut self, lines: &Lines, condition: &Condition) {
-        self.release_begins();
         lines.log(&self.log);
         self.begin_pops(&condition.pops);
         if condition.draining {
@@ -374,13 +369,12 @@ impl Node {
         self.log.error(format!("reload: {error}"));
         problems.iter().for_each(|problem| self.log.error(format!("reload: {problem}")));
         clients.into_iter().for_each(|client| client.failed(error, &problems));
-        self.release_refused(&problems);
         let since = self.course.stale.as_ref().map_or_else(unix_time, |(since, _)| *since);
         self.course.stale = Some((since, problems));
     }
 
     fn take_over(&mut self, reloaded: Reloaded, clients: Vec<Client>) {
-        let Reloaded { config, loaded, answers, need_restart } = reloaded;
+        let Reloaded { config, loaded, need_restart } = reloaded;
         let Loaded { zones, snapshot, places, beacons, stamps, .. } = loaded;
         let (zones, doubtful) = zones.counted();
         // What is counted has its name before it counts.
@@ -403,7 +397,6 @@ impl Node {
             self.log.set_level(config.log.level);
         }
         (self.config, self.zones, self.course.stale) = (config, zones, None);
-        self.release_taken(answers);
         self.course.need_restart = need_restart;
         self.say(&format!("reload: serving {zones} zones"));
         doubtful.iter().for_each(|warning| self.log.warning(format!("reload: {warning}")));
@@ -516,6 +509,58 @@ impl Node {
         let clients = self.course.draining.map(|draining| draining.clients).unwrap_or_default();
         clients.into_iter().for_each(|client| client.done(json!({ "queries": queries })));
         self.control.stop();
+    }
+
+    //------------ Telling ---
+
+    fn status(&self) -> Value {
+        let facts = &self.board.facts;
+        let xdp = self.board.xdp.read_own();
+        let named = self.board.named.load();
+        let started = facts.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let stale = self
+            .course
+            .stale
+            .as_ref()
+            .map(|(since, problems)| json!({ "since": since, "problems": problems_as_json(problems) }));
+        json!({
+            "version": facts.version,
+            "pid": std::process::id(),
+            "node": named.node,
+            "site": named.site,
+            "state": self.board.life.state().name(),
+            "started": started.as_secs(),
+            "datapath": facts.datapath,
+            "datapath_reason": facts.reason,
+            "xdp": facts.xdp,
+            "xdp_answered": xdp.sum(QUERIES),
+            "xdp_passed": xdp.sum(XDP_PASSED),
+            "xdp_lost": xdp.sum(XDP_LOST),
+            "shards": self.board.shards.len(),
+            "workers": self.bounds.workers,
+            "rules": self.published.newest().policy().rules().len(),
+            "apps": apps::of(&self.published.newest()).apps.len(),
+            "listen": self.config.listen,
+            "http": self.web.operator,
+            "http_public": self.web.public,
+            "zones": self.zones,
+            "queries": self.board.queries(),
+            "queries_per_second": self.course.pace.rate,
+            "probes": self.board.probes(),
+            "configuration": {
+                "file": self.source.file,
+                "loaded_at": self.board.reloads.loaded_at(),
+                "stale": stale,
+                "need_restart": self.course.need_restart,
+            },
+            "limiting": self.config.limiting(),
+            "maps": self.maps(),
+            "history": *self.board.history.place(),
+            // Why there can be no upgrade, if there cannot.
+            "upgrade_obstacle": self.succession.obstacle(),
+            "announcers": self.board.announcers.read(),
+            "log_level": self.log.level().name(),
+        })
     }
 }
 

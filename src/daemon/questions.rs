@@ -1,24 +1,20 @@
-//! What operators ask of a running node, of its rules and of its cache.
+//! What operators ask of the rules and the cache of a running node.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::apps::{self, may};
-use super::fleet::Standing;
-use super::health::health;
 use super::life::Node;
 use super::why::{Teller, arrival};
 use crate::config::apps::hexadecimal;
 use crate::config::upstreams::{self, fallback_name};
-use crate::control::orders::{Client, problems_as_json};
+use crate::control::orders::Client;
 use crate::control::questions::{OfCache, Why};
 use crate::limits::CACHE_SHOWN_MAX;
 use crate::policy::{Policy, Rule};
 use crate::stats::app_labels::{APP_EVENT, APP_VERDICT, TRAP};
-use crate::stats::counters::{
-    APP_EVENTS, APP_VERDICTS, GUEST_TRAPS, QUERIES, RULE_HITS, RULE_WOULD, XDP_LOST, XDP_PASSED,
-};
+use crate::stats::counters::{APP_EVENTS, APP_VERDICTS, GUEST_TRAPS, RULE_HITS, RULE_WOULD};
 use crate::stats::labels::{Label, RULE};
 use crate::work::sandbox::App;
 use crate::work::sandbox::settings::Manifest;
@@ -41,59 +37,6 @@ fn counts<'t>(family: &'t [u64], app: usize, other: &Label) -> &'t [u64] {
 }
 
 impl Node {
-    /// How the node fares.
-    pub(super) fn status(&self) -> Value {
-        let facts = &self.board.facts;
-        let xdp = self.board.xdp.read_own();
-        let named = self.board.named.load();
-        let started = facts.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let stale = self
-            .course
-            .stale
-            .as_ref()
-            .map(|(since, problems)| json!({ "since": since, "problems": problems_as_json(problems) }));
-        json!({
-            "version": facts.version,
-            "pid": std::process::id(),
-            "node": named.node,
-            "site": named.site,
-            "state": self.board.life.state().name(),
-            "started": started.as_secs(),
-            "datapath": facts.datapath,
-            "datapath_reason": facts.reason,
-            "xdp": facts.xdp,
-            "xdp_answered": xdp.sum(QUERIES),
-            "xdp_passed": xdp.sum(XDP_PASSED),
-            "xdp_lost": xdp.sum(XDP_LOST),
-            "shards": self.board.shards.len(),
-            "workers": self.bounds.workers,
-            "rules": self.published.newest().policy().rules().len(),
-            "apps": apps::of(&self.published.newest()).apps.len(),
-            "listen": self.config.listen,
-            "http": self.web.operator,
-            "http_public": self.web.public,
-            "zones": self.zones,
-            "queries": self.board.queries(),
-            "queries_per_second": self.course.pace.rate,
-            "probes": self.board.probes(),
-            "configuration": {
-                "file": self.source.file,
-                "loaded_at": self.board.reloads.loaded_at(),
-                "stale": stale,
-                "need_restart": self.course.need_restart,
-            },
-            "limiting": self.config.limiting(),
-            "maps": self.maps(),
-            "release": self.course.fleet.as_ref().map(Standing::as_json),
-            "health": health(&self.board),
-            "history": *self.board.history.place(),
-            // Why there can be no upgrade, if there cannot.
-            "upgrade_obstacle": self.succession.obstacle(),
-            "announcers": self.board.announcers.read(),
-            "log_level": self.log.level().name(),
-        })
-    }
-
     /// Rules and routes in their order, and how often each has matched since the counts began.
     pub(super) fn rules(&self) -> Value {
         let snapshot = self.published.newest();

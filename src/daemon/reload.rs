@@ -9,13 +9,12 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 
+use super::apps;
 use super::placement::Placement;
 use super::platform::Bounds;
-use super::{apps, fleet};
 use crate::board::Reloads;
 use crate::config::loaded::{Loaded, Stamps};
 use crate::config::platform::Platform;
-use crate::config::released::{Known, Which};
 use crate::config::{self, Config, Flags};
 use crate::control::orders::Client;
 use crate::history::unix_time;
@@ -32,8 +31,6 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// What goes before the file.
     pub flags: Flags,
-    /// What is known of releases that may be laid over the file.
-    pub known: Known,
 }
 
 impl Source {
@@ -42,23 +39,7 @@ impl Source {
     /// # Errors
     /// Every mistake in it.
     pub fn read(&self) -> Result<Config, Vec<Problem>> {
-        self.read_which(Some(Which::Current))
-    }
-
-    /// Reads the file alone, whatever releases there are.
-    ///
-    /// # Errors
-    /// Every mistake in it.
-    pub fn read_own(&self) -> Result<Config, Vec<Problem>> {
-        self.read_which(None)
-    }
-
-    /// Reads it with this release.
-    ///
-    /// # Errors
-    /// Every mistake in it, and why the release may not take effect.
-    pub(super) fn read_which(&self, which: Option<Which>) -> Result<Config, Vec<Problem>> {
-        config::load_with(self.file.as_deref(), &self.flags, which, &self.known)
+        config::load(self.file.as_deref(), &self.flags)
     }
 }
 
@@ -67,8 +48,6 @@ impl Source {
 pub(super) struct Reloaded {
     pub(super) config: Config,
     pub(super) loaded: Loaded,
-    /// What is answered, in one number, of a node of a fleet.
-    pub(super) answers: Option<u64>,
     /// The settings that differ from those in effect and take effect after a restart only.
     pub(super) need_restart: Vec<&'static str>,
 }
@@ -99,8 +78,7 @@ impl Reloaded {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let answers = fleet::answers(&config, &loaded.snapshot);
-        Ok(Self { config, loaded, answers, need_restart })
+        Ok(Self { config, loaded, need_restart })
     }
 }
 
@@ -259,8 +237,8 @@ fn keep_what_stays(config: &mut Config, running: &Config, written_as: &str) -> V
     changed
 }
 
-/// Every setting by its name: one that is forgotten here does not compile.
 fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
+    // Every setting by its name: one that is forgotten here does not compile.
     let Config {
         identity: _,
         nsid: _,
@@ -280,9 +258,6 @@ fn keep_settings(config: &mut Config, running: &Config) -> Vec<&'static str> {
         databases: _,
         drain_time: _,
         announce: _, // Another process has these.
-        fleet: _,
-        release: _,
-        trust: _,
         listen,
         shards,
         cpus,

@@ -33,10 +33,6 @@ impl Lines {
         self.0.push((Level::Warning, line.into()));
     }
 
-    pub(super) fn error(&mut self, line: impl Into<String>) {
-        self.0.push((Level::Error, line.into()));
-    }
-
     pub(super) fn log(&self, log: &Log) {
         for (level, line) in &self.0 {
             match level {

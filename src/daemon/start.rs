@@ -23,8 +23,6 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::bound::{Bound, Doors};
-use super::first::{First, first};
-use super::fleet::Standing;
 use super::handover::{Condition, Estate};
 use super::life::{Course, Node};
 use super::logging::Logging;
@@ -52,6 +50,7 @@ use crate::nets::places::Places;
 use crate::problem::Problem;
 use crate::serve::published::Published;
 use crate::serve::snapshot::Snapshot;
+use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
 use crate::sys::sockets::{self, UdpOptions};
 use crate::web::Explain;
@@ -70,8 +69,6 @@ pub(super) struct Start<'a> {
 /// What is known before anything is open.
 struct Found {
     loaded: Loaded,
-    /// Which release that is of, in a fleet.
-    standing: Option<Standing>,
     placement: Placement,
     memory: memory::Bound,
     workers: usize,
@@ -128,7 +125,7 @@ impl Start<'_> {
     /// # Errors
     /// Why the node cannot start. Before the commit point nothing has been taken from anybody.
     pub(super) fn node(mut self, source: Source) -> Result<Node, Vec<Problem>> {
-        let Found { loaded, standing, placement, memory, workers } = self.load(&source)?;
+        let Found { loaded, placement, memory, workers } = self.load()?;
         let Loaded { zones, snapshot, places, beacons, unread, unlearned, stamps } = loaded;
         let (zones, doubtful) = zones.counted();
         let systemd = Systemd::from_environment(Instant::now());
@@ -179,7 +176,7 @@ impl Start<'_> {
         lines.try_it(self.config.listen[0], elder.is_none() && self.logging.has_reader());
         let Watching { board, watched, control } = watching;
         board.tailor.store(shards.published.newest().tailor().cloned());
-        let course = Course::new(&self.config, MapsCourse::new(&board.maps, stamps, unlearned), standing);
+        let course = Course::new(&self.config, MapsCourse::new(&board.maps, stamps, unlearned));
         let succession = Succession::new(self.origin.take_launcher(), handles, elder);
         let resolver = self.resolver(&succession, &confined, &board).unwrap_or_else(|error| {
             lines.warn(format!("the resolver cannot be started: {error}"));
@@ -211,10 +208,8 @@ impl Start<'_> {
 
 /// The steps.
 impl Start<'_> {
-    fn load(&mut self, source: &Source) -> Result<Found, Vec<Problem>> {
-        let First { config, loaded, standing } =
-            first(source, self.config.clone(), self.origin.is_successor())?;
-        self.config = config;
+    fn load(&self) -> Result<Found, Vec<Problem>> {
+        let loaded = Loaded::read(&self.config, &Names::default())?;
         let mut placement = Placement::with_user(&self.config)?;
         let workers = platform::workers(&self.config, loaded.snapshot.policy())?;
         let apps = apps::of(&loaded.snapshot);
@@ -222,7 +217,7 @@ impl Start<'_> {
         let memory = memory::Bound::new(&self.config, shards, workers, &apps, Footprint::now());
         placement.notes.extend(memory.within(Limit::here().as_ref())?);
         placement.notes.extend(self.config.notes());
-        Ok(Found { loaded, standing, placement, memory, workers })
+        Ok(Found { loaded, placement, memory, workers })
     }
 
     fn ports(&mut self, placement: &Placement, snapshot: &Snapshot) -> Result<Ports, Vec<Problem>> {

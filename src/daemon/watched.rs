@@ -13,7 +13,6 @@ use crossbeam_channel::{Sender, unbounded};
 use super::placement::Placement;
 use super::{beacons, taps};
 use crate::board::announcers::Announcers;
-use crate::board::fleet::Fleet;
 use crate::board::host::Host;
 use crate::board::observed::Observed;
 use crate::board::process::Process;
@@ -21,9 +20,7 @@ use crate::board::resolver::Resolver;
 use crate::board::{Block, Board, Facts, Life, Named, Reloads, Status};
 use crate::config::Config;
 use crate::config::announce::served;
-use crate::control::orders::Client;
 use crate::history::aggregator::{Aggregator, Minutes, Told};
-use crate::history::asked::{Asker, Question};
 use crate::history::fault::Fault;
 use crate::history::sources::Sources;
 use crate::history::{self, Bases, History, Legacy, Lent, Stored};
@@ -35,7 +32,7 @@ use crate::nets::places::Places;
 use crate::report::export::Exports;
 use crate::stats::labels::Names;
 use crate::sys::confine::{Class, Confined};
-use crate::web::{self, Access, Admission, Beside, Explain, Gate, Listeners};
+use crate::web::{self, Access, Admission, Explain, Gate, Listeners};
 use crate::work::Workers;
 
 /// Where the numbers of this node stand. They continue from `bases`.
@@ -95,7 +92,6 @@ fn board(
         life: Life::default(),
         announcers: Announcers::default(),
         pops: ArcSwap::default(),
-        fleet: Fleet::default(),
         tailor: Default::default(),
         reloads: Reloads::new(history::unix_time()),
         maps: Reloads::new(history::unix_time()),
@@ -263,8 +259,7 @@ impl Watched {
         let is_served = http.all().next().is_some();
         let confined = net.confined.clone();
         let access = (access, beacons.as_ref().map(beacons::Running::served));
-        let beside = Beside::Node(explain);
-        let run = move || web::run(http, for_http, stored, beside, access, &for_clients, &confined);
+        let run = move || web::run(http, for_http, stored, explain, access, &for_clients, &confined);
         let http = is_served.then(|| net::spawn("http".to_owned(), events.clone(), run)).transpose()?;
         let (sender, told) = unbounded();
         let for_aggregator = Arc::clone(&board);
@@ -303,21 +298,6 @@ impl Watched {
             beacons.change(config, terms);
         }
         self.tell(Told::Places(places));
-    }
-
-    /// Has the thread that writes the history answer clients that ask about it, as it waits for its disk.
-    pub(super) fn ask(&self, question: Question, clients: Vec<Client>) {
-        self.tell(Told::Asked(
-            question,
-            Asker::new(move |answer| {
-                for client in clients {
-                    match &answer {
-                        Ok(told) => client.done(told.clone()),
-                        Err(error) => client.failed(error, &[]),
-                    }
-                }
-            }),
-        ));
     }
 
     fn tell(&self, told: Told) {

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use serde_json::{Value, json};
 
-use super::asked::{self, Asker, Question};
 use super::fault::Fault;
 use super::sources::Sources;
 use super::uniques::UniquesOfDays;
@@ -63,8 +61,6 @@ pub enum Told {
     Lend(Sender<Result<Lent, String>>),
     /// Continue with the history.
     Resume,
-    /// Answer a question about the history.
-    Asked(Question, Asker),
 }
 
 /// What it reads, and what it makes of it.
@@ -119,7 +115,6 @@ impl Aggregator {
                     }
                     self.resume(board);
                 }
-                Ok(Told::Asked(question, asker)) => asker.answer(self.answer(board, question)),
                 Ok(Told::Resume) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => goes_on = false,
             }
@@ -142,9 +137,6 @@ impl Aggregator {
             match told.recv() {
                 Ok(Told::Places(places)) => self.sources.change_places(places),
                 Ok(Told::Lend(_)) => {}
-                Ok(Told::Asked(_, asker)) => {
-                    asker.answer(Err("another process has the history; ask again".into()));
-                }
                 Ok(Told::Resume) => return true,
                 Err(_) => return false,
             }
@@ -164,18 +156,6 @@ impl Aggregator {
         if let Err(fault) = self.history.resume(board) {
             self.tell(board, &fault, "; restart the node");
         }
-    }
-
-    /// Answers a question, as of now: by whose clock it says.
-    fn answer(&self, board: &Board, question: Question) -> Result<Value, String> {
-        let mut answer = match question {
-            Question::Minutes(after) => self.history.minutes(after)?,
-            Question::Sketches(day) => json!({"day": day, "sketches": asked::sketches(&self.uniques, day)}),
-        };
-        answer["node"] = board.named.load().node.clone().into();
-        answer["now"] = unix_time().into();
-        answer["unique_sources"] = asked::estimates(&self.uniques);
-        Ok(answer)
     }
 
     fn end(&self, board: &Board) {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::journal;
 use super::schema::{DAY, MINUTE, mark, put_count, put_series, set_mark};
 use super::sources::{BY_NETWORK, FAMILIES, OTHER};
 use crate::limits::{HISTORY_CUT, HISTORY_DAYS_AT_ONCE, HISTORY_RESOLUTIONS, SOURCES_KEPT_MAX};
@@ -81,7 +80,6 @@ pub(super) fn make_room(db: &mut Connection) -> rusqlite::Result<()> {
     let part = ((newest - oldest) / HISTORY_CUT).max(coarser(resolution).unwrap_or(resolution));
     let days_until = days_until(&transaction, newest)?;
     move_on(&transaction, resolution, oldest + part, days_until)?;
-    journal::cut(&transaction)?;
     forget_networks(&transaction)?;
     transaction.commit()
 }
@@ -103,9 +101,6 @@ fn move_on(
     // Whole rows of the coarser resolution, so that each of them is made at once.
     let whole = coarser.unwrap_or(resolution);
     let before = before - before % whole;
-    if resolution == MINUTE {
-        journal::forget(transaction, before)?;
-    }
     if whole == DAY {
         transaction
             .prepare_cached("DELETE FROM counts WHERE resolution = ? AND start < ?")?

@@ -10,7 +10,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use super::aging;
 use super::bases::{Bases, FILE};
 use super::fault::{Cause, Fault, with_suffix};
-use super::journal;
 use super::schema::{
     self, APPLICATION, DAY, MINUTE, SCHEMA, Series, put_count, put_late_count, put_series, put_source,
     put_total, put_uniques, set_mark, version,
@@ -18,7 +17,9 @@ use super::schema::{
 use super::sources::Row;
 use super::uniques::UniquesOfDays;
 use crate::board::Base;
-use crate::limits::{HISTORY_AGED_AT_ONCE, HISTORY_BUSY_MAX, HISTORY_HELD_LOG_LEN_MAX, HISTORY_LOG_LEN_MAX};
+use crate::limits::{
+    HISTORY_AGED_AT_ONCE, HISTORY_BUSY_MAX, HISTORY_HELD_LOG_LEN_MAX, HISTORY_LEN_MAX, HISTORY_LOG_LEN_MAX,
+};
 use crate::stats::counters::Totals;
 use crate::stats::uniques::KINDS;
 
@@ -74,13 +75,13 @@ impl Db {
         Ok(Self { connection, place: place.to_owned(), totals: Vec::new(), aged_to, is_new })
     }
 
-    /// A file of at most `len_max` bytes. One that is corrupted is moved aside, and a new one begins;
-    /// then why is told, too.
-    pub(super) fn in_file(file: &Path, len_max: u64, now: u64) -> Result<(Self, Option<Fault>), Fault> {
-        match Self::open(file, len_max, now) {
+    /// The file in `dir`. One that is corrupted is moved aside, and a new one begins; then why is told, too.
+    pub(super) fn in_dir(dir: &Path, now: u64) -> Result<(Self, Option<Fault>), Fault> {
+        let file = dir.join(FILE);
+        match Self::open(&file, HISTORY_LEN_MAX, now) {
             Err(fault) if fault.cause == Cause::Damaged => {
-                let aside = move_aside(file, now, &fault)?;
-                Ok((Self::open(file, len_max, now)?, Some(aside)))
+                let aside = move_aside(&file, now, &fault)?;
+                Ok((Self::open(&file, HISTORY_LEN_MAX, now)?, Some(aside)))
             }
             opened => Ok((opened?, None)),
         }
@@ -146,32 +147,12 @@ impl Db {
         self.with_room(|db| {
             let transaction = db.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let days_until = aging::days_until(&transaction, db.aged_to)?;
-            let waiting = journal::waiting(&from.connection)?;
-            journal::take(&transaction, &waiting, || take(&transaction, &from.connection, days_until))?;
+            take(&transaction, &from.connection, days_until)?;
             transaction.commit()
         })
     }
 
-    /// Stores what another than a node has, as `put` does with the time before which days have their rows,
-    /// and rolls up what is old enough. All of it or, with an error, nothing.
-    pub(super) fn put_with<T>(
-        &mut self,
-        now: u64,
-        put: impl Fn(&Transaction<'_>, u64) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        self.with_room(|db| {
-            let aged_to = now.min(db.aged_to + HISTORY_AGED_AT_ONCE.as_secs());
-            let transaction = db.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let days_until = aging::days_until(&transaction, now)?;
-            let done = put(&transaction, days_until)?;
-            aging::roll_up(&transaction, aged_to, days_until)?;
-            transaction.commit()?;
-            db.aged_to = aged_to;
-            Ok(done)
-        })
-    }
-
-    fn with_room<T>(&mut self, put: impl Fn(&mut Self) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    fn with_room(&mut self, put: impl Fn(&mut Self) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
         match put(self) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.is_at_bound()? => {
                 aging::make_room(&mut self.connection)?;
@@ -201,9 +182,7 @@ impl Db {
             // No thread of another run has a row of its own.
             put_totals(&transaction, PAST, series, (&past.total, &past.left_out), &Totals::default())?;
         }
-        let seconds = now.saturating_sub(start);
         let start = start - start % MINUTE;
-        let opened = journal::open(&transaction, start)?;
         for (series, &count) in series.iter().zip(moved.counts()) {
             if count > 0 && series.is_kept {
                 put_series(&transaction, series.family, &series.labels)?;
@@ -212,7 +191,6 @@ impl Db {
             }
         }
         sources.iter().try_for_each(|row| put_source(&transaction, start, row, days_until))?;
-        journal::note(&transaction, opened, seconds)?;
         uniques.changed().try_for_each(|(day, sketches)| put_uniques(&transaction, day, sketches))?;
         aging::roll_up(&transaction, aged_to, days_until)?;
         transaction.commit()?;

@@ -7,18 +7,13 @@
 
 pub mod aggregator;
 mod aging;
-pub mod asked;
 mod bases;
-pub mod compact;
 mod db;
 pub mod fault;
-pub mod fleet;
-mod journal;
 mod lock;
 pub mod lookback;
 mod schema;
 pub mod sources;
-mod stored;
 mod succession;
 pub mod uniques;
 
@@ -30,12 +25,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, TryRecvError};
-#[cfg(test)]
 use rusqlite::Connection;
 
 use crate::board::{Base, Board};
 use crate::limits::{
-    HISTORY_AGED_AT_ONCE, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_LEN_MAX, HISTORY_WAITING_LEN_MAX,
+    HISTORY_AGED_AT_ONCE, HISTORY_IN_MEMORY_LEN_MAX, HISTORY_READ_WAIT_MAX, HISTORY_WAITING_LEN_MAX,
 };
 use crate::stats::counters::Totals;
 use crate::stats::labels::Names;
@@ -48,7 +42,6 @@ pub use rusqlite::InterruptHandle;
 pub use schema::{DAY, MINUTE};
 use schema::{Series, all_series};
 use sources::Row;
-pub use stored::Stored;
 pub use succession::{Legacy, Lent, Untold};
 use uniques::UniquesOfDays;
 
@@ -428,7 +421,8 @@ impl History {
     /// # Errors
     /// Those of the disk.
     pub fn reader(&self) -> rusqlite::Result<Stored> {
-        Stored::open(Arc::clone(&self.place))
+        let at = self.place.load_full();
+        Ok(Stored { db: connect(&at)?, at, place: Arc::clone(&self.place) })
     }
 }
 
@@ -442,7 +436,7 @@ fn open(
     is_late: bool,
     now: u64,
 ) -> Result<Opened, Unopened> {
-    let lock = make_dir(dir, FILE)
+    let lock = make_dir(dir)
         .map_err(|error| Fault::of_system(&error))
         .and_then(|()| lock.map_or_else(|| Lock::take(dir), |lock| Ok(Some(lock))))
         .map_err(|fault| Box::new((fault, None)))?;
@@ -451,18 +445,18 @@ fn open(
         let bases = may_be_read.then(|| db::peek(dir, series, shards, now)).flatten();
         Box::new((fault, bases))
     };
-    let (mut db, news) = Db::in_file(&dir.join(FILE), HISTORY_LEN_MAX, now).map_err(readable)?;
+    let (mut db, news) = Db::in_dir(dir, now).map_err(readable)?;
     let begun = db.begin(series, shards, is_late, now);
     let bases = begun.map_err(|error| readable(Fault::of(&error, &db.place)))?;
     Ok(Opened { db, bases, lock, news })
 }
 
-/// Makes the directory, and in it a file, which has the networks of clients: not for everybody to read.
-fn make_dir(dir: &Path, file: &str) -> std::io::Result<()> {
+/// Makes the directory, and in it the file, which has the networks of clients: not for everybody to read.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
     if !dir.is_dir() {
         fs::create_dir_all(dir)?;
     }
-    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(dir.join(file));
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(dir.join(FILE));
     // That it is there already is well; what else is wrong SQLite tells.
     drop(made);
     Ok(())
@@ -492,6 +486,63 @@ fn add_to_past(board: &Board, more: &Base) {
         past.add(more);
         past
     });
+}
+
+fn connect(place: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(place)?;
+    db.busy_timeout(HISTORY_READ_WAIT_MAX)?;
+    db::sort_in_memory(&db)?;
+    db.pragma_update(None, "query_only", true)?;
+    Ok(db)
+}
+
+/// The history for those who only read.
+#[derive(Debug)]
+pub struct Stored {
+    db: Connection,
+    /// Where that is, and where the history is by now.
+    at: Arc<PathBuf>,
+    place: Arc<ArcSwap<PathBuf>>,
+}
+
+impl Stored {
+    /// What to ask.
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.db
+    }
+
+    /// The start of the oldest counts.
+    #[must_use]
+    pub fn began(&self) -> Option<u64> {
+        lookback::began(&self.db).ok().flatten()
+    }
+
+    /// Something that takes long.
+    #[cfg(test)]
+    pub fn count_for_ever(&self) -> rusqlite::Result<u64> {
+        let query = "WITH RECURSIVE all_numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM all_numbers)
+                     SELECT count(*) FROM all_numbers";
+        self.db.query_row(query, [], |row| row.get(0))
+    }
+
+    /// What ends a question that takes too long, from another thread.
+    #[must_use]
+    pub fn interrupt(&self) -> InterruptHandle {
+        self.db.get_interrupt_handle()
+    }
+
+    /// Goes to where the history is by now. Whether that is elsewhere.
+    pub fn follow(&mut self) -> bool {
+        let place = self.place.load_full();
+        if Arc::ptr_eq(&place, &self.at) {
+            return false;
+        }
+        // What cannot be opened now is tried again by the next one who asks.
+        connect(&place).is_ok_and(|db| {
+            (self.db, self.at) = (db, place);
+            true
+        })
+    }
 }
 
 /// What is to be said of the history in `dir`, without a change to it: what is wrong with it, or who uses it.

@@ -33,7 +33,7 @@ pub const DAY: u64 = HISTORY_RESOLUTIONS[3].0;
 /// In the view, what was counted in any span of time is in one row, of one resolution: where it was rolled
 /// up, the finer rows are gone. In the table, whole days have a row of their own in addition to the finer
 /// ones, so a look back over a year reads no more than one row for each day.
-pub(super) const SCHEMA: [&str; 4] = [
+pub(super) const SCHEMA: [&str; 3] = [
     "
     -- A counter: its family as in /metrics, its labels as a JSON object.
     CREATE TABLE series (
@@ -93,18 +93,6 @@ pub(super) const SCHEMA: [&str; 4] = [
          WHERE resolution < 86400 OR start < coalesce(
                (SELECT min((SELECT min(start) FROM counts WHERE resolution = column1)) / 86400 * 86400
                   FROM (VALUES (60), (900), (3600))), 9e18);
-    ",
-    "
-    -- What was stored at one time, for a fleet that asks for what came after `number`: of which minute, how
-    -- many seconds of it, and what was counted; NULL where that is all that `counts` has of the minute. The
-    -- mark 'epoch' tells these numbers from those of another file.
-    CREATE TABLE minutes (
-        number INTEGER PRIMARY KEY,
-        start INTEGER NOT NULL,
-        seconds INTEGER NOT NULL,
-        counts TEXT
-    ) STRICT;
-    INSERT INTO marks VALUES ('epoch', abs(random() >> 1));
     ",
 ];
 

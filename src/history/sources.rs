@@ -232,10 +232,9 @@ mod tests {
     use mmdb_writer::Value::{self, U16, U32, U64};
 
     use super::*;
-    use crate::sys::trusted::Trust;
 
     fn opened(paths: &[PathBuf]) -> Places {
-        let (places, errors) = Places::open(paths, &Trust::default());
+        let (places, errors) = Places::open(paths);
         assert_eq!(errors, [""; 0]);
         places
     }
@@ -368,8 +367,7 @@ mod tests {
         let text = folder.path().join("text.mmdb");
         std::fs::write(&text, "no database").unwrap();
         let ases = database(folder.path(), "ASN", [("192.0.2.0/24", autonomous_system(U32(64_500)))]);
-        let (places, errors) =
-            Places::open(&[text.clone(), ases, folder.path().join("absent.mmdb")], &Trust::default());
+        let (places, errors) = Places::open(&[text.clone(), ases, folder.path().join("absent.mmdb")]);
         assert_eq!((places.databases().len(), errors.len()), (1, 2), "what is a database is used");
         assert!(errors[0].starts_with(&format!("{}: ", text.display())), "{errors:?}");
         assert!(errors.iter().all(|error| error.ends_with("give a database in MaxMind's format (.mmdb)")));

@@ -306,7 +306,7 @@ fn what_is_no_history_of_ours_is_refused_with_advice() {
     assert_eq!(cause, Cause::Taken(Some(std::process::id())));
     drop(history);
     let (said, cause) = refused(folder.path());
-    assert!(said.starts_with("its version is 99, this program knows 4; run the newer"), "{said}");
+    assert!(said.starts_with("its version is 99, this program knows 3; run the newer"), "{said}");
     assert_eq!(cause, Cause::Newer);
     let db = Connection::open(folder.path().join(FILE)).unwrap();
     db.pragma_update(None, "application_id", 7).unwrap();

@@ -37,17 +37,6 @@ impl UniquesOfDays {
         &mut self.0.entry(day).or_default().sketches
     }
 
-    /// The sketches of a day, where there are any.
-    #[must_use]
-    pub fn get(&self, day: u64) -> Option<&Sketches> {
-        self.0.get(&day).map(|day| &day.sketches)
-    }
-
-    /// The days that are known.
-    pub fn days(&self) -> impl Iterator<Item = u64> {
-        self.0.keys().copied()
-    }
-
     /// How many different sources were seen on a day, about.
     #[must_use]
     pub fn estimates(&self, day: u64) -> [u64; KINDS.len()] {

@@ -33,7 +33,6 @@ impl Unlearned {
                 variants: (0..spec.pops.len()).map(|pop| pop as PopId).collect(),
                 spread: Spread::First,
             }],
-            trust: spec.trust.clone(),
         };
         let read = |spec: &Spec| Tailor::new(&alone(spec), Arc::default());
         let tailor = read(spec).or_else(|_| read(&spec.without_learned()))?;
@@ -86,7 +85,7 @@ mod tests {
         let list = |pop| List::from_iter([pop]);
         let map = Map { resolvers: vec![resolvers], learned: Some(learned), ..Map::new("world", list(1)) };
         let pops = vec![pop("sfo", [37.6, -122.4]), pop("nrt", [35.8, 140.4]), pop("fra", [50.0, 8.6])];
-        let spec = Spec { pops, maps: vec![map], pools: Vec::new(), ..Spec::default() };
+        let spec = Spec { pops, maps: vec![map], pools: Vec::new() };
         let unlearned = Unlearned::new(&spec, 0).unwrap();
         let of_resolver = |text: &str| unlearned.of_resolver(text.parse().unwrap());
         assert_eq!((of_resolver("192.0.2.1"), of_resolver("192.0.2.2")), (2, 1));

@@ -10,7 +10,7 @@ use std::str;
 use super::intervals::Key;
 use crate::limits::{NETWORK_LINE_LEN_MAX, NETWORK_LINES_MAX, NETWORK_PROBLEMS_MAX, NETWORKS_FILE_LEN_MAX};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
+use crate::sys::files;
 
 /// A line that says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +102,11 @@ fn exact<K: Key>(address: K, len: u8, text: &str) -> Result<K, String> {
 /// their place, up to a bound. If `may_be_absent`, a file that is not there is empty.
 pub fn read(
     path: &Path,
-    trust: &Trust,
     may_be_absent: bool,
     problems: &mut Vec<Problem>,
     mut each: impl FnMut(Line<'_>) -> Result<(), String>,
 ) {
-    let mut reading = Reading { path, trust, number: 0, found: Vec::new() };
+    let mut reading = Reading { path, number: 0, found: Vec::new() };
     let read = reading.lines(&mut each);
     let mut found = reading.found;
     match read {
@@ -123,15 +122,16 @@ pub fn read(
 
 struct Reading<'a> {
     path: &'a Path,
-    trust: &'a Trust,
     number: u32,
     found: Vec<Problem>,
 }
 
 impl Reading<'_> {
     fn lines(&mut self, each: &mut dyn FnMut(Line<'_>) -> Result<(), String>) -> io::Result<()> {
-        let file = self.trust.open(self.path)?;
-        if file.len() > NETWORKS_FILE_LEN_MAX {
+        let file = files::open(self.path)?;
+        let version = |file: &std::fs::File| file.metadata().and_then(|of| Ok((of.len(), of.modified()?)));
+        let before = version(&file)?;
+        if before.0 > NETWORKS_FILE_LEN_MAX {
             self.refuse(format!("it is longer than {} MiB; divide it", NETWORKS_FILE_LEN_MAX >> 20));
             return Ok(());
         }
@@ -165,7 +165,10 @@ impl Reading<'_> {
                 }
             }
         }
-        lines.into_inner().verdict()
+        if version(lines.get_ref())? != before {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changed while it was read"));
+        }
+        Ok(())
     }
 
     /// Something is wrong with the line.

@@ -8,13 +8,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
+use maxminddb::{LookupResult, Reader, WithinOptions};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-
-use crate::limits::DATABASE_LEN_MAX;
-use crate::sys::trusted::Trust;
 
 /// The databases of places, open.
 #[derive(Clone, Debug, Default)]
@@ -289,7 +286,7 @@ impl Database {
         })
     }
 
-    fn unreadable(&self, error: &MaxMindDbError) -> String {
+    fn unreadable(&self, error: &maxminddb::MaxMindDbError) -> String {
         format!("{}: cannot read a record: {error}", self.path.display())
     }
 }
@@ -297,11 +294,10 @@ impl Database {
 impl Places {
     /// Reads the files; and of each that cannot be read, its path and why.
     #[must_use]
-    pub fn open(paths: &[PathBuf], trust: &Trust) -> (Self, Vec<String>) {
+    pub fn open(paths: &[PathBuf]) -> (Self, Vec<String>) {
         let (mut readers, mut errors) = (Vec::new(), Vec::new());
         for path in paths {
-            let bytes = trust.open(path).and_then(|file| file.whole(DATABASE_LEN_MAX));
-            match bytes.map_err(MaxMindDbError::from).and_then(Reader::from_source) {
+            match Reader::open_readfile(path) {
                 Ok(reader) => readers.push(Database { path: path.clone(), reader }),
                 Err(error) => errors.push(format!(
                     "{}: {error}; give a database in MaxMind's format (.mmdb)",

@@ -4,8 +4,6 @@
 //! out), in units and in the end of the text.
 
 mod clients;
-mod fleet;
-pub mod nodes;
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
@@ -78,7 +76,6 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
     text.facts(reading);
     text.told(reading);
     text.routes(reading);
-    text.fleet(reading);
     text.observation(reading);
     text.shards(reading);
     text.clients(reading);

@@ -26,7 +26,6 @@ use std::path::PathBuf;
 pub use classes::Class;
 pub use filter::{Refused, refused};
 pub use process::{Confined, become_user, process};
-pub use rights::user_of;
 
 /// How much a means of confinement is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

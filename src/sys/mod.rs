@@ -13,7 +13,6 @@ mod pktinfo;
 
 pub mod answering;
 pub mod aside;
-pub mod beneath;
 pub mod bpf;
 pub mod clock;
 pub mod confine;
@@ -34,7 +33,6 @@ pub mod sockets;
 pub mod steering;
 pub mod threads;
 pub mod topology;
-pub mod trusted;
 pub mod units;
 pub mod user;
 pub mod wake;

@@ -11,7 +11,6 @@ use super::spec::{Map, Pop};
 use crate::nets::places::{Database, Place, Places};
 use crate::nets::{Key, Step, file};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
 
 /// The lists of a map by what is known of a place.
 #[derive(Debug)]
@@ -29,16 +28,10 @@ pub(super) struct BothSteps {
 }
 
 impl Geography {
-    pub(super) fn new(
-        map: &Map,
-        pops: &[Pop],
-        trust: &Trust,
-        lists: &mut Lists<'_>,
-        problems: &mut Vec<Problem>,
-    ) -> Self {
+    pub(super) fn new(map: &Map, pops: &[Pop], lists: &mut Lists<'_>, problems: &mut Vec<Problem>) -> Self {
         let mut by = HashMap::new();
         if let Some(path) = &map.places {
-            file::read(path, trust, true, problems, |line| {
+            file::read(path, true, problems, |line| {
                 let (fact, choice) = (Fact::read(line.key)?, lists.read(line.value)?);
                 let (first, number) = *by.entry((Layer::Places, fact)).or_insert((choice, line.number));
                 if first == choice {

@@ -12,7 +12,6 @@ use crate::dns::ecs::Subnet;
 use crate::nets::places::Places;
 use crate::nets::{Intervals, Ipv6, Key, Rule, Step, Table, overlay, special, steps};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
 
 /// Both tables of a map.
 #[derive(Debug)]
@@ -40,24 +39,17 @@ pub(super) struct BySubnet<'a> {
 }
 
 /// The databases that maps name, each set of them opened once.
-#[derive(Debug)]
-pub(super) struct Opened<'a> {
-    pub(super) trust: &'a Trust,
-    sets: Vec<(&'a [PathBuf], Places)>,
-}
+#[derive(Debug, Default)]
+pub(super) struct Opened<'a>(Vec<(&'a [PathBuf], Places)>);
 
 impl<'a> Opened<'a> {
-    pub(super) const fn new(trust: &'a Trust) -> Self {
-        Self { trust, sets: Vec::new() }
-    }
-
     fn places(&mut self, paths: &'a [PathBuf], problems: &mut Vec<Problem>) -> Places {
-        if let Some((_, places)) = self.sets.iter().find(|(of, _)| *of == paths) {
+        if let Some((_, places)) = self.0.iter().find(|(of, _)| *of == paths) {
             return places.clone();
         }
-        let (places, errors) = Places::open(paths, self.trust);
+        let (places, errors) = Places::open(paths);
         problems.extend(errors.into_iter().map(Problem::plain));
-        self.sets.push((paths, places.clone()));
+        self.0.push((paths, places.clone()));
         places
     }
 }
@@ -69,9 +61,9 @@ impl Compiled {
         opened: &mut Opened<'a>,
         problems: &mut Vec<Problem>,
     ) -> Self {
-        let (mut lists, trust) = (Lists::new(pops), opened.trust);
+        let mut lists = Lists::new(pops);
         let BothSteps { v4: places_v4, v6: places_v6 } = by_place(map, pops, opened, &mut lists, problems);
-        let networks = Networks::read(&map.networks, trust, false, &mut lists, problems);
+        let networks = Networks::read(&map.networks, false, &mut lists, problems);
         let unseen = networks.unseen();
         let Networks { v4, v6 } = networks;
         // The larger family first: what its rules took is used again for the other one.
@@ -79,8 +71,8 @@ impl Compiled {
         drop(v6);
         let clients = Table { v4: Intervals::new(clients(&v4, &places_v4, &special::IPV4)), v6: of_v6 };
         drop(v4);
-        let by_hand = Networks::read(&map.resolvers, trust, false, &mut lists, problems);
-        let learned = Networks::read(&map.learned, trust, true, &mut lists, problems);
+        let by_hand = Networks::read(&map.resolvers, false, &mut lists, problems);
+        let learned = Networks::read(&map.learned, true, &mut lists, problems);
         let resolvers = Table {
             v4: Intervals::new(resolvers(&by_hand.v4, &learned.v4)),
             v6: Ipv6::new(resolvers(&by_hand.v6, &learned.v6)),
@@ -165,7 +157,7 @@ fn by_place<'a>(
     lists: &mut Lists<'_>,
     problems: &mut Vec<Problem>,
 ) -> BothSteps {
-    let geography = Geography::new(map, pops, opened.trust, lists, problems);
+    let geography = Geography::new(map, pops, lists, problems);
     if geography.is_empty() {
         return BothSteps::default();
     }

@@ -51,7 +51,7 @@ impl Tailor {
     /// Every mistake in the files, with its place and what to do.
     pub fn new(spec: &Spec, health: Arc<Health>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut opened = Opened::new(&spec.trust);
+        let mut opened = Opened::default();
         let compile = |map| Compiled::new(map, &spec.pops, &mut opened, &mut problems);
         let maps: Vec<Compiled> = spec.maps.iter().map(compile).collect();
         let pools = spec.pools.iter().map(Variants::new).collect();
@@ -125,7 +125,7 @@ impl Tailor {
     pub fn why(&self, pool: u16, asking: &Asking) -> Result<Why, Vec<Problem>> {
         let compiled = &self.maps[self.pools[usize::from(pool)].map];
         let map = &self.spec.maps[self.pools[usize::from(pool)].map];
-        why::why(&self.spec, map, compiled, self.choose(pool, asking), asking)
+        why::why(&self.spec.pops, map, compiled, self.choose(pool, asking), asking)
     }
 
     /// Bytes that it takes.

@@ -9,7 +9,6 @@ use crate::limits::NETWORK_PROBLEMS_MAX;
 use crate::nets::file::{self, Network};
 use crate::nets::{Key, Rule};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
 
 /// How much of an address resolvers tell, by the advice of RFC 7871 (section 11.1): what is longer they do
 /// not see.
@@ -26,14 +25,13 @@ pub(super) struct Networks {
 impl Networks {
     pub(super) fn read<'a, P: IntoIterator<Item = &'a PathBuf> + Copy>(
         paths: P,
-        trust: &Trust,
         may_be_absent: bool,
         lists: &mut Lists<'_>,
         problems: &mut Vec<Problem>,
     ) -> Self {
         let mut networks = Self::default();
         for path in paths {
-            file::read(path, trust, may_be_absent, problems, |line| {
+            file::read(path, may_be_absent, problems, |line| {
                 let network = Network::read(line.key)?;
                 let choice = lists.read(line.value)?;
                 match network {
@@ -47,7 +45,7 @@ impl Networks {
         let twice_v6 = order(&mut networks.v6).into_iter().map(|(first, len)| Network::V6(first, len));
         let twice: HashSet<Network> = twice_v4.chain(twice_v6).collect();
         if !twice.is_empty() {
-            conflicts(&twice, paths, trust, lists, problems);
+            conflicts(&twice, paths, lists, problems);
         }
         networks
     }
@@ -81,14 +79,13 @@ fn order<K: Key>(rules: &mut Vec<Rule<K>>) -> Vec<(K, u8)> {
 fn conflicts<'a>(
     twice: &HashSet<Network>,
     paths: impl IntoIterator<Item = &'a PathBuf>,
-    trust: &Trust,
     lists: &mut Lists<'_>,
     problems: &mut Vec<Problem>,
 ) {
     let mut seen: HashMap<Network, (u16, &PathBuf, u32)> = HashMap::new();
     let mut found = Vec::new();
     for path in paths {
-        file::read(path, trust, true, &mut found, |line| {
+        file::read(path, true, &mut found, |line| {
             // What else is wrong was said before.
             let (Ok(network), Ok(choice)) = (Network::read(line.key), lists.read(line.value)) else {
                 return Ok(());

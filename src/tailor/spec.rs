@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use arrayvec::ArrayVec;
 
 use crate::limits::LIST_LEN_MAX;
-use crate::sys::trusted::Trust;
 
 /// A PoP, by its place in the configuration.
 pub type PopId = u8;
@@ -117,8 +116,6 @@ pub struct Spec {
     pub maps: Vec<Map>,
     /// At most [`POOLS_MAX`](crate::limits::POOLS_MAX).
     pub pools: Vec<Pool>,
-    /// What files are trusted for.
-    pub trust: Trust,
 }
 
 impl Spec {

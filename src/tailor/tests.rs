@@ -53,7 +53,7 @@ impl World {
             spread: Spread::First,
         };
         let pops = POPS.map(|name| Pop { name: name.to_owned(), at: None }).into();
-        let spec = Spec { pops, maps: vec![map], pools: vec![pool], ..Spec::default() };
+        let spec = Spec { pops, maps: vec![map], pools: vec![pool] };
         Self { dir, spec }
     }
 

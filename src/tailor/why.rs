@@ -11,7 +11,7 @@ use super::facts::Fact;
 use super::geography::Geography;
 use super::lists::{self, Lists, list};
 use super::map::Compiled;
-use super::spec::{List, Map, Spec};
+use super::spec::{List, Map, Pop};
 use crate::nets::file::{self, Network};
 use crate::nets::places::{Place, Places};
 use crate::nets::{Key, Rule, special};
@@ -94,7 +94,7 @@ pub struct Limit {
 }
 
 pub(super) fn why(
-    spec: &Spec,
+    pops: &[Pop],
     map: &Map,
     compiled: &Compiled,
     choice: Choice,
@@ -104,7 +104,7 @@ pub(super) fn why(
     let client = asking.subnet.filter(|_| has_looked).map(|subnet| subnet.address());
     let resolver = asking.peer.to_canonical();
     let limit = client.filter(|_| choice.scope > 0).and_then(|client| compiled.clients().limit(client));
-    let sources = Sources::new(spec, map, [client, Some(resolver), limit])?;
+    let sources = Sources::new(pops, map, [client, Some(resolver), limit])?;
 
     let mut steps = client.map_or_else(Vec::new, |client| sources.clients(client, false));
     steps.push(sources.by_file(Layer::ByHand, resolver));
@@ -146,16 +146,16 @@ struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    fn new(spec: &Spec, map: &'a Map, addresses: [Option<IpAddr>; 3]) -> Result<Self, Vec<Problem>> {
+    fn new(pops: &[Pop], map: &'a Map, addresses: [Option<IpAddr>; 3]) -> Result<Self, Vec<Problem>> {
         let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
         let mut problems = Vec::new();
         let mut networks = Vec::new();
         for layer in [Layer::Networks, Layer::ByHand, Layer::Learned] {
             let longest =
-                longest(&files(map, layer), layer == Layer::Learned, spec, &addresses, &mut problems);
+                longest(&files(map, layer), layer == Layer::Learned, pops, &addresses, &mut problems);
             networks.extend(longest.into_iter().map(|(address, found)| (layer, address, found)));
         }
-        let places = by_place(spec, map, &addresses, &mut problems);
+        let places = by_place(pops, map, &addresses, &mut problems);
         if problems.is_empty() { Ok(Self { map, networks, places }) } else { Err(problems) }
     }
 
@@ -201,14 +201,13 @@ fn files(map: &Map, layer: Layer) -> Vec<PathBuf> {
 fn longest(
     files: &[PathBuf],
     may_be_absent: bool,
-    spec: &Spec,
+    pops: &[Pop],
     addresses: &[IpAddr],
     problems: &mut Vec<Problem>,
 ) -> Vec<(IpAddr, Found)> {
-    let trust = &spec.trust;
     let mut longest: Vec<(IpAddr, u8, Found)> = Vec::new();
     for path in files {
-        file::read(path, trust, may_be_absent, problems, |line| {
+        file::read(path, may_be_absent, problems, |line| {
             let network = Network::read(line.key)?;
             for &address in addresses {
                 let Some(len) = network.holds(address) else { continue };
@@ -218,7 +217,7 @@ fn longest(
                 }
                 let found = Found {
                     of: Of::Network(IpNet::new_assert(address, len).trunc()),
-                    list: list(line.value, &spec.pops)?,
+                    list: list(line.value, pops)?,
                     at: Some((path.clone(), line.number)),
                     comment: line.comment.to_owned(),
                 };
@@ -233,17 +232,17 @@ fn longest(
 
 /// Of each address what follows from where it is, by layer.
 fn by_place(
-    spec: &Spec,
+    pops: &[Pop],
     map: &Map,
     addresses: &[IpAddr],
     problems: &mut Vec<Problem>,
 ) -> Vec<(Layer, IpAddr, Found)> {
-    let mut lists = Lists::new(&spec.pops);
-    let geography = Geography::new(map, &spec.pops, &spec.trust, &mut lists, problems);
+    let mut lists = Lists::new(pops);
+    let geography = Geography::new(map, pops, &mut lists, problems);
     if geography.is_empty() {
         return Vec::new();
     }
-    let (places, errors) = Places::open(&map.databases, &spec.trust);
+    let (places, errors) = Places::open(&map.databases);
     problems.extend(errors.into_iter().map(Problem::plain));
     let mut all = Vec::new();
     for &address in addresses {

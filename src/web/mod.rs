@@ -4,7 +4,6 @@
 mod access;
 mod beacon;
 mod events;
-mod fleet;
 mod listeners;
 mod node;
 mod pages;
@@ -50,7 +49,7 @@ use crate::sys::confine::{Class, Confined};
 pub use access::Access;
 pub use beacon::{Beacons, Served};
 pub use listeners::{Addresses, Listeners, Opened};
-pub use node::{Beside, Explain};
+pub use node::Explain;
 
 use access::{EXPLAIN, METRICS, STATS};
 use events::Events;
@@ -128,7 +127,7 @@ pub fn run(
     listeners: Listeners,
     board: Arc<Board>,
     stored: Stored,
-    beside: Beside,
+    explain: Explain,
     (access, beacons): (Access, Option<Arc<Beacons>>),
     gate: &Gate,
     confined: &Confined,
@@ -137,7 +136,7 @@ pub fn run(
     // Once it is confined this thread may not touch the file.
     let began = stored.began().unwrap_or_else(unix_time);
     let runtime = runtime(confined)?;
-    let node = Arc::new(Node::new(board, stored, beside, began));
+    let node = Arc::new(Node::new(board, stored, explain, began));
     runtime.block_on(async {
         let mut progress = Progress::new(node.board.turns(), Instant::now());
         node.note();
@@ -298,7 +297,7 @@ async fn answer(
     if let Some(page) = Page::at(path, query, node.first_span()) {
         return pages::page(node, page, open).await;
     }
-    if path == page::EVENTS && matches!(node.beside, Beside::Node(_)) {
+    if path == page::EVENTS {
         return stream(node, door, request.method());
     }
     let for_all = for_all(&node, path);
@@ -306,12 +305,8 @@ async fn answer(
         return for_all.unwrap_or_else(|| not_found("Try /, /healthz or /readyz"));
     };
     let refused = for_all.or_else(|| access.refusal(request, door.local, peer));
-    match (&node.beside, path) {
-        _ if refused.is_some() => {}
-        (Beside::Node(explain), EXPLAIN) => return explained(explain, query.unwrap_or_default()).await,
-        (Beside::Fleet(_), METRICS) => return fleet::metrics(Arc::clone(&node), request, open).await,
-        (Beside::Fleet(_), _) => return not_found("Try /, /metrics, /healthz or /readyz"),
-        _ => {}
+    if refused.is_none() && path == EXPLAIN {
+        return explained(&node, query.unwrap_or_default()).await;
     }
     refused
         .or_else(|| for_operators(&node, request, access.shows_view(request, door.local, peer)))
@@ -358,13 +353,13 @@ async fn look_back(node: Arc<Node>, path: String, query: String, open: Arc<()>) 
 }
 
 /// What a client gets, explained by whoever may read the files of the maps.
-async fn explained(explain: &Explain, query: &str) -> Answer {
+async fn explained(node: &Node, query: &str) -> Answer {
     let json = |status, value: &Value| response(status, "application/json", format!("{value}\n").into());
     let asked = match Question::from_url(query) {
         Ok(asked) => asked,
         Err(error) => return json(StatusCode::BAD_REQUEST, &json!({ "error": error })),
     };
-    let mut told = match timeout(HTTP_STEP_MAX, explain(asked)).await {
+    let mut told = match timeout(HTTP_STEP_MAX, (node.explain)(asked)).await {
         Ok(Ok(told)) => told,
         _ => json!({ "error": "it takes too long; ask with `as112d explain --control`" }),
     };

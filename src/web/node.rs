@@ -21,18 +21,9 @@ use crate::history::{InterruptHandle, Stored, unix_time};
 use crate::limits::{ANSWERS_KEPT_LEN_MAX, ANSWERS_KEPT_MAX, HISTORY_RESOLUTIONS};
 use crate::report::explain::Question;
 use crate::report::page::{self, Figures, Span};
-use crate::report::prometheus::nodes::Collected;
 
 /// Has an answer explained: what comes is as the control socket has it.
 pub type Explain = Box<dyn Fn(Question) -> oneshot::Receiver<Value> + Send + Sync>;
-
-/// What there is besides the page and its formats.
-pub enum Beside {
-    /// The view of a node, its numbers for programs, and what a client gets, explained.
-    Node(Explain),
-    /// The numbers of a fleet, and what became of what was collected.
-    Fleet(Arc<Collected>),
-}
 
 /// The figures that were read, and when.
 pub(super) type Kept = HashMap<Span, (Instant, Arc<Figures>)>;
@@ -42,7 +33,7 @@ pub(super) struct Node {
     pub(super) board: Arc<Board>,
     /// Until the end, when a reader closes it.
     pub(super) stored: Mutex<Option<Stored>>,
-    pub(super) beside: Beside,
+    pub(super) explain: Explain,
     /// Who reads it, by number, and how that is ended.
     pub(super) reading: Mutex<Option<(u64, InterruptHandle)>>,
     /// Numbers for those who read.
@@ -102,10 +93,10 @@ impl Untaken {
 pub(super) type Answer = Response<Either<Full<Bytes>, Events>>;
 
 impl Node {
-    pub(super) fn new(board: Arc<Board>, stored: Stored, beside: Beside, began: u64) -> Self {
+    pub(super) fn new(board: Arc<Board>, stored: Stored, explain: Explain, began: u64) -> Self {
         Self {
             board,
-            beside,
+            explain,
             stored: Mutex::new(Some(stored)),
             reading: Mutex::default(),
             asked: AtomicU64::new(0),
@@ -279,7 +270,7 @@ mod tests {
     fn a_question_ends_when_nobody_waits_for_its_answer() {
         let (history, _) = History::in_memory(&Names::default(), 2, 0).unwrap();
         let stored = history.reader().unwrap();
-        let node = Arc::new(Node::new(Arc::new(board()), stored, Beside::Fleet(Arc::default()), 0));
+        let node = Arc::new(Node::new(Arc::new(board()), stored, Box::new(|_| oneshot::channel().1), 0));
         let (question, later) = (Asked::new(&node), Asked::new(&node));
         let (number, reader) = (question.number, Arc::clone(&node));
         let (begun, begins) = std::sync::mpsc::channel();

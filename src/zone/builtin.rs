@@ -29,12 +29,6 @@ pub(super) fn direct() -> impl Iterator<Item = String> {
         .chain(fixed("254.169.in-addr.arpa"))
 }
 
-/// The apexes of the 22 zones of an AS112 node: those of RFC 7534, section 3.5, and of RFC 7535.
-pub fn as112_zones() -> impl Iterator<Item = Name> {
-    let others = [DNAME, Hostname::Net.name(), Hostname::Arpa.name()].map(str::to_owned);
-    direct().chain(others).filter_map(|name| name_from_text(&name).ok())
-}
-
 /// The records of a direct zone.
 pub(super) fn dd_empty(apex: &Name) -> Contents {
     read_text("db.dd-empty", include_str!("../../zones/db.dd-empty"), apex)
@@ -52,12 +46,6 @@ pub(super) enum Hostname {
     Net,
     /// hostname.as112.arpa, on the server of RFC 7535.
     Arpa,
-}
-
-/// Whether a name, in wire form and lower case, is in a zone that says who the node is.
-#[must_use]
-pub fn is_hostname(name: &[u8]) -> bool {
-    name.ends_with(b"\x08hostname\x05as112\x03net\0") || name.ends_with(b"\x08hostname\x05as112\x04arpa\0")
 }
 
 impl Hostname {

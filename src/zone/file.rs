@@ -18,13 +18,13 @@ use crate::dns::consts::{TTL_MAX, class, rtype};
 use crate::dns::name::Name;
 use crate::limits::{ZONE_FILE_LEN_MAX, ZONE_INCLUDE_DEPTH_MAX, ZONE_PROBLEMS_MAX, ZONE_RECORDS_MAX};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
+use crate::sys::files;
 
 /// Reads the zone file at `path`. `origin` completes its relative names until `$ORIGIN` says otherwise.
-pub(super) fn read_file(path: &Path, origin: &Name, trust: &Trust) -> Contents {
+pub(super) fn read_file(path: &Path, origin: &Name) -> Contents {
     let dir =
         path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")).to_owned();
-    let mut reader = Reader { trust: trust.named_by(path), ..Reader::new(Some(dir.clone())) };
+    let mut reader = Reader::new(Some(dir.clone()));
     match reader.slurp(path) {
         Ok(source) => reader.read(&source, path, Scope::new(origin, dir)),
         Err(reason) => reader.contents.problems.push(Problem {
@@ -83,18 +83,11 @@ pub(super) struct Reader {
     bytes_left: u64,
     /// A SOA begins a zone, for which the TTLs of the zone before it do not stand in.
     is_pack: bool,
-    trust: Trust,
 }
 
 impl Reader {
     fn new(root: Option<PathBuf>) -> Self {
-        Self {
-            contents: Contents::default(),
-            root,
-            bytes_left: ZONE_FILE_LEN_MAX,
-            is_pack: false,
-            trust: Trust::default(),
-        }
+        Self { contents: Contents::default(), root, bytes_left: ZONE_FILE_LEN_MAX, is_pack: false }
     }
 
     /// A reader of zones that follow each other.
@@ -105,10 +98,10 @@ impl Reader {
     /// The bytes of a file; not those of a pipe or device, which might never end or never begin.
     fn slurp(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         let words = |error: std::io::Error| error.to_string();
-        if !self.trust.is_file(path).map_err(words)? {
+        if !path.metadata().map_err(words)?.is_file() {
             return Err("not a regular file".to_owned());
         }
-        let source = self.trust.read(path, self.bytes_left).map_err(words)?;
+        let source = files::read(path, self.bytes_left).map_err(words)?;
         self.bytes_left = self.bytes_left.checked_sub(source.len() as u64).ok_or_else(|| {
             format!("longer than {} MiB with the files it includes", ZONE_FILE_LEN_MAX >> 20)
         })?;
@@ -294,8 +287,8 @@ impl Reader {
         let shown = scope.dir.join(&text);
         let refused = |reason: &str| path.mistake(format!("cannot include `{}`: {reason}", shorten(&text)));
         let root = self.root.as_ref().ok_or_else(|| refused("all of it stands in one file"))?;
-        let root = self.trust.real(root).map_err(|error| refused(&error.to_string()))?;
-        let real = self.trust.real(&shown).map_err(|error| refused(&error.to_string()))?;
+        let root = root.canonicalize().map_err(|error| refused(&error.to_string()))?;
+        let real = shown.canonicalize().map_err(|error| refused(&error.to_string()))?;
         if !real.starts_with(&root) {
             return Err(refused("it is outside the directory of the zone file: move it there"));
         }

@@ -1,6 +1,7 @@
 //! From what the operator wants to a checked [`ZoneSet`], or to every mistake on the way.
 
 use std::collections::HashSet;
+use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,15 +18,13 @@ use super::{
 use crate::dns::name::Name;
 use crate::limits::{ZONE_PROBLEMS_MAX, ZONES_MAX};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
 
 /// Reads and checks every zone that `options` asks for, and the hostname zones, which are always served.
 ///
 /// # Errors
 /// Every mistake that was found, in the order of the zones.
 pub fn load(options: &ZoneOptions) -> Result<ZoneSet, Vec<Problem>> {
-    let (addressed, trust) = (special::addressed(&options.specials), options.trust.clone());
-    let mut loader = Loader { addressed, trust, ..Loader::default() };
+    let mut loader = Loader { addressed: special::addressed(&options.specials), ..Loader::default() };
     if options.direct {
         for name in builtin::direct() {
             loader.builtin(&name, Service::Direct, "direct", builtin::dd_empty);
@@ -73,7 +72,6 @@ struct Loader {
     read: HashSet<PathBuf>,
     /// Names that have addresses which no zone holds, in lower case.
     addressed: HashSet<Vec<u8>>,
-    trust: Trust,
     problems: Vec<Problem>,
 }
 
@@ -111,12 +109,11 @@ impl Loader {
     }
 
     fn entry(&mut self, entry: &ZoneEntry) {
-        let trust = self.trust.clone();
         match name_from_text(&entry.name) {
             Ok(apex) => {
                 let asker = Asker::Place(entry.place.as_str().into());
                 self.configured(&apex, entry.force, asker, || match &entry.source {
-                    ZoneSource::File(path) => read_file(path, &apex, &trust),
+                    ZoneSource::File(path) => read_file(path, &apex),
                     ZoneSource::DdEmpty => builtin::dd_empty(&apex),
                     ZoneSource::DrEmpty => builtin::dr_empty(&apex),
                 });
@@ -149,7 +146,6 @@ impl Loader {
     fn pack(&mut self, path: &Path) {
         let (name, number) = (path.display().to_string(), self.packs.len() as u32);
         self.packs.push(name.clone());
-        let trust = self.trust.clone();
         let is_enough = self.problems.len() + ZONE_PROBLEMS_MAX;
         let mut each = |Part { apex, line, contents }: Part| {
             let has_room = self.has_room_for(1, &format!("{name}:{line}"));
@@ -158,9 +154,9 @@ impl Loader {
             }
             has_room && self.problems.len() < is_enough
         };
-        let read = pack::open(path, &trust).and_then(|mut file| {
+        let read = pack::open(path).and_then(|mut file| {
             let done = pack::read(&name, &mut file, &mut each);
-            done.and_then(|()| pack::check(&name, file))
+            done.and_then(|()| file.into_inner().check(&name))
         });
         self.problems.extend(read.err().into_iter().flatten());
         if self.problems.len() >= is_enough {
@@ -173,8 +169,9 @@ impl Loader {
         let refusal = |error: std::io::Error| {
             format!("cannot read the zone directory: {error}; check the path and its permissions")
         };
-        let trust = self.trust.clone();
-        let mut paths = match trust.entries(dir) {
+        let paths: Result<Vec<PathBuf>, _> =
+            fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+        let mut paths = match paths {
             Ok(paths) => paths,
             Err(error) => return self.refuse(&dir.display().to_string(), refusal(error)),
         };
@@ -197,7 +194,7 @@ impl Loader {
             match apex {
                 Ok(apex) => {
                     let asker = Asker::Place(place.as_str().into());
-                    self.configured(&apex, false, asker, || read_file(&path, &apex, &trust));
+                    self.configured(&apex, false, asker, || read_file(&path, &apex));
                 }
                 Err(message) => {
                     self.refuse(&place, format!("{message}; name it after its apex, as in example.com.zone"));
@@ -209,7 +206,7 @@ impl Loader {
 
     /// Says which files of a directory of zones are in none.
     fn passed_over(&mut self, dir: &Path, mut others: Vec<PathBuf>) {
-        others.retain(|path| !self.read.contains(path) && self.trust.is_file(path).unwrap_or(false));
+        others.retain(|path| !self.read.contains(path) && path.is_file());
         let [first, ..] = others.as_slice() else { return };
         let first = String::from_utf8_lossy(file_name(first));
         let which = match others.len() {

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use apexes::Apexes;
-pub use builtin::{as112_zones, check_location, is_hostname, missing};
+pub use builtin::{check_location, missing};
 pub use load::load;
 pub use print::write_zone;
 pub use records::compressible;
@@ -37,7 +37,6 @@ pub use text::name_from_text;
 use self::records::Records;
 use crate::dns::name::Name;
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
 
 /// Which zones to serve, and with whose name.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +59,6 @@ pub struct ZoneOptions {
     pub pools: Vec<Pool>,
     /// Names whose answers are made for whoever asks.
     pub specials: Vec<SpecialEntry>,
-    /// What files are trusted for.
-    pub trust: Trust,
 }
 
 /// A name whose answers depend on who asks, as it was configured.

@@ -4,7 +4,9 @@
 //!
 //! A pack is read once, from its beginning to its end, and only what one zone takes is held at a time.
 
-use std::io::{self, BufRead, BufReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Take};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::contents::{Contents, Placed};
@@ -14,7 +16,7 @@ use crate::dns::consts::rtype;
 use crate::dns::name::Name;
 use crate::limits::{PACK_ENTRY_LEN_MAX, PACK_LEN_MAX, PACK_READ_LEN, ZONE_PROBLEMS_MAX};
 use crate::problem::Problem;
-use crate::sys::trusted::{Pieces, Trust};
+use crate::sys::files;
 
 /// One zone of a pack, not yet checked.
 #[derive(Debug)]
@@ -25,18 +27,34 @@ pub(super) struct Part {
     pub(super) contents: Contents,
 }
 
+/// A pack that is a file, which nobody else writes while it is read.
+#[derive(Debug)]
+pub(super) struct PackFile {
+    file: Take<File>,
+    before: Stamp,
+}
+
+/// What changes when a file is written.
+type Stamp = (u64, i64, i64);
+
+fn stamp(file: &File) -> io::Result<Stamp> {
+    let found = file.metadata()?;
+    Ok((found.len(), found.mtime(), found.mtime_nsec()))
+}
+
 /// Opens the pack at `path`.
 ///
 /// # Errors
 /// It cannot be read, or is too long.
-pub(super) fn open(path: &Path, trust: &Trust) -> Result<BufReader<Pieces>, Vec<Problem>> {
+pub(super) fn open(path: &Path) -> Result<BufReader<PackFile>, Vec<Problem>> {
     let place = path.display().to_string();
-    let pieces = trust.open(path).map_err(|error| vec![unreadable(&place, &error)])?;
-    if pieces.len() > PACK_LEN_MAX {
+    let opened = files::open(path).and_then(|file| Ok((stamp(&file)?, file)));
+    let (before, file) = opened.map_err(|error| vec![unreadable(&place, &error)])?;
+    if before.0 > PACK_LEN_MAX {
         let message = format!("longer than {} MiB: make two packs of it", PACK_LEN_MAX >> 20);
         return Err(vec![Problem { place, message }]);
     }
-    Ok(BufReader::with_capacity(PACK_READ_LEN, pieces))
+    Ok(BufReader::with_capacity(PACK_READ_LEN, PackFile { file: file.take(PACK_LEN_MAX), before }))
 }
 
 fn unreadable(place: &str, error: &io::Error) -> Problem {
@@ -44,14 +62,24 @@ fn unreadable(place: &str, error: &io::Error) -> Problem {
     Problem { place: place.to_owned(), message }
 }
 
-/// Whether the pack `name` is the file that was opened, now that it was read.
-///
-/// # Errors
-/// Somebody wrote to it, or it is not what it must be.
-pub(super) fn check(name: &str, pack: BufReader<Pieces>) -> Result<(), Vec<Problem>> {
-    let wrong = |error| format!("{error}: write a new file and rename it");
-    let problem = |error| vec![Problem { place: name.to_owned(), message: wrong(error) }];
-    pack.into_inner().verdict().map_err(problem)
+impl Read for PackFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl PackFile {
+    /// Whether the file is the one that was opened, now that it was read.
+    ///
+    /// # Errors
+    /// Somebody wrote to it.
+    pub(super) fn check(&self, name: &str) -> Result<(), Vec<Problem>> {
+        if stamp(self.file.get_ref()).is_ok_and(|now| now == self.before) {
+            return Ok(());
+        }
+        let message = "it changed while it was read: write a new file and rename it".to_owned();
+        Err(vec![Problem { place: name.to_owned(), message }])
+    }
 }
 
 /// Reads the pack `name` and gives its zones in their order to `each`, as long as that wants more.

@@ -33,7 +33,6 @@ const NOTHING: ZoneOptions = ZoneOptions {
     },
     pools: Vec::new(),
     specials: Vec::new(),
-    trust: Trust::OWN,
 };
 
 fn options() -> ZoneOptions {

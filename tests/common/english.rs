@@ -35,7 +35,6 @@ pub const HABITS: &[Habit] = &[
             "behind a real nic",
             "behind an `arc`",
             "behind a proxy",
-            "`behind`",
         ],
     },
     Habit {

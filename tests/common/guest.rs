@@ -20,7 +20,6 @@ use as112d::serve::{Made, Verdict, answer_code, complete, serve};
 use as112d::stats::account::Account;
 use as112d::stats::labels::Names;
 use as112d::stats::ledger::{Ledger, LedgerSettings, Stream, ledger};
-use as112d::sys::trusted::Trust;
 use as112d::work::Places;
 use as112d::work::sandbox::call::{Call, Called};
 use as112d::work::sandbox::{App, Apps, Engine, Sandbox, Tools};
@@ -41,7 +40,7 @@ pub fn module(name: &str) -> Vec<u8> {
 
 /// A sample as its directory describes it.
 pub fn described(name: &str) -> Described {
-    apps::read(&dir(name), &Trust::default()).unwrap_or_else(|problems| panic!("{problems:?}"))
+    apps::read(&dir(name)).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
 /// Whether nodes of this program have `guests/as112` beside them.

@@ -7,7 +7,6 @@ pub mod decode;
 pub mod golden;
 pub mod guest;
 pub mod host;
-pub mod hub;
 pub mod lab;
 pub mod node;
 pub mod order;

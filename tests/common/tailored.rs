@@ -98,7 +98,6 @@ pub fn tailored(change: impl FnOnce(&mut Settings)) -> Snapshot {
         pops: POPS.map(|name| Pop { name: name.to_owned(), at: None }).to_vec(),
         maps: vec![map],
         pools: ["web", "dual", "identity"].map(pool).to_vec(),
-        ..Spec::default()
     };
     let tailor = Tailor::new(&spec, Arc::new(Health::default())).expect("the map is sound");
     let mut settings = Settings {

@@ -10,7 +10,6 @@ mod echo;
 mod apps;
 mod commands;
 mod configuration;
-mod fleet;
 mod man;
 mod metrics;
 mod pages;

@@ -20,8 +20,7 @@ the cache count, from `as112_worker_tasks` to `as112_upstream_in_flight` and fro
 `as112_worker_replies_lost_total`, is there only on a node with rules or routes, as are the response codes
 from SERVFAIL on ([platform.md](platform.md)). What depends on the client, from `as112_pop_up` to
 `as112_map_learned_networks` and from `as112_ecs_total` on, is there where anything does
-([clients.md](clients.md)). A node that belongs to a fleet has those from `as112_release_info` to
-`as112_release_problems` ([fleet-nodes.md](fleet-nodes.md)). Alerts are in
+([clients.md](clients.md)). Alerts are in
 [examples/prometheus/as112d.rules.yml](examples/prometheus/as112d.rules.yml), a dashboard in
 [examples/grafana/as112d.json](examples/grafana/as112d.json).
 
@@ -35,10 +34,8 @@ const OF_A_NODE: [&str; 15] = [
     "server", "shard", "zone",
 ];
 
-/// A fleet, and answers that depend on the client.
+/// Answers that depend on the client.
 const CLIENTS: &str = "\
-[fleet]\nname = 'as112'\nnode = 'ams1'\ndir = 'fleet'\n\
-keys = ['RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3']\n\
 [[zone]]\nname = 'example.net'\nfile = 'example.net.zone'\n[[pop]]\nname = 'sfo'\n\
 [[map]]\nname = 'world'\ndefault = ['sfo']\n\
 [[pool]]\nname = 'web'\nmap = 'world'\nnames = ['www.example.net']\naddresses = { sfo = ['192.0.2.2'] }\n";

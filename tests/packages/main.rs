@@ -36,22 +36,18 @@ fn printed(command: &mut Command) -> String {
     out + &err
 }
 
-/// The package of each tool, of the release build: `cargo build --release` makes it, as tests/run does. One
-/// whose name begins with `as112d-fleet` is the second program's.
+/// The package of each tool, of the release build: `cargo build --release` makes it, as tests/run does.
 fn package(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
-    let is_fleet = name.starts_with("as112d-fleet");
     assert!(root().join("target/release/as112d").exists(), "run `cargo build --release` first");
     let mut command = if name.ends_with(".deb") {
         let mut command = tool("cargo-deb");
         command.args(["--no-build", "--fast", "--profile", "release"]);
-        command.args(if is_fleet { &["-p", "as112d-fleet"][..] } else { &[] });
         command
     } else {
         let mut command = tool("cargo-generate-rpm");
         // What is packed well takes a tool that was built in debug minutes.
         command.args(["--payload-compress", "none"]);
-        command.args(if is_fleet { &["-p", "fleet"][..] } else { &[] });
         command
     };
     printed(command.arg("-o").arg(&path));
@@ -92,23 +88,14 @@ fn common_name(path: &str) -> Option<String> {
 #[ignore = "needs both tools and the release build: tests/run"]
 fn both_packages_hold_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
-    for name in ["as112d", "as112d-fleet"] {
-        let [deb, rpm] = ["deb", "rpm"].map(|kind| package(folder.path(), &format!("{name}.{kind}")));
-        let deb = printed(Command::new("dpkg-deb").arg("--contents").arg(deb));
-        let rpm = printed(Command::new("rpm").args(["-qpl"]).arg(rpm));
-        let of_deb = deb.lines().filter_map(|line| common_name(line.split_whitespace().nth(5)?));
-        let of_rpm = rpm.lines().filter_map(common_name);
-        let (deb, rpm): (BTreeSet<String>, BTreeSet<String>) = (of_deb.collect(), of_rpm.collect());
-        assert!(deb.len() > 20, "{deb:?}");
-        let differ: Vec<_> = deb.symmetric_difference(&rpm).collect();
-        assert!(differ.is_empty(), "in one alone: {differ:?}");
-        for file in
-            ["bin/as112d-fleet", "systemd/system/as112d-fleet.service", "sysusers.d/as112d-fleet.conf"]
-        {
-            let is_there = deb.iter().any(|path| path.ends_with(file));
-            assert_eq!(is_there, name == "as112d-fleet", "{file} in {name}: {deb:?}");
-        }
-    }
+    let deb = printed(Command::new("dpkg-deb").arg("--contents").arg(package(folder.path(), "as112d.deb")));
+    let rpm = printed(Command::new("rpm").args(["-qpl"]).arg(package(folder.path(), "as112d.rpm")));
+    let of_deb = deb.lines().filter_map(|line| common_name(line.split_whitespace().nth(5)?));
+    let of_rpm = rpm.lines().filter_map(common_name);
+    let (deb, rpm): (BTreeSet<String>, BTreeSet<String>) = (of_deb.collect(), of_rpm.collect());
+    assert!(deb.len() > 20, "{deb:?}");
+    let differ: Vec<_> = deb.symmetric_difference(&rpm).collect();
+    assert!(differ.is_empty(), "in one alone: {differ:?}");
 }
 
 /// Each file of this repository that a package installs, and where: of the deb, then of the rpm.

@@ -42,11 +42,11 @@ use crate::work::{Place, Places};
 /// Every mistake in it, and in the question.
 pub fn trial(options: &AppsTryOptions) -> Result<String, Vec<Problem>> {
     let config = config::load(options.config.config.as_deref(), &options.config.flags())?;
-    let described = apps::read(&options.dir, &config.trust)?;
+    let described = apps::read(&options.dir)?;
     let loaded = apps::load_all(&config, vec![described])?;
     let policy = rules::compile(&config, &[], loaded.guests(), Series::default())?;
     let apps = loaded.settled(&policy, &mut Names::default());
-    let (databases, unread) = Databases::open(&config.databases, &config.trust);
+    let (databases, unread) = Databases::open(&config.databases);
     if let Some(problem) = unread.into_iter().next() {
         return Err(Problem::alone(problem));
     }

@@ -4,13 +4,11 @@
 //! |---|---|
 //! | `host.rs` | the host's files and tools |
 //! | `kernel.rs` | the kernel, its rings, clock and limits |
-//! | `fleet.rs` | the directory of releases |
 //! | `network.rs` | NICs, buffers, connection tracking, addresses, routes |
 //! | `bundle.rs` | everything that a report of a fault needs, in one file |
 
 mod bundle;
 mod finding;
-mod fleet;
 mod host;
 mod kernel;
 mod network;
@@ -96,7 +94,6 @@ fn examine(host: &Host, config: &Config) -> Vec<Finding> {
     findings.push(network::addresses(host, &config.listen, network::is_here));
     findings.push(network::routes(&config.listen, network::has_route));
     findings.push(network::reverse_path(host));
-    findings.extend(fleet::folder(config));
     let links = Netlink::open().and_then(|mut netlink| netlink.links());
     findings.extend(network::xdp(host, config, links, crate::xdp::is_loadable));
     findings

@@ -28,8 +28,7 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake in their manifests; without any, all that is wrong with their modules.
 pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
-    let described =
-        config.platform.apps.as_deref().map_or_else(|| Ok(Vec::new()), |dir| read_dir(dir, &config.trust))?;
+    let described = config.platform.apps.as_deref().map_or_else(|| Ok(Vec::new()), read_dir)?;
     load_all(config, described)
 }
 
@@ -42,7 +41,7 @@ pub fn load_all(config: &Config, described: Vec<Described>) -> Result<Loaded, Ve
         return Ok(Loaded::default());
     }
     let engine = Engine::new();
-    let upstreams = with_roots(&config.upstreams, &config.trust)?;
+    let upstreams = with_roots(&config.upstreams)?;
     let mut guests: Vec<Guest> = described.iter().map(Described::guest).collect();
     let (mut apps, mut problems) = (Vec::new(), Vec::new());
     // Conditions of hooks may speak of all applications, but hooks are not known yet.

@@ -25,7 +25,7 @@ use crate::limits::{
 use crate::policy::phase::Phase;
 use crate::policy::{Fallback, Phrase};
 use crate::problem::Problem;
-use crate::sys::trusted::Trust;
+use crate::sys::files;
 use crate::work::sandbox::abi::VERSION;
 use crate::work::sandbox::settings::{Allow, Condition, Isolation, Limits, Manifest};
 use crate::zone;
@@ -312,9 +312,9 @@ struct AllowSpec {
 //------------ Reading ---
 
 /// Reads a manifest; files begin in `dir`, which it is of.
-pub(super) fn read(source: &Source, dir: &Path, trust: &Trust) -> Result<Read, Vec<Problem>> {
+pub(super) fn read(source: &Source, dir: &Path) -> Result<Read, Vec<Problem>> {
     let (spec, mistakes) = read_as::<Spec>(&source.text, EXAMPLE);
-    let mut reader = Reader { source, dir, trust, mistakes };
+    let mut reader = Reader { source, dir, mistakes };
     let read = reader.read(spec);
     let mut mistakes = reader.mistakes;
     if mistakes.is_empty() {
@@ -327,7 +327,6 @@ pub(super) fn read(source: &Source, dir: &Path, trust: &Trust) -> Result<Read, V
 struct Reader<'a> {
     source: &'a Source,
     dir: &'a Path,
-    trust: &'a Trust,
     mistakes: Vec<Mistake>,
 }
 
@@ -430,10 +429,6 @@ impl Reader<'_> {
         self.few(&metrics, APP_METRICS_MAX, "metrics", "names");
         self.once(&forward, |text| text.0.clone());
         self.once(&metrics, |metric| metric.0.clone());
-        if let Some(one) = sockets.first().filter(|_| self.trust.is_within()) {
-            let message = "an application of a release has no local sockets: they are each node's own";
-            self.mistake(one.origin, message);
-        }
         self.once(&sockets, |path| path.0.display().to_string());
         let mut names = Vec::new();
         for Given { value, origin } in cache_purge {
@@ -527,7 +522,7 @@ impl Reader<'_> {
             self.mistake(origin, message);
             return String::new();
         }
-        let read = self.trust.read(&self.dir.join(path), APP_CONFIG_LEN_MAX as u64);
+        let read = files::read(&self.dir.join(path), APP_CONFIG_LEN_MAX as u64);
         let message = match read {
             Err(error) => format!("`{path}` cannot be read: {error}"),
             Ok(bytes) if bytes.len() > APP_CONFIG_LEN_MAX => {

@@ -1,10 +1,7 @@
-use std::fs;
-
 use super::*;
 use crate::limits::{APP_CONFIG_LEN_MAX, APP_MEMORY_LEN, APP_TIME};
 use crate::policy::Fallback;
 use crate::policy::phase::Phase;
-use crate::sys::trusted::Trust;
 use crate::work::sandbox::settings::{Allow, Isolation, Limits};
 
 /// The application `filter` in a directory: its manifest and other files.
@@ -25,7 +22,7 @@ fn read_app(manifest: &str, files: &[(&str, &[u8])]) -> Result<Described, Vec<St
     let parent = app(manifest, files);
     let within = format!("{}/filter/", parent.path().display());
     let told = |problem: &Problem| problem.to_string().replace(&within, "");
-    read(&parent.path().join("filter"), &Trust::OWN).map_err(|problems| problems.iter().map(told).collect())
+    read(&parent.path().join("filter")).map_err(|problems| problems.iter().map(told).collect())
 }
 
 fn described(manifest: &str) -> Described {
@@ -69,7 +66,7 @@ fn every_key_is_for_something() {
     let dir = parent.path().join("filter");
     fs::create_dir(dir.join("sub")).unwrap();
     fs::write(dir.join("sub/m.wasm"), "module").unwrap();
-    let Described { manifest, module, forward, resolve } = read(&dir, &Trust::OWN).unwrap();
+    let Described { manifest, module, forward, resolve } = read(&dir).unwrap();
     assert_eq!(module, b"module");
     let Manifest { name, place, fallback, order, isolation, phases, limits, allow, config, .. } = manifest;
     assert_eq!((name.as_str(), fallback, order), ("filter", Fallback::Native, -3));
@@ -209,26 +206,21 @@ fn applications_are_numbered_by_order_and_name() {
     }
     fs::write(dir.path().join("README"), "no application").unwrap();
     let names = |dir: &Path| -> Vec<String> {
-        read_dir(dir, &Trust::default()).unwrap().into_iter().map(|app| app.manifest.name).collect()
+        read_dir(dir).unwrap().into_iter().map(|app| app.manifest.name).collect()
     };
     assert_eq!(names(dir.path()), ["c", "a", "b"]);
     fs::create_dir(dir.path().join("d")).unwrap();
     fs::write(dir.path().join("b/app.toml"), "x = 1").unwrap();
-    let told: Vec<String> =
-        read_dir(dir.path(), &Trust::default()).unwrap_err().iter().map(ToString::to_string).collect();
+    let told: Vec<String> = read_dir(dir.path()).unwrap_err().iter().map(ToString::to_string).collect();
     assert!(told[0].contains("b/app.toml:1:1: unknown key `x`"), "{told:?}");
     assert!(told[1].contains("d/app.toml: cannot be read (No such file"), "{told:?}");
-    let told = read_dir(Path::new("/nowhere/apps.d"), &Trust::default()).unwrap_err();
+    let told = read_dir(Path::new("/nowhere/apps.d")).unwrap_err();
     assert!(told[0].to_string().starts_with("/nowhere/apps.d: cannot be read (No such file"), "{told:?}");
     let many = tempfile::tempdir().unwrap();
     for n in 0..=APPS_MAX {
         fs::create_dir(many.path().join(n.to_string())).unwrap();
     }
-    assert!(
-        read_dir(many.path(), &Trust::default()).unwrap_err()[0]
-            .message
-            .starts_with("has more than 32 applications")
-    );
+    assert!(read_dir(many.path()).unwrap_err()[0].message.starts_with("has more than 32 applications"));
 }
 
 /// The application of docs/apps.md is what the page shows.

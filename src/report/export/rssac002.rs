@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::files::Files;
-use crate::history::fleet::coverage::Coverage;
 use crate::history::lookback::{ROWS, cuts};
 use crate::history::{DAY, Stored};
 use crate::limits::{HISTORY_RESOLUTIONS, RSSAC002_DAYS_PER_MINUTE_MAX};
@@ -113,12 +112,7 @@ pub fn answer(stored: &Stored, node: &str, path: &str, now: u64) -> Answer {
         let db = stored.connection();
         let Some(day) = day_of(db, text)? else { return Ok(None) };
         let documents = if is_over(day, now) { documents(db, node, day, text)? } else { Vec::new() };
-        let mut whole: String = documents.into_iter().map(|(_, text)| text).collect();
-        // What is missing of a fleet is to be read where its numbers are.
-        if let Some(coverage) = Coverage::of(stored, (day, day + DAY))?.filter(|_| !whole.is_empty()) {
-            whole.insert_str(0, &format!("# {coverage}\n"));
-        }
-        Ok(Some(whole))
+        Ok(Some(documents.into_iter().map(|(_, text)| text).collect()))
     };
     match named.map_or(Ok(None), look) {
         Err(error) => plain(503, &format!("The history cannot be read: {error}; try again later.")),

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::document::{rows_of, table_card};
 use super::numbers::{exact, percent};
-use super::pieces::{rows_of, table_card};
 use super::pops::{by_pop, chart, of};
 use crate::board::Reading;
 use crate::stats::counters::{

@@ -4,9 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::charts::{Line, Told, bars, columns, lines, shares_told};
 use super::figures::{Figures, Shares, Sizes, Sources};
-use super::fleet;
 use super::numbers::{NOTHING, count, exact, fraction, percent, si, span};
-use super::pieces::{minute, table, tile};
 use super::pops;
 use super::span::{DAY, DAYS_DIR, HOUR, MINUTE, Span};
 use crate::board::Reading;
@@ -27,18 +25,14 @@ pub(super) fn live(reading: &Reading<'_>, pace: &Pace) -> [(&'static str, String
 
 /// The whole document. Where it `is_live` its script asks for what moves.
 pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_live: bool) -> Markup {
-    let fleet = figures.coverage.as_ref();
     let body = html! {
-        @if let Some(coverage) = fleet { (fleet::header(figures, coverage, reading)) }
-        @else { (header(reading, pace, is_live)) }
+        (header(reading, pace, is_live))
         (spans(figures.span))
         main {
             (tiles(figures, reading))
             (traffic(figures))
             section aria-labelledby="asked" {
-                h2 #asked {
-                    "What " @if fleet.is_some() { "the nodes are" } @else { "this node is" } " asked"
-                }
+                h2 #asked { "What this node is asked" }
                 div.cards.dimensions { @for (of, shares) in &figures.dimensions { (dimension(*of, shares)) } }
             }
             section aria-labelledby="where" {
@@ -50,7 +44,6 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
                 (uniques(figures))
             }
             (pops::section(reading))
-            @if let Some(coverage) = fleet { (fleet::section(coverage)) }
             section aria-labelledby="sizes" {
                 h2 #sizes { "Message sizes" }
                 div.cards.wide {
@@ -62,8 +55,7 @@ pub(super) fn render(figures: &Figures, reading: &Reading<'_>, pace: &Pace, is_l
         }
         (footer(figures, reading))
     };
-    // What moves is a node's own: of a fleet there is nothing newer than the last minute.
-    shell(&reading.named.node, (is_live && fleet.is_none()).then_some("events"), None, &body)
+    shell(&reading.named.node, is_live.then_some("events"), None, &body)
 }
 
 /// A document around its body.
@@ -160,8 +152,7 @@ fn tiles(figures: &Figures, reading: &Reading<'_>) -> Markup {
             } @else {
                 (tile("Answered", &percent(figures.replies.min(total), total), "of queries"))
             }
-            @if let Some(coverage) = &figures.coverage { (fleet::tile(coverage)) }
-            @else { (tile("Dropped", &count(lost), "datagrams, receive buffer full")) }
+            (tile("Dropped", &count(lost), "datagrams, receive buffer full"))
         }
     }
 }
@@ -174,6 +165,10 @@ fn since(figures: &Figures) -> String {
         (Some((day, time)), Some((today, _))) if day == today => format!("since {time} UTC"),
         _ => format!("since {began} UTC"),
     }
+}
+
+fn tile(name: &str, value: &str, note: &str) -> Markup {
+    html! { div { dt { (name) } dd.number { (value) } dd.note { (note) } } }
 }
 
 fn traffic(figures: &Figures) -> Markup {
@@ -247,6 +242,11 @@ fn cell(count: Option<u64>) -> String {
     count.map_or_else(|| NOTHING.to_owned(), exact)
 }
 
+/// `2026-01-31 12:00`.
+fn minute(written: &str) -> String {
+    written.get(..16).unwrap_or_default().replace('T', " ")
+}
+
 /// Marks of the time that people count by: hours, days, Mondays, months.
 fn ticks(span: Span, times: &[u64], written: &[String]) -> Vec<(usize, String)> {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
@@ -318,6 +318,45 @@ fn card(id: &str, title: &str, note: &str, shares: &Shares, head: &str) -> Marku
             figcaption { h3 { (title) } p.note { (note) } }
             @if all == 0 { p.empty { "No queries counted yet." } }
             @if all > 0 { (bars(&told, shares, all)) (table(title, &[head, "Queries", "Share"], &rows)) }
+        }
+    }
+}
+
+/// The numbers of a figure, for those who want or need them.
+pub(super) fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> Markup {
+    html! {
+        details {
+            summary { "Table" span.of { " of " (caption) } }
+            div.scroll tabindex="0" role="region" aria-label={ "Table of " (caption) } {
+                (rows_of(head, rows))
+            }
+        }
+    }
+}
+
+/// A table that may be wider than the document.
+pub(super) fn table_card(title: &str, drawn: &Markup) -> Markup {
+    html! {
+        figure.card {
+            @if !title.is_empty() { figcaption { h3 { (title) } } }
+            div.scroll tabindex="0" role="region" aria-label=(title) { (drawn) }
+        }
+    }
+}
+
+pub(super) fn rows_of(head: &[&str], rows: &[Vec<String>]) -> Markup {
+    html! {
+        table {
+            thead { tr { @for name in head { th scope="col" { (name) } } } }
+            tbody {
+                @for row in rows {
+                    tr {
+                        @for (column, cell) in row.iter().enumerate() {
+                            @if column == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                        }
+                    }
+                }
+            }
         }
     }
 }

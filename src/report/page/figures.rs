@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use super::span::{DAY, Span};
 use crate::board::Reading;
-use crate::history::fleet::coverage::{Coverage, Node};
 use crate::history::lookback::{
     Counts, Dimension, ROWS, began, counted, cuts, groups, limited, not_stored, written,
 };
@@ -86,8 +85,6 @@ pub struct Figures {
     pub(super) reply_sizes: Sizes,
     /// The last days that are over and have counts, as `2026-01-31`.
     pub(super) whole_days: Vec<String>,
-    /// The nodes, where it is the history of a fleet.
-    pub(super) coverage: Option<Coverage>,
 }
 
 impl Figures {
@@ -143,7 +140,6 @@ impl Figures {
             query_sizes: sizes(QUERY_SIZES, QUERY_BYTES),
             reply_sizes: sizes(REPLY_SIZES, REPLY_BYTES),
             whole_days: whole_days(db, now, began)?,
-            coverage: Coverage::read(db, (start, whole_until - whole_until % MINUTE))?,
             times,
         })
     }
@@ -212,7 +208,7 @@ impl Figures {
             .iter()
             .map(|(kind, counts)| ((*kind).to_owned(), counts.clone().into()))
             .collect();
-        let mut value = json!({
+        json!({
             "range": self.span.name(),
             "read": self.read_written,
             "start": self.start,
@@ -232,11 +228,7 @@ impl Figures {
             "query_sizes": sizes(&self.query_sizes),
             "reply_sizes": sizes(&self.reply_sizes),
             "whole_days": self.whole_days,
-        });
-        if let Some(coverage) = &self.coverage {
-            value["coverage"] = coverage_json(coverage);
-        }
-        value
+        })
     }
 
     /// As lines of figure, series, where (a time, a name or a size) and count.
@@ -400,29 +392,6 @@ impl Sums {
         };
         FAMILIES.into_iter().filter_map(of).collect()
     }
-}
-
-/// How much of the nodes' time is here, for programs.
-fn coverage_json(coverage: &Coverage) -> Value {
-    let (minutes, expected) = coverage.minutes();
-    let node = |node: &Node| {
-        json!({
-            "node": node.name,
-            "colo": node.colo,
-            "queries": node.queries,
-            "seconds": node.seconds,
-            "expected_seconds": node.expected,
-            "last_minute_ended": node.until,
-        })
-    };
-    json!({
-        "nodes": coverage.nodes.len(),
-        "whole": coverage.whole(),
-        "node_minutes": minutes,
-        "expected_node_minutes": expected,
-        "said": coverage.to_string(),
-        "of": coverage.nodes.iter().map(node).collect::<Vec<_>>(),
-    })
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use maud::{Markup, html};
 
 use super::charts::{Told, bars, shares_told};
-use super::document::shell;
+use super::document::{rows_of, shell, table_card};
 use super::numbers::{NOTHING, exact, percent, si, si_small, span};
-use super::pieces::{rows_of, table_card};
 use super::{clients, platform};
 use crate::announce::report::{Report, Route};
 use crate::board::Reading;

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::charts::{Told, bars, shares_told};
+use super::document::{rows_of, table_card};
 use super::numbers::{NOTHING, count, exact, percent, si_small};
-use super::pieces::{rows_of, table_card};
 use crate::board::Reading;
 use crate::board::resolver::Status;
 use crate::board::work::{App, Server, Work};

@@ -345,8 +345,6 @@ const HOST_COUNTS: &[Call] = &[any(libc::SYS_pread64), any(libc::SYS_lseek), any
 /// Files, as far as landlock lets them be opened; what SQLite does with its own.
 const FILES: &[Call] = &[
     any(libc::SYS_openat),
-    // Its flags are in memory, which a filter cannot see: they only ever forbid more than those of openat.
-    any(libc::SYS_openat2),
     // A reload asks for the host's name.
     any(libc::SYS_uname),
     #[cfg(target_arch = "x86_64")]

@@ -13,14 +13,6 @@ const NOBODY: &str = "nobody";
 /// The default user: the one that packages create, else the one that owns nothing.
 pub(super) const USERS: [&str; 2] = ["as112d", NOBODY];
 
-/// The user that a node runs as which is started by root, or by a service manager: the one that is named,
-/// else the first of those that exist. Of a host without the packages' user nobody but root can tell.
-#[must_use]
-pub fn user_of(named: Option<&str>) -> Option<&str> {
-    let usual = USERS.into_iter().filter(|user| user::is_root() || *user != NOBODY);
-    named.or_else(|| usual.into_iter().find(|user| user::exists(user).is_ok()))
-}
-
 /// Becomes the user of the `plan`, or where none is named and we are root the first of [`USERS`] that exists;
 /// says which user we are. What the plan says becomes that user's.
 pub(super) fn become_user(plan: &Plan, notes: &mut Vec<String>) -> Result<String, ConfineError> {

@@ -8,7 +8,6 @@ use mmdb_writer::Value::{self, Double, U32};
 
 use super::{FRA, NRT, SFO, World, asking, list};
 use crate::nets::places::{Place, Places, Square};
-use crate::sys::trusted::Trust;
 use crate::tailor::{Layer, Use};
 
 pub(super) fn text(text: &str) -> Value {
@@ -149,7 +148,7 @@ fn both_forms_of_records_are_read() {
         ("longitude", U32(139)),
     ]);
     let path = database(dir.path(), "flat.mmdb", [("126.0.0.0/8", flat), ("41.0.0.0/8", map([]))]);
-    let (places, errors) = Places::open(&[path], &Trust::default());
+    let (places, errors) = Places::open(&[path]);
     assert_eq!(errors, [""; 0]);
     let known = Place {
         asn: None,
@@ -171,7 +170,7 @@ fn tables_and_databases_agree() {
     let mut world = world(&[]);
     world.map().by_as = vec![(64_501, list(&[SFO]))];
     world.map().by_continent = vec![(*b"AS", list(&[NRT])), (*b"EU", list(&[FRA]))];
-    let (places, _) = Places::open(&world.map().databases.clone(), &Trust::default());
+    let (places, _) = Places::open(&world.map().databases.clone());
     let tailor = world.tailor();
     for high in 0..=255 {
         for low in 0..4 {

@@ -1,9 +1,7 @@
 //! What stands in the file reaches what it is for: a running node gets each key of its configuration changed
 //! and reads it again. Then it is in force, or named as what a restart takes over; nothing is passed over.
 
-#[path = "../common/mod.rs"]
 mod common;
-mod rows;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,10 +11,8 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use as112d::config::laid::ALLOWED;
 use common::daemon::{Configured, Daemon, PATIENCE, V4, free_port, get, program, wait_until};
-use common::{query, with_opt};
-use rows::ROWS;
+use common::{query, question, with_opt};
 use serde_json::{Value, json};
 
 /// What is seen once a key has changed.
@@ -44,18 +40,182 @@ use Seen::{Elsewhere, InForce, Refused, Reply, ReplyButFor, Restart, RestartIfBu
 /// A key, the line that changes it, and what is seen then.
 type Row = (&'static str, &'static str, Seen);
 
-/// What a release may set is in force at once: none of it is named as what a restart takes over.
-#[test]
-fn nothing_that_a_release_may_set_needs_a_restart() {
-    for (section, keys) in ALLOWED {
-        for (key, _) in keys {
-            let name = format!("{section}.{key}");
-            let row = ROWS.iter().find(|(known, ..)| *known == name).unwrap_or_else(|| panic!("{name}"));
-            let needs_one = matches!(row.2, Restart(_) | ReplyButFor(..) | RestartIfBuilt(_));
-            assert!(!needs_one, "{name}");
-        }
-    }
-}
+/// One row for each key.
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("server.listen", "listen = ['127.0.0.9:5300']", Restart("[server] listen")),
+    ("server.shards", "shards = 2", Restart("[server] shards")),
+    ("server.cpus", "cpus = 'physical'", Restart("[server] cpus")),
+    ("server.steer", "steer = 'hash'", Restart("[server] steer")),
+    ("server.busy_poll", "busy_poll = 50", Restart("[server] busy_poll")),
+    ("server.datapath", "datapath = 'mmsg'", Restart("[server] datapath")),
+    ("server.edns_udp_size", "edns_udp_size = 800", Reply(|| with_opt(name(EMPTY, SOA), 4096, &[]))),
+    ("server.user", "user = 'nobody'", Restart("[server] user")),
+    ("server.rcvbuf", "rcvbuf = '1MiB'", Restart("[server] rcvbuf")),
+    ("server.sndbuf", "sndbuf = '1MiB'", Restart("[server] sndbuf")),
+    ("server.drain_time", "drain_time = '10m'", Sight(Node::drained)),
+    ("server.drop", "drop = ['127.0.0.0/8']", Sight(Node::answers_over_tcp)),
+    (
+        "identity.node",
+        "node = 'other.example'",
+        ReplyButFor(|| name(HOSTNAME, TXT), "[identity] node in [export] and [dnstap]"),
+    ),
+    ("identity.facility", "facility = 'Elsewhere'", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.location", "location = 'Nowhere'", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.loc", "loc = '38 43 0.000 N 9 8 0.000 W 10.00m'", Reply(|| name(HOSTNAME, LOC))),
+    ("identity.extra_txt", "extra_txt = ['more']", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.unique_ip", "unique_ip = ['192.0.2.1']", Reply(|| name(HOSTNAME, TXT))),
+    ("identity.nsid", "nsid = 'another'", Reply(|| with_opt(name(EMPTY, SOA), 1232, &NSID))),
+    ("identity.version_txt", "version_txt = 'one'", Reply(|| question(b"\x07version\x04bind\0", TXT, CH))),
+    ("identity.hostname_soa_mname", "hostname_soa_mname = 'm.example'", Reply(|| name(HOSTNAME, SOA))),
+    ("identity.hostname_soa_rname", "hostname_soa_rname = 'r.example'", Reply(|| name(HOSTNAME, SOA))),
+    ("tcp.connections_max", "connections_max = 100", Restart("[tcp]")),
+    ("tcp.connections_per_address_max", "connections_per_address_max = 10", Restart("[tcp]")),
+    ("tcp.message_timeout", "message_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.idle_timeout", "idle_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.write_timeout", "write_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.drain_timeout", "drain_timeout = '3s'", Restart("[tcp]")),
+    ("tcp.buffers_max", "buffers_max = '32MiB'", Restart("[tcp]")),
+    ("zones.direct", "direct = false", Reply(|| name(EMPTY, SOA))),
+    ("zones.dname", "dname = false", Reply(|| name("empty.as112.arpa", SOA))),
+    ("zones.special_use", "special_use = false", Reply(|| name("home.arpa", SOA))),
+    ("zones.dir", "dir = 'more'", Reply(|| name("more.example", SOA))),
+    ("zones.packs", "packs = ['absent.zones']", Refused("absent.zones")), // tests/packs.rs has the rest
+    ("zone.name", "name = 'moved.example'", Reply(|| name("moved.example", SOA))),
+    ("zone.file", "file = 'second.zone'", Reply(|| name("named.example", TXT))),
+    ("zone.template", "template = 'dr-empty'", Reply(|| name("template.example", SOA))),
+    ("zone.force", "force = false", Refused("in-addr.arpa")),
+    ("answers.update", "update = 'notimp'", Reply(update)),
+    ("answers.cookies", "cookies = 'on'", Sight(Node::sends_cookies)),
+    ("answers.cookie_secrets", "cookie_secrets = 'absent'\ncookies = 'on'", Refused("absent")),
+    ("answers.rate_limit", "rate_limit = 'off'", Sight(Node::limiting)),
+    ("answers.rate_limit_dry_run", "rate_limit_dry_run = true", Sight(Node::limiting)),
+    ("answers.rate_limit_slip", "rate_limit_slip = 2", Sight(Node::limiting)),
+    ("answers.rate_limit_ipv4_prefix", "rate_limit_ipv4_prefix = 32", Sight(Node::limiting)),
+    ("answers.rate_limit_ipv6_prefix", "rate_limit_ipv6_prefix = 48", Sight(Node::limiting)),
+    ("answers.rate_limit_exempt", "rate_limit_exempt = ['192.0.2.0/24']", Sight(Node::limiting)),
+    ("pop.name", "name = 'lax'", Refused("sfo")),
+    // `nearest` looks at it, see below.
+    ("pop.at", "at = [10, 10]", InForce),
+    ("pop.health", "health = 'none'", Refused("probe")),
+    ("pop.probe", "probe = { tcp = '127.0.0.1:1' }", Elsewhere),
+    ("pop.file", "file = 'others.health'", Elsewhere),
+    ("map.name", "name = 'earth'", Refused("world")),
+    ("map.networks", "networks = ['others.txt']", Reply(|| subnet(name(TAILORED, A)))),
+    ("map.resolvers", "resolvers = ['others.txt']", Reply(|| name(TAILORED, A))),
+    ("map.learned", "learned = 'others.txt'", Reply(|| name(TAILORED, A))),
+    ("map.places", "places = 'others.map'", Reply(|| name(TAILORED, A))),
+    ("map.databases", "databases = ['absent.mmdb']", Refused("absent.mmdb")),
+    // The database knows of no AS.
+    ("map.as", "as = { 64501 = ['nrt'] }", InForce),
+    ("map.country", "country = { PT = ['nrt'] }", Reply(|| name(TAILORED, A))),
+    ("map.continent", "continent = { EU = ['nrt'] }", Reply(|| name(TAILORED, A))),
+    ("map.nearest", "nearest = 1", Reply(|| name(TAILORED, A))),
+    ("map.default", "default = ['nrt']", Reply(|| name(TAILORED, A))),
+    ("map.ecs", "ecs = 'ignore'", Reply(|| subnet(name(TAILORED, A)))),
+    ("pool.name", "name = 'cdn'", InForce),
+    ("pool.map", "map = 'other'", Reply(|| name(TAILORED, A))),
+    ("pool.names", "names = ['else.own.example']", Reply(|| name(TAILORED, A))),
+    ("pool.ttl", "ttl = '7s'", Reply(|| name(TAILORED, A))),
+    // What comes of weights is in src/tailor/.
+    ("pool.spread", "spread = 'first'", Refused("weighted")),
+    ("pool.addresses", "addresses = {sfo = ['192.0.2.7'], nrt = ['192.0.2.8']}", Reply(|| name(TAILORED, A))),
+    ("pool.weights", "weights = { nrt = 2 }", InForce),
+    ("identity_zone.names", "names = ['me.own.example']", Reply(|| name("me.own.example", A))),
+    ("identity_zone.ttl", "ttl = '7s'", Reply(|| name(WHO, A))),
+    ("identity_zone.map", "map = 'world'", Sight(Node::says_pop)),
+    ("beacons.zone", "zone = 'c.own.example'", Sight(Node::page)),
+    ("beacons.key_file", "key_file = 'other.key'", InForce), // tests/learning has what comes of it
+    ("beacons.trusted", "trusted = ['127.0.0.1']", InForce),
+    ("beacons.verify", "verify = 'tcp'", Reply(|| name("x.b.own.example", A))),
+    ("beacons.targets", "targets = { sfo = 'https://sfo.example.net/' }", Sight(Node::page)),
+    ("beacons.sample_every", "sample_every = 1", Sight(Node::page)),
+    ("beacons.observations", "observations = 'elsewhere'", Restart("[beacons] observations")),
+    ("beacons.state", "state = 'other.state'", Elsewhere),
+    ("platform.workers", "workers = 2", Restart("[platform] workers")),
+    ("platform.jobs", "jobs = 2048", Restart("[platform] jobs")),
+    ("platform.share", "share = 128", Restart("[platform] share")),
+    // What comes of this, and of most of the cache, is in tests/platform.
+    ("platform.query_timeout", "query_timeout = '3s'", InForce),
+    ("platform.colo", "colo = 'elsewhere'", Reply(|| name("colo.example", SOA))),
+    ("platform.rules", "rules = 'others.d'", Reply(|| name("rules.example", SOA))),
+    ("platform.apps", "apps = 'others.apps'", Reply(|| name("app.example", SOA))),
+    ("cache.size", "size = '8MiB'", Restart("[cache] size")),
+    ("cache.ttl_min", "ttl_min = '1s'", InForce),
+    ("cache.ttl_max", "ttl_max = '1h'", InForce),
+    ("cache.negative_ttl_max", "negative_ttl_max = '1m'", InForce),
+    ("cache.failure_ttl", "failure_ttl = '1s'", InForce),
+    ("cache.stale", "stale = '0s'", InForce),
+    ("cache.stale_after", "stale_after = '1s'", InForce),
+    ("cache.stale_ttl", "stale_ttl = '1s'", InForce),
+    ("cache.prefetch", "prefetch = false", InForce),
+    // What comes of each is in tests/platform.
+    ("upstream.name", "name = 'other'", Refused("lan")),
+    ("upstream.servers", "servers = ['127.0.0.1:53']", Sight(Node::upstreams)),
+    ("upstream.over", "over = 'tcp'", Refused("tls_name")),
+    ("upstream.tls_name", "tls_name = 'other.example'", Sight(Node::upstreams)),
+    ("upstream.tls_ca", "tls_ca = 'absent.pem'", Refused("absent.pem")),
+    ("upstream.choose", "choose = 'order'", Sight(Node::upstreams)),
+    ("upstream.timeout", "timeout = '1s'", Sight(Node::upstreams)),
+    ("upstream.tries", "tries = 2", Sight(Node::upstreams)),
+    ("upstream.explore", "explore = 0", Sight(Node::upstreams)),
+    ("upstream.case_randomization", "case_randomization = false", Sight(Node::upstreams)),
+    ("upstream.cookies", "cookies = false", Sight(Node::upstreams)),
+    ("upstream.ecs", "ecs = 'pass'", Sight(Node::upstreams)),
+    ("route.name", "name = 'renamed'", Sight(|node| node.ask("rules")["rules"].to_string())),
+    ("route.when", "when = 'qname = elsewhere.example'", Reply(|| name("routed.example", SOA))),
+    ("route.then", "then = 'answer YXDOMAIN'", Reply(|| name("routed.example", SOA))),
+    ("route.allow", "allow = ['192.0.2.0/24']", Reply(|| name("routed.example", SOA))),
+    (
+        "route.fallback_action",
+        "fallback_action = 'native'",
+        Sight(|node| node.ask("rules")["rules"].to_string()),
+    ),
+    ("resolver.enabled", "enabled = true", RestartIfBuilt("[resolver]")),
+    ("resolver.address", "address = '127.0.0.1:5355'", Restart("[resolver]")),
+    ("resolver.hints", "hints = 'absent'", InForce),
+    ("resolver.memory", "memory = '512MiB'", InForce),
+    ("trace.to", "to = 'file:traces.json'", Restart("[trace]")),
+    ("trace.sample_every", "sample_every = 2", InForce),
+    ("http.listen", "listen = 'off'", Restart("[http]")),
+    ("http.public", "public = '127.0.0.1:0'", Restart("[http]")),
+    ("http.allowed_hosts", "allowed_hosts = ['n.example']", Restart("[http]")),
+    ("http.node_view", "node_view = 'everywhere'", Restart("[http]")),
+    ("history.dir", "dir = 'other'", Restart("[history] dir")),
+    ("sources.sample_every", "sample_every = 2", Restart("[sources] sample_every")),
+    // It is read; what is done with it, see below.
+    ("sources.databases", "databases = ['absent.mmdb']", Refused("absent.mmdb")),
+    ("export.rssac002", "rssac002 = 'rssac002'", Restart("[export]")),
+    ("export.dsc", "dsc = 'dsc'", Restart("[export]")),
+    ("export.dsc_format", "dsc_format = 'json'", Restart("[export]")),
+    ("log.level", "level = 'debug'", Sight(|node| node.ask("status")["log_level"].to_string())),
+    ("log.format", "format = 'json'", Restart("[log]")),
+    ("log.file", "file = 'node.log'", Restart("[log]")),
+    ("query_log.sample_every", "sample_every = 2", Restart("[query_log]")),
+    ("query_log.file", "file = 'others.log'", Restart("[query_log]")),
+    ("query_log.addresses", "addresses = 'whole'", Restart("[query_log]")),
+    ("dnstap.to", "to = 'unix:other.sock'", Restart("[dnstap]")),
+    ("dnstap.sample_every", "sample_every = 2", Restart("[dnstap]")),
+    ("dnstap.addresses", "addresses = 'whole'", Restart("[dnstap]")),
+    ("xdp.interfaces", "interfaces = ['lo']", Restart("[xdp]")),
+    ("xdp.mode", "mode = 'generic'", Restart("[xdp]")),
+    ("xdp.prefixes", "prefixes = ['127.0.0.0/8']", Restart("[xdp]")),
+    ("xdp.vlans", "vlans = [7]", Restart("[xdp]")),
+    ("xdp.sample", "sample = 2", Restart("[xdp]")),
+    ("control.path", "path = 'other'", Restart("[control] path")),
+    ("announce.router", "router = 'exabgp'", Refused("listen")),
+    ("announce.bird_file", "bird_file = '/run/other.conf'", Elsewhere),
+    ("announce.birdc", "birdc = ['birdc', '-v']", Elsewhere),
+    ("announce.command", "command = ['other']", Elsewhere),
+    ("announce.interval", "interval = '1s'", Elsewhere),
+    ("announce.timeout", "timeout = '200ms'", Elsewhere),
+    ("announce.fall", "fall = 3", Elsewhere),
+    ("announce.rise", "rise = 3", Elsewhere),
+    ("announce.hold_down", "hold_down = '20s'", Elsewhere),
+    ("announce.hold_down_max", "hold_down_max = '10m'", Elsewhere),
+    ("confine.landlock", "landlock = 'off'", Restart("[confine]")),
+    ("confine.seccomp", "seccomp = 'off'", Restart("[confine]")),
+];
 
 /// One that signs itself, for nobody.
 const CERTIFICATE: &str = "\
@@ -119,8 +279,6 @@ fn base(port: u16) -> String {
          tls_name = 'dns.example'\ntls_ca = 'ca.pem'\n\
          [[route]]\nname = 'routed'\nwhen = 'qname = routed.example'\nthen = 'answer NOTIMP'\n\
          allow = ['127.0.0.0/8']\nfallback_action = 'refuse'\n\
-         [fleet]\nname = 'as112'\nkeys = ['RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3']\n\
-         dir = 'fleet'\n\
          [[pop]]\nname = 'sfo'\nhealth = 'probe'\nprobe = {{ tcp = '127.0.0.1:9' }}\n\
          [[pop]]\nname = 'nrt'\nat = [35.76, 140.39]\nhealth = 'file'\nfile = 'pops.health'\n\
          [[map]]\nname = 'world'\nnetworks = ['networks.txt']\nresolvers = ['resolvers.txt']\n\
