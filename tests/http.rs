@@ -293,14 +293,24 @@ fn interleaved(daemon: &Daemon, disturb: impl Fn(&AtomicBool) + Sync) -> [Histog
 /// also on a host with eight times as much to do as it has CPUs.
 const MEDIAN_US: [u64; 2] = [50, 100];
 
+/// How often is measured before a median counts as changed: what a disturbance costs is there each time, what
+/// the host has to do besides is not.
+const MEASURED_MAX: u32 = 3;
+
 /// A median that is unchanged but for noise: five times as much at most.
-fn assert_unchanged(what: &str, [quiet, busy]: &[Histogram<u64>; 2]) {
+fn assert_unchanged(what: &str, mut measure: impl FnMut() -> [Histogram<u64>; 2]) {
     let of = |histogram: &Histogram<u64>| [0.5, 0.99].map(|part| histogram.value_at_quantile(part));
-    let ([quiet_p50, quiet_p99], [busy_p50, busy_p99]) = (of(quiet), of(busy));
-    println!("report: udp_us_with_{what} p50 {busy_p50} p99 {busy_p99} without {quiet_p50} {quiet_p99}");
     let [always, never] = MEDIAN_US;
-    let most = (5 * quiet_p50).clamp(always, never);
-    assert!(busy_p50 <= most, "{what}: {busy_p50} us of {most}, without it {quiet_p50} us");
+    for nth in 1.. {
+        let [quiet, busy] = measure();
+        let ([quiet_p50, quiet_p99], [busy_p50, busy_p99]) = (of(&quiet), of(&busy));
+        println!("report: udp_us_with_{what} p50 {busy_p50} p99 {busy_p99} without {quiet_p50} {quiet_p99}");
+        let most = (5 * quiet_p50).clamp(always, never);
+        if busy_p50 <= most {
+            return;
+        }
+        assert!(nth < MEASURED_MAX, "{what}: {busy_p50} us of {most}, without it {quiet_p50} us");
+    }
 }
 
 /// A connection on its way: the kernel tries it again for as long as it is open.
@@ -350,9 +360,9 @@ fn abuse_of_http_changes_nothing_for_dns_and_costs_no_memory() {
             pause(Duration::from_millis(1));
         }
     };
-    assert_unchanged("slow_heads", &interleaved(&daemon, slow_heads));
-    assert_unchanged("giant_heads", &interleaved(&daemon, giant_heads));
-    assert_unchanged("deaf_readers", &interleaved(&daemon, deaf_readers));
+    assert_unchanged("slow_heads", || interleaved(&daemon, slow_heads));
+    assert_unchanged("giant_heads", || interleaved(&daemon, giant_heads));
+    assert_unchanged("deaf_readers", || interleaved(&daemon, deaf_readers));
 
     // The descriptors of this process bound how many can be open at one time.
     let at_once =
@@ -360,13 +370,15 @@ fn abuse_of_http_changes_nothing_for_dns_and_costs_no_memory() {
     let at_once = at_once.clamp(500, 10_000);
     let mut most = 0;
     for _ in 0..10_000_usize.div_ceil(at_once) {
-        let [mut without, mut with] = [(); 2].map(|()| Histogram::<u64>::new(3).expect("a histogram"));
-        latencies(&daemon.udp(V4), 600, &mut without);
-        let open: Vec<Socket> = (0..at_once).map(|_| begin_connection(http)).collect();
-        latencies(&daemon.udp(V4), 600, &mut with);
-        most = most.max(held(&daemon).1);
-        drop(open);
-        assert_unchanged(&format!("{at_once}_connections"), &[without, with]);
+        assert_unchanged(&format!("{at_once}_connections"), || {
+            let [mut without, mut with] = [(); 2].map(|()| Histogram::<u64>::new(3).expect("a histogram"));
+            latencies(&daemon.udp(V4), 600, &mut without);
+            let open: Vec<Socket> = (0..at_once).map(|_| begin_connection(http)).collect();
+            latencies(&daemon.udp(V4), 600, &mut with);
+            most = most.max(held(&daemon).1);
+            drop(open);
+            [without, with]
+        });
     }
     assert!(most <= descriptors + 32 + 8, "{most} descriptors, {descriptors} before");
     let grown = held(&daemon).0.saturating_sub(memory);
@@ -388,7 +400,7 @@ fn scrapes_do_not_slow_udp() {
     let _turn = MEASURES.lock().unwrap_or_else(PoisonError::into_inner);
     let (daemon, http) = start(&["--shards", "1"]);
     let (scrapes, time) = (AtomicU32::new(0), AtomicU64::new(0));
-    let both = interleaved(&daemon, |is_over| {
+    let scrape = |is_over: &AtomicBool| {
         let (began, mut done) = (Instant::now(), 0);
         // Each of two: as many as are due at 500 a second, if the machine can.
         while !is_over.load(Ordering::Relaxed) {
@@ -401,10 +413,11 @@ fn scrapes_do_not_slow_udp() {
         }
         scrapes.fetch_add(done, Ordering::Relaxed);
         time.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
-    });
+    };
+    assert_unchanged("scrapes", || interleaved(&daemon, scrape));
     let scrapes = scrapes.into_inner();
     let rate = f64::from(scrapes) * 2e6 / time.into_inner() as f64;
-    assert_unchanged(&format!("{rate:.0}_scrapes_a_second"), &both);
+    println!("report: scrapes_a_second {rate:.0}");
     assert!(scrapes > 20);
 }
 
