@@ -348,6 +348,8 @@ pub fn while_it_serves(fault: &Fault) -> bool {
     // It serves before the last thread is behind its filter; what fails on the way there is a failed start.
     let confined = || thread_status(daemon.id(), "Seccomp").iter().all(|(_, mode)| mode == "2");
     assert!(wait_until(PATIENCE, confined).is_some(), "its threads are confined");
+    let all_serve = || answers_http(http, Duration::from_millis(100));
+    assert!(wait_until(PATIENCE, all_serve).is_some(), "HTTP is served too");
     let id = daemon.id().to_string();
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-p", &id]).args(fault.arguments());
