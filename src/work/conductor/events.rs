@@ -261,9 +261,7 @@ impl Table {
         if !was_useful {
             return self.unreachable(at, nth, turn);
         }
-        self.settle(at, nth, turn);
-        let one = self.exchanges[at as usize].tries[nth];
-        self.count(at, one.place, TRIAL_UNREACHABLE, turn);
+        let one = self.lose(at, nth, turn);
         if one.is_probe {
             self.directory.server_mut(one.server).probe_given_up(turn.now);
         }
@@ -271,14 +269,20 @@ impl Table {
     }
 
     fn unreachable<N: Network>(&mut self, at: u32, nth: usize, turn: &mut Turn<'_, N>) {
+        let one = self.lose(at, nth, turn);
+        let is_here = self.directory.address(one.server).socket.ip().is_loopback();
+        self.directory.server_mut(one.server).refused(turn.now, one.is_probe, is_here);
+        self.go_on(at, turn);
+    }
+
+    /// Settles and counts a try that will have no answer.
+    fn lose<N: Network>(&mut self, at: u32, nth: usize, turn: &mut Turn<'_, N>) -> Try {
         let one = self.exchanges[at as usize].tries[nth];
         self.settle(at, nth, turn);
         // On a busy machine errors come late too: those who waited have been told of a time-out.
         let trial = if one.progress == Progress::Overdue { TRIAL_TIMEOUT } else { TRIAL_UNREACHABLE };
         self.count(at, one.place, trial, turn);
-        let is_here = self.directory.address(one.server).socket.ip().is_loopback();
-        self.directory.server_mut(one.server).refused(turn.now, one.is_probe, is_here);
-        self.go_on(at, turn);
+        one
     }
 
     /// Does what is due.
